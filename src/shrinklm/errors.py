@@ -1,0 +1,64 @@
+"""Every error a user can meet.
+
+ShrinkError                     the base: catch this one
+├── RecipeError                 the recipe: an unknown key, a value out of range, a file that is not there
+├── TaskError                   the data: a missing column, a bad row, an answer not among its choices
+├── TeacherError                a teacher cannot answer: no server, no weights, nothing said
+├── MethodError                 a method's name or its generations are missing
+├── StudentError                a student cannot be loaded, trained or asked
+├── StoreError                  the store or a run folder cannot be read or written
+├── MissingExtra                an optional package is not installed
+└── UnknownName                 no such task, teacher, method, student or metric
+
+A message says what is wrong, what was found, and what to type.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ShrinkError(Exception):
+    """Base of all errors of this package."""
+
+
+class RecipeError(ShrinkError):
+    """A recipe asks for something that cannot be."""
+
+
+class TaskError(ShrinkError):
+    """A data set or a row of it is not what the recipe says."""
+
+
+class TeacherError(ShrinkError):
+    """A teacher cannot be reached or cannot answer."""
+
+
+class MethodError(ShrinkError):
+    """A method is unknown or lacks what its views need."""
+
+
+class StudentError(ShrinkError):
+    """A student cannot be loaded, trained or asked."""
+
+
+class StoreError(ShrinkError):
+    """A store or a run folder cannot be read or written."""
+
+
+class MissingExtra(ShrinkError):
+    """An optional package is needed."""
+
+    def __init__(self, package: str, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs the package '{package}', which is not installed. Run: pip install \"shrinklm[{extra}]\"")
+
+
+class UnknownName(ShrinkError):
+    """A name is not known; the message lists the known ones and the nearest."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        super().__init__(f"No {what} is called '{name}'.{hint} Known: {', '.join(names)}. Your own: \"module:attribute\".")

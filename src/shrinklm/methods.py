@@ -1,0 +1,288 @@
+"""What each method shows a student: a table of weighted views. No model, no torch.
+
+A View turns an example and the teacher's words into one prompt → target pair. A Method is a set of weighted views and says which
+of them answers and which explains. `finetune`, `multitask`, `counterfactual` and `multitask+counterfactual` are those of
+arXiv 2504.16056 (multitask: Distilling Step-by-Step, arXiv 2305.02301; counterfactual: after SCOTT, arXiv 2305.01879);
+`explain-then-answer` and `answer-then-explain` put both into one target; the two controls follow arXiv 2406.14511.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .errors import MethodError
+from .registry import find
+from .tasks.base import split_answer
+from .types import Example, Generation, Pair, digest
+
+Generations = Mapping[tuple[str, str], Generation]
+"""What the teacher said about one example: (kind, answer it argues for) → Generation; (label, "") for its own answer."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The seeded choices behind one pair."""
+
+    seed: int
+    epoch: int
+    rank: int
+    """The example's place in a seeded order of all examples: spreads the wrong options evenly over an epoch."""
+    donor: tuple[Example, Generations]
+    """The next example in that order, for the control that explains something else."""
+
+
+Build = Callable[[Example, Generations, Draw, str], "Pair | str"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to show an example."""
+
+    name: str
+    build: Build
+    """(example, generations, draw, source) → a pair, or the reason why it cannot be built: counted, never silent."""
+    source: str = ""
+    """The kind of generation that `build` speaks with: explanation, revision or label; "" = the gold answer alone."""
+    also: tuple[str, ...] = ()
+    """Further kinds it needs."""
+    says: tuple[str, ...] = ("answer",)
+    """What its target holds, in order: answer, explanation, or both."""
+    lead: str = "The answer is"
+    """The words before the answer."""
+    tag: str = ""
+    """The last line of its prompt; `[name]` when empty."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The kinds of generation it cannot be built without."""
+        return ((self.source,) if self.source else ()) + self.also
+
+    def prompt(self, example: Example, premise: str = "") -> str:
+        """What the student reads: the question first and the tag last, so that all views of an example share their beginning."""
+        return example.text + (f"\nExplanation: {premise}" if premise else "") + f"\n{self.tag or f'[{self.name}]'}"
+
+    def pair(self, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+        """The pair of this view, or why there is none."""
+        return self.build(example, generations, draw, self.source)
+
+    def read(self, raw: str) -> str:
+        """The explanation in what a student said to this view's prompt; "" for a view that only answers."""
+        if "explanation" not in self.says:
+            return ""
+        if self.says == ("explanation",):
+            return raw.strip()
+        before, after = split_answer(raw)
+        if self.says[0] == "explanation":
+            return before.strip()
+        return after.partition(".")[2].strip()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train a student. Every method is asked and scored alike."""
+
+    name: str
+    views: Mapping[View, float]
+    """The weights of the loss: Σ weight × mean cross-entropy of the view's targets. Empty: nothing is trained."""
+    answer: View
+    """The view that answers test questions."""
+    explain: View | None
+    """The view that explains them; None where the method teaches no explanation."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Further loss terms by name."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The kinds of generation its views need."""
+        return tuple(dict.fromkeys(kind for view in self.views for kind in view.needs))
+
+
+def _words(example: Example, generations: Generations, source: str) -> tuple[str, str] | tuple[None, str]:
+    """(answer, explanation) that `source` stands for, or (None, reason)."""
+    if not source:
+        return example.answer, ""
+    generation = generations.get((source, "" if source == "label" else example.answer))
+    if generation is None:
+        return None, f"no {source}"
+    if generation.refusal:
+        return None, f"{source} refused: {generation.refusal}"
+    if source == "label":
+        return generation.answer, split_answer(generation.text)[0].strip() or generation.text
+    return example.answer, generation.text
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _predict(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    answer, why = _words(example, generations, source)
+    return why if answer is None else Pair(PREDICT.prompt(example), f"The answer is {answer}.", answer)
+
+
+def _explain(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    answer, words = _words(example, generations, source)
+    return words if answer is None else Pair(EXPLAIN.prompt(example), words, "")
+
+
+def _factual(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    answer, words = _words(example, generations, source)
+    return words if answer is None else Pair(FACTUAL.prompt(example), f"{_sentence(words)} So the answer is {answer}.", answer)
+
+
+def _justify(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    answer, words = _words(example, generations, source)
+    return words if answer is None else Pair(JUSTIFY.prompt(example), f"The answer is {answer}. {words}", answer)
+
+
+def _counterfactual(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    """A wrong option with the teacher's explanation of it. Each epoch takes the next wrong option, so that all get their turn."""
+    if not example.wrong:
+        return "no wrong option"
+    said = [generations.get(("counterfactual", option)) for option in example.wrong]
+    usable = [generation for generation in said if generation is not None and not generation.refusal]
+    if not usable:
+        refused = sorted({generation.refusal for generation in said if generation is not None and generation.refusal})
+        return f"counterfactual refused: {refused[0]}" if refused else "no counterfactual"
+    generation = usable[(draw.rank + draw.epoch) % len(usable)]
+    prompt = COUNTERFACTUAL.prompt(example, premise=_sentence(generation.text))
+    return Pair(prompt, f"So the answer is {generation.answer}.", generation.answer)
+
+
+def _shuffled(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    """Control: the right words in a random order (arXiv 2406.14511)."""
+    answer, words = _words(example, generations, source)
+    if answer is None:
+        return words
+    order = words.split()
+    random.Random(digest(draw.seed, example.id)).shuffle(order)
+    return Pair(EXPLAIN.prompt(example), " ".join(order), "")
+
+
+def _random(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+    """Control: the explanation of another question."""
+    answer, words = _words(*draw.donor, source)
+    return words if answer is None else Pair(EXPLAIN.prompt(example), words, "")
+
+
+PREDICT = View("predict", _predict)
+EXPLAIN = View("explain", _explain, source="explanation", says=("explanation",), lead="")
+FACTUAL = View("factual", _factual, source="explanation", says=("explanation", "answer"), lead="So the answer is")
+JUSTIFY = View("justify", _justify, source="explanation", says=("answer", "explanation"))
+COUNTERFACTUAL = View("counterfactual", _counterfactual, also=("counterfactual",), lead="So the answer is")
+ASK = View("ask", _predict, lead="", tag="Answer:")
+"""How an untrained model is asked: in its own terms, without a tag it has never seen."""
+ASK_WHY = View("ask-why", _explain, says=("explanation",), lead="", tag="Explain the right choice in one sentence:")
+
+finetune = Method("finetune", {PREDICT: 1.0}, PREDICT, None)
+explain_then_answer = Method("explain-then-answer", {FACTUAL: 1.0}, FACTUAL, FACTUAL)
+answer_then_explain = Method("answer-then-explain", {JUSTIFY: 1.0}, JUSTIFY, JUSTIFY)
+multitask = Method("multitask", {PREDICT: 0.5, EXPLAIN: 0.5}, PREDICT, EXPLAIN)
+counterfactual = Method("counterfactual", {FACTUAL: 0.5, COUNTERFACTUAL: 0.5}, FACTUAL, FACTUAL)
+multitask_counterfactual = Method(
+    "multitask+counterfactual", {PREDICT: 0.25, EXPLAIN: 0.25, FACTUAL: 0.25, COUNTERFACTUAL: 0.25}, PREDICT, EXPLAIN
+)
+shuffled_explanation = Method("shuffled-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_shuffled): 0.5}, PREDICT, EXPLAIN)
+random_explanation = Method("random-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_random): 0.5}, PREDICT, EXPLAIN)
+zero_shot = Method("zero-shot", {}, ASK, ASK_WHY)
+
+
+def method(spec: str) -> Method:
+    """The method a recipe names: "multitask", "multitask:revised", "multitask+counterfactual:revised=explain,teacher-labels".
+
+    `revised` makes every view that speaks an explanation speak its revision; `revised=VIEW` only that view (joined by &);
+    `teacher-labels` trains on the teacher's own answers and reasons. Raises UnknownName or MethodError.
+    """
+    name, _, options = spec.partition(":")
+    if "." in name:  # "package.module:attribute" is an object of the user's
+        found: Method = find("methods", spec)
+        return found
+    base: Method = find("methods", name)
+    switch = {view: view for view in (*base.views, base.answer, base.explain) if view is not None}
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key == "revised":
+            wanted = set(filter(None, value.split("&")))
+            speaking = {view.name for view in base.views if view.source == "explanation"}
+            if not speaking or not wanted <= speaking:
+                raise MethodError(f"Method '{spec}': '{option}' finds no such view. Views of '{name}' with an explanation: {', '.join(sorted(speaking)) or 'none'}.")
+            switch = {
+                old: replace(new, source="revision") if new.source == "explanation" and (not wanted or new.name in wanted) else new
+                for old, new in switch.items()
+            }
+        elif key == "teacher-labels":
+            switch = {old: replace(new, source="label") if new is not COUNTERFACTUAL and not new.tag else new for old, new in switch.items()}
+        else:
+            raise MethodError(f"Method '{spec}': unknown option '{option}'. Known: revised, revised=VIEW, teacher-labels.")
+    return replace(
+        base, name=spec, views={switch[view]: weight for view, weight in base.views.items()}, answer=switch[base.answer],
+        explain=None if base.explain is None else switch[base.explain],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One pair of one view of one example, and its weight in the loss."""
+
+    example: Example
+    view: View
+    weight: float
+    pair: Pair
+
+
+class Corpus:
+    """Training examples with what the teacher said about them, and the seeded order behind every draw."""
+
+    def __init__(self, examples: Sequence[Example], said: Mapping[str, Generations], seed: int = 0) -> None:
+        self.examples = list(examples)
+        self.said = said
+        self.seed = seed
+        self._order = list(range(len(self.examples)))
+        random.Random(digest("order", seed)).shuffle(self._order)
+        self._rank = {index: rank for rank, index in enumerate(self._order)}
+
+    def generations(self, index: int) -> Generations:
+        """What was said about the example at `index`."""
+        return self.said.get(self.examples[index].id, {})
+
+    def show(self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None) -> list[Shown]:
+        """All pairs of an example in an epoch; those that cannot be built are counted in `unbuilt` by (view, reason)."""
+        rank = self._rank[index]
+        donor = self._order[(rank + 1) % len(self._order)]
+        draw = Draw(self.seed, epoch, rank, (self.examples[donor], self.generations(donor)))
+        example, shown = self.examples[index], []
+        for view, weight in method.views.items():
+            pair = view.pair(example, self.generations(index), draw)
+            if isinstance(pair, Pair):
+                shown.append(Shown(example, view, weight, pair))
+            elif unbuilt is not None:
+                unbuilt[view.name, pair] += 1
+        return shown
+
+    def usable(self, method: Method) -> list[int]:
+        """The examples of which the method can show anything. Raises MethodError when there are none."""
+        unbuilt: Counter[tuple[str, str]] = Counter()
+        found = [index for index in range(len(self.examples)) if self.show(method, index, 0, unbuilt)]
+        if not found:
+            raise MethodError(lacking(method, unbuilt, len(self.examples)))
+        return found
+
+    def schedule(self, method: Method, seen: int) -> Iterator[tuple[int, int]]:
+        """`seen` times (index of an example, epoch): whole epochs, each in its own seeded order, so that exposure is equal."""
+        pool = self.usable(method)
+        for epoch in range(-(-seen // len(pool))):
+            order = list(pool)
+            random.Random(digest("epoch", self.seed, epoch)).shuffle(order)
+            for index in order[: seen - epoch * len(pool)]:
+                yield index, epoch
+
+
+def lacking(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
+    """The message for a method that lacks generations."""
+    reasons = "; ".join(f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items()))
+    kinds = ", ".join(f"'{kind}'" for kind in method.needs) or "no"
+    step = method.needs[0] if method.needs else "explanation"
+    return f"Method '{method.name}' needs {kinds} generations. {reasons}. Run: shrinklm generate RECIPE --step {step}"

@@ -1,0 +1,207 @@
+"""What is asked: pydantic models ⇄ YAML. Unknown keys are errors; paths are relative to the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import RecipeError, UnknownName
+from .prompts import STEPS
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskBlock(_Block):
+    """Where the questions come from."""
+
+    use: str = Field(description='A named task (`shrinklm list tasks`), `table`, or "module:attribute".')
+    type: Literal["choice", "nli", "yesno", "free"] | None = Field(None, description="Kind of question; the table decides when left out.")
+    train: str | None = Field(None, description="CSV, JSONL or Parquet file, folder (save_to_disk too), or hub name.")
+    test: str | float | None = Field(None, description="Like train; or a share of train, seeded. Never used for choosing anything.")
+    dev: str | float = Field(0.1, description="Share of train, seeded; or a file like train.")
+    columns: dict[str, Any] = Field(default_factory=dict, description="id, question, choices, answer, context: which columns hold them.")
+    seed: int = Field(0, description="Splits the data and shuffles the choices.")
+    shuffle: bool = Field(True, description="Shuffle the choices of each question (never a fixed list of labels).")
+    limit: int | dict[Literal["train", "dev", "test"], int] | None = Field(None, description="At most so many examples, or per split.")
+
+
+class Step(_Block):
+    """One generation step with its options; in YAML: `explanation` or `{revision: {rounds: 2}}`."""
+
+    name: str
+    rounds: int = Field(1, ge=1, le=10, description="Rounds of critique and revision (step `revision`).")
+    max_words: int | None = Field(None, ge=1, description="Ask for at most so many words and refuse longer texts.")
+    max_tokens: int | None = Field(None, ge=1, description="Cap of the completion; each step has its own default.")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in STEPS:
+            raise ValueError(str(UnknownName("step", name, STEPS)))
+        return name
+
+
+class TeacherBlock(_Block):
+    """Who writes the explanations."""
+
+    use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, recorded:FILE, fake, or module:attribute.")
+    columns: dict[str, str] = Field(default_factory=dict, description="recorded: step → column; {option} counts the options from 1.")
+    batch: int = Field(16, ge=1, description="Prompts in one forward pass, or requests at a time.")
+    temperature: float = Field(0.0, ge=0, description="0 is greedy; a retry after a refusal samples at 0.7 at least.")
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int = 0
+    retries: int = Field(2, ge=0, description="New tries, each with a new seed, after a refused generation.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with a checkpoint. Only for sources you trust.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="endpoint: the environment variable that holds the key.")
+    price: dict[Literal["input", "output"], float] | None = Field(None, description="Dollars per million tokens; known models need none.")
+
+
+class StudentBlock(_Block):
+    """The small model."""
+
+    use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute.")
+    name: str | None = Field(None, description="Short name in tables; made from `use` when left out.")
+    lora: int | None = Field(None, ge=1, description="Rank of LoRA adapters; left out: every weight is trained.")
+    keep_every: int = Field(1, ge=1, description="Start from every n-th layer of the model.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with a checkpoint. Only for sources you trust.")
+
+    @property
+    def label(self) -> str:
+        """Its name in tables and folders."""
+        return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
+
+
+class TrainBlock(_Block):
+    """How long and how. The same for every method: equal exposure."""
+
+    examples: int = Field(20_000, ge=1, description="Examples seen, the same for every method.")
+    batch: int = Field(32, ge=1, description="Effective batch in examples; memory only changes the micro-batch.")
+    micro_batch: int | None = Field(None, ge=1, description="Examples in one forward pass; halved when memory runs out.")
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps.")
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    checkpoints: int = Field(4, ge=0, description="Checkpoints over a run; a killed run resumes from the last.")
+    early_stopping: int | None = Field(None, ge=1, description="Stop after so many checkpoints without a better dev loss.")
+    curve: int = Field(4, ge=0, description="How often dev accuracy is measured on the way (0: never).")
+    max_length: int = Field(1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted.")
+
+
+class EvaluateBlock(_Block):
+    """What is scored on the test split."""
+
+    metrics: tuple[str, ...] = ("accuracy", "accuracy_likelihood", "unparsed", "length", "overlap", "names_answer", "names_distractors")
+    batch: int = Field(32, ge=1)
+    max_tokens: int = Field(96, ge=1, description="Cap of an explanation; answers stop after their sentence.")
+    explanations: int | None = Field(None, ge=0, description="Explain only the first so many test questions; left out: all.")
+    zero_shot: bool = Field(True, description="Also score each student before any training.")
+
+
+class Recipe(_Block):
+    """Everything a run needs to be done again."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: TaskBlock
+    teacher: TeacherBlock | None = None
+    generate: tuple[Step, ...] = ()
+    methods: tuple[str, ...] = Field(("finetune",), min_length=1)
+    student: tuple[StudentBlock, ...] = Field(min_length=1)
+    train: TrainBlock = TrainBlock()
+    evaluate: EvaluateBlock = EvaluateBlock()
+    prompts: str | None = Field(None, description="Folder whose files replace the package's prompts of the same name.")
+    store: str = Field(".shrinklm/generations.db", description="The project's generations.")
+    runs: str = Field("runs", description="Folder of the run folders.")
+    root: Path = Field(default=Path("."), exclude=True)
+
+    @field_validator("generate", mode="before")
+    @classmethod
+    def _steps(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError("must be a list of steps, such as [explanation, counterfactual]")
+        return [_step(item) for item in value]
+
+    @field_validator("student", mode="before")
+    @classmethod
+    def _students(cls, value: Any) -> Any:
+        return [{"use": item} if isinstance(item, str) else item for item in (value if isinstance(value, (list, tuple)) else [value])]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        if self.generate and self.teacher is None:
+            raise ValueError("`generate` needs a `teacher`, such as teacher: {use: transformers:PATH_OR_ID}")
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"`methods` names one twice: {', '.join(self.methods)}")
+        labels = [student.label for student in self.student]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"two students are called the same: {', '.join(labels)}. Give each a `name`.")
+        return self
+
+    def path(self, name: str) -> Path:
+        """A path of the recipe, made absolute."""
+        return (self.root / Path(name).expanduser()).resolve()
+
+    @property
+    def run_folder(self) -> Path:
+        """Where what happens is kept."""
+        return self.path(self.runs) / self.name
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recipe:
+        """The recipe in a YAML file. Raises RecipeError with the line to mend."""
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecipeError(f"No recipe at {path}. Write one with: shrinklm init my-task") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RecipeError(f"{path} cannot be read as YAML: {error}") from error
+        if not isinstance(data, dict):
+            raise RecipeError(f"{path} holds no recipe: expected keys such as name, task and student, found {type(data).__name__}.")
+        return cls.parse({**data, "root": path.resolve().parent}, str(path))
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], where: str = "the recipe") -> Recipe:
+        """The recipe in a dictionary, checked. Raises RecipeError that names every wrong key."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise RecipeError(f"{where} is not valid:\n" + "\n".join(_line(cls, item) for item in error.errors())) from error
+
+    def dump(self) -> str:
+        """The recipe as YAML, with every default written out."""
+        data = self.model_dump(mode="json")
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _step(item: Any) -> Any:
+    if isinstance(item, str):
+        return {"name": item}
+    if isinstance(item, dict) and len(item) == 1 and "name" not in item:
+        ((name, options),) = item.items()
+        return {"name": name, **(options or {})}
+    return item
+
+
+def _line(model: type[BaseModel], item: Any) -> str:
+    """One validation error as a line that says what to type."""
+    place = [part for part in item["loc"] if not isinstance(part, int)]
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"  {where or 'recipe'}: {item['msg'].removeprefix('Value error, ')} (found {str(item['input'])[:80]!r})"
+    fields = _fields(model, [str(part) for part in place[:-1]])
+    return f"  {where}: {UnknownName('key', str(place[-1]), fields)}".replace(' Your own: "module:attribute".', "")
+
+
+def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
+    blocks: dict[str, type[BaseModel]] = {
+        "task": TaskBlock, "teacher": TeacherBlock, "generate": Step, "student": StudentBlock, "train": TrainBlock, "evaluate": EvaluateBlock,
+    }  # fmt: skip
+    block = blocks.get(place[0], model) if place else model
+    return [name for name in block.model_fields if name != "root"]

@@ -1,0 +1,229 @@
+"""The records every other file speaks in: small, frozen, and free of behaviour that belongs to a floor above."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+def digest(*parts: Any) -> str:
+    """A 32-digit hexadecimal name for JSON-able parts: equal parts give equal names on every machine."""
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question of a task."""
+
+    id: str
+    """Unique within the task."""
+    question: str
+    choices: tuple[str, ...]
+    """The options as shown, in shown order; NLI: the labels; free answers: ()."""
+    answer: str
+    """The gold answer; one of `choices` where there are any."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Context shown above the question, name → text (premise, hypothesis, passage ...)."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Never shown to a model: human explanations and highlights, further accepted answers."""
+    order: tuple[int, ...] = ()
+    """For each shown choice its position, from 0, in the source row, so that recorded columns can be found again."""
+
+    @property
+    def text(self) -> str:
+        """Context, question and choices as a model reads them. Every prompt for this example starts with it."""
+        lines = [f"{name.replace('_', ' ').capitalize()}: {value}" for name, value in self.fields.items()]
+        lines.append(f"Question: {self.question}")
+        if self.choices:
+            lines.append("Choices: " + " ".join(f"({letter(i)}) {choice}" for i, choice in enumerate(self.choices)))
+        return "\n".join(lines)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The options that are not the gold answer, each once: a repeated option is one option."""
+        return tuple(dict.fromkeys(choice for choice in self.choices if choice != self.answer))
+
+
+def letter(index: int) -> str:
+    """Name of the option at `index`: a, b, ... z, then aa, ab, ..."""
+    return (letter(index // 26 - 1) if index >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[index % 26]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing to ask a teacher. `turns` is what a model reads; the rest says what it is about."""
+
+    turns: tuple[Turn, ...]
+    example: Example
+    kind: str
+    """The step that asks: explanation, critique, revision, counterfactual, label."""
+    answer: str
+    """The answer the text must support; "" where the teacher gives its own."""
+
+    @property
+    def text(self) -> str:
+        """The turns as plain text, for models without a chat template."""
+        return "\n\n".join(turn.text for turn in self.turns)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a teacher draws its tokens. Temperature 0 is greedy."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    """The completion ends before the first of these."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a teacher said to one prompt."""
+
+    text: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    finished: bool = True
+    """False: the token cap cut it."""
+    refusal: str | None = None
+    """Why the teacher could not say anything, such as a prompt longer than its context."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a generated word comes from."""
+
+    teacher: str
+    """The model's name, without host or folder."""
+    revision: str
+    """What pins its weights or file: a commit or a SHA-256; "" when unknown."""
+    sampling: Sampling
+    seed: int
+    """The seed that produced this text (a retry uses a new one)."""
+    created: str
+    """UTC, ISO 8601."""
+    tokens_in: int
+    tokens_out: int
+    version: str
+    """shrinklm's own version."""
+    seconds: float = 0.0
+    """Wall time of the batch divided by its prompts."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One text of a teacher about one example."""
+
+    example_id: str
+    kind: str
+    answer: str
+    """The answer the text argues for; for `label` the answer the teacher chose ("" when it did not parse)."""
+    text: str
+    prompt: str
+    """The prompt's turns as JSON: exactly what was asked."""
+    parents: tuple[str, ...]
+    """Keys of the generations that went into the prompt."""
+    source: Source
+    key: str
+    """Hash of what was asked (`ask_key`): identity, cache key and resume marker in one."""
+    refusal: str | None = None
+    """Why the text may not be used; the text is kept all the same."""
+
+
+def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> str:
+    """Key of a question to a teacher. The same question is never paid for twice.
+
+    A prompt without turns asks a recording, where the row and the option are the whole question.
+    """
+    about = [] if prompt.turns else [prompt.example.id, prompt.example.text]
+    turns = [[turn.role, turn.text] for turn in prompt.turns]
+    return digest(teacher, revision, prompt.kind, prompt.answer, turns, about, asdict(sampling))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a student sees and what it must say. `option` is the answer that the target states ("" when none)."""
+
+    prompt: str
+    target: str
+    option: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a student said about one test question."""
+
+    run: str
+    """Name of the cell: method, student and seed."""
+    example_id: str
+    answer: str | None
+    """None: did not parse. Counted wrong, and shown as a number of its own."""
+    explanation: str
+    raw: str
+    """The generated text the answer was parsed from."""
+    likeliest: str | None = None
+    """The option with the highest likelihood (mean over its tokens); None for free answers."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number about one prediction. A person's rating is a Score with a rater."""
+
+    run: str
+    example_id: str
+    metric: str
+    value: float
+    rater: str | None = None
+
+
+class Task(Protocol):
+    """A named set of examples and the only parser of its answers."""
+
+    name: str
+    type: str
+    """choice, nli, yesno or free: picks the few-shot examples of the prompts."""
+
+    def examples(self, split: Split) -> Iterator[Example]: ...
+
+    def parse(self, text: str, example: Example) -> str | None:
+        """The answer `text` states: one of the choices (free answers: the text itself); None when it states none."""
+        ...
+
+
+class Teacher(Protocol):
+    """A model, a server or a file that completes prompts. `complete` is the one method a plug-in author writes."""
+
+    name: str
+    revision: str
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """Yields (position in `prompts`, completion) as they come, in any order, one for every prompt."""
+        ...
+
+
+class Metric(Protocol):
+    """A pure function of an example and a prediction; means and intervals belong to `stats`."""
+
+    def __call__(self, example: Example, prediction: Prediction) -> float | None: ...
+
+
+def by_id(examples: Iterable[Example]) -> dict[str, Example]:
+    """The examples by their id."""
+    return {example.id: example for example in examples}
