@@ -5,6 +5,7 @@ ShrinkError                     the base: catch this one
 ├── TaskError                   the data: a missing column, a bad row, an answer not among its choices
 ├── TeacherError                a teacher cannot answer: no server, no weights, nothing said
 ├── MethodError                 a method's name or its generations are missing
+├── ModelError                  weights or a tokenizer are not where the recipe says, or cannot be read
 ├── StudentError                a student cannot be loaded, trained or asked
 ├── StoreError                  the store or a run folder cannot be read or written
 ├── MissingExtra                an optional package is not installed
@@ -37,6 +38,10 @@ class TeacherError(ShrinkError):
 
 class MethodError(ShrinkError):
     """A method is unknown or lacks what its views need."""
+
+
+class ModelError(ShrinkError):
+    """Weights or a tokenizer cannot be found or read."""
 
 
 class StudentError(ShrinkError):

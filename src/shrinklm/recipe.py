@@ -22,15 +22,15 @@ class TaskBlock(_Block):
     use: str = Field(description='A named task (`shrinklm list tasks`), `table`, or "module:attribute".')
     type: Literal["choice", "nli", "yesno", "free"] | None = Field(None, description="Kind of question; the table decides when left out.")
     train: str | None = Field(None, description="CSV, JSONL or Parquet file, folder (save_to_disk too), or hub name.")
-    test: str | float | None = Field(None, description="Like train; or a share of train, seeded. Never used for choosing anything.")
-    dev: str | float = Field(0.1, description="Share of train, seeded; or a file like train.")
+    test: str | float | None = Field(None, description="Like train; or a share of train, seeded. Left out: the task's own, else a fifth.")
+    dev: str | float | None = Field(None, description="Share of train, seeded; or a file like train. Left out: the task's own, else a tenth.")
     columns: dict[str, Any] = Field(default_factory=dict, description="id, question, choices, answer, context: which columns hold them.")
     seed: int = Field(0, description="Splits the data and shuffles the choices.")
     shuffle: bool = Field(True, description="Shuffle the choices of each question (never a fixed list of labels).")
     limit: int | dict[Literal["train", "dev", "test"], int] | None = Field(None, description="At most so many examples, or per split.")
 
 
-class Step(_Block):
+class StepBlock(_Block):
     """One generation step with its options; in YAML: `explanation` or `{revision: {rounds: 2}}`."""
 
     name: str
@@ -89,7 +89,7 @@ class TrainBlock(_Block):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoints: int = Field(4, ge=0, description="Checkpoints over a run; a killed run resumes from the last.")
-    early_stopping: int | None = Field(None, ge=1, description="Stop after so many checkpoints without a better dev loss.")
+    early_stopping: int | None = Field(None, ge=1, description="Stop after so many checkpoints without a better dev accuracy; the best is kept.")
     curve: int = Field(4, ge=0, description="How often dev accuracy is measured on the way (0: never).")
     max_length: int = Field(1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted.")
 
@@ -99,7 +99,7 @@ class EvaluateBlock(_Block):
 
     metrics: tuple[str, ...] = ("accuracy", "accuracy_likelihood", "unparsed", "length", "overlap", "names_answer", "names_distractors")
     batch: int = Field(32, ge=1)
-    max_tokens: int = Field(96, ge=1, description="Cap of an explanation; answers stop after their sentence.")
+    max_tokens: int | None = Field(None, ge=1, description="Cap of an explanation; left out: the longest one trained on.")
     explanations: int | None = Field(None, ge=0, description="Explain only the first so many test questions; left out: all.")
     zero_shot: bool = Field(True, description="Also score each student before any training.")
 
@@ -110,7 +110,7 @@ class Recipe(_Block):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: TaskBlock
     teacher: TeacherBlock | None = None
-    generate: tuple[Step, ...] = ()
+    generate: tuple[StepBlock, ...] = ()
     methods: tuple[str, ...] = Field(("finetune",), min_length=1)
     student: tuple[StudentBlock, ...] = Field(min_length=1)
     train: TrainBlock = TrainBlock()
@@ -201,7 +201,7 @@ def _line(model: type[BaseModel], item: Any) -> str:
 
 def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
-        "task": TaskBlock, "teacher": TeacherBlock, "generate": Step, "student": StudentBlock, "train": TrainBlock, "evaluate": EvaluateBlock,
+        "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock, "evaluate": EvaluateBlock,
     }  # fmt: skip
     block = blocks.get(place[0], model) if place else model
     return [name for name in block.model_fields if name != "root"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+Tick = Callable[[str, int, int, str], None]
+"""Progress of something long: (what, done, total, note)."""
 
 
 def digest(*parts: Any) -> str:
@@ -104,6 +107,8 @@ class Completion:
     """False: the token cap cut it."""
     refusal: str | None = None
     """Why the teacher could not say anything, such as a prompt longer than its context."""
+    seconds: float = 0.0
+    """Wall time of its batch divided by the prompts in it; 0: not measured."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +180,12 @@ class Prediction:
     example_id: str
     answer: str | None
     """None: did not parse. Counted wrong, and shown as a number of its own."""
-    explanation: str
+    explanation: str | None
+    """None: the student was not asked to explain this question; such an item has no explanation scores."""
     raw: str
     """The generated text the answer was parsed from."""
     likeliest: str | None = None
-    """The option with the highest likelihood (mean over its tokens); None for free answers."""
+    """The option with the highest log-likelihood per character; None for free answers."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +225,9 @@ class Teacher(Protocol):
 
 
 class Metric(Protocol):
-    """A pure function of an example and a prediction; means and intervals belong to `stats`."""
+    """A pure function of an example and a prediction; a mapping names several numbers. Means and intervals belong to `stats`."""
 
-    def __call__(self, example: Example, prediction: Prediction) -> float | None: ...
+    def __call__(self, example: Example, prediction: Prediction) -> float | Mapping[str, float] | None: ...
 
 
 def by_id(examples: Iterable[Example]) -> dict[str, Example]:

@@ -1,1 +1,1 @@
-"""See the design in docs/concepts.md."""
+"""Metrics: pure functions of an example and a prediction. None means not scored; means and intervals belong to `stats`."""

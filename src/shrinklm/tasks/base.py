@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import re
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-_STATES = re.compile(r"(?:\bso,?\s+)?\bthe (?:correct |right |best )?answer is\b\s*:?\s*", re.IGNORECASE)
+from ..errors import RecipeError, TaskError
+from ..registry import find
+from ..types import SPLITS, Example, Split, Task, digest
+from .answers import parse_answer, split_answer
+
+__all__ = [
+    "SplitTask", "TaskOptions", "duplicates_across", "make_task", "parse_answer", "question_key", "shuffled", "split_answer",
+]  # fmt: skip
+
+_WORD = re.compile(r"\w+")
+
+DEV_SHARE, TEST_SHARE = 0.1, 0.2
 
 
 @dataclass(frozen=True)
@@ -16,10 +31,10 @@ class TaskOptions:
 
     train: str | None = None
     """File, folder (save_to_disk too) or hub name; a named task knows its own."""
-    dev: float | str = 0.1
-    """Share of train, seeded; or a file like `train`."""
+    dev: float | str | None = None
+    """Share of train, seeded; or a file like `train`; None: the task's own dev split, else a tenth of train."""
     test: float | str | None = None
-    """A file like `train`, or a share of train, seeded."""
+    """A file like `train`, or a share of train, seeded; None: the task's own test split, else a fifth of train."""
     columns: dict[str, Any] = field(default_factory=dict)
     type: str | None = None
     """choice, nli, yesno or free; None: the table decides."""
@@ -28,13 +43,132 @@ class TaskOptions:
     shuffle: bool = True
     """Shuffle the choices of each question (never a fixed list of labels)."""
     limit: int | dict[str, int] | None = None
-    """At most so many examples of each split, or of the splits named."""
+    """At most so many examples of each split, or of the splits named: a seeded sample, in the order of the file."""
     root: Path = Path(".")
 
 
-def split_answer(text: str) -> tuple[str, str]:
-    """(what stands before the last "the answer is", what stands after it); without one: ("", text)."""
-    last = None
-    for last in _STATES.finditer(text):
-        pass
-    return ("", text) if last is None else (text[: last.start()], text[last.end() :])
+def make_task(spec_name: str, options: TaskOptions) -> Task:
+    """The task that a recipe calls `spec_name`. Raises UnknownName or RecipeError; bad data is found when it is read."""
+    factory = find("tasks", spec_name)
+    if not callable(factory):
+        raise RecipeError(f"'{spec_name}' is no task: expected a function of TaskOptions, found {type(factory).__name__}.")
+    task: Task = factory(options)
+    return task
+
+
+class SplitTask:
+    """A task whose splits come from files or as seeded shares of train.
+
+    Args:
+        name: what the recipe calls it.
+        type: choice, nli, yesno or free.
+        options: the recipe's.
+        read: (file, folder or hub name; split) → its examples.
+        own: the sources that a named task knows, by split.
+        parse: the reader of its answers.
+    """
+
+    def __init__(
+        self, name: str, type: str, options: TaskOptions, read: Callable[[str, Split], Sequence[Example]],
+        own: Mapping[Split, str] | None = None, parse: Callable[[str, Example], str | None] = parse_answer,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.type = type
+        self.options = options
+        self._read = read
+        self._own = own or {}
+        self._parse = parse
+        for what, share in (("dev", options.dev), ("test", options.test)):
+            if isinstance(share, (int, float)) and not 0 <= share < 1:
+                raise TaskError(f"task.{what} is {share}: a share of train lies from 0 to below 1, such as 0.1. Or name a file.")
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """The examples of a split, in the order of their file. Raises TaskError for bad data."""
+        yield from self._splits[split]
+
+    def parse(self, text: str, example: Example) -> str | None:
+        """The answer `text` states; None when it states none."""
+        return self._parse(text, example)
+
+    @cached_property
+    def _splits(self) -> dict[Split, list[Example]]:
+        options, own = self.options, self._own
+        source = options.train or own.get("train")
+        if not source:
+            raise TaskError(f"Task '{self.name}' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), folder or hub name.")
+        train = list(self._read(source, "train"))
+        taken: dict[Split, list[Example]] = {}
+        # Test first, so that another dev share leaves the test split as it is.
+        for split, said, share in (("test", options.test, TEST_SHARE), ("dev", options.dev, DEV_SHARE)):
+            name: Split = "test" if split == "test" else "dev"
+            wanted = own.get(name, share) if said is None else said
+            if isinstance(wanted, str):
+                taken[name] = list(self._read(wanted, name))
+            else:
+                train, taken[name] = _share(train, wanted, options.seed, name)
+        splits: dict[Split, list[Example]] = {"train": train, "dev": taken["dev"], "test": taken["test"]}
+        _unique(splits)
+        return {split: _limited(examples, self._limit(split), options.seed) for split, examples in splits.items()}
+
+    def _limit(self, split: Split) -> int | None:
+        limit = self.options.limit
+        return limit.get(split) if isinstance(limit, dict) else limit
+
+
+def question_key(example: Example) -> str:
+    """What makes two questions the same: context and question, without case, punctuation and blanks."""
+    text = " ".join((*example.fields.values(), example.question))
+    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def shuffled(example: Example, seed: int) -> Example:
+    """The example with its choices in a seeded order of its own, whatever the other examples are; `order` says where each came from."""
+    places = list(range(len(example.choices)))
+    random.Random(digest(seed, example.id)).shuffle(places)
+    order = tuple(example.order[place] for place in places) if example.order else tuple(places)
+    return replace(example, choices=tuple(example.choices[place] for place in places), order=order)
+
+
+def duplicates_across(task: Task) -> list[dict[str, Any]]:
+    """The questions that stand in more than one split: {"question": text, split: [ids], ...} each."""
+    found: dict[str, dict[str, Any]] = {}
+    for split in SPLITS:
+        for example in task.examples(split):
+            entry = found.setdefault(question_key(example), {"question": example.question})
+            entry.setdefault(split, []).append(example.id)
+    return [entry for entry in found.values() if len(entry) > 2]
+
+
+def _share(examples: Sequence[Example], share: float, seed: int, salt: str) -> tuple[list[Example], list[Example]]:
+    """(rest, about `share` of the examples): whole questions, so that a question asked twice never stands on both sides."""
+    groups: dict[str, list[int]] = {}
+    for index, example in enumerate(examples):
+        groups.setdefault(question_key(example), []).append(index)
+    wanted = 0 if not share or len(groups) < 2 else max(1, round(share * len(examples)))
+    taken: set[int] = set()
+    for key in sorted(groups, key=lambda key: digest("share", salt, seed, key)):
+        if len(taken) >= wanted:
+            break
+        taken.update(groups[key])
+    rest = [example for index, example in enumerate(examples) if index not in taken]
+    return rest, [examples[index] for index in sorted(taken)]
+
+
+def _limited(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
+    if limit is None or limit >= len(examples):
+        return examples
+    # Ranked by a hash, not cut at the top: files are often sorted by label; and a larger limit keeps the examples of a smaller one.
+    ranked = sorted(range(len(examples)), key=lambda index: digest("limit", seed, examples[index].id))
+    return [examples[index] for index in sorted(ranked[:limit])]
+
+
+def _unique(splits: Mapping[Split, Iterable[Example]]) -> None:
+    seen: dict[str, Split] = {}
+    for split, examples in splits.items():
+        for example in examples:
+            if example.id in seen:
+                raise TaskError(
+                    f"Two examples have the id '{example.id}': one in {seen[example.id]}, one in {split}. Ids are unique within a task. "
+                    "Make them so, or leave `id` out of task.columns to have ids made from the questions."
+                )
+            seen[example.id] = split

@@ -1,0 +1,233 @@
+"""Token by token through a causal model, for teachers and students alike: one loop, fast on a CPU.
+
+Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once, stay in memory
+once, and every row attends to them where they are: nothing is copied per row. Rows leave the batch when they stop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.cache_utils import Cache, DynamicLayer
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+Stops = Callable[[str], bool]
+
+
+class _Layer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values of the rows, [rows, heads, tokens, width], grown in blocks; before them those that all rows share."""
+
+    BLOCK = 64
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shared: tuple[Tensor, Tensor] | None = None
+        self.room: tuple[Tensor, Tensor] | None = None
+        self.length = 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        new = key_states.shape[-2]
+        if self.room is None or self.length + new > self.room[0].shape[-2]:
+            self.room = tuple(self._grown(i, states, new) for i, states in enumerate((key_states, value_states)))  # type: ignore[assignment]
+        assert self.room is not None
+        for room, states in zip(self.room, (key_states, value_states), strict=True):
+            room[:, :, self.length : self.length + new] = states
+        self.length += new
+        self.is_initialized = True
+        return self.room[0][:, :, : self.length], self.room[1][:, :, : self.length]
+
+    def _grown(self, index: int, states: Tensor, new: int) -> Tensor:
+        rows, heads, _, width = states.shape
+        room = states.new_empty(rows, heads, self.length + new + self.BLOCK, width)
+        if self.room is not None:
+            room[:, :, : self.length] = self.room[index][:, :, : self.length]
+        return room
+
+    def get_seq_length(self) -> int:
+        return self.length + (self.shared[0].shape[-2] if self.shared else 0)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.get_seq_length() + query_length, 0
+
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows go on."""
+        if self.room is not None:
+            self.room = (self.room[0][rows], self.room[1][rows])
+
+
+class _Cache(Cache):  # type: ignore[misc]
+    def __init__(self, shared: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
+        super().__init__(layer_class_to_replicate=_Layer)
+        for pair in shared:
+            layer = _Layer()
+            layer.shared = pair
+            self.layers.append(layer)
+
+    def keep(self, rows: Tensor) -> None:
+        for layer in self.layers:
+            layer.keep(rows)
+
+
+def _attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, dropout: float = 0.0, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Attention over shared and own keys in one softmax. query [rows, heads, q, width], key and value [rows, groups, k, width]."""
+    shared: tuple[Tensor, Tensor] | None = module._shrinklm_shared
+    rows, heads, length, width = query.shape
+    groups = key.shape[1]
+    grouped = query.reshape(rows, groups, heads // groups * length, width)
+    scores = grouped @ key.transpose(-1, -2)
+    if shared is not None:
+        flat = grouped.transpose(0, 1).reshape(groups, -1, width)
+        before = flat @ shared[0][0].transpose(-1, -2)
+        scores = torch.cat((before.reshape(groups, rows, -1, before.shape[-1]).transpose(0, 1), scores), -1)
+    scores = scores.float().mul_(scaling).reshape(rows, heads, length, -1)
+    if attention_mask is not None:
+        allowed = attention_mask if attention_mask.dtype == torch.bool else attention_mask >= 0
+        scores = scores.masked_fill_(~allowed, torch.finfo(torch.float32).min)
+    weights = scores.softmax(-1).to(value.dtype).reshape(rows, groups, -1, scores.shape[-1])
+    start = weights.shape[-1] - key.shape[-2]
+    out = weights[..., start:] @ value
+    if shared is not None:
+        before = weights[..., :start].transpose(0, 1).reshape(groups, -1, start) @ shared[1][0]
+        out = out + before.reshape(groups, rows, -1, width).transpose(0, 1)
+    return out.reshape(rows, heads, length, width).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register("shrinklm", _attention)
+AttentionMaskInterface.register("shrinklm", eager_mask)  # always a mask: the function above knows no implicit one
+
+
+@dataclass
+class Said:
+    """The new tokens of one row."""
+
+    tokens: list[int]
+    finished: bool
+    """False: the cap cut it."""
+
+
+class Decoder:
+    """Decodes with one causal model; remembers the last shared beginning between calls."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        ends = model.generation_config.eos_token_id if getattr(model, "generation_config", None) else None
+        ends = [ends] if isinstance(ends, int) else list(ends or [])
+        self.ends = {*ends, tokenizer.eos_token_id} - {None}
+        config = model.config.get_text_config(decoder=True)
+        # Soft-capped scores and attention sinks are computed elsewhere than in a plain softmax: such models take their own path.
+        self.plain = not getattr(config, "attn_logit_softcapping", None) and not any("sinks" in name for name, _ in model.named_parameters())
+        self._beginning: tuple[list[int], list[tuple[Tensor, Tensor]]] = ([], [])
+
+    @torch.inference_mode()
+    def decode(
+        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None = None, temperature: float = 0.0, top_p: float = 1.0,
+        seeds: Sequence[int] | None = None, shared: int | None = None,
+    ) -> list[Said]:  # fmt: skip
+        """Continues token ids. Each row ends at its own end token, where `stop(text so far)` holds, or at `max_tokens`.
+
+        Args:
+            prompts: one list of token ids a row, none empty.
+            temperature: 0 takes the likeliest token. Otherwise each row draws from a generator of its own, so that its neighbours
+                change nothing.
+            seeds: one for each row; its place in the batch when left out.
+            shared: at most so many tokens are taken as the shared beginning: what all batches of a larger job begin with, so that
+                it is computed once for all of them.
+        """
+        config = self.model.config
+        before = config._attn_implementation
+        if self.plain:
+            self.model.set_attn_implementation("shrinklm")
+        try:
+            return self._decode(prompts, max_tokens, stop, temperature, top_p, seeds or range(len(prompts)), shared)
+        finally:
+            self.model.set_attn_implementation(before)
+
+    def _decode(
+        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None, temperature: float, top_p: float, seeds: Sequence[int], limit: int | None
+    ) -> list[Said]:
+        device = self.model.device
+        shared = self._share(prompts, limit) if self.plain else 0
+        width = max(len(prompt) for prompt in prompts) - shared
+        pad = self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([[pad] * (width + shared - len(prompt)) + prompt[shared:] for prompt in prompts], device=device)
+        mask = torch.tensor([[1] * shared + [0] * (width + shared - len(prompt)) + [1] * (len(prompt) - shared) for prompt in prompts], device=device)
+        cache = _Cache(self._beginning[1])
+        self._point(cache)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        said = [Said([], False) for _ in prompts]
+        live = list(range(len(prompts)))
+        positions = mask.cumsum(-1)[:, shared:] - 1
+        for _ in range(max_tokens):
+            logits = self.model(
+                input_ids=ids, attention_mask=mask, position_ids=positions.clamp(min=0), past_key_values=cache, use_cache=True, logits_to_keep=1
+            ).logits[:, -1].float()
+            tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
+            going = []
+            for place, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
+                if token not in self.ends:
+                    said[row].tokens.append(token)
+                said[row].finished = token in self.ends or (stop is not None and stop(self.text(said[row].tokens)))
+                if not said[row].finished:
+                    going.append(place)
+            if not going:
+                break
+            if len(going) < len(live):
+                rows = torch.tensor(going, device=device)
+                cache.keep(rows)
+                tokens, mask, positions = tokens[rows], mask[rows], positions[rows]
+                live = [live[place] for place in going]
+            ids = tokens[:, None].to(device)
+            positions = positions[:, -1:] + 1
+            mask = torch.cat((mask, mask.new_ones(len(live), 1)), -1)
+        return said
+
+    def text(self, tokens: list[int]) -> str:
+        """The words of new tokens."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def _share(self, prompts: Sequence[list[int]], limit: int | None) -> int:
+        """Length of the beginning that all prompts share, its keys and values computed unless they are the last call's."""
+        common = len(os.path.commonprefix(list(prompts)))
+        common = min(common, min(len(prompt) for prompt in prompts) - 1)
+        common = common if limit is None else min(common, limit)
+        known, _ = self._beginning
+        if known and common >= len(known) and prompts[0][: len(known)] == known:
+            return len(known)
+        if len(prompts) < 2 or common < 16:
+            self._beginning = ([], [])
+            return 0
+        self._beginning = ([], [])
+        cache = _Cache()
+        self._point(cache)
+        ids = torch.tensor([prompts[0][:common]], device=self.model.device)
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        kept = [(layer.room[0][:, :, : layer.length].clone(), layer.room[1][:, :, : layer.length].clone()) for layer in cache.layers]
+        self._beginning = (prompts[0][:common], kept)
+        return common
+
+    def _point(self, cache: _Cache) -> None:
+        """Tells each attention layer which keys and values its rows share."""
+        for module in self.model.modules():
+            index = getattr(module, "layer_idx", None)
+            if isinstance(index, int):
+                module._shrinklm_shared = cache.layers[index].shared if index < len(cache.layers) else None
+
+
+def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """The next token of each row, [rows]; sampling draws on the CPU so that a seed means the same on every device."""
+    if temperature <= 0:
+        return logits.argmax(-1)
+    probabilities = (logits / temperature).softmax(-1).cpu()
+    ordered, order = probabilities.sort(-1, descending=True)
+    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
+    drawn = torch.stack([torch.multinomial(row, 1, generator=generator) for row, generator in zip(ordered, generators, strict=True)])
+    return order.gather(-1, drawn).squeeze(-1).to(logits.device)

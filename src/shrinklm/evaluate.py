@@ -1,0 +1,273 @@
+"""Student × Task → Predictions → Scores. Everything asked goes to disk chunk by chunk, so that a killed evaluation goes on where it was."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from .errors import ShrinkError, TaskError
+from .methods import Method, View
+from .registry import find
+from .results import Part, read_predictions, read_scores, write_predictions, write_scores
+from .tasks.base import split_answer
+from .types import Example, Metric, Pair, Prediction, Score, Task, Tick, by_id, digest
+
+__all__ = [
+    "Asked", "EvaluateSettings", "Timing", "choice_pairs", "likeliest_options", "predict", "read_answer", "read_predictions", "read_scores",
+    "reason", "score", "write_predictions", "write_scores",
+]  # fmt: skip
+
+_ANSWER_TOKENS = 12
+"""What an answer's sentence needs beyond its option: "The answer is" and its end."""
+_LATENCY_QUESTIONS = 10
+
+
+class Asked(Protocol):
+    """What evaluation needs of a student.
+
+    A student may also have `target_ids(text, end)`, its tokens of a text (without it, tokens are not reported), and `family`: for
+    "seq2seq" the words before an option stand in the target, because the encoder never saw them in training.
+    """
+
+    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
+        """What it says to each prompt, greedily."""
+        ...
+
+    def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
+        """Log-probability of each target given its prompt, summed over its tokens, without an end token."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How a student is asked."""
+
+    max_tokens: int = 96
+    """Cap of an explanation, in tokens."""
+    batch: int = 32
+    explanations: int | None = None
+    """Explain only the first so many questions; None: all."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What asking cost. A method whose one text both answers and explains has all of it in `answer_seconds`."""
+
+    questions: int
+    answer_seconds: float
+    explain_seconds: float
+    tokens_out: int | None
+    """None where the student cannot count its tokens."""
+    tokens_per_second: float | None
+    latency_ms: float
+    """Median of single questions, batch 1, answer only."""
+    latency_n: int
+
+
+def predict(
+    student: Asked,
+    task: Task,
+    examples: Sequence[Example],
+    method: Method,
+    run_name: str,
+    settings: EvaluateSettings,
+    part_file: Path,
+    tick: Tick | None = None,
+    key: str = "",
+) -> tuple[list[Prediction], Timing]:
+    """Asks a student every question: its answer, its explanation and its likeliest option.
+
+    Chunks are cut the same way whether or not a run was killed, and a finished one is not asked again.
+
+    Args:
+        student: who is asked.
+        task: whose parser reads the answers.
+        examples: the questions.
+        method: says which views answer and explain.
+        run_name: name of the cell.
+        settings: caps and batch.
+        part_file: grows by one line a chunk; begun anew when it belongs to other questions, settings or `key`. Delete it once the
+            predictions are written.
+        tick: told after each chunk.
+        key: names the student's weights.
+
+    Raises:
+        TaskError: there is no question.
+        StoreError: `part_file` cannot be written.
+    """
+    if not examples:
+        raise TaskError(f"Task '{task.name}' has no questions to ask. Check `test` and `limit` in the recipe.")
+    limit = len(examples) if settings.explanations is None else settings.explanations
+    sitting = _Sitting(student, task, method, run_name, settings, _answer_tokens(student, examples, method.answer, settings))
+    size = 2 * settings.batch
+    prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view is not None]
+    part = Part(part_file, digest(key, run_name, asdict(settings), [example.id for example in examples], prompts))
+    done = 0
+    for start in range(0, len(examples), size):
+        chunk = examples[start : start + size]
+        if start // size >= len(part.chunks):
+            part.add(sitting.ask(chunk, max(0, min(limit - start, len(chunk)))))
+        done += len(chunk)
+        if tick is not None:
+            tick(f"evaluate {run_name}", done, len(examples), "")
+    predictions = [Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]]
+    return predictions, _timing(part.chunks, sitting.latency(examples[:_LATENCY_QUESTIONS]))
+
+
+@dataclass(frozen=True)
+class _Sitting:
+    """One student asked one method's way."""
+
+    student: Asked
+    task: Task
+    method: Method
+    run_name: str
+    settings: EvaluateSettings
+    answer_tokens: int
+
+    def ask(self, chunk: Sequence[Example], explained: int) -> dict[str, Any]:
+        """The predictions of a chunk and what they cost, as JSON; only its first `explained` questions are explained."""
+        view, explain = self.method.answer, self.method.explain
+        raws, answer_seconds = self._say(view, chunk, self.answer_tokens)
+        said, explain_seconds = raws, 0.0
+        if explain is not None and explain != view:
+            said, explain_seconds = self._say(explain, chunk[:explained], self.settings.max_tokens)
+        likeliest = likeliest_options(self.student, view, chunk, raws, self.settings.batch)
+        words = [reason(explain, text) for text in said[:explained]] if explain is not None else []
+        rows = [
+            Prediction(self.run_name, example.id, read_answer(self.task, view, raw, example), text, raw, option)
+            for example, raw, option, text in zip(chunk, raws, likeliest, [*words, *[None] * (len(chunk) - len(words))], strict=True)
+        ]
+        texts = raws if said is raws else [*raws, *said]
+        return {
+            "predictions": [asdict(row) for row in rows],
+            "answer_seconds": answer_seconds,
+            "explain_seconds": explain_seconds,
+            "tokens_out": None if (count := _counter(self.student)) is None else sum(map(count, texts)),
+        }
+
+    def latency(self, examples: Sequence[Example]) -> list[float]:
+        """Seconds that each question takes when asked alone."""
+        return [self._say(self.method.answer, [example], self.answer_tokens, batch=1)[1] for example in examples]
+
+    def _say(self, view: View, chunk: Sequence[Example], tokens: int, batch: int | None = None) -> tuple[list[str], float]:
+        started = time.perf_counter()
+        prompts = [view.prompt(example) for example in chunk]
+        raws = self.student.answer(prompts, tokens, batch=batch or self.settings.batch) if prompts else []
+        return raws, time.perf_counter() - started
+
+
+def read_answer(task: Task, view: View, raw: str, example: Example) -> str | None:
+    """The answer in what a student said to `view`'s prompt, by the task's parser.
+
+    A view that answers first is read at its first line, and before its explanation if it has one, so that neither a later
+    "the answer is" nor a model that rambles on changes the answer; only when that states nothing is all of it read.
+    """
+    places = [raw]
+    if view.says[0] == "answer":
+        places.insert(0, raw.strip().partition("\n")[0])
+    if view.says == ("answer", "explanation"):
+        head = places[0]
+        while before := split_answer(head)[0].strip():
+            head = before
+        places.insert(0, split_answer(head)[1].partition(". ")[0])
+    return next((answer for place in places if (answer := task.parse(place, example)) is not None), None)
+
+
+def reason(view: View, raw: str) -> str:
+    """The explanation in what a student said; where it was cut before its answer, all of it."""
+    if view.says[0] == "explanation" and split_answer(raw) == ("", raw):
+        return raw.strip()
+    return view.read(raw)
+
+
+def likeliest_options(student: Asked, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int) -> list[str | None]:
+    """For each example the option with the highest log-likelihood per character, after the student's own explanation if that comes first.
+
+    Per character as in acc_norm of lm-evaluation-harness, so that long options are not worse off. None for free answers, and where the
+    student gives no finite number.
+    """
+    split = getattr(student, "family", "") == "seq2seq"
+    asked = [choice_pairs(view, example, raw, split) for example, raw in zip(examples, raws, strict=True)]
+    flat = [pair for pairs in asked for pair in pairs]
+    values = iter(student.likelihood(flat, batch=batch) if flat else [])
+    return [_best([(pair, next(values)) for pair in pairs]) for pairs in asked]
+
+
+def choice_pairs(view: View, example: Example, raw: str, split: bool = False) -> list[Pair]:
+    """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
+
+    With `split` the words before the option stand in the target; one more pair, whose option is "", then measures those words alone.
+    """
+    before = [reason(view, raw)] if view.says[0] == "explanation" else []
+    said = " ".join(part for part in (*before, view.lead) if part)
+    prompt, options = view.prompt(example), list(dict.fromkeys(example.choices))
+    if not said or not split or not options:
+        return [Pair(f"{prompt} {said}" if said else prompt, option, option) for option in options]
+    return [*(Pair(prompt, f"{said} {option}", option) for option in options), Pair(prompt, said, "")]
+
+
+def _best(valued: Sequence[tuple[Pair, float]]) -> str | None:
+    alone = next((value for pair, value in valued if not pair.option), 0.0)
+    ranked = [((value - alone) / len(pair.option), pair.option) for pair, value in valued if pair.option]
+    finite = [item for item in ranked if math.isfinite(item[0])]
+    return max(finite, key=lambda item: item[0])[1] if finite else None
+
+
+def score(task: Task, examples: Iterable[Example], predictions: Iterable[Prediction], metric_names: Iterable[str]) -> list[Score]:
+    """All scores of predictions; what a metric does not score (None, NaN) has no row.
+
+    Raises ShrinkError when a question has no prediction or a prediction no question, UnknownName for a metric.
+    """
+    metrics: dict[str, Metric] = {name: find("metrics", name) for name in metric_names}
+    questions, said = by_id(examples), list(predictions)
+    for run in dict.fromkeys(prediction.run for prediction in said) or [""]:
+        _complete(task, questions, [prediction.example_id for prediction in said if prediction.run == run], run)
+    scores = []
+    for prediction in said:
+        for name, metric in metrics.items():
+            value = metric(questions[prediction.example_id], prediction)
+            named = value.items() if isinstance(value, Mapping) else [(name, value)]
+            found = ((key, number) for key, number in named if number is not None and not math.isnan(number))
+            scores += [Score(prediction.run, prediction.example_id, key, float(number)) for key, number in found]
+    return scores
+
+
+def _complete(task: Task, questions: Mapping[str, Example], answered: Sequence[str], run: str) -> None:
+    missing, strange = questions.keys() - set(answered), set(answered) - questions.keys()
+    if missing or strange or len(answered) != len(questions):
+        raise ShrinkError(
+            f"Run '{run}' has {len(answered):,} predictions for the {len(questions):,} questions of task '{task.name}': "
+            f"{len(missing):,} have none, {len(strange):,} are about other questions. "
+            "Remove the cell's predictions.parquet and run: shrinklm evaluate RECIPE"
+        )
+
+
+def _answer_tokens(student: Asked, examples: Sequence[Example], view: View, settings: EvaluateSettings) -> int:
+    """Cap of what the answering view says: a sentence with the longest option, after or before its explanation if it has one."""
+    options = list(dict.fromkeys(choice for example in examples for choice in example.choices))
+    if not options:
+        return settings.max_tokens + (_ANSWER_TOKENS if "explanation" in view.says else 0)
+    count = _counter(student)
+    # Where tokens cannot be counted, one is taken for a character: no option is cut by a guess.
+    longest = max(map(count or len, options))
+    return longest + _ANSWER_TOKENS + (settings.max_tokens if "explanation" in view.says else 0)
+
+
+def _counter(student: Asked) -> Callable[[str], int] | None:
+    tokens = getattr(student, "target_ids", None)
+    return None if tokens is None else lambda text: len(tokens(text, end=False))
+
+
+def _timing(chunks: Sequence[Mapping[str, Any]], alone: Sequence[float]) -> Timing:
+    answering, explaining = (sum(chunk[name] for chunk in chunks) for name in ("answer_seconds", "explain_seconds"))
+    counts = [chunk["tokens_out"] for chunk in chunks]
+    tokens = None if None in counts else sum(counts)
+    questions = sum(len(chunk["predictions"]) for chunk in chunks)
+    speed = None if tokens is None else tokens / max(answering + explaining, 1e-9)
+    return Timing(questions, answering, explaining, tokens, speed, 1000 * statistics.median(alone), len(alone))

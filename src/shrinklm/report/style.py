@@ -1,0 +1,84 @@
+"""Colours, marks and type of every figure; the page takes the same colours as CSS variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+INK, MUTED, GRID, PAPER = "#1b1d22", "#5c616b", "#d9dce1", "#fffffe"
+DARK = {INK: "#e8eaee", MUTED: "#a3a9b5", GRID: "#3a3f49", PAPER: "#17191e"}
+"""Their counterparts on a dark page."""
+
+METHODS = (
+    ("#0072b2", "#5eb0ea", "o"),
+    ("#c24e00", "#ff9050", "s"),
+    ("#007f5f", "#3cc79a", "^"),
+    ("#a0478c", "#e58fd0", "D"),
+    ("#8a6500", "#e0b343", "v"),
+    ("#2389bb", "#9adcff", "P"),
+    ("#7a1f3d", "#f5839f", "X"),
+    ("#4a4a52", "#c0c3ca", "*"),
+)
+"""(on light, on dark, mark) of each method by its place: after Okabe and Ito, at 3:1 or more; the mark tells them apart without colour."""
+
+SANS = "DejaVu Sans"  # ships with matplotlib: the same bytes on every machine
+COLUMN, PAGE = 3.4, 7.0
+"""Inches: one column of a paper, and two."""
+
+STYLE: dict[str, Any] = {
+    "font.family": SANS,
+    "font.size": 7.0,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.0,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 7.0,
+    "legend.fontsize": 6.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "shrinklm",
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "path.simplify": True,
+}
+
+
+def colour(rank: int | None) -> str:
+    """The colour of the method at a place; grey for what was not trained."""
+    return MUTED if rank is None or rank < 0 else METHODS[rank % len(METHODS)][0]
+
+
+def mark(rank: int | None) -> str:
+    """Its mark."""
+    return "d" if rank is None or rank < 0 else METHODS[rank % len(METHODS)][2]
+
+
+def variables() -> tuple[dict[str, str], dict[str, str]]:
+    """CSS variables on a light and on a dark page."""
+    base = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}
+    light = base | {f"m{place}": method[0] for place, method in enumerate(METHODS)}
+    dark = {name: DARK[value] for name, value in base.items()} | {f"m{place}": method[1] for place, method in enumerate(METHODS)}
+    return light, dark

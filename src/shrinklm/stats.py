@@ -1,0 +1,192 @@
+"""Estimates and comparisons from scores: seeded, and the unit of resampling is stated. No torch.
+
+Scores come as matrices [seeds, items]; NaN = not scored. Intervals are percentile bootstraps (Efron & Tibshirani 1993) in which questions
+and, where there are several, training seeds are drawn independently of each other (Owen 2007, "The pigeonhole bootstrap"), because both
+are samples: another seed and another question would each have given another number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float64]
+
+_BLOCK = 256
+"""Resamples drawn at a time: bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Questions with a score."""
+    seeds: int
+    """Training seeds with a score."""
+    unit: str
+    """What was resampled: "questions", or "questions and seeds"."""
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Two methods on the same questions, by the questions that only one of them got right."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference of two means, a - b, on the same questions."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    """Two-sided, of the bootstrap: never below 2 / (resamples + 1)."""
+    n: int
+    """Questions that both were scored on."""
+
+
+def estimate(values: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> Estimate:
+    """The mean of scores with a percentile bootstrap interval.
+
+    Args:
+        values: [seeds, items], or [items] for one seed; NaN = not scored.
+        seed: of the resampling.
+        resamples: how many.
+        level: share of resampled means inside the interval.
+
+    Raises:
+        ValueError: nothing was scored, or a score is infinite.
+    """
+    matrix = _matrix(values, "values")
+    matrix = matrix[:, ~np.isnan(matrix).all(axis=0)]
+    _check(resamples, level)
+    draws = np.concatenate([_means(matrix, rows, rng) for rows, rng in _blocks(matrix.shape[1], resamples, seed)])
+    low, high = _interval(draws, level)
+    seeds = len(matrix)
+    return Estimate(float(np.nanmean(matrix)), low, high, matrix.shape[1], seeds, "questions and seeds" if seeds > 1 else "questions")
+
+
+def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> Comparison:
+    """The difference of two means on the same questions: each resample draws the same questions for both, and seeds for each on its own.
+
+    Args:
+        a: [seeds_a, items], or [items]; NaN = not scored.
+        b: [seeds_b, items], the same items in the same order.
+        seed: of the resampling.
+        resamples: how many.
+        level: of the interval.
+
+    Raises:
+        ValueError: not the same items, or none that both were scored on.
+    """
+    first, second = _matrix(a, "a"), _matrix(b, "b")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"a has {first.shape[1]} items, b has {second.shape[1]}. They must be the same items in the same order.")
+    both = ~np.isnan(first).all(axis=0) & ~np.isnan(second).all(axis=0)
+    if not both.any():
+        raise ValueError("No item was scored in both a and b, so there is nothing to compare.")
+    _check(resamples, level)
+    first, second = _scored(first[:, both]), _scored(second[:, both])
+    items = int(both.sum())
+    draws = np.concatenate([_means(first, rows, rng) - _means(second, rows, rng) for rows, rng in _blocks(items, resamples, seed)])
+    low, high = _interval(draws, level)
+    draws = draws[~np.isnan(draws)]
+    # Resampled means of 0/1 scores that should tie differ in the last bits; ties count on both sides.
+    tail = min(np.count_nonzero(draws <= 1e-12), np.count_nonzero(draws >= -1e-12))
+    return Comparison(float(np.nanmean(first) - np.nanmean(second)), low, high, min(1.0, 2 * (tail + 1) / (len(draws) + 1)), items)
+
+
+def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
+    """McNemar's test, exact and two-sided, on right/wrong [items] of two methods. Raises ValueError unless 0/1 and equally long."""
+    first, second = (np.asarray(side, dtype=float) for side in (a, b))
+    if first.shape != second.shape or first.ndim != 1 or not first.size:
+        raise ValueError(f"McNemar's test needs two equally long lists of right/wrong, found shapes {first.shape} and {second.shape}.")
+    if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
+        raise ValueError("McNemar's test needs right/wrong only (True/False or 1/0); leave out questions that were not scored.")
+    from scipy.stats import binomtest
+
+    only_a, only_b = int(np.sum(first > second)), int(np.sum(second > first))
+    p = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    return McNemar(only_a, only_b, p)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979), in the order given. Raises ValueError for anything outside 0..1."""
+    raw = np.asarray(ps, dtype=float)
+    if raw.ndim != 1 or not ((raw >= 0) & (raw <= 1)).all():
+        raise ValueError(f"p-values lie between 0 and 1, found {list(ps)}.")
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
+    return [float(p) for p in adjusted]
+
+
+def mean_sd(values: ArrayLike) -> tuple[float, float | None]:
+    """(mean, sample standard deviation) of the values that are not NaN; one value has no deviation. Raises ValueError for none."""
+    flat = _matrix(np.ravel(np.asarray(values, dtype=float)), "values")[0]
+    flat = flat[~np.isnan(flat)]
+    return float(flat.mean()), float(flat.std(ddof=1)) if len(flat) > 1 else None
+
+
+def _matrix(values: ArrayLike, name: str) -> Matrix:
+    """`values` as [seeds, items] without the seeds that have no score at all."""
+    matrix = np.atleast_2d(np.asarray(values, dtype=float))
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} must be [seeds, items] or [items], found shape {matrix.shape}.")
+    if np.isinf(matrix).any():
+        raise ValueError(f"{name} holds an infinite score. A metric returns a finite number, or None for not scored.")
+    matrix = _scored(matrix)
+    if not matrix.size:
+        raise ValueError(f"{name} holds no score: it is empty, or nothing was scored.")
+    return matrix
+
+
+def _scored(matrix: Matrix) -> Matrix:
+    found: Matrix = matrix[~np.isnan(matrix).all(axis=1)]
+    return found
+
+
+def _check(resamples: int, level: float) -> None:
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError(f"resamples must be at least 1 and level between 0 and 1, found {resamples} and {level}.")
+
+
+def _blocks(items: int, resamples: int, seed: int) -> Iterator[tuple[Matrix, np.random.Generator]]:
+    """Blocks of [resamples, items]: how often each resample draws each item; and the generator, for drawing seeds."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, _BLOCK):
+        yield _counts(items, min(_BLOCK, resamples - start), rng), rng
+
+
+def _counts(items: int, resamples: int, rng: np.random.Generator) -> Matrix:
+    """[resamples, items]: multinomial counts of drawing `items` times with replacement."""
+    drawn = rng.integers(0, items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * items).reshape(resamples, items).astype(float)
+
+
+def _means(matrix: Matrix, rows: Matrix, rng: np.random.Generator) -> Matrix:
+    """[resamples] means of the scored cells of `matrix` [seeds, items], items weighted by `rows`; NaN where a resample holds none."""
+    scored = ~np.isnan(matrix)
+    sums, counts = rows @ np.where(scored, matrix, 0.0).T, rows @ scored.T.astype(float)
+    weights = _counts(len(matrix), len(rows), rng)
+    total: Any = (weights * counts).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        means: Matrix = (weights * sums).sum(axis=1) / total
+    return means
+
+
+def _interval(draws: Matrix, level: float) -> tuple[float, float]:
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

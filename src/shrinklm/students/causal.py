@@ -1,0 +1,110 @@
+"""Decoder-only students (Llama, Qwen, SmolLM ...): all views of an example in one forward pass.
+
+The views of an example share their beginning, so the question is computed once: its tokens stand first, each view follows as a branch
+that sees the question and itself, never another branch. Several examples stand in one row. Positions count along each branch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..decode import Decoder
+from ..errors import StudentError
+from ..models import Kind
+from ..types import Pair
+from .base import IGNORE, BaseStudent, Batch
+
+ROW = 512
+"""Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
+
+
+class CausalStudent(BaseStudent):
+    """A decoder-only student."""
+
+    family: ClassVar[Kind] = "causal"
+
+    def __init__(self, model: Any, tokenizer: Any, max_length: int = 1024) -> None:
+        super().__init__(model, tokenizer, max_length)
+        self.decoder = Decoder(model, tokenizer)
+
+    def target_ids(self, text: str, end: bool = True) -> list[int]:
+        """A target is tokenised on its own, after a space, here and when it is scored: no token spans prompt and target."""
+        ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"])
+        return [*ids, self.tokenizer.eos_token_id] if end else ids
+
+    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True) -> Batch:
+        """Rows of packed examples.
+
+        Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the segment a branch
+        also sees), labels (the next token, or -100), pair (which pair a label belongs to); and `pairs`, their number.
+        """
+        blocks = []
+        number = 0
+        for group in groups:
+            blocks.append(self._block(group, number, end))
+            number += len(group)
+        width = max(ROW, max(len(block) for block in blocks))
+        rows: list[list[tuple[int, ...]]] = []
+        for block in blocks:
+            row = next((row for row in rows if len(row) + len(block) <= width), None)
+            if row is None:
+                rows.append(row := [])
+            first = 1 + max((token[2] for token in row), default=0)
+            row += [(ids, at, segment + first, parent + first, label, pair) for ids, at, segment, parent, label, pair in block]
+        width = max(len(row) for row in rows)
+        padding = (self.tokenizer.pad_token_id or 0, 0, 0, 0, IGNORE, 0)
+        table = torch.tensor([row + [padding] * (width - len(row)) for row in rows])
+        names = ("input_ids", "position_ids", "segment", "parent", "labels", "pair")
+        return {**{name: table[..., column].contiguous() for column, name in enumerate(names)}, "pairs": torch.tensor(number)}
+
+    def _block(self, group: Sequence[Pair], number: int, end: bool) -> list[tuple[int, ...]]:
+        """(id, position, segment, parent, label, pair) of the tokens of one example's pairs; segment 0 is what they share."""
+        prompts = [self.prompt_ids(pair.prompt) for pair in group]
+        targets = [self.target_ids(pair.target, end) for pair in group]
+        for pair, prompt, target in zip(group, prompts, targets, strict=True):
+            if len(prompt) + len(target) > self.max_length:
+                raise StudentError(
+                    f"A pair of {len(prompt) + len(target)} tokens does not fit the student's {self.max_length}: {pair.prompt[:60]!r}. "
+                    "Nothing is cut; raise `train: {max_length: ...}`."
+                )
+        # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for itself.
+        shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1) if len(group) > 1 else 0
+        block = [(token, at, 0, 0, IGNORE, 0) for at, token in enumerate(prompts[0][:shared])]
+        for place, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
+            shown = prompt[shared:] + target[:-1]
+            labels = [IGNORE] * (len(prompt) - shared - 1) + target
+            block += [(token, shared + at, place + 1, 0, label, number + place) for at, (token, label) in enumerate(zip(shown, labels, strict=True))]
+        return block
+
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """See BaseStudent."""
+        scored = batch["labels"] != IGNORE
+        inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "attention_mask": _mask(batch), "use_cache": False}
+        config = self.config.get_text_config(decoder=True)
+        if any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
+            logits = self.model(**inputs).logits[scored]  # these models do more after the projection than project
+        else:
+            hidden = inner.get_decoder()(**inputs).last_hidden_state
+            logits = inner.get_output_embeddings()(hidden[scored])
+        return logits, batch["labels"][scored], batch["pair"][scored]
+
+    def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
+        """See BaseStudent."""
+        ids = [self.prompt_ids(prompt) for prompt in prompts]
+        return [self.decoder.text(said.tokens).strip() for said in self.decoder.decode(ids, max_tokens)]
+
+
+def _mask(batch: Batch) -> Tensor:
+    """[rows, 1, tokens, tokens] of booleans: a token sees earlier tokens of its own segment and of its parent."""
+    segment, parent = batch["segment"], batch["parent"]
+    length = segment.shape[1]
+    earlier = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
+    own = segment[:, :, None] == segment[:, None, :]
+    above = parent[:, :, None] == segment[:, None, :]
+    return ((own | above) & earlier)[:, None]

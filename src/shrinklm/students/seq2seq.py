@@ -1,0 +1,67 @@
+"""Encoder–decoder students (T5, t5gemma ...): the prompt goes to the encoder, the target to the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import StudentError
+from ..models import Kind
+from ..types import Pair
+from .base import IGNORE, BaseStudent, Batch
+
+
+class Seq2SeqStudent(BaseStudent):
+    """An encoder–decoder student."""
+
+    family: ClassVar[Kind] = "seq2seq"
+
+    def target_ids(self, text: str, end: bool = True) -> list[int]:
+        """See BaseStudent."""
+        ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
+        return [*ids, self.tokenizer.eos_token_id] if end else ids
+
+    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True) -> Batch:
+        """One row a pair: input_ids and attention_mask [pairs, prompt tokens], labels and pair [pairs, target tokens]."""
+        pairs = [pair for group in groups for pair in group]
+        prompts = [self.prompt_ids(pair.prompt) for pair in pairs]
+        targets = [self.target_ids(pair.target, end) for pair in pairs]
+        for pair, prompt, target in zip(pairs, prompts, targets, strict=True):
+            if max(len(prompt), len(target)) > self.max_length:
+                raise StudentError(
+                    f"A pair of {len(prompt)} and {len(target)} tokens does not fit the student's {self.max_length}: {pair.prompt[:60]!r}. "
+                    "Nothing is cut; raise `train: {max_length: ...}`."
+                )
+        pad = self.tokenizer.pad_token_id or 0
+        labels = _rows(targets, IGNORE)
+        return {
+            "input_ids": _rows(prompts, pad),
+            "attention_mask": _rows([[1] * len(prompt) for prompt in prompts], 0),
+            "labels": labels,
+            "pair": torch.arange(len(pairs))[:, None].expand_as(labels).contiguous(),
+            "pairs": torch.tensor(len(pairs)),
+        }
+
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """See BaseStudent."""
+        labels = batch["labels"]
+        scored = labels != IGNORE
+        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        return self.model(**inputs, labels=labels).logits[scored], labels[scored], batch["pair"][scored]
+
+    @torch.inference_mode()
+    def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
+        """See BaseStudent."""
+        inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts]))
+        out = self.model.generate(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=max_tokens, do_sample=False, num_beams=1
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
+
+
+def _rows(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])

@@ -1,0 +1,231 @@
+"""The one reader of answers: which option, or which free answer, a text states.
+
+Strict on purpose. A text states an option after "the answer is", or when it begins with it; merely naming one states nothing.
+What is ambiguous ("bank or zoo", "(a) zoo" where (a) is the bank) or denied ("the answer is not zoo") is None.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ..types import Example, letter
+
+_SPLIT = re.compile(r"(?:\bso,?\s+)?\bthe (?:correct |right |best )?answer is\b\s*:?\s*", re.IGNORECASE)
+_STATEMENT = re.compile(
+    r"\bthe (?:(?:final|correct|right|best|most likely) )*(?:answer|option|choice) (?:is|would be|must be|should be)\b\s*:?"
+    r"|^\W*(?:(?:final|correct) )?answer\s*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LEAD = re.compile(
+    r"(?:[\s\"'*_`:(]|(?:an?|the|option|choice|letter|most|likely|probably|definitely|clearly|certainly|simply|in|at|on|to)\b)*",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(
+    r"[\s\"'*_`,:/&()-]*(?:\b(?:or|and|either|both|maybe|perhaps|possibly|also|an?|the|option|choice)\b[\s\"',/()]*)*", re.IGNORECASE
+)
+_STOPS = re.compile(
+    r"[\"'*_`)\]]*(?:\s*$|\s*[.,;:!?(–—-]|\s+(?:because|since|as|it|it's|they|he|she|this|that|there|we|you|i)\b)", re.IGNORECASE
+)
+_NOT = re.compile(r"\b(?:not|never|neither|nor|cannot|unlike|except|without|than|instead)\b|n't\b", re.IGNORECASE)
+_WRONG = re.compile(r"\s+(?:(?:is|are|was|would be|can|could|does|do|seems)\s+)?(?:not|never|wrong|incorrect|\w+n't)\b", re.IGNORECASE)
+_BREAK = re.compile(r"[,;:.!?]|\bbut\b", re.IGNORECASE)
+_REASON = re.compile(r"\b(?:because|since|as)\b|,? which\b", re.IGNORECASE)
+# A full stop after an initial or a title ends no sentence.
+_SENTENCE = re.compile(r"(?<!\b[A-Za-z])(?<!\b(?:St|Dr|Mr|Ms|Jr|Sr))(?<!\bMrs)[.!?;](?=\s|$)", re.IGNORECASE)
+_LETTER = re.compile(r"\(\s*([a-z]{1,2})\s*\)|\b(?:option|choice|letter)\s+([a-z]{1,2})(?![\w'-])", re.IGNORECASE)
+_FIRST_LETTER = re.compile(r"[\s\"'*_`]*([a-z]{1,2})(?:[\"'*_`]*[.):](?=[\s\"'*_`]|$)|[\s\"'*_`]*$)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.,])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?<=\d)(?![.,]?\d)")
+_AMBIGUOUS = ""
+
+
+def split_answer(text: str) -> tuple[str, str]:
+    """(what stands before the last "the answer is", what stands after it); without one: ("", text)."""
+    found = list(_SPLIT.finditer(text))
+    return (text[: found[-1].start()], text[found[-1].end() :]) if found else ("", text)
+
+
+def parse_answer(text: str, example: Example) -> str | None:
+    """The answer that `text` states: one of the choices, or a free answer; None when it states none or more than one.
+
+    A later statement counts before an earlier one. A free answer equal to the gold one but for case, punctuation or the way its number
+    is written comes back as the gold one is written.
+    """
+    text = _plain(text)
+    if not example.choices:
+        return _free(text, example)
+    options = _Options(example.choices)
+    for said in _statements(text):
+        found = options.stated(said)
+        if found is not None:
+            return found or None
+    return options.begun(_first_line(text)) or None
+
+
+def stated_text(text: str, example: Example) -> str | None:
+    """The free answer in its own words: what follows "the answer is", or the first line; None when there is nothing."""
+    text = _plain(text)
+    said = list(_statements(text)) or [_first_line(text)]
+    return next((words for line in said if (words := _clause(line))), None)
+
+
+def normalise(text: str) -> str:
+    """Case, quotes, surrounding punctuation and doubled blanks taken away: what makes two spellings the same answer."""
+    return _core(_plain(" ".join(text.split()))).casefold()
+
+
+def number(text: str) -> Decimal | None:
+    """The number that `text` is, such as "1,250" or "-3.5"; None when it is anything else."""
+    match = _NUMBER.fullmatch(text.strip())
+    return _decimal(match[0]) if match and match[0] else None
+
+
+@dataclass(frozen=True)
+class _Mention:
+    start: int
+    end: int
+    option: str
+    by_letter: bool = False
+
+
+class _Options:
+    """The distinct choices of one question and where a line names them."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self._by_letter = {letter(index): choice for index, choice in enumerate(choices)}
+        self._by_text: dict[str, list[str]] = {}
+        for choice in dict.fromkeys(choices):
+            self._by_text.setdefault(normalise(choice), []).append(choice)
+        longest_first = sorted(self._by_text, key=len, reverse=True)
+        self._pattern = re.compile("|".join(_whole_words(text) for text in longest_first))
+
+    def stated(self, said: str) -> str | None:
+        """The option named by what follows "the answer is"; "" when ambiguous, None when there is none."""
+        line, mentions = self._read(said)
+        if mentions and _LEAD.fullmatch(line, 0, mentions[0].start):
+            return _unless_joined(line, mentions)[0]
+        end = min((match.start() for pattern in (_SENTENCE, _REASON) if (match := pattern.search(line))), default=len(line))
+        options = {mention.option for mention in mentions if mention.end <= end and not _denied(line, mention)}
+        return None if not options else options.pop() if len(options) == 1 else _AMBIGUOUS
+
+    def begun(self, said: str) -> str | None:
+        """The option that a line begins with, if the line then stops or gives its reason; else as `stated`."""
+        line, mentions = self._read(said)
+        if not mentions or not _LEAD.fullmatch(line, 0, mentions[0].start):
+            return None
+        option, end = _unless_joined(line, mentions)
+        stops = not _WRONG.match(line, end) if mentions[0].by_letter else _STOPS.match(line, end)
+        return option if stops else None
+
+    def _read(self, said: str) -> tuple[str, list[_Mention]]:
+        line = said.casefold()
+        found = [_Mention(match.start(), match.end(), self._spelled(match[0], said)) for match in self._pattern.finditer(line)]
+        letters = list(_LETTER.finditer(line))
+        if first := _FIRST_LETTER.match(line):
+            letters.append(first)
+        for match in letters:
+            option = self._by_letter.get(next(group for group in match.groups() if group))
+            if option is not None and not any(mention.start < match.end() and match.start() < mention.end for mention in found):
+                found.append(_Mention(match.start(), match.end(), option, by_letter=True))
+        return line, sorted(found, key=lambda mention: mention.start)
+
+    def _spelled(self, words: str, said: str) -> str:
+        """The choice behind matched words; where two differ in case alone, the one written as in `said`."""
+        options = self._by_text[words]
+        exact = [option for option in options if _core(_plain(option)) in said] if len(options) > 1 else options
+        return exact[0] if len(exact) == 1 else _AMBIGUOUS
+
+
+def _unless_joined(line: str, mentions: Sequence[_Mention]) -> tuple[str, int]:
+    """(the option mentioned first, where it ends); "" when another one stands in the same breath."""
+    first, end = mentions[0], mentions[0].end
+    for mention in mentions[1:]:
+        if not _JOINED.fullmatch(line, end, mention.start):
+            break
+        if mention.option != first.option:
+            return _AMBIGUOUS, mention.end
+        end = mention.end
+    return first.option, end
+
+
+def _denied(line: str, mention: _Mention) -> bool:
+    breaks = [match.end() for match in _BREAK.finditer(line, 0, mention.start)]
+    return bool(_NOT.search(line, breaks[-1] if breaks else 0, mention.start) or _WRONG.match(line, mention.end))
+
+
+def _whole_words(text: str) -> str:
+    """A pattern for the option as whole words: "no" is in neither "not" nor "no-one", "5" not in "-5" or "1.5"."""
+    body = r"\s+".join(re.escape(word) for word in text.split())
+    before = r"(?<![\w.,−-])" if text[:1].isdigit() else r"(?<!\w)(?<!\w['-])"
+    return rf"{before}{body}(?!\w)(?!['-]\w)(?![.,]\d)"
+
+
+def _statements(text: str) -> Iterator[str]:
+    """The lines that follow "the answer is", the last one first."""
+    found = list(_STATEMENT.finditer(text))
+    end = len(text)
+    for match in reversed(found):
+        yield _first_line(text[match.end() : end])
+        end = match.start()
+
+
+def _free(text: str, example: Example) -> str | None:
+    gold = number(example.answer)
+    if gold is not None:
+        value = next((value for said in _statements(text) if (value := _stated_number(said)) is not None), None)
+        value = _begun_number(_first_line(text)) if value is None else value
+        return None if value is None else example.answer if value == gold else f"{value.normalize():f}"
+    words = stated_text(text, example)
+    accepted = (example.answer, *map(str, example.meta.get("answers") or ()))
+    return words and next((answer for answer in accepted if normalise(answer) == normalise(words)), words)
+
+
+def _clause(said: str) -> str:
+    """The first sentence without its quotes and full stop; "" when it begins with a denial."""
+    match = _SENTENCE.search(said)
+    words = _core(said[: match.start()] if match else said)
+    return "" if re.match(r"(?:not|never)\b", words, re.IGNORECASE) else words
+
+
+def _stated_number(said: str) -> Decimal | None:
+    """The number of a sentence: what follows its last "=", else the first one unless it is joined to another."""
+    sentence = re.split(r"[.!?;](?=\s|$)", said, maxsplit=1)[0]
+    sentence = sentence.rpartition("=")[2]
+    found = [match for match in _NUMBER.finditer(sentence) if match[0]]
+    if not found or _NOT.search(sentence, 0, found[0].start()):
+        return None
+    joined = len(found) > 1 and re.fullmatch(r"\W*(?:or|and|to|[x×])?\W*", sentence[found[0].end() : found[1].start()], re.IGNORECASE)
+    return None if joined and _decimal(found[0][0]) != _decimal(found[1][0]) else _decimal(found[0][0])
+
+
+def _begun_number(line: str) -> Decimal | None:
+    """The number of a line that states no answer in words: the one it begins with, ends its sum with, or names alone."""
+    values = {_decimal(match[0]) for match in _NUMBER.finditer(line) if match[0]}
+    if "=" in line or len(values) == 1 or re.match(r"\W*\d", line):
+        return _stated_number(line)
+    return None
+
+
+def _decimal(digits: str) -> Decimal:
+    return Decimal(digits.replace(",", "").replace("−", "-"))
+
+
+def _plain(text: str) -> str:
+    """One spelling of quotes, dashes and letters; line breaks stay."""
+    return unicodedata.normalize("NFKC", text).translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2011: "-"})
+
+
+def _core(text: str) -> str:
+    """`text` without surrounding quotes, emphasis, brackets and full stops; of nothing else, itself."""
+    text = text.strip()
+    core = text.strip("\"'*_` \t").rstrip(".,;:!?\"'*_` \t")
+    if core.startswith("(") and core.endswith(")"):
+        core = core[1:-1].strip()
+    return core or text
+
+
+def _first_line(text: str) -> str:
+    return next((" ".join(line.split()) for line in text.splitlines() if line.strip()), "")

@@ -1,0 +1,151 @@
+"""Which columns hold what: `task.columns` of a recipe, checked against a table."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import TaskError, UnknownName
+from .files import Rows
+
+YESNO = ("yes", "no")
+LABELS = ("entailment", "neutral", "contradiction")
+_KEYS = ("id", "question", "choices", "answer", "answer_from", "context", "explanation", "highlight")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Where the options come from: one column, several, or a fixed list; all empty for free answers."""
+
+    column: str | None = None
+    """A list, a JSON list as text, or {label, text} as in CommonsenseQA."""
+    columns: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether their order may change: fixed labels keep theirs."""
+        return not self.fixed
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one table."""
+
+    question: tuple[str, ...]
+    """Joined by a blank when several."""
+    answer: str
+    ask: str = ""
+    """The question itself, where every row asks the same."""
+    choices: Choices = Choices()
+    id: str | None = None
+    answer_from: int | None = None
+    """Answers are numbers of options, counted from here; None: found out (text, letter, number from 0)."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """Name shown above the question → column."""
+    explanation: tuple[str, ...] = ()
+    """The first that is not empty."""
+    highlight: str | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Every column that is read, once."""
+        single = [self.id, self.answer, self.choices.column, self.highlight]
+        several = [*self.question, *self.choices.columns, *self.context.values(), *self.explanation]
+        return tuple(dict.fromkeys([column for column in single if column] + several))
+
+    @classmethod
+    def resolve(cls, said: Mapping[str, Any], rows: Rows, type: str | None = None) -> Columns:
+        """`task.columns` for this table. Raises TaskError: an unknown key, a missing column."""
+        for key in said:
+            if key not in _KEYS:
+                raise TaskError(f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', ""))
+        look = _Look(rows)
+        for key in ("question", "answer"):
+            if not said.get(key):
+                raise TaskError(f"task.columns lacks `{key}`. Columns found in {rows.name}: {look.found}. Write: columns: {{{key}: NAME}}")
+        ask = said["question"] if isinstance(said["question"], str) and said["question"].rstrip().endswith("?") else ""
+        ask = "" if ask in rows.columns else ask
+        start = said.get("answer_from")
+        if start not in (None, 0, 1) or isinstance(start, bool):
+            raise TaskError(f"task.columns.answer_from is {start!r}: write 0 or 1, the number of the first option in your file.")
+        context = said.get("context") or {}
+        named = context if isinstance(context, Mapping) else {name: name for name in _list(context)}
+        return cls(
+            question=() if ask else look.all("question", said["question"]),
+            answer=look.one("answer", said["answer"]),
+            ask=ask,
+            choices=look.choices(said.get("choices"), type),
+            id=look.one("id", said["id"]) if said.get("id") else None,
+            answer_from=start,
+            context={str(name): look.one("context", column) for name, column in named.items()},
+            explanation=look.all("explanation", said.get("explanation") or ()),
+            highlight=look.one("highlight", said["highlight"]) if said.get("highlight") else None,
+        )
+
+    def infer_type(self) -> str:
+        """choice, nli, yesno or free, by the options."""
+        fixed = {option.casefold() for option in self.choices.fixed}
+        if fixed:
+            return "yesno" if fixed == set(YESNO) else "nli" if fixed == set(LABELS) else "choice"
+        return "choice" if self.choices.column or self.choices.columns else "free"
+
+
+class _Look:
+    """Finds columns in a table and complains about those that are not there."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.found = ", ".join(rows.columns)
+
+    def one(self, key: str, column: Any) -> str:
+        if isinstance(column, str) and column in self.rows.columns:
+            return column
+        near = difflib.get_close_matches(str(column), self.rows.columns, n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise TaskError(f"{self.rows.name} has no column '{column}' (task.columns.{key}).{hint} Columns found: {self.found}.")
+
+    def all(self, key: str, columns: Any) -> tuple[str, ...]:
+        return tuple(self.one(key, column) for column in _list(columns))
+
+    def choices(self, said: Any, type: str | None) -> Choices:
+        if not said:
+            return Choices(fixed={"yesno": YESNO, "nli": LABELS}.get(type or "", ()))
+        if isinstance(said, str):
+            if said in self.rows.columns:
+                return Choices(column=said)
+            return Choices(columns=self.pattern(said))
+        # An unquoted yes or no in YAML is a boolean.
+        names = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(said)]
+        missing = [name for name in names if name not in self.rows.columns]
+        if missing and len(missing) < len(names):
+            raise TaskError(f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.found}.")
+        if not missing:
+            return Choices(columns=tuple(names))
+        if len({name.casefold() for name in names}) < max(2, len(names)):
+            raise TaskError(f"task.columns.choices: a fixed list needs two or more different options, found: {', '.join(names)}.")
+        return Choices(fixed=tuple(names))
+
+    def pattern(self, said: str) -> tuple[str, ...]:
+        """Columns by a pattern: "option_{option}" counts from 1; "option_*" takes the columns in the order of the table."""
+        if "{option}" in said:
+            number = re.compile(re.escape(said).replace(re.escape("{option}"), r"(\d+)") + r"\Z")
+            found = sorted((int(match[1]), column) for column in self.rows.columns if (match := number.match(column)))
+            columns = [column for _, column in found]
+        else:
+            columns = [column for column in self.rows.columns if fnmatch.fnmatchcase(column, said)] if re.search(r"[*?\[]", said) else []
+        if len(columns) < 2:
+            raise TaskError(
+                f"{self.rows.name} has no column '{said}' (task.columns.choices). Columns found: {self.found}. "
+                "Write one list column, several columns [a, b], a pattern such as option_{option} or option_*, "
+                'or fixed options ["yes", "no"].'
+            )
+        return tuple(columns)
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

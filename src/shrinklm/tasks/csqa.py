@@ -1,0 +1,16 @@
+"""CommonsenseQA: five options, about 9,700 train questions. Data: https://huggingface.co/datasets/tau/commonsense_qa (arXiv 1811.00937).
+
+The labels of its test split are hidden, so the official validation split is the test split here.
+"""
+
+from __future__ import annotations
+
+from .base import SplitTask, TaskOptions
+from .table import named
+
+COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "answerKey"}
+
+
+def csqa(options: TaskOptions) -> SplitTask:
+    """CommonsenseQA."""
+    return named("csqa", options, COLUMNS, {"train": "tau/commonsense_qa@train", "test": "tau/commonsense_qa@validation"})

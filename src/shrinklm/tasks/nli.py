@@ -1,0 +1,38 @@
+"""Natural language inference: premise, hypothesis, and one of three labels in a fixed order.
+
+- e-SNLI, https://huggingface.co/datasets/esnli/esnli (arXiv 1812.01193): SNLI with explanations written by people. Its loading script runs
+  no more; the hub's own Parquet copy of it is read.
+- ANLI round 1, https://huggingface.co/datasets/facebook/anli (arXiv 1910.14599): adversarial, with the writers' reasons.
+- MultiNLI, https://huggingface.co/datasets/nyu-mll/multi_nli (arXiv 1704.05426): tested on the matched validation split.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import Split
+from .base import SplitTask, TaskOptions
+from .columns import LABELS
+from .table import named
+
+QUESTION = "Does the premise entail the hypothesis, contradict it, or neither (neutral)?"
+# The label column of all three counts entailment, neutral, contradiction from 0.
+COLUMNS: dict[str, Any] = {"question": QUESTION, "context": ["premise", "hypothesis"], "choices": list(LABELS), "answer": "label"}
+
+
+def esnli(options: TaskOptions) -> SplitTask:
+    """e-SNLI."""
+    name = "esnli/esnli:plain_text"
+    own: dict[Split, str] = {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"}
+    return named("esnli", options, {**COLUMNS, "explanation": "explanation_1"}, own, type="nli")
+
+
+def anli(options: TaskOptions) -> SplitTask:
+    """ANLI, round 1."""
+    own: dict[Split, str] = {"train": "facebook/anli@train_r1", "dev": "facebook/anli@dev_r1", "test": "facebook/anli@test_r1"}
+    return named("anli", options, {**COLUMNS, "id": "uid", "explanation": "reason"}, own, type="nli")
+
+
+def mnli(options: TaskOptions) -> SplitTask:
+    """MultiNLI."""
+    return named("mnli", options, COLUMNS, {"train": "nyu-mll/multi_nli@train", "test": "nyu-mll/multi_nli@validation_matched"}, type="nli")

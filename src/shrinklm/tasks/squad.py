@@ -1,0 +1,19 @@
+"""SQuAD 1.1: answers are spans of a passage. Data: https://huggingface.co/datasets/rajpurkar/squad (arXiv 1606.05250).
+
+Its test set is not public, so the official validation split is the test split here. `meta["answers"]` holds every accepted answer.
+"""
+
+from __future__ import annotations
+
+from ..types import Split
+from .answers import stated_text
+from .base import SplitTask, TaskOptions
+from .table import named
+
+COLUMNS = {"id": "id", "question": "question", "context": "context", "answer": "answers"}
+
+
+def squad(options: TaskOptions) -> SplitTask:
+    """SQuAD 1.1; answers keep their own words, exact match and F1 compare them."""
+    own: dict[Split, str] = {"train": "rajpurkar/squad@train", "test": "rajpurkar/squad@validation"}
+    return named("squad", options, COLUMNS, own, type="free", parse=stated_text)

@@ -1,0 +1,77 @@
+"""A teacher without a model: the same words for the same question, for tests and for trying out a recipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from ..errors import TeacherError
+from ..types import Completion, Prompt, Sampling, digest
+from .base import TeacherOptions
+
+MODES = ("empty", "cut", "loop", "deny", "silent", "first")
+
+
+class FakeTeacher:
+    """`fake`, or `fake:MODE,log=FILE,delay=SECONDS`.
+
+    Modes provoke refusals: `empty`, `cut` and `loop` are what they say, `deny` argues against the answer, `first` is empty at the first
+    try and good at the next, `silent` yields nothing at all. `log` appends a line to FILE for each prompt it was asked.
+    """
+
+    price: ClassVar[dict[str, float]] = {"input": 0.0, "output": 0.0}
+
+    def __init__(self, rest: str = "", options: TeacherOptions | None = None) -> None:
+        options = options or TeacherOptions()
+        settings = dict(part.partition("=")[::2] for part in rest.split(",") if part)
+        self.log = options.root / settings.pop("log") if "log" in settings else None
+        self.delay = float(settings.pop("delay", 0))
+        self.mode = next(iter(settings), "")
+        if len(settings) > 1 or self.mode not in ("", *MODES):
+            raise TeacherError(f"'fake:{rest}' is not known. One of: {', '.join(MODES)}; and log=FILE, delay=SECONDS.")
+        self.name = f"fake-{self.mode}" if self.mode else "fake"
+        self.revision = "1"
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """One completion after another, in order."""
+        for position, prompt in enumerate(prompts):
+            time.sleep(self.delay)
+            if self.log:
+                _append(self.log, f"{prompt.kind}\t{prompt.example.id}\t{prompt.answer}\t{sampling.seed}\n")
+            if self.mode != "silent":
+                text = self._text(prompt, sampling)
+                length = sum(len(turn.text.split()) for turn in prompt.turns)
+                yield position, Completion(text, length, len(text.split()), finished=self.mode != "cut")
+
+    def _text(self, prompt: Prompt, sampling: Sampling) -> str:
+        answer, example = prompt.answer, prompt.example
+        if self.mode == "empty" or (self.mode == "first" and sampling.seed < 1000):
+            return ""
+        if self.mode == "cut":
+            return f"The choice {answer} fits here because it is"
+        if self.mode == "loop":
+            return f"It is {answer} " * 12
+        if self.mode == "deny":
+            return f"This choice is incorrect, so {answer} is not the right answer."
+        subject = example.question.rstrip(" ?.!").split()[-1].lower()
+        if prompt.kind == "label":
+            return f"That suits the last word, {subject}. The answer is {self._own(prompt)}."
+        if prompt.kind == "critique":
+            return f"It names {answer}, but it could say more about {subject}."
+        more = "No other choice comes as close." if prompt.kind == "revision" else "That is how people know it."
+        return f"For {subject} there is a link with {answer} that everyone has seen. {more}"
+
+    @staticmethod
+    def _own(prompt: Prompt) -> str:
+        """Right three times in four, by the example's name."""
+        example = prompt.example
+        if not example.wrong or int(digest(example.id), 16) % 4:
+            return example.answer
+        return example.wrong[int(digest(example.id, "wrong"), 16) % len(example.wrong)]
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)

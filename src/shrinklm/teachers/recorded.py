@@ -1,0 +1,134 @@
+"""A teacher that reads what another one wrote: columns of published tables, used without a model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import TeacherError
+from ..tasks.files import Row, read_file
+from ..types import Completion, Example, Prompt, Sampling, digest, letter
+from .base import TeacherOptions
+
+MISSING = "not recorded"
+_OPTION = "{option}"
+_LETTER = re.compile(r"\(([a-z])\)(\s*[\"'“‘]?)")
+
+
+@dataclass(frozen=True)
+class _Table:
+    columns: tuple[str, ...]
+    by_question: bool
+    """Rows are found by the question, since they have no id."""
+    rows: Mapping[str, Row]
+
+
+class RecordedTeacher:
+    """`recorded:FILE` or several files joined by commas (Parquet, CSV or JSONL), and the column of each step.
+
+    `{option}` in a column counts the options of the source row from 1. Rows are found by the column `id`, or `question` where there is
+    none; `columns: {id: ..., question: ...}` renames them.
+    """
+
+    free = True
+    reads = True
+
+    def __init__(self, rest: str, options: TeacherOptions) -> None:
+        self.files = [(options.root / Path(part.strip()).expanduser()).resolve() for part in rest.split(",") if part.strip()]
+        self.columns = dict(options.columns)
+        self._id, self._question = self.columns.pop("id", "id"), self.columns.pop("question", "question")
+        if not self.files or not self.columns:
+            what = "columns" if self.files else "files"
+            raise TeacherError(f"'recorded:{rest}' names no {what}. Write use: recorded:FILE and columns: {{explanation: COLUMN}}.")
+        for path in self.files:
+            if not path.is_file():
+                raise TeacherError(f"No recording at {path}. Give a Parquet, CSV or JSONL file, relative to the recipe.")
+        self.name = "recorded:" + "+".join(path.name for path in self.files)
+
+    @cached_property
+    def revision(self) -> str:
+        """Hash of the files and the columns: another column is another recording."""
+        return digest([_sha256(path) for path in self.files], self.columns, self._id, self._question)
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """The recorded texts; one that is not in the files is refused as "not recorded".
+
+        Raises TeacherError for a step without a column and for a column that is not in the file, TaskError for a file that is no table.
+        """
+        for kind in dict.fromkeys(prompt.kind for prompt in prompts):
+            if kind not in self.columns:
+                raise TeacherError(
+                    f"The recording has no column for the step '{kind}'. Columns given: {', '.join(self.columns)}. "
+                    f"Add `{kind}: COLUMN` to the teacher's columns, or take the step out of `generate`."
+                )
+        for position, prompt in enumerate(prompts):
+            text = self._text(prompt)
+            yield position, Completion("", refusal=MISSING) if text is None else Completion(reletter(text, prompt.example))
+
+    def _text(self, prompt: Prompt) -> str | None:
+        example, column = prompt.example, self.columns[prompt.kind]
+        if _OPTION in column:
+            place = _place(example, prompt.answer)
+            if place is None:
+                return None
+            column = column.replace(_OPTION, str(place + 1))
+        for path, table in zip(self.files, self._tables, strict=True):
+            row = table.rows.get(example.question if table.by_question else example.id)
+            if row is None:
+                continue
+            if column not in table.columns:
+                raise TeacherError(f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. Mend `columns` of the teacher.")
+            return "" if row[column] is None else str(row[column])
+        return None
+
+    @cached_property
+    def _tables(self) -> list[_Table]:
+        return [self._table(path) for path in self.files]
+
+    def _table(self, path: Path) -> _Table:
+        table = read_file(path, path.name)
+        by = self._id if self._id in table.columns else self._question
+        if by not in table.columns:
+            raise TeacherError(
+                f"{path} has no column '{self._id}' and no '{self._question}' to find rows by. Found: {', '.join(table.columns)}. "
+                "Add `id: COLUMN` or `question: COLUMN` to the teacher's columns."
+            )
+        wanted = "|".join(re.escape(column).replace(re.escape(_OPTION), r"\d+") for column in self.columns.values())
+        rows: dict[str, Row] = {}
+        for _, row in table.records([by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]):
+            rows.setdefault(str(row[by]).strip(), row)
+        return _Table(table.columns, by == self._question, rows)
+
+
+def reletter(text: str, example: Example) -> str:
+    """The text with its option letters as the choices are shown now: "(c) zoo" must name the letter that zoo has here.
+
+    A letter before an option's words follows the words; one that stands alone follows the order of the source row.
+    """
+    if "(" not in text or not example.choices:
+        return text
+    shown = {place: new for new, place in enumerate(example.order)} or {place: place for place in range(len(example.choices))}
+    options = sorted(enumerate(example.choices), key=lambda item: -len(item[1]))
+
+    def new(match: re.Match[str]) -> str:
+        after = text[match.end() :].lower()
+        place = next((i for i, choice in options if after.startswith(choice.lower())), shown.get(ord(match[1]) - ord("a")))
+        return match[0] if place is None else f"({letter(place)}){match[2]}"
+
+    return _LETTER.sub(new, text)
+
+
+def _place(example: Example, answer: str) -> int | None:
+    """Where the source row has the option, from 0; the first place of an option that is there twice."""
+    order = example.order or tuple(range(len(example.choices)))
+    places = [place for choice, place in zip(example.choices, order, strict=True) if choice == answer]
+    return min(places, default=None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

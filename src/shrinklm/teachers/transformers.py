@@ -1,0 +1,135 @@
+"""A teacher that runs here: any causal or encoder–decoder checkpoint, from a hub id, a folder, a GGUF file or a packaged model."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from .. import models
+from ..errors import TeacherError
+from ..types import Completion, Prompt, Sampling, Turn, digest
+from .base import DOES_NOT_FIT, TeacherOptions, first_stop
+
+
+class TransformersTeacher:
+    """`transformers:PATH_OR_ID`. The weights are loaded at the first `complete`."""
+
+    dtype: str | None = None
+    """"float32" or "bfloat16"; None: bfloat16 where the device is faster with it."""
+
+    def __init__(self, rest: str, options: TeacherOptions) -> None:
+        if not rest:
+            raise TeacherError("'transformers' names no model. Write transformers:PATH_OR_ID, such as transformers:smollm2-135m-instruct")
+        self.model = models.locate(rest, options.root)
+        self.name, self.revision = self.model.name, self.model.revision
+        self.options = options
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """Completions batch by batch, the longest prompts first.
+
+        A prompt that does not fit with its completion is refused with its length and the limit, never cut.
+        """
+        fitting: dict[int, list[int]] = {}
+        for position, prompt in enumerate(prompts):
+            tokens = self.tokens(prompt)
+            refusal = self._too_long(len(tokens), sampling.max_tokens)
+            if refusal is None:
+                fitting[position] = tokens
+            else:
+                yield position, Completion("", len(tokens), refusal=refusal)
+        order = sorted(fitting, key=lambda position: -len(fitting[position]))
+        shared = len(os.path.commonprefix(list(fitting.values())))  # noqa: RUF071
+        for start in range(0, len(order), self.options.batch):
+            batch = order[start : start + self.options.batch]
+            began = time.perf_counter()
+            said = self._decoder.decode(
+                [fitting[position] for position in batch],
+                sampling.max_tokens,
+                lambda text: first_stop(text, sampling.stop) is not None,
+                sampling.temperature,
+                sampling.top_p,
+                # A stream of random numbers for each prompt: who else is in the batch changes nothing.
+                [int(digest(sampling.seed, fitting[position])[:15], 16) for position in batch],
+                shared,
+            )
+            seconds = (time.perf_counter() - began) / len(batch)
+            for position, row in zip(batch, said, strict=True):
+                text = self._decoder.text(row.tokens)
+                text = text[: first_stop(text, sampling.stop)]
+                yield position, Completion(text, len(fitting[position]), len(row.tokens), row.finished, seconds=seconds)
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """The prompt as the model reads it: through its chat template where it has one."""
+        tokenizer = self._decoder.tokenizer
+        if self._seq2seq or not getattr(tokenizer, "chat_template", None):
+            tokens: list[int] = tokenizer(prompt.text + ("" if self._seq2seq else "\n"))["input_ids"]
+            return tokens
+        try:
+            return _chat(tokenizer, prompt.turns)
+        except Exception as error:  # jinja2's, raised by the template itself
+            merged = _without_system(prompt.turns)
+            if merged == prompt.turns:
+                raise TeacherError(f"The chat template of {self.name} cannot take the prompt: {error}") from error
+            return _chat(tokenizer, merged)
+
+    @cached_property
+    def _decoder(self) -> Any:
+        """The loaded model."""
+        import torch
+
+        dtype = self.dtype or ("bfloat16" if models.bf16_supported() else "float32")
+        model, tokenizer = models.load(self.model, "seq2seq" if self._seq2seq else "causal", dtype, self.options.trust_remote_code)
+        model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+        if self._seq2seq:
+            from .seq2seq import Seq2SeqDecoder
+
+            return Seq2SeqDecoder(model, tokenizer)
+        from ..decode import Decoder
+
+        return Decoder(model, tokenizer)
+
+    @cached_property
+    def _seq2seq(self) -> bool:
+        path = self.model.path
+        if path is not None and path.is_dir():
+            return bool(json.loads((path / "config.json").read_text(encoding="utf-8")).get("is_encoder_decoder", False))
+        if path is not None or self.model.ref in models.PACKAGED:
+            return False  # GGUF files are read as decoder-only models
+        from transformers import AutoConfig
+
+        name, _, revision = self.model.ref.partition("@")
+        try:
+            config = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=self.options.trust_remote_code)
+        except Exception as error:  # transformers raises many kinds; all mean the same to the user
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TeacherError(f"{name} cannot be read: {reason} Without network, give a local folder.") from error
+        return bool(config.is_encoder_decoder)
+
+    def _too_long(self, length: int, cap: int) -> str | None:
+        """Why a prompt of `length` tokens cannot be asked, if so."""
+        built = getattr(self._decoder.model.config.get_text_config(), "max_position_embeddings", None)
+        stated = self._decoder.tokenizer.model_max_length  # a huge number when the tokenizer states none
+        limit = int(built or stated)
+        if length + (0 if self._seq2seq else cap) <= limit:
+            return None
+        return f"{DOES_NOT_FIT}: {length} tokens" + ("" if self._seq2seq else f" and {cap} for the completion") + f", limit {limit}"
+
+
+def _chat(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:
+    messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+    # enable_thinking is a switch of some templates, and nothing to the others: an explanation is wanted, not a train of thought.
+    tokens: list[int] = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=False, enable_thinking=False
+    )  # fmt: skip
+    return tokens
+
+
+def _without_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """The turns for a template that knows no system role: its text opens the first user turn."""
+    if len(turns) < 2 or turns[0].role != "system":
+        return turns
+    return (Turn(turns[1].role, f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:])

@@ -1,0 +1,107 @@
+"""Questions and a small random model for the tests of teachers and of generation."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from shrinklm.types import Example, Prompt, Turn
+
+BEAVER = Example(
+    "beaver", "A beaver builds dams, where does it find what it needs?", ("body of water", "wooded area", "zoo"), "wooded area", order=(1, 2, 0)
+)
+SKATES = Example("skates", "What do you wear on the feet to glide over ice?", ("skates", "sandals", "gloves"), "skates", order=(0, 1, 2))
+KETTLE = Example("kettle", "What do you boil water in for tea?", ("kettle", "drawer", "lamp"), "kettle", order=(2, 1, 0))
+EXAMPLES = [BEAVER, SKATES, KETTLE]
+
+
+def many(count: int) -> list[Example]:
+    return [Example(f"q{i}", f"Which of these goes with number {i}?", ("apple", "river", "stone"), ("apple", "river", "stone")[i % 3]) for i in range(count)]
+
+
+def asking(text: str, example: Example = BEAVER, kind: str = "explanation") -> Prompt:
+    turns = (Turn("system", "You explain answers in one short sentence and add nothing else to it at all."), Turn("user", text))
+    return Prompt(turns, example, kind, example.answer)
+
+
+def tiny_model(folder: Path, seq2seq: bool = False, chat: bool = False, **config: Any) -> Path:
+    """A random checkpoint in float32 with a trained tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+    from shrinklm.students.tiny import build_tokenizer
+
+    tokenizer = build_tokenizer(600)
+    if chat:
+        tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    torch.manual_seed(0)
+    model: Any
+    if seq2seq:
+        model = T5ForConditionalGeneration(
+            T5Config(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=tokenizer.pad_token_id, **ids)
+        )
+    else:
+        settings = {"max_position_embeddings": 512, "bos_token_id": None, **config}
+        model = LlamaForCausalLM(
+            LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **settings, **ids)
+        )
+    for weight in model.parameters():  # far apart, so that rounding cannot change which token is likeliest
+        torch.nn.init.normal_(weight, std=0.5)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+Answer = Callable[[dict[str, Any], int], tuple[int, dict[str, Any]]]
+
+
+@contextmanager
+def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(address, requests so far) of a server on loopback; `answer` maps (request, its number) to (status, JSON)."""
+    asked: list[dict[str, Any]] = []
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                asked.append({**body, "authorization": self.headers.get("Authorization")})
+                number = len(asked)
+            self.reply(*answer(body, number))
+
+        def do_GET(self) -> None:
+            self.reply(200, {"object": "list", "data": [{"id": "small-model", "object": "model"}]})
+
+        def reply(self, status: int, data: dict[str, Any]) -> None:
+            payload = json.dumps(data).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_port}/v1", asked
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+
+
+def chat(text: str, finish: str = "stop") -> tuple[int, dict[str, Any]]:
+    """A chat completion as a server sends it."""
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return 200, {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}

@@ -1,0 +1,78 @@
+"""The figures: fit for a paper, the same on every day, and honest about runs that diverged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from report_run import STUDENT, write_run
+from shrinklm.report.compare import Results, compare
+from shrinklm.report.figures import Figure, figures
+from shrinklm.report.read import read
+from shrinklm.report.style import COLUMN, PAGE, STYLE
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = write_run(tmp_path_factory.mktemp("figures") / "run", diverged=f"multitask--{STUDENT}--s1", items=30)
+    return compare(read(folder), resamples=300)
+
+
+@pytest.fixture(scope="module")
+def drawn(found: Results) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures(found)}
+
+
+def test_figures_are_vector_with_embedded_type_42_fonts_and_no_date(drawn: dict[str, Figure]) -> None:
+    assert list(drawn) == ["accuracy", "differences", "explanations", "losses", "dev"]
+    for figure in drawn.values():
+        assert b"/FontFile2" in figure.pdf
+        assert b"/Type3" not in figure.pdf
+        assert b"CreationDate" not in figure.pdf
+
+
+def test_figures_have_the_width_of_a_column_or_a_page(drawn: dict[str, Figure]) -> None:
+    for figure in drawn.values():
+        box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", figure.pdf)
+        assert box
+        assert float(box[1]) == pytest.approx(72 * (PAGE if figure.wide else COLUMN), abs=0.5)
+
+
+def test_equal_results_give_equal_bytes_whatever_the_user_s_style(found: Results, drawn: dict[str, Figure]) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "mine", "axes.facecolor": "red"}):
+        again = {figure.name: figure for figure in figures(found)}
+        assert matplotlib.rcParams["font.size"] == 20, "the user's own style must come back"
+    assert again == drawn
+
+
+def test_svg_follows_the_page(drawn: dict[str, Figure]) -> None:
+    for figure in drawn.values():
+        assert "var(--ink)" in figure.svg
+        assert str(STYLE["text.color"]) not in figure.svg
+        assert "<metadata" not in figure.svg
+        assert not re.search(r'\bid="(?!' + figure.name + "-)", figure.svg)
+        assert "<text" in figure.svg
+
+
+def test_alternative_text_says_the_numbers(found: Results, drawn: dict[str, Figure]) -> None:
+    for row in found.rows:
+        value = 100 * row.estimates["accuracy"].value
+        assert f"{row.method} {value:.1f} %" in drawn["accuracy"].alt
+    assert "teacher 78.3 %" in drawn["accuracy"].alt
+    assert "loss" in drawn["losses"].alt.lower()
+
+
+def test_a_diverged_run_is_marked_in_the_figures(drawn: dict[str, Figure]) -> None:
+    assert "a cross: it diverged" in drawn["accuracy"].caption
+    assert f"A cross ends a run that diverged: multitask--{STUDENT}--s1" in drawn["losses"].caption
+
+
+def test_names_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", students=("a_$x^2$<b>",), seeds=(0,), items=10)
+    svg = figures(compare(read(folder), resamples=50))
+    assert svg
+    assert all("<b>" not in figure.svg for figure in svg)
