@@ -13,7 +13,11 @@ from typing import Any
 from shrinklm.types import Example, Prompt, Turn
 
 BEAVER = Example(
-    "beaver", "A beaver builds dams, where does it find what it needs?", ("body of water", "wooded area", "zoo"), "wooded area", order=(1, 2, 0)
+    "beaver",
+    "A beaver builds dams, where does it find what it needs?",
+    ("body of water", "wooded area", "zoo"),
+    "wooded area",
+    order=(1, 2, 0),
 )
 SKATES = Example("skates", "What do you wear on the feet to glide over ice?", ("skates", "sandals", "gloves"), "skates", order=(0, 1, 2))
 KETTLE = Example("kettle", "What do you boil water in for tea?", ("kettle", "drawer", "lamp"), "kettle", order=(2, 1, 0))
@@ -21,7 +25,10 @@ EXAMPLES = [BEAVER, SKATES, KETTLE]
 
 
 def many(count: int) -> list[Example]:
-    return [Example(f"q{i}", f"Which of these goes with number {i}?", ("apple", "river", "stone"), ("apple", "river", "stone")[i % 3]) for i in range(count)]
+    return [
+        Example(f"q{i}", f"Which of these goes with number {i}?", ("apple", "river", "stone"), ("apple", "river", "stone")[i % 3])
+        for i in range(count)
+    ]
 
 
 def asking(text: str, example: Example = BEAVER, kind: str = "explanation") -> Prompt:
@@ -49,7 +56,9 @@ def tiny_model(folder: Path, seq2seq: bool = False, chat: bool = False, **config
     else:
         settings = {"max_position_embeddings": 512, "bos_token_id": None, **config}
         model = LlamaForCausalLM(
-            LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **settings, **ids)
+            LlamaConfig(
+                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **settings, **ids
+            )
         )
     for weight in model.parameters():  # far apart, so that rounding cannot change which token is likeliest
         torch.nn.init.normal_(weight, std=0.5)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from teacher_cases import BEAVER, asking
 
 from shrinklm import refuse
 from shrinklm.refuse import clean, judge, too_long, whole_sentences
 from shrinklm.types import Completion, Example, Prompt
+from teacher_cases import BEAVER, asking
 
 GOOD = "A wooded area has the branches that a beaver needs for its dam."
 
@@ -20,7 +20,12 @@ def test_defect_01_leading_line_break_does_not_empty_the_text() -> None:
 
 
 def test_defect_27_run_on_question_is_cut_off() -> None:
-    for run_on in ("\nQuestion: What is next?", "\n\nQuestion: next\nChoices: (a) b", " Question: In which country is it?", " Choices: (a) x (b) y"):
+    for run_on in (
+        "\nQuestion: What is next?",
+        "\n\nQuestion: next\nChoices: (a) b",
+        " Question: In which country is it?",
+        " Choices: (a) x (b) y",
+    ):
         assert clean(GOOD + run_on, "explanation")[0] == GOOD
     assert clean(f"{GOOD}\nAnswer: zoo", "revision")[0] == GOOD
 
@@ -129,7 +134,7 @@ def test_defect_10_text_that_argues_against_its_answer_is_refused(kind: str, tex
     [
         "Therefore, the answer is (e) wooded area.",  # a recording's letters are those of an order we do not know
         "A zoo is not a good choice, since it has keepers. A wooded area has branches.",
-        "The other choices do not fit: (a) body of water: this choice does not align with the question. (c) zoo: no wood. So it is the wooded area.",
+        "The other choices do not fit: (a) body of water: this choice does not align with it. (c) zoo: no wood. So it is the wooded area.",
         "A wooded area is not only full of branches, it is also close to rivers.",
         "Unlike a zoo, which is not suitable, a wooded area has branches.",
     ],
@@ -166,6 +171,15 @@ def test_counterfactual_that_argues_for_its_answer_is_kept() -> None:
     assert verdict("Unlike a wooded area, a zoo brings all the wood to the beaver.", "counterfactual", "zoo") is None
 
 
+def test_option_that_begins_with_an_article() -> None:
+    example = Example("m", "What lights up the night?", ("the moon", "a lamp"), "a lamp")
+    assert (
+        judge(Prompt((), example, "explanation", "a lamp"), Completion("It is up there, so the answer is the moon."))[1]
+        == refuse.CONTRADICTS
+    )
+    assert judge(Prompt((), example, "explanation", "a lamp"), Completion("It is in the room, so the answer is a lamp."))[1] is None
+
+
 def test_label_and_teacher_refusals() -> None:
     label = Prompt((), BEAVER, "label", "")
     assert judge(label, Completion("I cannot say which of them it could be."), answer=None)[1] == refuse.NO_ANSWER
@@ -177,3 +191,12 @@ def test_too_long() -> None:
     assert too_long("one two three", 2)
     assert not too_long("one two three", 3)
     assert not too_long("one two three", None)
+
+
+def test_a_revision_may_repeat_what_the_critique_quotes_of_the_explanation() -> None:
+    kept = "A wooded area has the branches that a beaver needs for its dam and for its lodge."
+    critique = f"It is right that {kept[0].lower()}{kept[1:-1]}, but it leaves open why a beaver would rather not live in a zoo or a park at all."
+    copied = "It leaves open why a beaver would rather not live in a zoo or a park at all."
+    assert verdict(kept, "revision", hidden=[critique]) == refuse.ECHOES
+    assert verdict(kept, "revision", hidden=[critique], quoted=kept) is None
+    assert verdict(copied, "revision", hidden=[critique], quoted=kept) == refuse.ECHOES

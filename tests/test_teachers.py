@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from teacher_cases import BEAVER, EXAMPLES
 
 from shrinklm.errors import RecipeError, TeacherError, UnknownName
 from shrinklm.prompts import STEPS, Prompts
 from shrinklm.refuse import judge
 from shrinklm.teachers.base import TeacherOptions, first_stop, make_teacher
 from shrinklm.types import Completion, Prompt, Sampling, ask_key
+from teacher_cases import BEAVER, EXAMPLES
 
 
 class Parrot:
@@ -41,7 +41,7 @@ def test_unknown_teachers() -> None:
     with pytest.raises(RecipeError, match="does not import"):
         make_teacher("no_such.module:Teacher")
     with pytest.raises(TeacherError, match="is no teacher"):
-        make_teacher("os.path:join")
+        make_teacher("collections:ChainMap")
 
 
 def test_making_a_teacher_imports_no_torch() -> None:
@@ -56,7 +56,13 @@ def test_making_a_teacher_imports_no_torch() -> None:
 def test_fake_words_pass_and_its_modes_do_not(tmp_path: Path) -> None:
     prompts = Prompts("choice")
     quoted = {"explanation": "Because of wood.", "critique": "Too short."}
-    for mode, refusal in (("", None), ("empty", "empty"), ("cut", "cut at the token cap"), ("loop", "repeats itself"), ("deny", "contradicts the answer")):
+    for mode, refusal in (
+        ("", None),
+        ("empty", "empty"),
+        ("cut", "cut at the token cap"),
+        ("loop", "repeats itself"),
+        ("deny", "contradicts the answer"),
+    ):
         teacher = make_teacher(f"fake:{mode}")
         for step in (STEPS["explanation"], STEPS["revision"]):
             prompt = prompts.prompt(step, BEAVER, BEAVER.answer, quoted)

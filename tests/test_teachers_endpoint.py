@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import pytest
-from teacher_cases import asking, chat, server
 
 from shrinklm.errors import TeacherError
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.endpoint import EndpointTeacher
 from shrinklm.types import Completion, Sampling
+from teacher_cases import asking, chat, server
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -77,7 +77,12 @@ def test_busy_and_broken_servers_are_asked_again() -> None:
 
 def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MY_KEY", raising=False)
-    for status, words in ((401, "MY_KEY is not set"), (404, "Models there: small-model"), (500, "after 4 attempts"), (400, "cannot answer")):
+    for status, words in (
+        (401, "MY_KEY is not set"),
+        (404, "Models there: small-model"),
+        (500, "after 4 attempts"),
+        (400, "cannot answer"),
+    ):
         with server(lambda body, number, status=status: failure(status)) as (url, asked), pytest.raises(TeacherError, match=words):
             ask(url, ["why?"], api_key_env="MY_KEY")
         assert len(asked) == (4 if status == 500 else 1)
@@ -131,4 +136,7 @@ def test_price_is_looked_up_for_public_servers_only() -> None:
     assert 0 < public.price["input"] < public.price["output"]
     assert EndpointTeacher("http://127.0.0.1:8000/v1#gpt-4o-mini", TeacherOptions()).price is None
     assert EndpointTeacher("https://api.openai.com/v1#no-such-model-x", TeacherOptions()).price is None
-    assert EndpointTeacher("http://gpu-box:8000/v1#m", TeacherOptions(price={"input": 1.0, "output": 2.0})).price == {"input": 1.0, "output": 2.0}
+    assert EndpointTeacher("http://gpu-box:8000/v1#m", TeacherOptions(price={"input": 1.0, "output": 2.0})).price == {
+        "input": 1.0,
+        "output": 2.0,
+    }

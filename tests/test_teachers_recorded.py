@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from teacher_cases import BEAVER, EXAMPLES, KETTLE, SKATES
 
 from shrinklm.errors import ShrinkError, TeacherError
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.recorded import MISSING, reletter
 from shrinklm.types import Completion, Example, Prompt, Sampling
+from teacher_cases import BEAVER, EXAMPLES, KETTLE, SKATES
 
 COLUMNS = {"explanation": "why", "counterfactual": "why_{option}"}
 
@@ -98,7 +98,12 @@ def test_revision_pins_files_and_columns(tmp_path: Path) -> None:
     [
         ("recorded:t.csv", "explanation", {"explanation": "nope"}, ["no column 'nope'", "why_1"]),
         ("recorded:t.csv", "critique", {"explanation": "why"}, ["step 'critique'", "critique: COLUMN"]),
-        ("recorded:t.csv", "explanation", {"explanation": "why", "id": "key", "question": "ask"}, ["no column 'key'", "Found: id, question"]),
+        (
+            "recorded:t.csv",
+            "explanation",
+            {"explanation": "why", "id": "key", "question": "ask"},
+            ["no column 'key'", "Found: id, question"],
+        ),
         ("recorded:gone.csv", "explanation", {"explanation": "why"}, ["No recording at", "gone.csv"]),
         ("recorded:", "explanation", {"explanation": "why"}, ["names no files"]),
         ("recorded:t.csv", "explanation", {"id": "id"}, ["names no columns"]),

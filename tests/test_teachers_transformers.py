@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from teacher_cases import asking, tiny_model
 
 from shrinklm.errors import ShrinkError
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.transformers import TransformersTeacher
 from shrinklm.types import Completion, Prompt, Sampling, Turn
+from teacher_cases import asking, tiny_model
 
 TEXTS = [
     "Why is a beaver fond of wood?", "Why?", "What is it that a very old and tired beaver might build out of wood and mud in a river?",
@@ -46,7 +46,9 @@ def plain(folder: Path, text: str, max_tokens: int) -> str:
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     made = teacher(folder)
-    auto: Any = AutoModelForSeq2SeqLM if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder") else AutoModelForCausalLM
+    auto: Any = (
+        AutoModelForSeq2SeqLM if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder") else AutoModelForCausalLM
+    )
     model, tokenizer = auto.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     ids = torch.tensor([made.tokens(asking(text))])
     out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens, do_sample=False)[0]
@@ -110,13 +112,12 @@ def test_chat_template_is_used_and_its_absence_too(causal: Path, seq2seq: Path) 
 
 def test_template_without_a_system_role(causal: Path) -> None:
     made = teacher(causal)
-    made._decoder.tokenizer.chat_template = (
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-    )
+    strict = "{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}<{{ m.role }}>{{ m.content }}"
+    made._decoder.tokenizer.chat_template = "{% for m in messages %}" + strict + "{% endfor %}"
     shown = made._decoder.tokenizer.decode(made.tokens(asking("Why?")))
     assert shown.startswith("<user>You explain")
+    made._decoder.tokenizer.chat_template = "{{ raise_exception('never') }}"
     with pytest.raises(ShrinkError, match="chat template"):
-        made._decoder.tokenizer.chat_template = "{{ raise_exception('never') }}"
         made.tokens(Prompt((Turn("user", "x"),), asking("x").example, "label", ""))
 
 
@@ -132,7 +133,9 @@ def test_shared_prefix_is_read_once(causal: Path) -> None:
     assert all(shape[0] <= 2 for shape in seen)
 
 
-@pytest.mark.parametrize(("ref", "words"), [("nowhere/at/all", "No model at"), ("empty-folder", "not a model folder"), ("", "names no model")])
+@pytest.mark.parametrize(
+    ("ref", "words"), [("nowhere/at/all", "No model at"), ("empty-folder", "not a model folder"), ("", "names no model")]
+)
 def test_bad_models(tmp_path: Path, ref: str, words: str) -> None:
     (tmp_path / "empty-folder").mkdir()
     with pytest.raises(ShrinkError, match=words):

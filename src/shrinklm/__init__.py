@@ -1,2 +1,53 @@
-"""shrinklm: shrink a large language model into a small one that answers and explains."""
+"""shrinklm: shrink a large language model into a small one that answers, explains itself, and comes with the evidence.
+
+Every public name is imported when it is first used, so that `import shrinklm` is quick and loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_PLACES = {
+    "errors": ("ShrinkError",),
+    "methods": ("Method", "View", "method"),
+    "recipe": ("Recipe",),
+    "run": ("Run", "open_run"),
+    "store": ("Store",),
+    "students.base": ("Student",),
+    "tasks.base": ("TaskOptions", "make_task"),
+    "teachers.base": ("TeacherOptions", "make_teacher"),
+    "types": (
+        "Completion", "Example", "Generation", "Metric", "Pair", "Prediction", "Prompt", "Sampling", "Score", "Task", "Teacher",
+    ),
+}  # fmt: skip
+_PLACE = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "Completion", "Example", "Generation", "Method", "Metric", "Pair", "Prediction", "Prompt", "Recipe", "Run", "Sampling", "Score",
+    "ShrinkError", "Store", "Student", "Task", "TaskOptions", "Teacher", "TeacherOptions", "View", "__version__", "make_task",
+    "make_teacher", "method", "open_run",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from .errors import ShrinkError
+    from .methods import Method, View, method
+    from .recipe import Recipe
+    from .run import Run, open_run
+    from .store import Store
+    from .students.base import Student
+    from .tasks.base import TaskOptions, make_task
+    from .teachers.base import TeacherOptions, make_teacher
+    from .types import Completion, Example, Generation, Metric, Pair, Prediction, Prompt, Sampling, Score, Task, Teacher
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE:
+        raise AttributeError(f"module 'shrinklm' has no attribute {name!r}. Public names: {', '.join(__all__)}.")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

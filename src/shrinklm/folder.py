@@ -83,7 +83,7 @@ def environment() -> dict[str, Any]:
     """What a run ran on: versions, processor, device."""
     import torch
 
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
@@ -91,12 +91,13 @@ def environment() -> dict[str, Any]:
             versions[package] = None
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
-        "versions": versions, "python": sys.version.split()[0], "platform": platform.platform(), "cpu": _processor(), "cores": os.cpu_count(),
+        "versions": versions, "python": sys.version.split()[0], "platform": platform.platform(), "cpu": processor(), "cores": os.cpu_count(),
         "threads": torch.get_num_threads(), "device": device, "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the machine calls its processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -19,6 +19,7 @@ from .errors import TeacherError, UnknownName
 from .prompts import STEPS, Prompts, Step
 from .refuse import EMPTY, LONG, RETRIED, clean, judge, too_long
 from .store import Store
+from .teachers.base import Price
 from .types import Completion, Example, Generation, Prompt, Sampling, Source, Teacher, Tick, ask_key
 
 Parse = Callable[[str, Example], str | None]
@@ -52,8 +53,8 @@ class GenerateSettings:
     top_p: float = 1.0
     seed: int = 0
     retries: int = 2
-    price: Mapping[str, float] | None = None
-    """Dollars per million tokens, {"input": ..., "output": ...}; None: the teacher's own, if known."""
+    price: Price | None = None
+    """None: the teacher's own, if known."""
 
 
 @dataclass
@@ -160,7 +161,8 @@ class _Loop:
     def __post_init__(self) -> None:
         self.reads = bool(getattr(self.teacher, "reads", False))
         self.free = bool(getattr(self.teacher, "free", False))
-        self.price = {"input": 0.0, "output": 0.0} if self.free else self.settings.price or getattr(self.teacher, "price", None)
+        nothing: Price = {"input": 0.0, "output": 0.0}
+        self.price: Price | None = nothing if self.free else self.settings.price or getattr(self.teacher, "price", None)
         self.version = version("shrinklm")
 
     def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Said:
@@ -289,7 +291,8 @@ class _Loop:
         hidden = [turn.text for turn in prompt.turns[:-1]]
         if "critique" in item.quoted:
             hidden.append(item.quoted["critique"])
-        text, refusal = judge(prompt, completion, recorded=self.reads, hidden=hidden, answer=answer)
+        quoted = item.quoted.get("explanation", "")
+        text, refusal = judge(prompt, completion, recorded=self.reads, hidden=hidden, quoted=quoted, answer=answer)
         turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
         source = Source(
             self.teacher.name, self.teacher.revision, sampling, sampling.seed, datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -17,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import ModelError
+from .errors import MissingExtra, ModelError
 
 Kind = Literal["causal", "seq2seq"]
 
@@ -114,6 +115,7 @@ def load(model: Model, kind: Kind, dtype: str = "float32", trust_remote_code: bo
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # transformers raises many kinds; all mean the same to the user
+        _needs_sentencepiece(model, error)
         raise ModelError(f"The tokenizer of {model.ref} cannot be read: {_first_line(error)}. {_advice(model, 'tokenizer.json')}") from error
     try:
         loaded = auto.from_pretrained(place, dtype=getattr(torch, dtype), use_safetensors=True, **options)
@@ -131,6 +133,17 @@ def bf16_supported() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _needs_sentencepiece(model: Model, error: Exception) -> None:
+    """A checkpoint with spiece.model alone (T5) is read with packages that are not always there; transformers then names another."""
+    if not any(word in str(error).lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
+        return
+    for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf")):
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise MissingExtra(package, "sentencepiece", f"The tokenizer of {model.ref}") from error
 
 
 def _advice(model: Model, files: str) -> str:

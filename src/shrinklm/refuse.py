@@ -67,7 +67,7 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
 
 
 def judge(
-    prompt: Prompt, completion: Completion, *, recorded: bool = False, hidden: Sequence[str] = (), answer: str | None = None
+    prompt: Prompt, completion: Completion, *, recorded: bool = False, hidden: Sequence[str] = (), quoted: str = "", answer: str | None = None
 ) -> tuple[str, str | None]:
     """(the cleaned text, the reason for which it is refused or None).
 
@@ -76,6 +76,7 @@ def judge(
         completion: What was said.
         recorded: The text comes from a table, where only its end tells whether a token cap cut it; it is then trimmed to whole sentences.
         hidden: Texts of the prompt that must not show up in the completion: instructions, few-shot examples, the critique.
+        quoted: What may show up although `hidden` holds it: a critique quotes the explanation, and so may a revision.
         answer: For `label`, the answer that the task's parser found.
     """
     if completion.refusal:
@@ -94,7 +95,7 @@ def judge(
         return text, None
     if not ended and (recorded or text.endswith(":") or (to_the_end and not completion.finished)):
         return text, CUT
-    if _echoes(words, example, hidden):
+    if _echoes(words, example, hidden, quoted):
         return text, ECHOES
     if _loops(text, words):
         return text, LOOPS
@@ -154,7 +155,7 @@ def _loops(text: str, words: list[str]) -> bool:
     return len(set(long)) < len(long) or (len(words) >= 20 and len(set(grams)) < 0.7 * len(grams))
 
 
-def _echoes(words: list[str], example: Example, hidden: Iterable[str]) -> bool:
+def _echoes(words: list[str], example: Example, hidden: Iterable[str], quoted: str) -> bool:
     shown = _words(example.text)
     if len(words) <= len(shown) + 4:  # longer, and it says more than the prompt does
         grams = set(zip(shown, shown[1:], shown[2:], strict=False))
@@ -166,7 +167,7 @@ def _echoes(words: list[str], example: Example, hidden: Iterable[str]) -> bool:
             return True
     if not hidden:
         return False
-    said = _shingles(" ".join(words))
+    said = _shingles(" ".join(words)) - _shingles(quoted)
     return any(said & _shingles(text) for text in hidden)
 
 
@@ -182,7 +183,7 @@ _FIT = (
 )
 _ASSERTS = re.compile(
     r"\b(?:(?:(?:correct|right|best|better|actual|true|most (?:suitable|appropriate|likely|logical)) (?:answer|choice|option)|answer)"
-    r"(?: to the question| here)? (?:is|was|would be|should be|must be)(?: actually| indeed| therefore| clearly)?(?: the)?)[\s:]*",
+    r"(?: to the question| here)? (?:is|was|would be|should be|must be)(?: actually| indeed| therefore| clearly)?)[\s:]*",
     re.IGNORECASE,
 )
 _DENIES = re.compile(
@@ -237,10 +238,13 @@ def _at_start(text: str, options: Sequence[str], letters: dict[str, str]) -> str
     if named and named[1] in letters:
         return letters[named[1]]
     text = text[named.end() :] if named else text
-    rest = re.sub(r"\A[\"'“‘*]*(?:(?:an?|the) )?[\"'“‘*]*", "", text)
-    for option in options:
-        if (rest.startswith(option) and not rest[len(option) : len(option) + 1].isalnum()) or text.startswith(f"{option} "):
-            return option
+    for start in (
+        text.lstrip("\"'“‘*"),
+        re.sub(r"\A[\"'“‘*]*(?:an?|the) [\"'“‘*]*", "", text),
+    ):  # an option may begin with an article itself
+        for option in options:
+            if start.startswith(option) and not start[len(option) : len(option) + 1].isalnum():
+                return option
     return None
 
 

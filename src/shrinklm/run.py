@@ -135,9 +135,9 @@ class Run:
 
     def start(self) -> None:
         """Makes the folder, with the recipe, the environment and what the data are."""
-        write_text(self.folder / "recipe.yaml", self.recipe.dump())
-        if not (self.folder / "env.json").is_file():
+        if not (self.folder / "env.json").is_file():  # first of all: it tells a run folder from a folder that holds a recipe
             write_json(self.folder / "env.json", {**files.environment(), "root": str(self.recipe.root.resolve())})
+        write_text(self.folder / "recipe.yaml", self.recipe.dump())
         write_json(self.folder / "data.json", self._data())
 
     def generate(self, step: str | None = None) -> Report:
@@ -439,13 +439,13 @@ def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
 def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
     """The run in a folder made before. Raises StoreError when it holds none."""
     folder = Path(folder).resolve()
-    recipe = folder / "recipe.yaml"
-    if not recipe.is_file():
-        raise StoreError(f"{folder} is not a run folder: it has no recipe.yaml. Run folders are made by: shrinklm run RECIPE")
-    read = Recipe.read(recipe)
-    env = folder / "env.json"
+    recipe, env = folder / "recipe.yaml", folder / "env.json"
+    for file in (recipe, env):
+        if not file.is_file():
+            raise StoreError(f"{folder} is not a run folder: it has no {file.name}. Run folders are made by: shrinklm run RECIPE")
     # The recipe's paths start where the recipe stood, not in the run folder.
-    root = Path(read_json(env)["root"]) if env.is_file() else read.root
+    root = Path(read_json(env)["root"])
+    read = Recipe.read(recipe)
     found = Run(read.model_copy(update={"root": root}), tick=tick)
     found.folder = folder
     return found

@@ -72,7 +72,8 @@ class BaseStudent(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its weights are."""
-        return next(self.model.parameters()).device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     @property
     def parameters_total(self) -> int:
@@ -155,6 +156,9 @@ class BaseStudent(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Writes safetensors, the tokenizer and shrinklm.json; LoRA adapters are merged in. All or nothing."""
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".saving-"))
         model = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
@@ -181,7 +185,7 @@ def keep_layers(model: Any, every: int) -> None:
         for index, layer in enumerate(kept):
             for module in layer.modules():
                 if hasattr(module, "layer_idx"):
-                    module.layer_idx = index
+                    setattr(module, "layer_idx", index)  # noqa: B010 - nn.Module's own annotation allows tensors and modules only
         del stack[:]
         stack.extend(kept)
         for name in ("num_hidden_layers", "num_layers", "num_decoder_layers"):

@@ -19,7 +19,7 @@ from ..models import Kind
 from ..types import Pair
 from .base import IGNORE, BaseStudent, Batch
 
-ROW = 512
+ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
 
 
@@ -74,7 +74,7 @@ class CausalStudent(BaseStudent):
                 )
         # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for itself.
         shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1) if len(group) > 1 else 0
-        block = [(token, at, 0, 0, IGNORE, 0) for at, token in enumerate(prompts[0][:shared])]
+        block: list[tuple[int, ...]] = [(token, at, 0, 0, IGNORE, 0) for at, token in enumerate(prompts[0][:shared])]
         for place, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
             shown = prompt[shared:] + target[:-1]
             labels = [IGNORE] * (len(prompt) - shared - 1) + target

@@ -13,10 +13,14 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ..errors import TeacherError
 from ..registry import find, names, split_spec
 from ..types import Teacher
+
+Price = Mapping[Literal["input", "output"], float]
+"""Dollars per million tokens."""
 
 DOES_NOT_FIT = "the prompt does not fit"
 """How the refusal of a prompt that is longer than a teacher's context begins; the length and the limit follow."""
@@ -35,8 +39,7 @@ class TeacherOptions:
     trust_remote_code: bool = False
     api_key_env: str = "OPENAI_API_KEY"
     """endpoint: the environment variable that holds the key. The key itself is stored nowhere."""
-    price: Mapping[str, float] | None = None
-    """Dollars per million tokens: input, output."""
+    price: Price | None = None
 
 
 def make_teacher(spec: str, options: TeacherOptions | None = None) -> Teacher:

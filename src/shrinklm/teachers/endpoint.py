@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..errors import TeacherError
 from ..types import Completion, Prompt, Sampling
-from .base import DOES_NOT_FIT, TeacherOptions, first_stop
+from .base import DOES_NOT_FIT, Price, TeacherOptions, first_stop
 
 
 class EndpointTeacher:
@@ -41,7 +41,7 @@ class EndpointTeacher:
         self._dropped: set[str] = set()
 
     @cached_property
-    def price(self) -> Mapping[str, float] | None:
+    def price(self) -> Price | None:
         """Dollars per million tokens, from the recipe or, for a known model of a public server, from genai-prices."""
         if self.options.price is not None or _local(self._host):
             return self.options.price

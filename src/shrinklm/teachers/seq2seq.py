@@ -18,7 +18,7 @@ class Seq2SeqDecoder:
         self.model, self.tokenizer = model, tokenizer
         self.ends = {model.config.eos_token_id, tokenizer.eos_token_id} - {None}
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    @torch.inference_mode()
     def decode(
         self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None = None, temperature: float = 0.0, top_p: float = 1.0,
         seeds: Sequence[int] | None = None, shared: int | None = None,

@@ -26,7 +26,7 @@ class TransformersTeacher:
             raise TeacherError("'transformers' names no model. Write transformers:PATH_OR_ID, such as transformers:smollm2-135m-instruct")
         self.model = models.locate(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
-        self.options = options
+        self.options, self.price = options, options.price
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Completions batch by batch, the longest prompts first.

@@ -1,0 +1,6 @@
+"""`python -m shrinklm` is the command `shrinklm`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

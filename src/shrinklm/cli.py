@@ -1,0 +1,298 @@
+"""The command line: parse, call the API, print. Everything heavy is imported inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import warnings
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import RecipeError, ShrinkError, StoreError, UnknownName
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .run import Run
+    from .types import Tick
+
+app = typer.Typer(
+    name="shrinklm",
+    help="Shrink a large language model into a small one that answers, explains itself, and comes with the evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+STOPPED = "Stopped. The same command goes on from here."
+
+Target = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the folder of a run.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
+
+
+class Kind(StrEnum):
+    """What `list` can list."""
+
+    tasks = "tasks"
+    teachers = "teachers"
+    methods = "methods"
+    metrics = "metrics"
+    students = "students"
+    steps = "steps"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command `shrinklm`."""
+    app(arguments, prog_name="shrinklm")
+
+
+def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a command that shows an error's message, and its traceback only with --debug."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*, debug: bool = False, **arguments: Any) -> None:
+            debug = debug or os.environ.get("SHRINKLM_DEBUG", "") not in ("", "0")
+            if not debug:
+                _quiet()
+            try:
+                function(**arguments)
+            except ShrinkError as error:
+                if debug:
+                    raise
+                typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(1) from None
+            except KeyboardInterrupt:
+                typer.echo(STOPPED, err=True)
+                raise typer.Exit(130) from None
+
+        signature = inspect.signature(function, eval_str=True)
+        option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+        flag = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
+        guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), flag])  # type: ignore[attr-defined]
+        app.command(name)(guarded)
+        return function
+
+    return register
+
+
+def _quiet() -> None:
+    """Libraries' remarks would only hide ours."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+
+
+def _open(target: str, tick: Tick | None = None) -> Run:
+    """The run of a recipe, of a run folder, or of a folder that `shrinklm init` made."""
+    from .recipe import Recipe
+    from .run import Run, open_run
+
+    path = Path(target)
+    if path.is_dir() and not ((path / "recipe.yaml").is_file() and not (path / "env.json").is_file()):
+        return open_run(path, tick)
+    return Run(Recipe.read(path / "recipe.yaml" if path.is_dir() else path), tick=tick)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(f"shrinklm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+@command()
+def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_default=False)]) -> None:
+    """Write a commented recipe and a sample table to start from."""
+    from . import show
+    from .init import init as make
+
+    folder = make(Path(name))
+    show.say(f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: shrinklm run {folder / 'recipe.yaml'}")
+
+
+@command()
+def generate(recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None) -> None:
+    """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
+    from . import show
+
+    with Progress() as progress:
+        report = _open(recipe, progress.tick).generate(step)
+    show.generations(report)
+
+
+@command()
+def preview(
+    recipe: Target,
+    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=0, help="Show the first so many examples; 0: all.")] = 3,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show the student's tokens, and which are scored.")] = False,
+    epoch: Annotated[int, typer.Option(min=0, help="As shown in this epoch, counted from 0.")] = 0,
+) -> None:
+    """Show exactly what each method shows the student."""
+    from . import show
+
+    with Progress() as progress:
+        run = _open(recipe, progress.tick)
+        rows = run.preview(limit, tokens, epoch)
+        if as_json:
+            for row in rows:
+                typer.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            show.preview(rows)
+
+
+@command()
+def train(recipe: Target) -> None:
+    """Train every method, student and seed that is not trained yet."""
+    from . import show
+
+    with Progress() as progress:
+        run = _open(recipe, progress.tick)
+        show.already(run, "train")
+        run.train()
+    show.say(f"Trained. Next: shrinklm evaluate {recipe}")
+
+
+@command()
+def evaluate(recipe: Target) -> None:
+    """Predictions and scores on the test split."""
+    from . import show
+
+    with Progress() as progress:
+        run = _open(recipe, progress.tick)
+        show.already(run, "evaluate")
+        run.evaluate()
+    show.say(f"Evaluated. Next: shrinklm report {recipe}")
+
+
+@command()
+def report(recipe: Target) -> None:
+    """Write the report: one HTML page, Markdown, CSV and figures."""
+    from . import show
+
+    path = _open(recipe).report()
+    show.results(path.parent)
+    show.say(f"Report: {path}")
+
+
+@command()
+def run(recipe: Target) -> None:
+    """Do all stages; whatever is done already is skipped."""
+    from . import show
+
+    with Progress() as progress:
+        asked = _open(recipe, progress.tick)
+        show.already(asked, "train", "evaluate")
+        path = asked.all()
+    show.results(path.parent)
+    show.say(f"Report: {path}")
+
+
+@command()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
+    question: Annotated[str, typer.Argument(show_default=False)],
+    choices: Annotated[str, typer.Option(help="The options, joined by commas (or by | where an option holds a comma).")] = "",
+    cell: Annotated[
+        str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
+    ] = None,
+    field: Annotated[list[str] | None, typer.Option(help="Context, as name=value; repeat for several.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a trained student one question."""
+    from . import show
+
+    options = [option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip()]
+    fields = dict(_field(item) for item in field or [])
+    asked = _open(run)
+    if not options and asked.task.type != "free":
+        raise RecipeError(f"The questions of '{asked.recipe.name}' have options to choose from. Add: --choices a,b,c")
+    found = asked.predict(question, options, cell, **fields)
+    if as_json:
+        row = {"cell": found.run, "answer": found.answer, "explanation": found.explanation, "raw": found.raw}
+        typer.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        show.prediction(found)
+
+
+def _field(item: str) -> tuple[str, str]:
+    name, sign, value = item.partition("=")
+    if not sign or not name.strip():
+        raise RecipeError(f"--field '{item}' has no name. Write: --field name=value")
+    return name.strip(), value.strip()
+
+
+@command("list")
+def list_(what: Annotated[Kind, typer.Argument(show_default=False)]) -> None:
+    """List what a recipe can name."""
+    from . import show
+
+    show.listing(what.value)
+
+
+@command()
+def doctor(network: Annotated[bool, typer.Option("--network", help="Also try to reach the model hub.")] = False) -> None:
+    """What is installed, devices, cache, what is missing and the line that adds it."""
+    from .doctor import draw, examine
+
+    draw(examine(network))
+
+
+@command()
+def export(
+    source: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, a run folder, or a store (.db).", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .parquet or .jsonl.", show_default=False)],
+    kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
+) -> None:
+    """Write the generations of a recipe's store, refused ones too, to a file."""
+    from . import show
+    from .prompts import STEPS
+    from .store import Store, write
+
+    path = _store(source)
+    if kind not in (None, *STEPS):
+        raise UnknownName("step", str(kind), STEPS)
+    if not path.is_file():
+        raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
+    with Store(path) as store:
+        try:
+            count = write((found for found in store if kind in (None, found.kind)), out)
+        except OSError as error:
+            raise StoreError(
+                f"{out} cannot be written: {error.strerror or error}. Name a file in a folder that you can write to."
+            ) from error
+    show.say(f"{count:,} generations written to {out}.")
+
+
+def _store(source: str) -> Path:
+    path = Path(source)
+    if path.suffix in (".db", ".sqlite"):
+        return path
+    found = _open(source)
+    return found.recipe.path(found.recipe.store)
+
+
+@command()
+def demo(
+    live: Annotated[bool, typer.Option("--live", help="Ask the teacher everything anew, on a small slice.")] = False,
+    teacher: Annotated[str | None, typer.Option(help="Who teaches live. Left out: the packaged SmolLM2.", show_default=False)] = None,
+    folder: Annotated[Path, typer.Option("--dir", help="Where the demo works.")] = Path("shrinklm-demo"),
+) -> None:
+    """The whole way on the packaged questions: teacher, three methods, one small student, report."""
+    from .demo import demo as play
+
+    with Progress() as progress:
+        play(folder, live, teacher, progress.tick)

@@ -1,0 +1,161 @@
+"""What the commands print for people: tables and coloured text, made from what the API returns."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .errors import StoreError
+from .methods import Method
+from .prompts import STEPS
+from .registry import Group, find, names
+
+if TYPE_CHECKING:
+    from .generate import Report
+    from .run import Run
+    from .types import Prediction
+
+_BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
+"""Blanks and line feeds as tokenizers write them → as they are."""
+
+_ABOUT = {"gold": "about the right answer", "wrong": "about every wrong option", "own": "the teacher's own answer"}
+
+
+def say(text: str) -> None:
+    """One plain line, wrapped nowhere."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def already(run: Run, *stages: str) -> None:
+    """How much of each stage (train, evaluate) is done before it starts."""
+    for stage in stages:
+        cells = [cell for cell in run.cells if stage != "train" or cell.method.views]
+        done = sum(cell.done(stage) is not None for cell in cells)
+        if done:
+            say(f"Already {stage.removesuffix('e')}ed: {done} of {len(cells)}.")
+
+
+def listing(group: str) -> None:
+    """The known names of a group, each with a line about it."""
+    table = Table.grid(padding=(0, 2))
+    for name, about in _known(group):
+        table.add_row(Text(name, style="bold"), Text(about))
+    Console().print(table)
+
+
+def _known(group: str) -> Iterator[tuple[str, str]]:
+    if group == "steps":
+        for step in STEPS.values():
+            after = f"; after {', '.join(step.needs)}" if step.needs else ""
+            yield step.name, f"{_ABOUT[step.about]}{after}"
+        return
+    for name in names(cast(Group, group)):
+        found = find(cast(Group, group), name)
+        if isinstance(found, Method):
+            views = ", ".join(f"{view.name} {weight:g}" for view, weight in found.views.items())
+            yield name, f"{views or 'not trained'}; needs {', '.join(found.needs) or 'no generations'}"
+        else:
+            yield name, " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
+
+
+def generations(report: Report) -> None:
+    """What became of each generation step."""
+    table = Table("Step", *(("Found", "Asked", "Kept", "Refused", "Tokens", "Cost")), title="Generations", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, step in report.steps.items():
+        cost = "-" if step.cost is None else f"${step.cost:,.2f}"
+        tokens = step.tokens_in + step.tokens_out
+        table.add_row(name, *(f"{number:,}" for number in (step.found, step.asked, step.kept, step.refused.total(), tokens)), cost)
+    Console().print(table)
+    for name, step in report.steps.items():
+        for reason, count in step.refused.most_common():
+            say(f"  {name}: {count:,} refused: {reason}")
+
+
+def results(folder: Path) -> None:
+    """The main figures of a report, from its table."""
+    path = folder / "report" / "table.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}. Make it again with: shrinklm report {folder}") from error
+    students = {row["student"] for row in rows if row.get("student")}
+    metric = "f1" if any(row.get("f1") for row in rows) else "accuracy"
+    names = ["Method", "Student"] if len(students) > 1 else ["Method"]
+    table = Table(*names, "F1, %" if metric == "f1" else "Accuracy, %", "95 % interval", "Words in explanation")
+    for column in table.columns:
+        column.overflow = "fold"
+    for column in table.columns[-3:]:
+        column.justify = "right"
+    for row in rows:
+        between = f"{_share(row, f'{metric}_low')} to {_share(row, f'{metric}_high')}" if row.get(f"{metric}_low") else ""
+        length = f"{float(row['length']):.1f}" if row.get("length") else ""
+        named = [row[name.lower()] for name in names]
+        table.add_row(*(Text(value) for value in (*named, _share(row, metric), between, length)))
+    Console().print(table)
+
+
+def _share(row: Mapping[str, str], name: str) -> str:
+    return f"{100 * float(row[name]):.1f}" if row.get(name) else ""
+
+
+def preview(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Each pair as the student meets it; with tokens, the scored ones stand out."""
+    console = Console()
+    method = None
+    for row in rows:
+        if "summary" in row:
+            _summary(console, row["summary"])
+            return
+        if row["method"] != method:
+            method = row["method"]
+            console.rule(Text(method, style="bold"), align="left")
+        about = f"{row['view']} · weight {row['weight']:g} · example {row['example_id']}"
+        about += f" · states: {row['option']}" if row["option"] else ""
+        console.print(Text(about, style="cyan"))
+        console.print(_tokens(row["tokens"], row["scored"]) if "tokens" in row else _pair(row), soft_wrap=True)
+        console.print()
+
+
+def _pair(row: Mapping[str, Any]) -> Text:
+    return Text.assemble((row["prompt"], ""), "\n", (row["target"], "bold green"))
+
+
+def _tokens(tokens: Sequence[str], scored: Sequence[bool]) -> Text:
+    """Scored tokens stand out by colour, and where there is none by brackets; a bar stands between two of them."""
+    text, inside = Text(), False
+    for token, counts in zip(tokens, scored, strict=True):
+        border = {(False, True): "⟨", (True, True): "|", (True, False): "⟩"}.get((inside, counts), "")
+        text.append(border, style="dim").append(token.translate(_BLANKS), style="bold green" if counts else "")
+        inside = counts
+    return text.append("⟩" if inside else "", style="dim")
+
+
+def _summary(console: Console, summary: Mapping[str, Any]) -> None:
+    console.rule(Text("summary", style="bold"), align="left")
+    say(f"{summary['examples']:,} training examples")
+    for method, views in summary["pairs"].items():
+        say(f"{method}: " + (", ".join(f"{view} {count:,}" for view, count in views.items()) or "asked as it is, not trained"))
+    for step, reasons in summary["refused"].items():
+        for reason, count in reasons.items():
+            say(f"refused {step}: {count:,}: {reason}")
+    if any(not count for views in summary["pairs"].values() for count in views.values()):
+        say("A view with 0 pairs lacks its generations. Make them with: shrinklm generate RECIPE")
+
+
+def prediction(found: Prediction) -> None:
+    """A student's answer and explanation."""
+    say(f"Answer: {found.answer if found.answer is not None else f'none that can be read; it said: {found.raw.strip()}'}")
+    if found.explanation is None:
+        say(f"Explanation: none. {found.run.partition('--')[0]} teaches no explanation; name another student with --cell.")
+    else:
+        say(f"Explanation: {found.explanation}")

@@ -1,0 +1,64 @@
+"""What the documentation says is what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def _build():
+    spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("file", ["recipe.md", "cli.md"])
+def test_generated_pages_are_up_to_date(file):
+    assert (ROOT / "docs" / file).read_text(encoding="utf-8") == _build().PAGES[file](), "Run: python docs/build.py"
+
+
+def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    assert "report.html" in capsys.readouterr().out
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_the_teacher_in_the_concepts_page_is_a_teacher():
+    from shrinklm import Example, Prompt, Sampling
+
+    block = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    scope: dict[str, object] = {}
+    exec(compile(block, "concepts.md", "exec"), scope)
+    said = list(scope["Shout"]().complete([Prompt((), Example("1", "q", ("a", "b"), "a"), "explanation", "a")], Sampling()))
+    assert said[0][0] == 0
+    assert said[0][1].text.startswith("A fits")
+
+
+def test_every_defect_of_the_original_has_its_test():
+    page = (ROOT / "docs" / "honey.md").read_text(encoding="utf-8")
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    rows = {int(number): row for number, row in re.findall(r"^\| (\d+) \|(.*)\|$", page, re.MULTILINE)}
+    assert sorted(rows) == list(range(1, 32))
+    for number, row in rows.items():
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named or "does not apply" in row, number
+        for name in named:
+            assert re.search(rf"^def {name}\b", tests, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]))
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    for link in re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (path.parent / link).exists(), link

