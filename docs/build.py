@@ -14,6 +14,7 @@ from shrinklm import recipe
 from shrinklm.cli import app
 
 HERE = Path(__file__).parent
+MADE = "Made by `python docs/build.py` from the code."
 
 BLOCKS: dict[str, type[BaseModel]] = {
     "the recipe": recipe.Recipe,
@@ -28,7 +29,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
 
 def recipe_page() -> str:
     """The keys of a recipe, block by block."""
-    lines = ["# The recipe", "", "Made by `python docs/build.py` from the code. Unknown keys are errors; paths are relative to the recipe.", ""]
+    lines = ["# The recipe", "", f"{MADE} Unknown keys are errors; paths are relative to the recipe.", ""]
     for title, block in BLOCKS.items():
         lines += [f"## {title}", "", (block.__doc__ or "").strip().splitlines()[0], "", "| key | type | default | |", "|---|---|---|---|"]
         for name, info in block.model_fields.items():
@@ -42,7 +43,7 @@ def cli_page() -> str:
     """The help of every command."""
     top = typer.main.get_command(app)
     assert isinstance(top, click.Group) or hasattr(top, "commands")
-    lines = ["# The command line", "", "Made by `python docs/build.py` from the code. Every command has `--help` and `--debug`.", ""]
+    lines = ["# The command line", "", f"{MADE} Every command has `--help` and `--debug`.", ""]
     for name, command in sorted(top.commands.items()):
         lines += [f"## shrinklm {name}", "", (command.help or "").strip(), "", "| | |", "|---|---|"]
         for parameter in command.params:

@@ -28,7 +28,7 @@ COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "
 
 def call(*arguments: str | Path) -> Result:
     """One command in this process; `output` holds stdout and stderr."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "100", "SHRINKLM_DEBUG": ""}).invoke(app, [str(argument) for argument in arguments])
 
 
 def recipe(root: Path, **changes: Any) -> Path:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from cli_cases import MINI, asked, call, recipe, snapshot
 from typer.testing import Result
 
 import shrinklm
+from cli_cases import MINI, asked, call, recipe, snapshot
 from shrinklm import store
 from shrinklm.types import Generation
 
@@ -86,7 +86,7 @@ def test_generate_says_what_was_found_and_asked(root: Path, ran: Result) -> None
 
 def test_preview_json_is_the_contract(rows: list[dict[str, Any]]) -> None:
     *pairs, last = rows
-    assert last == {"summary": {"examples": 12, "pairs": VIEWS, "refused": dict.fromkeys(MINI["generate"], {})}}
+    assert last == {"summary": {"examples": 12, "pairs": VIEWS, "refused": {step: {} for step in MINI["generate"]}}}
     assert len(pairs) == 12 + 4 * 12
     for row in pairs:
         assert set(row) == {"method", "view", "weight", "example_id", "option", "prompt", "target", "tokens", "scored"}

@@ -195,7 +195,8 @@ def test_too_long() -> None:
 
 def test_a_revision_may_repeat_what_the_critique_quotes_of_the_explanation() -> None:
     kept = "A wooded area has the branches that a beaver needs for its dam and for its lodge."
-    critique = f"It is right that {kept[0].lower()}{kept[1:-1]}, but it leaves open why a beaver would rather not live in a zoo or a park at all."
+    said = f"{kept[0].lower()}{kept[1:-1]}"
+    critique = f"It is right that {said}, but it leaves open why a beaver would rather not live in a zoo or a park at all."
     copied = "It leaves open why a beaver would rather not live in a zoo or a park at all."
     assert verdict(kept, "revision", hidden=[critique]) == refuse.ECHOES
     assert verdict(kept, "revision", hidden=[critique], quoted=kept) is None

@@ -6,7 +6,6 @@ once, and every row attends to them where they are: nothing is copied per row. R
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         new = key_states.shape[-2]
         if self.room is None or self.length + new > self.room[0].shape[-2]:
-            self.room = tuple(self._grown(i, states, new) for i, states in enumerate((key_states, value_states)))  # type: ignore[assignment]
+            self.room = (self._grown(0, key_states, new), self._grown(1, value_states, new))
         assert self.room is not None
         for room, states in zip(self.room, (key_states, value_states), strict=True):
             room[:, :, self.length : self.length + new] = states
@@ -75,7 +74,7 @@ class _Cache(Cache):  # type: ignore[misc]
 
 
 def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, dropout: float = 0.0, **kwargs: Any
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, **kwargs: Any
 ) -> tuple[Tensor, None]:
     """Attention over shared and own keys in one softmax. query [rows, heads, q, width], key and value [rows, groups, k, width]."""
     shared: tuple[Tensor, Tensor] | None = module._shrinklm_shared
@@ -124,10 +123,10 @@ class Decoder:
         self.ends = {*ends, tokenizer.eos_token_id} - {None}
         config = model.config.get_text_config(decoder=True)
         # Soft-capped scores and attention sinks are computed elsewhere than in a plain softmax: such models take their own path.
-        self.plain = not getattr(config, "attn_logit_softcapping", None) and not any("sinks" in name for name, _ in model.named_parameters())
+        sinks = any("sinks" in name for name, _ in model.named_parameters())
+        self.plain = not sinks and not getattr(config, "attn_logit_softcapping", None)
         self._beginning: tuple[list[int], list[tuple[Tensor, Tensor]]] = ([], [])
 
-    @torch.inference_mode()
     def decode(
         self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None = None, temperature: float = 0.0, top_p: float = 1.0,
         seeds: Sequence[int] | None = None, shared: int | None = None,
@@ -147,19 +146,22 @@ class Decoder:
         if self.plain:
             self.model.set_attn_implementation("shrinklm")
         try:
-            return self._decode(prompts, max_tokens, stop, temperature, top_p, seeds or range(len(prompts)), shared)
+            with torch.inference_mode():
+                return self._decode(prompts, max_tokens, stop, temperature, top_p, seeds or range(len(prompts)), shared)
         finally:
             self.model.set_attn_implementation(before)
 
     def _decode(
-        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None, temperature: float, top_p: float, seeds: Sequence[int], limit: int | None
-    ) -> list[Said]:
+        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None, temperature: float, top_p: float, seeds: Sequence[int],
+        limit: int | None,
+    ) -> list[Said]:  # fmt: skip
         device = self.model.device
         shared = self._share(prompts, limit) if self.plain else 0
         width = max(len(prompt) for prompt in prompts) - shared
         pad = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[pad] * (width + shared - len(prompt)) + prompt[shared:] for prompt in prompts], device=device)
-        mask = torch.tensor([[1] * shared + [0] * (width + shared - len(prompt)) + [1] * (len(prompt) - shared) for prompt in prompts], device=device)
+        gaps = [width + shared - len(prompt) for prompt in prompts]
+        ids = torch.tensor([[pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device)
+        mask = torch.tensor([[1] * shared + [0] * gap + [1] * (width - gap) for gap in gaps], device=device)
         cache = _Cache(self._beginning[1])
         self._point(cache)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -167,9 +169,8 @@ class Decoder:
         live = list(range(len(prompts)))
         positions = mask.cumsum(-1)[:, shared:] - 1
         for _ in range(max_tokens):
-            logits = self.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions.clamp(min=0), past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits[:, -1].float()
+            inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
+            logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
             tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
             going = []
             for place, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
@@ -196,8 +197,7 @@ class Decoder:
 
     def _share(self, prompts: Sequence[list[int]], limit: int | None) -> int:
         """Length of the beginning that all prompts share, its keys and values computed unless they are the last call's."""
-        common = len(os.path.commonprefix(list(prompts)))
-        common = min(common, min(len(prompt) for prompt in prompts) - 1)
+        common = min(shared_beginning(prompts), min(len(prompt) for prompt in prompts) - 1)
         common = common if limit is None else min(common, limit)
         known, _ = self._beginning
         if known and common >= len(known) and prompts[0][: len(known)] == known:
@@ -220,6 +220,12 @@ class Decoder:
             index = getattr(module, "layer_idx", None)
             if isinstance(index, int):
                 module._shrinklm_shared = cache.layers[index].shared if index < len(cache.layers) else None
+
+
+def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
+    """How many first tokens all rows have in common."""
+    first, last = min(rows, key=list), max(rows, key=list)  # of rows in order, those that differ most
+    return next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
 
 
 def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Tensor:

@@ -138,7 +138,7 @@ class _Sitting:
         if explain is not None and explain != view:
             said, explain_seconds = self._say(explain, chunk[:explained], self.settings.max_tokens)
         likeliest = likeliest_options(self.student, view, chunk, raws, self.settings.batch)
-        words = [reason(explain, text) for text in said[:explained]] if explain is not None else []
+        words = [] if explain is None else [reason(explain, text, item) for text, item in zip(said[:explained], chunk, strict=False)]
         rows = [
             Prediction(self.run_name, example.id, read_answer(self.task, view, raw, example), text, raw, option)
             for example, raw, option, text in zip(chunk, raws, likeliest, [*words, *[None] * (len(chunk) - len(words))], strict=True)
@@ -179,11 +179,11 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
     return next((answer for place in places if (answer := task.parse(place, example)) is not None), None)
 
 
-def reason(view: View, raw: str) -> str:
+def reason(view: View, raw: str, example: Example) -> str:
     """The explanation in what a student said; where it was cut before its answer, all of it."""
     if view.says[0] == "explanation" and split_answer(raw) == ("", raw):
         return raw.strip()
-    return view.read(raw)
+    return view.read(raw, example.choices)
 
 
 def likeliest_options(student: Asked, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int) -> list[str | None]:
@@ -204,7 +204,7 @@ def choice_pairs(view: View, example: Example, raw: str, split: bool = False) ->
 
     With `split` the words before the option stand in the target; one more pair, whose option is "", then measures those words alone.
     """
-    before = [reason(view, raw)] if view.says[0] == "explanation" else []
+    before = [reason(view, raw, example)] if view.says[0] == "explanation" else []
     said = " ".join(part for part in (*before, view.lead) if part)
     prompt, options = view.prompt(example), list(dict.fromkeys(example.choices))
     if not said or not split or not options:

@@ -7,6 +7,8 @@ import os
 import platform
 import re
 import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +18,8 @@ from typing import Any
 from .errors import StoreError
 from .methods import Method
 from .recipe import StudentBlock
+from .tasks.base import duplicates_across
+from .types import Example, Split, Task
 
 _PACKAGES = ("shrinklm", "torch", "transformers", "accelerate", "datasets", "peft", "numpy", "scipy", "sacrebleu", "rouge-score")
 
@@ -61,8 +65,8 @@ def write_text(path: Path, text: str) -> None:
         os.replace(new, path)
     except OSError as error:
         raise StoreError(
-            f"Cannot write {path}: {error.strerror or error}. Check permissions and free space, or name another folder with `runs:` in the recipe. "
-            "What was written before is safe; the same command goes on from there."
+            f"Cannot write {path}: {error.strerror or error}. Check permissions and free space, or name another folder with `runs:` in the "
+            "recipe. What was written before is safe; the same command goes on from there."
         ) from error
 
 
@@ -91,8 +95,9 @@ def environment() -> dict[str, Any]:
             versions[package] = None
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
-        "versions": versions, "python": sys.version.split()[0], "platform": platform.platform(), "cpu": processor(), "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "device": device, "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions, "python": sys.version.split()[0], "platform": platform.platform(), "cpu": processor(),
+        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": device,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
 
 
@@ -103,3 +108,43 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str, Any]:
+    """What the data are: sizes, questions that stand in two splits, and what guessing would score on the test split."""
+    train, tests = splits["train"], splits["test"]
+    held_out = len(list(task.examples("train"))) - len(train)
+    labels = len({example.choices for example in (*train, *tests)}) == 1  # the same options everywhere: their text counts, not their place
+    shown = Counter(_kind(example, labels) for example in train)
+    common = shown.most_common(1)[0][0] if shown else ""
+    hits = [_kind(example, labels) == common for example in tests]
+    guess = [1 / len(set(example.choices)) for example in tests if example.choices]
+    return {
+        "task": task.name, "type": task.type, **{split: len(examples) for split, examples in splits.items()},
+        "duplicates": duplicates_across(task), "held_out": held_out,
+        "majority": sum(hits) / len(hits) if guess else None, "random": sum(guess) / len(guess) if guess else None,
+    }  # fmt: skip
+
+
+def _kind(example: Example, labels: bool) -> str:
+    return example.answer if labels else str(example.choices.index(example.answer) if example.answer in example.choices else -1)
+
+
+def write_examples(tests: Sequence[Example], path: Path) -> None:
+    """The test questions, with the explanation that overlap is measured against and who wrote it, as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {
+            "id": example.id, "question": example.question, "choices": list(example.choices), "answer": example.answer,
+            "fields": json.dumps(dict(example.fields), ensure_ascii=False), "reference": example.meta["reference"],
+            "teacher": example.meta["reference_by"],
+        }
+        for example in tests
+    ]  # fmt: skip
+    columns = {name: pa.string() for name in ("id", "question", "choices", "answer", "fields", "reference", "teacher")}
+    schema = pa.schema(list({**columns, "choices": pa.list_(pa.string())}.items()))
+    new = path.with_name(f".{path.name}.new")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), new, compression="zstd")
+    new.replace(path)

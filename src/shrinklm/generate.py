@@ -65,6 +65,8 @@ class StepReport:
     """Generations that were in the store, refused tries included."""
     asked: int = 0
     """Prompts sent to the teacher, tries again included."""
+    missing: int = 0
+    """Texts that the store lacks and that were not asked for."""
     kept: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """Reason → texts that stayed refused."""
@@ -125,7 +127,16 @@ def said(
     settings: GenerateSettings, parse: Parse,
 ) -> Said:  # fmt: skip
     """What the store already holds for the same arguments of `generate`; the teacher is not asked."""
-    return _Loop(teacher, prompts, store, settings, parse, lambda what, done, total, note: None, ask=False).run(examples, steps)
+    return look(examples, steps, teacher, prompts, store, settings, parse)[0]
+
+
+def look(
+    examples: Sequence[Example], steps: Sequence[StepRequest], teacher: Teacher, prompts: Prompts, store: Store,
+    settings: GenerateSettings, parse: Parse,
+) -> tuple[Said, Report]:  # fmt: skip
+    """`said`, and what is still to be asked: `missing` in each step's report."""
+    loop = _Loop(teacher, prompts, store, settings, parse, lambda what, done, total, note: None, ask=False)
+    return loop.run(examples, steps), loop.report
 
 
 def plan(steps: Sequence[StepRequest], reads: bool = False) -> list[tuple[StepRequest, int]]:
@@ -220,6 +231,7 @@ class _Loop:
             self._count(report, list(found.values()))
             here = (place[0] + len(items) - len(missing), place[1])
             self.tick(request.name, *here, self._note(report))
+            report.missing += 0 if self.ask else len(missing)
             if self.ask and missing:
                 questions = [(keys[index], items[index], asked[index]) for index in missing]
                 found |= self._ask(request.name, questions, sampling, report, here)

@@ -8,13 +8,16 @@ arXiv 2504.16056 (multitask: Distilling Step-by-Step, arXiv 2305.02301; counterf
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .errors import MethodError
-from .registry import find
+from .registry import find, names
+from .tasks.answers import after_answer
 from .tasks.base import split_answer
 from .types import Example, Generation, Pair, digest
 
@@ -30,11 +33,11 @@ class Draw:
     epoch: int
     rank: int
     """The example's place in a seeded order of all examples: spreads the wrong options evenly over an epoch."""
-    donor: tuple[Example, Generations]
-    """The next example in that order, for the control that explains something else."""
+    donor: tuple[Example, Generations] | None
+    """The next example in that order, for the control that explains something else; None when there is no other."""
 
 
-Build = Callable[[Example, Generations, Draw, str], "Pair | str"]
+Build = Callable[["View", Example, Generations, Draw], "Pair | str"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class View:
 
     name: str
     build: Build
-    """(example, generations, draw, source) → a pair, or the reason why it cannot be built: counted, never silent."""
+    """(the view, example, generations, draw) → a pair, or the reason why it cannot be built: counted, never silent."""
     source: str = ""
-    """The kind of generation that `build` speaks with: explanation, revision or label; "" = the gold answer alone."""
+    """The kind of generation that it speaks with: explanation, revision or label; "" = the gold answer alone."""
     also: tuple[str, ...] = ()
     """Further kinds it needs."""
     says: tuple[str, ...] = ("answer",)
@@ -66,18 +69,22 @@ class View:
 
     def pair(self, example: Example, generations: Generations, draw: Draw) -> Pair | str:
         """The pair of this view, or why there is none."""
-        return self.build(example, generations, draw, self.source)
+        return self.build(self, example, generations, draw)
 
-    def read(self, raw: str) -> str:
-        """The explanation in what a student said to this view's prompt; "" for a view that only answers."""
+    def states(self, answer: str) -> str:
+        """The sentence in which its target states an answer."""
+        return f"{self.lead} {answer}."
+
+    def read(self, raw: str, choices: Sequence[str] = ()) -> str:
+        """The explanation in what a student said to this view's prompt; "" for a view that only answers.
+
+        `choices` tell where an answer that comes first ends, whatever full stops stand in it.
+        """
         if "explanation" not in self.says:
             return ""
         if self.says == ("explanation",):
             return raw.strip()
-        before, after = split_answer(raw)
-        if self.says[0] == "explanation":
-            return before.strip()
-        return after.partition(".")[2].strip()
+        return (split_answer(raw)[0] if self.says[0] == "explanation" else after_answer(raw, choices)).strip()
 
 
 @dataclass(frozen=True)
@@ -115,30 +122,30 @@ def _words(example: Example, generations: Generations, source: str) -> tuple[str
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text if text.rstrip("\"'”’)").endswith((".", "!", "?")) else f"{text}."
 
 
-def _predict(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
-    answer, why = _words(example, generations, source)
-    return why if answer is None else Pair(PREDICT.prompt(example), f"The answer is {answer}.", answer)
+def _predict(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+    answer, why = _words(example, generations, view.source)
+    return why if answer is None else Pair(view.prompt(example), view.states(answer), answer)
 
 
-def _explain(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
-    answer, words = _words(example, generations, source)
-    return words if answer is None else Pair(EXPLAIN.prompt(example), words, "")
+def _explain(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+    answer, words = _words(example, generations, view.source)
+    return words if answer is None else Pair(view.prompt(example), words, "")
 
 
-def _factual(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
-    answer, words = _words(example, generations, source)
-    return words if answer is None else Pair(FACTUAL.prompt(example), f"{_sentence(words)} So the answer is {answer}.", answer)
+def _factual(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+    answer, words = _words(example, generations, view.source)
+    return words if answer is None else Pair(view.prompt(example), f"{_sentence(words)} {view.states(answer)}", answer)
 
 
-def _justify(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
-    answer, words = _words(example, generations, source)
-    return words if answer is None else Pair(JUSTIFY.prompt(example), f"The answer is {answer}. {words}", answer)
+def _justify(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+    answer, words = _words(example, generations, view.source)
+    return words if answer is None else Pair(view.prompt(example), f"{view.states(answer)} {words}", answer)
 
 
-def _counterfactual(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+def _counterfactual(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     """A wrong option with the teacher's explanation of it. Each epoch takes the next wrong option, so that all get their turn."""
     if not example.wrong:
         return "no wrong option"
@@ -148,24 +155,26 @@ def _counterfactual(example: Example, generations: Generations, draw: Draw, sour
         refused = sorted({generation.refusal for generation in said if generation is not None and generation.refusal})
         return f"counterfactual refused: {refused[0]}" if refused else "no counterfactual"
     generation = usable[(draw.rank + draw.epoch) % len(usable)]
-    prompt = COUNTERFACTUAL.prompt(example, premise=_sentence(generation.text))
-    return Pair(prompt, f"So the answer is {generation.answer}.", generation.answer)
+    prompt = view.prompt(example, premise=_sentence(generation.text))
+    return Pair(prompt, view.states(generation.answer), generation.answer)
 
 
-def _shuffled(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+def _shuffled(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     """Control: the right words in a random order (arXiv 2406.14511)."""
-    answer, words = _words(example, generations, source)
+    answer, words = _words(example, generations, view.source)
     if answer is None:
         return words
     order = words.split()
     random.Random(digest(draw.seed, example.id)).shuffle(order)
-    return Pair(EXPLAIN.prompt(example), " ".join(order), "")
+    return Pair(view.prompt(example), " ".join(order), "")
 
 
-def _random(example: Example, generations: Generations, draw: Draw, source: str) -> Pair | str:
+def _random(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     """Control: the explanation of another question."""
-    answer, words = _words(*draw.donor, source)
-    return words if answer is None else Pair(EXPLAIN.prompt(example), words, "")
+    if draw.donor is None:
+        return "no other example"
+    answer, words = _words(*draw.donor, view.source)
+    return words if answer is None else Pair(view.prompt(example), words, "")
 
 
 PREDICT = View("predict", _predict)
@@ -191,36 +200,42 @@ zero_shot = Method("zero-shot", {}, ASK, ASK_WHY)
 
 
 def method(spec: str) -> Method:
-    """The method a recipe names: "multitask", "multitask:revised", "multitask+counterfactual:revised=explain,teacher-labels".
+    """The method a recipe names: "multitask", "multitask:revised", "multitask+counterfactual:revised=explain", "multitask:teacher-labels".
 
     `revised` makes every view that speaks an explanation speak its revision; `revised=VIEW` only that view (joined by &);
     `teacher-labels` trains on the teacher's own answers and reasons. Raises UnknownName or MethodError.
     """
     name, _, options = spec.partition(":")
-    if "." in name:  # "package.module:attribute" is an object of the user's
+    if name not in names("methods") and ("." in name or importlib.util.find_spec(name)):  # "module:attribute" is an object of the user's
         found: Method = find("methods", spec)
         return found
     base: Method = find("methods", name)
     switch = {view: view for view in (*base.views, base.answer, base.explain) if view is not None}
+    chosen = {option.partition("=")[0] for option in options.split(",")}
+    if {"revised", "teacher-labels"} <= chosen:
+        raise MethodError(f"Method '{spec}': 'revised' and 'teacher-labels' exclude each other: the teacher's own reasons are not revised.")
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
         if key == "revised":
             wanted = set(filter(None, value.split("&")))
             speaking = {view.name for view in base.views if view.source == "explanation"}
             if not speaking or not wanted <= speaking:
-                raise MethodError(f"Method '{spec}': '{option}' finds no such view. Views of '{name}' with an explanation: {', '.join(sorted(speaking)) or 'none'}.")
-            switch = {
-                old: replace(new, source="revision") if new.source == "explanation" and (not wanted or new.name in wanted) else new
-                for old, new in switch.items()
-            }
-        elif key == "teacher-labels":
-            switch = {old: replace(new, source="label") if new is not COUNTERFACTUAL and not new.tag else new for old, new in switch.items()}
+                known = ", ".join(sorted(speaking)) or "none"
+                raise MethodError(f"Method '{spec}': '{option}' finds no such view. Views of '{name}' with an explanation: {known}.")
+            switch = {old: replace(new, source="revision") if _switched(new, wanted) else new for old, new in switch.items()}
+        elif option == "teacher-labels":
+            # A counterfactual takes its answer from its own generation.
+            switch = {old: new if "counterfactual" in new.also else replace(new, source="label") for old, new in switch.items()}
         else:
             raise MethodError(f"Method '{spec}': unknown option '{option}'. Known: revised, revised=VIEW, teacher-labels.")
     return replace(
         base, name=spec, views={switch[view]: weight for view, weight in base.views.items()}, answer=switch[base.answer],
         explain=None if base.explain is None else switch[base.explain],
     )  # fmt: skip
+
+
+def _switched(view: View, wanted: set[str]) -> bool:
+    return view.source == "explanation" and (not wanted or view.name in wanted)
 
 
 @dataclass(frozen=True)
@@ -252,7 +267,7 @@ class Corpus:
         """All pairs of an example in an epoch; those that cannot be built are counted in `unbuilt` by (view, reason)."""
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
-        draw = Draw(self.seed, epoch, rank, (self.examples[donor], self.generations(donor)))
+        draw = Draw(self.seed, epoch, rank, None if donor == index else (self.examples[donor], self.generations(donor)))
         example, shown = self.examples[index], []
         for view, weight in method.views.items():
             pair = view.pair(example, self.generations(index), draw)
@@ -263,26 +278,30 @@ class Corpus:
         return shown
 
     def usable(self, method: Method) -> list[int]:
-        """The examples of which the method can show anything. Raises MethodError when there are none."""
+        """The examples of which the method can show anything. Raises MethodError when one of its views can be built of none."""
         unbuilt: Counter[tuple[str, str]] = Counter()
-        found = [index for index in range(len(self.examples)) if self.show(method, index, 0, unbuilt)]
-        if not found:
+        shown = [self.show(method, index, 0, unbuilt) for index in range(len(self.examples))]
+        built = {pair.view.name for pairs in shown for pair in pairs}
+        if any(view.name not in built for view in method.views):
             raise MethodError(lacking(method, unbuilt, len(self.examples)))
-        return found
+        return [index for index, pairs in enumerate(shown) if pairs]
 
-    def schedule(self, method: Method, seen: int) -> Iterator[tuple[int, int]]:
-        """`seen` times (index of an example, epoch): whole epochs, each in its own seeded order, so that exposure is equal."""
-        pool = self.usable(method)
-        for epoch in range(-(-seen // len(pool))):
-            order = list(pool)
+    def schedule(self, method: Method) -> Iterator[tuple[int, int]]:
+        """(index of an example, epoch) without end: whole epochs, each in its own seeded order.
+
+        The order is that of all examples, so that two methods meet those that both can show in the same order.
+        """
+        usable = set(self.usable(method))
+        for epoch in itertools.count():
+            order = list(range(len(self.examples)))
             random.Random(digest("epoch", self.seed, epoch)).shuffle(order)
-            for index in order[: seen - epoch * len(pool)]:
-                yield index, epoch
+            yield from ((index, epoch) for index in order if index in usable)
 
 
 def lacking(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
-    """The message for a method that lacks generations."""
+    """The message for a method that lacks generations: which, of how many examples, and what to type."""
     reasons = "; ".join(f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items()))
     kinds = ", ".join(f"'{kind}'" for kind in method.needs) or "no"
-    step = method.needs[0] if method.needs else "explanation"
-    return f"Method '{method.name}' needs {kinds} generations. {reasons}. Run: shrinklm generate RECIPE --step {step}"
+    missing = [kind for kind in method.needs if any(reason == f"no {kind}" for _, reason in unbuilt)]
+    advice = f"Run: shrinklm generate RECIPE --step {missing[0]}" if missing else "Leave this method out, or ask another teacher."
+    return f"Method '{method.name}' needs {kinds} generations. {reasons or 'There is no training example'}. {advice}"

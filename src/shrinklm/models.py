@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +89,8 @@ def locate(ref: str, root: Path = Path(".")) -> Model:
         weights = sorted(path.glob("*.safetensors"))
         if not weights or not (path / "config.json").is_file():
             found = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
-            raise ModelError(f"{path} is not a model folder: it needs config.json and *.safetensors, found {found}. Pickled weights (.bin) are not read.")
+            needed = "it needs config.json and *.safetensors"
+            raise ModelError(f"{path} is not a model folder: {needed}, found {found}. Pickled weights (.bin) are not read.")
         return Model(ref, path.name, _hash((path / "config.json", *weights)), path)
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or ref.endswith(".gguf"):
         raise ModelError(f"No model at {path}. Give a folder, a .gguf file, a hub id such as org/name, or one of: {', '.join(PACKAGED)}.")
@@ -116,11 +118,13 @@ def load(model: Model, kind: Kind, dtype: str = "float32", trust_remote_code: bo
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # transformers raises many kinds; all mean the same to the user
         _needs_sentencepiece(model, error)
-        raise ModelError(f"The tokenizer of {model.ref} cannot be read: {_first_line(error)}. {_advice(model, 'tokenizer.json')}") from error
+        advice = _advice(model, "tokenizer.json")
+        raise ModelError(f"The tokenizer of {model.ref} cannot be read: {_first_line(error)}. {advice}") from error
     try:
         loaded = auto.from_pretrained(place, dtype=getattr(torch, dtype), use_safetensors=True, **options)
     except Exception as error:
-        raise ModelError(f"{model.ref} cannot be loaded as a {kind} model: {_first_line(error)}. {_advice(model, 'config.json and *.safetensors')}") from error
+        advice = _advice(model, "config.json and *.safetensors")
+        raise ModelError(f"{model.ref} cannot be loaded as a {kind} model: {_first_line(error)}. {advice}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return loaded.eval(), tokenizer
@@ -202,30 +206,39 @@ def _convert(gguf: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as new:
         try:
-            config = GgufConfig(dequantize=True)
-            model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, quantization_config=config, dtype=torch.bfloat16)
+            plain = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
+            model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, **plain)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         except Exception as error:
             raise ModelError(f"{gguf} cannot be read as a GGUF model: {_first_line(error)}. Is the file whole?") from error
         model.save_pretrained(new)
         tokenizer.save_pretrained(new)
-        os.replace(new, folder)
-        Path(new).mkdir()  # the temporary folder's own clean-up expects it
+        try:
+            os.replace(new, folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster
+                raise
+        Path(new).mkdir(exist_ok=True)  # the temporary folder's own clean-up expects it
+
+
+def _hash(paths: Sequence[Path]) -> str:
+    """SHA-256 over the files, remembered by size and time so that large weights are read once."""
+    return _hashed(tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
 
 
 @lru_cache
-def _hash(paths: tuple[Path, ...]) -> str:
-    """SHA-256 over the files, remembered by size and time so that large weights are read once."""
-    stamp = json.dumps([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths])
-    note = cache_folder() / "hashes" / hashlib.sha256(stamp.encode()).hexdigest()
+def _hashed(files: tuple[tuple[str, int, int], ...]) -> str:
+    note = cache_folder() / "hashes" / hashlib.sha256(json.dumps(files).encode()).hexdigest()
     if note.is_file():
         return note.read_text()
     total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
+    for path, _, _ in files:
+        with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 total.update(block)
     with contextlib.suppress(OSError):  # an unwritable cache only costs time
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(total.hexdigest())
+        new = note.with_name(f"{note.name}.{os.getpid()}")
+        new.write_text(total.hexdigest())
+        os.replace(new, note)
     return total.hexdigest()

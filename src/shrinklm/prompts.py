@@ -83,8 +83,8 @@ class Prompts:
         return _template(self._file(f"{name}.md"))
 
     @property
-    def shots(self) -> list[dict[str, str]]:
-        """The few-shot examples of the task's type: text, question, answer, explanation, critique, revision."""
+    def shots(self) -> list[tuple[Example, dict[str, str]]]:
+        """The few-shot examples of the task's type, each with what a template can name: text, question, answer, explanation ..."""
         return _shots(self._file(f"shots/{self.task_type}.yaml"))
 
     def prompt(self, step: Step, example: Example, answer: str, quoted: Mapping[str, str], max_words: int | None = None) -> Prompt:
@@ -93,7 +93,7 @@ class Prompts:
         limit = f" Use at most {max_words} words." if max_words else ""
         fixed = {"limit": limit}
         turns = [Turn("system", fill(template.system, fixed))]
-        for shot in self.shots:
+        for _, shot in self.shots:
             turns.append(Turn("user", fill(template.user, {**shot, **fixed})))
             turns.append(Turn("assistant", fill(template.assistant, {**shot, **fixed})))
         values = {"text": example.text, "question": example.question, "answer": answer, **quoted, **fixed}
@@ -118,7 +118,7 @@ def _template(path: Path) -> Template:
 
 
 @lru_cache
-def _shots(path: Path) -> list[dict[str, str]]:
+def _shots(path: Path) -> list[tuple[Example, dict[str, str]]]:
     rows: Sequence[Mapping[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     shots = []
     for number, row in enumerate(rows):
@@ -128,6 +128,7 @@ def _shots(path: Path) -> list[dict[str, str]]:
             example = Example(f"shot-{number}", str(row["question"]), choices, str(row["answer"]), fields)
             words = {name: " ".join(str(row[name]).split()) for name in ("explanation", "critique", "revision")}
         except (KeyError, TypeError, AttributeError) as error:
-            raise RecipeError(f"{path}, example {number + 1}: {error!r}. Each has question, choices, answer, explanation, critique, revision.") from error
-        shots.append({"text": example.text, "question": example.question, "answer": example.answer, **words})
+            needed = "Each has question, choices, answer, explanation, critique, revision."
+            raise RecipeError(f"{path}, example {number + 1}: {error!r}. {needed}") from error
+        shots.append((example, {"text": example.text, "question": example.question, "answer": example.answer, **words}))
     return shots

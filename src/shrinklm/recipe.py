@@ -23,7 +23,9 @@ class TaskBlock(_Block):
     type: Literal["choice", "nli", "yesno", "free"] | None = Field(None, description="Kind of question; the table decides when left out.")
     train: str | None = Field(None, description="CSV, JSONL or Parquet file, folder (save_to_disk too), or hub name.")
     test: str | float | None = Field(None, description="Like train; or a share of train, seeded. Left out: the task's own, else a fifth.")
-    dev: str | float | None = Field(None, description="Share of train, seeded; or a file like train. Left out: the task's own, else a tenth.")
+    dev: str | float | None = Field(
+        None, description="Share of train, seeded; or a file like train. Left out: the task's own, else a tenth."
+    )
     columns: dict[str, Any] = Field(default_factory=dict, description="id, question, choices, answer, context: which columns hold them.")
     seed: int = Field(0, description="Splits the data and shuffles the choices.")
     shuffle: bool = Field(True, description="Shuffle the choices of each question (never a fixed list of labels).")
@@ -89,7 +91,9 @@ class TrainBlock(_Block):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoints: int = Field(4, ge=0, description="Checkpoints over a run; a killed run resumes from the last.")
-    early_stopping: int | None = Field(None, ge=1, description="Stop after so many checkpoints without a better dev accuracy; the best is kept.")
+    early_stopping: int | None = Field(
+        None, ge=1, description="Stop after so many checkpoints without a better dev accuracy; the best is kept."
+    )
     curve: int = Field(4, ge=0, description="How often dev accuracy is measured on the way (0: never).")
     max_length: int = Field(1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted.")
 
@@ -201,7 +205,8 @@ def _line(model: type[BaseModel], item: Any) -> str:
 
 def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
-        "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock, "evaluate": EvaluateBlock,
+        "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
+        "evaluate": EvaluateBlock,
     }  # fmt: skip
     block = blocks.get(place[0], model) if place else model
     return [name for name in block.model_fields if name != "root"]

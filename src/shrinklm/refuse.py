@@ -67,7 +67,8 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
 
 
 def judge(
-    prompt: Prompt, completion: Completion, *, recorded: bool = False, hidden: Sequence[str] = (), quoted: str = "", answer: str | None = None
+    prompt: Prompt, completion: Completion, *, recorded: bool = False, hidden: Sequence[str] = (), quoted: str = "",
+    answer: str | None = None,
 ) -> tuple[str, str | None]:
     """(the cleaned text, the reason for which it is refused or None).
 

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import folder as files
+from .cells import ask_cell, evaluate_cell, open_block, train_cell, train_key, unchanged
 from .errors import MethodError, RecipeError, StoreError, StudentError
-from .evaluate import EvaluateSettings, predict, read_answer, reason, score
 from .folder import Cell, cell_name, read_json, write_json, write_text
-from .generate import GenerateSettings, Report, Said, StepRequest, generate, said
-from .methods import Corpus, Method, View, method
+from .generate import GenerateSettings, Report, Said, StepRequest, generate, look, plan
+from .methods import Corpus, Method, method
 from .prompts import Prompts
-from .recipe import Recipe, StudentBlock
+from .recipe import Recipe
 from .registry import find
-from .results import read_predictions, write_predictions, write_scores
 from .store import Store
-from .tasks.base import TaskOptions, duplicates_across, make_task, question_key
+from .tasks.base import TaskOptions, make_task, question_key
 from .teachers.base import TeacherOptions, make_teacher
-from .types import SPLITS, Example, Prediction, Split, Task, Teacher, Tick, by_id, digest
-
-if TYPE_CHECKING:
-    from .students.base import BaseStudent
-
-_SHORTEST_CAP, _LONGEST_CAP = 32, 256
-"""Bounds, in tokens, of the cap on a student's explanations when the recipe names none."""
-_DEV_QUESTIONS = 100
-"""Dev questions asked on the way, for the curve."""
+from .types import SPLITS, Example, Prediction, Split, Task, Teacher, Tick
 
 
 class Run:
@@ -74,8 +61,8 @@ class Run:
     def splits(self) -> dict[Split, list[Example]]:
         """The examples of each split; training questions that stand in the few-shot prompts are held out."""
         found = {split: list(self.task.examples(split)) for split in SPLITS}
-        shots = {" ".join(shot["question"].lower().split()) for shot in self.prompts.shots}
-        found["train"] = [example for example in found["train"] if " ".join(example.question.lower().split()) not in shots]
+        shots = {question_key(example) for example, _ in self.prompts.shots}
+        found["train"] = [example for example in found["train"] if question_key(example) not in shots]
         return found
 
     @cached_property
@@ -117,15 +104,20 @@ class Run:
 
     def corpus(self, seed: int = 0) -> Corpus:
         """The training examples with what the teacher said about them."""
-        return Corpus(self.splits["train"], self._said, seed)
+        return Corpus(self.splits["train"], self._known[0], seed)
 
     @cached_property
-    def _said(self) -> Said:
+    def _known(self) -> tuple[Said, Report]:
+        """What the teacher said about the training examples, and what it was not asked yet."""
         if self.teacher is None or not self.steps:
-            return {}
+            return {}, Report()
         if getattr(self.teacher, "free", False):  # a recording costs nothing: read it now, asked or not
             self._ask(self.splits["train"], self.steps)
-        return said(self.splits["train"], self.steps, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
+        return self._look(self.splits["train"], self.steps)
+
+    def _look(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[Said, Report]:
+        assert self.teacher is not None
+        return look(examples, steps, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
 
     def _ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
         assert self.teacher is not None
@@ -135,10 +127,33 @@ class Run:
 
     def start(self) -> None:
         """Makes the folder, with the recipe, the environment and what the data are."""
+        for name in self.recipe.evaluate.metrics:  # a name that is not known is found before anything is trained
+            find("metrics", name)
+        self._check_steps()
+        self._check_students()
         if not (self.folder / "env.json").is_file():  # first of all: it tells a run folder from a folder that holds a recipe
             write_json(self.folder / "env.json", {**files.environment(), "root": str(self.recipe.root.resolve())})
         write_text(self.folder / "recipe.yaml", self.recipe.dump())
-        write_json(self.folder / "data.json", self._data())
+        write_json(self.folder / "data.json", files.describe(self.task, self.splits))
+
+    def _check_steps(self) -> None:
+        """Raises MethodError when a method needs what the recipe asks no teacher for."""
+        asked = [request.name for request, _ in plan(self.steps, bool(getattr(self.teacher, "reads", False)))]
+        for found in self.methods:
+            lacks = [kind for kind in found.needs if kind not in asked]
+            if lacks:
+                steps = f"generate: [{', '.join([*asked, *lacks])}]"
+                needs = f"Method '{found.name}' needs '{lacks[0]}' generations"
+                raise MethodError(f"{needs}, which the recipe does not ask for. Write: {steps}")
+
+    def _check_students(self) -> None:
+        """Raises StoreError when the folder holds students that another recipe trained: nothing of it is overwritten."""
+        recipe = self.folder / "recipe.yaml"
+        if not recipe.is_file() or recipe.read_text(encoding="utf-8") == self.recipe.dump():
+            return
+        for cell in self.cells:
+            if cell.done("train") is not None:
+                unchanged(cell, train_key(cell, self.recipe, self.corpus(cell.seed), self.splits["dev"]))
 
     def generate(self, step: str | None = None) -> Report:
         """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher."""
@@ -154,7 +169,7 @@ class Run:
         if any(request.name == "label" for request in steps):
             tested = self._ask(self.splits["test"], [request for request in steps if request.name == "label"])
             report.steps["label (test)"] = tested.steps["label"]
-        self.__dict__.pop("_said", None)
+        self.__dict__.pop("_known", None)
         if step is None:
             about = {"teacher": self.teacher.name, "revision": self.teacher.revision, "steps": report.as_dict()}
             write_json(self.folder / "generations.json", {**about, "teacher_accuracy": self._teacher_accuracy()})
@@ -163,7 +178,7 @@ class Run:
     def preview(self, limit: int = 3, tokens: bool = False, epoch: int = 0) -> Iterator[dict[str, Any]]:
         """One object a pair of the first `limit` examples (0: all) of each method, then the summary of all of them."""
         corpus = self.corpus(self.recipe.train.seeds[0])
-        student = self._open(self.recipe.student[0]) if tokens else None
+        student = open_block(self.recipe.student[0], self.recipe) if tokens else None
         counts: dict[str, dict[str, int]] = {}
         for found in self.methods:
             count = counts[found.name] = {view.name: 0 for view in found.views}
@@ -173,8 +188,8 @@ class Run:
                     if limit and index >= limit:
                         continue
                     pair = shown.pair
-                    row = {"method": found.name, "view": shown.view.name, "weight": shown.weight, "example_id": shown.example.id, "option": pair.option}
-                    row |= {"prompt": pair.prompt, "target": pair.target}
+                    row: dict[str, Any] = {"method": found.name, "view": shown.view.name, "weight": shown.weight}
+                    row |= {"example_id": shown.example.id, "option": pair.option, "prompt": pair.prompt, "target": pair.target}
                     if student is not None:
                         row |= dict(zip(("tokens", "scored"), student.tokens(pair), strict=True))
                     yield row
@@ -185,15 +200,28 @@ class Run:
         self.start()
         for cell in self.cells:
             if cell.method.views:
-                self._train(cell)
+                corpus = self.corpus(cell.seed)
+                corpus.usable(cell.method)
+                self._check_asked(cell.method)
+                train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
+
+    def _check_asked(self, method: Method) -> None:
+        """Raises MethodError when the teacher was not asked for everything yet that a method needs."""
+        for kind in method.needs:
+            step = self._known[1].steps.get(kind)
+            if step is not None and step.missing:
+                raise MethodError(
+                    f"Method '{method.name}' needs '{kind}' generations, and {step.missing:,} were not asked for yet. "
+                    f"Run: shrinklm generate RECIPE --step {kind}"
+                )
 
     def evaluate(self) -> None:
         """Predictions and scores of every trained cell, and of each student before training."""
         self.start()
         tests = self._tests()
-        self._write_tests(tests)
+        files.write_examples(tests, self.folder / "examples.parquet")
         for cell in self.cells:
-            self._evaluate(cell, tests)
+            evaluate_cell(cell, self.recipe, self.task, tests, self.tick)
 
     def report(self) -> Path:
         """The report of what is there; its path."""
@@ -210,147 +238,25 @@ class Run:
         return self.report()
 
     def predict(self, question: str, choices: Sequence[str] = (), cell: str | None = None, **fields: str) -> Prediction:
-        """A trained student's answer and explanation of one question. `cell` picks one; left out: the last method, its first seed."""
+        """A trained student's answer and explanation of one question. `cell` picks one; left out: the last method, its first seed.
+
+        A task whose labels never change (NLI, yes/no) knows its choices.
+        """
+        if not choices and self.task.type in ("nli", "yesno"):
+            choices = self.splits["test"][0].choices
         return ask_cell(self._trained(cell), self.task, Example("asked", question, tuple(choices), "", fields))
 
     # How
 
-    def _train(self, cell: Cell) -> None:
-        from .students.base import BaseStudent
-        from .train import TrainSettings, discard_checkpoints, train
-
-        corpus = self.corpus(cell.seed)
-        if not corpus.usable(cell.method):  # raises with what is missing
-            return
-        pairs = self._pairs(cell, corpus)
-        asked = self._train_key(cell, pairs)
-        if (done := cell.done("train")) is not None:
-            if done != asked:
-                raise StoreError(
-                    f"{cell.folder} holds a student trained from another recipe or other generations, and nothing is overwritten. "
-                    "Give the recipe a new `name`, or delete that folder."
-                )
-            return
-        settings = TrainSettings(**self.recipe.train.model_dump(exclude={"seeds"}), seed=cell.seed)
-        write_text(cell.folder / "pairs.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs))
-        started = cell.folder / "started"
-        if started.is_file() and started.read_text() != asked:
-            shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)  # of an unfinished training of something else
-            (cell.folder / "train.jsonl").unlink(missing_ok=True)
-        write_text(started, asked)
-
-        def tick(what: str, done: int, total: int, note: str) -> None:
-            self.tick(f"{what} {cell.name}", done, total, note)
-
-        def measure(student: BaseStudent) -> dict[str, float]:
-            return self._dev(student, cell)
-
-        use_dev = measure if self.splits["dev"] and (self.recipe.train.curve or self.recipe.train.early_stopping) else None
-        student, fit = train(lambda: self._open(cell.student), corpus, cell.method, settings, cell.folder, use_dev, tick)
-        student.save(cell.folder / "student")
-        about = {"cell": cell.name, "method": cell.method.name, "student": cell.student.label, "seed": cell.seed, **asdict(fit)}
-        write_json(cell.folder / "cell.json", {**about, **_size(student, cell.folder / "student")})
-        cell.mark("train", asked)
-        discard_checkpoints(cell.folder)
-
-    def _train_key(self, cell: Cell, pairs: Sequence[dict[str, Any]]) -> str:
-        """What this training asks for: equal keys mean equal weights."""
-        block = self.recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch"})
-        return digest(cell.method.name, cell.student.model_dump(mode="json"), block, cell.seed, pairs)
-
-    def _pairs(self, cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
-        rows = []
-        for index in range(len(corpus.examples)):
-            for shown in corpus.show(cell.method, index, 0):
-                row = {"view": shown.view.name, "weight": shown.weight, "example_id": shown.example.id}
-                rows.append({**row, "option": shown.pair.option, "prompt": shown.pair.prompt, "target": shown.pair.target})
-        return rows
-
-    def _dev(self, student: BaseStudent, cell: Cell) -> dict[str, float]:
-        """Dev accuracy of a student in training: of a copy, in the precision it will be asked in."""
-        import copy
-
-        import torch
-
-        from .models import bf16_supported
-
-        asked = type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length)
-        asked.to(torch.bfloat16 if bf16_supported() else torch.float32).eval()
-        examples = self.splits["dev"][:_DEV_QUESTIONS]
-        with tempfile.TemporaryDirectory() as place:
-            settings = EvaluateSettings(self._cap(asked, cell), self.recipe.evaluate.batch, 0)
-            predictions, _ = predict(asked, self.task, examples, cell.method, cell.name, settings, Path(place) / "part")
-        scores = score(self.task, examples, predictions, ["accuracy"])
-        return {"dev_accuracy": sum(found.value for found in scores) / len(examples), "dev_n": len(examples)}
-
-    def _evaluate(self, cell: Cell, tests: Sequence[Example]) -> None:
-        from .students.base import load_student
-
-        trained = cell.done("train")
-        if cell.method.views and trained is None:
-            raise StudentError(f"{cell.name} is not trained. Run: shrinklm train RECIPE")
-        block = self.recipe.evaluate
-        about = [(example.id, example.text, example.answer) for example in tests]
-        asked = digest(trained, cell.student.model_dump(mode="json"), block.max_tokens, block.batch, block.explanations, about)
-        if cell.done("predict") != asked:
-            student = load_student(cell.folder / "student") if cell.method.views else self._untrained(cell.student)
-            settings = EvaluateSettings(self._cap(student, cell), block.batch, block.explanations)
-            part = cell.folder / "predictions.part"
-            predictions, timing = predict(student, self.task, tests, cell.method, cell.name, settings, part, self.tick, asked)
-            write_predictions(predictions, cell.folder / "predictions.parquet")
-            write_json(cell.folder / "timing.json", asdict(timing))
-            if not cell.method.views:
-                self._write_untrained(cell, student)
-            cell.mark("predict", asked)
-            part.unlink(missing_ok=True)
-        scored = digest(asked, block.metrics, [example.meta.get("reference") for example in tests])
-        if cell.done("evaluate") != scored:
-            predictions = read_predictions(cell.folder / "predictions.parquet")
-            write_scores(score(self.task, tests, predictions, block.metrics), cell.folder / "scores.parquet")
-            cell.mark("evaluate", scored)
-
-    def _cap(self, student: BaseStudent, cell: Cell) -> int:
-        """The cap of an explanation: the recipe's, or the longest target it was trained on."""
-        if self.recipe.evaluate.max_tokens:
-            return self.recipe.evaluate.max_tokens
-        pairs = cell.folder / "pairs.jsonl"
-        if not pairs.is_file():
-            return 2 * _SHORTEST_CAP
-        targets = [json.loads(line)["target"] for line in pairs.read_text(encoding="utf-8").splitlines()]
-        longest = max((len(student.target_ids(target)) for target in sorted(targets, key=len)[-20:]), default=_SHORTEST_CAP)
-        return max(_SHORTEST_CAP, min(_LONGEST_CAP, longest))
-
-    def _open(self, block: StudentBlock) -> BaseStudent:
-        from .students.base import open_student
-
-        return open_student(
-            block.use, self.recipe.root, lora=block.lora, keep_every=block.keep_every, max_length=self.recipe.train.max_length,
-            trust_remote_code=block.trust_remote_code,
-        )  # fmt: skip
-
-    def _untrained(self, block: StudentBlock) -> BaseStudent:
-        import torch
-
-        from .models import bf16_supported
-        from .students.base import default_device
-
-        torch.manual_seed(0)
-        student = self._open(block)
-        return student.to(default_device(), torch.bfloat16 if bf16_supported() else torch.float32).eval()
-
-    def _write_untrained(self, cell: Cell, student: BaseStudent) -> None:
-        none = {"examples_seen": 0, "batch": 0, "micro_batch": 0, "steps": 0, "tokens_seen": 0, "pairs": {}, "unbuilt": {}, "train_seconds": 0.0}
-        about = {"cell": cell.name, "method": cell.method.name, "student": cell.student.label, "seed": cell.seed, **none, "diverged": False}
-        write_json(cell.folder / "cell.json", {**about, "parameters": student.parameters_total, "bytes": None})
-
     def _tests(self) -> list[Example]:
         """The test questions, with the explanation that overlap is measured against: the teacher's, else the task's own."""
-        tests, known = self.splits["test"], {}
+        tests = self.splits["test"]
+        known: Said = {}
         if self.teacher is not None and any(request.name == "explanation" for request in self.steps):
-            request = [StepRequest("explanation")]
+            request = [request for request in self.steps if request.name == "explanation"]
             if getattr(self.teacher, "free", False):
                 self._ask(tests, request)
-            known = said(tests, request, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
+            known = self._look(tests, request)[0]
         found = []
         for example in tests:
             generation = known.get(example.id, {}).get(("explanation", example.answer))
@@ -360,52 +266,21 @@ class Run:
             found.append(replace(example, meta={**example.meta, "reference": reference, "reference_by": by if reference else None}))
         return found
 
-    def _write_tests(self, tests: Sequence[Example]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        rows = [
-            {"id": example.id, "question": example.question, "choices": list(example.choices), "answer": example.answer,
-             "fields": json.dumps(dict(example.fields), ensure_ascii=False), "reference": example.meta["reference"], "teacher": example.meta["reference_by"]}
-            for example in tests
-        ]  # fmt: skip
-        text = pa.string()
-        schema = pa.schema([("id", text), ("question", text), ("choices", pa.list_(text)), ("answer", text), ("fields", text), ("reference", text), ("teacher", text)])
-        new = self.folder / ".examples.parquet.new"
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), new, compression="zstd")
-        new.replace(self.folder / "examples.parquet")
-
-    def _data(self) -> dict[str, Any]:
-        train, tests = self.splits["train"], self.splits["test"]
-        held_out = len(list(self.task.examples("train"))) - len(train)
-        fixed = len({example.choices for example in (*train, *tests)}) == 1
-        place = Counter(example.answer if fixed else str(_position(example)) for example in train)
-        common = place.most_common(1)[0][0] if place else ""
-        hits = [(example.answer if fixed else str(_position(example))) == common for example in tests]
-        guess = [1 / len(set(example.choices)) for example in tests if example.choices]
-        return {
-            "task": self.task.name, "type": self.task.type, **{split: len(examples) for split, examples in self.splits.items()},
-            "duplicates": duplicates_across(self.task), "held_out": held_out,
-            "majority": sum(hits) / len(hits) if hits and guess else None, "random": sum(guess) / len(guess) if guess else None,
-        }  # fmt: skip
-
     def _teacher_accuracy(self) -> dict[str, Any] | None:
         """Share of test questions whose own answer by the teacher is right; one that does not parse is wrong."""
         requests = [request for request in self.steps if request.name == "label"]
-        if not requests or self.teacher is None:
+        if not requests:
             return None
         tests = self.splits["test"]
-        known = said(tests, requests, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
+        known = self._look(tests, requests)[0]
         answers = [known[example.id].get(("label", "")) for example in tests]
         right = [found is not None and found.answer == example.answer for found, example in zip(answers, tests, strict=True)]
         return {"split": "test", "value": sum(right) / len(right), "n": len(right)} if any(answers) else None
 
     def _refused(self) -> dict[str, dict[str, int]]:
         counts: dict[str, Counter[str]] = {request.name: Counter() for request in self.steps}
-        for generations in self._said.values():
-            for (kind, _), generation in generations.items():
-                if generation.refusal:
-                    counts.setdefault(kind, Counter())[generation.refusal] += 1
+        for kind, step in self._known[1].steps.items():
+            counts.setdefault(kind, Counter()).update(step.refused)
         return {kind: dict(count.most_common()) for kind, count in counts.items()}
 
     def _trained(self, name: str | None) -> Cell:
@@ -421,21 +296,6 @@ class Run:
         raise StudentError(f"No trained student is called '{name}'. There are: {', '.join(cell.name for cell in trained)}.")
 
 
-def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
-    """One question to one trained student."""
-    from .students.base import load_student
-
-    student = load_student(cell.folder / "student")
-
-    def say(view: View) -> str:
-        return student.answer([view.prompt(example)], _LONGEST_CAP)[0]
-
-    raw = say(cell.method.answer)
-    explain = cell.method.explain
-    told = None if explain is None else reason(explain, raw if explain == cell.method.answer else say(explain))
-    return Prediction(cell.name, example.id, read_answer(task, cell.method.answer, raw, example), told, raw)
-
-
 def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
     """The run in a folder made before. Raises StoreError when it holds none."""
     folder = Path(folder).resolve()
@@ -449,11 +309,3 @@ def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
     found = Run(read.model_copy(update={"root": root}), tick=tick)
     found.folder = folder
     return found
-
-
-def _position(example: Example) -> int:
-    return example.choices.index(example.answer) if example.answer in example.choices else -1
-
-
-def _size(student: BaseStudent, folder: Path) -> dict[str, int]:
-    return {"parameters": student.parameters_total, "bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors"))}

@@ -58,7 +58,8 @@ class Store:
 
     def __iter__(self) -> Iterator[Generation]:
         with self._errors():
-            yield from map(_from_row, self._db.execute(f"SELECT {','.join(COLUMNS)} FROM generations ORDER BY kind, example_id, answer, key"))
+            query = f"SELECT {','.join(COLUMNS)} FROM generations ORDER BY kind, example_id, answer, key"
+            yield from map(_from_row, self._db.execute(query))
 
     def __len__(self) -> int:
         with self._errors():
@@ -108,23 +109,25 @@ def write(generations: Iterable[Generation], path: Path) -> int:
 
 
 def read(path: Path) -> list[Generation]:
-    """Generations from a file that `write` made."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    else:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Generations from a file that `write` made. Raises StoreError for any other file."""
     try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        else:
+            # Not splitlines: it also breaks at the line separators that JSON leaves inside a text.
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return [_from_row(tuple(row[name] for name in COLUMNS)) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export") from error
 
 
 def _to_row(generation: Generation) -> tuple[Any, ...]:
     g = generation
     source = json.dumps(asdict(g.source), ensure_ascii=False)
-    return (g.key, g.example_id, g.kind, g.answer, g.text, g.refusal, g.prompt, json.dumps(g.parents), source)
+    text = g.text.encode("utf-8", "replace").decode("utf-8")  # a server may cut a character in two
+    return (g.key, g.example_id, g.kind, g.answer, text, g.refusal, g.prompt, json.dumps(g.parents), source)
 
 
 def _from_row(row: tuple[Any, ...]) -> Generation:

@@ -206,7 +206,9 @@ class Task(Protocol):
     type: str
     """choice, nli, yesno or free: picks the few-shot examples of the prompts."""
 
-    def examples(self, split: Split) -> Iterator[Example]: ...
+    def examples(self, split: Split) -> Iterator[Example]:
+        """The examples of a split, in a fixed order."""
+        ...
 
     def parse(self, text: str, example: Example) -> str | None:
         """The answer `text` states: one of the choices (free answers: the text itself); None when it states none."""
@@ -227,7 +229,9 @@ class Teacher(Protocol):
 class Metric(Protocol):
     """A pure function of an example and a prediction; a mapping names several numbers. Means and intervals belong to `stats`."""
 
-    def __call__(self, example: Example, prediction: Prediction) -> float | Mapping[str, float] | None: ...
+    def __call__(self, example: Example, prediction: Prediction) -> float | Mapping[str, float] | None:
+        """The number of one prediction; None where it cannot be scored."""
+        ...
 
 
 def by_id(examples: Iterable[Example]) -> dict[str, Example]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import StudentError
-from ..models import Kind, Model, load, locate
-from ..registry import find, split_spec
+from ..models import Kind, Model, bf16_supported, load, locate
+from ..registry import find, names, split_spec
 from ..types import Pair, Tick
 
 Batch = dict[str, Tensor]
-"""What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored) and `pair` (whose token it is)."""
+"""What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (whose token it is), `pairs`
+(how many) and `tokens` (how many the model reads, padding not counted)."""
 
 IGNORE = -100
 
@@ -27,18 +28,21 @@ IGNORE = -100
 class Student(Protocol):
     """A small model that learns pairs and answers prompts."""
 
-    kind: str
-    parameters: int
-
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
         """One mean cross-entropy a pair, over its target's tokens only."""
         ...
 
-    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]: ...
+    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
+        """What it says, greedily, to each prompt."""
+        ...
 
-    def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]: ...
+    def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
+        """Σ log p of each target's tokens given its prompt, without the end token."""
+        ...
 
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Writes it to a folder that `load_student` reads."""
+        ...
 
 
 class BaseStudent(nn.Module):
@@ -50,24 +54,20 @@ class BaseStudent(nn.Module):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
-        self.max_length = max_length
         self.config = model.config
+        self.positions: float = getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
+        """How many tokens the model itself can read; without end where positions are relative (T5)."""
+        self.max_length = int(min(max_length, self.positions))
 
     @classmethod
     def open(
-        cls, ref: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024, trust_remote_code: bool = False
-    ) -> BaseStudent:
+        cls, ref: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024,
+        trust_remote_code: bool = False,
+    ) -> BaseStudent:  # fmt: skip
         """A student to train, in float32, from a hub id, folder or GGUF file. Raises ModelError or StudentError."""
         where: Model = locate(ref, root)
         model, tokenizer = load(where, cls.family, "float32", trust_remote_code)
-        if keep_every > 1:
-            keep_layers(model, keep_every)
-        if lora:
-            from peft import LoraConfig, get_peft_model
-
-            task = "CAUSAL_LM" if cls.family == "causal" else "SEQ_2_SEQ_LM"
-            model = get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.0, target_modules="all-linear", task_type=task))
-        return cls(model, tokenizer, max_length)
+        return cls(adapted(model, cls.family, lora, keep_every), tokenizer, max_length)
 
     @property
     def device(self) -> torch.device:
@@ -99,13 +99,13 @@ class BaseStudent(nn.Module):
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
         """One mean cross-entropy a pair, [pairs], over its target's tokens only."""
         total, count = self(self.to_device(self.encode([[pair] for pair in pairs])))
-        return total / count  # type: ignore[no-any-return]
+        losses: Tensor = total / count
+        return losses
 
     def to_device(self, batch: Batch) -> Batch:
         """The batch where the weights are."""
         return {name: value.to(self.device) for name, value in batch.items()}
 
-    @torch.inference_mode()
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
         """Σ log p of each target's tokens given its prompt, without the end token. Pairs of one question are best adjacent."""
         found: list[float] = []
@@ -116,7 +116,8 @@ class BaseStudent(nn.Module):
             else:
                 groups.append([pair])
         for start in range(0, len(groups), batch):
-            total, _ = self(self.to_device(self.encode(groups[start : start + batch], end=False)))
+            with torch.inference_mode():
+                total, _ = self(self.to_device(self.encode(groups[start : start + batch], end=False)))
             found += (-total).tolist()
         return found
 
@@ -148,6 +149,14 @@ class BaseStudent(nn.Module):
         """Tokens of the prompt and the target together."""
         return len(self.prompt_ids(pair.prompt)) + len(self.target_ids(pair.target))
 
+    def refuse(self, pair: Pair, prompt: int, target: int, end: bool) -> None:
+        """Raises StudentError for a pair that does not fit: nothing is cut. Asked (`end` False), only the model itself sets a limit."""
+        limit = self.max_length if end else self.positions
+        if prompt + target > limit:
+            advice = "raise `train: {max_length: ...}`" if limit < self.positions else "take a student that reads more"
+            what = f"A pair of {prompt} + {target} tokens does not fit the student's {limit}"
+            raise StudentError(f"{what}: {pair.prompt[:60]!r}. Nothing is cut: {advice}, or leave the question out.")
+
     def tokens(self, pair: Pair) -> tuple[list[str], list[bool]]:
         """(tokens, whether each is scored) of one pair, as given to the model: for `preview --tokens`."""
         prompt, target = self.prompt_ids(pair.prompt), self.target_ids(pair.target)
@@ -155,71 +164,126 @@ class BaseStudent(nn.Module):
         return list(names), [False] * len(prompt) + [True] * len(target)
 
     def save(self, folder: Path) -> None:
-        """Writes safetensors, the tokenizer and shrinklm.json; LoRA adapters are merged in. All or nothing."""
+        """Writes safetensors, the tokenizer and shrinklm.json, all or nothing. LoRA adapters become part of the weights, here too."""
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".saving-"))
-        model = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
-        model.save_pretrained(new)
+        new = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)  # of a process that was killed here
+        if hasattr(self.model, "merge_and_unload"):
+            self.model = self.model.merge_and_unload()
+        self.model.save_pretrained(new)
         self.tokenizer.save_pretrained(new)
-        (new / "shrinklm.json").write_text(json.dumps({"family": self.family, "max_length": self.max_length}))
+        (new / "shrinklm.json").write_text(json.dumps({"family": self.family, "class": _name(type(self)), "max_length": self.max_length}))
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(new, folder)
 
 
+def adapted(model: Any, family: Kind, lora: int | None = None, keep_every: int = 1) -> Any:
+    """The model with fewer layers, or with LoRA adapters of rank `lora` as its only trained weights. Raises StudentError."""
+    if keep_every > 1:
+        keep_layers(model, keep_every)
+    if not lora:
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    task = "CAUSAL_LM" if family == "causal" else "SEQ_2_SEQ_LM"
+    return get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.0, target_modules="all-linear", task_type=task))
+
+
+_DEPTHS = ("num_hidden_layers", "num_layers", "num_decoder_layers")
+
+
 def keep_layers(model: Any, every: int) -> None:
-    """Keeps layers 0, n, 2n, ... of each stack, and the last (after DistilBERT-like initialisation by layer selection)."""
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) > every and hasattr(module[0], "forward")]
-    config = model.config.get_text_config(decoder=True)
-    depth = {getattr(config, name) for name in ("num_hidden_layers", "num_layers", "num_decoder_layers") if getattr(config, name, None)}
-    stacks = [stack for stack in stacks if len(stack) in depth]
+    """Keeps layers 0, n, 2n, ... of each stack, the last in place of the last of these (layer selection as in DistilBERT)."""
+    configs = _configs(model)
+    depths = {getattr(config, name, None) for config in configs for name in _DEPTHS} - {None}
+    stacks = [stack for stack in _stacks(model, depths) if len(stack) >= every]
     if not stacks:
         raise StudentError(f"`keep_every: {every}` finds no stack of layers in {type(model).__name__}. Leave it out for this model.")
+    kept: dict[int, list[int]] = {}
     for stack in stacks:
-        kept = [stack[index] for index in range(0, len(stack), every)]
-        if kept[-1] is not stack[-1]:
-            kept[-1] = stack[-1]
-        for index, layer in enumerate(kept):
+        places = list(range(0, len(stack), every))
+        if len(places) > 1:
+            places[-1] = len(stack) - 1
+        kept[len(stack)] = places
+        layers = [stack[place] for place in places]
+        for index, layer in enumerate(layers):
             for module in layer.modules():
                 if hasattr(module, "layer_idx"):
-                    setattr(module, "layer_idx", index)  # noqa: B010 - nn.Module's own annotation allows tensors and modules only
+                    module.layer_idx = index
         del stack[:]
-        stack.extend(kept)
-        for name in ("num_hidden_layers", "num_layers", "num_decoder_layers"):
-            if getattr(config, name, None):
-                setattr(config, name, len(kept))
-        if getattr(config, "layer_types", None):
-            config.layer_types = config.layer_types[: len(kept)]
+        stack.extend(layers)
+    for config in configs:
+        types = getattr(config, "layer_types", None)
+        if types and len(types) in kept:
+            config.layer_types = [types[place] for place in kept[len(types)]]
+        depth = {name: getattr(config, name, None) for name in _DEPTHS}
+        for name, value in depth.items():
+            if value in kept:
+                setattr(config, name, len(kept[value]))
+
+
+def _configs(model: Any) -> list[Any]:
+    """The model's configuration and all that are part of it or of a part of it, each once."""
+    found = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}
+    waiting = list(found.values())
+    while waiting:
+        config = waiting.pop()
+        for name in getattr(config, "sub_configs", None) or ():
+            part = getattr(config, name, None)
+            if part is not None and id(part) not in found:
+                found[id(part)] = part
+                waiting.append(part)
+    return list(found.values())
+
+
+def _stacks(module: Any, depths: set[Any]) -> list[Any]:
+    """The lists of layers, not the lists inside a layer."""
+    found: list[Any] = []
+    for child in module.children():
+        found += [child] if isinstance(child, nn.ModuleList) and len(child) in depths else _stacks(child, depths)
+    return found
 
 
 def open_student(
-    spec: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024, trust_remote_code: bool = False
-) -> BaseStudent:
-    """The student a recipe names, ready to train."""
+    spec: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024,
+    trust_remote_code: bool = False,
+) -> BaseStudent:  # fmt: skip
+    """The student a recipe names, ready to train. Raises UnknownName, ModelError or StudentError."""
     name, rest = split_spec(spec)
-    family = find("students", spec if "." in name else name)
-    found: BaseStudent = family.open(rest, root, lora=lora, keep_every=keep_every, max_length=max_length, trust_remote_code=trust_remote_code)
-    return found
+    if name not in names("students"):  # "module:attribute"
+        name, rest = spec, ""
+    family: type[BaseStudent] = find("students", name)
+    return family.open(rest, root, lora=lora, keep_every=keep_every, max_length=max_length, trust_remote_code=trust_remote_code)
 
 
 def load_student(folder: Path, dtype: str = "auto") -> BaseStudent:
     """A saved student, to ask. `dtype` "auto": bfloat16 where this machine is fast in it. Raises StudentError when there is none."""
-    from ..models import bf16_supported
-
     note = folder / "shrinklm.json"
     if not note.is_file():
         raise StudentError(f"No trained student in {folder}. Run: shrinklm train RECIPE")
     about = json.loads(note.read_text())
-    family: type[BaseStudent] = find("students", about["family"])
-    precision = ("bfloat16" if bf16_supported() else "float32") if dtype == "auto" else dtype
-    model, tokenizer = load(locate(str(folder.resolve())), family.family, precision)
+    family: type[BaseStudent] = find("students", about["class"])
+    place = Model(str(folder), folder.name, "", folder.resolve())
+    model, tokenizer = load(place, family.family, asked_dtype() if dtype == "auto" else dtype)
     student = family(model, tokenizer, int(about["max_length"]))
-    return student.to(default_device()).eval()
+    student.to(default_device()).eval()
+    return student
 
 
-def default_device() -> torch.device:
+def _name(kind: type[BaseStudent]) -> str:
+    """The class as a name that `find` knows."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def asked_dtype() -> str:
+    """The precision in which students answer here."""
+    return "bfloat16" if bf16_supported() else "float32"
+
+
+def default_device() -> Any:
     """The accelerator when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,20 +6,18 @@ that sees the question and itself, never another branch. Several examples stand 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..decode import Decoder
-from ..errors import StudentError
+from ..decode import Decoder, shared_beginning
 from ..models import Kind
-from ..types import Pair
+from ..types import Pair, Tick
 from .base import IGNORE, BaseStudent, Batch
 
-ROW = 256
+ROW = 512
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
 
 
@@ -27,10 +25,6 @@ class CausalStudent(BaseStudent):
     """A decoder-only student."""
 
     family: ClassVar[Kind] = "causal"
-
-    def __init__(self, model: Any, tokenizer: Any, max_length: int = 1024) -> None:
-        super().__init__(model, tokenizer, max_length)
-        self.decoder = Decoder(model, tokenizer)
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """A target is tokenised on its own, after a space, here and when it is scored: no token spans prompt and target."""
@@ -41,7 +35,7 @@ class CausalStudent(BaseStudent):
         """Rows of packed examples.
 
         Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the segment a branch
-        also sees), labels (the next token, or -100), pair (which pair a label belongs to); and `pairs`, their number.
+        also sees), labels (the next token, or -100), pair (which pair a label belongs to).
         """
         blocks = []
         number = 0
@@ -60,32 +54,33 @@ class CausalStudent(BaseStudent):
         padding = (self.tokenizer.pad_token_id or 0, 0, 0, 0, IGNORE, 0)
         table = torch.tensor([row + [padding] * (width - len(row)) for row in rows])
         names = ("input_ids", "position_ids", "segment", "parent", "labels", "pair")
-        return {**{name: table[..., column].contiguous() for column, name in enumerate(names)}, "pairs": torch.tensor(number)}
+        columns = {name: table[..., column].contiguous() for column, name in enumerate(names)}
+        return {**columns, "pairs": torch.tensor(number), "tokens": torch.tensor(sum(map(len, blocks)))}
 
     def _block(self, group: Sequence[Pair], number: int, end: bool) -> list[tuple[int, ...]]:
         """(id, position, segment, parent, label, pair) of the tokens of one example's pairs; segment 0 is what they share."""
         prompts = [self.prompt_ids(pair.prompt) for pair in group]
         targets = [self.target_ids(pair.target, end) for pair in group]
         for pair, prompt, target in zip(group, prompts, targets, strict=True):
-            if len(prompt) + len(target) > self.max_length:
-                raise StudentError(
-                    f"A pair of {len(prompt) + len(target)} tokens does not fit the student's {self.max_length}: {pair.prompt[:60]!r}. "
-                    "Nothing is cut; raise `train: {max_length: ...}`."
-                )
+            self.refuse(pair, len(prompt), len(target), end)
         # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for itself.
-        shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1) if len(group) > 1 else 0
+        shared = min(shared_beginning(prompts), min(map(len, prompts)) - 1) if len(group) > 1 else 0
         block: list[tuple[int, ...]] = [(token, at, 0, 0, IGNORE, 0) for at, token in enumerate(prompts[0][:shared])]
         for place, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
             shown = prompt[shared:] + target[:-1]
-            labels = [IGNORE] * (len(prompt) - shared - 1) + target
-            block += [(token, shared + at, place + 1, 0, label, number + place) for at, (token, label) in enumerate(zip(shown, labels, strict=True))]
+            labels = [IGNORE] * (len(prompt) - shared - 1) + (target or [IGNORE])
+            branch = enumerate(zip(shown, labels, strict=True), start=shared)
+            block += [(token, at, place + 1, 0, label, number + place) for at, (token, label) in branch]
         return block
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See BaseStudent."""
         scored = batch["labels"] != IGNORE
         inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "attention_mask": _mask(batch), "use_cache": False}
+        mask = _mask(batch)
+        if self.config._attn_implementation != "sdpa":  # written out in Python, attention adds its mask to the scores
+            mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+        inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
         config = self.config.get_text_config(decoder=True)
         if any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
             logits = self.model(**inputs).logits[scored]  # these models do more after the projection than project
@@ -94,13 +89,20 @@ class CausalStudent(BaseStudent):
             logits = inner.get_output_embeddings()(hidden[scored])
         return logits, batch["labels"][scored], batch["pair"][scored]
 
+    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
+        """See BaseStudent."""
+        self._decoder = Decoder(self.model, self.tokenizer)  # anew: what it remembers was computed with the weights of then
+        return super().answer(prompts, max_tokens, batch, tick)
+
     def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """See BaseStudent."""
         ids = [self.prompt_ids(prompt) for prompt in prompts]
-        return [self.decoder.text(said.tokens).strip() for said in self.decoder.decode(ids, max_tokens)]
+        for prompt, tokens in zip(prompts, ids, strict=True):
+            self.refuse(Pair(prompt, ""), len(tokens), max_tokens, end=False)
+        return [self._decoder.text(said.tokens).strip() for said in self._decoder.decode(ids, max_tokens)]
 
 
-def _mask(batch: Batch) -> Tensor:
+def _mask(batch: Batch) -> Any:
     """[rows, 1, tokens, tokens] of booleans: a token sees earlier tokens of its own segment and of its parent."""
     segment, parent = batch["segment"], batch["parent"]
     length = segment.shape[1]

@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import StudentError
 from ..models import Kind
 from ..types import Pair
 from .base import IGNORE, BaseStudent, Batch
@@ -30,11 +29,7 @@ class Seq2SeqStudent(BaseStudent):
         prompts = [self.prompt_ids(pair.prompt) for pair in pairs]
         targets = [self.target_ids(pair.target, end) for pair in pairs]
         for pair, prompt, target in zip(pairs, prompts, targets, strict=True):
-            if max(len(prompt), len(target)) > self.max_length:
-                raise StudentError(
-                    f"A pair of {len(prompt)} and {len(target)} tokens does not fit the student's {self.max_length}: {pair.prompt[:60]!r}. "
-                    "Nothing is cut; raise `train: {max_length: ...}`."
-                )
+            self.refuse(pair, len(prompt), len(target), end)
         pad = self.tokenizer.pad_token_id or 0
         labels = _rows(targets, IGNORE)
         return {
@@ -43,6 +38,7 @@ class Seq2SeqStudent(BaseStudent):
             "labels": labels,
             "pair": torch.arange(len(pairs))[:, None].expand_as(labels).contiguous(),
             "pairs": torch.tensor(len(pairs)),
+            "tokens": torch.tensor(sum(map(len, prompts)) + sum(map(len, targets))),
         }
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,13 +48,12 @@ class Seq2SeqStudent(BaseStudent):
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         return self.model(**inputs, labels=labels).logits[scored], labels[scored], batch["pair"][scored]
 
-    @torch.inference_mode()
     def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """See BaseStudent."""
-        inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts]))
-        out = self.model.generate(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=max_tokens, do_sample=False, num_beams=1
-        )
+        inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts], end=False))
+        asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            out = self.model.generate(**asked, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
         return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
 
 

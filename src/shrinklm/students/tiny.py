@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from .base import BaseStudent, keep_layers
+from ..errors import StudentError
+from .base import BaseStudent, adapted
 from .causal import CausalStudent
 from .seq2seq import Seq2SeqStudent
 
@@ -21,24 +21,24 @@ class Tiny(CausalStudent):
 
     @classmethod
     def open(
-        cls, ref: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024, trust_remote_code: bool = False
-    ) -> BaseStudent:
-        """Random weights, drawn from torch's generator as it stands; two layers of width 64."""
+        cls, ref: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024,
+        trust_remote_code: bool = False,
+    ) -> BaseStudent:  # fmt: skip
+        """Random weights, drawn from torch's generator as it stands; two layers of width 64. Raises StudentError for another `ref`."""
+        if ref not in ("", "seq2seq"):
+            raise StudentError(f"No student is called 'tiny:{ref}'. There are tiny and tiny:seq2seq.")
         tokenizer = build_tokenizer()
         common: dict[str, Any] = {
             "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
         }  # fmt: skip
         if ref == "seq2seq":
             t5 = T5Config(d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, decoder_start_token_id=tokenizer.pad_token_id, **common)
-            return Seq2SeqStudent(T5ForConditionalGeneration(t5), tokenizer, max_length)
+            return Seq2SeqStudent(adapted(T5ForConditionalGeneration(t5), "seq2seq", lora, keep_every), tokenizer, max_length)
         llama = LlamaConfig(
             hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=None, **common,
         )  # fmt: skip
-        model = LlamaForCausalLM(llama)
-        if keep_every > 1:
-            keep_layers(model, keep_every)
-        return CausalStudent(model.to(torch.float32), tokenizer, max_length)
+        return CausalStudent(adapted(LlamaForCausalLM(llama), "causal", lora, keep_every), tokenizer, max_length)
 
 
 def build_tokenizer(vocabulary: int = 2000) -> Any:

@@ -48,6 +48,17 @@ def split_answer(text: str) -> tuple[str, str]:
     return (text[: found[-1].start()], text[found[-1].end() :]) if found else ("", text)
 
 
+def after_answer(text: str, choices: Sequence[str] = ()) -> str:
+    """What follows the first sentence that states an answer; of a text without "the answer is", what follows its first sentence."""
+    match = _SPLIT.search(text)
+    rest = text[match.end() :] if match else text
+    named = [choice for choice in choices if rest.casefold().startswith(choice.casefold())]
+    if named:
+        rest = rest[len(max(named, key=len)) :]
+    end = _SENTENCE.match(rest) or _SENTENCE.search(rest)
+    return rest[end.end() :] if end else ""
+
+
 def parse_answer(text: str, example: Example) -> str | None:
     """The answer that `text` states: one of the choices, or a free answer; None when it states none or more than one.
 
