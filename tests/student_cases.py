@@ -1,4 +1,4 @@
-"""Questions of every type with a teacher's words about them, small students, and a quick training, for the tests of methods and students."""
+"""Questions of every type with a teacher's words about them, small students, and a short training."""
 
 from __future__ import annotations
 
@@ -62,14 +62,16 @@ def fresh(spec: str = "tiny", seed: int = 0, **options: Any) -> Any:
     return open_student(spec, **options).eval()
 
 
-def fitted(folder: Path, name: str = "multitask+counterfactual", spec: str = "tiny", count: int = 10, tick: Any = None, **settings: Any) -> Any:
+def fitted(
+    folder: Path, name: str = "multitask+counterfactual", spec: str = "tiny", count: int = 10, tick: Any = None, **settings: Any
+) -> Any:
     """(student, fit) of a short training in `folder`."""
     from shrinklm.students.base import open_student
     from shrinklm.train import TrainSettings, train
 
-    common = {"examples": 20, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "precision": "fp32", "checkpoints": 0, "curve": 0}
     measure = settings.pop("measure", None)
-    chosen = TrainSettings(**{**common, **settings})
+    common = {"examples": 20, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "precision": "fp32"}
+    chosen = TrainSettings(**{**common, "checkpoints": 0, "curve": 0, **settings})
     return train(lambda: open_student(spec), corpus(count, chosen.seed), method(name), chosen, folder, measure, tick)
 
 

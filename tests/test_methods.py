@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from shrinklm.errors import MethodError, UnknownName
 from shrinklm.methods import COUNTERFACTUAL, EXPLAIN, FACTUAL, JUSTIFY, PREDICT, Corpus, Method, Shown, View, method
 from shrinklm.registry import names
@@ -18,7 +19,8 @@ from student_cases import OPTIONS, TYPES, corpus, generation, many, taught
 
 GOLDEN = Path(__file__).parent / "golden" / "views.txt"
 DATA = Path(__file__).parents[2] / "shared" / "data" / "cqa-llama2"
-SPECS = [*names("methods"), "multitask+counterfactual:revised", "counterfactual:revised", "answer-then-explain:revised", "multitask+counterfactual:teacher-labels"]
+ALL = "multitask+counterfactual"
+SPECS = [*names("methods"), f"{ALL}:revised", "counterfactual:revised", "answer-then-explain:revised", f"{ALL}:teacher-labels"]
 
 own = Method("own", {PREDICT: 2.0}, PREDICT, None)
 
@@ -33,7 +35,7 @@ def views_text() -> str:
     """Every view that any method shows, asks or explains with, once for each task type."""
     parts = []
     for kind, example in TYPES.items():
-        donor = replace(example, id="other", question="What else is there?")
+        donor = replace(many(1)[0], id="other")
         found: dict[tuple[str, str, str], list[str]] = {}
         for spec in SPECS:
             asked = method(spec)
@@ -96,10 +98,11 @@ def test_defect_04_revised_means_every_view_or_exactly_the_named() -> None:
     def revised(spec: str) -> dict[str, bool]:
         return {item.view.name: "and nothing else" in item.pair.target for item in shown(spec, [TYPES["choice"]])}
 
-    assert revised("multitask+counterfactual") == {"predict": False, "explain": False, "factual": False, "counterfactual": False}
-    assert revised("multitask+counterfactual:revised") == {"predict": False, "explain": True, "factual": True, "counterfactual": False}
-    assert revised("multitask+counterfactual:revised=explain") == {"predict": False, "explain": True, "factual": False, "counterfactual": False}
-    assert revised("multitask+counterfactual:revised=factual&explain") == revised("multitask+counterfactual:revised")
+    none = {"predict": False, "explain": False, "factual": False, "counterfactual": False}
+    assert revised("multitask+counterfactual") == none
+    assert revised("multitask+counterfactual:revised") == {**none, "explain": True, "factual": True}
+    assert revised("multitask+counterfactual:revised=explain") == {**none, "explain": True}
+    assert revised("multitask+counterfactual:revised=factual&explain") == {**none, "explain": True, "factual": True}
     for control in ("shuffled-explanation:revised", "random-explanation:revised", "answer-then-explain:revised"):
         assert "revision" in method(control).needs
         assert "explanation" not in method(control).needs
@@ -180,9 +183,8 @@ def test_refused_counterfactuals_are_passed_over() -> None:
     example = TYPES["choice"]
     refused = generation(example, "counterfactual", "cellar", "It is not cellar.", "contradicts the answer")
     found = Corpus([example], {example.id: {**taught(example), ("counterfactual", "cellar"): refused}})
-    assert {item.pair.option for epoch in range(4) for item in found.show(method("counterfactual"), 0, epoch) if item.view is COUNTERFACTUAL} == {
-        "river bed"
-    }
+    items = [item for epoch in range(4) for item in found.show(method("counterfactual"), 0, epoch)]
+    assert {item.pair.option for item in items if item.view is COUNTERFACTUAL} == {"river bed"}
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data")
@@ -210,6 +212,7 @@ def test_defect_03_and_05_on_the_released_data(tmp_path: Path, limit: int | None
     table = recorded(DATA / "train.parquet")
     for epoch in range(3):
         places: Counter[int] = Counter()
+        own_words = 0
         for index, example in enumerate(found.examples):
             for item in found.show(asked, index, epoch):
                 if item.view is COUNTERFACTUAL:
@@ -217,10 +220,11 @@ def test_defect_03_and_05_on_the_released_data(tmp_path: Path, limit: int | None
                     assert option != example.answer
                     places[example.choices.index(option)] += 1
                     said = item.pair.prompt.partition("\nExplanation: ")[2].removesuffix("\n[counterfactual]")
-                    words = [text for choice, text in table[example.id] if choice == option]
-                    assert any(said[:20].split()[0] in text for text in words), (example.id, option, said)
+                    texts = [" ".join(text.split()) for choice, text in table[example.id] if choice.strip() == option]
+                    own_words += any(" ".join(said.split()[2:8]).rstrip(".") in text for text in texts)
         total = sum(places.values())
         assert total >= 0.99 * len(found.examples)
+        assert own_words >= 0.99 * total  # cleaning may change a mark or two
         assert all(0.15 < places[place] / total < 0.25 for place in range(5)), places
 
 
@@ -282,7 +286,8 @@ def test_what_cannot_be_built_is_counted_by_reason() -> None:
     said["q2"] = {key: replace(found, refusal="repeats itself") for key, found in said["q2"].items()}
     found, unbuilt = Corpus(examples, said), Counter[tuple[str, str]]()
     views = [[item.view.name for item in found.show(method("multitask+counterfactual"), index, 0, unbuilt)] for index in range(4)]
-    assert views == [["predict", "counterfactual"], ["predict", "explain", "factual"], ["predict"], ["predict", "explain", "factual", "counterfactual"]]
+    whole = ["predict", "explain", "factual", "counterfactual"]
+    assert views == [["predict", "counterfactual"], ["predict", "explain", "factual"], ["predict"], whole]
     assert unbuilt == {
         ("explain", "explanation refused: empty"): 1,
         ("factual", "explanation refused: empty"): 1,

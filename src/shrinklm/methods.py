@@ -206,7 +206,7 @@ def method(spec: str) -> Method:
     `teacher-labels` trains on the teacher's own answers and reasons. Raises UnknownName or MethodError.
     """
     name, _, options = spec.partition(":")
-    if name not in names("methods") and ("." in name or importlib.util.find_spec(name)):  # "module:attribute" is an object of the user's
+    if name and name not in names("methods") and ("." in name or importlib.util.find_spec(name)):  # "module:attribute", of the user
         found: Method = find("methods", spec)
         return found
     base: Method = find("methods", name)

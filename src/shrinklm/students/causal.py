@@ -28,7 +28,7 @@ class CausalStudent(BaseStudent):
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """A target is tokenised on its own, after a space, here and when it is scored: no token spans prompt and target."""
-        ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"])
+        ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True) -> Batch:
