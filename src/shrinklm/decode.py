@@ -172,13 +172,7 @@ class Decoder:
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
             logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
             tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
-            going = []
-            for place, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
-                if token not in self.ends:
-                    said[row].tokens.append(token)
-                said[row].finished = token in self.ends or (stop is not None and stop(self.text(said[row].tokens)))
-                if not said[row].finished:
-                    going.append(place)
+            going = take([said[row] for row in live], tokens.tolist(), self.ends, lambda new: stop is not None and stop(self.text(new)))
             if not going:
                 break
             if len(going) < len(live):
@@ -226,6 +220,15 @@ def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     """How many first tokens all rows have in common."""
     first, last = min(rows, key=list), max(rows, key=list)  # of rows in order, those that differ most
     return next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
+
+
+def take(rows: Sequence[Said], tokens: Sequence[int], ends: set[int], stops: Callable[[list[int]], bool]) -> list[int]:
+    """Adds a token to each row; the places of the rows that go on. A row ends at its own end token or its own stop, whatever others do."""
+    for row, token in zip(rows, tokens, strict=True):
+        if token not in ends:
+            row.tokens.append(token)
+        row.finished = token in ends or stops(row.tokens)
+    return [place for place, row in enumerate(rows) if not row.finished]
 
 
 def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Tensor:

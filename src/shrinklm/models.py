@@ -143,6 +143,8 @@ def _needs_sentencepiece(model: Model, error: Exception) -> None:
     """A checkpoint with spiece.model alone (T5) is read with packages that are not always there; transformers then names another."""
     if not any(word in str(error).lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
         return
+    if model.path is not None and not any((model.path / name).is_file() for name in ("spiece.model", "tokenizer.model")):
+        return  # there is no tokenizer at all, and no package would bring one
     for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf")):
         try:
             importlib.import_module(module)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
-from ..decode import Said, Stops, pick
+from ..decode import Said, Stops, pick, take
 
 
 class Seq2SeqDecoder:
@@ -40,13 +40,7 @@ class Seq2SeqDecoder:
                 encoder_outputs=(hidden,), attention_mask=mask, decoder_input_ids=tokens[:, None], past_key_values=cache, use_cache=True
             )
             tokens = pick(out.logits[:, -1].float(), temperature, top_p, [generators[row] for row in live])
-            going = []
-            for place, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
-                if token not in self.ends:
-                    said[row].tokens.append(token)
-                said[row].finished = token in self.ends or (stop is not None and stop(self.text(said[row].tokens)))
-                if not said[row].finished:
-                    going.append(place)
+            going = take([said[row] for row in live], tokens.tolist(), self.ends, lambda new: stop is not None and stop(self.text(new)))
             if not going:
                 break
             if len(going) < len(live):

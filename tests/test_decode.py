@@ -1,0 +1,131 @@
+"""The decoder against transformers' own generate; shared beginnings; rows that stop on their own; sampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM
+
+from shrinklm.decode import Decoder, Said, pick, shared_beginning
+from shrinklm.models import load, locate
+from teacher_cases import tiny_model
+
+BEGINNING = "You explain answers in one short sentence, and here is an example of how that is done by people who know: "
+TEXTS = ["why ropes hold", "a bank", "what do beavers build out of wood, and where do they do it", "no"]
+
+
+@pytest.fixture(scope="module", params=["llama", "gemma2"])
+def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
+    """A plain model, and one with soft-capped scores, which takes the other path."""
+    folder = tiny_model(tmp_path_factory.mktemp("model"))
+    model, tokenizer = load(locate(str(folder)), "causal")
+    if request.param == "gemma2":
+        small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+        ids = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+        torch.manual_seed(0)
+        model = Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, attn_implementation="eager", **ids)).eval()
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.5)
+    found = Decoder(model, tokenizer)
+    assert found.plain == (request.param == "llama")
+    return found
+
+
+def ids(decoder: Decoder, texts: list[str]) -> list[list[int]]:
+    return [list(decoder.tokenizer(text)["input_ids"]) for text in texts]
+
+
+def generated(decoder: Decoder, prompt: list[int], max_tokens: int) -> list[int]:
+    """transformers' own greedy tokens of one prompt."""
+    with torch.inference_mode():
+        out: Any = decoder.model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=max_tokens, do_sample=False
+        )
+    return [token for token in out[0, len(prompt) :].tolist() if token not in decoder.ends]
+
+
+@pytest.mark.parametrize("beginning", ["", BEGINNING], ids=["apart", "shared"])
+def test_greedy_is_transformers_generate(decoder: Decoder, beginning: str) -> None:
+    prompts = ids(decoder, [beginning + text for text in TEXTS])
+    said = Decoder(decoder.model, decoder.tokenizer).decode(prompts, 24)
+    assert [row.tokens for row in said] == [generated(decoder, prompt, 24) for prompt in prompts]
+
+
+def test_a_shared_beginning_changes_nothing(decoder: Decoder) -> None:
+    prompts = ids(decoder, [BEGINNING + text for text in TEXTS])
+    alone = [Decoder(decoder.model, decoder.tokenizer).decode([prompt], 20)[0] for prompt in prompts]
+    together = Decoder(decoder.model, decoder.tokenizer)
+    assert together.decode(prompts, 20) == alone
+    assert (len(together._beginning[0]) >= 16) == together.plain
+    assert together.decode(prompts[:2], 20) == alone[:2]  # the beginning is there already
+    assert together.decode(prompts, 20, shared=17) == alone
+    assert together.decode(ids(together, TEXTS), 20) == Decoder(decoder.model, decoder.tokenizer).decode(ids(together, TEXTS), 20)
+
+
+def test_the_model_is_left_as_it_was(decoder: Decoder) -> None:
+    before = decoder.model.config._attn_implementation
+    decoder.decode(ids(decoder, TEXTS), 2)
+    assert decoder.model.config._attn_implementation == before
+    with pytest.raises(ZeroDivisionError):
+        decoder.decode(ids(decoder, TEXTS), 2, stop=lambda text: bool(1 // 0))
+    assert decoder.model.config._attn_implementation == before
+
+
+def test_defect_26_rows_stop_one_by_one(decoder: Decoder) -> None:
+    prompts = ids(decoder, [BEGINNING + text for text in TEXTS])
+    free = decoder.decode(prompts, 16)
+    word = decoder.text(free[1].tokens[:4])
+    stopped = decoder.decode(prompts, 16, stop=lambda text: text == word)
+    assert stopped[1] == Said(free[1].tokens[:4], True)
+    assert [stopped[row] for row in (0, 2, 3)] == [free[row] for row in (0, 2, 3)]
+    assert [len(row.tokens) for row in free] == [16] * 4
+    assert not any(row.finished for row in free)
+
+
+def test_each_row_ends_at_its_own_end_token(decoder: Decoder) -> None:
+    prompts = ids(decoder, TEXTS)
+    free = decoder.decode(prompts, 12)
+    other = Decoder(decoder.model, decoder.tokenizer)
+    end = next(token for token in free[0].tokens if token not in free[1].tokens)
+    other.ends = {end}
+    said = other.decode(prompts, 12)
+    assert said[0] == Said(free[0].tokens[: free[0].tokens.index(end)], True)
+    assert said[1] == free[1]
+
+
+def test_a_sampled_row_draws_from_its_own_seed(decoder: Decoder) -> None:
+    prompts = ids(decoder, TEXTS)
+    said = decoder.decode(prompts, 10, temperature=2.0, seeds=[5, 6, 7, 8])
+    assert decoder.decode([prompts[2]], 10, temperature=2.0, seeds=[7]) == [said[2]]
+    assert decoder.decode(prompts, 10, temperature=2.0, seeds=[5, 6, 9, 8])[2] != said[2]
+    assert decoder.decode(prompts, 10, temperature=2.0, top_p=1e-9, seeds=[5, 6, 7, 8]) == decoder.decode(prompts, 10)
+
+
+def test_sampling_follows_temperature_and_top_p() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    generator = torch.Generator().manual_seed(0)
+
+    def shares(temperature: float, top_p: float) -> list[float]:
+        drawn = torch.cat([pick(logits, temperature, top_p, [generator]) for _ in range(2000)])
+        return (torch.bincount(drawn, minlength=4) / 2000).tolist()
+
+    assert shares(1.0, 1.0) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.04)
+    assert shares(1.0, 0.7) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.04)
+    assert shares(0.5, 1.0)[0] == pytest.approx(0.25 / 0.365, abs=0.04)
+    assert pick(logits, 0.0, 1.0, []).tolist() == [0]
+
+
+def test_shared_beginning() -> None:
+    assert shared_beginning([[1, 2, 3], [1, 2, 4], [1, 2]]) == 2
+    assert shared_beginning([[1, 2]]) == 2
+    assert shared_beginning([[3], [1, 2]]) == 0
+    assert shared_beginning([[], [1]]) == 0
+
+
+def test_bfloat16_runs(tmp_path: Path) -> None:
+    model, tokenizer = load(locate(str(tiny_model(tmp_path / "m"))), "causal", "bfloat16")
+    said = Decoder(model, tokenizer).decode([list(tokenizer(BEGINNING + text)["input_ids"]) for text in TEXTS], 5)
+    assert [len(row.tokens) for row in said] == [5] * 4

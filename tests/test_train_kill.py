@@ -1,0 +1,85 @@
+"""kill -9 in the middle of training, with a real process and a real signal, then the same command again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RECIPE: dict[str, Any] = {
+    "name": "r",
+    "task": {"use": "everyday", "limit": {"train": 20, "dev": 6, "test": 4}},
+    "teacher": {"use": "fake"},
+    "generate": ["explanation"],
+    "methods": ["multitask"],
+    "student": ["tiny", "tiny:seq2seq"],
+    "train": {"examples": 160, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "checkpoints": 10, "curve": 3},
+    "evaluate": {"batch": 8, "max_tokens": 4},
+}
+
+
+def command(root: Path, name: str) -> list[str]:
+    (root / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    return [sys.executable, "-m", "shrinklm", name, str(root / "recipe.yaml")]
+
+
+def finish(root: Path, name: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(root, name), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def lines(cell: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (cell / "train.jsonl").read_text().splitlines() if line.endswith("}")]
+
+
+def kill_at(root: Path, cell: Path, step: int) -> None:
+    """Starts training and kills it once a step is logged; a checkpoint stands every second step."""
+    process = subprocess.Popen(command(root, "train"), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    log = cell / "train.jsonl"
+    while not log.exists() or f'{{"step": {step},' not in log.read_text():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert list((cell / "checkpoints").glob("checkpoint-*"))
+    assert not (cell / "done").exists()
+
+
+def test_killed_training_ends_with_the_same_weights_as_one_that_ran_through(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for root in (whole, killed):
+        root.mkdir()
+    finish(whole, "generate")
+    finish(killed, "generate")
+    cells = ["multitask--tiny--s0", "multitask--seq2seq--s0"]
+    kill_at(killed, killed / "runs" / "r" / "cells" / cells[0], 5)
+    kill_at(killed, killed / "runs" / "r" / "cells" / cells[0], 13)
+    first = killed / "runs" / "r" / "cells" / cells[0] / "student" / "model.safetensors"
+    kill_at(killed, killed / "runs" / "r" / "cells" / cells[1], 9)
+    written = first.stat().st_mtime_ns
+    said = [finish(root, "train").stderr for root in (killed, whole)]
+    assert first.stat().st_mtime_ns == written, "a finished student was trained again"
+
+    for name in cells:
+        one, other = (root / "runs" / "r" / "cells" / name for root in (killed, whole))
+        assert (one / "student" / "model.safetensors").read_bytes() == (other / "student" / "model.safetensors").read_bytes()
+        logs = [[{key: value for key, value in line.items() if key != "seconds"} for line in lines(cell)] for cell in (one, other)]
+        assert logs[0] == logs[1]
+        assert [line["step"] for line in logs[0] if "loss" in line] == list(range(1, 21))
+        assert [line["step"] for line in logs[0] if "dev_accuracy" in line] == [7, 14, 20]
+        fits = [{key: value for key, value in json.loads((cell / "cell.json").read_text()).items() if key != "train_seconds"} for cell in (one, other)]
+        assert fits[0] == fits[1]
+        assert {path.name for path in one.iterdir()} == {"cell.json", "done", "pairs.jsonl", "student", "train.jsonl"}
+    for text in said:
+        for noise in ("Writing model shards", "mtime", "Warning", "warning", "it/s"):
+            assert noise not in text, text
