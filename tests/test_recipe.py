@@ -15,7 +15,7 @@ from shrinklm.prompts import STEPS
 from shrinklm.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
-RECIPES = ROOT / "src" / "shrinklm" / "recipes"
+RECIPES = ROOT / "recipes"
 LEAST: dict[str, Any] = {"name": "a", "task": {"use": "everyday"}, "student": "tiny"}
 
 
@@ -110,8 +110,9 @@ def test_each_methods_generations_are_asked_for(name: str) -> None:
         assert set(STEPS[step].needs) <= steps
 
 
-def test_the_recipes_at_the_root_are_the_packages() -> None:
-    assert (ROOT / "recipes").resolve() == RECIPES.resolve()
+def test_the_demo_at_the_root_is_the_packages_and_runs_where_it_stands() -> None:
+    assert (RECIPES / "demo.yaml").resolve() == (ROOT / "src" / "shrinklm" / "recipes" / "demo.yaml").resolve()
+    assert Recipe.read(RECIPES / "demo.yaml").root == RECIPES
 
 
 def test_honey_is_the_papers_setting() -> None:

@@ -168,7 +168,7 @@ class Recipe(_Block):
             raise RecipeError(f"{path} cannot be read as YAML: {error}") from error
         if not isinstance(data, dict):
             raise RecipeError(f"{path} holds no recipe: expected keys such as name, task and student, found {type(data).__name__}.")
-        return cls.parse({**data, "root": path.resolve().parent}, str(path))
+        return cls.parse({**data, "root": path.absolute().parent}, str(path))
 
     @classmethod
     def parse(cls, data: dict[str, Any], where: str = "the recipe") -> Recipe:
