@@ -345,7 +345,9 @@ def test_a_student_of_the_users_own_is_loaded_as_such(tmp_path: Path) -> None:
     assert type(student) is Mine
     student.save(tmp_path / "s")
     assert json.loads((tmp_path / "s" / "shrinklm.json").read_text())["class"] == "test_students:Mine"
-    assert type(load_student(tmp_path / "s")) is Mine
+    assert type(load_student(tmp_path / "s", spec="test_students:Mine")) is Mine
+    with pytest.raises(StudentError, match="names the class 'test_students:Mine', which is not known here"):
+        load_student(tmp_path / "s")
 
 
 def test_unknown_students() -> None:
@@ -359,3 +361,10 @@ def test_defect_20_the_seed_draws_the_weights() -> None:
     one, same, other = fresh(seed=1), fresh(seed=1), fresh(seed=2)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
+
+
+@pytest.mark.parametrize("note", ["{}", "no json", '{"class": "os:system", "max_length": 8}', '{"class": "a:B", "max_length": "x"}'])
+def test_a_strange_note_in_a_student_folder_loads_nothing(tmp_path, note):
+    (tmp_path / "shrinklm.json").write_text(note)
+    with pytest.raises(StudentError, match=r"shrinklm\.json"):
+        load_student(tmp_path)

@@ -131,7 +131,7 @@ def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
     """One question to one trained student."""
     from .students.base import load_student
 
-    student = load_student(cell.folder / "student")
+    student = load_student(cell.folder / "student", spec=cell.student.use)
 
     def say(view: View) -> str:
         return student.answer([view.prompt(example)], _LONGEST_CAP)[0]
@@ -156,7 +156,7 @@ def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick:
     from .students.base import load_student
 
     block = recipe.evaluate
-    student = load_student(cell.folder / "student") if cell.method.views else _untrained(cell, recipe)
+    student = load_student(cell.folder / "student", spec=cell.student.use) if cell.method.views else _untrained(cell, recipe)
     settings = EvaluateSettings(_cap(student, cell, recipe), block.batch, block.explanations)
     part = cell.folder / "predictions.part"
     predictions, timing = predict(student, task, tests, cell.method, cell.name, settings, part, tick, key)

@@ -260,22 +260,39 @@ def open_student(
     return family.open(rest, root, lora=lora, keep_every=keep_every, max_length=max_length, trust_remote_code=trust_remote_code)
 
 
-def load_student(folder: Path, dtype: str = "auto") -> BaseStudent:
-    """A saved student, to ask. `dtype` "auto": bfloat16 where this machine is fast in it. Raises StudentError when there is none."""
+def load_student(folder: Path, dtype: str = "auto", spec: str | None = None) -> BaseStudent:
+    """A saved student, to ask.
+
+    Args:
+        folder: What `save` wrote.
+        dtype: "auto" is bfloat16 where this machine is fast in it.
+        spec: The recipe's word for the student. A class of the user's own is loaded only when this names it, never because the folder does.
+
+    Raises:
+        StudentError: there is no student in the folder, or it is of a class that is not known.
+    """
     note = folder / "shrinklm.json"
     if not note.is_file():
         raise StudentError(f"No trained student in {folder}. Run: shrinklm train RECIPE")
-    about = json.loads(note.read_text())
-    family: type[BaseStudent] = find("students", about["class"])
+    try:
+        about = json.loads(note.read_text(encoding="utf-8"))
+        kind, max_length = str(about["class"]), int(about["max_length"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudentError(f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE") from error
+    own = [spec] if spec and split_spec(spec)[0] not in names("students") else []
+    families: dict[str, type[BaseStudent]] = {_name(found): found for found in (find("students", name) for name in [*names("students"), *own])}
+    if kind not in families:
+        raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")
+    family = families[kind]
     place = Model(str(folder), folder.name, "", folder.resolve())
     model, tokenizer = load(place, family.family, asked_dtype() if dtype == "auto" else dtype)
-    student = family(model, tokenizer, int(about["max_length"]))
+    student = family(model, tokenizer, max_length)
     student.to(default_device()).eval()
     return student
 
 
 def _name(kind: type[BaseStudent]) -> str:
-    """The class as a name that `find` knows."""
+    """What `save` writes of a class."""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
