@@ -111,13 +111,17 @@ class Run:
         """What the teacher said about the training examples, and what it was not asked yet."""
         if self.teacher is None or not self.steps:
             return {}, Report()
-        if getattr(self.teacher, "free", False):  # a recording costs nothing: read it now, asked or not
-            self._ask(self.splits["train"], self.steps)
         return self._look(self.splits["train"], self.steps)
 
     def _look(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[Said, Report]:
+        """What the store holds, and a report of what it lacks; a recording, which costs nothing, is read first."""
         assert self.teacher is not None
-        return look(examples, steps, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
+        asked = (examples, steps, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
+        found, report = look(*asked)
+        if getattr(self.teacher, "free", False) and any(step.missing for step in report.steps.values()):
+            self._ask(examples, steps)
+            found, report = look(*asked)
+        return found, report
 
     def _ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
         assert self.teacher is not None
@@ -253,10 +257,7 @@ class Run:
         tests = self.splits["test"]
         known: Said = {}
         if self.teacher is not None and any(request.name == "explanation" for request in self.steps):
-            request = [request for request in self.steps if request.name == "explanation"]
-            if getattr(self.teacher, "free", False):
-                self._ask(tests, request)
-            known = self._look(tests, request)[0]
+            known = self._look(tests, [request for request in self.steps if request.name == "explanation"])[0]
         found = []
         for example in tests:
             generation = known.get(example.id, {}).get(("explanation", example.answer))

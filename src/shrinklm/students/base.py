@@ -280,7 +280,8 @@ def load_student(folder: Path, dtype: str = "auto", spec: str | None = None) -> 
     except (ValueError, KeyError, TypeError) as error:
         raise StudentError(f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE") from error
     own = [spec] if spec and split_spec(spec)[0] not in names("students") else []
-    families: dict[str, type[BaseStudent]] = {_name(found): found for found in (find("students", name) for name in [*names("students"), *own])}
+    known: list[type[BaseStudent]] = [find("students", name) for name in [*names("students"), *own]]
+    families = {_name(family): family for family in known}
     if kind not in families:
         raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")
     family = families[kind]
