@@ -452,7 +452,7 @@ def test_defect_23_test_questions_are_touched_by_evaluation_alone(quick: Any, mo
     assert set(asked) == tests
 
 
-def test_defect_22_every_method_and_seed_of_a_run_has_the_same_exposure(finished: Run, quick: Any) -> None:
+def test_defect_22_every_cell_of_a_run_has_the_same_exposure(finished: Run, quick: Any) -> None:
     seeds = quick(train={"examples": 24, "seeds": [0, 1, 2]})
     seeds.train()
     about = [read(path) for run in (finished, seeds) for path in run.folder.glob("cells/*--tiny--s?/cell.json")]
