@@ -59,6 +59,23 @@ def test_defect_20_the_same_seed_gives_the_same_weights_and_another_others(spec:
     assert steps(tmp_path / "a") == steps(tmp_path / "b")
 
 
+def test_defect_20_the_seed_reaches_the_first_weights_and_not_the_data_alone(tmp_path: Path) -> None:
+    from shrinklm.students.base import open_student
+
+    drawn = []
+
+    def opened() -> Any:
+        student = open_student("tiny")
+        drawn.append(next(student.parameters()).detach().clone())
+        return student
+
+    for seed in (0, 1, 1):
+        settings = TrainSettings(examples=4, batch=4, checkpoints=0, curve=0, seed=seed)
+        train(opened, corpus(4), method("finetune"), settings, tmp_path / str(len(drawn)))
+    assert torch.equal(drawn[1], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_defect_17_views_are_summed_in_the_order_of_the_method(tmp_path: Path) -> None:
     views = method(ALL).views
     for _ in range(3):
