@@ -17,7 +17,7 @@ from ..models import Kind
 from ..types import Pair, Tick
 from .base import IGNORE, BaseStudent, Batch
 
-ROW = 512
+ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
 
 
