@@ -21,6 +21,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "task": recipe.TaskBlock,
     "teacher": recipe.TeacherBlock,
     "generate: one step": recipe.StepBlock,
+    "salient": recipe.SalientBlock,
     "student": recipe.StudentBlock,
     "train": recipe.TrainBlock,
     "evaluate": recipe.EvaluateBlock,

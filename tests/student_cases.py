@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from shrinklm.methods import Corpus, method
+from shrinklm.prompts import STEPS
 from shrinklm.types import Example, Generation, Pair, Sampling, Source
+from shrinklm.words import mark, words
 
 TYPES: dict[str, Example] = {
     "choice": Example("choice", "Where does a kite fly?", ("cellar", "open field", "river bed"), "open field"),
@@ -35,8 +37,15 @@ def taught(example: Example) -> dict[tuple[str, str], Generation]:
         ("revision", example.answer): f"It fits {example.answer} and nothing else, as anyone can see.",
         ("label", ""): f"It looks like {example.answer}. The answer is {example.answer}.",
         **{("counterfactual", option): f"It could well be {option}" for option in example.wrong},
+        **{(step.name, example.answer): marked(example, place) for place, step in enumerate(STEPS.values()) if step.marks},
     }
     return {(kind, answer): generation(example, kind, answer or example.answer, text) for (kind, answer), text in said.items()}
+
+
+def marked(example: Example, turn: int) -> str:
+    """A marking whose best words differ with `turn`."""
+    count = len(words(example))
+    return mark(example, [1 + (place + turn) % count for place in range(count)], example.answer).dump()
 
 
 OPTIONS = ("apple", "river", "stone", "cloud", "violin")

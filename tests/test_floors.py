@@ -16,11 +16,11 @@ SOURCE = Path(shrinklm.__file__).parent
 FLOORS: dict[int, str] = {
     0: "types store errors registry results",
     1: "tasks",
-    2: "methods prompts",
-    3: "generate teachers train trainer lessons students losses attribution decode models refuse",
-    4: "evaluate metrics stats",
+    2: "methods prompts words",
+    3: "generate teachers train trainer lessons students losses attribution decode models refuse likeliest",
+    4: "evaluate metrics stats saliency erasure highlights",
     5: "report study",
-    6: "recipe run cells folder engines",
+    6: "recipe run cells folder markers engines",
     7: "cli __init__ __main__ progress show init doctor demo",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -129,7 +129,7 @@ def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
     [
         ("multitsk", UnknownName, "Did you mean 'multitask'"),
         ("", UnknownName, "Known: answer-then-explain"),
-        ("multitask:revisd", MethodError, "unknown option 'revisd'. Known: revised, revised=VIEW, teacher-labels"),
+        ("multitask:revisd", MethodError, "unknown option 'revisd'. Known: revised, revised=VIEW, teacher-labels, top=N, order=score"),
         ("multitask:revised=predict", MethodError, r"finds no such view. Views of 'multitask' with an explanation: explain"),
         ("finetune:revised", MethodError, "with an explanation: none"),
         ("multitask:revised,teacher-labels", MethodError, "exclude each other"),

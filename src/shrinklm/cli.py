@@ -166,6 +166,31 @@ def train(recipe: Target) -> None:
     show.say(f"Trained. Next: shrinklm evaluate {recipe}")
 
 
+@command("train-teacher")
+def train_teacher(recipe: Target) -> None:
+    """Fine-tune the teacher whose words count (salient: {finetune: ...}), and print its accuracy before and after."""
+    from . import show
+
+    with Progress() as progress:
+        found = _open(recipe, progress.tick).train_teacher()
+    show.teacher(found)
+    show.say(f"Fine-tuned. Next: shrinklm generate {recipe}")
+
+
+@command()
+def saliency(recipe: Target, as_json: Json = False) -> None:
+    """Measure the words that moved the teacher: in the gold option, as people marked, missed when they are gone."""
+    from . import show
+
+    with Progress() as progress:
+        found = _open(recipe, progress.tick).saliency()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show.saliency(found)
+        show.say(f"Next: shrinklm report {recipe}")
+
+
 @command()
 def evaluate(recipe: Target) -> None:
     """Predictions and scores on the test split."""
@@ -296,3 +321,20 @@ def demo(
 
     with Progress() as progress:
         play(folder, live, teacher, progress.tick)
+
+
+@command("explain-saliency")
+def explain_saliency(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
+    item: Annotated[str, typer.Option(help="The item's id.", show_default=False)],
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it into this PNG file.", show_default=False)] = None,
+) -> None:
+    """Show which words of an item moved the model, and which are kept."""
+    from rich.console import Console
+
+    from .report import heatmap
+
+    found = heatmap.item(_open(run).folder, item)
+    Console().print(heatmap.terminal(found))
+    if png is not None:
+        heatmap.png(found, png)

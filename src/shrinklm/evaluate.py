@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .errors import ShrinkError, TaskError
+from .likeliest import Asked, choice_pairs, likeliest_options, reason
 from .methods import Method, View
 from .registry import find
 from .results import Part, read_predictions, read_scores, write_predictions, write_scores
 from .tasks.base import split_answer
-from .types import Example, Metric, Pair, Prediction, Score, Task, Tick, by_id, digest
+from .types import Example, Metric, Prediction, Score, Task, Tick, by_id, digest
 
 __all__ = [
     "Asked", "EvaluateSettings", "Timing", "choice_pairs", "likeliest_options", "predict", "read_answer", "read_predictions", "read_scores",
@@ -25,22 +26,6 @@ __all__ = [
 _ANSWER_TOKENS = 12
 """What an answer's sentence needs beyond its option: "The answer is" and its end."""
 _LATENCY_QUESTIONS = 10
-
-
-class Asked(Protocol):
-    """What evaluation needs of a student.
-
-    A student may also have `target_ids(text, end)`, its tokens of a text (without it, tokens are not reported), and `family`: for
-    "seq2seq" the words before an option stand in the target, because the encoder never saw them in training.
-    """
-
-    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
-        """What it says to each prompt, greedily."""
-        ...
-
-    def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
-        """Log-probability of each target given its prompt, summed over its tokens, without an end token."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -177,46 +162,6 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
             head = before
         places.insert(0, split_answer(head)[1].partition(". ")[0])
     return next((answer for place in places if (answer := task.parse(place, example)) is not None), None)
-
-
-def reason(view: View, raw: str, example: Example) -> str:
-    """The explanation in what a student said; where it was cut before its answer, all of it."""
-    if view.says[0] == "explanation" and split_answer(raw) == ("", raw):
-        return raw.strip()
-    return view.read(raw, example.choices)
-
-
-def likeliest_options(student: Asked, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int) -> list[str | None]:
-    """For each example the option with the highest log-likelihood per character, after the student's own explanation if that comes first.
-
-    Per character as in acc_norm of lm-evaluation-harness, so that long options are not worse off. None for free answers, and where the
-    student gives no finite number.
-    """
-    split = getattr(student, "family", "") == "seq2seq"
-    asked = [choice_pairs(view, example, raw, split) for example, raw in zip(examples, raws, strict=True)]
-    flat = [pair for pairs in asked for pair in pairs]
-    values = iter(student.likelihood(flat, batch=batch) if flat else [])
-    return [_best([(pair, next(values)) for pair in pairs]) for pairs in asked]
-
-
-def choice_pairs(view: View, example: Example, raw: str, split: bool = False) -> list[Pair]:
-    """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
-
-    With `split` the words before the option stand in the target; one more pair, whose option is "", then measures those words alone.
-    """
-    before = [reason(view, raw, example)] if view.says[0] == "explanation" else []
-    said = " ".join(part for part in (*before, view.lead) if part)
-    prompt, options = view.prompt(example), list(dict.fromkeys(example.choices))
-    if not said or not split or not options:
-        return [Pair(f"{prompt} {said}" if said else prompt, option, option) for option in options]
-    return [*(Pair(prompt, f"{said} {option}", option) for option in options), Pair(prompt, said, "")]
-
-
-def _best(valued: Sequence[tuple[Pair, float]]) -> str | None:
-    alone = next((value for pair, value in valued if not pair.option), 0.0)
-    ranked = [((value - alone) / len(pair.option), pair.option) for pair, value in valued if pair.option]
-    finite = [item for item in ranked if math.isfinite(item[0])]
-    return max(finite, key=lambda item: item[0])[1] if finite else None
 
 
 def score(task: Task, examples: Iterable[Example], predictions: Iterable[Prediction], metric_names: Iterable[str]) -> list[Score]:

@@ -20,7 +20,7 @@ from .prompts import STEPS, Prompts, Step
 from .refuse import EMPTY, LONG, RETRIED, clean, judge, too_long
 from .store import Store
 from .teachers.base import Price
-from .types import Completion, Example, Generation, Prompt, Sampling, Source, Teacher, Tick, ask_key
+from .types import Completion, Example, Generation, Prompt, Sampling, Source, Teacher, Tick, Turn, ask_key
 
 Parse = Callable[[str, Example], str | None]
 Said = dict[str, dict[tuple[str, str], Generation]]
@@ -222,7 +222,7 @@ class _Loop:
         asked = [self._prompt(request, step, item) for item in items]
         final: list[Generation | None] = [None] * len(items)
         pending = list(range(len(items)))
-        for attempt in range(1 if self.reads else self.settings.retries + 1):
+        for attempt in range(1 if self.reads or step.marks else self.settings.retries + 1):
             sampling = self._sampling(request, step, attempt)
             keys = {index: ask_key(self.teacher.name, self.teacher.revision, asked[index], sampling) for index in pending}
             found = self.store.get(keys.values())
@@ -250,11 +250,15 @@ class _Loop:
     def _prompt(self, request: StepRequest, step: Step, item: _Item) -> Prompt:
         if self.reads:
             return Prompt((), item.example, step.name, item.answer)
+        if step.marks:
+            asks = json.dumps(self.teacher.asks, sort_keys=True)  # type: ignore[attr-defined]
+            turns = (Turn("system", asks), Turn("user", item.example.text), Turn("assistant", item.answer))
+            return Prompt(turns, item.example, step.name, item.answer)
         return self.prompts.prompt(step, item.example, item.answer, item.quoted, request.max_words)
 
     def _sampling(self, request: StepRequest, step: Step, attempt: int) -> Sampling:
-        if self.reads:
-            return Sampling()  # nothing is drawn, and no setting should make it read again
+        if self.reads or step.marks:
+            return Sampling()  # nothing is drawn, and no setting should make it read or count again
         settings = self.settings
         return Sampling(
             max_tokens=request.max_tokens or step.max_tokens,
@@ -300,11 +304,14 @@ class _Loop:
         answer: str | None = item.answer
         if prompt.kind == "label":
             answer = None if completion.refusal else self.parse(clean(completion.text, prompt.kind)[0], item.example)
-        hidden = [turn.text for turn in prompt.turns[:-1]]
-        if "critique" in item.quoted:
-            hidden.append(item.quoted["critique"])
-        quoted = item.quoted.get("explanation", "")
-        text, refusal = judge(prompt, completion, recorded=self.reads, hidden=hidden, quoted=quoted, answer=answer)
+        if STEPS[prompt.kind].marks:
+            text, refusal = completion.text, completion.refusal
+        else:
+            hidden = [turn.text for turn in prompt.turns[:-1]]
+            if "critique" in item.quoted:
+                hidden.append(item.quoted["critique"])
+            quoted = item.quoted.get("explanation", "")
+            text, refusal = judge(prompt, completion, recorded=self.reads, hidden=hidden, quoted=quoted, answer=answer)
         turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
         source = Source(
             self.teacher.name, self.teacher.revision, sampling, sampling.seed, datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,7 +3,8 @@
 A View turns an example and the teacher's words into one prompt → target pair. A Method is a set of weighted views and says which
 of them answers and which explains. `finetune`, `multitask`, `counterfactual` and `multitask+counterfactual` are those of
 arXiv 2504.16056 (multitask: Distilling Step-by-Step, arXiv 2305.02301; counterfactual: after SCOTT, arXiv 2305.01879);
-`explain-then-answer` and `answer-then-explain` put both into one target; the two controls follow arXiv 2406.14511.
+`explain-then-answer` and `answer-then-explain` put both into one target; the two controls follow arXiv 2406.14511. `salient` teaches
+the words that moved a teacher beside the answer (arXiv 2409.12586); `random-tokens`, `tfidf-tokens` and `own-saliency` are its controls.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +22,7 @@ from .registry import find, names
 from .tasks.answers import after_answer
 from .tasks.base import split_answer
 from .types import Example, Generation, Pair, digest
+from .words import Keep, Marking
 
 Generations = Mapping[tuple[str, str], Generation]
 """What the teacher said about one example: (kind, answer it argues for) → Generation; (label, "") for its own answer."""
@@ -57,6 +60,8 @@ class View:
     """The words before the answer."""
     tag: str = ""
     """The last line of its prompt; `[name]` when empty."""
+    keep: Keep | None = None
+    """Which of the marked words its target holds; None for a view of texts."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -65,7 +70,12 @@ class View:
 
     def prompt(self, example: Example, premise: str = "") -> str:
         """What the student reads: the question first and the tag last, so that all views of an example share their beginning."""
-        return example.text + (f"\nExplanation: {premise}" if premise else "") + f"\n{self.tag or f'[{self.name}]'}"
+        return example.text + (f"\nExplanation: {premise}" if premise else "") + f"\n{self.last_line}"
+
+    @property
+    def last_line(self) -> str:
+        """The line of its prompt that says what is wanted."""
+        return self.tag or f"[{self.name}]"
 
     def pair(self, example: Example, generations: Generations, draw: Draw) -> Pair | str:
         """The pair of this view, or why there is none."""
@@ -177,11 +187,21 @@ def _random(view: View, example: Example, generations: Generations, draw: Draw) 
     return words if answer is None else Pair(view.prompt(example), words, "")
 
 
+def _marked(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+    """The words that moved a model most (arXiv 2409.12586)."""
+    answer, text = _words(example, generations, view.source)
+    if answer is None:
+        return text
+    marking, keep = Marking.read(text), view.keep or Keep()
+    return Pair(view.prompt(example), " ".join(marking.words[place] for place in keep.choose(example, marking.scores)), "")
+
+
 PREDICT = View("predict", _predict)
 EXPLAIN = View("explain", _explain, source="explanation", says=("explanation",), lead="")
 FACTUAL = View("factual", _factual, source="explanation", says=("explanation", "answer"), lead="So the answer is")
 JUSTIFY = View("justify", _justify, source="explanation", says=("answer", "explanation"))
 COUNTERFACTUAL = View("counterfactual", _counterfactual, also=("counterfactual",), lead="So the answer is")
+SALIENT = View("salient", _marked, source="salient", says=("explanation",), lead="", keep=Keep())
 ASK = View("ask", _predict, lead="", tag="Answer:")
 """How an untrained model is asked: in its own terms, without a tag it has never seen."""
 ASK_WHY = View("ask-why", _explain, says=("explanation",), lead="", tag="Explain the right choice in one sentence:")
@@ -196,14 +216,28 @@ multitask_counterfactual = Method(
 )
 shuffled_explanation = Method("shuffled-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_shuffled): 0.5}, PREDICT, EXPLAIN)
 random_explanation = Method("random-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_random): 0.5}, PREDICT, EXPLAIN)
+salient = Method("salient", {PREDICT: 0.5, SALIENT: 0.5}, PREDICT, SALIENT)
+salient_explanation = Method("salient+explanation", {PREDICT: 1 / 3, EXPLAIN: 1 / 3, SALIENT: 1 / 3}, PREDICT, EXPLAIN)
+
+
+def _control(name: str, source: str) -> Method:
+    """`salient` with the words that another step marked: the two differ in nothing else."""
+    view = replace(SALIENT, source=source)
+    return Method(name, {PREDICT: 0.5, view: 0.5}, PREDICT, view)
+
+
+random_tokens = _control("random-tokens", "random-tokens")
+tfidf_tokens = _control("tfidf-tokens", "tfidf-tokens")
+own_saliency = _control("own-saliency", "own-saliency")
 zero_shot = Method("zero-shot", {}, ASK, ASK_WHY)
 
 
 def method(spec: str) -> Method:
-    """The method a recipe names: "multitask", "multitask:revised", "multitask+counterfactual:revised=explain", "multitask:teacher-labels".
+    """The method a recipe names: "multitask", "multitask:revised", "multitask+counterfactual:revised=explain", "salient:top=3,order=score".
 
     `revised` makes every view that speaks an explanation speak its revision; `revised=VIEW` only that view (joined by &);
-    `teacher-labels` trains on the teacher's own answers and reasons. Raises UnknownName or MethodError.
+    `teacher-labels` trains on the teacher's own answers and reasons; `top=` (words, or a share below 1) and `order=` (text or score) say
+    which marked words a view keeps. Raises UnknownName or MethodError.
     """
     name, _, options = spec.partition(":")
     if name and name not in names("methods") and ("." in name or importlib.util.find_spec(name)):  # "module:attribute", of the user
@@ -224,14 +258,31 @@ def method(spec: str) -> Method:
                 raise MethodError(f"Method '{spec}': '{option}' finds no such view. Views of '{name}' with an explanation: {known}.")
             switch = {old: replace(new, source="revision") if _switched(new, wanted) else new for old, new in switch.items()}
         elif option == "teacher-labels":
+            if any(view.keep for view in switch):
+                raise MethodError(f"Method '{spec}': marked words go with the gold answer, so '{option}' cannot be asked of them.")
             # A counterfactual takes its answer from its own generation.
             switch = {old: new if "counterfactual" in new.also else replace(new, source="label") for old, new in switch.items()}
+        elif key in ("top", "order"):
+            if not any(view.keep for view in switch):
+                raise MethodError(f"Method '{spec}': '{option}' is for methods with marked words, such as salient:{option}.")
+            switch = {old: replace(new, keep=_keep(new.keep, key, value, spec)) if new.keep else new for old, new in switch.items()}
         else:
-            raise MethodError(f"Method '{spec}': unknown option '{option}'. Known: revised, revised=VIEW, teacher-labels.")
+            known = "revised, revised=VIEW, teacher-labels, top=N, order=score"
+            raise MethodError(f"Method '{spec}': unknown option '{option}'. Known: {known}.")
     return replace(
         base, name=spec, views={switch[view]: weight for view, weight in base.views.items()}, answer=switch[base.answer],
         explain=None if base.explain is None else switch[base.explain],
     )  # fmt: skip
+
+
+def _keep(keep: Keep, key: str, value: str, spec: str) -> Keep:
+    """`keep` with an option of a method's spec."""
+    if key == "order" and value in ("text", "score"):
+        return replace(keep, order=value)  # type: ignore[arg-type]
+    if key == "top" and re.fullmatch(r"0?\.\d*[1-9]\d*|[1-9]\d*", value):
+        return replace(keep, top=float(value))
+    allowed = {"top": "a number of words such as 5, or a share such as 0.3", "order": "text or score"}[key]
+    raise MethodError(f"Method '{spec}': '{key}={value}' is not {allowed}.")
 
 
 def _switched(view: View, wanted: set[str]) -> bool:

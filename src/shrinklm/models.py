@@ -130,6 +130,23 @@ def load(model: Model, kind: Kind, dtype: str = "float32", trust_remote_code: bo
     return loaded.eval(), tokenizer
 
 
+def family(model: Model, trust_remote_code: bool = False) -> Kind:
+    """Whether a model is decoder-only or encoder–decoder, by its config alone. Raises ModelError."""
+    if model.path is not None and model.path.is_dir():
+        config = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
+        return "seq2seq" if config.get("is_encoder_decoder") else "causal"
+    if model.path is not None or model.ref in PACKAGED:
+        return "causal"  # GGUF files are read as decoder-only models
+    from transformers import AutoConfig
+
+    name, _, revision = model.ref.partition("@")
+    try:
+        found = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=trust_remote_code)
+    except Exception as error:  # transformers raises many kinds; all mean the same to the user
+        raise ModelError(f"{name} cannot be read: {_first_line(error)} Without network, give a local folder.") from error
+    return "seq2seq" if found.is_encoder_decoder else "causal"
+
+
 def bf16_supported() -> bool:
     """Whether this machine computes in bfloat16 faster than in float32."""
     import torch

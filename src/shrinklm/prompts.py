@@ -26,16 +26,23 @@ _NAME = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Step:
-    """One thing a teacher is asked to write."""
+    """One thing a teacher is asked to write, or a model to mark."""
 
     name: str
     template: str
-    """File name, without .md, of its prompt."""
+    """File name, without .md, of its prompt; "" for a step that marks words."""
     about: Literal["gold", "wrong", "own"]
     """Which answer the text argues for: the gold one, every wrong one, or the teacher's own."""
     needs: tuple[str, ...] = ()
     """The steps before it, whose texts its prompt quotes."""
     max_tokens: int = 120
+    by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
+    """Who says it. All but the teacher mark words of the question instead of writing (`shrinklm.words`)."""
+
+    @property
+    def marks(self) -> bool:
+        """Whether it marks words: no prompt file, nothing drawn, nothing to be tried again."""
+        return self.by != "teacher"
 
 
 STEPS: dict[str, Step] = {
@@ -47,6 +54,10 @@ STEPS: dict[str, Step] = {
         # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
         Step("counterfactual", "explanation", "wrong"),
         Step("label", "label", "own"),
+        Step("salient", "", "gold", by="white-box"),
+        Step("own-saliency", "", "gold", by="student"),
+        Step("random-tokens", "", "gold", by="chance"),
+        Step("tfidf-tokens", "", "gold", by="counts"),
     )
 }
 

@@ -98,6 +98,27 @@ class TrainBlock(_Block):
     max_length: int = Field(1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted.")
 
 
+class SalientBlock(_Block):
+    """Whose words count, and how they are found: the steps `salient` and `own-saliency`."""
+
+    use: str | None = Field(
+        None, description="The teacher, whose insides must be open: transformers:PATH_OR_ID. Left out: the recipe's teacher."
+    )
+    finetune: TrainBlock | None = Field(
+        None, description="Fine-tune it on the task first (`shrinklm train-teacher`); keys as in train. Left out: it is taken as it is."
+    )
+    method: Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"] = "gradient"
+    norm: Literal["l1", "l2"] = Field("l2", description="gradient: its norm over the width of the embedding.")
+    pieces: Literal["max", "sum"] = Field("max", description="How the tokens of a word make one score.")
+    steps: int = Field(32, ge=1, description="integrated_gradients: points of the integral.")
+    label: Literal["gold", "own"] = Field("gold", description="The answer that is attributed: the gold one, or the model's own.")
+    batch: int = Field(16, ge=1, description="Questions in one pass.")
+    questions: int | None = Field(None, ge=0, description="Test questions asked for the teacher's accuracy; left out: all.")
+    erase: int = Field(200, ge=0, description="Items whose kept words are erased, for comprehensiveness and sufficiency.")
+    compare: int = Field(50, ge=0, description="Items on which the attribution methods are compared with each other.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with a checkpoint. Only for sources you trust.")
+
+
 class EvaluateBlock(_Block):
     """What is scored on the test split."""
 
@@ -115,6 +136,7 @@ class Recipe(_Block):
     task: TaskBlock
     teacher: TeacherBlock | None = None
     generate: tuple[StepBlock, ...] = ()
+    salient: SalientBlock = SalientBlock()
     methods: tuple[str, ...] = Field(("finetune",), min_length=1)
     student: tuple[StudentBlock, ...] = Field(min_length=1)
     train: TrainBlock = TrainBlock()
@@ -138,8 +160,11 @@ class Recipe(_Block):
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:
-        if self.generate and self.teacher is None:
+        steps = [STEPS[step.name] for step in self.generate]
+        if self.teacher is None and any(not step.marks for step in steps):
             raise ValueError("`generate` needs a `teacher`, such as teacher: {use: transformers:PATH_OR_ID}")
+        if (self.teacher or self.salient).use is None and any(step.by == "white-box" for step in steps):
+            raise ValueError("the step `salient` needs a model to look into, such as salient: {use: transformers:PATH_OR_ID}")
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"`methods` names one twice: {', '.join(self.methods)}")
         labels = [student.label for student in self.student]
@@ -206,7 +231,7 @@ def _line(model: type[BaseModel], item: Any) -> str:
 def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
         "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
-        "evaluate": EvaluateBlock,
+        "salient": SalientBlock, "evaluate": EvaluateBlock,
     }  # fmt: skip
     block = blocks.get(place[0], model) if place else model
     return [name for name in block.model_fields if name != "root"]

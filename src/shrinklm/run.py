@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ from .cells import ask_cell, evaluate_cell, open_block, train_cell, train_key, u
 from .errors import MethodError, RecipeError, StoreError, StudentError
 from .folder import Cell, cell_name, read_json, write_json, write_text
 from .generate import GenerateSettings, Report, Said, StepRequest, generate, look, plan
+from .markers import Markers
 from .methods import Corpus, Method, method
-from .prompts import Prompts
-from .recipe import Recipe
+from .prompts import STEPS, Prompts
+from .recipe import Recipe, StudentBlock
 from .registry import find
+from .saliency import analyse, items, write
 from .store import Store
 from .tasks.base import TaskOptions, make_task, question_key
 from .teachers.base import TeacherOptions, make_teacher
-from .types import SPLITS, Example, Prediction, Split, Task, Teacher, Tick
+from .types import SPLITS, Example, Prediction, Split, Task, Teacher, Tick, digest
+from .words import Keep
 
 
 class Run:
@@ -38,6 +41,7 @@ class Run:
         self.folder = recipe.run_folder
         self.tick: Tick = tick or (lambda what, done, total, note: None)
         self._teacher = teacher
+        self._looked: dict[str, tuple[Said, Report]] = {}
 
     # What the stages work on
 
@@ -102,30 +106,58 @@ class Run:
             cells.append(Cell(found, student, seed, self.folder / "cells" / cell_name(found.name, student.label, seed)))
         return cells
 
-    def corpus(self, seed: int = 0) -> Corpus:
-        """The training examples with what the teacher said about them."""
-        return Corpus(self.splits["train"], self._known[0], seed)
+    def corpus(self, seed: int = 0, student: StudentBlock | None = None) -> Corpus:
+        """The training examples with what the teacher said about them; `student` (the first when left out) marked its own words."""
+        return Corpus(self.splits["train"], self._known(student)[0], seed)
+
+    def _known(self, student: StudentBlock | None = None) -> tuple[Said, Report]:
+        """What was said about the training examples, and what was not asked yet."""
+        student = student or self.recipe.student[0]
+        if student.label not in self._looked:
+            self._looked[student.label] = self._look(self.splits["train"], self.steps, student)
+        return self._looked[student.label]
 
     @cached_property
-    def _known(self) -> tuple[Said, Report]:
-        """What the teacher said about the training examples, and what it was not asked yet."""
-        if self.teacher is None or not self.steps:
-            return {}, Report()
-        return self._look(self.splits["train"], self.steps)
+    def markers(self) -> Markers:
+        """Who marks words."""
+        return Markers(self.recipe, self.folder, self.splits["train"])
 
-    def _look(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[Said, Report]:
-        """What the store holds, and a report of what it lacks; a recording, which costs nothing, is read first."""
-        assert self.teacher is not None
-        asked = (examples, steps, self.teacher, self.prompts, self.store, self._settings, self.task.parse)
-        found, report = look(*asked)
-        if getattr(self.teacher, "free", False) and any(step.missing for step in report.steps.values()):
-            self._ask(examples, steps)
-            found, report = look(*asked)
-        return found, report
+    def _askers(self, steps: Sequence[StepRequest], student: StudentBlock) -> list[tuple[Teacher, list[StepRequest]]]:
+        """Who takes which steps: the teacher all that are written, and each that marks words its own."""
+        written = [step for step in steps if not STEPS[step.name].marks]
+        found: list[tuple[Teacher, list[StepRequest]]] = []
+        if written and self.teacher is not None:
+            found.append((self.teacher, written))
+        marked = [step for step in steps if STEPS[step.name].marks]
+        return found + [(self.markers.who(STEPS[step.name], student), [step]) for step in marked]
+
+    def _look(self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None) -> tuple[Said, Report]:
+        """What the store holds, and a report of what it lacks; what costs nothing is asked first."""
+        known: Said = {example.id: {} for example in examples}
+        report = Report()
+        for teacher, some in self._askers(steps, student or self.recipe.student[0]):
+            asked = (examples, some, teacher, self.prompts, self.store, self._settings, self.task.parse)
+            found, lacks = look(*asked)
+            if getattr(teacher, "free", False) and any(step.missing for step in lacks.steps.values()):
+                generate(*asked, self.tick)
+                found, lacks = look(*asked)
+            for example_id, said in found.items():
+                known[example_id] |= said
+            report.steps |= lacks.steps
+        return known, report
 
     def _ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
-        assert self.teacher is not None
-        return generate(examples, steps, self.teacher, self.prompts, self.store, self._settings, self.task.parse, self.tick)
+        """Asks for what the store lacks; what each student marks is reported under its name when there are several."""
+        report = Report()
+        for student in self.recipe.student:
+            for teacher, some in self._askers(steps, student):
+                own = any(STEPS[step.name].by == "student" for step in some)
+                if student != self.recipe.student[0] and not own:
+                    continue
+                found = generate(examples, some, teacher, self.prompts, self.store, self._settings, self.task.parse, self.tick).steps
+                several = own and len(self.recipe.student) > 1
+                report.steps |= {f"{name} ({student.label})": step for name, step in found.items()} if several else found
+        return report
 
     # The stages
 
@@ -157,11 +189,11 @@ class Run:
             return
         for cell in self.cells:
             if cell.done("train") is not None:
-                unchanged(cell, train_key(cell, self.recipe, self.corpus(cell.seed), self.splits["dev"]))
+                unchanged(cell, train_key(cell, self.recipe, self.corpus(cell.seed, cell.student), self.splits["dev"]))
 
     def generate(self, step: str | None = None) -> Report:
         """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher."""
-        if self.teacher is None or not self.steps:
+        if not self.steps:
             raise RecipeError("The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`.")
         steps = [request for request in self.steps if step in (None, request.name)]
         if not steps:
@@ -173,9 +205,10 @@ class Run:
         if any(request.name == "label" for request in steps):
             tested = self._ask(self.splits["test"], [request for request in steps if request.name == "label"])
             report.steps["label (test)"] = tested.steps["label"]
-        self.__dict__.pop("_known", None)
+        self._looked.clear()
         if step is None:
-            about = {"teacher": self.teacher.name, "revision": self.teacher.revision, "steps": report.as_dict()}
+            named = self.teacher or self._askers(self.steps, self.recipe.student[0])[0][0]
+            about = {"teacher": named.name, "revision": named.revision, "steps": report.as_dict()}
             write_json(self.folder / "generations.json", {**about, "teacher_accuracy": self._teacher_accuracy()})
         return report
 
@@ -204,15 +237,15 @@ class Run:
         self.start()
         for cell in self.cells:
             if cell.method.views:
-                corpus = self.corpus(cell.seed)
+                corpus = self.corpus(cell.seed, cell.student)
                 corpus.usable(cell.method)
-                self._check_asked(cell.method)
+                self._check_asked(cell.method, cell.student)
                 train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
 
-    def _check_asked(self, method: Method) -> None:
+    def _check_asked(self, method: Method, student: StudentBlock) -> None:
         """Raises MethodError when the teacher was not asked for everything yet that a method needs."""
         for kind in method.needs:
-            step = self._known[1].steps.get(kind)
+            step = self._known(student)[1].steps.get(kind)
             if step is not None and step.missing:
                 raise MethodError(
                     f"Method '{method.name}' needs '{kind}' generations, and {step.missing:,} were not asked for yet. "
@@ -227,6 +260,42 @@ class Run:
         for cell in self.cells:
             evaluate_cell(cell, self.recipe, self.task, tests, self.tick)
 
+    def train_teacher(self) -> dict[str, Any]:
+        """Fine-tunes the teacher of the step `salient`; its accuracy before and after. Raises RecipeError or TeacherError."""
+        self.start()
+        return self.markers.finetune(self.task, self._tests(), self.splits["dev"], self.tick)
+
+    def saliency(self) -> dict[str, Any]:
+        """Measures the marked words of the training questions, writes them to `saliency/` for the report, and returns the figures.
+
+        Raises RecipeError when the recipe asks for none.
+        """
+        steps = [step.name for step in self.steps if STEPS[step.name].marks]
+        if not steps:
+            raise RecipeError("The recipe asks for no marked words. Add: generate: [salient, own-saliency, tfidf-tokens, random-tokens]")
+        self.start()
+        examples, known = self.splits["train"], self.corpus().said
+        said = {
+            step: {example.id: found for example in examples if (found := known[example.id].get((step, example.answer)))} for step in steps
+        }
+        lacking = [step for step in steps if not said[step]]
+        if lacking:
+            raise MethodError(f"The step '{lacking[0]}' was not taken yet. Run: shrinklm generate RECIPE --step {lacking[0]}")
+        keep = next((view.keep for found in self.methods for view in found.views if view.keep), Keep())
+        keys = {step: sorted(found.key for found in said[step].values()) for step in steps}
+        asked = digest(keys, asdict(keep), self.recipe.salient.model_dump(mode="json"))
+        marker = self.folder / "done" / "saliency"
+        if not marker.is_file() or marker.read_text(encoding="utf-8") != asked:
+            examiner = self.markers.examiner(self.task, self._tests(), self.tick) if self._looks_inside else None
+            write(self.folder / "saliency", analyse(examples, said, keep, examiner=examiner, tick=self.tick), items(examples, said, keep))
+            write_text(marker, asked)
+        figures: dict[str, Any] = read_json(self.folder / "saliency" / "figures.json")
+        return figures
+
+    @property
+    def _looks_inside(self) -> bool:
+        return any(STEPS[step.name].by == "white-box" for step in self.steps)
+
     def report(self) -> Path:
         """The report of what is there; its path."""
         from .report import build
@@ -235,10 +304,14 @@ class Run:
 
     def all(self) -> Path:
         """Every stage; the path of the report."""
-        if self.teacher is not None and self.steps:
+        if self._looks_inside and self.recipe.salient.finetune:
+            self.train_teacher()
+        if self.steps:
             self.generate()
         self.train()
         self.evaluate()
+        if any(STEPS[step.name].marks for step in self.steps):
+            self.saliency()
         return self.report()
 
     def predict(self, question: str, choices: Sequence[str] = (), cell: str | None = None, **fields: str) -> Prediction:
@@ -280,7 +353,7 @@ class Run:
 
     def _refused(self) -> dict[str, dict[str, int]]:
         counts: dict[str, Counter[str]] = {request.name: Counter() for request in self.steps}
-        for kind, step in self._known[1].steps.items():
+        for kind, step in self._known()[1].steps.items():
             counts.setdefault(kind, Counter()).update(step.refused)
         return {kind: dict(count.most_common()) for kind, count in counts.items()}
 

@@ -159,3 +159,36 @@ def prediction(found: Prediction) -> None:
         say(f"Explanation: none. {found.run.partition('--')[0]} teaches no explanation; name another student with --cell.")
     else:
         say(f"Explanation: {found.explanation}")
+
+
+def teacher(accuracy: Mapping[str, Any]) -> None:
+    """A teacher's accuracy on test questions before and after fine-tuning."""
+    for when in ("before", "after"):
+        found = accuracy[when]
+        if found is not None:
+            say(f"Accuracy {when} fine-tuning: {_percent(found)}, {found['n']:,} test questions")
+
+
+def saliency(figures: Mapping[str, Any]) -> None:
+    """What the words that each step marked are worth, beside chance."""
+    table = Table("Words", "Items", "In gold option", "F1 with people", "AUPRC", "Comprehensive", "Sufficient")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for step, found in figures["steps"].items():
+        people, erased = found["highlight"] or {}, [found.get(name) for name in ("comprehensiveness", "sufficiency")]
+        nats = ["-" if value is None else f"{value['value']:.2f} ({value['low']:.2f}–{value['high']:.2f})" for value in erased]
+        shares = [_percent(value) for value in (found["gold_hit"], people.get("f1"), people.get("auprc"))]
+        table.add_row(step, f"{found['n']:,}", *shares, *nats)
+    chance = figures["chance"]
+    people = chance["highlight"] or {}
+    table.add_row("chance", "", *(_percent(value) for value in (chance["gold_hit"], people.get("f1"), people.get("auprc"))), "", "")
+    Console().print(table)
+
+
+def _percent(value: Any) -> str:
+    """An estimate or a bare share in percent."""
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return f"{100 * value['value']:.1f} ({100 * value['low']:.1f}–{100 * value['high']:.1f})"
+    return f"{100 * value:.1f}"

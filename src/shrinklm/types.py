@@ -35,18 +35,36 @@ class Example:
     fields: Mapping[str, str] = field(default_factory=dict)
     """Context shown above the question, name → text (premise, hypothesis, passage ...)."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """Never shown to a model: human explanations and highlights, further accepted answers."""
+    """Never shown to a model: human explanations and highlights, further accepted answers, whether all rows ask the same question."""
     order: tuple[int, ...] = ()
     """For each shown choice its position, from 0, in the source row, so that recorded columns can be found again."""
 
     @property
     def text(self) -> str:
         """Context, question and choices as a model reads them. Every prompt for this example starts with it."""
-        lines = [f"{name.replace('_', ' ').capitalize()}: {value}" for name, value in self.fields.items()]
-        lines.append(f"Question: {self.question}")
-        if self.choices:
-            lines.append("Choices: " + " ".join(f"({letter(i)}) {choice}" for i, choice in enumerate(self.choices)))
-        return "\n".join(lines)
+        return "".join(piece for piece, _ in self._laid_out())
+
+    @property
+    def parts(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, start, end) of what the data say in `text`: a field's name, "question", or a choice's "(a)". The rest is ours."""
+        found, start = [], 0
+        for piece, name in self._laid_out():
+            if name:
+                found.append((name, start, start + len(piece)))
+            start += len(piece)
+        return tuple(found)
+
+    def _laid_out(self) -> Iterator[tuple[str, str]]:
+        """The pieces of `text`, each with the name of its part; "" for our own words."""
+        for name, value in self.fields.items():
+            yield f"{name.replace('_', ' ').capitalize()}: ", ""
+            yield value, name
+            yield "\n", ""
+        yield "Question: ", ""
+        yield self.question, "question"
+        for i, choice in enumerate(self.choices):
+            yield (" " if i else "\nChoices: ") + f"({letter(i)}) ", ""
+            yield choice, f"({letter(i)})"
 
     @property
     def wrong(self) -> tuple[str, ...]:

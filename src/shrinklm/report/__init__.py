@@ -21,24 +21,27 @@ def build(run_folder: Path) -> Path:
     Raises:
         StoreError: no run folder, nothing trained in it, a broken file, or no room to write.
     """
-    from . import tables
+    from . import saliency, tables
     from .compare import compare
     from .figures import figures
     from .markdown import markdown
     from .page import page
     from .read import read
+    from .saliency_plots import ranks_of
 
     folder = Path(run_folder)
     found = compare(read(folder))
     drawn = figures(found)
-    made = (
+    made = [
         tables.main(found),
         tables.comparisons(found),
         tables.cells(found),
         tables.steps(found),
         tables.unbuilt(found),
         *tables.logs(found),
-    )
+    ]
+    if (marked := found.findings.saliency) is not None:
+        made += [saliency.table(marked, ranks_of(found)), saliency.refused(marked), saliency.agreement(marked)]
     files = {f"report/{table.name}.csv": text.encode() for table in made if (text := table.csv())}
     for figure in drawn:
         files[f"report/figures/{figure.name}.pdf"] = figure.pdf

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from . import curves, plots
+from . import curves, plots, saliency_plots
 from .compare import Results
 from .style import GRID, INK, METHODS, MUTED, PAPER, SANS, STYLE
 
@@ -47,6 +47,7 @@ def figures(results: Results) -> list[Figure]:
         drawn = [plots.accuracy(results), plots.differences(results), plots.explanations(results)]
         for student in results.students:
             drawn += [curves.losses(results, student), curves.dev(results, student)]
+        drawn += [saliency_plots.worth(results), saliency_plots.agreement(results)]
         return [_save(figure) for figure in drawn if figure is not None]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from . import tables, words
+from . import saliency, saliency_words, tables, words
 from .compare import Results
 from .figures import Figure
 from .page import environment_lines, facts
@@ -35,6 +35,12 @@ def markdown(results: Results, figures: Sequence[Figure]) -> str:
     curves = [name for name in by_name if name.startswith(("losses", "dev"))]
     if curves:
         parts += ["## Training", *(part for name in curves for part in _shown(by_name, name))]
+    if findings.saliency is not None:
+        parts.append(f"## {saliency_words.TITLE}")
+        parts += [f"**{name}.** {text(said)}" for name, said in saliency_words.sentences(findings.saliency)]
+        for table in (saliency.table(findings.saliency, {}), saliency.refused(findings.saliency)):
+            parts += [text(table.caption), grid(table)] if table.lines else []
+        parts += _shown(by_name, "saliency") + _shown(by_name, "agreement")
     parts.append("## What was refused, and why")
     steps, unbuilt = tables.steps(results), tables.unbuilt(results)
     parts += [text(steps.caption), grid(steps)] if steps.lines else ["No teacher was asked in this run."]

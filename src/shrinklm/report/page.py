@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import tables, words
+from . import saliency, saliency_words, tables, words
 from .compare import Results, Row
 from .figures import Figure
 from .read import Cell, Item
+from .saliency_plots import ranks_of
 from .style import METHODS, variables
 
 HERE = Path(__file__).parent
@@ -42,8 +43,21 @@ def page(results: Results, figures: Sequence[Figure]) -> str:
         islands={name: island(value) for name, value in islands(results).items()}, seeds=_seeds(results),
         count=words.count, doubled=words.duplicates,
         browsable=any(cell.said for cell in findings.cells), rows=[row for row in results.rows if any(cell.said for cell in row.cells)],
-        label=lambda row: _label(results, row), shade=_shade,
+        label=lambda row: _label(results, row), shade=_shade, marked=_marked(results),
     )  # fmt: skip
+
+
+def _marked(results: Results) -> dict[str, Any] | None:
+    """What the section about marked words shows; None when the run has none."""
+    found = results.findings.saliency
+    if found is None:
+        return None
+    code = {kind: (HERE / f"saliency.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")}
+    return {
+        "title": saliency_words.TITLE, "sentences": saliency_words.sentences(found), "table": saliency.table(found, ranks_of(results)),
+        "refused": saliency.refused(found), "items": len(found.items), "picked": saliency.picked(found),
+        "island": island(saliency.island(found)), **code,
+    }  # fmt: skip
 
 
 def breaks(name: str) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import StoreError
 from ..types import SPLITS
+from .marked import Saliency, read_saliency
 
 Json = dict[str, Any]
 Values = NDArray[np.float64]
@@ -100,6 +101,8 @@ class Findings:
     """By size of the student, then in the recipe's order of methods, then by seed; untrained ones last."""
     gaps: tuple[str, ...] = field(default=())
     """What is missing in the folder, in sentences."""
+    saliency: Saliency | None = None
+    """The words that moved the answers; None when the run has no such folder."""
 
     @property
     def teacher(self) -> str:
@@ -152,6 +155,7 @@ def read(folder: Path) -> Findings:
     return Findings(
         name=str(recipe.get("name") or folder.name), recipe=recipe, recipe_text=recipe_text, env=_json(folder / "env.json"), data=data,
         generations=generations, items=items, cells=tuple(cells), gaps=tuple(_gaps(folder, items, cells, data)),
+        saliency=read_saliency(folder),
     )  # fmt: skip
 
 

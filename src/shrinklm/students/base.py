@@ -20,7 +20,7 @@ from ..types import Pair, Tick
 
 Batch = dict[str, Tensor]
 """What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (whose token it is), `pairs`
-(how many) and `tokens` (how many the model reads, padding not counted)."""
+(how many) and `tokens` (how many the model reads, padding not counted). `inputs_embeds` may stand in for `input_ids`."""
 
 IGNORE = -100
 
@@ -96,6 +96,14 @@ class BaseStudent(nn.Module):
         """(logits [scored, vocabulary], labels [scored], pair of each [scored]): only where a target stands."""
         raise NotImplementedError
 
+    def owner(self, batch: Batch) -> Tensor:
+        """[rows, tokens]: the pair of each token that the model reads, -1 for padding; a pair's prompt comes first."""
+        raise NotImplementedError
+
+    def attentions(self, batch: Batch) -> Sequence[Tensor]:
+        """A layer each, [rows, heads, tokens that say, tokens that are read]; the model must compute attention "eager"."""
+        raise NotImplementedError
+
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
         """One mean cross-entropy a pair, [pairs], over its target's tokens only."""
         total, count = self(self.to_device(self.encode([[pair] for pair in pairs])))
@@ -140,6 +148,14 @@ class BaseStudent(nn.Module):
     def prompt_ids(self, text: str) -> list[int]:
         """Token ids of what it is shown."""
         return list(self.tokenizer(text, add_special_tokens=True)["input_ids"])
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """(start, end) in `text` of each token of `prompt_ids`; (0, 0) for the model's own tokens. Raises StudentError."""
+        if not self.tokenizer.is_fast:
+            needs = "Attribution needs one of the `tokenizers` library (tokenizer.json)"
+            raise StudentError(f"The tokenizer {type(self.tokenizer).__name__} does not say where its tokens stand. {needs}.")
+        found = self.tokenizer(text, add_special_tokens=True, return_offsets_mapping=True)["offset_mapping"]
+        return [(int(start), int(end)) for start, end in found]
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """Token ids of what it must say; the end token closes them."""

@@ -76,11 +76,7 @@ class CausalStudent(BaseStudent):
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See BaseStudent."""
         scored = batch["labels"] != IGNORE
-        inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        mask = _mask(batch)
-        if self.config._attn_implementation != "sdpa":  # written out in Python, attention adds its mask to the scores
-            mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
-        inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
+        inner, inputs = self._inner, self._inputs(batch)
         config = self.config.get_text_config(decoder=True)
         if any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
             logits = self.model(**inputs).logits[scored]  # these models do more after the projection than project
@@ -88,6 +84,28 @@ class CausalStudent(BaseStudent):
             hidden = inner.get_decoder()(**inputs).last_hidden_state
             logits = inner.get_output_embeddings()(hidden[scored])
         return logits, batch["labels"][scored], batch["pair"][scored]
+
+    def owner(self, batch: Batch) -> Tensor:
+        """See BaseStudent."""
+        return batch["pair"].masked_fill(batch["segment"] == 0, -1)
+
+    def attentions(self, batch: Batch) -> Sequence[Tensor]:
+        """See BaseStudent."""
+        found: Sequence[Tensor] = self._inner.get_decoder()(**self._inputs(batch), output_attentions=True).attentions
+        return found
+
+    @property
+    def _inner(self) -> Any:
+        """The model below LoRA."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def _inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the model is called with."""
+        mask = _mask(batch)
+        if self.config._attn_implementation != "sdpa":  # written out in Python, attention adds its mask to the scores
+            mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+        read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
+        return {read: batch[read], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
 
     def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
         """See BaseStudent."""

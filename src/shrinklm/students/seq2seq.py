@@ -45,8 +45,18 @@ class Seq2SeqStudent(BaseStudent):
         """See BaseStudent."""
         labels = batch["labels"]
         scored = labels != IGNORE
-        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-        return self.model(**inputs, labels=labels).logits[scored], labels[scored], batch["pair"][scored]
+        return self.model(**_inputs(batch), labels=labels).logits[scored], labels[scored], batch["pair"][scored]
+
+    def owner(self, batch: Batch) -> Tensor:
+        """See BaseStudent."""
+        read = batch["attention_mask"]
+        return torch.arange(len(read), device=read.device)[:, None].where(read > 0, -1)
+
+    def attentions(self, batch: Batch) -> Sequence[Tensor]:
+        """See BaseStudent. The decoder's cross-attention: what is read is the prompt."""
+        out = self.model(**_inputs(batch), labels=batch["labels"], output_attentions=True)
+        found: Sequence[Tensor] = out.cross_attentions
+        return found
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """See BaseStudent."""
@@ -55,6 +65,11 @@ class Seq2SeqStudent(BaseStudent):
         with torch.inference_mode():
             out = self.model.generate(**asked, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
         return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
+
+
+def _inputs(batch: Batch) -> Batch:
+    read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
+    return {read: batch[read], "attention_mask": batch["attention_mask"]}
 
 
 def _rows(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

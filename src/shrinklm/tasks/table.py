@@ -103,6 +103,8 @@ def _meta(row: Mapping[str, Any], place: str, columns: Columns, more: Sequence[s
         meta["explanation"] = words[0]
     if columns.highlight and (words := [text_of(row[columns.highlight], place, columns.highlight, empty=True)]) != [""]:
         meta["highlight"] = words[0]
+    if columns.ask:
+        meta["same_question"] = True
     if more:
         meta["answers"] = list(more)
     return meta

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -94,20 +93,7 @@ class TransformersTeacher:
 
     @cached_property
     def _seq2seq(self) -> bool:
-        path = self.model.path
-        if path is not None and path.is_dir():
-            return bool(json.loads((path / "config.json").read_text(encoding="utf-8")).get("is_encoder_decoder", False))
-        if path is not None or self.model.ref in models.PACKAGED:
-            return False  # GGUF files are read as decoder-only models
-        from transformers import AutoConfig
-
-        name, _, revision = self.model.ref.partition("@")
-        try:
-            config = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=self.options.trust_remote_code)
-        except Exception as error:  # transformers raises many kinds; all mean the same to the user
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise TeacherError(f"{name} cannot be read: {reason} Without network, give a local folder.") from error
-        return bool(config.is_encoder_decoder)
+        return models.family(self.model, self.options.trust_remote_code) == "seq2seq"
 
     def _too_long(self, length: int, cap: int) -> str | None:
         """Why a prompt of `length` tokens cannot be asked, if so."""

@@ -1,0 +1,200 @@
+"""Who marks words in a run: a teacher whose insides are open, a student before training, chance, and word counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .cells import evaluate_cell, open_block, train_cell
+from .errors import ModelError, RecipeError, TeacherError
+from .folder import Cell
+from .methods import ASK, Corpus, method
+from .models import family, load, locate
+from .prompts import Step
+from .recipe import Recipe, SalientBlock, StudentBlock
+from .registry import find, split_spec
+from .results import read_scores
+from .saliency import Examiner
+from .stats import estimate
+from .teachers.controls import Chance, Counts
+from .teachers.whitebox import WhiteBox
+from .types import Example, Task, Teacher, Tick
+
+if TYPE_CHECKING:
+    from .attribution import AttributionSettings
+    from .students.base import BaseStudent
+
+
+class Markers:
+    """The models and counts that mark words in a run.
+
+    Args:
+        recipe: What is asked.
+        folder: Of the run: a fine-tuned teacher stands in `teacher/`.
+        train: The training questions, whose words are counted.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, train: Sequence[Example]) -> None:
+        self.recipe, self.folder, self.train = recipe, folder, train
+        self._students: dict[str, WhiteBox] = {}
+
+    def who(self, step: Step, student: StudentBlock) -> Teacher:
+        """Who takes a step that marks words. Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet."""
+        if step.by == "white-box":
+            return self.teacher
+        if step.by == "student":
+            return self._students.setdefault(student.label, self._student(student))
+        return self._counts if step.by == "counts" else Chance()
+
+    @cached_property
+    def teacher(self) -> WhiteBox:
+        """The teacher of the step `salient`. Raises TeacherError, ModelError."""
+        return self.with_settings(self._settings(self.block))
+
+    def with_settings(self, settings: AttributionSettings) -> WhiteBox:
+        """The teacher, attributing in another way; its weights are loaded once unless they need another precision."""
+        block, model = self.block, locate(self._ref, self.recipe.root)
+        if not block.finetune:
+            return WhiteBox(self._opener(settings), model.name, model.revision, ASK, settings, block.label, block.batch)
+        place = self.folder / "teacher" / "student"
+        if self.cell(trained=True).done("train") is None:
+            raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
+        tuned = locate(str(place))
+        view = method("finetune").answer
+        return WhiteBox(self._opener(settings), f"{model.name} fine-tuned", tuned.revision, view, settings, block.label, block.batch)
+
+    def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
+        """The teacher as the judge of every step's words: it is asked without them."""
+        teacher, block = self.teacher, self.block
+        about = {"name": teacher.name, "finetuned": block.finetune is not None, "accuracy": self.accuracy(task, tests, tick)}
+        return Examiner(teacher.model, teacher.view, about, block.erase, block.compare, block.batch)
+
+    @property
+    def block(self) -> SalientBlock:
+        """What the recipe says."""
+        return self.recipe.salient
+
+    # The teacher is fine-tuned and asked as a student is: with the same code, in a folder of the same kind.
+
+    def cell(self, trained: bool) -> Cell:
+        """The teacher after or before fine-tuning."""
+        kind = family(locate(self._ref, self.recipe.root), self.block.trust_remote_code)
+        block = StudentBlock(use=f"{kind}:{self._ref}", trust_remote_code=self.block.trust_remote_code)
+        name, folder = ("finetune", "teacher") if trained else ("zero-shot", "teacher-untrained")
+        seed = self.block.finetune.seeds[0] if self.block.finetune and trained else 0
+        return Cell(method(name), block, seed, self.folder / folder)
+
+    def finetune(self, task: Task, tests: Sequence[Example], dev: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an estimate each, or None.
+
+        Raises RecipeError when the recipe fine-tunes no teacher.
+        """
+        if self.block.finetune is None:
+            raise RecipeError("The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}")
+        train_cell(self.cell(trained=True), self._teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
+        return self.accuracy(task, tests, tick)
+
+    def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """{"before": ..., "after": ...}: estimates of its accuracy (by likelihood where there are options), or None."""
+        asked = tests[: self.block.questions]
+        found: dict[str, Any] = {"before": None, "after": None}
+        for when, cell in (("before", self.cell(trained=False)), ("after", self.cell(trained=True))):
+            if not asked or (when == "after" and not self.block.finetune):
+                continue
+            evaluate_cell(cell, self._teaching, task, asked, tick)
+            metric = "accuracy_likelihood" if asked[0].choices else "accuracy"
+            values = {score.example_id: score.value for score in read_scores(cell.folder / "scores.parquet") if score.metric == metric}
+            found[when] = figure([values.get(example.id, 0.0) for example in asked])
+        return found
+
+    @property
+    def _teaching(self) -> Recipe:
+        """The recipe as it reads for the teacher: its own exposure, and nothing to explain."""
+        metrics = ("accuracy", "accuracy_likelihood")
+        evaluate = self.recipe.evaluate.model_copy(update={"explanations": 0, "metrics": metrics})
+        return self.recipe.model_copy(update={"train": self.block.finetune or self.recipe.train, "evaluate": evaluate})
+
+    @cached_property
+    def _ref(self) -> str:
+        """The model behind the teacher's spec. Raises TeacherError for one without gradients."""
+        spec = self.block.use or (self.recipe.teacher.use if self.recipe.teacher else "")
+        name, rest = split_spec(spec)
+        if name != "transformers" or not rest:
+            raise TeacherError(
+                f"The step 'salient' looks into the model, and '{spec}' shows no gradients: it is a server, a file or a program. "
+                "Name a model that runs here: salient: {use: transformers:PATH_OR_ID} (a hub id, a folder of safetensors, or a GGUF file)."
+            )
+        return rest
+
+    def _opener(self, settings: AttributionSettings) -> Callable[[], BaseStudent]:
+        """Loads the teacher in the precision that an attribution needs; what two attributions share is loaded once."""
+        exact = settings.method == "integrated_gradients"  # many small steps are summed: bfloat16 would not add up
+        return lambda: self._loaded(exact)
+
+    def _loaded(self, exact: bool) -> BaseStudent:
+        from .students.base import asked_dtype
+
+        dtype = "float32" if exact else asked_dtype()
+        kept: tuple[str, BaseStudent] | None = self.__dict__.get("_model")
+        if kept is None or kept[0] != dtype:
+            self.__dict__["_model"] = kept = (dtype, self._load(dtype))
+        return kept[1]
+
+    def _load(self, dtype: str) -> BaseStudent:
+        from .students.base import default_device, load_student
+
+        if self.block.finetune:
+            return load_student(self.folder / "teacher" / "student", dtype)
+        where = locate(self._ref, self.recipe.root)
+        kind = family(where, self.block.trust_remote_code)
+        try:
+            model, tokenizer = load(where, kind, dtype, self.block.trust_remote_code)
+        except ModelError as error:
+            what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
+            raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
+        student: BaseStudent = find("students", kind)(model, tokenizer, 10**6)
+        return student.to(default_device()).eval()
+
+    def _student(self, student: StudentBlock) -> WhiteBox:
+        """A student before training, asked in its own terms."""
+        ref = split_spec(student.use)[1]
+
+        def opened() -> BaseStudent:
+            import torch
+
+            from .students.base import asked_dtype, default_device
+
+            torch.manual_seed(0)
+            found = open_block(student, self.recipe)
+            found.to(default_device(), getattr(torch, asked_dtype())).eval()
+            return found
+
+        settings = self._settings(self.block)
+        try:
+            where = locate(ref, self.recipe.root)
+            name, revision = where.name, where.revision
+        except ModelError:  # one that is made, not read, such as `tiny`
+            name, revision = student.use, ""
+        if student.keep_every > 1:
+            name += f", every {student.keep_every}th layer"
+        return WhiteBox(opened, name, revision, ASK, settings, self.block.label, self.block.batch)
+
+    @cached_property
+    def _counts(self) -> Counts:
+        return Counts(self.train)
+
+    @staticmethod
+    def _settings(block: SalientBlock) -> AttributionSettings:
+        from .attribution import AttributionSettings
+
+        return AttributionSettings(block.method, block.norm, block.pieces, block.steps)
+
+
+def figure(values: Sequence[float]) -> dict[str, Any]:
+    """A mean over items with its bootstrap interval, for JSON."""
+    import numpy as np
+
+    found = estimate(np.array([values], dtype=float))
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
