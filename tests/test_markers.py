@@ -16,7 +16,6 @@ from cli_cases import recipe as recipe_file
 from shrinklm import Recipe, Run
 from shrinklm.attribution import AttributionSettings
 from shrinklm.errors import MethodError, RecipeError, ShrinkError, TeacherError
-from shrinklm.markers import Markers
 from shrinklm.methods import ASK
 from shrinklm.models import locate
 from shrinklm.prompts import STEPS
@@ -309,8 +308,3 @@ def test_the_commands(tmp_path: Path, teacher: Path) -> None:
     assert drawn.exit_code == 0, drawn.output
     assert (tmp_path / "item.png").stat().st_size > 5_000
     assert "random-tokens" in drawn.output
-
-
-def test_who_marks_is_loaded_once(tmp_path: Path, teacher: Path) -> None:
-    markers = Markers(recipe(tmp_path, teacher), tmp_path / "runs" / "r", many(3))
-    assert markers.teacher.model is markers.with_settings(AttributionSettings(norm="l1")).model

@@ -18,7 +18,7 @@ QUOTED = {"explanation": "It is windy there.", "critique": "It could say why."}
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [step.name for step in STEPS.values() if not step.marks])
 def test_every_step_of_every_task_is_filled(step: str, kind: str) -> None:
     example = TYPES[kind]
     prompts = Prompts(kind)

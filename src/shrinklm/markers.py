@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,19 +52,13 @@ class Markers:
     @cached_property
     def teacher(self) -> WhiteBox:
         """The teacher of the step `salient`. Raises TeacherError, ModelError."""
-        return self.with_settings(self._settings(self.block))
-
-    def with_settings(self, settings: AttributionSettings) -> WhiteBox:
-        """The teacher, attributing in another way; its weights are loaded once unless they need another precision."""
         block, model = self.block, locate(self._ref, self.recipe.root)
         if not block.finetune:
-            return WhiteBox(self._opener(settings), model.name, model.revision, ASK, settings, block.label, block.batch)
-        place = self.folder / "teacher" / "student"
+            return WhiteBox(self._load, model.name, model.revision, ASK, self._settings, block.label, block.batch)
         if self.cell(trained=True).done("train") is None:
             raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
-        tuned = locate(str(place))
-        view = method("finetune").answer
-        return WhiteBox(self._opener(settings), f"{model.name} fine-tuned", tuned.revision, view, settings, block.label, block.batch)
+        tuned, view = locate(str(self._tuned)), method("finetune").answer
+        return WhiteBox(self._load, f"{model.name} fine-tuned", tuned.revision, view, self._settings, block.label, block.batch)
 
     def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
         """The teacher as the judge of every step's words: it is asked without them."""
@@ -128,25 +123,13 @@ class Markers:
             )
         return rest
 
-    def _opener(self, settings: AttributionSettings) -> Callable[[], BaseStudent]:
-        """Loads the teacher in the precision that an attribution needs; what two attributions share is loaded once."""
-        exact = settings.method == "integrated_gradients"  # many small steps are summed: bfloat16 would not add up
-        return lambda: self._loaded(exact)
+    def _load(self) -> BaseStudent:
+        """The teacher's model. Integrated gradients sum many small steps, which would not add up in bfloat16."""
+        from .students.base import asked_dtype, default_device, load_student
 
-    def _loaded(self, exact: bool) -> BaseStudent:
-        from .students.base import asked_dtype
-
-        dtype = "float32" if exact else asked_dtype()
-        kept: tuple[str, BaseStudent] | None = self.__dict__.get("_model")
-        if kept is None or kept[0] != dtype:
-            self.__dict__["_model"] = kept = (dtype, self._load(dtype))
-        return kept[1]
-
-    def _load(self, dtype: str) -> BaseStudent:
-        from .students.base import default_device, load_student
-
+        dtype = "float32" if self.block.method == "integrated_gradients" else asked_dtype()
         if self.block.finetune:
-            return load_student(self.folder / "teacher" / "student", dtype)
+            return load_student(self._tuned, dtype)
         where = locate(self._ref, self.recipe.root)
         kind = family(where, self.block.trust_remote_code)
         try:
@@ -154,8 +137,12 @@ class Markers:
         except ModelError as error:
             what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
             raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
-        student: BaseStudent = find("students", kind)(model, tokenizer, 10**6)
+        student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
         return student.to(default_device()).eval()
+
+    @property
+    def _tuned(self) -> Path:
+        return self.folder / "teacher" / "student"
 
     def _student(self, student: StudentBlock) -> WhiteBox:
         """A student before training, asked in its own terms."""
@@ -171,7 +158,6 @@ class Markers:
             found.to(default_device(), getattr(torch, asked_dtype())).eval()
             return found
 
-        settings = self._settings(self.block)
         try:
             where = locate(ref, self.recipe.root)
             name, revision = where.name, where.revision
@@ -179,17 +165,17 @@ class Markers:
             name, revision = student.use, ""
         if student.keep_every > 1:
             name += f", every {student.keep_every}th layer"
-        return WhiteBox(opened, name, revision, ASK, settings, self.block.label, self.block.batch)
+        return WhiteBox(opened, name, revision, ASK, self._settings, self.block.label, self.block.batch)
 
     @cached_property
     def _counts(self) -> Counts:
         return Counts(self.train)
 
-    @staticmethod
-    def _settings(block: SalientBlock) -> AttributionSettings:
+    @property
+    def _settings(self) -> AttributionSettings:
         from .attribution import AttributionSettings
 
-        return AttributionSettings(block.method, block.norm, block.pieces, block.steps)
+        return AttributionSettings(self.block.method, self.block.norm, self.block.pieces, self.block.steps)
 
 
 def figure(values: Sequence[float]) -> dict[str, Any]:
