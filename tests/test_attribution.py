@@ -258,9 +258,8 @@ def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> 
             same(found.scores, attribute(student, [question], settings)[0].scores, within)
 
 
-def test_many_questions_make_many_rows_and_keep_their_order(student: Any) -> None:
+def test_many_questions_keep_their_order(student: Any) -> None:
     batch = [asked(example) for example in many(40)]
-    assert len(student.encode([[Pair(question.prompt, question.label)] for question in batch])["input_ids"]) > 2
     found = attribute(student, batch, AttributionSettings())
     values = log_probability(student, batch)
     for place in (0, 17, 39):

@@ -84,10 +84,10 @@ def test_a_packed_forward_is_each_pair_alone_and_transformers_own_loss(student: 
     torch.testing.assert_close(student.loss([pair for group in shown for pair in group]).detach(), expected, atol=1e-5, rtol=0)
 
 
-def _method() -> Any:
+def _method(name: str = "multitask+counterfactual") -> Any:
     from shrinklm.methods import method
 
-    return method("multitask+counterfactual")
+    return method(name)
 
 
 def test_neighbours_change_nothing(student: Any) -> None:
@@ -106,7 +106,7 @@ def test_attention_written_out_in_python_sees_the_same() -> None:
 
 def test_one_row_holds_several_examples_and_the_question_once() -> None:
     student = fresh()
-    groups = [[item.pair for item in corpus(4).show(_method(), index, 0)] for index in range(4)]
+    groups = [[item.pair for item in corpus(4).show(_method("multitask"), index, 0)] for index in range(4)]
     batch = student.encode(groups)
     assert batch["input_ids"].shape[0] < 4
     whole = sum(student.length(pair) - 1 for group in groups for pair in group)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +82,6 @@ def train(
     if settings.early_stopping and (measure is None or not settings.checkpoints):
         advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
-    _keep_pages()
     note = folder / "micro_batch"
     folder.mkdir(parents=True, exist_ok=True)
     micro = _micro_batch(settings)
@@ -139,19 +136,6 @@ def discard_checkpoints(folder: Path) -> None:
     """Removes the checkpoints of a finished training, once its student is saved."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     (folder / "micro_batch").unlink(missing_ok=True)
-
-
-def _keep_pages() -> None:
-    """Lets glibc keep freed memory: else every step on a CPU maps its large tensors anew, and zeroing their pages costs a third of it."""
-    if not sys.platform.startswith("linux") or torch.cuda.is_available():
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    trim_threshold, mmap_max = -1, -4  # malloc.h
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
 
 
 def _arguments(settings: TrainSettings, checkpoints: Path, micro: int, steps: int) -> TrainingArguments:

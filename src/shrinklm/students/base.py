@@ -80,8 +80,8 @@ class BaseStudent(nn.Module):
         """How many weights it has; tied ones once."""
         return sum(weight.numel() for weight in self.model.parameters())
 
-    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True) -> Batch:
-        """Tensors of pairs, grouped by example. `end`: every target closes with the end token. Families differ here alone."""
+    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
+        """Tensors of pairs, grouped by example. `end`: every target closes with the end token. `pack`: a row may hold several examples."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:

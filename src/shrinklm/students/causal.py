@@ -31,7 +31,7 @@ class CausalStudent(BaseStudent):
         ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
-    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True) -> Batch:
+    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
         """Rows of packed examples.
 
         Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the segment a branch
@@ -45,7 +45,7 @@ class CausalStudent(BaseStudent):
         width = max(ROW, max(len(block) for block in blocks))
         rows: list[list[tuple[int, ...]]] = []
         for block in blocks:
-            row = next((row for row in rows if len(row) + len(block) <= width), None)
+            row = next((row for row in rows if pack and len(row) + len(block) <= width), None)
             if row is None:
                 rows.append(row := [])
             first = 1 + max((token[2] for token in row), default=0)
@@ -101,10 +101,12 @@ class CausalStudent(BaseStudent):
 
     def _inputs(self, batch: Batch) -> dict[str, Any]:
         """What the model is called with."""
+        read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
+        if _plain(batch):
+            return {read: batch[read], "use_cache": False}
         mask = _mask(batch)
         if self.config._attn_implementation != "sdpa":  # written out in Python, attention adds its mask to the scores
             mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
-        read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
         return {read: batch[read], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
 
     def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
@@ -118,6 +120,12 @@ class CausalStudent(BaseStudent):
         for prompt, tokens in zip(prompts, ids, strict=True):
             self.refuse(Pair(prompt, ""), len(tokens), max_tokens, end=False)
         return [self._decoder.text(said.tokens).strip() for said in self._decoder.decode(ids, max_tokens)]
+
+
+def _plain(batch: Batch) -> bool:
+    """Whether each row holds one branch and then padding: a token sees all before it, as it does without a mask."""
+    segment = batch["segment"]
+    return bool(((segment == segment[:, :1]) | (segment == 0)).all())
 
 
 def _mask(batch: Batch) -> Any:

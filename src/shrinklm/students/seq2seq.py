@@ -23,8 +23,8 @@ class Seq2SeqStudent(BaseStudent):
         ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
-    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True) -> Batch:
-        """One row a pair: input_ids and attention_mask [pairs, prompt tokens], labels and pair [pairs, target tokens]."""
+    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
+        """One row a pair, always: input_ids and attention_mask [pairs, prompt tokens], labels and pair [pairs, target tokens]."""
         pairs = [pair for group in groups for pair in group]
         prompts = [self.prompt_ids(pair.prompt) for pair in pairs]
         targets = [self.target_ids(pair.target, end) for pair in pairs]
