@@ -258,6 +258,17 @@ def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> 
             same(found.scores, attribute(student, [question], settings)[0].scores, within)
 
 
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_half_precision_gives_nearly_the_same(spec: str) -> None:
+    exact, half = fresh(spec), fresh(spec).to(torch.bfloat16)
+    for settings in (AttributionSettings(), AttributionSettings("attention")):
+        for found, expected in zip(attribute(half, QUESTIONS[:5], settings), attribute(exact, QUESTIONS[:5], settings), strict=True):
+            ranks = torch.tensor([found.scores, expected.scores]).argsort(-1).argsort(-1).double()
+            assert torch.corrcoef(ranks)[0, 1] > 0.9
+            assert found.value == pytest.approx(expected.value, rel=0.02)
+    assert half.model.config._attn_implementation == "sdpa"
+
+
 def test_many_questions_keep_their_order(student: Any) -> None:
     batch = [asked(example) for example in many(40)]
     found = attribute(student, batch, AttributionSettings())
