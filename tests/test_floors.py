@@ -21,7 +21,7 @@ FLOORS: dict[int, str] = {
     4: "evaluate metrics stats saliency erasure highlights",
     5: "report study",
     6: "recipe run cells folder markers engines",
-    7: "cli __init__ __main__ progress show init doctor demo",
+    7: "cli cli_study command __init__ __main__ progress show init doctor demo",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HEAVY = {"torch", "transformers", "datasets", "pandas", "scipy", "accelerate", "peft", "matplotlib", "pyarrow"}

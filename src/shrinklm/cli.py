@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
-import os
-import warnings
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .errors import RecipeError, ShrinkError, StoreError, UnknownName
+from .command import Json, Target, app, command, open_target
+from .errors import RecipeError, StoreError, UnknownName
 from .progress import Progress
-
-if TYPE_CHECKING:
-    from .run import Run
-    from .types import Tick
-
-app = typer.Typer(
-    name="shrinklm",
-    help="Shrink a large language model into a small one that answers, explains itself, and comes with the evidence.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-STOPPED = "Stopped. The same command goes on from here."
-
-Target = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the folder of a run.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
 
 
 class Kind(StrEnum):
@@ -50,54 +28,6 @@ class Kind(StrEnum):
 def main(arguments: list[str] | None = None) -> None:
     """The command `shrinklm`."""
     app(arguments, prog_name="shrinklm")
-
-
-def command(name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Registers a command that shows an error's message, and its traceback only with --debug."""
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def guarded(*, debug: bool = False, **arguments: Any) -> None:
-            debug = debug or os.environ.get("SHRINKLM_DEBUG", "") not in ("", "0")
-            if not debug:
-                _quiet()
-            try:
-                function(**arguments)
-            except ShrinkError as error:
-                if debug:
-                    raise
-                typer.echo(f"error: {error}", err=True)
-                raise typer.Exit(1) from None
-            except KeyboardInterrupt:
-                typer.echo(STOPPED, err=True)
-                raise typer.Exit(130) from None
-
-        signature = inspect.signature(function, eval_str=True)
-        option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-        flag = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
-        guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), flag])  # type: ignore[attr-defined]
-        app.command(name)(guarded)
-        return function
-
-    return register
-
-
-def _quiet() -> None:
-    """Libraries' remarks would only hide ours."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.filterwarnings("ignore")
-
-
-def _open(target: str, tick: Tick | None = None) -> Run:
-    """The run of a recipe, of a run folder, or of a folder that `shrinklm init` made."""
-    from .recipe import Recipe
-    from .run import Run, open_run
-
-    path = Path(target)
-    if path.is_dir() and not ((path / "recipe.yaml").is_file() and not (path / "env.json").is_file()):
-        return open_run(path, tick)
-    return Run(Recipe.read(path / "recipe.yaml" if path.is_dir() else path), tick=tick)
 
 
 def _version(wanted: bool) -> None:
@@ -129,7 +59,7 @@ def generate(recipe: Target, step: Annotated[str | None, typer.Option(help="Only
     from . import show
 
     with Progress() as progress:
-        report = _open(recipe, progress.tick).generate(step)
+        report = open_target(recipe, progress.tick).generate(step)
     show.generations(report)
 
 
@@ -145,7 +75,7 @@ def preview(
     from . import show
 
     with Progress() as progress:
-        run = _open(recipe, progress.tick)
+        run = open_target(recipe, progress.tick)
         rows = run.preview(limit, tokens, epoch)
         if as_json:
             for row in rows:
@@ -160,7 +90,7 @@ def train(recipe: Target) -> None:
     from . import show
 
     with Progress() as progress:
-        run = _open(recipe, progress.tick)
+        run = open_target(recipe, progress.tick)
         show.already(run, "train")
         run.train()
     show.say(f"Trained. Next: shrinklm evaluate {recipe}")
@@ -172,7 +102,7 @@ def train_teacher(recipe: Target) -> None:
     from . import show
 
     with Progress() as progress:
-        found = _open(recipe, progress.tick).train_teacher()
+        found = open_target(recipe, progress.tick).train_teacher()
     show.teacher(found)
     show.say(f"Fine-tuned. Next: shrinklm generate {recipe}")
 
@@ -183,7 +113,7 @@ def saliency(recipe: Target, as_json: Json = False) -> None:
     from . import show
 
     with Progress() as progress:
-        found = _open(recipe, progress.tick).saliency()
+        found = open_target(recipe, progress.tick).saliency()
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -197,7 +127,7 @@ def evaluate(recipe: Target) -> None:
     from . import show
 
     with Progress() as progress:
-        run = _open(recipe, progress.tick)
+        run = open_target(recipe, progress.tick)
         show.already(run, "evaluate")
         run.evaluate()
     show.say(f"Evaluated. Next: shrinklm report {recipe}")
@@ -208,7 +138,7 @@ def report(recipe: Target) -> None:
     """Write the report: one HTML page, Markdown, CSV and figures."""
     from . import show
 
-    path = _open(recipe).report()
+    path = open_target(recipe).report()
     show.results(path.parent)
     show.say(f"Report: {path}")
 
@@ -219,7 +149,7 @@ def run(recipe: Target) -> None:
     from . import show
 
     with Progress() as progress:
-        asked = _open(recipe, progress.tick)
+        asked = open_target(recipe, progress.tick)
         show.already(asked, "train", "evaluate")
         path = asked.all()
     show.results(path.parent)
@@ -242,7 +172,7 @@ def predict(
 
     options = [option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip()]
     fields = dict(_field(item) for item in field or [])
-    asked = _open(run)
+    asked = open_target(run)
     if not options and asked.task.type != "free":
         raise RecipeError(f"The questions of '{asked.recipe.name}' have options to choose from. Add: --choices a,b,c")
     found = asked.predict(question, options, cell, **fields)
@@ -306,7 +236,7 @@ def _store(source: str) -> Path:
     path = Path(source)
     if path.suffix in (".db", ".sqlite"):
         return path
-    found = _open(source)
+    found = open_target(source)
     return found.recipe.path(found.recipe.store)
 
 
@@ -334,7 +264,7 @@ def explain_saliency(
 
     from .report import heatmap
 
-    found = heatmap.item(_open(run).folder, item)
+    found = heatmap.item(open_target(run).folder, item)
     Console().print(heatmap.terminal(found))
     if png is not None:
         heatmap.png(found, png)
