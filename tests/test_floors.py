@@ -17,15 +17,18 @@ FLOORS: dict[int, str] = {
     0: "types store errors registry results",
     1: "tasks",
     2: "methods prompts words",
-    3: "generate teachers train trainer lessons students losses attribution decode models refuse likeliest",
-    4: "evaluate metrics stats saliency erasure highlights",
-    5: "report study",
-    6: "recipe run cells folder markers engines",
-    7: "cli cli_study command __init__ __main__ progress show init doctor demo",
+    3: "generate encoder teachers train trainer lessons students losses attribution decode models refuse likeliest",
+    4: "audit evaluate probes simulate metrics asking judge duel stats saliency erasure highlights",
+    5: "report factorial study",
+    6: "recipe run auditing cells scoring panel judged folder markers engines",
+    7: "cli cli_study command __init__ __main__ progress show show_compare show_study init doctor demo",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HEAVY = {"torch", "transformers", "datasets", "pandas", "scipy", "accelerate", "peft", "matplotlib", "pyarrow"}
-LIGHT = {"stats", "report", "study", "recipe", "run", "cells", "folder", "generate", "refuse", "models", "evaluate", "metrics"}
+LIGHT = {
+    "stats", "report", "factorial", "study", "recipe", "run", "cells", "folder", "generate", "refuse",
+    "models", "evaluate", "metrics", "probes", "simulate", "scoring",
+}  # fmt: skip
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import curves, plots, saliency_plots
+from . import audit_plots, curves, decision_plots, plots, saliency_plots
 from .compare import Results
 from .style import GRID, INK, METHODS, MUTED, PAPER, SANS, STYLE
 
@@ -39,16 +40,25 @@ class Figure:
 
 def figures(results: Results) -> list[Figure]:
     """Every figure that the results have data for; equal results give equal bytes."""
+
+    def drawn() -> Iterator[plots.Drawn | None]:
+        yield decision_plots.tradeoff(results)
+        yield from (plots.accuracy(results), plots.differences(results), plots.explanations(results))
+        for student in results.students:
+            yield from (curves.losses(results, student), curves.dev(results, student))
+        yield from (saliency_plots.worth(results), saliency_plots.agreement(results), audit_plots.audit(results))
+
+    return styled(drawn)
+
+
+def styled(draw: Callable[[], Iterable[plots.Drawn | None]]) -> list[Figure]:
+    """What `draw` draws, in the package's style and saved in every form; a None is left out."""
     import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change a report
         matplotlib.rcParams.update(STYLE)
-        drawn = [plots.accuracy(results), plots.differences(results), plots.explanations(results)]
-        for student in results.students:
-            drawn += [curves.losses(results, student), curves.dev(results, student)]
-        drawn += [saliency_plots.worth(results), saliency_plots.agreement(results)]
-        return [_save(figure) for figure in drawn if figure is not None]
+        return [_save(figure) for figure in draw() if figure is not None]
 
 
 def _save(drawn: plots.Drawn) -> Figure:

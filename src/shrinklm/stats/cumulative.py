@@ -1,0 +1,70 @@
+"""The cumulative logit itself: chances of ratings, their slopes, and what every way of integrating over people and items shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .mixed import Array
+
+Codes = NDArray[np.intp]
+
+_FAR = 35.0
+"""Logits beyond this are certain to double precision."""
+
+
+class Cumulative(ABC):
+    """Minus log-likelihood and gradient over [τ_1, log gaps of τ, β, log σ of each grouping]."""
+
+    def __init__(self, levels: Codes, x: Array, categories: int, groupings: int) -> None:
+        self.levels, self.x, self.groupings = levels, x, groupings
+        self.cuts = categories - 1
+
+    @abstractmethod
+    def adapt(self, parameters: Array) -> None:
+        """Renews what `value` holds fixed."""
+
+    @abstractmethod
+    def value(self, parameters: Array) -> tuple[float, Array]:
+        """(minus log-likelihood, its gradient)."""
+
+    def start(self) -> Array:
+        """Thresholds from the shares of the ratings, no effects, σ = 1."""
+        shares = np.bincount(self.levels, minlength=self.cuts + 1).cumsum()[:-1] / len(self.levels)
+        cuts = np.log(shares / (1 - shares)) * 1.2
+        return np.concatenate([cuts[:1], np.log(np.diff(cuts)), np.zeros(self.x.shape[1] + self.groupings)])
+
+    def thresholds(self, parameters: Array) -> Array:
+        """τ from its first value and the logs of its gaps."""
+        return np.cumsum(np.concatenate([parameters[:1], np.exp(parameters[1 : self.cuts])]))
+
+    def split(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """(τ, Xβ [n], σ of each grouping)."""
+        sds = np.exp(np.clip(parameters[-self.groupings :], -12, 6))
+        return self.thresholds(parameters), self.x @ parameters[self.cuts : -self.groupings], sds
+
+    def rows(self, cuts: Array, eta: Array) -> tuple[Array, Array, Array]:
+        """For η [n, q]: log P(y), and the logistic of the upper and of the lower bound of each row's rating, each [n, q]."""
+        edges = np.concatenate([[-np.inf], cuts, [np.inf]])
+        high = np.clip(edges[self.levels + 1][:, None] - eta, -_FAR, _FAR)
+        low = np.clip(edges[self.levels][:, None] - eta, -_FAR, _FAR)
+        upper, lower = 1 / (1 + np.exp(-high)), 1 / (1 + np.exp(-low))
+        # logistic(high) - logistic(low), written so that neither tail loses its digits
+        inside = np.maximum(-np.expm1(np.minimum(low - high, -1e-12)), 1e-300)
+        return np.log(upper) + np.log(1 / (1 + np.exp(low))) + np.log(inside), upper, lower
+
+    def cut_slopes(self, upper: Array, lower: Array, parameters: Array) -> Array:
+        """Gradient over the first threshold and the log gaps, from the slopes [n] over each row's upper and lower bound."""
+        above = np.bincount(self.levels, upper, self.cuts + 1)[:-1]
+        below = np.bincount(self.levels, lower, self.cuts + 1)[1:]
+        slopes = np.cumsum((above + below)[::-1])[::-1]
+        return np.concatenate([slopes[:1], slopes[1:] * np.exp(parameters[1 : self.cuts])])
+
+    def hessian(self, parameters: Array) -> Array:
+        """Central differences of the gradient."""
+        steps = 1e-4 * np.eye(len(parameters))
+        rows = [(self.value(parameters + step)[1] - self.value(parameters - step)[1]) / 2e-4 for step in steps]
+        matrix: Array = (np.array(rows) + np.array(rows).T) / 2
+        return matrix

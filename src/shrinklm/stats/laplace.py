@@ -1,0 +1,122 @@
+"""Laplace approximation over several groupings' levels at once, crossed or nested: what R's ordinal::clmm does (Christensen 2019).
+
+With levels v ~ N(0, I) and η = Xβ + Av, where a row of A has σ_g at the row's level of grouping g: log L ≈ ℓ(v̂) - ½ log |H|, where
+ℓ(v) = Σ log P(y | η) - v'v/2, v̂ is its mode and H = I + A'WA minus its second derivative, W = diag(-d² log P / dη²) ≥ 0. As ℓ is concave,
+Newton's method with halved steps always finds v̂. H is diagonal over the largest grouping, which is eliminated, so that what has to be
+inverted is as small as the other groupings together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cumulative import Codes, Cumulative
+from .mixed import Array
+
+
+@dataclass(frozen=True)
+class _Inverse:
+    """H⁻¹ in the blocks [first, rest] of the levels."""
+
+    first: Array
+    """Diagonal of H over the largest grouping."""
+    ratio: Array
+    """[rest, first]: the coupling of H divided by `first`."""
+    rest: Array
+    """[rest, rest] of H⁻¹."""
+    logdet: float
+    """log |H|."""
+
+    def solve(self, b: Array) -> Array:
+        """H⁻¹ b."""
+        size = len(self.first)
+        rest = self.rest @ (b[size:] - self.ratio @ b[:size])
+        return np.concatenate([b[:size] / self.first - rest @ self.ratio, rest])
+
+    def among(self, places: Codes) -> Array:
+        """[n, g, g] of H⁻¹ between the levels that each row names."""
+        size, many = len(self.first), places.shape[1]
+        across = -self.rest @ self.ratio
+        own = 1 / self.first - (self.ratio * across).sum(axis=0)
+        first, others = places[:, 0], places[:, 1:] - size
+        found = np.empty((len(places), many, many))
+        found[:, 0, 0] = own[first]
+        found[:, 1:, 0] = found[:, 0, 1:] = across[others, first[:, None]]
+        found[:, 1:, 1:] = self.rest[others[:, :, None], others[:, None, :]]
+        return found
+
+
+class Laplace(Cumulative):
+    """The approximate likelihood with two groupings or more, the largest first."""
+
+    def __init__(self, levels: Codes, x: Array, categories: int, codes: Sequence[Codes]) -> None:
+        from scipy.sparse import csr_array
+
+        super().__init__(levels, x, categories, len(codes))
+        self.sizes = [int(code.max()) + 1 for code in codes]
+        self.places: Codes = np.column_stack(codes) + np.cumsum([0, *self.sizes[:-1]])
+        ends = np.arange(0, self.places.size + 1, len(codes))
+        self.rows_of = csr_array((np.ones(self.places.size), self.places.ravel(), ends), shape=(len(levels), sum(self.sizes)))
+        self.mode = np.zeros(sum(self.sizes))
+
+    def adapt(self, parameters: Array) -> None:
+        """Finds v̂; `value` starts from the one that it found last."""
+        cuts, fixed, sds = self.split(parameters)
+        scale = np.repeat(sds, self.sizes)
+        height = self._height(cuts, fixed, scale, self.mode)
+        for _ in range(100):
+            _, upper, lower = self._at(cuts, fixed, scale, self.mode)
+            slope = scale * (self.rows_of.T @ (upper + lower - 1)) - self.mode
+            step = self._inverse(upper * (1 - upper) + lower * (1 - lower), scale).solve(slope)
+            while (reached := self._height(cuts, fixed, scale, self.mode + step)) < height - 1e-9 * (1 + abs(height)):
+                step = step / 2
+            self.mode, height = self.mode + step, reached
+            if np.max(np.abs(step)) < 1e-8:
+                break
+
+    def value(self, parameters: Array) -> tuple[float, Array]:
+        """(minus log-likelihood, its gradient): v̂ follows the parameters, by the implicit function theorem."""
+        self.adapt(parameters)
+        cuts, fixed, sds = self.split(parameters)
+        scale, levels = np.repeat(sds, self.sizes), self.mode[self.places]
+        logp, upper, lower = self._at(cuts, fixed, scale, self.mode)
+        dense = [bound * (1 - bound) for bound in (upper, lower)]  # of the logistic distribution, then its slope
+        slopes = [density * (1 - 2 * bound) for density, bound in zip(dense, (upper, lower), strict=True)]
+        first, second, third = upper + lower - 1, dense[0] + dense[1], -slopes[0] - slopes[1]
+        inverse = self._inverse(second, scale)
+        shares = sds * (inverse.among(self.places) @ sds)  # [n, g]: what each grouping adds to the variance of η
+        spread = shares.sum(axis=1)
+        moved = inverse.solve(scale * (self.rows_of.T @ (spread * third)))  # H⁻¹ d log |H| / dv
+        along = self.rows_of @ (scale * moved)
+        over_eta = first - spread * third / 2 + along * second / 2
+        inside = np.maximum(upper - lower, 1e-300)
+        high, low = (
+            sign * density / inside - (spread * slope + along * density) / 2
+            for sign, density, slope in zip((1, -1), dense, slopes, strict=True)
+        )
+        over_sd = over_eta @ (sds * levels) - second @ shares - first @ (sds * moved[self.places]) / 2
+        height = float(logp.sum()) - float(self.mode @ self.mode) / 2
+        return inverse.logdet / 2 - height, -np.concatenate([self.cut_slopes(high, low, parameters), over_eta @ self.x, over_sd])
+
+    def _at(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> tuple[Array, Array, Array]:
+        """`rows` at the levels, each [n]."""
+        logp, upper, lower = self.rows(cuts, (fixed + self.rows_of @ (scale * mode))[:, None])
+        return logp[:, 0], upper[:, 0], lower[:, 0]
+
+    def _height(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> float:
+        """ℓ(v)."""
+        return float(self._at(cuts, fixed, scale, mode)[0].sum()) - float(mode @ mode) / 2
+
+    def _inverse(self, weights: Array, scale: Array) -> _Inverse:
+        """H⁻¹ for the rows' weights W."""
+        size = self.sizes[0]
+        gram = (self.rows_of.T @ self.rows_of.multiply(weights[:, None]).tocsr()).tocsr()
+        first = 1 + scale[:size] ** 2 * gram.diagonal()[:size]
+        below = gram[size:].toarray() * scale[size:, None] * scale
+        ratio = below[:, :size] / first
+        left = np.eye(len(below)) + below[:, size:] - ratio @ below[:, :size].T
+        logdet = float(np.log(first).sum() + np.linalg.slogdet(left)[1])
+        return _Inverse(first, ratio, np.linalg.inv(left), logdet)

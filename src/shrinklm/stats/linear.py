@@ -1,0 +1,168 @@
+"""Regression by least squares with controls, and Cronbach's alpha. No torch.
+
+Rows are taken as independent of each other. Results agree with R's (`lm`, `psych::alpha`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float64]
+
+_TOLERANCE = 1e-7
+"""A column of which less than this share is left after the columns before it is a sum of them (R's `lm` draws the line there too)."""
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One term of a regression."""
+
+    term: str
+    """As R names it: "(Intercept)", a column, or a column and its level without a space."""
+    estimate: float
+    error: float
+    """Standard error."""
+    t: float
+    p: float
+    """Two-sided."""
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Ordinary least squares."""
+
+    coefficients: tuple[Coefficient, ...]
+    r2: float
+    adjusted_r2: float
+    F: float
+    """Of all terms together."""
+    df1: int
+    df2: int
+    p: float
+    n: int
+    """Rows with every value."""
+    aliased: tuple[str, ...]
+    """Terms left out because the terms before them already say the same."""
+    residuals: Matrix
+    """[n]."""
+    fitted: Matrix
+    """[n]."""
+
+
+def ols(
+    values: ArrayLike, columns: Mapping[str, Sequence[Any] | ArrayLike], references: Mapping[str, str] | None = None, level: float = 0.95
+) -> Regression:
+    """Least squares of the values on the columns: R's `lm(values ~ column + ...)`.
+
+    A column of numbers is one term; a column of text is one term a level (treatment contrasts) but its reference: the one named, else the
+    first to appear. Rows that lack a value (NaN or None) are left out; `n` says how many are in.
+
+    Args:
+        values: [n].
+        columns: name → [n] numbers or text, in the order in which they enter.
+        references: name → reference level.
+        level: of the intervals.
+
+    Raises:
+        ValueError: unequal lengths, an unknown reference, or no more rows than terms.
+    """
+    y = np.asarray(values, dtype=float)
+    for name in references or {}:
+        if name not in columns:
+            raise ValueError(f"A reference level is given for '{name}', which is no column. Columns: {', '.join(columns)}.")
+    raw = {name: list(np.asarray(column, dtype=object)) for name, column in columns.items()}
+    for name, column in raw.items():
+        if len(column) != len(y):
+            raise ValueError(f"'{name}' has {len(column)} rows, the values have {len(y)}.")
+    kept = np.isfinite(y) & np.array([[not _missing(cell) for cell in column] for column in raw.values()], dtype=bool).all(axis=0)
+    y = y[kept]
+    parts, names = [np.ones(len(y))], ["(Intercept)"]
+    for name, column in raw.items():
+        found = [cell for cell, keep in zip(column, kept, strict=True) if keep]
+        for term, part in _columns(name, found, (references or {}).get(name)):
+            names.append(term)
+            parts.append(part)
+    design, aliased = _independent(np.column_stack(parts), names)
+    names = [name for name in names if name not in aliased]
+    df2 = len(y) - len(names)
+    if df2 < 1:
+        raise ValueError(f"{len(y)} complete rows cannot tell {len(names)} terms apart: more rows, or fewer columns.")
+    return _regression(y, design, names, aliased, df2, level)
+
+
+def cronbach_alpha(items: ArrayLike) -> float:
+    """alpha = k / (k - 1) · (1 - Σ variance of an item / variance of the sum) of [rows, k items] (Cronbach 1951): at most 1.
+
+    How far the items of a scale move together. Rows with a NaN are left out. Raises ValueError for fewer than two items or rows, or when
+    no row differs from another.
+    """
+    matrix = np.asarray(items, dtype=float)
+    if matrix.ndim != 2 or matrix.shape[1] < 2:
+        raise ValueError(f"Cronbach's alpha needs [rows, items] of at least two items, found shape {matrix.shape}.")
+    matrix = matrix[~np.isnan(matrix).any(axis=1)]
+    k = matrix.shape[1]
+    total = float(matrix.sum(axis=1).var(ddof=1)) if len(matrix) > 1 else 0.0
+    if not total > 0:
+        raise ValueError(f"Cronbach's alpha needs rows whose sums differ; the {len(matrix)} complete rows do not.")
+    return float(k / (k - 1) * (1 - matrix.var(axis=0, ddof=1).sum() / total))
+
+
+def _missing(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float | np.floating) and not np.isfinite(cell))
+
+
+def _columns(name: str, cells: Sequence[Any], reference: str | None) -> list[tuple[str, Matrix]]:
+    """(term, [n]) of a column: itself when it holds numbers, else one a level."""
+    if reference is None and all(isinstance(cell, int | float | np.number) for cell in cells):
+        return [(name, np.array(cells, dtype=float))]
+    levels = list(dict.fromkeys(str(cell) for cell in cells))
+    reference = levels[0] if reference is None and levels else reference
+    if reference not in levels:
+        raise ValueError(f"'{name}' has no level '{reference}'. Its levels: {', '.join(levels)}.")
+    return [(f"{name}{level}", np.array([str(cell) == level for cell in cells], dtype=float)) for level in levels if level != reference]
+
+
+def _independent(design: Matrix, names: Sequence[str]) -> tuple[Matrix, tuple[str, ...]]:
+    """The columns that are no sum of the columns before them, and the names of those that are."""
+    kept: list[int] = []
+    basis = np.zeros((len(design), 0))
+    for place in range(design.shape[1]):
+        column = design[:, place]
+        rest = column - basis @ (basis.T @ column)
+        rest = rest - basis @ (basis.T @ rest)  # once more, for what rounding left
+        size = float(np.linalg.norm(rest))
+        if size > _TOLERANCE * float(np.linalg.norm(column)):
+            kept.append(place)
+            basis = np.column_stack([basis, rest / size])
+    return design[:, kept], tuple(name for place, name in enumerate(names) if place not in kept)
+
+
+def _regression(y: Matrix, design: Matrix, names: Sequence[str], aliased: tuple[str, ...], df2: int, level: float) -> Regression:
+    from scipy.stats import f, t
+
+    q, r = np.linalg.qr(design)
+    inverse = np.linalg.inv(r)
+    estimates = inverse @ (q.T @ y)
+    fitted: Matrix = design @ estimates
+    residuals: Matrix = y - fitted
+    rss, tss = float(residuals @ residuals), float(((y - y.mean()) ** 2).sum())
+    errors = np.sqrt(np.maximum((inverse**2).sum(axis=1) * rss / df2, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ts = estimates / errors
+    reach = float(t.ppf((1 + level) / 2, df2))
+    rows = tuple(
+        Coefficient(name, float(b), float(e), float(s), 2 * float(t.sf(abs(s), df2)), float(b - reach * e), float(b + reach * e))
+        for name, b, e, s in zip(names, estimates, errors, ts, strict=True)
+    )
+    df1 = len(names) - 1
+    r2 = 1 - rss / tss if tss > 0 else float("nan")
+    statistic = ((tss - rss) / df1) / (rss / df2) if df1 and rss > 0 else float("nan")
+    adjusted = 1 - (1 - r2) * (len(y) - 1) / df2
+    return Regression(rows, r2, adjusted, statistic, df1, df2, float(f.sf(statistic, df1, df2)), len(y), aliased, residuals, fitted)

@@ -1,0 +1,162 @@
+"""Planning a study with people, and reading a result of no difference: equivalence tests, and power by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .mixed import Array, mixed
+
+
+@dataclass(frozen=True)
+class Tost:
+    """Two one-sided tests of equivalence."""
+
+    difference: float
+    se: float
+    df: float
+    """Infinite: the normal distribution."""
+    margin: tuple[float, float]
+    p_lower: float
+    """Of the difference not being above the lower margin."""
+    p_upper: float
+    """Of the difference not being below the upper margin."""
+    p: float
+    """The larger of the two."""
+    low: float
+    high: float
+    """Interval at 1 - 2 alpha: inside the margin exactly when `equivalent`."""
+    equivalent: bool
+
+
+@dataclass(frozen=True)
+class Power:
+    """How often a planned study would find an effect of the size named."""
+
+    power: float
+    low: float
+    high: float
+    """95 % interval of the simulation (Wilson)."""
+    simulations: int
+    participants: int
+    ratings: int
+    """Of the whole study."""
+    effect: float
+    """As the ratings show it, the mean over the simulations: rounding to a scale with ends shrinks what was put in."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A within-subject study: everyone rates explanations of every condition, of items drawn from a pool that conditions share."""
+
+    participants: int
+    per_condition: int
+    """Ratings that one person gives to one condition."""
+    conditions: int = 2
+    items: int = 100
+    """Questions in the pool."""
+    sd_participant: float = 0.5
+    sd_item: float = 0.2
+    sd_residual: float = 0.6
+    """Standard deviations of people, items and single ratings, in points of the scale."""
+    mean: float = 4.0
+    """Of the condition without the effect."""
+    scale: tuple[int, int] | None = (1, 5)
+    """Ratings are rounded to it and end there; None: they stay as they are, as a mean of several ratings nearly does."""
+
+
+def tost(a: ArrayLike, b: ArrayLike, margin: float | tuple[float, float], paired: bool = False, alpha: float = 0.05) -> Tost:
+    """Equivalence of two means by two one-sided t tests (Schuirmann 1987): Welch's for two samples, or paired.
+
+    Args:
+        a: [n] values.
+        b: [m] values; paired: of the same people in the same order.
+        margin: the largest difference that would not matter, as one number for ±, or (lower, upper).
+        paired: whether a[i] and b[i] belong together.
+        alpha: of each test.
+
+    Raises:
+        ValueError: fewer than two values, missing values, unequal lengths though paired, no spread, or a margin around nothing.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.ndim != 1 or second.ndim != 1 or min(len(first), len(second)) < 2 or not np.isfinite([*first, *second]).all():
+        raise ValueError(f"Equivalence needs two lists of two or more numbers without gaps, found shapes {first.shape} and {second.shape}.")
+    if paired:
+        if len(first) != len(second):
+            raise ValueError(f"Paired values must be equally many, found {len(first)} and {len(second)}.")
+        apart = first - second
+        return tost_of(float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart))), margin, len(apart) - 1, alpha)
+    parts = [float(side.var(ddof=1) / len(side)) for side in (first, second)]
+    whole = sum(parts)
+    df = whole**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True)) if whole else 0.0
+    return tost_of(float(first.mean() - second.mean()), float(np.sqrt(whole)), margin, df, alpha)
+
+
+def tost_of(difference: float, se: float, margin: float | tuple[float, float], df: float = float("inf"), alpha: float = 0.05) -> Tost:
+    """The same from a difference and its standard error, such as an effect of a mixed model. Raises ValueError as `tost` does."""
+    low, high = (-abs(margin), abs(margin)) if isinstance(margin, int | float) else margin
+    if not low < high:
+        raise ValueError(f"The margin must reach from a lower to a higher number, found {low} to {high}.")
+    if not se > 0 or not 0 < alpha < 0.5:
+        raise ValueError(f"The standard error must be above 0 and alpha between 0 and 0.5, found {se} and {alpha}.")
+    from scipy.stats import norm, t
+
+    law = norm if np.isinf(df) else t(df)
+    p_lower, p_upper = float(law.sf((difference - low) / se)), float(law.cdf((difference - high) / se))
+    half = float(law.ppf(1 - alpha)) * se
+    p = max(p_lower, p_upper)
+    return Tost(difference, se, float(df), (low, high), p_lower, p_upper, p, difference - half, difference + half, p < alpha)
+
+
+def power(design: Design, effect: float, alpha: float = 0.05, simulations: int = 500, seed: int = 0) -> Power:
+    """The chance that a mixed model with participant and item intercepts finds one condition raised by `effect` points.
+
+    Each simulation draws people, items and ratings anew, gives the last condition the effect, and tests it against the first (Wald).
+
+    Args:
+        design: of the study.
+        effect: in points of the scale, before rounding; 0 gives the rate of false alarms.
+        alpha: of the test; divide it by the number of comparisons for Bonferroni.
+        simulations: how many studies.
+        seed: of all of them.
+
+    Raises:
+        ValueError: a design without two people, conditions and ratings, more ratings than items, or no simulation.
+    """
+    if design.participants < 2 or design.conditions < 2 or design.per_condition < 1 or simulations < 1:
+        raise ValueError(f"A study needs two participants, two conditions, a rating of each and a simulation: {design}, {simulations}.")
+    if design.per_condition * design.conditions > design.items:
+        seen = design.per_condition * design.conditions
+        raise ValueError(f"One person would see {seen} items, the pool has {design.items}. Raise items.")
+    rng = np.random.default_rng(seed)
+    tests = [_simulated(design, effect, rng) for _ in range(simulations)]
+    share = float(np.mean([p < alpha for _, p in tests]))
+    z2, n = 1.959964**2, simulations
+    middle, half = (share + z2 / (2 * n)) / (1 + z2 / n), np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    ratings = design.participants * design.conditions * design.per_condition
+    return Power(share, float(middle - half), float(middle + half), n, design.participants, ratings, float(np.mean([b for b, _ in tests])))
+
+
+def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple[float, float]:
+    """(estimate, p) of the effect in one made-up study."""
+    each = design.conditions * design.per_condition
+    people = np.repeat(np.arange(design.participants), each)
+    condition = np.tile(np.repeat(np.arange(design.conditions), design.per_condition), design.participants)
+    items = np.concatenate([rng.permutation(design.items)[:each] for _ in range(design.participants)])
+    last = (condition == design.conditions - 1).astype(float)
+    y: Array = design.mean + effect * last + design.sd_residual * rng.standard_normal(len(people))
+    y = y + (design.sd_participant * rng.standard_normal(design.participants))[people]
+    y = y + (design.sd_item * rng.standard_normal(design.items))[items]
+    if design.scale is not None:
+        y = np.clip(np.round(y), *design.scale)
+    columns = {"(Intercept)": np.ones(len(y))} | {f"condition{k}": (condition == k) * 1.0 for k in range(1, design.conditions)}
+    groups: dict[str, Sequence[int]] = {"participant": people.tolist()}
+    if 1 < len(np.unique(items)) < len(y):
+        groups["item"] = items.tolist()
+    if np.ptp(y) == 0:
+        return 0.0, 1.0
+    found = mixed(y, columns, groups).effects[-1]
+    return found.estimate, found.p
