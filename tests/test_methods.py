@@ -129,7 +129,13 @@ def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
     [
         ("multitsk", UnknownName, "Did you mean 'multitask'"),
         ("", UnknownName, "Known: answer-then-explain"),
-        ("multitask:revisd", MethodError, "unknown option 'revisd'. Known: revised, revised=VIEW, teacher-labels, top=N, order=score"),
+        (
+            "multitask:revisd",
+            MethodError,
+            "unknown option 'revisd'. Known: revised, revised=VIEW, teacher-labels, top=N, order=score, alpha=WEIGHT",
+        ),
+        ("multitask:alpha=1", MethodError, "'alpha=1' is not a weight between 0 and 1, such as 0.9"),
+        ("finetune:alpha=0.9", MethodError, "'finetune' has no views of both kinds"),
         ("multitask:revised=predict", MethodError, r"finds no such view. Views of 'multitask' with an explanation: explain"),
         ("finetune:revised", MethodError, "with an explanation: none"),
         ("multitask:revised,teacher-labels", MethodError, "exclude each other"),
@@ -383,3 +389,13 @@ def test_a_target_is_read_back_as_it_was_written(spec: str, kind: str) -> None:
     assert item.view.read(item.pair.target, item.example.choices) == text
     assert read_answer(Task(), item.view, item.pair.target, item.example) == item.example.answer  # type: ignore[arg-type]
     assert item.pair.option in OPTIONS or item.pair.option == item.example.answer
+
+
+def test_alpha_weighs_the_views_that_answer_against_those_that_only_explain() -> None:
+    def weights(spec: str) -> dict[str, float]:
+        return {view.name: round(weight, 3) for view, weight in method(spec).views.items()}
+
+    assert weights("salient:alpha=0.9") == {"predict": 0.9, "salient": 0.1}
+    assert weights("multitask+counterfactual:alpha=0.7") == {"predict": 0.233, "explain": 0.3, "factual": 0.233, "counterfactual": 0.233}
+    assert weights("salient+explanation:alpha=0.8,top=2") == {"predict": 0.8, "explain": 0.1, "salient": 0.1}
+    assert weights("multitask:alpha=0.5") == weights("multitask")

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 import shrinklm
 from shrinklm import Recipe, Run, cells, open_run
 from shrinklm.errors import MethodError, StoreError, StudentError
+from shrinklm.students.base import BaseStudent
+from shrinklm.students.causal import CausalStudent
 from shrinklm.teachers.fake import FakeTeacher
 from shrinklm.types import Completion, Example, Prompt, Sampling
 
@@ -85,7 +87,7 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def test_the_folder_holds_what_it_should(finished: Run) -> None:
     names = {path.name for path in finished.folder.iterdir()}
-    asked = {"recipe.yaml", "env.json", "data.json", "generations.json", "examples.parquet"}
+    asked = {"recipe.yaml", "env.json", "data.json", "generations.json", "audit.json", "done", "examples.parquet"}
     assert names == asked | {"cells", "report", "report.html", "report.md"}
     trained = {f"{method}--tiny--s0" for method in METHODS}
     assert {path.name for path in (finished.folder / "cells").iterdir()} == trained | {"zero-shot--tiny--s0"}
@@ -226,11 +228,34 @@ def test_other_metrics_only_score_again(copied: Path, monkeypatch: pytest.Monkey
 
 def test_another_cap_asks_again_and_trains_nothing(copied: Path) -> None:
     before = snapshot(copied / "runs" / "r" / "cells")
-    Run(recipe(copied, evaluate={"explanations": 2})).evaluate()
+    Run(recipe(copied, evaluate={"max_tokens": 2})).evaluate()
     after = snapshot(copied / "runs" / "r" / "cells")
     changed = {Path(name).name for name in before if before[name] != after[name]}
     assert changed == {"predictions.parquet", "timing.json", "cell.json", "predict", "scores.parquet", "evaluate"}
     assert {Path(name).parts[0] for name in before if before[name] != after[name] and name.endswith("cell.json")} == {"zero-shot--tiny--s0"}
+
+
+def test_fewer_explanations_throw_none_away_and_more_ask_for_those_alone(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied / "runs" / "r" / "cells" / f"{METHODS[1]}--tiny--s0"
+    whole = pq.read_table(folder / "predictions.parquet").to_pylist()
+    Run(recipe(copied, evaluate={"explanations": 2})).evaluate()
+    assert pq.read_table(folder / "predictions.parquet").to_pylist() == whole
+    (folder / "done" / "predict").unlink()
+    Run(recipe(copied, evaluate={"explanations": 2})).evaluate()
+    few = pq.read_table(folder / "predictions.parquet").to_pylist()
+    assert [row["explanation"] is None for row in few] == [False] * 2 + [True] * (len(few) - 2)
+    prompts: list[str] = []
+    asked = CausalStudent.answer
+
+    def listening(self: Any, texts: Sequence[str], *rest: Any, **more: Any) -> list[str]:
+        prompts.extend(texts)
+        return asked(self, texts, *rest, **more)
+
+    monkeypatch.setattr(CausalStudent, "answer", listening)
+    Run(recipe(copied)).evaluate()
+    assert prompts
+    assert all(prompt.endswith("[explain]") for prompt in prompts)
+    assert pq.read_table(folder / "predictions.parquet").to_pylist() == whole, "as if asked in one go"
 
 
 @pytest.mark.parametrize("stage", ["generate", "train", "evaluate", "all"])
@@ -346,9 +371,6 @@ def test_a_run_is_opened_and_asked_from_anywhere(finished: Run, monkeypatch: pyt
 
 @pytest.mark.parametrize("cell", ["finetune", "explain-then-answer", "multitask+counterfactual:revised=explain"])
 def test_a_student_that_says_nothing_is_a_prediction_without_an_answer(finished: Run, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
-    from shrinklm.students.base import BaseStudent
-    from shrinklm.students.causal import CausalStudent
-
     for kind in (BaseStudent, CausalStudent):
         monkeypatch.setattr(kind, "answer", lambda self, prompts, *_, **__: [""] * len(prompts))
     found = open_run(finished.folder).predict("Who?", ["a", "b"], cell=cell)
@@ -381,6 +403,7 @@ def strip(value: Any) -> Any:
 def test_two_runs_of_one_recipe_are_the_same(finished: Run, tmp_path: Path) -> None:
     other = Run(recipe(tmp_path))
     other.generate()
+    other.audit()
     other.train()
     other.evaluate()
     files = {path.relative_to(finished.folder) for path in finished.folder.rglob("*") if path.is_file()}

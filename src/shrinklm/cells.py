@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import StoreError, StudentError
-from .evaluate import EvaluateSettings, predict, read_answer, reason, score
-from .folder import Cell, write_json, write_text
+from .evaluate import EvaluateSettings, Timing, predict, read_answer, reason, score
+from .folder import Cell, read_json, write_json, write_text
 from .methods import Corpus, View
 from .recipe import Recipe, StudentBlock
-from .results import read_predictions, write_predictions, write_scores
-from .types import Example, Prediction, Task, Tick, digest
+from .results import read_predictions, read_scores, write_predictions, write_scores
+from .scoring import add, added, measure, settings
+from .types import Example, Prediction, Score, Task, Tick, digest
 
 if TYPE_CHECKING:
     from .students.base import BaseStudent
 
 _SHORTEST_CAP, _LONGEST_CAP = 32, 256
 """Bounds, in tokens, of the cap on a student's explanations when the recipe names none."""
+_EXPLAINED = " explained "
+"""In the marker of an asked cell, between what was asked and how many of its questions were explained."""
 _DEV_QUESTIONS = 100
 """Dev questions asked on the way, for the curve."""
 
@@ -117,14 +120,25 @@ def evaluate_cell(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Exampl
         raise StudentError(f"{cell.name} is not trained. Run: shrinklm train RECIPE")
     block = recipe.evaluate
     about = [(example.id, example.text, example.answer) for example in tests]
-    asked = digest(trained, cell.student.model_dump(mode="json"), block.max_tokens, block.batch, block.explanations, about)
-    if cell.done("predict") != asked:
-        _ask(cell, recipe, task, tests, tick, asked)
-    scored = digest(asked, block.metrics, [example.meta.get("reference") for example in tests])
+    asked = digest(trained, cell.student.model_dump(mode="json"), block.max_tokens, block.batch, about)
+    explain = len(tests) if block.explanations is None else min(block.explanations, len(tests))
+    before, _, explained = (cell.done("predict") or "").partition(_EXPLAINED)
+    anew = before != asked
+    names = [*block.metrics, *added(cell)]
+    if anew or int(explained) < explain:  # answers that are known are not asked for again to have more of them explained
+        _ask(cell, recipe, task, tests, tick, f"{asked}{_EXPLAINED}{explain}", anew)
+    references = [example.meta.get("reference") for example in tests]
+    scored = digest(cell.done("predict"), block.metrics, references, *settings(names, recipe, tests))
     if cell.done("evaluate") != scored:
-        predictions = read_predictions(cell.folder / "predictions.parquet")
-        write_scores(score(task, tests, predictions, block.metrics), cell.folder / "scores.parquet")
+        file = cell.folder / "scores.parquet"
+        rated = [old for old in (read_scores(file) if file.is_file() and not anew else ()) if old.rater is not None]
+        write_scores([*measure(cell, recipe, task, tests, names, lambda: asked_student(cell, recipe), tick), *rated], file)
         cell.mark("evaluate", scored)
+
+
+def score_cell(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], names: Sequence[str], tick: Tick) -> list[Score]:
+    """Adds metrics to a cell whose student was asked; see `scoring.add`."""
+    return add(cell, recipe, task, tests, names, lambda: asked_student(cell, recipe), tick)
 
 
 def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
@@ -152,14 +166,13 @@ def open_block(block: StudentBlock, recipe: Recipe) -> BaseStudent:
     )  # fmt: skip
 
 
-def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick: Tick, key: str) -> None:
-    from .students.base import load_student
-
+def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick: Tick, key: str, anew: bool) -> None:
     block = recipe.evaluate
-    student = load_student(cell.folder / "student", spec=cell.student.use) if cell.method.views else _untrained(cell, recipe)
-    settings = EvaluateSettings(_cap(student, cell, recipe), block.batch, block.explanations)
+    known = None if anew else (read_predictions(cell.folder / "predictions.parquet"), Timing(**read_json(cell.folder / "timing.json")))
+    student = asked_student(cell, recipe)
+    how = EvaluateSettings(_cap(student, cell, recipe), block.batch, block.explanations)
     part = cell.folder / "predictions.part"
-    predictions, timing = predict(student, task, tests, cell.method, cell.name, settings, part, tick, key)
+    predictions, timing = predict(student, task, tests, cell.method, cell.name, how, part, tick, key, known)
     write_predictions(predictions, cell.folder / "predictions.parquet")
     write_json(cell.folder / "timing.json", asdict(timing))
     if not cell.method.views:
@@ -181,8 +194,14 @@ def _dev(student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequ
     return {"dev_accuracy": sum(found.value for found in scores) / len(examples), "dev_n": len(examples)}
 
 
-def _untrained(cell: Cell, recipe: Recipe) -> BaseStudent:
+def asked_student(cell: Cell, recipe: Recipe) -> BaseStudent:
+    """The cell's student as it is asked: trained, or for a method without views as it came."""
     import torch
+
+    from .students.base import load_student
+
+    if cell.method.views:
+        return load_student(cell.folder / "student", spec=cell.student.use)
 
     torch.manual_seed(0)
     return _answering(open_block(cell.student, recipe))

@@ -85,6 +85,35 @@ def preview(
 
 
 @command()
+def audit(
+    recipe: Target,
+    as_json: Json = False,
+    min_support: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Least share of texts that support their answer; below it the command fails. Left out: the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Look through what the teacher wrote, before any student is trained on it."""
+    from . import auditing, show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        found = run.audit()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show.audit(found)
+    least = run.recipe.audit.min_support if min_support is None else min_support
+    if least is not None:
+        auditing.check(found, run.recipe, run.methods, least)
+        if not as_json:
+            show.say(f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}")
+
+
+@command()
 def train(recipe: Target) -> None:
     """Train every method, student and seed that is not trained yet."""
     from . import show
@@ -131,6 +160,42 @@ def evaluate(recipe: Target) -> None:
         show.already(run, "evaluate")
         run.evaluate()
     show.say(f"Evaluated. Next: shrinklm report {recipe}")
+
+
+@command()
+def score(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
+    metrics: Annotated[str, typer.Option(help="Names joined by commas (`shrinklm list metrics`).", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Add metrics to a finished run: nobody is trained, and nobody is asked what is known already."""
+    from . import show
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    if not names:
+        raise RecipeError("No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)")
+    with Progress() as progress:
+        found = open_target(run, progress.tick).score(names)
+    if as_json:
+        typer.echo(json.dumps(show.means(found)))
+    else:
+        show.scores(found)
+        show.say(f"Scored. Next: shrinklm report {run}")
+
+
+@command()
+def judge(recipe: Target, as_json: Json = False) -> None:
+    """Have the recipe's judges rate the explanations (judge: {use: [...]}), blind to the method."""
+    from . import show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        found = run.judge()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show.judged(found)
+        show.say(f"Ratings as a table: {run.folder / 'judged.csv'}. Next: shrinklm report {recipe}")
 
 
 @command()
@@ -214,12 +279,13 @@ def export(
 ) -> None:
     """Write the generations of a recipe's store, refused ones too, to a file."""
     from . import show
+    from .asking import KIND
     from .prompts import STEPS
     from .store import Store, write
 
     path = _store(source)
-    if kind not in (None, *STEPS):
-        raise UnknownName("step", str(kind), STEPS)
+    if kind not in (None, KIND, *STEPS):
+        raise UnknownName("step", str(kind), (KIND, *STEPS))
     if not path.is_file():
         raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
     with Store(path) as store:
@@ -268,3 +334,7 @@ def explain_saliency(
     Console().print(heatmap.terminal(found))
     if png is not None:
         heatmap.png(found, png)
+
+
+# Last, so that its commands come last in the help.
+from . import cli_study  # noqa: E402, F401

@@ -97,12 +97,15 @@ def _disk() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
+    from . import encoder
     from .models import PACKAGED, locate
 
     for ref, packaged in PACKAGED.items():
         path = locate(ref).path
         licence = f"licence: {packaged.licence}"
         yield Finding(ref, f"{path} ({licence})") if path else Finding(ref, f"not installed ({licence})", packaged.install)
+    here = encoder.installed()
+    yield Finding(encoder.DEFAULT, "installed (licence: MIT)" if here else "not installed (licence: MIT)", "" if here else encoder.INSTALL)
 
 
 def _hub() -> Finding:

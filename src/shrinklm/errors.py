@@ -4,6 +4,7 @@ ShrinkError                     the base: catch this one
 ├── RecipeError                 the recipe: an unknown key, a value out of range, a file that is not there
 ├── TaskError                   the data: a missing column, a bad row, an answer not among its choices
 ├── TeacherError                a teacher cannot answer: no server, no weights, nothing said
+├── AuditError                  the teacher's texts support their answers less often than the recipe asks for
 ├── MethodError                 a method's name or its generations are missing
 ├── ModelError                  weights or a tokenizer are not where the recipe says, or cannot be read
 ├── StudentError                a student cannot be loaded, trained or asked
@@ -34,6 +35,10 @@ class TaskError(ShrinkError):
 
 class TeacherError(ShrinkError):
     """A teacher cannot be reached or cannot answer."""
+
+
+class AuditError(ShrinkError):
+    """What a teacher said is not good enough to train on."""
 
 
 class MethodError(ShrinkError):

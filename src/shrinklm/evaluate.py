@@ -6,17 +6,18 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .encoder import Encoder
 from .errors import ShrinkError, TaskError
 from .likeliest import Asked, choice_pairs, likeliest_options, reason
 from .methods import Method, View
 from .registry import find
 from .results import Part, read_predictions, read_scores, write_predictions, write_scores
 from .tasks.base import split_answer
-from .types import Example, Metric, Prediction, Score, Task, Tick, by_id, digest
+from .types import Example, Prediction, Score, Task, Tick, by_id, digest
 
 __all__ = [
     "Asked", "EvaluateSettings", "Timing", "choice_pairs", "likeliest_options", "predict", "read_answer", "read_predictions", "read_scores",
@@ -64,6 +65,7 @@ def predict(
     part_file: Path,
     tick: Tick | None = None,
     key: str = "",
+    known: tuple[Sequence[Prediction], Timing] | None = None,
 ) -> tuple[list[Prediction], Timing]:
     """Asks a student every question: its answer, its explanation and its likeliest option.
 
@@ -80,6 +82,7 @@ def predict(
             predictions are written.
         tick: told after each chunk.
         key: names the student's weights.
+        known: what the same student said before about these questions, and what that cost: only explanations that it lacks are asked for.
 
     Raises:
         TaskError: there is no question.
@@ -96,11 +99,13 @@ def predict(
     for start in range(0, len(examples), size):
         chunk = examples[start : start + size]
         if start // size >= len(part.chunks):
-            part.add(sitting.ask(chunk, max(0, min(limit - start, len(chunk)))))
+            part.add(sitting.ask(chunk, max(0, min(limit - start, len(chunk))), known and known[0][start : start + size]))
         done += len(chunk)
         if tick is not None:
             tick(f"evaluate {run_name}", done, len(examples), "")
     predictions = [Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]]
+    if known is not None:
+        return predictions, _more(known[1], part.chunks)
     return predictions, _timing(part.chunks, sitting.latency(examples[:_LATENCY_QUESTIONS]))
 
 
@@ -115,20 +120,29 @@ class _Sitting:
     settings: EvaluateSettings
     answer_tokens: int
 
-    def ask(self, chunk: Sequence[Example], explained: int) -> dict[str, Any]:
-        """The predictions of a chunk and what they cost, as JSON; only its first `explained` questions are explained."""
+    def ask(self, chunk: Sequence[Example], explained: int, known: Sequence[Prediction] | None = None) -> dict[str, Any]:
+        """The predictions of a chunk and what they cost, as JSON; only its first `explained` questions are explained.
+
+        Of what is `known` the answers stand. A chunk whose explanations are not all known is explained whole: what stands beside a
+        question in its batch is then the same whether or not it was asked in one go.
+        """
         view, explain = self.method.answer, self.method.explain
-        raws, answer_seconds = self._say(view, chunk, self.answer_tokens)
+        if known and all(before.explanation is not None for before in known[: explained if explain else 0]):
+            return {"predictions": [asdict(before) for before in known], "answer_seconds": 0.0, "explain_seconds": 0.0, "tokens_out": 0}
+        raws, answer_seconds = ([before.raw for before in known], 0.0) if known else self._say(view, chunk, self.answer_tokens)
         said, explain_seconds = raws, 0.0
         if explain is not None and explain != view:
             said, explain_seconds = self._say(explain, chunk[:explained], self.settings.max_tokens)
-        likeliest = likeliest_options(self.student, view, chunk, raws, self.settings.batch)
+        if known:
+            likeliest = [before.likeliest for before in known]
+        else:
+            likeliest = likeliest_options(self.student, view, chunk, raws, self.settings.batch)
         words = [] if explain is None else [reason(explain, text, item) for text, item in zip(said[:explained], chunk, strict=False)]
         rows = [
             Prediction(self.run_name, example.id, read_answer(self.task, view, raw, example), text, raw, option)
             for example, raw, option, text in zip(chunk, raws, likeliest, [*words, *[None] * (len(chunk) - len(words))], strict=True)
         ]
-        texts = raws if said is raws else [*raws, *said]
+        texts = ([] if known else raws) if said is raws else [*([] if known else raws), *said]
         return {
             "predictions": [asdict(row) for row in rows],
             "answer_seconds": answer_seconds,
@@ -164,23 +178,44 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
     return next((answer for place in places if (answer := task.parse(place, example)) is not None), None)
 
 
-def score(task: Task, examples: Iterable[Example], predictions: Iterable[Prediction], metric_names: Iterable[str]) -> list[Score]:
+def score(
+    task: Task, examples: Iterable[Example], predictions: Iterable[Prediction], metric_names: Iterable[str],
+    encoder: Callable[[], Encoder] | None = None,
+) -> list[Score]:  # fmt: skip
     """All scores of predictions; what a metric does not score (None, NaN) has no row.
+
+    Args:
+        task: whose questions these are.
+        examples: the questions.
+        predictions: what was said about them, of one run or several.
+        metric_names: what is measured.
+        encoder: opens the model of the metrics that compare meanings, called only where one is asked for; left out: the packaged one.
 
     Raises ShrinkError when a question has no prediction or a prediction no question, UnknownName for a metric.
     """
-    metrics: dict[str, Metric] = {name: find("metrics", name) for name in metric_names}
+    metrics: dict[str, Any] = {name: find("metrics", name) for name in metric_names}
     questions, said = by_id(examples), list(predictions)
     for run in dict.fromkeys(prediction.run for prediction in said) or [""]:
         _complete(task, questions, [prediction.example_id for prediction in said if prediction.run == run], run)
+    rows = [(questions[prediction.example_id], prediction) for prediction in said]
+    batched = _batched(metrics, rows, encoder)
     scores = []
-    for prediction in said:
+    for place, (example, prediction) in enumerate(rows):
         for name, metric in metrics.items():
-            value = metric(questions[prediction.example_id], prediction)
+            value = batched[name][place] if name in batched else metric(example, prediction)
             named = value.items() if isinstance(value, Mapping) else [(name, value)]
             found = ((key, number) for key, number in named if number is not None and not math.isnan(number))
             scores += [Score(prediction.run, prediction.example_id, key, float(number)) for key, number in found]
     return scores
+
+
+def _batched(
+    metrics: Mapping[str, Any], rows: Sequence[tuple[Example, Prediction]], encoder: Callable[[], Encoder] | None
+) -> dict[str, list[Mapping[str, float] | None]]:
+    """What the metrics that are asked about all rows at once say (`many`); one encoder, opened once, serves them all."""
+    asked = {name: metric for name, metric in metrics.items() if hasattr(metric, "many")}
+    opened = (encoder or Encoder)() if asked else None
+    return {name: metric.many(rows, opened) for name, metric in asked.items()}
 
 
 def _complete(task: Task, questions: Mapping[str, Example], answered: Sequence[str], run: str) -> None:
@@ -207,6 +242,15 @@ def _answer_tokens(student: Asked, examples: Sequence[Example], view: View, sett
 def _counter(student: Asked) -> Callable[[str], int] | None:
     tokens = getattr(student, "target_ids", None)
     return None if tokens is None else lambda text: len(tokens(text, end=False))
+
+
+def _more(before: Timing, chunks: Sequence[Mapping[str, Any]]) -> Timing:
+    """What asking cost with the explanations that were asked for later."""
+    explaining = before.explain_seconds + sum(chunk["explain_seconds"] for chunk in chunks)
+    counts = [before.tokens_out, *(chunk["tokens_out"] for chunk in chunks)]
+    tokens = None if None in counts else sum(counts)
+    speed = None if tokens is None else tokens / max(before.answer_seconds + explaining, 1e-9)
+    return replace(before, explain_seconds=explaining, tokens_out=tokens, tokens_per_second=speed)
 
 
 def _timing(chunks: Sequence[Mapping[str, Any]], alone: Sequence[float]) -> Timing:

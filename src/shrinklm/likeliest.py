@@ -34,34 +34,47 @@ def reason(view: View, raw: str, example: Example) -> str:
     return view.read(raw, example.choices)
 
 
-def likeliest_options(student: Asked, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int) -> list[str | None]:
-    """For each example the option with the highest log-likelihood per character, after the student's own explanation if that comes first.
+def likeliest_options(
+    student: Asked, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int, per_character: bool = True
+) -> list[str | None]:
+    """For each example the option with the highest log-likelihood, after the student's own explanation if that comes first.
 
-    Per character as in acc_norm of lm-evaluation-harness, so that long options are not worse off. None for free answers, and where the
-    student gives no finite number.
+    Per character (acc_norm of lm-evaluation-harness), so that long options are not worse off; or summed (its acc). None for free answers,
+    and where the student gives no finite number.
     """
     split = getattr(student, "family", "") == "seq2seq"
     asked = [choice_pairs(view, example, raw, split) for example, raw in zip(examples, raws, strict=True)]
+    return likeliest(student, asked, batch, per_character)
+
+
+def likeliest(student: Asked, asked: Sequence[Sequence[Pair]], batch: int, per_character: bool = True) -> list[str | None]:
+    """For each group of `option_pairs` the option with the highest log-likelihood; see `likeliest_options`."""
     flat = [pair for pairs in asked for pair in pairs]
     values = iter(student.likelihood(flat, batch=batch) if flat else [])
-    return [_best([(pair, next(values)) for pair in pairs]) for pairs in asked]
+    return [_best([(pair, next(values)) for pair in pairs], per_character) for pairs in asked]
 
 
 def choice_pairs(view: View, example: Example, raw: str, split: bool = False) -> list[Pair]:
-    """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
-
-    With `split` the words before the option stand in the target; one more pair, whose option is "", then measures those words alone.
-    """
+    """`option_pairs` of a view, after the explanation in what a student said if that comes first."""
     before = [reason(view, raw, example)] if view.says[0] == "explanation" else []
     said = " ".join(part for part in (*before, view.lead) if part)
-    prompt, options = view.prompt(example), list(dict.fromkeys(example.choices))
+    return option_pairs(view.prompt(example), said, example.choices, split)
+
+
+def option_pairs(prompt: str, said: str, choices: Sequence[str], split: bool = False) -> list[Pair]:
+    """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
+
+    `said` are the student's words before the option. With `split` they stand in the target; one more pair, whose option is "", then
+    measures those words alone.
+    """
+    options = list(dict.fromkeys(choices))
     if not said or not split or not options:
         return [Pair(f"{prompt} {said}" if said else prompt, option, option) for option in options]
     return [*(Pair(prompt, f"{said} {option}", option) for option in options), Pair(prompt, said, "")]
 
 
-def _best(valued: Sequence[tuple[Pair, float]]) -> str | None:
+def _best(valued: Sequence[tuple[Pair, float]], per_character: bool) -> str | None:
     alone = next((value for pair, value in valued if not pair.option), 0.0)
-    ranked = [((value - alone) / len(pair.option), pair.option) for pair, value in valued if pair.option]
+    ranked = [((value - alone) / (len(pair.option) if per_character else 1), pair.option) for pair, value in valued if pair.option]
     finite = [item for item in ranked if math.isfinite(item[0])]
     return max(finite, key=lambda item: item[0])[1] if finite else None

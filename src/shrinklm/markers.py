@@ -8,20 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cells import evaluate_cell, open_block, train_cell
+from .cells import open_block, train_cell
 from .errors import ModelError, RecipeError, TeacherError
-from .folder import Cell
+from .folder import Cell, read_json, write_json
 from .methods import ASK, Corpus, method
+from .metrics.answers import matches
 from .models import family, load, locate
 from .prompts import Step
 from .recipe import Recipe, SalientBlock, StudentBlock
 from .registry import find, split_spec
-from .results import read_scores
 from .saliency import Examiner
 from .stats import estimate
 from .teachers.controls import Chance, Counts
-from .teachers.whitebox import WhiteBox
-from .types import Example, Task, Teacher, Tick
+from .teachers.whitebox import WhiteBox, own_answers
+from .types import Example, Task, Teacher, Tick, digest
 
 if TYPE_CHECKING:
     from .attribution import AttributionSettings
@@ -54,11 +54,12 @@ class Markers:
         """The teacher of the step `salient`. Raises TeacherError, ModelError."""
         block, model = self.block, locate(self._ref, self.recipe.root)
         if not block.finetune:
-            return WhiteBox(self._load, model.name, model.revision, ASK, self._settings, block.label, block.batch)
-        if self.cell(trained=True).done("train") is None:
+            return WhiteBox(lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch)
+        if self.cell.done("train") is None:
             raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
         tuned, view = locate(str(self._tuned)), method("finetune").answer
-        return WhiteBox(self._load, f"{model.name} fine-tuned", tuned.revision, view, self._settings, block.label, block.batch)
+        name = f"{model.name} fine-tuned"
+        return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
 
     def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
         """The teacher as the judge of every step's words: it is asked without them."""
@@ -71,15 +72,15 @@ class Markers:
         """What the recipe says."""
         return self.recipe.salient
 
-    # The teacher is fine-tuned and asked as a student is: with the same code, in a folder of the same kind.
+    # The teacher is fine-tuned as a student is: with the same code, in a folder of the same kind.
 
-    def cell(self, trained: bool) -> Cell:
-        """The teacher after or before fine-tuning."""
+    @property
+    def cell(self) -> Cell:
+        """The fine-tuned teacher."""
         kind = family(locate(self._ref, self.recipe.root), self.block.trust_remote_code)
         block = StudentBlock(use=f"{kind}:{self._ref}", trust_remote_code=self.block.trust_remote_code)
-        name, folder = ("finetune", "teacher") if trained else ("zero-shot", "teacher-untrained")
-        seed = self.block.finetune.seeds[0] if self.block.finetune and trained else 0
-        return Cell(method(name), block, seed, self.folder / folder)
+        seed = self.block.finetune.seeds[0] if self.block.finetune else 0
+        return Cell(method("finetune"), block, seed, self.folder / "teacher")
 
     def finetune(self, task: Task, tests: Sequence[Example], dev: Sequence[Example], tick: Tick) -> dict[str, Any]:
         """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an estimate each, or None.
@@ -88,28 +89,38 @@ class Markers:
         """
         if self.block.finetune is None:
             raise RecipeError("The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}")
-        train_cell(self.cell(trained=True), self._teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
+        teaching = self.recipe.model_copy(update={"train": self.block.finetune})
+        train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
         return self.accuracy(task, tests, tick)
 
     def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """{"before": ..., "after": ...}: estimates of its accuracy (by likelihood where there are options), or None."""
+        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an answer; or None."""
         asked = tests[: self.block.questions]
         found: dict[str, Any] = {"before": None, "after": None}
-        for when, cell in (("before", self.cell(trained=False)), ("after", self.cell(trained=True))):
-            if not asked or (when == "after" and not self.block.finetune):
-                continue
-            evaluate_cell(cell, self._teaching, task, asked, tick)
-            metric = "accuracy_likelihood" if asked[0].choices else "accuracy"
-            values = {score.example_id: score.value for score in read_scores(cell.folder / "scores.parquet") if score.metric == metric}
-            found[when] = figure([values.get(example.id, 0.0) for example in asked])
+        for when, tuned in (("before", False), ("after", True)):
+            if asked and (self.block.finetune or not tuned):
+                found[when] = self._measured(when, tuned, task, asked, tick)
         return found
 
-    @property
-    def _teaching(self) -> Recipe:
-        """The recipe as it reads for the teacher: its own exposure, and nothing to explain."""
-        metrics = ("accuracy", "accuracy_likelihood")
-        evaluate = self.recipe.evaluate.model_copy(update={"explanations": 0, "metrics": metrics})
-        return self.recipe.model_copy(update={"train": self.block.finetune or self.recipe.train, "evaluate": evaluate})
+    def _measured(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """The accuracy of one state of the teacher, measured once."""
+        revision = (self.cell.done("train") if tuned else None) or locate(self._ref, self.recipe.root).revision
+        key = digest(revision, [(example.id, example.text, example.answer) for example in asked])
+        file = self.folder / "teacher" / f"accuracy-{when}.json"
+        if file.is_file() and (known := read_json(file))["asked"] == key:
+            return dict(known["accuracy"])
+        own = tuned == bool(self.block.finetune)  # the state that marks words, loaded once
+        model, view = (self.teacher.model, self.teacher.view) if own else (self._load(tuned), ASK)
+        right: list[float] = []
+        for start in range(0, len(asked), self.block.batch):
+            some = asked[start : start + self.block.batch]
+            said = own_answers(model, view, some, self.block.batch)
+            read = [text if one.choices or text is None else task.parse(text, one) for one, text in zip(some, said, strict=True)]
+            right += [matches(one, text) for one, text in zip(some, read, strict=True)]
+            tick(f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip(), len(right), len(asked), "")
+        accuracy = figure(right)
+        write_json(file, {"asked": key, "accuracy": accuracy})
+        return accuracy
 
     @cached_property
     def _ref(self) -> str:
@@ -123,12 +134,12 @@ class Markers:
             )
         return rest
 
-    def _load(self) -> BaseStudent:
-        """The teacher's model. Integrated gradients sum many small steps, which would not add up in bfloat16."""
+    def _load(self, tuned: bool) -> BaseStudent:
+        """The teacher's model, fine-tuned or not. Integrated gradients sum many small steps, which would not add up in bfloat16."""
         from .students.base import asked_dtype, default_device, load_student
 
         dtype = "float32" if self.block.method == "integrated_gradients" else asked_dtype()
-        if self.block.finetune:
+        if tuned:
             return load_student(self._tuned, dtype)
         where = locate(self._ref, self.recipe.root)
         kind = family(where, self.block.trust_remote_code)

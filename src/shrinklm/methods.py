@@ -131,7 +131,8 @@ def _words(example: Example, generations: Generations, source: str) -> tuple[str
     return example.answer, generation.text
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """`text` with a full stop at its end, if nothing closes it."""
     return text if text.rstrip("\"'”’)").endswith((".", "!", "?")) else f"{text}."
 
 
@@ -147,7 +148,7 @@ def _explain(view: View, example: Example, generations: Generations, draw: Draw)
 
 def _factual(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     answer, words = _words(example, generations, view.source)
-    return words if answer is None else Pair(view.prompt(example), f"{_sentence(words)} {view.states(answer)}", answer)
+    return words if answer is None else Pair(view.prompt(example), f"{sentence(words)} {view.states(answer)}", answer)
 
 
 def _justify(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
@@ -165,7 +166,7 @@ def _counterfactual(view: View, example: Example, generations: Generations, draw
         refused = sorted({generation.refusal for generation in said if generation is not None and generation.refusal})
         return f"counterfactual refused: {refused[0]}" if refused else "no counterfactual"
     generation = usable[(draw.rank + draw.epoch) % len(usable)]
-    prompt = view.prompt(example, premise=_sentence(generation.text))
+    prompt = view.prompt(example, premise=sentence(generation.text))
     return Pair(prompt, view.states(generation.answer), generation.answer)
 
 
@@ -237,7 +238,8 @@ def method(spec: str) -> Method:
 
     `revised` makes every view that speaks an explanation speak its revision; `revised=VIEW` only that view (joined by &);
     `teacher-labels` trains on the teacher's own answers and reasons; `top=` (words, or a share below 1) and `order=` (text or score) say
-    which marked words a view keeps. Raises UnknownName or MethodError.
+    which marked words a view keeps; `alpha=` is what the views that answer weigh together, the rest is for those that only explain (α of
+    arXiv 2504.16056). Raises UnknownName or MethodError.
     """
     name, _, options = spec.partition(":")
     if name and name not in names("methods") and ("." in name or importlib.util.find_spec(name)):  # "module:attribute", of the user
@@ -266,13 +268,27 @@ def method(spec: str) -> Method:
             if not any(view.keep for view in switch):
                 raise MethodError(f"Method '{spec}': '{option}' is for methods with marked words, such as salient:{option}.")
             switch = {old: replace(new, keep=_keep(new.keep, key, value, spec)) if new.keep else new for old, new in switch.items()}
+        elif key == "alpha":
+            base = replace(base, views=_weighed(base, value, spec))
         else:
-            known = "revised, revised=VIEW, teacher-labels, top=N, order=score"
+            known = "revised, revised=VIEW, teacher-labels, top=N, order=score, alpha=WEIGHT"
             raise MethodError(f"Method '{spec}': unknown option '{option}'. Known: {known}.")
     return replace(
         base, name=spec, views={switch[view]: weight for view, weight in base.views.items()}, answer=switch[base.answer],
         explain=None if base.explain is None else switch[base.explain],
     )  # fmt: skip
+
+
+def _weighed(base: Method, value: str, spec: str) -> dict[View, float]:
+    """The views of a method, those that answer weighing α together and those that only explain 1 - α."""
+    if not re.fullmatch(r"0?\.\d*[1-9]\d*", value):
+        raise MethodError(f"Method '{spec}': 'alpha={value}' is not a weight between 0 and 1, such as 0.9.")
+    answering = {view: "answer" in view.says for view in base.views}
+    if set(answering.values()) != {True, False}:
+        raise MethodError(f"Method '{spec}': 'alpha' weighs answers against explanations, and '{base.name}' has no views of both kinds.")
+    total = {kind: sum(weight for view, weight in base.views.items() if answering[view] == kind) for kind in (True, False)}
+    alpha = {True: float(value), False: round(1 - float(value), 12)}
+    return {view: alpha[kind] * base.views[view] / total[kind] for view, kind in answering.items()}
 
 
 def _keep(keep: Keep, key: str, value: str, spec: str) -> Keep:

@@ -91,12 +91,12 @@ class Prompts:
 
     def template(self, name: str) -> Template:
         """The template `name`. Raises RecipeError when it is missing or lacks a section."""
-        return _template(self._file(f"{name}.md"))
+        return _template(self.file(f"{name}.md"))
 
     @property
     def shots(self) -> list[tuple[Example, dict[str, str]]]:
         """The few-shot examples of the task's type, each with what a template can name: text, question, answer, explanation ..."""
-        return _shots(self._file(f"shots/{self.task_type}.yaml"))
+        return _shots(self.file(f"shots/{self.task_type}.yaml"))
 
     def prompt(self, step: Step, example: Example, answer: str, quoted: Mapping[str, str], max_words: int | None = None) -> Prompt:
         """The prompt of `step` about `answer`; `quoted` holds the texts of the steps before it (explanation, critique)."""
@@ -111,7 +111,8 @@ class Prompts:
         turns.append(Turn("user", fill(template.user, values)))
         return Prompt(tuple(turns), example, step.name, answer)
 
-    def _file(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
+        """A prompt file: the user's where there is one, else the package's. Raises RecipeError."""
         for folder in (self.folder, FOLDER):
             if folder is not None and (folder / name).is_file():
                 return folder / name

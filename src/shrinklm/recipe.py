@@ -119,6 +119,41 @@ class SalientBlock(_Block):
     trust_remote_code: bool = Field(False, description="Run code that comes with a checkpoint. Only for sources you trust.")
 
 
+class SimulatorBlock(_Block):
+    """Who learns to say what a student answers, for the metric `simulatability`: trained on part of the explained test questions."""
+
+    use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute: a small model.")
+    examples: int = Field(1000, ge=1, description="Examples seen in each fold.")
+    batch: int = Field(8, ge=1, description="Effective batch in examples.")
+    micro_batch: int | None = Field(None, ge=1, description="Examples in one forward pass; halved when memory runs out.")
+    learning_rate: float = Field(1e-4, gt=0)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    max_length: int = Field(1024, ge=8, description="Longest prompt plus target in tokens.")
+    lora: int | None = Field(None, ge=1, description="Rank of LoRA adapters; left out: every weight is trained.")
+    keep_every: int = Field(1, ge=1, description="Start from every n-th layer of the model.")
+    folds: int = Field(2, ge=2, description="Every question is simulated by a model that learned from the other folds.")
+    masked: bool = Field(False, description="Also simulate from explanations without the names and letters of the options.")
+    seed: int = 0
+    trust_remote_code: bool = Field(False, description="Run code that comes with a checkpoint. Only for sources you trust.")
+
+
+class AuditBlock(_Block):
+    """What the teacher's texts must be like before anything is trained on them (`shrinklm audit`)."""
+
+    min_support: float | None = Field(
+        None, gt=0, le=1, description="Least share of texts that support their answer; below it nothing is trained. Left out: no limit."
+    )
+    steps: tuple[str, ...] = Field((), description="Whose texts; left out: those that the methods are trained on.")
+
+    @field_validator("steps")
+    @classmethod
+    def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        for name in steps:
+            if name not in STEPS:
+                raise ValueError(str(UnknownName("step", name, STEPS)))
+        return steps
+
+
 class EvaluateBlock(_Block):
     """What is scored on the test split."""
 
@@ -127,6 +162,46 @@ class EvaluateBlock(_Block):
     max_tokens: int | None = Field(None, ge=1, description="Cap of an explanation; left out: the longest one trained on.")
     explanations: int | None = Field(None, ge=0, description="Explain only the first so many test questions; left out: all.")
     zero_shot: bool = Field(True, description="Also score each student before any training.")
+    encoder: str | None = Field(None, description="Sentence-embedding model, a folder or hub id; left out: the packaged all-MiniLM-L6-v2.")
+    entailment: str | None = Field(None, description="Natural-language-inference model, a folder or hub id, for the metric `entailment`.")
+    simulator: SimulatorBlock | None = Field(None, description="For the metric `simulatability`.")
+
+
+class JudgeModelBlock(_Block):
+    """One judge. It is asked greedily, once."""
+
+    use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")
+    batch: int = Field(16, ge=1, description="Prompts in one forward pass, or requests at a time.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with a checkpoint. Only for sources you trust.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="endpoint: the environment variable that holds the key.")
+    price: dict[Literal["input", "output"], float] | None = Field(None, description="Dollars per million tokens; known models need none.")
+
+
+class JudgeBlock(_Block):
+    """Who rates the explanations, and for what."""
+
+    use: tuple[JudgeModelBlock, ...] = Field(
+        min_length=1, description="One judge or several, each a spec or a block. A model that wrote the explanations may not judge alone."
+    )
+    constructs: tuple[str, ...] = Field(
+        ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
+        description="What is rated from 1 to 5 (prompts/constructs.yaml); [] with `pairwise: true` compares only.",
+    )
+    pairwise: bool = Field(False, description="Also compare the methods' explanations two by two, each pair in both orders.")
+    items: int | None = Field(100, ge=1, description="So many of the explained test questions, drawn by the seed; null: all.")
+    seed: int = Field(0, description="Draws the questions, the order of asking and the order of the constructs.")
+    wrote: tuple[str, ...] = Field((), description="Names of the models that wrote a recording: they may not judge alone either.")
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _judges(cls, value: Any) -> Any:
+        return [{"use": item} if isinstance(item, str) else item for item in (value if isinstance(value, (list, tuple)) else [value])]
+
+    @model_validator(mode="after")
+    def _asks(self) -> JudgeBlock:
+        if not self.constructs and not self.pairwise:
+            raise ValueError("asks for nothing: name `constructs`, or set `pairwise: true`")
+        return self
 
 
 class Recipe(_Block):
@@ -137,10 +212,12 @@ class Recipe(_Block):
     teacher: TeacherBlock | None = None
     generate: tuple[StepBlock, ...] = ()
     salient: SalientBlock = SalientBlock()
+    audit: AuditBlock = AuditBlock()
     methods: tuple[str, ...] = Field(("finetune",), min_length=1)
     student: tuple[StudentBlock, ...] = Field(min_length=1)
     train: TrainBlock = TrainBlock()
     evaluate: EvaluateBlock = EvaluateBlock()
+    judge: JudgeBlock | None = None
     prompts: str | None = Field(None, description="Folder whose files replace the package's prompts of the same name.")
     store: str = Field(".shrinklm/generations.db", description="The project's generations.")
     runs: str = Field("runs", description="Folder of the run folders.")
@@ -231,7 +308,8 @@ def _line(model: type[BaseModel], item: Any) -> str:
 def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
         "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
-        "salient": SalientBlock, "evaluate": EvaluateBlock,
+        "salient": SalientBlock, "evaluate": EvaluateBlock, "simulator": SimulatorBlock,
+        "judge": JudgeBlock, "audit": AuditBlock,
     }  # fmt: skip
-    block = blocks.get(place[0], model) if place else model
+    block = next((blocks[name] for name in reversed(place) if name in blocks), model)
     return [name for name in block.model_fields if name != "root"]

@@ -67,7 +67,12 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
 
 
 def judge(
-    prompt: Prompt, completion: Completion, *, recorded: bool = False, hidden: Sequence[str] = (), quoted: str = "",
+    prompt: Prompt,
+    completion: Completion,
+    *,
+    recorded: bool = False,
+    hidden: Sequence[str] = (),
+    quoted: str = "",
     answer: str | None = None,
 ) -> tuple[str, str | None]:
     """(the cleaned text, the reason for which it is refused or None).
@@ -108,6 +113,11 @@ def judge(
 def too_long(text: str, max_words: int | None) -> bool:
     """Whether a text has more words than a step allows. Apart from `judge`, since the cap may change between two runs."""
     return max_words is not None and len(text.split()) > max_words
+
+
+def ended(text: str) -> bool:
+    """Whether a text ends where a sentence ends."""
+    return bool(_ENDS.search(text))
 
 
 def whole_sentences(text: str, least: int = 5) -> str:

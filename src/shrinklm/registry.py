@@ -43,6 +43,6 @@ def find(group: Group, name: str) -> Any:
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """"transformers:PATH" → ("transformers", "PATH"); a name alone has an empty rest."""
+    """ "transformers:PATH" → ("transformers", "PATH"); a name alone has an empty rest."""
     name, _, rest = spec.partition(":")
     return name, rest

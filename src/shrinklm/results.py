@@ -5,14 +5,30 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import StoreError
 from .types import Prediction, Score
 
-Row = TypeVar("Row", Prediction, Score)
+
+@dataclass(frozen=True)
+class Probed:
+    """What a student answered when another explanation, or another tag, stood in the place of its own."""
+
+    run: str
+    example_id: str
+    explanation: str
+    """The explanation that it was given; "" for none."""
+    tag: str
+    """The tag in the place of its own; "" when that stayed."""
+    answer: str | None
+    key: str
+    """What the student was when it was asked: its weights, its questions, its settings."""
+
+
+Row = TypeVar("Row", Prediction, Score, Probed)
 
 
 class Part:
@@ -75,6 +91,16 @@ def write_scores(scores: Iterable[Score], path: Path) -> None:
 def read_scores(path: Path) -> list[Score]:
     """What `write_scores` wrote. Raises StoreError for another file."""
     return _read(path, Score)
+
+
+def write_probes(probes: Iterable[Probed], path: Path) -> None:
+    """Writes probes.parquet whole or not at all."""
+    _write(probes, path, Probed, {})
+
+
+def read_probes(path: Path) -> list[Probed]:
+    """What `write_probes` wrote. Raises StoreError for another file."""
+    return _read(path, Probed)
 
 
 def _write(rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, str]) -> None:

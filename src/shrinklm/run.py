@@ -9,21 +9,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from . import auditing
 from . import folder as files
-from .cells import ask_cell, evaluate_cell, open_block, train_cell, train_key, unchanged
+from .auditing import audited, look_through
+from .cells import ask_cell, evaluate_cell, open_block, score_cell, train_cell, train_key, unchanged
 from .errors import MethodError, RecipeError, StoreError, StudentError
 from .folder import Cell, cell_name, read_json, write_json, write_text
 from .generate import GenerateSettings, Report, Said, StepRequest, generate, look, plan
+from .judged import figures, keep, table
 from .markers import Markers
 from .methods import Corpus, Method, method
+from .panel import Panel
 from .prompts import STEPS, Prompts
 from .recipe import Recipe, StudentBlock
-from .registry import find
 from .saliency import analyse, items, write
+from .scoring import added, check, probes
 from .store import Store
 from .tasks.base import TaskOptions, make_task, question_key
 from .teachers.base import TeacherOptions, make_teacher
-from .types import SPLITS, Example, Prediction, Split, Task, Teacher, Tick, digest
+from .types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick, digest
 from .words import Keep
 
 
@@ -163,8 +167,7 @@ class Run:
 
     def start(self) -> None:
         """Makes the folder, with the recipe, the environment and what the data are."""
-        for name in self.recipe.evaluate.metrics:  # a name that is not known is found before anything is trained
-            find("metrics", name)
+        check(self.recipe.evaluate.metrics, self.recipe)  # before anything is trained
         self._check_steps()
         self._check_students()
         if not (self.folder / "env.json").is_file():  # first of all: it tells a run folder from a folder that holds a recipe
@@ -233,14 +236,31 @@ class Run:
         yield {"summary": {"examples": len(corpus.examples), "pairs": counts, "refused": self._refused()}}
 
     def train(self) -> None:
-        """Trains every cell that is not trained yet. Raises MethodError when generations are missing."""
+        """Trains every cell that is not trained yet. Raises MethodError when generations are missing, AuditError when they are no good."""
         self.start()
+        least = self.recipe.audit.min_support
+        if least is not None and any(cell.method.views and cell.done("train") is None for cell in self.cells):
+            self.audit(least)
         for cell in self.cells:
             if cell.method.views:
                 corpus = self.corpus(cell.seed, cell.student)
                 corpus.usable(cell.method)
                 self._check_asked(cell.method, cell.student)
                 train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
+
+    def audit(self, min_support: float | None = None) -> dict[str, Any]:
+        """Looks through what the teacher wrote about the training questions (`shrinklm.audit`), keeps it in `audit.json`, returns it.
+
+        Raises RecipeError when the recipe asks for no texts, MethodError when none was said yet; and AuditError when those that the
+        methods are trained on support their answers less often than `min_support`, if it is given.
+        """
+        self.start()
+        steps = audited(self.steps, self.teacher)
+        known = self.corpus().said if steps else {}
+        figures: dict[str, Any] = look_through(self.folder, self.teacher, self.splits["train"], known, steps, self.tick)
+        if min_support is not None:
+            auditing.check(figures, self.recipe, self.methods, min_support)
+        return figures
 
     def _check_asked(self, method: Method, student: StudentBlock) -> None:
         """Raises MethodError when the teacher was not asked for everything yet that a method needs."""
@@ -255,10 +275,37 @@ class Run:
     def evaluate(self) -> None:
         """Predictions and scores of every trained cell, and of each student before training."""
         self.start()
-        tests = self._tests()
+        tests = self._tests([*self.recipe.evaluate.metrics, *(name for cell in self.cells for name in added(cell))])
         files.write_examples(tests, self.folder / "examples.parquet")
         for cell in self.cells:
             evaluate_cell(cell, self.recipe, self.task, tests, self.tick)
+
+    def score(self, metrics: Sequence[str]) -> dict[str, list[Score]]:
+        """Adds metrics to the scores of every cell whose student was asked; nobody is trained, or asked what was asked before.
+
+        Returns the new scores of each cell. Raises UnknownName or RecipeError for a metric, StudentError when no student was asked yet.
+        """
+        check(metrics, self.recipe)
+        asked = [cell for cell in self.cells if cell.done("predict") is not None]
+        if not asked:
+            raise StudentError(f"{self.folder} has no predictions to score. Run: shrinklm evaluate RECIPE")
+        tests = self._tests(metrics)
+        return {cell.name: score_cell(cell, self.recipe, self.task, tests, metrics, self.tick) for cell in asked}
+
+    def judge(self) -> dict[str, Any]:
+        """Has the recipe's judges rate what the students explained; scores go to the cells, ratings to `judged.csv`. Returns `judge.json`.
+
+        Raises RecipeError without a judge or when all judges wrote what they would rate, StudentError when nothing was explained yet.
+        """
+        panel = Panel(self.recipe, self.teacher)
+        panel.check()
+        self.start()
+        sittings = panel.sit(self.cells, self.splits["test"], self.prompts, self.store, self.tick)
+        keep(sittings, self.cells)
+        write_text(self.folder / "judged.csv", table(sittings, self.cells))
+        found = figures(sittings, self.cells)
+        write_json(self.folder / "judge.json", found)
+        return found
 
     def train_teacher(self) -> dict[str, Any]:
         """Fine-tunes the teacher of the step `salient`; its accuracy before and after. Raises RecipeError or TeacherError."""
@@ -304,12 +351,18 @@ class Run:
 
     def all(self) -> Path:
         """Every stage; the path of the report."""
+        if self.recipe.judge:
+            Panel(self.recipe, self.teacher).check()  # before anything is paid for
         if self._looks_inside and self.recipe.salient.finetune:
             self.train_teacher()
         if self.steps:
             self.generate()
+        if audited(self.steps, self.teacher):
+            self.audit()
         self.train()
         self.evaluate()
+        if self.recipe.judge:
+            self.judge()
         if any(STEPS[step.name].marks for step in self.steps):
             self.saliency()
         return self.report()
@@ -325,19 +378,24 @@ class Run:
 
     # How
 
-    def _tests(self) -> list[Example]:
-        """The test questions, with the explanation that overlap is measured against: the teacher's, else the task's own."""
+    def _tests(self, metrics: Sequence[str] = ()) -> list[Example]:
+        """The test questions, with the explanation that overlap is measured against: the teacher's, else the task's own.
+
+        For metrics that ask the student again, also with what the store holds of the teacher's explanations of wrong options.
+        """
         tests = self.splits["test"]
         known: Said = {}
-        if self.teacher is not None and any(request.name == "explanation" for request in self.steps):
-            known = self._look(tests, [request for request in self.steps if request.name == "explanation"])[0]
+        wanted = {"explanation", *(["counterfactual"] if probes(metrics) else [])}
+        if self.teacher is not None and (requests := [request for request in self.steps if request.name in wanted]):
+            known = self._look(tests, requests)[0]
         found = []
         for example in tests:
-            generation = known.get(example.id, {}).get(("explanation", example.answer))
-            taught = generation.text if generation is not None and not generation.refusal else None
+            taught = _usable(known, example, "explanation", example.answer)
             reference = taught or example.meta.get("explanation")
             by = self.teacher.name if taught and self.teacher else "task"
-            found.append(replace(example, meta={**example.meta, "reference": reference, "reference_by": by if reference else None}))
+            meta = {**example.meta, "reference": reference, "reference_by": by if reference else None}
+            against = {option: text for option in example.wrong if (text := _usable(known, example, "counterfactual", option))}
+            found.append(replace(example, meta={**meta, "counterfactual": against} if against else meta))
         return found
 
     def _teacher_accuracy(self) -> dict[str, Any] | None:
@@ -368,6 +426,12 @@ class Run:
             if name in (cell.name, cell.method.name):
                 return cell
         raise StudentError(f"No trained student is called '{name}'. There are: {', '.join(cell.name for cell in trained)}.")
+
+
+def _usable(known: Said, example: Example, kind: str, answer: str) -> str | None:
+    """What the teacher said of an answer, unless it was refused."""
+    generation = known.get(example.id, {}).get((kind, answer))
+    return generation.text if generation is not None and not generation.refusal else None
 
 
 def open_run(folder: str | Path, tick: Tick | None = None) -> Run:

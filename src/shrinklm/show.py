@@ -20,7 +20,7 @@ from .registry import Group, find, names
 if TYPE_CHECKING:
     from .generate import Report
     from .run import Run
-    from .types import Prediction
+    from .types import Prediction, Score
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
 """Blanks and line feeds as tokenizers write them → as they are."""
@@ -78,6 +78,51 @@ def generations(report: Report) -> None:
     for name, step in report.steps.items():
         for reason, count in step.refused.most_common():
             say(f"  {name}: {count:,} refused: {reason}")
+
+
+_AUDIT = (
+    ("occurs_as_said", "Answer occurs in it, as said, %"),
+    ("occurs", "  as kept, %"),
+    ("named", "  as whole words, %"),
+    ("support", "Supports its answer, %"),
+    ("argues_other", "Argues for another option, %"),
+    ("leaks", "States the answer outright, %"),
+    ("names_other", "Names other options, %"),
+    ("others", "  how often in a text"),
+    ("words", "Words"),
+    ("hedges", "Hedges in a text"),
+)
+"""What is shown of an audit, a line each."""
+
+
+def audit(figures: Mapping[str, Any]) -> None:
+    """What the teacher's texts are like, a column for each step."""
+    steps = figures["steps"]
+    table = Table(f"{figures['examples']:,} questions", *steps, title=f"Audit of {figures['teacher']}", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for key, title in (("n", "Texts"), ("missing", "Not asked for yet"), ("empty", "Empty"), ("cut", "Cut off")):
+        if key != "missing" or any(found[key] for found in steps.values()):
+            table.add_row(title, *(f"{found[key]:,}" for found in steps.values()))
+    table.add_row("Refused", *(f"{sum(found['refused'].values()):,}" for found in steps.values()))
+    for key, title in _AUDIT:
+        if any(found[key] is not None for found in steps.values()):
+            show = _percent if title.endswith("%") else _one
+            table.add_row(title, *(show(found[key]) for found in steps.values()))
+    Console().print(table)
+    for step, found in figures["again"].items():
+        say(
+            f"{step.capitalize()} after {found['from']}, {found['n']:,} pairs: {_percent(found['changed'])} % changed; "
+            f"{_percent(found['gained'])} % gained the answer's name, {_percent(found['lost'])} % lost it; "
+            f"{found['words_before']:.1f} to {found['words_after']:.1f} words."
+        )
+    for step, found in steps.items():
+        if found["missing"]:
+            say(f"{found['missing']:,} texts of {step} were not asked for yet. Run: shrinklm generate RECIPE --step {step}")
+
+
+def _one(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def results(folder: Path) -> None:
@@ -183,6 +228,78 @@ def saliency(figures: Mapping[str, Any]) -> None:
     people = chance["highlight"] or {}
     table.add_row("chance", "", *(_percent(value) for value in (chance["gold_hit"], people.get("f1"), people.get("auprc"))), "", "")
     Console().print(table)
+
+
+def means(found: Mapping[str, Sequence[Score]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Cell → metric → its mean over so many questions."""
+    values: dict[str, dict[str, list[float]]] = {cell: {} for cell in found}
+    for cell, scores in found.items():
+        for score in scores:
+            values[cell].setdefault(score.metric, []).append(score.value)
+    return {
+        cell: {name: {"mean": sum(numbers) / len(numbers), "n": len(numbers)} for name, numbers in metrics.items()}
+        for cell, metrics in values.items()
+    }
+
+
+def scores(found: Mapping[str, Sequence[Score]]) -> None:
+    """The mean of every new score, a row a cell and metric."""
+    table = Table("Cell", "Metric", "Mean", "Questions")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for cell, metrics in means(found).items():
+        for name, figure in metrics.items():
+            table.add_row(Text(cell), name, f"{figure['mean']:.3f}", f"{figure['n']:,}")
+        table.add_section()
+    Console().print(table)
+
+
+def judged(found: Mapping[str, Any]) -> None:
+    """The judges' mean ratings by method, and what to know before believing them."""
+    say(f"{found['explanations']:,} explanations of {found['questions']:,} questions, {found['empty']:,} of them without a word")
+    for name, judge in found["judges"].items():
+        if "means" in judge:
+            titles = [construct.capitalize() for construct in found["constructs"]]
+            table = Table("Method", *titles, title=f"{name}, 1 to 5", title_justify="left")
+            for column in table.columns[1:]:
+                column.justify = "right"
+            for method, means in judge["means"].items():
+                table.add_row(Text(method), *(_two(means.get(construct)) for construct in found["constructs"]))
+            Console().print(table)
+            for construct, unread in judge["unread"].items():
+                if unread:
+                    say(f"  {construct}: {unread:,} of {found['explanations']:,} scores could not be read")
+            by_length = {construct: value for construct, value in judge["length"].items() if value is not None and abs(value) >= 0.5}
+            if by_length:
+                said = ", ".join(f"{construct} {value:.2f}" for construct, value in by_length.items())
+                say(f"  its scores go with the length of the text (rank correlation): {said}")
+        if judge["wrote"]:
+            say(f"  {name} is {judge['wrote']}: believe it less than the others")
+        if "pairwise" in judge:
+            _duels(name, judge["pairwise"])
+    for construct, agreed in found["agreement"].items():
+        alpha, ac2 = (agreed[key]["value"] for key in ("alpha", "ac2"))
+        if alpha is not None:
+            say(f"Agreement of the judges, {construct}: Krippendorff's alpha {_two(alpha)}, Gwet's AC2 {_two(ac2)}")
+
+
+def _duels(name: str, found: Mapping[str, Any]) -> None:
+    """What a judge preferred, pair by pair of methods."""
+    names = ("First", "Second", "First better", "Second better", "Neither", "Unread")
+    table = Table(*names, title=f"{name}, two by two", title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in found["wins"]:
+        table.add_row(Text(row["a"]), Text(row["b"]), *(f"{row[key]:,}" for key in ("first", "second", "tie", "unread")))
+    Console().print(table)
+    say(
+        f"  alike in both orders: {_percent(found['consistent'])} %; preferred what stood first: {_percent(found['first_position'])} % "
+        f"(50: no liking for a place); preferred the longer: {_percent(found['longer'])} %"
+    )
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _percent(value: Any) -> str:

@@ -46,14 +46,27 @@ def overlap(example: Example, prediction: Prediction) -> Mapping[str, float] | N
 
 def named(text: str, options: Sequence[str]) -> set[str]:
     """The options that stand in `text` as whole words, in any case. Where "bank account" stands, "bank" is not named by it."""
-    spelled = {" ".join(option.casefold().split()): option for option in reversed(options) if option.strip()}
-    if not spelled:
-        return set()
+    seen = {spelling for _, _, spelling in places(text.casefold(), tuple(options))}
+    return {option for option in options if spell(option) in seen}
+
+
+def places(folded: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
+    """(start, end, `spell(option)`) of every option that stands in a case-folded text as whole words, from left to right."""
+    pattern = _pattern(options)
+    return [(match.start(), match.end(), " ".join(match[0].split())) for match in pattern.finditer(folded)] if pattern else []
+
+
+def spell(option: str) -> str:
+    """What makes two spellings the same option: case and blanks taken away."""
+    return " ".join(option.casefold().split())
+
+
+@lru_cache(maxsize=4096)
+def _pattern(options: tuple[str, ...]) -> re.Pattern[str] | None:
     # An alternation takes the first that fits: the longest stands first.
-    patterns = (re.escape(spelling).replace(r"\ ", r"\s+") for spelling in sorted(spelled, key=len, reverse=True))
-    found = re.finditer(rf"(?<!\w)(?<!\w-)(?:{'|'.join(patterns)})(?!-?\w)", text.casefold())
-    seen = {" ".join(match[0].split()) for match in found}
-    return {option for option in options if " ".join(option.casefold().split()) in seen}
+    spelled = sorted({spell(option) for option in options if option.strip()}, key=lambda text: (-len(text), text))
+    words = "|".join(re.escape(spelling).replace(r"\ ", r"\s+") for spelling in spelled)
+    return re.compile(rf"(?<!\w)(?<!\w-)(?:{words})(?!-?\w)") if spelled else None
 
 
 @lru_cache

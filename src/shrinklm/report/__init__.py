@@ -21,7 +21,7 @@ def build(run_folder: Path) -> Path:
     Raises:
         StoreError: no run folder, nothing trained in it, a broken file, or no room to write.
     """
-    from . import saliency, tables
+    from . import audit, decision, saliency, tables
     from .compare import compare
     from .figures import figures
     from .markdown import markdown
@@ -40,6 +40,10 @@ def build(run_folder: Path) -> Path:
         tables.unbuilt(found),
         *tables.logs(found),
     ]
+    if decision.decide(found) is not None:
+        made.append(decision.table(found))
+    if audit.found(found.findings) is not None:
+        made.append(audit.table(found.findings))
     if (marked := found.findings.saliency) is not None:
         made += [saliency.table(marked, ranks_of(found)), saliency.refused(marked), saliency.agreement(marked)]
     files = {f"report/{table.name}.csv": text.encode() for table in made if (text := table.csv())}

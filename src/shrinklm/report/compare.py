@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import ShrinkError
 from ..methods import method
 from ..prompts import STEPS
-from ..stats import Comparison, Estimate, McNemar, estimate, holm, mcnemar, paired
+from ..stats import Comparison, Estimate, McNemar, estimates, holm, mcnemar, paired
+from ..stats.las import las
 from .read import Cell, Findings, Values, finite
 
 ALPHA = 0.05
@@ -92,6 +93,10 @@ class Results:
         """The rows of trained students."""
         return tuple(row for row in self.rows if row.trained)
 
+    def label(self, row: Row) -> str:
+        """The method's name, with its student's where there are several."""
+        return f"{row.method} on {row.student}" if len(self.students) > 1 else row.method
+
     def baseline(self, name: str) -> float | None:
         """Share right of the `majority` or `random` answer; None when unknown."""
         return finite(self.findings.data.get(name))
@@ -121,11 +126,30 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
 
 def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: int, resamples: int) -> Row:
     row = Row(*key, tuple(cells), {}, *_bill(findings, key[0], any(cell.trained for cell in cells)), rank)
-    for metric in dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores}))):
-        matrix = row.matrix(metric)
-        if matrix.size and not np.isnan(matrix).all():
-            row.estimates[metric] = estimate(matrix, resamples=resamples)
+    names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
+    matrices = {metric: matrix for metric in names if (matrix := row.matrix(metric)).size and not np.isnan(matrix).all()}
+    row.estimates.update(estimates(matrices, resamples=resamples))
+    row.estimates.update(_simulated(row, resamples))
     return row
+
+
+def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
+    """LAS and simulatability, where a simulator was asked: of the explanations, and of those whose options are masked."""
+    found = {}
+    for mask in ("", "_masked"):
+        names = ("sim_question", f"sim_explanation{mask}", f"sim_both{mask}")
+        sides = np.array([[cell.scores[name] for name in names] for cell in row.cells if all(name in cell.scores for name in names)])
+        scored = ~np.isnan(sides).any(axis=1) if sides.size else np.zeros((0, 0), dtype=bool)
+        if not scored.any():
+            continue
+        question, explanation, both = sides.swapaxes(0, 1)
+        given = las(question, explanation, both, resamples=resamples)
+        about = (int(scored.any(axis=0).sum()), len(sides), given.unit)
+        bounds = (given.simulatability, given.simulatability_low, given.simulatability_high)
+        found[f"simulatability{mask}"] = Estimate(*bounds, *about)
+        if not given.empty:  # half of LAS is missing then: it has no value
+            found[f"las{mask}"] = Estimate(given.value, given.low, given.high, *about)
+    return found
 
 
 def _family(pairs: Sequence[tuple[Row, Row]], metric: str | None, resamples: int) -> tuple[Pairwise, ...]:

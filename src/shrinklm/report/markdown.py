@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from . import saliency, saliency_words, tables, words
+from . import audit, decision, examples, saliency, saliency_words, tables, words
 from .compare import Results
 from .figures import Figure
 from .page import environment_lines, facts
@@ -19,12 +20,13 @@ def markdown(results: Results, figures: Sequence[Figure]) -> str:
     if cautions := words.cautions(results):
         parts.append("**Read with care**\n\n" + "\n".join(f"- {text(line)}" for line in cautions))
     parts.append("\n".join(f"- {name}: {text(value)}" for name, value in facts(results)))
+    by_name = {figure.name: figure for figure in figures}
+    parts += _decision(results, by_name)
     parts += ["## The table", text(main.caption)]
     later = ("Explanation", "Student", "Seen in training", "Teacher")
     for groups in ((), later[:1], later[1:]):  # one wide table would not fit where Markdown is read
         picked = [at for at, column in enumerate(main.columns) if at and (column.group in groups if groups else column.group not in later)]
         parts.append(grid(main, [0, *picked]))
-    by_name = {figure.name: figure for figure in figures}
     parts += _shown(by_name, "accuracy") + _shown(by_name, "explanations")
     parts.append("## Is the difference real?")
     compared = tables.comparisons(results)
@@ -41,6 +43,10 @@ def markdown(results: Results, figures: Sequence[Figure]) -> str:
         for table in (saliency.table(findings.saliency, {}), saliency.refused(findings.saliency)):
             parts += [text(table.caption), grid(table)] if table.lines else []
         parts += _shown(by_name, "saliency") + _shown(by_name, "agreement")
+    if audit.found(findings) is not None:
+        looked = audit.table(findings)
+        parts += [f"## {audit.TITLE}", *(f"**{name}.** {text(said)}" for name, said in audit.sentences(findings))]
+        parts += [text(looked.caption), grid(looked), *_shown(by_name, "audit")]
     parts.append("## What was refused, and why")
     steps, unbuilt = tables.steps(results), tables.unbuilt(results)
     parts += [text(steps.caption), grid(steps)] if steps.lines else ["No teacher was asked in this run."]
@@ -57,6 +63,30 @@ def markdown(results: Results, figures: Sequence[Figure]) -> str:
     if findings.env:
         parts.append("\n".join(f"- {name}: {text(value)}" for name, value in environment_lines(findings.env)))
     return "\n\n".join(parts) + "\n"
+
+
+def _decision(results: Results, figures: dict[str, Figure]) -> list[str]:
+    """The section to decide by; nothing when nothing was measured of the explanations."""
+    found = decision.decide(results)
+    if found is None:
+        return []
+    parts = [f"## {decision.TITLE}"]
+    parts += [f"**{text(name)}.** {text(said)}" for name, said in decision.sentences(results, found)]
+    parts += _shown(figures, "tradeoff")
+    for shown in examples.examples(results, found):
+        choices = ", ".join(f"{choice} (right)" if choice == shown.item.answer else choice for choice in shown.item.choices)
+        lines = [f"> **{text(shown.item.question)}** {text(choices)}", f"> {text(shown.why)}"]
+        lines += [
+            f"> - {text(results.label(voice.row))}: {text(voice.said.answer or 'no answer')}. {text(voice.said.explanation or '')}"
+            for voice in shown.voices
+        ]
+        parts.append("\n>\n".join([*lines[:2], "\n".join(lines[2:])]))
+    table = decision.table(results)
+    parts.append(text(table.caption))
+    starts = [at for at, line in enumerate(table.lines) if line.kind == "group"]
+    for start, end in zip(starts, [*starts[1:], len(table.lines)], strict=True):
+        parts += [f"**{text(table.lines[start].cells[0])}**", grid(replace(table, lines=table.lines[start + 1 : end]))]
+    return parts
 
 
 def text(words: str) -> str:

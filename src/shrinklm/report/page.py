@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import saliency, saliency_words, tables, words
+from . import audit, decision, examples, saliency, saliency_words, tables, words
 from .compare import Results, Row
 from .figures import Figure
+from .measures import ordered
 from .read import Cell, Item
 from .saliency_plots import ranks_of
 from .style import METHODS, variables
@@ -43,8 +44,30 @@ def page(results: Results, figures: Sequence[Figure]) -> str:
         islands={name: island(value) for name, value in islands(results).items()}, seeds=_seeds(results),
         count=words.count, doubled=words.duplicates,
         browsable=any(cell.said for cell in findings.cells), rows=[row for row in results.rows if any(cell.said for cell in row.cells)],
-        label=lambda row: _label(results, row), shade=_shade, marked=_marked(results),
+        label=lambda row: _label(results, row), shade=_shade, marked=_marked(results), decision=_decision(results),
+        audited=_audited(results),
     )  # fmt: skip
+
+
+def _decision(results: Results) -> dict[str, Any] | None:
+    """What the section to decide by shows; None when nothing was measured of the explanations."""
+    found = decision.decide(results)
+    if found is None:
+        return None
+    return {
+        "title": decision.TITLE, "axis": found.axis, "sentences": decision.sentences(results, found), "table": decision.table(results),
+        "examples": examples.examples(results, found), "value": examples.value,
+        "meanings": ordered({key for row in results.rows for key in row.estimates}),
+        "css": (HERE / "decision.css").read_text(encoding="utf-8"),
+    }  # fmt: skip
+
+
+def _audited(results: Results) -> dict[str, Any] | None:
+    """What the section about the teacher's texts shows; None when nobody looked them through."""
+    found = results.findings
+    if audit.found(found) is None:
+        return None
+    return {"title": audit.TITLE, "sentences": audit.sentences(found), "table": audit.table(found)}
 
 
 def _marked(results: Results) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import StoreError
 from ..types import SPLITS
 from .marked import Saliency, read_saliency
+from .rated import derived
 
 Json = dict[str, Any]
 Values = NDArray[np.float64]
@@ -70,6 +71,8 @@ class Cell:
     scores: Mapping[str, Values]
     """metric → [items], in the order of `Findings.items`; NaN = not scored."""
     timing: Json
+    raters: tuple[str, ...] = ()
+    """Who rated its explanations: judges or people. Their means are scores, such as "rated:completeness"."""
 
     @property
     def trained(self) -> bool:
@@ -101,6 +104,8 @@ class Findings:
     """By size of the student, then in the recipe's order of methods, then by seed; untrained ones last."""
     gaps: tuple[str, ...] = field(default=())
     """What is missing in the folder, in sentences."""
+    audit: Json = field(default_factory=dict)
+    """What was found in the teacher's texts (audit.json); empty when nobody looked."""
     saliency: Saliency | None = None
     """The words that moved the answers; None when the run has no such folder."""
 
@@ -155,7 +160,7 @@ def read(folder: Path) -> Findings:
     return Findings(
         name=str(recipe.get("name") or folder.name), recipe=recipe, recipe_text=recipe_text, env=_json(folder / "env.json"), data=data,
         generations=generations, items=items, cells=tuple(cells), gaps=tuple(_gaps(folder, items, cells, data)),
-        saliency=read_saliency(folder),
+        saliency=read_saliency(folder), audit=_json(folder / "audit.json"),
     )  # fmt: skip
 
 
@@ -182,13 +187,16 @@ def _cell(home: Path, rows: Sequence[Json], place: Mapping[str, int]) -> Cell:
     seed = finite(info.get("seed"))
     said = {str(row["example_id"]): Said(row.get("answer"), row.get("explanation"), row.get("raw") or "") for row in rows}
     scores: dict[str, Values] = {}
+    rated: dict[str, dict[str, Values]] = {}
     for row in _table(home / "scores.parquet"):
         at, value = place.get(str(row["example_id"])), finite(row.get("value"))
-        if row.get("rater") is None and at is not None and value is not None:  # a person's rating belongs to a study
-            scores.setdefault(str(row["metric"]), np.full(len(place), np.nan))[at] = value
+        if at is not None and value is not None:
+            given = scores if row.get("rater") is None else rated.setdefault(str(row["rater"]), {})
+            given.setdefault(str(row["metric"]), np.full(len(place), np.nan))[at] = value
     return Cell(
         name=home.name, method=str(info.get("method") or parts[0]), student=str(info.get("student") or parts[len(parts) > 1]),
-        seed=int(seed or 0), info=info, log=_log(home / "train.jsonl"), said=said, scores=scores, timing=_json(home / "timing.json"),
+        seed=int(seed or 0), info=info, log=_log(home / "train.jsonl"), said=said, scores=scores | derived(scores, rated),
+        timing=_json(home / "timing.json"), raters=tuple(sorted(rated)),
     )  # fmt: skip
 
 

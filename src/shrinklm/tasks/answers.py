@@ -69,11 +69,19 @@ def parse_answer(text: str, example: Example) -> str | None:
     if not example.choices:
         return _free(text, example)
     options = _Options(example.choices)
-    for said in _statements(text):
-        found = options.stated(said)
-        if found is not None:
-            return found or None
-    return options.begun(_first_line(text)) or None
+    stated = _stated(text, options)
+    return (options.begun(_first_line(text)) if stated is None else stated) or None
+
+
+def stated_option(text: str, example: Example) -> str | None:
+    """The option that `text` states in so many words ("the answer is ..."); None when it states none, or more than one."""
+    text = _plain(text)
+    return (_stated(text, _Options(example.choices)) or None) if _STATEMENT.search(text) else None
+
+
+def _stated(text: str, options: _Options) -> str | None:
+    """The option after the last "the answer is" that names one; "" when ambiguous, None when there is none."""
+    return next((found for said in _statements(text) if (found := options.stated(said)) is not None), None)
 
 
 def stated_text(text: str, example: Example) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import ClassVar
 from ..errors import TeacherError
 from ..types import Completion, Prompt, Sampling, digest
 from .base import TeacherOptions
+
+_BLANK = re.compile(r"<([^<>]+)>")
 
 MODES = ("empty", "cut", "loop", "deny", "silent", "first")
 
@@ -56,6 +59,8 @@ class FakeTeacher:
         if self.mode == "deny":
             return f"This choice is incorrect, so {answer} is not the right answer."
         subject = example.question.rstrip(" ?.!").split()[-1].lower()
+        if prompt.kind == "judgement":
+            return _filled(prompt)
         if prompt.kind == "label":
             return f"That suits the last word, {subject}. The answer is {self._own(prompt)}."
         if prompt.kind == "critique":
@@ -70,6 +75,19 @@ class FakeTeacher:
         if not example.wrong or int(digest(example.id), 16) % 4:
             return example.answer
         return example.wrong[int(digest(example.id, "wrong"), 16) % len(example.wrong)]
+
+
+def _filled(prompt: Prompt) -> str:
+    """The form that a judge is given, with every blank filled: a number by the question, else the last choice, else a sentence."""
+
+    def fill(blank: re.Match[str]) -> str:
+        low, between, high = blank[1].partition(" to ")
+        if between:
+            return str(int(low) + int(digest(prompt.turns[-1].text), 16) % (int(high) - int(low) + 1))
+        return blank[1].rpartition(" ")[2] if " " in blank[1] else "It says what it says."
+
+    forms = ([line for line in turn.text.splitlines() if _BLANK.search(line)] for turn in reversed(prompt.turns))
+    return "\n".join(_BLANK.sub(fill, line) for line in next(filter(None, forms), []))
 
 
 def _append(path: Path, line: str) -> None:

@@ -34,7 +34,7 @@ class WhiteBox:
         revision: What pins its weights.
         view: How it is asked: as it was trained, or in its own terms.
         settings: How words are attributed.
-        label: Whose answer is attributed: the gold one, or the model's own (its likeliest option per character; else what it says).
+        label: Whose answer is attributed: the gold one, or the model's own (the option of the highest F; free answers: what it says).
         batch: Questions in one pass.
     """
 
@@ -134,8 +134,8 @@ class WhiteBox:
 
 
 def own_answers(model: BaseStudent, view: View, examples: Sequence[Example], batch: int = 16) -> list[str | None]:
-    """What a model answers itself: the option with the highest log-likelihood per character; free answers: what it says."""
-    found = likeliest_options(model, view, examples, [""] * len(examples), batch)
+    """What a model answers itself: the option with the highest F = Σ log p, the figure that is attributed; free answers: what it says."""
+    found = likeliest_options(model, view, examples, [""] * len(examples), batch, per_character=False)
     free = [place for place, example in enumerate(examples) if not example.choices]
     said = model.answer([view.prompt(examples[place]) for place in free], _FREE_TOKENS, batch) if free else []
     for place, text in zip(free, said, strict=True):
