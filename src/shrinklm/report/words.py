@@ -167,7 +167,7 @@ def cautions(results: Results) -> list[str]:
     if single:
         who = "Each method" if len(single) == len(results.trained) else listing(single)
         was = "were" if len(single) > 1 and len(single) < len(results.trained) else "was"
-        notes.append(f"{who} {was} trained from one seed only: a difference may be one between seeds, and the intervals do not include that.")
+        notes.append(f"{who} {was} trained from one seed only: differences may be those of seeds, and the intervals do not include that.")
     unread = [row for row in results.trained if "unparsed" in row.estimates and row.estimates["unparsed"].value > 0.05]
     for row in unread:
         share = percent(row.estimates["unparsed"].value)
