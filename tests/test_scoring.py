@@ -129,7 +129,7 @@ def test_a_student_that_is_asked_anew_is_probed_anew(copied: Path) -> None:
     folder = copied / "runs" / "r" / "cells" / CELL
     write_scores([*read_scores(folder / "scores.parquet"), Score(CELL, "x", "plausibility", 4.0, "a person")], folder / "scores.parquet")
     keys = {row.key for row in read_probes(folder / "probes.parquet")}
-    run = Run(recipe(copied, explanations=3, metrics=["accuracy", "filler"]))
+    run = Run(recipe(copied, max_tokens=7, metrics=["accuracy", "filler"]))
     run.evaluate()
     explain(run)
     run.score(["filler"])
