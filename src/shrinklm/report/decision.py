@@ -127,7 +127,7 @@ def sentences(results: Results, decision: Decision) -> list[tuple[str, str]]:
     for other in decision.axes[1:]:
         names = [results.label(row) for row in front(decision.rows, answers.key, other.key)]
         if names:
-            found.append((f"By {_word(other)}", f"The front is {listing(names)}."))
+            found.append((f"The front by “{_word(other)}”", f"{listing(names)}."))
     if decision.silent:
         told = "; ".join(f"{results.label(row)} ({_word(answers)} {_value(row, answers)})" for row in decision.silent)
         whose = "its explanations" if len(decision.silent) == 1 else "their explanations"
