@@ -55,6 +55,7 @@ def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tic
     elif GENERATIONS.is_file():
         run.store.put(read(GENERATIONS))
     show.say(_asked(run.generate()))
+    run.audit()
     show.already(run, "train", "evaluate")
     run.train()
     run.evaluate()
