@@ -114,7 +114,7 @@ def _measures() -> Iterable[Measure]:
     yield Measure("simulatability_masked", "Simulatability, options masked", SIMULATED, "The same without weights", up)
     yield Measure("sim_explanation_masked", "from the masked explanation", SIMULATED, "A simulator says the answer from it alone")
     yield Measure("sim_both_masked", "from both, masked", SIMULATED, "From the question with it")
-    yield Measure("supports_predicted", "Support for its own answer", SUPPORT, "The option it argues for is the one the student answers", up)
+    yield Measure("supports_predicted", "Support for its own answer", SUPPORT, "The option it argues for is the one it came with", up)
     yield Measure("supports_gold", "Argues for the right answer", SUPPORT, "The option it argues for is the right one", up)
     yield Measure("supports_other", "Argues for another option", SUPPORT, "It argues for an option that the student does not answer", down)
     yield Measure("names_answer", "Names its own answer", SUPPORT, "The student's answer stands in it", up)
