@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 
 from .errors import TeacherError
+from .generate import dollars, provenance
 from .store import Store
-from .types import Completion, Generation, Prompt, Sampling, Source, Teacher, Tick, ask_key, digest
+from .types import Completion, Generation, Prompt, Sampling, Teacher, Tick, ask_key, digest
 
 KIND = "judgement"
 """What a judge's words are called in the store."""
@@ -50,7 +48,7 @@ def ask(
     for position, completion in judge.complete([missing[key] for key in order], sampling) if order else ():
         now = time.perf_counter()
         key = order[position]
-        known[key] = _generation(judge, key, missing.pop(key), sampling, completion, completion.seconds or now - before)
+        known[key] = _generation(judge, key, missing.pop(key), sampling, replace(completion, seconds=completion.seconds or now - before))
         store.put([known[key]])
         before = now
         if tick is not None:
@@ -66,14 +64,10 @@ def ask(
         bill.tokens_out += generation.source.tokens_out
         bill.seconds += generation.source.seconds
     if (price := getattr(judge, "price", None)) is not None:
-        bill.cost = (bill.tokens_in * price.get("input", 0) + bill.tokens_out * price.get("output", 0)) / 1_000_000
+        bill.cost = dollars(price, bill.tokens_in, bill.tokens_out)
     return [known[key] for key in keys], bill
 
 
-def _generation(judge: Teacher, key: str, prompt: Prompt, sampling: Sampling, completion: Completion, seconds: float) -> Generation:
-    turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
-    source = Source(
-        judge.name, judge.revision, sampling, sampling.seed, datetime.now(UTC).isoformat(timespec="seconds"), completion.tokens_in,
-        completion.tokens_out, version("shrinklm"), round(seconds, 4),
-    )  # fmt: skip
+def _generation(judge: Teacher, key: str, prompt: Prompt, sampling: Sampling, completion: Completion) -> Generation:
+    turns, source = provenance(judge, prompt, sampling, completion)
     return Generation(prompt.example.id, KIND, prompt.answer, completion.text, turns, (), source, key, completion.refusal)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -158,6 +159,27 @@ def plan(steps: Sequence[StepRequest], reads: bool = False) -> list[tuple[StepRe
     return order
 
 
+def provenance(teacher: Teacher, prompt: Prompt, sampling: Sampling, completion: Completion) -> tuple[str, Source]:
+    """(the prompt's turns as JSON, where its answer comes from), as a Generation keeps them."""
+    turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
+    source = Source(
+        teacher.name, teacher.revision, sampling, sampling.seed, datetime.now(UTC).isoformat(timespec="seconds"), completion.tokens_in,
+        completion.tokens_out, _version(), round(completion.seconds, 4),
+    )  # fmt: skip
+    return turns, source
+
+
+def dollars(price: Price, tokens_in: int, tokens_out: int) -> float:
+    """What so many tokens cost."""
+    return (tokens_in * price.get("input", 0) + tokens_out * price.get("output", 0)) / 1_000_000
+
+
+@cache
+def _version() -> str:
+    """Looked up once: it reads a file."""
+    return version("shrinklm")
+
+
 @dataclass
 class _Loop:
     teacher: Teacher
@@ -174,7 +196,6 @@ class _Loop:
         self.free = bool(getattr(self.teacher, "free", False))
         nothing: Price = {"input": 0.0, "output": 0.0}
         self.price: Price | None = nothing if self.free else self.settings.price or getattr(self.teacher, "price", None)
-        self.version = version("shrinklm")
 
     def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Said:
         """Works through the plan."""
@@ -312,11 +333,7 @@ class _Loop:
                 hidden.append(item.quoted["critique"])
             quoted = item.quoted.get("explanation", "")
             text, refusal = judge(prompt, completion, recorded=self.reads, hidden=hidden, quoted=quoted, answer=answer)
-        turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
-        source = Source(
-            self.teacher.name, self.teacher.revision, sampling, sampling.seed, datetime.now(UTC).isoformat(timespec="seconds"),
-            completion.tokens_in, completion.tokens_out, self.version, round(completion.seconds, 4),
-        )  # fmt: skip
+        turns, source = provenance(self.teacher, prompt, sampling, completion)
         return Generation(item.example.id, prompt.kind, answer or "", text, turns, item.parents, source, key, refusal)
 
     @staticmethod
@@ -341,7 +358,7 @@ class _Loop:
             report.tokens_out += generation.source.tokens_out
             report.seconds += generation.source.seconds
         if self.price is not None:
-            report.cost = (report.tokens_in * self.price.get("input", 0) + report.tokens_out * self.price.get("output", 0)) / 1_000_000
+            report.cost = dollars(self.price, report.tokens_in, report.tokens_out)
 
     @staticmethod
     def _note(report: StepReport) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..report.figures import Figure, styled
-from ..report.plots import Drawn, canvas
+from ..report.plots import Drawn, canvas, name_rows
 from ..report.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
 from ..report.words import MINUS
 from .analysis import Cell, Factorial, spoken
@@ -133,21 +133,8 @@ def _cell(axes: Any, cell: Cell, y: float, rank: int, rng: np.random.Generator) 
 
 
 def _label(axes: Any, heads: list[tuple[float, str]], names: list[tuple[float, str]], bottom: float) -> None:
-    axes.set_yticks([y for y, _ in names], [name for _, name in names])
     axes.set_ylim(bottom - 0.6, -0.6 if any(head for _, head in heads) else 0.3)
-    for y, head in heads:
-        axes.annotate(
-            head,
-            (0, y),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(-4, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            weight="bold",
-        )
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
+    name_rows(axes, names, heads)
 
 
 def _short(name: str) -> str:

@@ -157,22 +157,27 @@ def _places(rows: Sequence[Row]) -> list[float]:
 
 
 def _names(axes: Any, rows: Sequence[Row], places: Sequence[float], results: Results) -> None:
-    axes.set_yticks(places, [_wrapped(row.method) for row in rows])
     many = len(results.students) > 1
     axes.set_ylim(max(places) + 0.65, min(places) - (1.0 if many else 0.55))
-    for index, (row, y) in enumerate(zip(rows, places, strict=True)):
-        if many and (index == 0 or rows[index - 1].student != row.student):
-            across = axes.get_yaxis_transform()
-            axes.annotate(
-                row.student,
-                (0, y - 0.62),
-                xycoords=across,
-                xytext=(-4, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                weight="bold",
-            )
+    first = [many and (index == 0 or rows[index - 1].student != row.student) for index, row in enumerate(rows)]
+    heads = [(y - 0.62, row.student) for row, y, begins in zip(rows, places, first, strict=True) if begins]
+    name_rows(axes, [(y, _wrapped(row.method)) for row, y in zip(rows, places, strict=True)], heads)
+
+
+def name_rows(axes: Any, names: Sequence[tuple[float, str]], heads: Sequence[tuple[float, str]] = ()) -> None:
+    """Writes the names of rows beside them, bold ones over the groups, each at its height; without ticks and axis."""
+    axes.set_yticks([y for y, _ in names], [name for _, name in names])
+    for y, head in heads:
+        axes.annotate(
+            head,
+            (0, y),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            weight="bold",
+        )
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 

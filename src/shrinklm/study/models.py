@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..stats.clusters import cluster_bootstrap
 from ..stats.estimates import holm
 from ..stats.linear import ols
-from ..stats.mixed import Effect, effects, joint, mixed
-from ..stats.ordinal import ordinal
+from ..stats.mixed import Effect, Mixed, effects, joint, mixed
+from ..stats.ordinal import Ordinal, ordinal
 from ..stats.planning import tost_of
 from .battery import Json, plain
 from .ratings import Array, Ratings
@@ -52,12 +52,7 @@ def linear_mixed(
         for entry in (entry for entry in listed if "condition" in entry):
             entry["equivalence"] = plain(tost_of(entry["estimate"], entry["se"], margin))
     return {
-        "formula": " + ".join([formula, *(f"(1 | {group})" for group in groups)]),
-        "n": found.n,
-        "groups": dict(found.groups),
-        "effects": listed,
-        "pairs": _pairs(ratings, found.effects, found.covariance),
-        "joint": _joint(ratings, found.effects, found.covariance),
+        **_fitted(ratings, formula, found, listed),
         "variances": dict(found.variances),
         "shares": {group: variance / whole for group, variance in found.variances.items()},
         "singular": list(found.singular),
@@ -77,12 +72,7 @@ def ordinal_mixed(ratings: Ratings, name: str, values: Array, controls: bool = F
     for entry in listed:
         entry["odds_ratio"] = plain(float(np.exp(entry["estimate"])))
     return {
-        "formula": " + ".join([formula, *(f"(1 | {group})" for group in groups)]),
-        "n": found.n,
-        "groups": dict(found.groups),
-        "effects": listed,
-        "pairs": _pairs(ratings, found.effects, found.covariance),
-        "joint": _joint(ratings, found.effects, found.covariance),
+        **_fitted(ratings, formula, found, listed),
         "thresholds": [
             {"between": [low, high], "value": cut}
             for low, high, cut in zip(found.categories[:-1], found.categories[1:], found.thresholds, strict=True)
@@ -160,6 +150,18 @@ def _effects(ratings: Ratings, found: Sequence[Effect]) -> list[Json]:
         row = {"term": effect.name, **{key: value for key, value in plain(effect).items() if key != "name"}}
         rows.append(row | ({"condition": known[index], "p_adjusted": adjusted[index]} if index in known else {}))
     return rows
+
+
+def _fitted(ratings: Ratings, formula: str, found: Mixed | Ordinal, listed: list[Json]) -> Json:
+    """What every mixed model says."""
+    return {
+        "formula": " + ".join([formula, *(f"(1 | {group})" for group in found.groups)]),
+        "n": found.n,
+        "groups": dict(found.groups),
+        "effects": listed,
+        "pairs": _pairs(ratings, found.effects, found.covariance),
+        "joint": _joint(ratings, found.effects, found.covariance),
+    }
 
 
 def _pairs(ratings: Ratings, found: Sequence[Effect], covariance: Array) -> list[Json]:
