@@ -8,6 +8,7 @@ ShrinkError                     the base: catch this one
 ├── MethodError                 a method's name or its generations are missing
 ├── ModelError                  weights or a tokenizer are not where the recipe says, or cannot be read
 ├── StudentError                a student cannot be loaded, trained or asked
+├── StudyError                  a study with people: its form, its design, or its records
 ├── StoreError                  the store or a run folder cannot be read or written
 ├── MissingExtra                an optional package is not installed
 └── UnknownName                 no such task, teacher, method, student or metric
@@ -51,6 +52,10 @@ class ModelError(ShrinkError):
 
 class StudentError(ShrinkError):
     """A student cannot be loaded, trained or asked."""
+
+
+class StudyError(ShrinkError):
+    """A study with people cannot be made, served or analysed as it stands."""
 
 
 class StoreError(ShrinkError):
