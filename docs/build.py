@@ -1,7 +1,8 @@
-"""Writes docs/cli.md and docs/recipe.md from the code: python docs/build.py. A test keeps them in step."""
+"""Writes docs/cli.md, docs/recipe.md and docs/form.md from the code: python docs/build.py. A test keeps them in step."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from shrinklm import recipe
 from shrinklm.cli import app
+from shrinklm.study import form
 
 HERE = Path(__file__).parent
 MADE = "Made by `python docs/build.py` from the code."
@@ -30,12 +32,34 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "judge": recipe.JudgeBlock,
     "judge: one judge": recipe.JudgeModelBlock,
 }
+FORM: dict[str, type[BaseModel]] = {
+    "the study": form.Form,
+    "statements: one": form.Statement,
+    "scale": form.Scale,
+    "consent": form.Consent,
+    "instructions": form.Instructions,
+    "instructions: example": form.Worked,
+    "demographics: one": form.Demographic,
+    "checks": form.Checks,
+    "exclusions": form.Exclusions,
+    "recruiting": form.Recruiting,
+    "payment": form.Payment,
+}
 
 
 def recipe_page() -> str:
     """The keys of a recipe, block by block."""
-    lines = ["# The recipe", "", f"{MADE} Unknown keys are errors; paths are relative to the recipe.", ""]
-    for title, block in BLOCKS.items():
+    return _keys(["# The recipe", "", f"{MADE} Unknown keys are errors; paths are relative to the recipe.", ""], BLOCKS)
+
+
+def form_page() -> str:
+    """The keys of a study's form, block by block."""
+    said = "`shrinklm study create` writes this file, with our wording; a study is translated or reworded there. Unknown keys are errors."
+    return _keys(["# study.yaml", "", f"{MADE} {said}", ""], FORM)
+
+
+def _keys(lines: list[str], blocks: dict[str, type[BaseModel]]) -> str:
+    for title, block in blocks.items():
         lines += [f"## {title}", "", (block.__doc__ or "").strip().splitlines()[0], "", "| key | type | default | |", "|---|---|---|---|"]
         for name, info in block.model_fields.items():
             if not info.exclude:
@@ -46,11 +70,9 @@ def recipe_page() -> str:
 
 def cli_page() -> str:
     """The help of every command."""
-    top = typer.main.get_command(app)
-    assert isinstance(top, click.Group) or hasattr(top, "commands")
     lines = ["# The command line", "", f"{MADE} Every command has `--help` and `--debug`.", ""]
-    for name, command in sorted(top.commands.items()):
-        lines += [f"## shrinklm {name}", "", (command.help or "").strip(), "", "| | |", "|---|---|"]
+    for name, command in _commands("shrinklm", typer.main.get_command(app)):
+        lines += [f"## {name}", "", (command.help or "").strip(), "", "| | |", "|---|---|"]
         for parameter in command.params:
             if parameter.name == "help":
                 continue
@@ -63,13 +85,22 @@ def cli_page() -> str:
     return "\n".join(lines)
 
 
+def _commands(name: str, command: Any) -> Iterator[tuple[str, click.Command]]:
+    """A group's commands, and theirs, by name."""
+    for own, below in sorted(command.commands.items()):
+        if hasattr(below, "commands"):
+            yield from _commands(f"{name} {own}", below)
+        else:
+            yield f"{name} {own}", below
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) and not getattr(annotation, "__args__", None) else str(annotation)
-    for noise in ("shrinklm.recipe.", "typing.", "<class '", "'>"):
+    for noise in ("shrinklm.recipe.", "shrinklm.study.form.", "typing.", "<class '", "'>"):
         text = text.replace(noise, "")
     return f"`{text}`".replace("|", "\\|")
 
@@ -81,7 +112,7 @@ def _default(info: Any) -> str:
     return "see below" if isinstance(info.default, BaseModel) else _cell(f"`{value}`")
 
 
-PAGES = {"recipe.md": recipe_page, "cli.md": cli_page}
+PAGES = {"recipe.md": recipe_page, "cli.md": cli_page, "form.md": form_page}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -18,7 +18,7 @@ def _build():
     return module
 
 
-@pytest.mark.parametrize("file", ["recipe.md", "cli.md"])
+@pytest.mark.parametrize("file", ["recipe.md", "cli.md", "form.md"])
 def test_generated_pages_are_up_to_date(file):
     assert (ROOT / "docs" / file).read_text(encoding="utf-8") == _build().PAGES[file](), "Run: python docs/build.py"
 
