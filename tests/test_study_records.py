@@ -15,7 +15,7 @@ from postgres import NoPostgres, postgres
 from shrinklm.errors import StudyError
 from shrinklm.study import tables
 from shrinklm.study.design import Page
-from shrinklm.study.records import Full, Records, _now
+from shrinklm.study.records import Full, Known, Records, _now
 
 HOUR = timedelta(hours=1)
 PAGE = Page("item", "q1", ("A",))
@@ -76,7 +76,7 @@ def test_sqlite_keeps_every_commit_on_the_disk(tmp_path: Path) -> None:
 
 def test_a_second_answer_takes_the_place_of_the_first(records: Records) -> None:
     person = records.begin(4, HOUR, "c")
-    records.show(person.id, 0)
+    records.show(person, 0)
     for values in ({"P": 3}, {"P": 3}, {"P": 5}):
         records.answer(person.id, 0, PAGE, values, None)
     (found,) = records.responses()
@@ -95,6 +95,13 @@ def test_texts_are_kept_as_they_are(records: Records) -> None:
     assert records.participants()[0].about == {"age": nasty}
     assert records.by_session(nasty) is None
     assert records.by_link(nasty) is None
+
+
+def test_a_platforms_id_opens_nobodys_pages(records: Records) -> None:
+    records.begin(4, HOUR, "c", "prolific", "5f3a")
+    with pytest.raises(Known):
+        records.begin(4, HOUR, "c", "prolific", "5f3a")
+    assert records.begin(4, HOUR, "c", "mturk", "5f3a").seat == 1
 
 
 def test_sixteen_at_once_get_sixteen_seats(records: Records) -> None:

@@ -58,7 +58,7 @@ class Page:
     question: str
     """Id of the question; of a check too: what stands around the line that says what to choose."""
     treatment: tuple[str, ...]
-    """The condition, or of a preference the two, left one first."""
+    """The condition, or of a preference the two, the left one first."""
     wanted: int | None = None
     """Of a check: the step to choose, from 1 (of a preference 1 left, 2 right; of a simulation the option)."""
 
@@ -139,7 +139,10 @@ class Design:
             # Over the people of a block the rows are all different ones: a Latin square of places as well.
             for t in rows[(turn + block + chunk) % len(treatments) + _half(len(rows), len(treatments), block + chunk)]:
                 pages.append(Page("item", waiting[t].pop(), self._sides(treatments[t], block, chunk)))
-        practice = [Page("practice", q, self._sides(treatments[(number + at) % len(treatments)], number, at)) for at, q in enumerate(self.practice)]
+        practice = []
+        for at, question in enumerate(self.practice):
+            treatment = treatments[(number + at) % len(treatments)]
+            practice.append(Page("practice", question, self._sides(treatment, number, at)))
         return (*practice, *self._checked(pages, rng))
 
     def _block(self, block: int) -> list[str]:

@@ -52,7 +52,8 @@ class Study:
         """What the person in the seat sees, page by page."""
         if seat not in self._booklets:
             spare = self.design.practice[self.form.practice :]
-            self._booklets[seat] = tuple(page for page in self.design.booklet(seat) if page.kind != "practice" or page.question not in spare)
+            pages = self.design.booklet(seat)
+            self._booklets[seat] = tuple(page for page in pages if page.kind != "practice" or page.question not in spare)
         return self._booklets[seat]
 
     def write(self, form_text: str) -> None:

@@ -51,6 +51,9 @@ class Participant:
     stage: Stage
     about: Mapping[str, str] | None
     """Demographics; None: not asked yet."""
+    opened: int | None
+    """The item page that was shown last, and when."""
+    opened_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ class Response:
 
 class Full(StudyError):
     """Every seat is taken."""
+
+
+class Known(StudyError):
+    """The platform's id has begun already. It is no secret, so it opens nothing: the person's link does."""
 
 
 class Records:
@@ -127,18 +134,18 @@ class Records:
             timeout: after which the seat of somebody unfinished is free again.
             consent: digest of the text that was agreed to.
             source: where the person comes from.
-            external: the platform's id; a person who is there already goes on instead.
+            external: the platform's id.
 
         Raises:
+            Known: somebody with the platform's id is there already.
             Full: no seat is free.
         """
         now = _now()
         with self._write() as c:
             if external is not None:
                 same = (t.participant.c.source == source) & (t.participant.c.external == external)
-                known = c.execute(select(t.participant).where(same)).first()
-                if known is not None:
-                    return _participant(known)
+                if c.execute(select(t.participant.c.id).where(same)).first() is not None:
+                    raise Known(f"The {source} id '{external}' has begun already.")
             number = _free(c, seats, now - timeout)
             if number is None:
                 raise Full("Every seat is taken.")
@@ -187,15 +194,13 @@ class Records:
                 c.execute(update(t.participant).where(who, t.participant.c.finished_at.is_(None)).values(finished_at=now))
             c.execute(update(t.participant).where(who).values(values))
 
-    def show(self, participant: int, position: int) -> None:
+    def show(self, person: Participant, position: int) -> None:
         """Notes that an item page is shown, from which its seconds are counted. Right after an answer that is known already."""
         now = _now()
-        with self.engine.connect() as c:
-            row = c.execute(select(t.participant.c.opened, t.participant.c.opened_at).where(t.participant.c.id == participant)).first()
-        if row is None or (row.opened == position and row.opened_at and now - row.opened_at < timedelta(seconds=5)):
+        if person.opened == position and person.opened_at and now - person.opened_at < timedelta(seconds=5):
             return
         with self._write() as c:
-            c.execute(update(t.participant).where(t.participant.c.id == participant).values(opened=position, opened_at=now, seen_at=now))
+            c.execute(update(t.participant).where(t.participant.c.id == person.id).values(opened=position, opened_at=now, seen_at=now))
 
     # Answers
 
@@ -263,6 +268,18 @@ class Records:
             c.execute(delete(t.setting).where(t.setting.c.key == "recruiting"))
             c.execute(insert(t.setting).values(key="recruiting", value=state))
             _note(c, "recruiting", state)
+
+    def count(self, key: str) -> None:
+        """Adds one to a bare number, such as that of the visitors."""
+        with self._write() as c:
+            c.execute(update(t.setting).where(t.setting.c.key == key).values(value=str(int(_setting(c, key) or 0) + 1)))
+            if _setting(c, key) is None:
+                c.execute(insert(t.setting).values(key=key, value="1"))
+
+    def number(self, key: str) -> int:
+        """What `count` has come to."""
+        with self.engine.connect() as c:
+            return int(_setting(c, key) or 0)
 
     def withdraw(self, code: str) -> int:
         """Deletes a person and all their answers, frees the seat, and logs that it was done: how many answers went.

@@ -1,0 +1,1 @@
+"""The web pages of a study: participants' and the researcher's. Needs the extra `study`."""

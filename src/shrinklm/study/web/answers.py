@@ -1,0 +1,103 @@
+"""An item page as fields to show and to read: what is asked, and what a form sent back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...types import letter
+from ..design import Page, Question
+from ..folder import Study
+from ..form import CHOICE
+from ..records import Participant
+
+SHORT, LONG = 200, 2000
+"""Characters of a short answer and of a remark, at most."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One thing that must be answered by choosing."""
+
+    field: str
+    name: str
+    """The construct."""
+    text: str
+    """ "": the interface's own words."""
+    values: tuple[int, ...]
+    kind: str
+    """choice, scale or preference."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one side shows."""
+
+    answer: str | None
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What one page shows and asks."""
+
+    page: Page
+    question: Question
+    options: tuple[tuple[str, str], ...]
+    """(letter, text)."""
+    sides: tuple[Said, ...]
+    asks: tuple[Ask, ...]
+    check: str | None
+    """Of a check: what to choose; "" of a preference, whose words are the interface's."""
+
+
+def sheet(study: Study, person: Participant, page: Page) -> Sheet:
+    """The page of a person's booklet."""
+    form, question = study.form, study.questions[page.question]
+    statements = list(enumerate(form.statements))
+    if form.shuffle_statements:
+        random.Random(f"{study.design.seed} {person.id}").shuffle(statements)
+    steps = tuple(range(1, len(form.scale.labels) + 1))
+    compared = form.kind == "preference"
+    values, kind = ((1, 0, 2), "preference") if compared else (steps, "scale")
+    asks = [Ask(f"s{at}", one.name, one.text, values, kind) for at, one in statements]
+    if form.kind == "simulation":
+        asks.insert(0, Ask("choice", CHOICE, "", tuple(range(1, len(question.choices) + 1)), "choice"))
+    sides = tuple(Said(question.said[name].answer, question.said[name].explanation) for name in page.treatment)
+    options = tuple((letter(at), text) for at, text in enumerate(question.choices))
+    return Sheet(page, question, options, sides, tuple(asks), _wanted(study, page, question))
+
+
+def _wanted(study: Study, page: Page, question: Question) -> str | None:
+    if page.wanted is None:
+        return None
+    if study.form.kind == "simulation":
+        return question.choices[page.wanted - 1]
+    return study.form.scale.labels[page.wanted - 1] if study.form.kind == "rating" else ""
+
+
+def read(sheet: Sheet, sent: Mapping[str, str]) -> tuple[dict[str, int], str | None, tuple[str, ...]]:
+    """(values by construct, remark, the fields that are missing or are none of the steps)."""
+    values, missing = {}, []
+    for ask in sheet.asks:
+        given = sent.get(ask.field, "")
+        if given in {str(value) for value in ask.values}:
+            values[ask.name] = int(given)
+        else:
+            missing.append(ask.field)
+    return values, sent.get("remark", "").strip()[:LONG] or None, tuple(missing)
+
+
+def shown(sheet: Sheet, values: Mapping[str, int], remark: str | None) -> dict[str, str]:
+    """What was answered, as a form sends it."""
+    found = {ask.field: str(values[ask.name]) for ask in sheet.asks if ask.name in values}
+    return found | ({"remark": remark} if remark else {})
+
+
+def failed(wanted: int | None, values: Mapping[str, int], kind: str) -> bool:
+    """Whether a check was not answered as it asks: in every statement, or in a simulation in the choice."""
+    if wanted is None:
+        return False
+    asked = [values.get(CHOICE)] if kind == "simulation" else list(values.values())
+    return any(value != wanted for value in asked)

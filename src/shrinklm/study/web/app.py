@@ -1,0 +1,71 @@
+"""The application that `shrinklm study serve` runs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ..folder import Study
+from ..records import Records
+from . import participant
+from .guard import Guard
+from .site import HERE, Site
+from .texts import Texts
+
+_STATIC = {path.name: path for path in (HERE / "static").iterdir()}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
+    """The pages of a study.
+
+    Args:
+        study: what is asked.
+        records: where it is kept.
+        token: opens the researcher's page; None: there is none.
+
+    Returns:
+        An ASGI application. The guard stands around everything, so that an answer to a failure has its headers too.
+
+    Raises:
+        StudyError: the file of texts that the form names is missing or wrong, or the records belong to another design.
+    """
+    records.bind(study.digest)
+    texts = Texts.read(study.home / study.form.texts if study.form.texts else None)
+    site = Site(study, records, texts, token)
+    routes = [*participant.routes(), Route("/static/{name}", static), Route("/health", health)]
+
+    def refuse(request: Request, name: str, status: int) -> Response:
+        return site.note(request, name, status)
+
+    def lost(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return site.note(request, "lost", status)
+
+    def broken(request: Request, error: Exception) -> Response:
+        logging.getLogger("shrinklm.study").error("a page failed", exc_info=error)
+        return site.note(request, "broken", 500)
+
+    app = Starlette(routes=routes, exception_handlers={HTTPException: lost, Exception: broken})
+    app.state.site = site
+    return Guard(app, refuse)
+
+
+def static(request: Request) -> Response:
+    """A style sheet or script: one of the files that are there, by its name."""
+    path: Path | None = _STATIC.get(request.path_params["name"])
+    if path is None:
+        raise HTTPException(404)
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "public, max-age=3600"})
+
+
+def health(request: Request) -> Response:
+    """Whether the server and its database answer."""
+    request.app.state.site.records.recruiting  # noqa: B018
+    return PlainTextResponse("ok")

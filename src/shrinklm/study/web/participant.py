@@ -1,0 +1,251 @@
+"""The pages of a person who takes part: from the consent to the completion code."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from ...types import digest
+from ..records import Full, Known, Participant
+from . import answers
+from .guard import SESSION, VISIT, fields, forged, give, visit
+from .site import Site
+
+SOURCES = {"prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"), "mturk": ("workerId", "assignmentId", "hitId")}
+"""Platform → the parameters that it sends people with, the person's id first."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def routes() -> list[Route]:
+    """The pages, by address."""
+    return [
+        Route("/", welcome),
+        Route("/start", start, methods=["POST"]),
+        Route("/instructions", instructions, methods=["GET", "POST"]),
+        Route("/about", about, methods=["GET", "POST"]),
+        Route("/item/{number:int}", item, methods=["GET", "POST"], name="item"),
+        Route("/pause", pause),
+        Route("/resume/{link}", resume, methods=["GET", "POST"], name="resume"),
+        Route("/done", done),
+        Route("/leave", leave, methods=["POST"]),
+    ]
+
+
+def welcome(request: Request) -> Response:
+    """What the study is and what one agrees to. Whoever has begun is taken to where they are."""
+    site, person = _site(request), _person(request)
+    if person is not None:
+        return _to(_place(site, person))
+    if (state := site.records.recruiting) != "open":
+        return site.note(request, "paused" if state == "paused" else "full", 200)
+    return _welcome(request, site, dict(request.query_params))
+
+
+def _welcome(request: Request, site: Site, sent: dict[str, str], status: int = 200) -> Response:
+    names = [name for parameters in SOURCES.values() for name in parameters[:1]]
+    hidden = {name: sent[name] for name in names if _ID.fullmatch(sent.get(name, ""))}
+    fresh = "" if request.cookies.get(VISIT) else visit(request)
+    preview = sent.get("assignmentId") == "ASSIGNMENT_ID_NOT_AVAILABLE"
+    response = site.page(request, "welcome.html", status, hidden=hidden, preview=preview, missing=status == 422)
+    if fresh:
+        site.records.count("welcomed")
+        give(response, request, VISIT, fresh, days=1)
+    return response
+
+
+def start(request: Request) -> Response:
+    """Takes the consent, a seat, and begins a session that nobody knew before."""
+    site, sent = _site(request), fields(request)
+    if forged(request):
+        return site.note(request, "expired", 403)
+    if (person := _person(request)) is not None:
+        return _to(_place(site, person))
+    recruiting = site.study.form.recruiting
+    if (state := site.records.recruiting) != "open":
+        return site.note(request, "paused" if state == "paused" else "full", 403)
+    if sent.get("consent") != "yes":
+        return _welcome(request, site, dict(sent), 422)
+    if wait := site.doors.wait(request, "start", recruiting.starts_per_minute):
+        response = site.note(request, "busy", 429, seconds=wait)
+        response.headers["retry-after"] = str(wait)
+        return response
+    source = next((name for name, (own, *_) in SOURCES.items() if _ID.fullmatch(sent.get(own, ""))), "direct")
+    external = sent[SOURCES[source][0]] if source in SOURCES and recruiting.keep_id else None
+    consent = site.study.form.consent
+    try:
+        person = site.records.begin(
+            site.study.people, timedelta(minutes=recruiting.timeout), digest(consent.text, consent.tick), source, external
+        )
+    except Full:
+        return site.note(request, "full", 403)
+    except Known:
+        return site.note(request, "known", 403)
+    return _enter(request, site, person)
+
+
+def instructions(request: Request) -> Response:
+    """What to do, with an example."""
+    site, person = _site(request), _person(request)
+    if person is None:
+        return _to("/")
+    if request.method == "POST":
+        if forged(request):
+            return site.note(request, "expired", 403)
+        if person.stage == "instructions":
+            asks = bool(site.study.form.demographics)
+            site.records.go(person.id, "about" if asks else "items")
+            return _to("/about" if asks else _first(site, person))
+        return _to(_place(site, person))
+    return site.page(request, "instructions.html", person=person)
+
+
+def about(request: Request) -> Response:
+    """Questions about the person, each of which may be declined."""
+    site, person = _site(request), _person(request)
+    if person is None:
+        return _to("/")
+    if person.stage != "about":
+        return _to(_place(site, person))
+    asked = site.study.form.demographics
+    if request.method == "POST":
+        if forged(request):
+            return site.note(request, "expired", 403)
+        sent = fields(request)
+        found = {}
+        for at, one in enumerate(asked):
+            given = sent.get(f"d{at}", "").strip()[: answers.SHORT]
+            if given and (not one.options or given in one.options):
+                found[one.name] = given
+        site.records.go(person.id, "items", found)
+        return _to(_first(site, person))
+    return site.page(request, "about.html", person=person, asked=asked)
+
+
+def item(request: Request) -> Response:
+    """One item: shown, or answered and gone on from."""
+    site, person = _site(request), _person(request)
+    if person is None:
+        return _to("/")
+    pages = site.study.booklet(person.seat)
+    position = int(request.path_params["number"]) - 1
+    if not 0 <= position < len(pages):
+        return site.note(request, "lost", 404)
+    if person.stage != "items":
+        return _to(_place(site, person))
+    answered = site.records.answered(person.id)
+    first = _open(answered, len(pages))
+    if position > first:
+        return _to(f"/item/{first + 1}")
+    sheet = answers.sheet(site.study, person, pages[position])
+    if request.method == "GET":
+        site.records.show(person, position)
+        old = site.records.response(person.id, position) if position in answered else None
+        chosen = answers.shown(sheet, old.values, old.remark) if old else {}
+        return _item(request, site, person, position, sheet, chosen, ())
+    if forged(request):
+        return site.note(request, "expired", 403)
+    values, remark, missing = answers.read(sheet, fields(request))
+    if missing:
+        return _item(request, site, person, position, sheet, dict(fields(request)), missing)
+    site.records.answer(person.id, position, pages[position], values, remark)
+    following = _open(answered | {position}, len(pages)) if position == first else position + 1
+    if following == len(pages):
+        site.records.go(person.id, "done")
+        return _to("/done")
+    return _to(f"/item/{following + 1}")
+
+
+def _item(
+    request: Request, site: Site, person: Participant, position: int, sheet: answers.Sheet, chosen: dict[str, str], missing: tuple[str, ...]
+) -> Response:
+    total = len(site.study.booklet(person.seat))
+    values = {"sheet": sheet, "number": position + 1, "total": total, "chosen": chosen, "missing": missing}
+    return site.page(request, "item.html", 422 if missing else 200, person=person, **values)
+
+
+def pause(request: Request) -> Response:
+    """The link by which a person goes on later."""
+    person = _person(request)
+    return _to("/") if person is None else _site(request).page(request, "pause.html", person=person)
+
+
+def resume(request: Request) -> Response:
+    """A person's link. It asks before it goes on, so that a preview of the link, or somebody else's page, begins nothing."""
+    site = _site(request)
+    if site.doors.wait(request, "resume", 120):
+        return site.note(request, "busy", 429, seconds=60)
+    person = site.records.by_link(request.path_params["link"])
+    if person is None:
+        return site.note(request, "lost", 404)
+    if request.method == "POST":
+        if forged(request):
+            return site.note(request, "expired", 403)
+        return _enter(request, site, person)
+    fresh = "" if request.cookies.get(VISIT) or request.cookies.get(SESSION) else visit(request)
+    response = site.page(request, "resume.html")
+    if fresh:
+        give(response, request, VISIT, fresh, days=1)
+    return response
+
+
+def done(request: Request) -> Response:
+    """Thanks, and the completion code."""
+    site, person = _site(request), _person(request)
+    if person is None:
+        return _to("/")
+    if person.stage != "done":
+        return _to(_place(site, person))
+    recruiting = site.study.form.recruiting
+    redirect = recruiting.redirect.replace("{code}", recruiting.code) if recruiting.redirect else None
+    return site.page(request, "done.html", person=person, code=recruiting.code, redirect=redirect)
+
+
+def leave(request: Request) -> Response:
+    """Forgets, on this device, who took part, so that another person can."""
+    if forged(request):
+        return _site(request).note(request, "expired", 403)
+    response = _to("/")
+    response.delete_cookie(SESSION)
+    return response
+
+
+def _enter(request: Request, site: Site, person: Participant) -> Response:
+    """Takes a person to where they are, with a new session: one that was there before is not used."""
+    response = _to(_place(site, person))
+    give(response, request, SESSION, site.records.session(person.id))
+    return response
+
+
+def _place(site: Site, person: Participant) -> str:
+    """The page that a person has come to."""
+    if person.stage == "items":
+        return _first(site, person)
+    return {"instructions": "/instructions", "about": "/about", "done": "/done"}[person.stage]
+
+
+def _first(site: Site, person: Participant) -> str:
+    """The first item page without an answer; the last one where all have one."""
+    total = len(site.study.booklet(person.seat))
+    return f"/item/{min(_open(site.records.answered(person.id), total) + 1, total)}"
+
+
+def _open(answered: set[int], total: int) -> int:
+    return next((position for position in range(total) if position not in answered), total)
+
+
+def _site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def _person(request: Request) -> Participant | None:
+    secret = request.cookies.get(SESSION)
+    return _site(request).records.by_session(secret) if secret else None
+
+
+def _to(path: str) -> RedirectResponse:
+    return RedirectResponse(path, 303)

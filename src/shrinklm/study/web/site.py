@@ -1,0 +1,48 @@
+"""What every page needs, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from ..folder import Study
+from ..records import Participant, Records
+from .guard import Doors, csrf
+from .texts import Texts, paragraphs
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Site:
+    """One study being served."""
+
+    study: Study
+    records: Records
+    texts: Texts
+    token: str | None
+    """Of the researcher's page; None: there is none."""
+    doors: Doors = field(default_factory=Doors)
+    """Counts who comes in, so that nobody can come too often."""
+    pages: Environment = field(init=False)
+
+    def __post_init__(self) -> None:
+        pages = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                            lstrip_blocks=True, auto_reload=False)  # fmt: skip
+        pages.globals |= {"t": self.texts, "form": self.study.form, "paragraphs": paragraphs}
+        object.__setattr__(self, "pages", pages)
+
+    def page(self, request: Request, template: str, status: int = 200, person: Participant | None = None, **values: Any) -> HTMLResponse:
+        """A page; with a person, their link and code stand at its foot."""
+        link = str(request.url_for("resume", link=person.link)) if person else ""
+        text = self.pages.get_template(template).render(person=person, link=link, csrf=csrf(request), **values)
+        return HTMLResponse(text, status)
+
+    def note(self, request: Request, name: str, status: int, **values: Any) -> HTMLResponse:
+        """A page that says one thing, such as that all places are taken."""
+        return self.page(request, "note.html", status, title=self.texts(f"{name}_title"), text=self.texts(f"{name}_text", **values))

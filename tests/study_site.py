@@ -1,0 +1,52 @@
+"""A small study to serve, made of questions written here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shrinklm.study.design import Design, Question, Shown
+from shrinklm.study.folder import Study
+from shrinklm.study.form import FORMS, Form
+
+CONDITIONS = ("finetune", "multitask", "counterfactual")
+ASKED = [
+    ("Where would a person put a coat when they come home in winter?", ("closet", "oven", "bathtub", "mailbox"), "closet"),
+    ("What do people use to see in a dark cellar?", ("spoon", "flashlight", "pillow", "ladder"), "flashlight"),
+    ("What happens to ice cream on a hot pavement?", ("it freezes", "it melts", "it grows", "it sings"), "it melts"),
+    ("Where do you return a borrowed book?", ("library", "bakery", "stadium", "harbour"), "library"),
+    ("What does a gardener need when it has not rained?", ("watering can", "umbrella", "skis", "lamp"), "watering can"),
+    ("Why would somebody set an alarm clock?", ("to wake up", "to cook", "to read", "to paint"), "to wake up"),
+    ("Where does a fish breathe?", ("in water", "in sand", "in a tree", "in a drawer"), "in water"),
+]
+NASTY = "<script>alert(1)</script> & \"quotes\" '; DROP TABLE response; --"
+
+
+def form(kind: str = "rating", **changes: Any) -> dict[str, Any]:
+    """The shipped form as a dictionary, with changes."""
+    data = yaml.safe_load((FORMS / f"{kind}.yaml").read_text() + (FORMS / "common.yaml").read_text())
+    return {**data, "checks": {"rate": 0.2}, **changes}
+
+
+def make_study(home: Path, kind: str = "rating", nasty: bool = False, **changes: Any) -> Study:
+    """A study folder: six questions, three conditions (of a preference, their pairs), six items a person, one check, one to practise on."""
+    data = form(kind, **changes)
+    read = Form.parse(data, "study.yaml")
+    questions = {}
+    for at, (asked, choices, gold) in enumerate(ASKED):
+        said = {}
+        for k, name in enumerate(CONDITIONS):
+            answer = gold if (at + k) % 4 else choices[-1]
+            text = f"People know that {answer} fits here, and {choices[2]} does not ({'abc'[k]})." * (1 + k % 2)
+            said[name] = Shown(answer, NASTY if nasty else text, answer == gold)
+        stratum = "practice" if at == len(ASKED) - 1 else "right" if all(one.right for one in said.values()) else "differ"
+        questions[f"q{at}"] = Question(f"q{at}", NASTY if nasty else asked, choices, gold, {}, stratum, said)
+    ids = tuple(questions)
+    steps = {"rating": len(read.scale.labels), "simulation": 4, "preference": 2}[kind]
+    practice = ids[-1:] if read.practice else ()
+    design = Design(kind, CONDITIONS, ids[:-1], practice, 6, 2, read.checks.number(6), steps, 7)
+    runs = {name: {"run": "none", "cell": f"{name}--tiny--s0", "length": 40.0} for name in CONDITIONS}
+    Study(home, read, design, questions, runs, {}).write(yaml.safe_dump(data, allow_unicode=True, sort_keys=False))
+    return Study.read(home)
