@@ -31,6 +31,14 @@ def call(*arguments: str | Path) -> Result:
     return CliRunner(env={"COLUMNS": "100", "SHRINKLM_DEBUG": ""}).invoke(app, [str(argument) for argument in arguments])
 
 
+def golden(name: str, text: str) -> None:
+    """Holds a view against its file in tests/golden; SHRINKLM_GOLDEN=write writes it, to be looked at before it is kept."""
+    path = Path(__file__).parent / "golden" / name
+    if os.environ.get("SHRINKLM_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
 def recipe(root: Path, **changes: Any) -> Path:
     """A recipe file: the mini recipe with changes; None leaves a block out."""
     data = {key: value for key, value in {**MINI, **changes}.items() if value is not None}

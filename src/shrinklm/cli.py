@@ -337,4 +337,4 @@ def explain_saliency(
 
 
 # Last, so that its commands come last in the help.
-from . import cli_serve, cli_study  # noqa: E402, F401
+from . import cli_create, cli_serve, cli_study  # noqa: E402, F401

@@ -93,7 +93,7 @@ def study_analyze(
     from .study import analyze, read_ratings
     from .study.ratings import parse_scale
 
-    table = read_ratings(ratings, condition, rater, _names(constructs), _names(controls), reference, item, parse_scale(scale))
+    table = read_ratings(ratings, condition, rater, names(constructs), names(controls), reference, item, parse_scale(scale))
     with Progress() as progress:
         found = analyze(table, adjust.value, margin, seed, tick=progress.tick)
     show_study.analysis(found)
@@ -128,8 +128,8 @@ def study_calibrate(
     from .study import calibrate, read_pair
     from .study.ratings import parse_scale
 
-    called = {own: theirs for own, _, theirs in (name.rpartition("=") for name in _names(same))}
-    pair = read_pair(ratings, judged, condition, (rater, judge), _names(constructs), item, length, parse_scale(scale), called)
+    called = {own: theirs for own, _, theirs in (name.rpartition("=") for name in names(same))}
+    pair = read_pair(ratings, judged, condition, (rater, judge), names(constructs), item, length, parse_scale(scale), called)
     found = calibrate(*pair, length, seed)
     show_study.calibration(found)
     if out is not None:
@@ -137,7 +137,8 @@ def study_calibrate(
         show_compare.written([out])
 
 
-def _names(joined: str) -> list[str]:
+def names(joined: str) -> list[str]:
+    """Names that commas part."""
     return [name.strip() for name in joined.split(",") if name.strip()]
 
 

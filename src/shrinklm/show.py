@@ -33,6 +33,16 @@ def say(text: str) -> None:
     Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def columns(left: list[str], right: list[str], title: str) -> Table:
+    """A table with columns set to the left and to the right."""
+    table = Table(title=Text(title), title_justify="left")
+    for name in left:
+        table.add_column(Text(name), no_wrap=True)
+    for name in right:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    return table
+
+
 def already(run: Run, *stages: str) -> None:
     """How much of each stage (train, evaluate) is done before it starts."""
     for stage in stages:

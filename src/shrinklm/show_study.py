@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .show import say
+from .show import columns, say
 from .study.paragraph import finest, main, people, rounded, signed
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ def calibration(found: Json) -> None:
     """Each judge's bias and correlations by measure, and the paragraph."""
     console = Console()
     for judge, measures in found["judges"].items():
-        table = _table(["Measure"], ["Bias (95 % interval)", "Same order", "r by condition", "r by item (n)"], judge)
+        table = columns(["Measure"], ["Bias (95 % interval)", "Same order", "r by condition", "r by item (n)"], judge)
         for name, entry in measures.items():
             bias, over, item = entry["bias"], entry["by_condition"], entry["by_item"]
             table.add_row(
@@ -46,7 +46,7 @@ def calibration(found: Json) -> None:
 
 
 def _means(found: Json) -> Table:
-    table = _table(["Mean (SD)"], list(found["conditions"]), f"{found['n']:,} ratings by {people(found['raters']['n'])}")
+    table = columns(["Mean (SD)"], list(found["conditions"]), f"{found['n']:,} ratings by {people(found['raters']['n'])}")
     for name, entry in found["measures"].items():
         cells = []
         for level in found["conditions"]:
@@ -58,7 +58,7 @@ def _means(found: Json) -> Table:
 
 def _tests(found: Json) -> Table:
     title = "Every rating as independent: Kruskal–Wallis, Dunn, Levene"
-    table = _table(["Measure"], ["H", "p", "η²", "Pairs told apart", "Levene p"], title)
+    table = columns(["Measure"], ["H", "p", "η²", "Pairs told apart", "Levene p"], title)
     for name, entry in found["measures"].items():
         test, pairs = entry["kruskal"], entry["dunn"]
         apart = f"{sum(pair['p_adjusted'] < 0.05 for pair in pairs)} of {len(pairs)}" if isinstance(pairs, list) else "-"
@@ -71,7 +71,7 @@ def _models(found: Json) -> Table:
     items = any("why" not in entry["ordinal"]["with_items"] for entry in found["measures"].values())
     who = "People, and in ordinal models questions," if items else "People"
     title = f"{who} with a level of their own: linear and ordinal mixed models, all conditions"
-    table = _table(["Measure"], ["Linear χ²", "p", "Between people", "Ordinal χ²", "p"], title)
+    table = columns(["Measure"], ["Linear χ²", "p", "Between people", "Ordinal χ²", "p"], title)
     for name, entry in found["measures"].items():
         linear, order = entry["mixed"]["condition_only"], finest(entry["ordinal"])
         between = "-" if "why" in linear else f"{100 * linear['shares'][found['raters']['column']]:.0f} %"
@@ -83,7 +83,7 @@ def _models(found: Json) -> Table:
 
 def _effects(found: Json) -> Table:
     name = main(found)
-    table = _table(["Condition", "Model"], ["Estimate", "95 % interval", "p"], f"{name}: points above {found['reference']}")
+    table = columns(["Condition", "Model"], ["Estimate", "95 % interval", "p"], f"{name}: points above {found['reference']}")
     entry = found["measures"][name]
     fits = {
         "mixed": entry["mixed"]["condition_only"],
@@ -124,12 +124,3 @@ def _p(p: float) -> str:
 
 def _three(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _table(left: list[str], right: list[str], title: str) -> Table:
-    table = Table(title=Text(title), title_justify="left")
-    for name in left:
-        table.add_column(Text(name), no_wrap=True)
-    for name in right:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    return table

@@ -45,7 +45,7 @@ class Question:
     fields: Mapping[str, str]
     """Context shown above the question."""
     stratum: str
-    """ "right": all conditions are; "wrong": all answer alike, and wrong; "differ": their answers differ. "practice": not analysed."""
+    """ "right": all conditions are; "wrong": all answer alike, and wrong; "differ": their answers differ."""
     said: Mapping[str, Shown]
     """Condition → what it said."""
 

@@ -1,0 +1,212 @@
+"""From runs to a study's folder, and how many people it needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli_cases import call, golden
+from report_run import write_run
+from shrinklm.errors import ShrinkError, StudyError
+from shrinklm.study.create import create
+from shrinklm.study.design import UNEXPLAINED
+from shrinklm.study.folder import Study
+from shrinklm.study.plan import plan
+from shrinklm.study.pool import read_pool
+
+REVISED = "revised=multitask+counterfactual:revised"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "first")
+
+
+def test_what_a_condition_said_is_kept_word_for_word(run: Path) -> None:
+    import pyarrow.parquet as pq
+
+    rows = {row["example_id"]: row for row in pq.read_table(run / "cells" / "multitask--smollm2-135m--s0" / "predictions.parquet").to_pylist()}
+    pool = read_pool([run], ["multitask", REVISED, "reference"])
+    assert [*pool.origins] == ["multitask", "revised", "reference"]
+    for question in pool.questions:
+        assert question.said["multitask"].explanation == rows[question.id]["explanation"].strip()
+        assert question.said["multitask"].answer == rows[question.id]["answer"]
+        assert question.said["reference"].right
+    assert any("of 2 seeds the lowest, 0" in note for note in pool.notes)
+
+
+def test_strata_are_what_the_answers_say(run: Path) -> None:
+    for question in read_pool([run], ["multitask", REVISED]).questions:
+        right = [one.right for one in question.said.values()]
+        answers = {one.answer for one in question.said.values()}
+        wanted = "right" if all(right) else "wrong" if len(answers) == 1 else "differ"
+        assert question.stratum == wanted
+
+
+def test_questions_are_drawn_by_strata_and_a_short_one_is_filled_up(run: Path, tmp_path: Path) -> None:
+    made = create(tmp_path / "study", [run], ["multitask", REVISED], questions=24, strata={"right": 0.5, "differ": 0.25, "wrong": 0.25})
+    strata = made.facts["strata"]
+    assert {name: entry["wanted"] for name, entry in strata.items()} == {"right": 12, "differ": 6, "wrong": 6}
+    found = Counter(made.questions[name].stratum for name in made.design.questions)
+    assert found == {name: entry["chosen"] for name, entry in strata.items() if entry["chosen"]}
+    assert sum(found.values()) == 24
+    assert found["differ"] >= 6
+    assert not set(made.design.practice) & set(made.design.questions)
+
+
+def test_the_same_seed_draws_the_same_study(run: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        create(tmp_path / name, [run], ["multitask", "reference"], questions=24, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert first.digest == again.digest
+    assert first.design.questions != other.design.questions
+
+
+def test_lengths_are_matched(run: Path, tmp_path: Path) -> None:
+    free = create(tmp_path / "free", [run], ["multitask", REVISED], questions=12)
+    held = create(tmp_path / "held", [run], ["multitask", REVISED], questions=12, match_length=1.0)
+    for question in (held.questions[name] for name in held.design.questions):
+        sizes = [len(one.explanation) for one in question.said.values()]
+        assert max(sizes) <= 2 * min(sizes)
+
+    def apart(study: Study) -> float:
+        lengths = [float(origin["length"]) for origin in study.runs.values()]
+        return max(lengths) - min(lengths)
+
+    assert apart(held) < apart(free)
+
+
+def test_a_simulation_can_ask_without_the_explanation(run: Path, tmp_path: Path) -> None:
+    made = create(tmp_path / "study", [run], ["multitask", "finetune=reference"], kind="simulation", questions=24, baseline=True)
+    assert made.design.conditions == ("multitask", "multitask" + UNEXPLAINED, "finetune", "finetune" + UNEXPLAINED)
+    for question in made.questions.values():
+        bare, full = question.said["multitask" + UNEXPLAINED], question.said["multitask"]
+        assert (bare.answer, bare.explanation) == (full.answer, "")
+        assert full.explanation
+
+
+def test_two_runs_are_joined_by_their_questions(run: Path, tmp_path: Path) -> None:
+    second = write_run(tmp_path / "second", methods=("multitask",))
+    pool = read_pool([run, second], ["first:multitask", "new=second:multitask"])
+    assert [*pool.origins] == ["first:multitask", "new"]
+    assert pool.origins["new"]["run"] == str(second.resolve())
+    with pytest.raises(StudyError, match=r"may be any of: first:multitask.*second:multitask"):
+        read_pool([run, second], ["multitask"])
+    other = write_run(tmp_path / "other", seed=8)
+    with pytest.raises(StudyError, match="asked differently in another run"):
+        read_pool([run, other], ["first:multitask", "other:multitask"])
+
+
+def test_a_form_of_ones_own_is_kept_as_it_is(run: Path, tmp_path: Path) -> None:
+    create(tmp_path / "one", [run], ["multitask", "reference"], questions=12)
+    text = (tmp_path / "one" / "study.yaml").read_text().replace("How good are these explanations?", "Wie gut sind diese Erklärungen?")
+    (tmp_path / "mine.yaml").write_text("# mine\n" + text, encoding="utf-8")
+    made = create(tmp_path / "two", [run], ["multitask", "reference"], form=tmp_path / "mine.yaml", questions=12)
+    assert (tmp_path / "two" / "study.yaml").read_text(encoding="utf-8") == "# mine\n" + text
+    assert made.form.title == "Wie gut sind diese Erklärungen?"
+
+
+def test_hostile_words_come_through_unchanged(tmp_path: Path) -> None:
+    evil = write_run(tmp_path / "evil", evil=True)
+    made = create(tmp_path / "study", [evil], ["multitask", "reference"], questions=12)
+    assert Study.read(tmp_path / "study").questions == made.questions
+    assert any("<script" in one.explanation for question in made.questions.values() for one in question.said.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"conditions": []}, "No condition is named"),
+        ({"conditions": ["multitas"]}, "Did you mean 'multitask'"),
+        ({"conditions": ["multitask", "multitask"]}, "Two conditions are called 'multitask'"),
+        ({"conditions": ["multitask", "reference"], "questions": 500}, "Write --questions 59 or fewer"),
+        ({"conditions": ["multitask", "reference"], "per_person": 13}, "--per-person 12 or 14"),
+        ({"conditions": ["multitask", "reference"], "match_length": 0.0}, "Write --match-length"),
+        ({"conditions": ["multitask", "reference"], "strata": {"good": 1.0}}, "Strata are shares of"),
+        ({"conditions": ["multitask", "reference"], "baseline": True}, "for a forward simulation"),
+        ({"conditions": ["multitask"], "kind": "preference"}, "two or more"),
+        ({"conditions": ["multitask", "reference"], "form": Path("/no/such.yaml")}, "There is no /no/such.yaml"),
+        ({"runs": [Path("/no/such/run")], "conditions": ["multitask"]}, "There is no run folder"),
+    ],
+)
+def test_what_cannot_be_made_is_told(run: Path, tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    arguments = {"runs": [run], "questions": 24, **changes}
+    with pytest.raises(ShrinkError, match=says):
+        create(tmp_path / "study", **arguments)  # type: ignore[arg-type]
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_is_never_overwritten(run: Path, tmp_path: Path) -> None:
+    create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    before = (tmp_path / "study" / "design.json").read_bytes()
+    with pytest.raises(StudyError, match="holds a study already"):
+        create(tmp_path / "study", [run], ["multitask", "reference"], questions=12, seed=9)
+    assert (tmp_path / "study" / "design.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("kind: rating", "kind: preference", "was made as 'rating'"),
+        ("practice: 1", "practice: 3", "Write practice: 1"),
+        ("rate: 0.08", "rate: 0.5", "Put the rate back"),
+        ("title: ", "titel: ", "no such key"),
+        ("practice: 1", "practice: many", "practice: "),
+        ("agree, strongly agree]", "strongly agree]", "has 4 steps"),
+        ("redirect: null", "redirect: javascript:alert(1)", "starts with https"),
+    ],
+)
+def test_an_edit_that_does_not_fit_is_told(run: Path, tmp_path: Path, old: str, new: str, says: str) -> None:
+    create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    form = tmp_path / "study" / "study.yaml"
+    text = form.read_text()
+    assert old in text
+    form.write_text(text.replace(old, new, 1))
+    with pytest.raises(StudyError, match=says):
+        Study.read(tmp_path / "study")
+
+
+def test_a_broken_folder_is_told(run: Path, tmp_path: Path) -> None:
+    create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    for file, text in (("design.json", "{"), ("design.json", '{"design": {}}'), ("questions.jsonl", "{}\n"), ("questions.jsonl", "")):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(tmp_path / "study", tmp_path / "copy")
+        (tmp_path / "copy" / file).write_text(text)
+        with pytest.raises(StudyError, match="Make the study anew"):
+            Study.read(tmp_path / "copy")
+    with pytest.raises(StudyError, match="holds no study"):
+        Study.read(tmp_path)
+
+
+def test_the_shipped_forms_ask_for_the_five_constructs(run: Path, tmp_path: Path) -> None:
+    made = create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    assert made.form.constructs == ("Plausibility", "Understandability", "Completeness", "Satisfaction", "Contrastiveness")
+    assert set(yaml.safe_load((tmp_path / "study" / "study.yaml").read_text())) <= set(type(made.form).model_fields)
+
+
+def test_more_people_find_a_smaller_effect() -> None:
+    many = plan(2, 24, 8, 0.6, simulations=100)
+    assert many.found.power >= 0.8
+    fewer = plan(2, 24, 8, 0.6, people=max(2, many.found.participants // 3), simulations=100)
+    assert fewer.found.power < many.found.power
+    assert many.cost == pytest.approx(many.found.participants * 2.0 * 1.33, abs=0.01)
+    assert plan(4, 48, 12, 0.5, people=20, simulations=20).alpha == pytest.approx(0.05 / 3)
+    with pytest.raises(StudyError, match="More than 2,000 people"):
+        plan(2, 24, 8, 0.0001, simulations=40)
+    with pytest.raises(StudyError, match="do not fit together"):
+        plan(4, 48, 13, 0.3)
+
+
+def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, tmp_path / "first")
+    made = call("study", "create", "first", "--conditions", f"multitask,{REVISED},reference", "--questions", "24", "--out", "study")
+    assert made.exit_code == 0
+    golden("study_create.txt", made.output)
+    golden("study_plan.txt", call("study", "plan", "study", "--effect", "0.4", "--people", "18").stdout)
+    assert call("study", "check", "study").output == made.output.partition("\nWritten:")[0]
+    assert call("study", "plan", "study", "--questions", "3").exit_code == 1
