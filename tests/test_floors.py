@@ -21,7 +21,8 @@ FLOORS: dict[int, str] = {
     4: "audit evaluate probes simulate metrics asking judge duel stats saliency erasure highlights",
     5: "report factorial study",
     6: "recipe run auditing cells scoring panel judged folder markers engines",
-    7: "cli cli_study cli_create cli_serve command __init__ __main__ progress show show_compare show_study show_create init doctor demo",
+    7: "cli cli_study cli_create cli_serve command __init__ __main__ progress init doctor demo "
+    "show show_compare show_study show_create show_outcome",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HEAVY = {"torch", "transformers", "datasets", "pandas", "scipy", "accelerate", "peft", "matplotlib", "pyarrow"}

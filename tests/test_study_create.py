@@ -29,7 +29,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_a_condition_said_is_kept_word_for_word(run: Path) -> None:
     import pyarrow.parquet as pq
 
-    rows = {row["example_id"]: row for row in pq.read_table(run / "cells" / "multitask--smollm2-135m--s0" / "predictions.parquet").to_pylist()}
+    file = run / "cells" / "multitask--smollm2-135m--s0" / "predictions.parquet"
+    rows = {row["example_id"]: row for row in pq.read_table(file).to_pylist()}
     pool = read_pool([run], ["multitask", REVISED, "reference"])
     assert [*pool.origins] == ["multitask", "revised", "reference"]
     for question in pool.questions:

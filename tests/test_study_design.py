@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,9 @@ from shrinklm.errors import StudyError
 from shrinklm.study.design import Design, Page, places, williams
 
 
-def design(questions: int = 48, conditions: int = 4, per_person: int = 12, raters: int = 3, kind: str = "rating", checks: int = 1, seed: int = 0) -> Design:
+def design(
+    questions: int = 48, conditions: int = 4, per_person: int = 12, raters: int = 3, kind: str = "rating", checks: int = 1, seed: int = 0
+) -> Design:
     names = tuple("ABCDEFG"[:conditions])
     return Design(kind, names, tuple(f"q{at}" for at in range(questions)), ("p0", "p1"), per_person, raters, checks, 5, seed)
 
@@ -63,7 +66,7 @@ def test_every_condition_stands_in_every_place_equally_often(conditions: int) ->
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7])
 def test_in_a_williams_square_each_follows_each_other_equally_often(n: int) -> None:
     rows = williams(n)
-    follows = Counter((a, b) for row in rows for a, b in zip(row, row[1:], strict=False))
+    follows = Counter((a, b) for row in rows for a, b in pairwise(row))
     assert len(follows) == n * (n - 1)
     assert set(follows.values()) == {1 if n % 2 == 0 else 2}
     for first in (0, len(rows) - n):

@@ -1,4 +1,4 @@
-"""Serving a study, and taking its records out."""
+"""Serving a study."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_study import study
+from .cli_study import DATABASE, study
 from .command import command
 from .errors import MissingExtra, StudyError
 
 if TYPE_CHECKING:
     from .study.folder import Study
 
-TOKEN, DATABASE = "SHRINKLM_STUDY_TOKEN", "SHRINKLM_STUDY_DATABASE"
-"""Environment variables: the researcher's token, and the database's address with its password."""
+TOKEN = "SHRINKLM_STUDY_TOKEN"
+"""Environment variable: the researcher's token."""
 
 Home = Annotated[Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)]
 Database = Annotated[

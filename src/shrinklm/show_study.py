@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .show import columns, say
-from .study.paragraph import finest, main, people, rounded, signed
+from .study.paragraph import finest, fullest, main, people, rounded, signed
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ def _models(found: Json) -> Table:
     title = f"{who} with a level of their own: linear and ordinal mixed models, all conditions"
     table = columns(["Measure"], ["Linear χ²", "p", "Between people", "Ordinal χ²", "p"], title)
     for name, entry in found["measures"].items():
-        linear, order = entry["mixed"]["condition_only"], finest(entry["ordinal"])
+        linear, order = fullest(entry["mixed"]), finest(entry["ordinal"])
         between = "-" if "why" in linear else f"{100 * linear['shares'][found['raters']['column']]:.0f} %"
         tests = [fit.get("joint", {}) for fit in (linear, order)]
         cells = [[_cell(test, "chi2"), _cell(test, "p", _p)] for test in tests]
@@ -86,7 +86,7 @@ def _effects(found: Json) -> Table:
     table = columns(["Condition", "Model"], ["Estimate", "95 % interval", "p"], f"{name}: points above {found['reference']}")
     entry = found["measures"][name]
     fits = {
-        "mixed": entry["mixed"]["condition_only"],
+        "mixed": fullest(entry["mixed"]),
         "with controls": entry["mixed"]["with_controls"],
         "with items": entry["mixed"]["with_items"],
         "no outliers": entry["mixed"]["without_outliers"],

@@ -24,21 +24,15 @@ SHOWN = 50
 
 def page(results: Results, figures: Sequence[Figure]) -> str:
     """The page as text. Equal results and figures give equal text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["breaks"] = breaks
     findings = results.findings
     main, light_dark = tables.main(results), variables()
     listed = tables.duplicates(findings.data.get("duplicates") or ())
-    return environment.get_template("page.html.j2").render(
+    text: str = environment().get_template("page.html.j2").render(
         question=words.question(results), answer=words.answer(results), cautions=words.cautions(results), name=findings.name,
         facts=facts(results), css=(HERE / "page.css").read_text(encoding="utf-8"), js=(HERE / "page.js").read_text(encoding="utf-8"),
-        light=light_dark[0], dark=light_dark[1], marks=len(METHODS), main=main, groups=_groups(main),
+        light=light_dark[0], dark=light_dark[1], main=main, groups=groups(main),
         comparisons=tables.comparisons(results), cells=tables.cells(results), steps=tables.steps(results), unbuilt=tables.unbuilt(results),
-        grouped=_groups, figures={figure.name: figure for figure in figures}, curves=[f for f in figures if f.name.startswith("losses")],
+        figures={figure.name: figure for figure in figures}, curves=[f for f in figures if f.name.startswith("losses")],
         dev=[f for f in figures if f.name.startswith("dev")], exposure=words.equal_exposure(results), data=findings.data,
         duplicates=listed[:SHOWN], more=max(0, len(listed) - SHOWN), recipe=findings.recipe_text, env=environment_lines(findings.env),
         islands={name: island(value) for name, value in islands(results).items()}, seeds=_seeds(results),
@@ -47,6 +41,19 @@ def page(results: Results, figures: Sequence[Figure]) -> str:
         label=lambda row: _label(results, row), shade=_shade, marked=_marked(results), decision=_decision(results),
         audited=_audited(results),
     )  # fmt: skip
+    return text
+
+
+def environment(*folders: Path) -> Any:
+    """Where pages of results find their templates: the folders', then ours."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader([*folders, HERE]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["breaks"] = breaks
+    made.globals |= {"grouped": groups, "marks": len(METHODS)}
+    return made
 
 
 def _decision(results: Results) -> dict[str, Any] | None:
@@ -174,7 +181,7 @@ def _shade(row: Row) -> str:
     return f"m{row.rank % len(METHODS)}" if row.rank >= 0 else "muted"
 
 
-def _groups(table: tables.Table) -> list[tuple[str, int]]:
+def groups(table: tables.Table) -> list[tuple[str, int]]:
     """(heading, columns below it), left to right; "" over a column that stands alone."""
     found: list[tuple[str, int]] = []
     for column in table.columns:

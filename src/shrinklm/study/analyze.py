@@ -25,7 +25,7 @@ def analyze(
 
     What cannot be computed is {"why": "..."} in its place. `measures` has, by measure: n, ns, means, sds, kruskal, dunn, levene, shapiro
     (by condition), outliers (by condition, rows named), without_outliers (the same tests again), ols {all, without_outliers}, mixed
-    {condition_only, with_controls, with_items, without_outliers}, ordinal {condition_only, with_controls, with_items},
+    {condition_only, with_controls, with_items, with_explanations, without_outliers}, ordinal {condition_only, with_controls, with_items},
     bootstrap, agreement.
 
     Args:
@@ -49,6 +49,7 @@ def analyze(
         "controls": list(ratings.controls),
         "raters": _raters(ratings),
         "items": _items(ratings),
+        "explained": ratings.explained,
         "missing": {name: int(np.isnan(values).sum()) for name, values in ratings.values.items()},
         "adjustment": adjust,
         "margin": margin,
@@ -70,6 +71,7 @@ def _measure(ratings: Ratings, name: str, values: Array, adjust: Adjust, margin:
     outliers, kept = outlying(ratings, values)
     of_rows = name in ratings.constructs
     why = {"why": "No controls are named; name them with --controls."}
+    full = {"items": True, "explanations": True} if ratings.explained else {}
     averaged = {"why": f"{name} is a mean of ratings, not a rating: its order has no few steps. See the constructs."}
     return {
         **battery(ratings, values, adjust),
@@ -81,9 +83,12 @@ def _measure(ratings: Ratings, name: str, values: Array, adjust: Adjust, margin:
         },
         "mixed": {
             "condition_only": tried(lambda: linear_mixed(ratings, name, values, margin=margin)),
-            "with_controls": tried(lambda: linear_mixed(ratings, name, values, controls=True, margin=margin)) if ratings.controls else why,
+            "with_controls": tried(lambda: linear_mixed(ratings, name, values, controls=True, **full, margin=margin))
+            if ratings.controls
+            else why,
             "with_items": tried(lambda: linear_mixed(ratings, name, values, items=True, margin=margin)),
-            "without_outliers": tried(lambda: linear_mixed(ratings, name, kept, margin=margin)),
+            "with_explanations": tried(lambda: linear_mixed(ratings, name, values, items=True, explanations=True, margin=margin)),
+            "without_outliers": tried(lambda: linear_mixed(ratings, name, kept, **full, margin=margin)),
         },
         "ordinal": {
             "condition_only": tried(lambda: ordinal_mixed(ratings, name, values)) if of_rows else averaged,

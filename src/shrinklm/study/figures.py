@@ -11,7 +11,7 @@ from ..factorial.words import p_value, share
 from ..report.figures import Figure, styled
 from ..report.plots import Drawn, canvas
 from ..report.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
-from .paragraph import listed, main, people, signed
+from .paragraph import fullest, listed, main, people, signed
 from .ratings import Ratings
 
 Json = dict[str, Any]
@@ -61,7 +61,7 @@ def bars(found: Json) -> Drawn:
 
 def forest(found: Json) -> Drawn | None:
     """Differences from the reference by the mixed model, around zero; filled where told apart."""
-    fits = {name: entry["mixed"]["condition_only"] for name, entry in found["measures"].items()}
+    fits = {name: fullest(entry["mixed"]) for name, entry in found["measures"].items()}
     fits = {name: fit for name, fit in fits.items() if "effects" in fit}
     if not fits:
         return None
@@ -96,8 +96,9 @@ def forest(found: Json) -> Drawn | None:
     keys = [Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4.6, label=level) for level, rank in ranks.items() if rank]
     figure.legend(handles=keys, loc="outside upper left", handlelength=1.6)
     caption = (
-        f"Linear mixed models with a level of its own for each of {people(found['raters']['n'])}; 95 % intervals. Filled: Holm-adjusted "
-        "p below 0.05 over the conditions of a construct; hollow: no difference that these data can show."
+        f"Linear mixed models with a level of its own for each of {people(found['raters']['n'])}"
+        f"{', each question and each explanation' if any(len(fit['groups']) > 1 for fit in fits.values()) else ''}; 95 % intervals. "
+        "Filled: Holm-adjusted p below 0.05 over the conditions of a construct; hollow: no difference that these data can show."
     )
     return Drawn("effects", f"Effects against {found['reference']}", caption, f"Forest plot. {'; '.join(said)}.", False, figure)
 

@@ -34,10 +34,24 @@ def regression(ratings: Ratings, name: str, values: Array) -> Json:
     }
 
 
+EXPLANATION = "explanation"
+"""The grouping of what was rated: a question as one condition explained it."""
+
+
 def linear_mixed(
-    ratings: Ratings, name: str, values: Array, controls: bool = False, items: bool = False, margin: float | None = None
+    ratings: Ratings,
+    name: str,
+    values: Array,
+    controls: bool = False,
+    items: bool = False,
+    explanations: bool = False,
+    margin: float | None = None,
 ) -> Json:
     """A linear mixed model with an intercept for each rater, and with `items` for each question too; fitted by REML.
+
+    With `explanations` each explanation has one as well. Where several people rate the same ones that is needed: the conditions' means vary
+    with which explanations were drawn, and a model without that level takes each rating of an explanation for fresh evidence about all of
+    them, so that its intervals are too narrow.
 
     With a margin, each effect is also tested for being no larger than that in either direction (two one-sided tests).
     """
@@ -45,6 +59,10 @@ def linear_mixed(
     aliased = ols(values[rows], {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
     columns = {term: column for term, column in columns.items() if term not in aliased}
     groups = _groups(ratings, rows, items)
+    if explanations:
+        if ratings.rated is None or not ratings.explained:
+            raise ValueError("No explanation was rated by several people, so explanations cannot have a level of their own.")
+        groups[EXPLANATION] = [ratings.rated[row] for row in rows]
     found = mixed(values[rows], columns, groups)
     whole = sum(found.variances.values())
     listed = _effects(ratings, found.effects)

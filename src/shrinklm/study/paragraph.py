@@ -55,6 +55,11 @@ def finest(fits: Json) -> Json:
     return dict(fits["condition_only"] if "why" in fits["with_items"] else fits["with_items"])
 
 
+def fullest(fits: Json) -> Json:
+    """The linear model with explanations' levels; where explanations were rated once, the one with people's alone."""
+    return dict(fits["condition_only"] if "why" in fits["with_explanations"] else fits["with_explanations"])
+
+
 def _tested(found: Json) -> str:
     raters = found["raters"]
     least, most = raters["rows_min"], raters["rows_max"]
@@ -113,12 +118,13 @@ def _ordered(pair: Json) -> tuple[str, str, float]:
 
 def _mixed(found: Json) -> str:
     name = main(found)
-    fit = found["measures"][name]["mixed"]["condition_only"]
+    fit = fullest(found["measures"][name]["mixed"])
     if "why" in fit:
         return f"A mixed model of {name} cannot be fitted: {fit['why']}"
     part = fit["shares"][found["raters"]["column"]]
+    who = "each person has a level of her or his own" if len(fit["groups"]) == 1 else "people, questions and explanations have levels"
     return (
-        f"A linear mixed model, in which each person has a level of her or his own ({100 * part:.0f} % of the variance of {name} lies "
+        f"A linear mixed model, in which {who} ({100 * part:.0f} % of the variance of {name} lies "
         f"between people), puts {name} against {found['reference']} at {_effects(fit)}; jointly χ²({fit['joint']['df']}) = "
         f"{fit['joint']['chi2']:.1f}, {p_value(fit['joint']['p'])}."
     )
@@ -174,7 +180,7 @@ def _outliers(found: Json) -> str:
     gone = sum(group["n"] for group in entry["outliers"].values())
     if not gone:
         return f"No rating of {name} lies outside 1.5 interquartile ranges of its condition."
-    before, after = entry["mixed"]["condition_only"], entry["mixed"]["without_outliers"]
+    before, after = fullest(entry["mixed"]), entry["mixed"]["without_outliers"]
     if "why" in before or "why" in after:
         return f"{gone} ratings of {name} lie outside 1.5 interquartile ranges of their condition; they count here."
     flips = [
@@ -191,7 +197,7 @@ def _named(fit: Json) -> list[Json]:
 
 
 def _equivalent(found: Json) -> str:
-    fit = found["measures"][main(found)]["mixed"]["condition_only"]
+    fit = fullest(found["measures"][main(found)]["mixed"])
     if found["margin"] is None or "why" in fit:
         return ""
     same = [effect["condition"] for effect in _named(fit) if effect["equivalence"]["equivalent"]]
@@ -227,7 +233,7 @@ def _agreement(measures: Json) -> str:
 def _shows(found: Json) -> str:
     """The finding, from the model that fits the design."""
     name = main(found)
-    fit = found["measures"][name]["mixed"]["condition_only"]
+    fit = fullest(found["measures"][name]["mixed"])
     if "why" in fit:
         return ""
     pairs = told_apart(fit["pairs"])

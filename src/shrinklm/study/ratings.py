@@ -76,6 +76,14 @@ class Ratings:
             return None
         return tuple(f"{item} · {condition}" for item, condition in zip(self.items, self.conditions, strict=True))
 
+    @property
+    def explained(self) -> bool:
+        """Whether explanations can have a level of their own in a model: there are more of them than questions, and several people rated
+        some, so that what an explanation is worth can be told from what a question is and from chance."""
+        if self.items is None or self.rated is None:
+            return False
+        return len(set(self.items)) < len(set(self.rated)) < self.n
+
     def by_condition(self, values: Array) -> dict[str, Array]:
         """Condition → its values that are not NaN, in the order of `levels`."""
         labels = np.asarray(self.conditions, dtype=object)
@@ -129,20 +137,35 @@ def read_ratings(
     item = item or next((name for name in ITEMS if name in table.columns and name not in taken), None)
     wanted = [condition, rater, *constructs, *controls, *([item] if item else [])]
     rows = list(table.records(list(dict.fromkeys(wanted))))
+    return ratings_of(path.name, rows, condition, rater, constructs, controls, reference, item, scale)
+
+
+def ratings_of(
+    name: str,
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    condition: str,
+    rater: str,
+    constructs: Sequence[str],
+    controls: Sequence[str] = (),
+    reference: str | None = None,
+    item: str | None = None,
+    scale: tuple[float, float] = (1, 5),
+) -> Ratings:
+    """The same from rows at hand: (where it stands, column → cell). Raises TaskError as `read_ratings` does, but for missing columns."""
     return Ratings(
-        file=path.name,
+        file=name,
         condition=condition,
         rater=rater,
         item=item,
         constructs=tuple(constructs),
         scale=scale,
-        levels=_levels(path.name, condition, [_label(row[condition], condition, place) for place, row in rows], reference),
+        levels=_levels(name, condition, [_label(row[condition], condition, place) for place, row in rows], reference),
         places=tuple(place for place, _ in rows),
         conditions=tuple(_label(row[condition], condition, place) for place, row in rows),
         raters=tuple(_label(row[rater], rater, place) for place, row in rows),
         items=tuple(_label(row[item], item, place) for place, row in rows) if item else None,
-        values={name: np.array([_rating(row[name], name, place, scale) for place, row in rows]) for name in constructs},
-        controls={name: _control([row[name] for _, row in rows]) for name in controls},
+        values={one: np.array([_rating(row[one], one, place, scale) for place, row in rows]) for one in constructs},
+        controls={one: _control([row[one] for _, row in rows]) for one in controls},
     )
 
 

@@ -93,11 +93,3 @@ def shown(sheet: Sheet, values: Mapping[str, int], remark: str | None) -> dict[s
     """What was answered, as a form sends it."""
     found = {ask.field: str(values[ask.name]) for ask in sheet.asks if ask.name in values}
     return found | ({"remark": remark} if remark else {})
-
-
-def failed(wanted: int | None, values: Mapping[str, int], kind: str) -> bool:
-    """Whether a check was not answered as it asks: in every statement, or in a simulation in the choice."""
-    if wanted is None:
-        return False
-    asked = [values.get(CHOICE)] if kind == "simulation" else list(values.values())
-    return any(value != wanted for value in asked)

@@ -1,0 +1,61 @@
+"""What `study analyze` prints of a study's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from .report.tables import Table
+from .show import columns, say
+from .study import result_page, result_tables
+
+Json = dict[str, Any]
+
+
+def outcome(found: Json) -> None:
+    """The counts, machine and people by condition, differences, who was left out, and what it comes to."""
+    people, rows = found["people"], found["ratings"]
+    say(f"{found['study']}: {people['began']} people began, {people['finished']} finished, {people['analysed']} are analysed.")
+    for reason, count in found["exclusions"]["counts"].items():
+        say(f"- left out: {count} {reason}")
+    say(f"{rows['analysed']:,} of {rows['given']:,} answers.")
+    for line in result_page.work(found):
+        say(line)
+    _methods(result_tables.methods(found))
+    for table in (result_tables.effects(found), result_tables.agreement(found)):
+        if table is not None:
+            _print(table)
+    for line in result_page.cautions(found):
+        say(f"! {line}")
+    for judge in found["judge"]:
+        say(f"{judge['run']}: {judge['paragraph']}")
+    say("")
+    say(result_page.answer(found))
+
+
+def page(path: Path) -> None:
+    """Where the page is."""
+    say(f"Report: {path}")
+
+
+def _methods(table: Table) -> None:
+    """Machine and people, turned over: a terminal has more room downwards."""
+    shown = columns(["Measure"], [line.cells[0] for line in table.lines], "Machine and people, with 95 % intervals")
+    for at, column in enumerate(table.columns[1:], 1):
+        cells = [f"{line.cells[at]} ({line.below[at]})" if at in line.below else line.cells[at] for line in table.lines]
+        shown.add_row(Text(f"{column.name}, {column.group[0].lower()}{column.group[1:]}"), *(Text(cell) for cell in cells))
+    Console().print(shown)
+
+
+def _print(table: Table) -> None:
+    """A table of the page, with intervals beside the values."""
+    left = [column.name for column in table.columns if not column.numeric]
+    right = [column.name for column in table.columns if column.numeric]
+    shown = columns(left, right, table.caption.partition(". ")[0])
+    for line in table.lines:
+        cells = [f"{cell} ({line.below[at]})" if at in line.below else cell for at, cell in enumerate(line.cells)]
+        shown.add_row(*(Text(cell) for cell in cells))
+    Console().print(shown)
