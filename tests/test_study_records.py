@@ -37,7 +37,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     base = str(request.getfixturevalue("server"))
     engine = create_engine(base.replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT")
     with engine.connect() as c:
-        c.execute(text("DROP DATABASE IF EXISTS study"))
+        c.execute(text("DROP DATABASE IF EXISTS study WITH (FORCE)"))
         c.execute(text("CREATE DATABASE study"))
     engine.dispose()
     return base.rpartition("/")[0] + "/study"

@@ -24,8 +24,7 @@ def outcome(found: Json) -> None:
     say(f"{rows['analysed']:,} of {rows['given']:,} answers.")
     for line in result_page.work(found):
         say(line)
-    _methods(result_tables.methods(found))
-    for table in (result_tables.effects(found), result_tables.agreement(found)):
+    for table in (result_tables.methods(found), result_tables.effects(found), result_tables.agreement(found)):
         if table is not None:
             _print(table)
     for line in result_page.cautions(found):
@@ -41,21 +40,16 @@ def page(path: Path) -> None:
     say(f"Report: {path}")
 
 
-def _methods(table: Table) -> None:
-    """Machine and people, turned over: a terminal has more room downwards."""
-    shown = columns(["Measure"], [line.cells[0] for line in table.lines], "Machine and people, with 95 % intervals")
-    for at, column in enumerate(table.columns[1:], 1):
-        cells = [f"{line.cells[at]} ({line.below[at]})" if at in line.below else line.cells[at] for line in table.lines]
-        shown.add_row(Text(f"{column.name}, {column.group[0].lower()}{column.group[1:]}"), *(Text(cell) for cell in cells))
-    Console().print(shown)
-
-
 def _print(table: Table) -> None:
     """A table of the page, with intervals beside the values."""
     left = [column.name for column in table.columns if not column.numeric]
     right = [column.name for column in table.columns if column.numeric]
-    shown = columns(left, right, table.caption.partition(". ")[0])
+    shown = columns(left, right, table.caption.partition("; ")[0].rstrip("."))
     for line in table.lines:
+        if line.kind == "group":
+            shown.add_section()
+            shown.add_row(Text(line.cells[0], style="bold"))
+            continue
         cells = [f"{cell} ({line.below[at]})" if at in line.below else cell for at, cell in enumerate(line.cells)]
         shown.add_row(*(Text(cell) for cell in cells))
     Console().print(shown)

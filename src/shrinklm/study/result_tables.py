@@ -13,29 +13,32 @@ Json = dict[str, Any]
 
 
 def methods(found: Json) -> Table:
-    """Accuracy and automatic measures, over the whole test set, beside what people said: a row for each condition."""
-    measures = found["measures"]
-    columns = [Column("Condition", numeric=False)]
-    columns += [Column(one["name"], _group(one["key"]), title=one["title"]) for one in found["columns"]]
-    columns += [Column(name, "By people", title=_TITLES.get(name, f"Mean of {name}")) for name in measures]
-    lines, records = [], []
-    for rank, entry in enumerate(found["methods"]):
-        cells: list[str] = [entry["condition"]]
-        below: dict[int, str] = {}
+    """A row for each measure, by machine, judges and people, and a column for each condition; as records, a row for each condition."""
+    people = found["kind"] == "rating"
+    rows = [(_group(one["key"]), one["name"], "measures", one["key"], one["share"], one["digits"]) for one in found["columns"]]
+    rows.sort(key=lambda row: row[0] != _MACHINE)
+    rows += [("By people", name, "people", name, not people, 2 if people else 0) for name in found["measures"]]
+    lines, group = [], ""
+    for heading, name, part, key, share, digits in rows:
+        if heading != group:
+            lines.append(Line((heading,), kind="group"))
+            group = heading
+        cells, below = [f"{name}, %" if share else name], dict[int, str]()
+        for entry in found["methods"]:
+            _add(cells, below, entry[part].get(key), share, digits)
+        lines.append(Line(tuple(cells), below))
+    records = []
+    for entry in found["methods"]:
         record: Json = {"condition": entry["condition"], "run": entry["run"], "cell": entry["cell"]}
-        for one in found["columns"]:
-            _add(cells, below, entry["measures"].get(one["key"]), one["share"], one["digits"])
-            _note(record, one["key"], entry["measures"].get(one["key"]))
-        for name in measures:
-            _add(cells, below, entry["people"].get(name), found["kind"] != "rating", 2 if found["kind"] == "rating" else 0)
-            _note(record, name, entry["people"].get(name))
-        lines.append(Line(tuple(cells), below, rank=rank))
+        for _, _, part, key, _, _ in rows:
+            _note(record, key, entry[part].get(key))
         records.append(record)
     caption = (
         "Machine figures are of the method on the whole test set, over all of its seeds; people's are of the explanations that were drawn, "
         "of one seed. Small print: 95 % intervals, over resampled questions and over resampled people."
     )
-    return Table("methods", caption, tuple(columns), tuple(lines), tuple(records))
+    columns = (Column("Measure", numeric=False), *(Column(entry["condition"]) for entry in found["methods"]))
+    return Table("methods", caption, columns, tuple(lines), tuple(records))
 
 
 def exclusions(found: Json) -> Table:
@@ -58,17 +61,14 @@ def exclusions(found: Json) -> Table:
 
 def sensitivity(found: Json) -> Table:
     """The means with the exclusions and without."""
-    columns = [Column("Condition", numeric=False)]
-    for name in found["measures"]:
+    columns = [Column("Measure", numeric=False)]
+    for name in found["conditions"]:
         columns += [Column("analysed", name), Column("everyone", name)]
-    digits = 2 if found["kind"] == "rating" else 0
+    share, digits = found["kind"] != "rating", 2 if found["kind"] == "rating" else 0
     lines = []
-    for rank, name in enumerate(found["conditions"]):
-        cells = [name]
-        for measure in found["measures"]:
-            for means in (found["means"], found["everyone"]):
-                cells.append(_value(means.get(name, {}).get(measure), found["kind"] != "rating", digits))
-        lines.append(Line(tuple(cells), rank=rank))
+    for measure in found["measures"]:
+        given = [means.get(name, {}).get(measure) for name in found["conditions"] for means in (found["means"], found["everyone"])]
+        lines.append(Line((measure, *(_value(entry, share, digits) for entry in given))))
     return Table("sensitivity", "Means of those who are analysed, and of everyone who answered.", tuple(columns), tuple(lines))
 
 
@@ -141,8 +141,11 @@ def _pairs(found: Json) -> Table:
     return Table("effects", "How often the first is preferred to the second; ties count half.", columns, tuple(lines))
 
 
+_MACHINE = "By machine"
+
+
 def _group(key: str) -> str:
-    return "By judges" if key.startswith(RATED) else "By machine"
+    return "By judges" if key.startswith(RATED) else _MACHINE
 
 
 _TITLES = {"Quality": "Mean of the constructs", "Simulated": "Share of people's guesses that are the model's answer"}
