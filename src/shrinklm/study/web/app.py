@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from ..folder import Study
 from ..records import Records
-from . import participant
-from .guard import Guard
+from . import participant, researcher
+from .guard import Admins, Guard
 from .site import HERE, Site
 from .texts import Texts
 
@@ -38,8 +38,8 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
     """
     records.bind(study.digest)
     texts = Texts.read(study.home / study.form.texts if study.form.texts else None)
-    site = Site(study, records, texts, token)
-    routes = [*participant.routes(), Route("/static/{name}", static), Route("/health", health)]
+    site = Site(study, records, texts, Admins(token) if token else None)
+    routes = [*participant.routes(), *researcher.routes(), Route("/static/{name}", static), Route("/health", health)]
 
     def refuse(request: Request, name: str, status: int) -> Response:
         return site.note(request, name, status)

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from ..folder import Study
 from ..records import Participant, Records
-from .guard import Doors, csrf
+from .guard import Admins, Doors, csrf
 from .texts import Texts, paragraphs
 
 HERE = Path(__file__).parent
@@ -25,8 +25,8 @@ class Site:
     study: Study
     records: Records
     texts: Texts
-    token: str | None
-    """Of the researcher's page; None: there is none."""
+    admins: Admins | None = None
+    """Who may see the researcher's page; None: there is none."""
     doors: Doors = field(default_factory=Doors)
     """Counts who comes in, so that nobody can come too often."""
     pages: Environment = field(init=False)

@@ -1,0 +1,163 @@
+"""Where a study stands: who came, how far, how the cells fill, who failed checks, and, for those who look, the means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+import numpy as np
+
+from .exclude import REASONS, excluded, failed
+from .export import SIMULATED, ratings
+from .folder import Study
+from .records import Participant, Response
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The ratings of one treatment."""
+
+    name: str
+    total: int
+    least: int
+    """Of its questions."""
+    most: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """One participant, for the list."""
+
+    code: str
+    source: str
+    where: str
+    """What the person has come to, in words."""
+    items: int
+    minutes: float | None
+    failed: int
+    state: str
+    """finished, underway or dropped."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The numbers of the researcher's page."""
+
+    welcomed: int
+    """Browsers that opened the first page."""
+    seats: int
+    started: int
+    finished: int
+    underway: int
+    dropped: int
+    where: Mapping[str, int]
+    """What those who dropped had come to → people."""
+    minutes: tuple[float, float, float] | None
+    """Quartiles, of those who finished."""
+    seconds: float | None
+    """An item, the median."""
+    cells: tuple[Cells, ...]
+    filled: Mapping[int, int]
+    """Ratings of a (question, treatment) → how many have so many."""
+    wanted: int
+    checks: Mapping[int, int]
+    """Failed checks → people who met one."""
+    left_out: Mapping[str, int]
+    """Rule, in words → people or items."""
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One condition's mean of one construct so far."""
+
+    condition: str
+    construct: str
+    value: float
+    half: float | None
+    """Of its 95 % interval, over people's means; None for fewer than two people."""
+    n: int
+
+
+def overview(
+    study: Study, participants: Sequence[Participant], responses: Sequence[Response], welcomed: int, now: datetime
+) -> Overview:
+    """The state of a study at a time (UTC)."""
+    own: dict[int, list[Response]] = {}
+    for one in responses:
+        own.setdefault(one.participant, []).append(one)
+    late = now - timedelta(minutes=study.form.recruiting.timeout)
+    people = tuple(_person(study, person, own.get(person.id, ()), late) for person in participants)
+    states = Counter(person.state for person in people)
+    ended = [(end - person.consented_at).total_seconds() / 60 for person in participants if (end := person.finished_at)]
+    low, middle, high = np.quantile(ended, [0.25, 0.5, 0.75]) if ended else (0, 0, 0)
+    items = [one for one in responses if one.kind == "item"]
+    counts = Counter((one.question, tuple(sorted(one.treatment))) for one in items)
+    treatments = [(one, [counts[q, tuple(sorted(one))] for q in study.design.questions]) for one in study.design.treatments]
+    met = [sum(map(failed, mine)) for mine in own.values() if any(one.kind == "check" for one in mine)]
+    out = Counter(REASONS[one.reason] for one in excluded(study, participants, responses))
+    return Overview(
+        welcomed=welcomed,
+        seats=study.people,
+        started=len(people),
+        finished=states["finished"],
+        underway=states["underway"],
+        dropped=states["dropped"],
+        where=dict(Counter(person.where for person in people if person.state == "dropped").most_common()),
+        minutes=(float(low), float(middle), float(high)) if ended else None,
+        seconds=median(one.seconds for one in items) if items else None,
+        cells=tuple(Cells(" and ".join(treatment), sum(each), min(each), max(each)) for treatment, each in treatments),
+        filled=dict(sorted(Counter(count for _, each in treatments for count in each).items())),
+        wanted=study.design.raters_per_item,
+        checks=dict(sorted(Counter(met).items())),
+        left_out=dict(out),
+        people=people,
+    )
+
+
+def means(study: Study, participants: Sequence[Participant], responses: Sequence[Response]) -> list[Mean]:
+    """What each condition was given so far, nobody left out; of a preference the share of its pairs that it wins, ties counting half."""
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in ratings(study, participants, responses):
+        for construct in study.form.constructs:
+            if study.form.kind == "preference":
+                given = row[construct]
+                for side in ("left", "right"):
+                    points = 0.5 if given == "alike" else float(given == row[side])
+                    values.setdefault((row[side], construct), {}).setdefault(row["CASE"], []).append(points)
+            else:
+                name = SIMULATED if construct == "Choice" else construct
+                values.setdefault((row["model"], name), {}).setdefault(row["CASE"], []).append(float(row[name]))
+    order = {name: at for at, name in enumerate(study.design.conditions)}
+    return [_mean(*key, by) for key, by in sorted(values.items(), key=lambda entry: order[entry[0][0]])]
+
+
+def _mean(condition: str, construct: str, by: Mapping[str, Sequence[float]]) -> Mean:
+    everything = [value for given in by.values() for value in given]
+    own = [float(np.mean(given)) for given in by.values()]
+    half = 1.96 * float(np.std(own, ddof=1)) / len(own) ** 0.5 if len(own) > 1 else None
+    return Mean(condition, construct, float(np.mean(everything)), half, len(everything))
+
+
+def _person(study: Study, person: Participant, own: Sequence[Response], late: datetime) -> Person:
+    end = person.finished_at
+    state = "finished" if end else "underway" if person.seen_at >= late else "dropped"
+    minutes = None if end is None else (end - person.consented_at).total_seconds() / 60
+    items = sum(one.kind == "item" for one in own)
+    return Person(person.code, person.source, _where(study, person, own), items, minutes, sum(map(failed, own)), state)
+
+
+def _where(study: Study, person: Participant, own: Sequence[Response]) -> str:
+    if person.stage in ("instructions", "done"):
+        return {"instructions": "Instructions", "done": "End"}[person.stage]
+    if person.stage == "about":
+        return "Questions about the person"
+    pages = study.booklet(person.seat)
+    answered = {one.position for one in own}
+    position = next((at for at in range(len(pages)) if at not in answered), len(pages) - 1)
+    if pages[position].kind == "practice":
+        return "Practice"
+    return f"Item {sum(page.kind != 'practice' for page in pages[: position + 1])}"

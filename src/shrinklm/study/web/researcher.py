@@ -1,0 +1,154 @@
+"""The researcher's page: where the study stands, who is let in, whose answers are deleted, and the records to take away."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from ...errors import StudyError
+from .. import export
+from ..overview import means, overview
+from ..records import Recruiting
+from .guard import ADMIN, VISIT, fields, forged, give, visit
+from .site import Site
+
+HOME = "/researcher"
+_STATES: dict[str, Recruiting] = {"open": "open", "pause": "paused", "close": "closed"}
+_FILES = {
+    "ratings.csv": "text/csv",
+    "ratings.parquet": "application/vnd.apache.parquet",
+    "checks.csv": "text/csv",
+    "people.csv": "text/csv",
+}
+_Page = Callable[[Request, Site], Response]
+
+
+def routes() -> list[Route]:
+    """The pages, by address. All but the login need the token."""
+    return [
+        Route(HOME, _guarded(home)),
+        Route(f"{HOME}/login", login, methods=["GET", "POST"]),
+        Route(f"{HOME}/logout", _guarded(logout), methods=["POST"]),
+        Route(f"{HOME}/recruiting", _guarded(recruiting), methods=["POST"]),
+        Route(f"{HOME}/means", _guarded(shown), methods=["POST"]),
+        Route(f"{HOME}/withdraw", _guarded(withdraw), methods=["POST"]),
+        Route(f"{HOME}/export/{{name}}", _guarded(download)),
+    ]
+
+
+def _guarded(page: _Page) -> Callable[[Request], Response]:
+    """A page for the researcher alone; what changes something must come from one of our own forms."""
+
+    def handled(request: Request) -> Response:
+        site: Site = request.app.state.site
+        if site.admins is None or not site.admins.known(request):
+            return RedirectResponse(f"{HOME}/login", 303)
+        if request.method == "POST" and forged(request):
+            return site.note(request, "expired", 403)
+        return page(request, site)
+
+    return handled
+
+
+def login(request: Request) -> Response:
+    """Asks for the token. It comes in the body of a form, so that no address holds it."""
+    site: Site = request.app.state.site
+    if site.admins is None:
+        return site.note(request, "lost", 404)
+    if request.method == "GET":
+        fresh = "" if request.cookies.get(VISIT) or request.cookies.get(ADMIN) else visit(request)
+        response: Response = site.page(request, "login.html", wrong=False)
+        if fresh:
+            give(response, request, VISIT, fresh, days=1)
+        return response
+    if forged(request):
+        return site.note(request, "expired", 403)
+    if wait := site.doors.wait(request, "login", 10):
+        response = site.note(request, "busy", 429, seconds=wait)
+        response.headers["retry-after"] = str(wait)
+        return response
+    secret = site.admins.enter(fields(request).get("token", ""))
+    if secret is None:
+        site.records.note("login failed")
+        return site.page(request, "login.html", 401, wrong=True)
+    response = RedirectResponse(HOME, 303)
+    give(response, request, ADMIN, secret, days=site.admins.hours / 24)
+    return response
+
+
+def logout(request: Request, site: Site) -> Response:
+    """Ends the session."""
+    assert site.admins is not None
+    site.admins.leave(request)
+    response = RedirectResponse(f"{HOME}/login", 303)
+    response.delete_cookie(ADMIN, path=HOME)
+    return response
+
+
+def home(request: Request, site: Site) -> Response:
+    """Everything but the means, and the conditions by number alone."""
+    return _home(request, site)
+
+
+def shown(request: Request, site: Site) -> Response:
+    """The same with the means by condition. That somebody looked is logged: it unblinds whoever decides when to stop."""
+    site.records.note("means shown")
+    return _home(request, site, reveal=True)
+
+
+def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", status: int = 200) -> Response:
+    people, responses = site.records.participants(), site.records.responses()
+    found = overview(site.study, people, responses, site.records.number("welcomed"), datetime.now(UTC).replace(tzinfo=None))
+    cells = list(found.cells)
+    if not reveal:
+        random.Random(site.study.digest).shuffle(cells)
+    return site.page(
+        request, "researcher.html", status, found=found, cells=cells, reveal=reveal, doubt=doubt, state=site.records.recruiting,
+        means=means(site.study, people, responses) if reveal else [], events=site.records.events()[-30:][::-1], files=list(_FILES),
+        invite=str(request.base_url), study=site.study,
+    )  # fmt: skip
+
+
+def recruiting(request: Request, site: Site) -> Response:
+    """Opens, pauses or closes."""
+    state = _STATES.get(fields(request).get("state", ""))
+    if state is None:
+        return site.note(request, "lost", 400)
+    site.records.recruit(state)
+    return RedirectResponse(HOME, 303)
+
+
+def withdraw(request: Request, site: Site) -> Response:
+    """Deletes a person's rows: first asks, then does it."""
+    code = fields(request).get("code", "").strip().upper()
+    person = site.records.by_code(code)
+    if person is None:
+        return _home(request, site, doubt=code or "?", status=404)
+    answers = len(site.records.answered(person.id))
+    if fields(request).get("sure") != "yes":
+        return site.page(request, "withdraw.html", whom=person, answers=answers)
+    try:
+        site.records.withdraw(code)
+    except StudyError:  # somebody else was quicker
+        return _home(request, site, doubt=code, status=404)
+    return RedirectResponse(HOME, 303)
+
+
+def download(request: Request, site: Site) -> Response:
+    """One of the tables, as a file."""
+    name = request.path_params["name"]
+    if name not in _FILES:
+        return site.note(request, "lost", 404)
+    kind = "parquet" if name.endswith(".parquet") else "csv"
+    try:
+        found = export.files(site.study, site.records.participants(), site.records.responses(), [kind])
+    except StudyError:
+        found = {}
+    site.records.note("exported", name)
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(found.get(name, b""), media_type=_FILES[name], headers=headers)
