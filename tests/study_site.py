@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from httpx import Response
+from starlette.testclient import TestClient
 
 from shrinklm.study.design import Design, Question, Shown
 from shrinklm.study.folder import Study
 from shrinklm.study.form import FORMS, Form
+from shrinklm.study.records import Records
+from shrinklm.study.web.app import make_app
+from visitor import filled, sheets
 
 CONDITIONS = ("finetune", "multitask", "counterfactual")
 ASKED = [
@@ -50,3 +58,43 @@ def make_study(home: Path, kind: str = "rating", nasty: bool = False, **changes:
     runs = {name: {"run": "none", "cell": f"{name}--tiny--s0", "length": 40.0} for name in CONDITIONS}
     Study(home, read, design, questions, runs, {}).write(yaml.safe_dump(data, allow_unicode=True, sort_keys=False))
     return Study.read(home)
+
+
+TOKEN = "a token of the tests"
+
+
+@contextmanager
+def served(study: Study, token: str | None = TOKEN) -> Iterator[tuple[Callable[[], TestClient], Records]]:
+    """(a maker of browsers, the records) of a study; every browser has cookies of its own."""
+    records = Records(study.database)
+    app = make_app(study, records, token)
+    try:
+        yield lambda: TestClient(app, base_url="http://testserver", follow_redirects=True, raise_server_exceptions=False), records
+    finally:
+        records.close()
+
+
+def submit(client: TestClient, page: Response, choose: Callable[[str, list[str]], str] | None = None, **changes: str) -> Response:
+    """Fills in the page's form and sends it; `changes` set fields otherwise, and an empty one is left out."""
+    sheet = sheets(page.text)[0]
+    data = {**filled(sheet, random.Random(1), choose), **changes}
+    return client.post(sheet.action or page.url.path, data={name: value for name, value in data.items() if value})
+
+
+def begin(client: TestClient, query: str = "") -> Response:
+    """From the welcome page to the first item."""
+    page = client.get(f"/{query}")
+    while "/item/" not in page.url.path:
+        page = submit(client, page)
+        assert page.status_code == 200, page.text
+    return page
+
+
+def through(client: TestClient, page: Response) -> Response:
+    """From an item to the end."""
+    for _ in range(40):
+        if page.url.path == "/done":
+            return page
+        page = submit(client, page)
+        assert page.status_code == 200, page.text
+    raise AssertionError("there is no end")

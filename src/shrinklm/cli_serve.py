@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import secrets
@@ -61,7 +62,8 @@ def study_serve(
             app, host=host, port=port, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off",
             proxy_headers=True, forwarded_allow_ips="127.0.0.1", timeout_graceful_shutdown=10,
         )  # fmt: skip
-        uvicorn.Server(config).run()
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
     finally:
         records.close()
     typer.echo("Stopped. Every answer is kept; the same command goes on.")
