@@ -45,20 +45,20 @@ if (form) {
   });
 }
 
+// A form is sent once; when the next page does not come (a lost connection, the browser's stop), it can be sent again.
+const free = (sent) => {
+  delete sent.dataset.sent;
+  sent.querySelector("button[type=submit]")?.removeAttribute("aria-disabled");
+};
 document.querySelectorAll("form[method=post]").forEach((sent) => {
   sent.addEventListener("submit", (event) => {
     if (sent.dataset.sent) { event.preventDefault(); return; }
     sent.dataset.sent = "yes";
     sent.querySelector("button[type=submit]")?.setAttribute("aria-disabled", "true");
+    setTimeout(free, 4000, sent);
   });
 });
-// A page that the browser brings back as it was may be sent again.
-window.addEventListener("pageshow", () => {
-  document.querySelectorAll("form").forEach((one) => {
-    delete one.dataset.sent;
-    one.querySelector("button[type=submit]")?.removeAttribute("aria-disabled");
-  });
-});
+window.addEventListener("pageshow", () => document.querySelectorAll("form").forEach(free));
 
 const copy = document.getElementById("copy");
 if (copy && navigator.clipboard) {
