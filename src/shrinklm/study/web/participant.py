@@ -186,7 +186,7 @@ def resume(request: Request) -> Response:
             return site.note(request, "expired", 403)
         return _enter(request, site, person)
     fresh = "" if request.cookies.get(VISIT) or request.cookies.get(SESSION) else visit(request)
-    response = site.page(request, "resume.html")
+    response = site.page(request, "resume.html", going=person.link)
     if fresh:
         give(response, request, VISIT, fresh, days=1)
     return response
