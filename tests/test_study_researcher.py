@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from statistics import mean, stdev
 
 import pyarrow.parquet as pq
 import pytest
@@ -61,6 +63,39 @@ def test_the_numbers_are_those_of_the_records(study: Study) -> None:
     assert found.checks == {0: len(met) - 2, 1: 2}
     assert found.left_out["failed attention checks"] == 2
     assert found.left_out["was too fast"] == 1
+    assert found.without == 3
+    assert {person.code: person.broken for person in found.people if person.broken} == {
+        "P000-TEST": ("failed attention checks",),
+        "P001-TEST": ("failed attention checks",),
+        "P002-TEST": ("was too fast",),
+    }
+    for cell in found.cells:
+        mine = [one.participant for one in items if one.treatment == (cell.name,)]
+        assert cell.kept == sum(person > 3 for person in mine) < cell.total
+
+
+def test_seats_of_those_who_dropped_are_free(study: Study) -> None:
+    people, responses = answered(study, 9, leaving=2)
+    assert overview(study, people, responses, 0, START + timedelta(days=1)).free == 12 - 7
+    assert overview(study, people, responses, 0, people[-1].seen_at).free == 12 - 9
+    # Two on one seat, since the first one came back after it was given on: it is one seat all the same.
+    again = [*people, replace(people[-1], id=10, code="P009-TEST")]
+    assert overview(study, again, responses, 0, START + timedelta(days=1)).free == 12 - 7
+
+
+def test_an_interval_takes_a_persons_ratings_together(study: Study) -> None:
+    people, responses = answered(study, 8, {"multitask": 1.0})
+    for found in means(study, people, responses):
+        own: dict[int, list[int]] = {}
+        for one in responses:
+            if one.kind == "item" and one.treatment == (found.condition,):
+                own.setdefault(one.participant, []).append(one.values[found.construct])
+        each = [mean(given) for given in own.values()]
+        # Everybody rated each condition equally often: then it is the interval of people's means, 2.365 being t's quantile with 7 df.
+        assert {len(given) for given in own.values()} == {2}
+        assert found.value == pytest.approx(mean(each))
+        assert found.half == pytest.approx(2.3646 * stdev(each) / 8**0.5, rel=1e-4)
+    assert {found.half for found in means(study, people[:1], responses)} == {None}
 
 
 def test_means_are_of_everybody(study: Study) -> None:
@@ -116,6 +151,7 @@ def test_means_and_names_are_hidden_until_asked_for_and_that_is_logged(page: tup
     for name in CONDITIONS:
         assert name not in hidden
     assert "Plausibility" not in hidden
+    assert "Ratings of each question: " in hidden
     shown = act(client, "means")
     for name in CONDITIONS:
         assert name in shown
@@ -163,8 +199,12 @@ def test_the_tables_can_be_taken_away(page: tuple[TestClient, Records], tmp_path
     (tmp_path / "ratings.parquet").write_bytes(client.get("/researcher/export/ratings.parquet").content)
     assert pq.read_table(tmp_path / "ratings.parquet").num_rows == len(rows)
     assert "link" not in client.get("/researcher/export/people.csv").text
+    log = list(csv.DictReader(io.StringIO(client.get("/researcher/export/log.csv").text)))
+    assert next((row["what"], row["detail"]) for row in log) == ("exported", "ratings.csv")
     assert client.get("/researcher/export/records.db").status_code == 404
-    assert [detail for _, what, detail in records.events() if what == "exported"] == ["ratings.csv", "ratings.parquet", "people.csv"]
+    assert [detail for _, what, detail in records.events() if what == "exported"] == [
+        "ratings.csv", "ratings.parquet", "people.csv", "log.csv",
+    ]  # fmt: skip
 
 
 def test_visitors_are_counted_once_and_by_number_alone(study: Study) -> None:
@@ -185,10 +225,13 @@ def test_logging_out_ends_it(page: tuple[TestClient, Records]) -> None:
 
 
 def test_an_empty_study_has_a_page_too(study: Study) -> None:
-    with served(study) as (browser, _):
+    with served(study) as (browser, records):
         client = browser()
         home = submit(client, client.get("/researcher"), token=TOKEN)
         assert "0 of 12 finished" in words(home.text)
         assert "Nobody yet" in home.text
-        assert client.get("/researcher/export/ratings.csv").content == b""
+        assert "/export/log.csv" in home.text
+        assert "/export/ratings" not in home.text
+        assert client.get("/researcher/export/ratings.csv").status_code == 404
+        assert records.events() == []
         assert client.post("/researcher/means", data={"csrf": sheets(home.text)[0].fields["csrf"]}).status_code == 200

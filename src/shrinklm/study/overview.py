@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from .exclude import REASONS, excluded, failed
+from .exclude import REASONS, excluded, failed, kept
 from .export import SIMULATED, ratings
 from .folder import Study
 from .records import Participant, Response
@@ -21,10 +21,25 @@ class Cells:
     """The ratings of one treatment."""
 
     name: str
-    total: int
-    least: int
-    """Of its questions."""
-    most: int
+    counts: tuple[int, ...]
+    """Of each question, in the design's order."""
+    kept: int
+    """Those that the form's exclusions would leave."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts)
+
+    @property
+    def least(self) -> int:
+        """Of the question that has fewest."""
+        return min(self.counts)
+
+    @property
+    def most(self) -> int:
+        """Of the question that has most."""
+        return max(self.counts)
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,8 @@ class Person:
     failed: int
     state: str
     """finished, underway or dropped."""
+    broken: tuple[str, ...]
+    """The rules, in words, for which the person would be left out."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,8 @@ class Overview:
     welcomed: int
     """Browsers that opened the first page."""
     seats: int
+    free: int
+    """Seats that the next people are given: never taken, or of those who dropped."""
     started: int
     finished: int
     underway: int
@@ -66,7 +85,9 @@ class Overview:
     checks: Mapping[int, int]
     """Failed checks → people who met one."""
     left_out: Mapping[str, int]
-    """Rule, in words → people or items."""
+    """Rule, in words → people, or single items. One person may break several rules."""
+    without: int
+    """People who would be left out altogether."""
     people: tuple[Person, ...]
 
 
@@ -78,30 +99,33 @@ class Mean:
     construct: str
     value: float
     half: float | None
-    """Of its 95 % interval, over people's means; None for fewer than two people."""
+    """Of its 95 % interval, people taken as clusters; None for fewer than two people."""
     n: int
 
 
-def overview(
-    study: Study, participants: Sequence[Participant], responses: Sequence[Response], welcomed: int, now: datetime
-) -> Overview:
+def overview(study: Study, participants: Sequence[Participant], responses: Sequence[Response], welcomed: int, now: datetime) -> Overview:
     """The state of a study at a time (UTC)."""
     own: dict[int, list[Response]] = {}
     for one in responses:
         own.setdefault(one.participant, []).append(one)
     late = now - timedelta(minutes=study.form.recruiting.timeout)
-    people = tuple(_person(study, person, own.get(person.id, ()), late) for person in participants)
+    out = excluded(study, participants, responses)
+    broken: dict[int, list[str]] = {}
+    for rule in out:
+        if rule.position is None:
+            broken.setdefault(rule.participant, []).append(REASONS[rule.reason])
+    people = tuple(_person(study, person, own.get(person.id, ()), late, broken.get(person.id, ())) for person in participants)
     states = Counter(person.state for person in people)
     ended = [(end - person.consented_at).total_seconds() / 60 for person in participants if (end := person.finished_at)]
     low, middle, high = np.quantile(ended, [0.25, 0.5, 0.75]) if ended else (0, 0, 0)
     items = [one for one in responses if one.kind == "item"]
-    counts = Counter((one.question, tuple(sorted(one.treatment))) for one in items)
-    treatments = [(one, [counts[q, tuple(sorted(one))] for q in study.design.questions]) for one in study.design.treatments]
+    cells = _cells(study, items, kept(items, out))
+    held = {person.seat for person, found in zip(participants, people, strict=True) if found.state != "dropped"}
     met = [sum(map(failed, mine)) for mine in own.values() if any(one.kind == "check" for one in mine)]
-    out = Counter(REASONS[one.reason] for one in excluded(study, participants, responses))
     return Overview(
         welcomed=welcomed,
         seats=study.people,
+        free=study.people - len(held & set(range(study.people))),
         started=len(people),
         finished=states["finished"],
         underway=states["underway"],
@@ -109,11 +133,12 @@ def overview(
         where=dict(Counter(person.where for person in people if person.state == "dropped").most_common()),
         minutes=(float(low), float(middle), float(high)) if ended else None,
         seconds=median(one.seconds for one in items) if items else None,
-        cells=tuple(Cells(" and ".join(treatment), sum(each), min(each), max(each)) for treatment, each in treatments),
-        filled=dict(sorted(Counter(count for _, each in treatments for count in each).items())),
+        cells=cells,
+        filled=dict(sorted(Counter(count for each in cells for count in each.counts).items())),
         wanted=study.design.raters_per_item,
         checks=dict(sorted(Counter(met).items())),
-        left_out=dict(out),
+        left_out=dict(Counter(REASONS[rule.reason] for rule in out)),
+        without=len(broken),
         people=people,
     )
 
@@ -136,18 +161,32 @@ def means(study: Study, participants: Sequence[Participant], responses: Sequence
 
 
 def _mean(condition: str, construct: str, by: Mapping[str, Sequence[float]]) -> Mean:
-    everything = [value for given in by.values() for value in given]
-    own = [float(np.mean(given)) for given in by.values()]
-    half = 1.96 * float(np.std(own, ddof=1)) / len(own) ** 0.5 if len(own) > 1 else None
-    return Mean(condition, construct, float(np.mean(everything)), half, len(everything))
+    from scipy.stats import t
+
+    n, people = sum(map(len, by.values())), len(by)
+    mean = sum(map(sum, by.values())) / n
+    # A person's ratings go together: their sums about the mean are what varies from person to person.
+    spread = sum((sum(given) - len(given) * mean) ** 2 for given in by.values())
+    half = float(t.ppf(0.975, people - 1)) * (spread * people / (people - 1)) ** 0.5 / n if people > 1 else None
+    return Mean(condition, construct, mean, half, n)
 
 
-def _person(study: Study, person: Participant, own: Sequence[Response], late: datetime) -> Person:
+def _cells(study: Study, items: Sequence[Response], left: Sequence[Response]) -> tuple[Cells, ...]:
+    counts = Counter((one.question, frozenset(one.treatment)) for one in items)
+    usable = Counter(frozenset(one.treatment) for one in left)
+    return tuple(
+        Cells(" and ".join(one), tuple(counts[q, frozenset(one)] for q in study.design.questions), usable[frozenset(one)])
+        for one in study.design.treatments
+    )
+
+
+def _person(study: Study, person: Participant, own: Sequence[Response], late: datetime, broken: Sequence[str]) -> Person:
     end = person.finished_at
     state = "finished" if end else "underway" if person.seen_at >= late else "dropped"
     minutes = None if end is None else (end - person.consented_at).total_seconds() / 60
     items = sum(one.kind == "item" for one in own)
-    return Person(person.code, person.source, _where(study, person, own), items, minutes, sum(map(failed, own)), state)
+    where, misses = _where(study, person, own), sum(map(failed, own))
+    return Person(person.code, person.source, where, items, minutes, misses, state, tuple(broken))
 
 
 def _where(study: Study, person: Participant, own: Sequence[Response]) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from ...errors import StudyError
 from .. import export
-from ..overview import means, overview
+from ..overview import Mean, means, overview
 from ..records import Recruiting
 from .guard import ADMIN, VISIT, fields, forged, give, visit
 from .site import Site
@@ -24,6 +24,7 @@ _FILES = {
     "ratings.parquet": "application/vnd.apache.parquet",
     "checks.csv": "text/csv",
     "people.csv": "text/csv",
+    "log.csv": "text/csv",
 }
 _Page = Callable[[Request, Site], Response]
 
@@ -107,9 +108,14 @@ def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", s
     cells = list(found.cells)
     if not reveal:
         random.Random(site.study.digest).shuffle(cells)
+    given: dict[str, dict[str, Mean]] = {}
+    for one in means(site.study, people, responses) if reveal else ():
+        given.setdefault(one.construct, {})[one.condition] = one
+    kinds = {one.kind for one in responses}
+    there = {name: ("check" if name.startswith("checks") else "item") in kinds or name == "log.csv" for name in _FILES}
     return site.page(
         request, "researcher.html", status, found=found, cells=cells, reveal=reveal, doubt=doubt, state=site.records.recruiting,
-        means=means(site.study, people, responses) if reveal else [], events=site.records.events()[-30:][::-1], files=list(_FILES),
+        means=given, events=site.records.events()[-30:][::-1], files=[name for name in _FILES if there[name]],
         invite=str(request.base_url), study=site.study,
     )  # fmt: skip
 
@@ -144,11 +150,16 @@ def download(request: Request, site: Site) -> Response:
     name = request.path_params["name"]
     if name not in _FILES:
         return site.note(request, "lost", 404)
-    kind = "parquet" if name.endswith(".parquet") else "csv"
-    try:
-        found = export.files(site.study, site.records.participants(), site.records.responses(), [kind])
-    except StudyError:
-        found = {}
+    if name == "log.csv":
+        events = [{"at": f"{at:%Y-%m-%d %H:%M:%S}", "what": what, "detail": detail} for at, what, detail in site.records.events()]
+        found = {name: export.csv_text(events).encode()}
+    else:
+        try:
+            found = export.files(site.study, site.records.participants(), site.records.responses(), [name.rpartition(".")[2]])
+        except StudyError:  # nobody has answered yet
+            found = {}
+    if name not in found:
+        return site.note(request, "lost", 404)
     site.records.note("exported", name)
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(found.get(name, b""), media_type=_FILES[name], headers=headers)
+    return Response(found[name], media_type=_FILES[name], headers=headers)
