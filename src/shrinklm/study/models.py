@@ -60,9 +60,10 @@ def linear_mixed(
     columns = {term: column for term, column in columns.items() if term not in aliased}
     groups = _groups(ratings, rows, items)
     if explanations:
-        if ratings.rated is None or not ratings.explained:
+        rated = ratings.rated  # made anew each time it is asked for
+        if rated is None or not ratings.explained:
             raise ValueError("No explanation was rated by several people, so explanations cannot have a level of their own.")
-        groups[EXPLANATION] = [ratings.rated[row] for row in rows]
+        groups[EXPLANATION] = [rated[row] for row in rows]
     found = mixed(values[rows], columns, groups)
     whole = sum(found.variances.values())
     listed = _effects(ratings, found.effects)

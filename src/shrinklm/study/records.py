@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, make_url, select, text, update
+from sqlalchemy import Connection, Engine, Integer, Text, cast, create_engine, delete, event, func, insert, make_url, select, text, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,6 +29,8 @@ _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Of codes that people read out: nothing that looks like another."""
 _LOCK = 5317
 """Name of PostgreSQL's advisory lock while the schema is brought up to date."""
+_INITIAL = text("INSERT INTO setting (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING")
+"""Gives a setting its first value, also where several servers do so at once."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,8 @@ class Records:
     def bind(self, digest: str) -> None:
         """Holds the records to one design. Raises StudyError when they belong to another one."""
         with self._write() as c:
-            found = _setting(c, "design")
-            if found is None:
-                c.execute(insert(t.setting).values(key="design", value=digest))
-            elif found != digest:
+            c.execute(_INITIAL, {"key": "design", "value": digest})
+            if _setting(c, "design") != digest:
                 if c.execute(select(func.count()).select_from(t.participant)).scalar_one():
                     raise StudyError(
                         "The design or the statements changed after people had come, so their answers would no longer fit. Put study.yaml "
@@ -142,6 +142,8 @@ class Records:
         """
         now = _now()
         with self._write() as c:
+            if c.dialect.name == "postgresql":  # one after the other: neither a seat nor a platform's id is taken twice
+                c.execute(text("LOCK TABLE seat IN EXCLUSIVE MODE"))
             if external is not None:
                 same = (t.participant.c.source == source) & (t.participant.c.external == external)
                 if c.execute(select(t.participant.c.id).where(same)).first() is not None:
@@ -216,7 +218,9 @@ class Records:
         """
         now = _now()
         with self._write() as c:
-            person = c.execute(select(t.participant.c.opened, t.participant.c.opened_at).where(t.participant.c.id == participant)).one()
+            # Locked, so that the same form sent twice at once is an answer and a second one to the same page.
+            whose = select(t.participant.c.opened, t.participant.c.opened_at).where(t.participant.c.id == participant)
+            person = c.execute(whose.with_for_update()).one()
             fresh = (now - person.opened_at).total_seconds() if person.opened == position and person.opened_at else 0.0
             where = (t.response.c.participant == participant) & (t.response.c.position == position)
             old = c.execute(select(t.response).where(where)).first()
@@ -265,16 +269,16 @@ class Records:
     def recruit(self, state: Recruiting) -> None:
         """Opens, pauses or closes recruiting. Those who have begun go on."""
         with self._write() as c:
-            c.execute(delete(t.setting).where(t.setting.c.key == "recruiting"))
-            c.execute(insert(t.setting).values(key="recruiting", value=state))
+            c.execute(_INITIAL, {"key": "recruiting", "value": state})
+            c.execute(update(t.setting).where(t.setting.c.key == "recruiting").values(value=state))
             _note(c, "recruiting", state)
 
     def count(self, key: str) -> None:
         """Adds one to a bare number, such as that of the visitors."""
         with self._write() as c:
-            c.execute(update(t.setting).where(t.setting.c.key == key).values(value=str(int(_setting(c, key) or 0) + 1)))
-            if _setting(c, key) is None:
-                c.execute(insert(t.setting).values(key=key, value="1"))
+            c.execute(_INITIAL, {"key": key, "value": "0"})
+            more = cast(cast(t.setting.c.value, Integer) + 1, Text)
+            c.execute(update(t.setting).where(t.setting.c.key == key).values(value=more))
 
     def number(self, key: str) -> int:
         """What `count` has come to."""
@@ -291,6 +295,7 @@ class Records:
         if person is None:
             raise StudyError(f"Nobody has the code '{code}'. It stands at the foot of the person's pages, and in the export.")
         with self._write() as c:
+            c.execute(select(t.participant.c.id).where(t.participant.c.id == person.id).with_for_update())  # as `answer` does first
             gone = c.execute(delete(t.response).where(t.response.c.participant == person.id)).rowcount
             c.execute(delete(t.session).where(t.session.c.participant == person.id))
             c.execute(update(t.seat).where(t.seat.c.participant == person.id).values(participant=None))
@@ -369,8 +374,6 @@ def _migrate(engine: Engine) -> None:
 
 def _free(c: Connection, seats: int, before: datetime) -> int | None:
     """The lowest seat that nobody holds, or whose holder has neither finished nor been seen since `before`."""
-    if c.dialect.name == "postgresql":
-        c.execute(text("LOCK TABLE seat IN EXCLUSIVE MODE"))
     holder = select(t.seat.c.number).select_from(t.seat.outerjoin(t.participant))
     left = t.participant.c.finished_at.is_(None) & (t.participant.c.seen_at < before)
     free = (t.seat.c.number < seats) & (t.seat.c.participant.is_(None) | left)
