@@ -114,6 +114,28 @@ def test_sixteen_at_once_get_sixteen_seats(records: Records) -> None:
         records.begin(16, HOUR, "c")
 
 
+def test_the_same_thing_sent_many_times_at_once_is_done_once(records: Records) -> None:
+    person = records.begin(16, HOUR, "c")
+
+    def known(_: int) -> bool:
+        try:
+            records.begin(16, HOUR, "c", "prolific", "abc")
+        except Known:
+            return True
+        return False
+
+    with ThreadPoolExecutor(16) as pool:
+        for position in range(10):
+            list(pool.map(lambda at, position=position: records.answer(person.id, position, PAGE, {"P": at % 5 + 1}), range(8)))
+        assert sorted(pool.map(known, range(16))) == [False] + 15 * [True]
+        list(pool.map(lambda _: records.count("welcomed"), range(80)))
+        list(pool.map(lambda at: records.recruit(("open", "paused")[at % 2]), range(16)))
+        list(pool.map(lambda _: records.bind("digest"), range(16)))
+    assert [one.position for one in records.responses()] == list(range(10))
+    assert records.number("welcomed") == 80
+    assert len(records.participants()) == 2
+
+
 def test_the_seat_of_somebody_who_left_is_free_and_nobody_elses(records: Records) -> None:
     left, done, here = (records.begin(3, HOUR, "c") for _ in range(3))
     records.go(done.id, "done")
