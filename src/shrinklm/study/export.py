@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,7 @@ def checks(participants: Sequence[Participant], responses: Sequence[Response]) -
 
 def people(study: Study, participants: Sequence[Participant], responses: Sequence[Response]) -> Rows:
     """Who took part, with what they chose to tell."""
-    items = {person.id: sum(one.participant == person.id and one.kind == "item" for one in responses) for person in participants}
+    items = Counter(one.participant for one in responses if one.kind == "item")
     found = []
     for person in participants:
         end = person.finished_at
