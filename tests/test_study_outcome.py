@@ -276,7 +276,8 @@ def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> 
 
 
 def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
-    study = create(tmp_path / "study", [write_run(tmp_path / "evil", evil=True)], ["<script>1</script>=multitask", "reference"], questions=24)
+    evil = write_run(tmp_path / "evil", evil=True)
+    study = create(tmp_path / "study", [evil], ["<script>1</script>=multitask", "reference"], questions=24)
     text = (tmp_path / "study" / "study.yaml").read_text()
     text = text.replace("How good are these explanations?", "'<img src=x onerror=alert(1)>'", 1)
     (tmp_path / "study" / "study.yaml").write_text(text)

@@ -37,7 +37,7 @@ def routes() -> list[Route]:
 
 
 def _at_once(page: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """A page that is made in the loop itself. It takes a few milliseconds; a crowd of threads would wait longer for each other than that."""
+    """A page that is made in the loop itself. It takes a few milliseconds; a crowd of threads would wait longer for each other."""
 
     async def handled(request: Request) -> Response:
         return page(request)
