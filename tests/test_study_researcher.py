@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -179,6 +180,26 @@ def test_withdrawing_asks_first_and_then_deletes(page: tuple[TestClient, Records
     assert not [one for one in records.responses() if one.participant == 5]
     assert "Nobody has the code" in act(client, "withdraw", code="P004-TEST", sure="yes")
     assert "&lt;script&gt;" in act(client, "withdraw", code="<script>").lower()
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    home, hostile = tmp_path / "study", "<script>x</script>\"'"
+    make_study(home)
+    for name in ("design.json", "questions.jsonl"):
+        told = (home / name).read_text().replace('"finetune"', json.dumps(hostile)).replace('"q0"', json.dumps(hostile))
+        (home / name).write_text(told)
+    study = Study.read(home)
+    people, responses = answered(study, 9)
+    with served(study) as (browser, records):
+        stored(records, [replace(people[0], code=hostile[:16], source=hostile[:16]), *people[1:]], responses)
+        records.note(hostile, hostile)
+        client = browser()
+        hidden = submit(client, client.get("/researcher"), token=TOKEN).text
+        shown = act(client, "means")
+        for page in (hidden, shown, act(client, "withdraw", code=hostile)):
+            assert "<script>x" not in page
+            assert page.count("&lt;script&gt;x") >= 5
+        assert shown.count("&lt;script&gt;x") > hidden.count("&lt;script&gt;x")
 
 
 def test_a_withdrawn_person_begins_anew(study: Study) -> None:
