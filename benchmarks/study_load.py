@@ -82,6 +82,8 @@ class Person:
     """Page → the steps that the server said it has, in some order."""
     errors: list[str] = field(default_factory=list)
     finished: bool = False
+    cut: bool = False
+    """The server was killed since the last page."""
     resumed: int = 0
     link: str = ""
 
@@ -89,20 +91,20 @@ class Person:
         """From the welcome page to the completion code."""
         await asyncio.sleep(self.rng.uniform(0, 10))
         client = self._browser()
-        html, broken = "", False
+        html = ""
         while not self.finished:
             await asyncio.sleep(self.think * self.rng.uniform(0.5, 1.5))
             await up.wait()
             try:
-                if broken:
+                if self.cut:
+                    self.cut, self.resumed = False, self.resumed + 1
                     client, html = await self._resume(client)
-                    broken = False
                 elif not html:
                     html = await self._get(client, "/")
                 else:
                     html = await self._next(client, html)
             except httpx.TransportError:
-                broken, self.resumed = True, self.resumed + 1
+                self.cut = True
             except Wrong as wrong:
                 self.errors.append(str(wrong))
                 break
@@ -176,6 +178,8 @@ async def crowd(people: list[Person], restart: object | None) -> None:
             await asyncio.sleep(0.05)
         up.clear()
         await asyncio.to_thread(restart)  # type: ignore[arg-type]
+        for person in people:
+            person.cut = not person.finished
         up.set()
     await asyncio.gather(*tasks)
 
@@ -212,11 +216,11 @@ def main() -> None:
         start = time.perf_counter()
         asyncio.run(crowd(people, restart if asked.kill else None))
         wall = time.perf_counter() - start
-        sys.exit(report(made, database or made.database, people, wall))
+        sys.exit(report(made, database or made.database, people, wall, asked.kill))
 
 
-def report(made: Study, database: str, people: list[Person], wall: float) -> int:
-    """Prints what was found; 1 where anything is not as it must be."""
+def report(made: Study, database: str, people: list[Person], wall: float, killed: bool) -> int:
+    """Prints what was found; 1 where anything is not as it must be. After a kill everybody comes at once, so that speed is not judged."""
     records = Records(database)
     persons, responses = records.participants(), records.responses()
     records.close()
@@ -231,7 +235,7 @@ def report(made: Study, database: str, people: list[Person], wall: float) -> int
     there = {(links[r.participant], r.position): sorted(str(step) for step in r.values.values()) for r in responses}
     errors = [error for person in people for error in person.errors]
     p95 = float(np.quantile(pages, 0.95))
-    print(f"{len(people)} people, {len(responses):,} answers in {wall:.0f} s; {sum(p.resumed for p in people)} connections broken")
+    print(f"{len(people)} people, {len(responses):,} answers in {wall:.0f} s; {sum(p.resumed for p in people)} went on after a cut")
     print(f"pages: {len(pages):,}, median {np.median(pages) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, longest {pages.max() * 1000:.0f} ms")
     print(f"answers acknowledged {len(acknowledged):,}, kept {len(responses):,}; ratings a cell {min(cells)} to {max(cells)}")
     said = {
@@ -242,7 +246,7 @@ def report(made: Study, database: str, people: list[Person], wall: float) -> int
         "an acknowledged answer that is not there": [key for key, steps in acknowledged.items() if there.get(key) != steps][:3],
         "a cell more than one rating behind": [] if max(cells) - min(cells) <= 1 else [min(cells), max(cells)],
         "an answer to another page than the booklet's": [] if wanted == {(q, t): n for (q, t), n in given.items()} else ["see the records"],
-        f"a p95 of {LIMIT * 1000:.0f} ms or more": [] if p95 < LIMIT else [f"{p95 * 1000:.0f} ms"],
+        f"a p95 of {LIMIT * 1000:.0f} ms or more": [] if p95 < LIMIT or killed else [f"{p95 * 1000:.0f} ms"],
     }
     for what, found in said.items():
         if found:

@@ -15,7 +15,7 @@ from postgres import NoPostgres, postgres
 from shrinklm.errors import StudyError
 from shrinklm.study import tables
 from shrinklm.study.design import Page
-from shrinklm.study.records import Full, Known, Records, _now
+from shrinklm.study.records import Full, Gone, Known, Records, _now
 
 HOUR = timedelta(hours=1)
 PAGE = Page("item", "q1", ("A",))
@@ -172,6 +172,14 @@ def test_another_design_is_refused_once_people_have_come(records: Records) -> No
     records.bind("two")
     with pytest.raises(StudyError, match="changed after people had come"):
         records.bind("three")
+
+
+def test_an_answer_of_somebody_withdrawn_is_not_kept(records: Records) -> None:
+    person = records.begin(4, HOUR, "c")
+    records.withdraw(person.code)
+    with pytest.raises(Gone):
+        records.answer(person.id, 0, PAGE, {"P": 1})
+    assert records.responses() == []
 
 
 def test_recruiting_is_kept(records: Records, address: str) -> None:

@@ -96,6 +96,14 @@ def test_others_links_and_items_are_out_of_reach(tmp_path: Path) -> None:
         assert browser().get("/item/1").url.path == "/"
 
 
+def test_guessing_links_is_limited_and_right_ones_are_not(tmp_path: Path) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, records):
+        begin(browser())
+        guesses = [browser().get(f"/resume/guess{at}").status_code for at in range(32)]
+        assert guesses == [404] * 30 + [429] * 2
+        assert browser().get(f"/resume/{records.participants()[0].link}").status_code == 200
+
+
 def test_links_are_long_and_drawn(tmp_path: Path) -> None:
     with served(make_study(tmp_path / "study")) as (browser, records):
         for _ in range(4):

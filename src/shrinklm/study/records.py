@@ -83,6 +83,10 @@ class Full(StudyError):
     """Every seat is taken."""
 
 
+class Gone(StudyError):
+    """The person was withdrawn."""
+
+
 class Known(StudyError):
     """The platform's id has begun already. It is no secret, so it opens nothing: the person's link does."""
 
@@ -100,6 +104,9 @@ class Records:
             StudyError: another kind of database, one that cannot be reached, or a schema from a later version.
         """
         self.engine = _engine(url)
+        # A single SELECT needs no transaction around it, which would be two more ways to the server and back.
+        autocommit = self.engine.dialect.name == "postgresql"
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else self.engine
         self._writing = threading.Lock()  # SQLite has one writer: waiting here is shorter than its retries.
         try:
             _migrate(self.engine)
@@ -181,7 +188,7 @@ class Records:
 
     def participants(self) -> list[Participant]:
         """Everybody, in the order of coming."""
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             return [_participant(row) for row in c.execute(select(t.participant).order_by(t.participant.c.id))]
 
     def go(self, participant: int, stage: Stage, about: Mapping[str, str] | None = None) -> None:
@@ -215,12 +222,17 @@ class Records:
             page: what it showed.
             values: construct → step.
             remark: free text.
+
+        Raises:
+            Gone: the person was withdrawn meanwhile.
         """
         now = _now()
         with self._write() as c:
             # Locked, so that the same form sent twice at once is an answer and a second one to the same page.
             whose = select(t.participant.c.opened, t.participant.c.opened_at).where(t.participant.c.id == participant)
-            person = c.execute(whose.with_for_update()).one()
+            person = c.execute(whose.with_for_update()).first()
+            if person is None:
+                raise Gone("The person has withdrawn; the answer is not kept.")
             fresh = (now - person.opened_at).total_seconds() if person.opened == position and person.opened_at else 0.0
             where = (t.response.c.participant == participant) & (t.response.c.position == position)
             old = c.execute(select(t.response).where(where)).first()
@@ -243,18 +255,18 @@ class Records:
     def response(self, participant: int, position: int) -> Response | None:
         """What a person answered on a page."""
         query = select(t.response).where(t.response.c.participant == participant, t.response.c.position == position)
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             row = c.execute(query).first()
         return None if row is None else _response(row)
 
     def answered(self, participant: int) -> set[int]:
         """The pages that a person has answered."""
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             return set(c.execute(select(t.response.c.position).where(t.response.c.participant == participant)).scalars())
 
     def responses(self) -> list[Response]:
         """Everything that was answered, by person and page."""
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             return [_response(row) for row in c.execute(select(t.response).order_by(t.response.c.participant, t.response.c.position))]
 
     # The researcher
@@ -262,7 +274,7 @@ class Records:
     @property
     def recruiting(self) -> Recruiting:
         """Whether new people are let in."""
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             found = _setting(c, "recruiting")
         return "paused" if found == "paused" else "closed" if found == "closed" else "open"
 
@@ -282,7 +294,7 @@ class Records:
 
     def number(self, key: str) -> int:
         """What `count` has come to."""
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             return int(_setting(c, key) or 0)
 
     def withdraw(self, code: str) -> int:
@@ -310,7 +322,7 @@ class Records:
 
     def events(self) -> list[tuple[datetime, str, str]]:
         """(when, what, detail), in order."""
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             return [(row.at, row.what, row.detail) for row in c.execute(select(t.event).order_by(t.event.c.id))]
 
     @contextmanager
@@ -329,7 +341,7 @@ class Records:
                 self._writing.release()
 
     def _one(self, query: Any) -> Participant | None:
-        with self.engine.connect() as c:
+        with self._reader.connect() as c:
             row = c.execute(query).first()
         return None if row is None else _participant(row)
 

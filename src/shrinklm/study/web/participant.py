@@ -11,13 +11,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...types import digest
-from ..records import Full, Known, Participant
+from ..records import Full, Gone, Known, Participant
 from . import answers
 from .guard import SESSION, VISIT, fields, forged, give, visit
 from .site import Site
 
 SOURCES = {"prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"), "mturk": ("workerId", "assignmentId", "hitId")}
 """Platform → the parameters that it sends people with, the person's id first."""
+_GUESSES = 30
+"""Wrong links from one address in a minute, at most."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -161,7 +163,10 @@ def item(request: Request) -> Response:
     values, remark, missing = answers.read(sheet, fields(request))
     if missing:
         return _item(request, site, person, position, sheet, dict(fields(request)), missing)
-    site.records.answer(person.id, position, pages[position], values, remark)
+    try:
+        site.records.answer(person.id, position, pages[position], values, remark)
+    except Gone:
+        return _to("/")
     following = _open(answered | {position}, len(pages)) if position == first else position + 1
     if following == len(pages):
         site.records.go(person.id, "done")
@@ -186,10 +191,10 @@ def pause(request: Request) -> Response:
 def resume(request: Request) -> Response:
     """A person's link. It asks before it goes on, so that a preview of the link, or somebody else's page, begins nothing."""
     site = _site(request)
-    if site.doors.wait(request, "resume", 120):
-        return site.note(request, "busy", 429, seconds=60)
     person = site.records.by_link(request.path_params["link"])
     if person is None:
+        if wait := site.doors.wait(request, "resume", _GUESSES):
+            return site.note(request, "busy", 429, seconds=wait)
         return site.note(request, "lost", 404)
     if request.method == "POST":
         if forged(request):
