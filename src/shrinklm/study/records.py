@@ -353,7 +353,8 @@ def _engine(url: str) -> Engine:
         wanted = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
         raise StudyError(f"'{_public(url)}' is no database address. Write {wanted}.") from error
     if parsed.drivername in ("postgresql", "postgres"):
-        return create_engine(parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_pre_ping=True)
+        # No ping before each use: it doubled the time of a page. A server that was restarted costs one failed page, then all is new.
+        return create_engine(parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600)
     if parsed.drivername != "sqlite":
         raise StudyError(f"Records are kept in SQLite or PostgreSQL, found '{parsed.drivername}'. Write --database postgresql://...")
     engine = create_engine(parsed, pool_size=20, max_overflow=20, connect_args={"timeout": 30})
