@@ -1,0 +1,93 @@
+"""The analysis of a study finds effects that were put in; benchmarks/study_recovery.py does the same at length."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shrinklm.study.models import linear_mixed
+from shrinklm.study.ratings import Ratings
+
+STUDIES = 40
+
+
+@pytest.fixture(scope="module")
+def recovery() -> ModuleType:
+    path = Path(__file__).parent.parent / "benchmarks" / "study_recovery.py"
+    spec = importlib.util.spec_from_file_location("study_recovery", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a dataclass looks its module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _found(recovery: ModuleType, share: float, **options: Any) -> list[dict[str, Any]]:
+    return [recovery.analysed(recovery.Task(seed, share, **options)) for seed in range(STUDIES)]
+
+
+def test_simulated_studies_are_as_balanced_as_real_ones(recovery: ModuleType) -> None:
+    ratings = recovery.study(recovery.Task(0, 1.0))
+    assert len(set(ratings.raters)) == 48
+    assert set(Counter(zip(ratings.raters, ratings.conditions, strict=True)).values()) == {3}
+    assert set(Counter(ratings.rated).values()) == {3}
+    assert set(Counter(zip(ratings.raters, ratings.items, strict=True)).values()) == {1}
+
+
+@pytest.mark.parametrize("options", [{}, {"leave": 0.2}, {"rounded": True}], ids=["complete", "leaving", "rounded"])
+def test_effects_are_recovered(recovery: ModuleType, options: dict[str, Any]) -> None:
+    found, effects = _found(recovery, 1.0, **options), recovery.truth("rounded" in options)
+    inside = []
+    for name, true in effects.items():
+        entries = [one["explanations"][name] for one in found]
+        values = np.array([entry["estimate"] for entry in entries])
+        inside += [entry["low"] <= true <= entry["high"] for entry in entries]
+        assert abs(values.mean() - true) < 4 * values.std(ddof=1) / np.sqrt(STUDIES), name
+        # The intervals are as wide as the estimates scatter, give or take what 40 studies leave open.
+        assert 0.65 < np.mean([entry["se"] for entry in entries]) / values.std(ddof=1) < 1.5, name
+    assert np.mean(inside) > 0.85
+    if "rounded" not in options:
+        truth = {"CASE": 0.5**2, "item": 0.3**2, "explanation": 0.25**2, "residual": 0.7**2}
+        for group, variance in truth.items():
+            drawn = np.array([one["variances"][group] for one in found])
+            assert abs(drawn.mean() - variance) < 4 * drawn.std(ddof=1) / np.sqrt(STUDIES), group
+
+
+def test_rows_taken_as_independent_see_what_is_not_there(recovery: ModuleType) -> None:
+    found = _found(recovery, 0.0, between=True)
+    rows, model = (np.mean([one["p"][name] < 0.05 for one in found]) for name in ("rows", "explanations"))
+    assert rows > 0.3
+    assert model < 0.2
+
+
+def test_the_rounded_truth_is_that_of_a_large_population(recovery: ModuleType) -> None:
+    noise = np.sqrt(0.5**2 + 0.3**2 + 0.25**2 + 0.7**2) * np.random.default_rng(0).standard_normal(400_000)
+    means = {name: np.clip(np.round(recovery.MEAN + effect + noise), 1, 5).mean() for name, effect in recovery.EFFECTS.items()}
+    for name, true in recovery.truth(True).items():
+        assert means[name] - means["A"] == pytest.approx(true, abs=0.003)
+
+
+def test_what_must_hold_is_found_broken(recovery: ModuleType) -> None:
+    good = {"bias": 0.01, "bias_se": 0.01, "coverage": 0.95}
+    results = {"scenarios": {name: {"explanations": {"effects": {"B": dict(good)}}} for name in recovery.SCENARIOS}}
+    assert recovery.broken(results) == []
+    results["scenarios"]["complete"]["explanations"]["effects"]["B"]["bias"] = -0.06
+    results["scenarios"]["rounded to 1-5"]["explanations"]["effects"]["B"]["coverage"] = 0.92
+    assert recovery.broken(results) == ["complete: bias of B -6.0 %", "rounded to 1-5: coverage of B 92.0 %"]
+
+
+def test_labels_of_explanations_are_made_once_not_for_every_row(recovery: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings, asked = recovery.study(recovery.Task(0, 1.0)), []
+    made = Ratings.rated.fget
+    assert made is not None
+    monkeypatch.setattr(Ratings, "rated", property(lambda self: asked.append(1) or made(self)))
+    linear_mixed(ratings, "Quality", ratings.values["Quality"], items=True, explanations=True)
+    assert len(asked) < 10
