@@ -130,7 +130,8 @@ def answer(page: Page, step: int = 4) -> None:
     groups = page.get_by_role("group")
     for at in range(groups.count()):
         groups.nth(at).locator("label").nth(step - 1).click()
-    page.locator("#rate button[type=submit]").click()
+    with page.expect_navigation():
+        page.locator("#rate button[type=submit]").click()
 
 
 def unbroken(page: Page) -> None:

@@ -21,7 +21,7 @@ from shrinklm.errors import StudyError
 from shrinklm.study import tables
 from shrinklm.study.design import places
 from shrinklm.study.form import CHOICE
-from shrinklm.study.records import _now
+from shrinklm.study.records import Records, _now
 from shrinklm.study.web.texts import ENGLISH, Texts
 from study_site import CONDITIONS, begin, make_study, served, submit, through
 from visitor import sheets, words
@@ -364,21 +364,32 @@ def test_a_changed_design_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
-    make_study(tmp_path / "study")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "shrinklm", "study", "serve", str(tmp_path / "study"), "--port", str(port)]
+def _serve(home: Path, port: int) -> tuple[subprocess.Popen[str], list[str]]:
+    """A server in a process of its own, once it answers; and the command."""
+    command = [sys.executable, "-m", "shrinklm", "study", "serve", str(home), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "SHRINKLM_STUDY_TOKEN"}
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    for _ in range(300):
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+            return server, command
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(server.communicate(timeout=5)[0])
+
+
+def _port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
+    make_study(tmp_path / "study")
+    port = _port()
+    server, command = _serve(tmp_path / "study", port)
     try:
-        for _ in range(200):
-            try:
-                page = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+        page = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
         assert "How good are these explanations?" in page.text
         assert "server" not in page.headers
         taken = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -393,3 +404,30 @@ def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
     assert "Every answer is kept" in said
     assert "GET /" not in said
     assert token.group(1).encode() not in b"".join(path.read_bytes() for path in (tmp_path / "study").iterdir())
+
+
+def test_a_killed_server_has_every_answer_that_it_acknowledged(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    port = _port()
+    server, _ = _serve(study.home, port)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False) as client:
+        page = begin(client)  # type: ignore[arg-type]
+        given = []
+        for step in "251":
+            page = submit(client, page, choose=lambda name, values, step=step: step)  # type: ignore[arg-type,misc]
+            given.append(int(step))
+        server.kill()
+        server.communicate()
+        server, _ = _serve(study.home, port)
+        try:
+            page = client.get("/")
+            assert page.url.path == "/item/4"
+            through(client, page)  # type: ignore[arg-type]
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+    records = Records(study.database)
+    kept = [set(one.values.values()) for one in records.responses()]
+    records.close()
+    assert kept[:3] == [{step} for step in given]
+    assert len(kept) == 8
