@@ -100,4 +100,4 @@ def _free(host: str, port: int) -> None:
             trial.bind(address)
     except OSError as error:
         why = error.strerror or error
-        raise StudyError(f"Nothing can listen on {host}, port {port}: {why}. Name another: --port {port + 1}") from error
+        raise StudyError(f"Nothing can listen on {host}, port {port}: {why}. Name another, such as --port {port + 1}") from error

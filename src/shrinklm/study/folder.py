@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class Study:
         try:
             decided = json.loads((home / "design.json").read_text(encoding="utf-8"))
             rows = [json.loads(line) for line in (home / "questions.jsonl").read_text(encoding="utf-8").splitlines() if line.strip()]
-            design = _design(decided["design"])
+            design = _edited(_design(decided["design"]), form)
             questions = {str(row["id"]): _question(row) for row in rows}
             found = cls(home, form, design, questions, dict(decided["runs"]), dict(decided["facts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -95,26 +95,22 @@ class Study:
                 f"{self.home}/study.yaml says kind '{self.form.kind}', but the study was made as '{self.design.kind}'. Put it back, or "
                 f"make the study anew with: shrinklm study create --kind {self.form.kind}"
             )
-        if self.form.kind == "rating" and len(self.form.scale.labels) != self.design.steps:
-            raise StudyError(
-                f"The scale in {self.home}/study.yaml has {len(self.form.scale.labels)} steps, the study was made for {self.design.steps}. "
-                "Checks ask for a step by its number: make the study anew with this form: shrinklm study create --form study.yaml"
-            )
         if self.form.practice > len(self.design.practice):
             raise StudyError(
                 f"{self.home}/study.yaml asks for {self.form.practice} items to practise on, the study was made with "
                 f"{len(self.design.practice)}. Write practice: {len(self.design.practice)}"
-            )
-        if self.design.checks != self.form.checks.number(self.design.per_person):
-            raise StudyError(
-                f"{self.home}/study.yaml asks for {self.form.checks.number(self.design.per_person)} attention checks a person (checks.rate "
-                f"{self.form.checks.rate:g}), the study was made with {self.design.checks}. Put the rate back, or make the study anew."
             )
         for name in (*self.design.questions, *self.design.practice):
             said = self.questions[name].said if name in self.questions else {}
             missing = [condition for condition in self.design.conditions if condition not in said]
             if missing:
                 raise StudyError(f"{self.home}/questions.jsonl lacks question '{name}' of {missing[0]}. Make the study anew.")
+
+
+def _edited(design: Design, form: Form) -> Design:
+    """The design with what a researcher may still change in study.yaml. Once people have come, the records refuse another one."""
+    steps = len(form.scale.labels) if design.kind == "rating" else design.steps
+    return replace(design, checks=form.checks.number(design.per_person), steps=steps)
 
 
 def _design(data: Mapping[str, Any]) -> Design:

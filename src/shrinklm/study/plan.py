@@ -77,7 +77,7 @@ def plan(
     if conditions < 2 or per_person % conditions or per_person > questions:
         raise StudyError(
             f"{per_person} items a person, {conditions} conditions and {questions} questions do not fit together: there are two conditions "
-            "or more, the items are a multiple of them, and no person sees a question twice."
+            "or more, the items are a multiple of them (--per-person), and no person sees a question twice."
         )
     if not effect > 0 or not 0 < wanted < 1 or min(spread.values()) < 0 or not spread["sd_residual"] > 0:
         raise StudyError(f"Effect and spread are above 0 and the power between 0 and 1, found {effect:g}, {dict(spread)} and {wanted:g}.")

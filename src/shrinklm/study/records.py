@@ -112,7 +112,7 @@ class Records:
             _migrate(self.engine)
         except SQLAlchemyError as error:
             raise StudyError(
-                f"The database {_public(url)} cannot be opened: {_reason(error)}. Check the address, and that its server runs."
+                f"The database {_public(url)} cannot be opened: {_reason(error).rstrip('.')}. Check the address, and that its server runs."
             ) from error
 
     def close(self) -> None:
