@@ -260,7 +260,7 @@ def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
     with served(make_study(tmp_path / "study")) as (browser, records):
         client = browser()
         begin(client)
-        records.answered = None  # type: ignore[method-assign,assignment]
+        records.at_work = None  # type: ignore[method-assign,assignment]
         answers = {
             200: client.get("/pause"), 404: client.get("/nowhere"), 405: client.request("PUT", "/"), 500: client.get("/item/1"),
             403: client.post("/start", data={"consent": "yes"}), 413: client.post("/start", data={"x": "x" * (BODY + 1)}),

@@ -178,6 +178,13 @@ class Records:
         """Who has the session."""
         return self._one(select(t.participant).join(t.session).where(t.session.c.hash == _hash(secret)))
 
+    def at_work(self, secret: str) -> tuple[Participant, set[int]] | None:
+        """Who has the session, and the pages that are answered: both in one way to the database, since every item page needs them."""
+        both = select(t.participant, t.response.c.position).select_from(t.participant.join(t.session).outerjoin(t.response))
+        with self._reader.connect() as c:
+            rows = c.execute(both.where(t.session.c.hash == _hash(secret))).all()
+        return (_participant(rows[0]), {row.position for row in rows if row.position is not None}) if rows else None
+
     def by_link(self, link: str) -> Participant | None:
         """Who has the link."""
         return self._one(select(t.participant).where(t.participant.c.link == link))

@@ -139,16 +139,17 @@ def about(request: Request) -> Response:
 
 def item(request: Request) -> Response:
     """One item: shown, or answered and gone on from."""
-    site, person = _site(request), _person(request)
-    if person is None:
+    site, secret = _site(request), request.cookies.get(SESSION)
+    found = site.records.at_work(secret) if secret else None
+    if found is None:
         return _to("/")
+    person, answered = found
     pages = site.study.booklet(person.seat)
     position = int(request.path_params["number"]) - 1
     if not 0 <= position < len(pages):
         return site.note(request, "lost", 404)
     if person.stage != "items":
         return _to(_place(site, person))
-    answered = site.records.answered(person.id)
     first = _open(answered, len(pages))
     if position > first:
         return _to(f"/item/{first + 1}")
