@@ -58,13 +58,18 @@ class Study:
 
     def write(self, form_text: str) -> None:
         """Makes the folder. Raises StudyError where there is a study already, StoreError where nothing can be written."""
-        if (self.home / "design.json").exists():
+        form = self.home / "study.yaml"
+        try:
+            other = form.exists() and form.read_text(encoding="utf-8") != form_text
+        except (OSError, UnicodeDecodeError):
+            other = True
+        if other or any((self.home / name).exists() for name in ("design.json", "questions.jsonl", RECORDS)):
             raise StudyError(f"{self.home} holds a study already. Name another place with --out, or move that one away.")
         lines = [json.dumps(asdict(question), ensure_ascii=False) for question in self.questions.values()]
         decided = {"design": asdict(self.design), "runs": dict(self.runs), "facts": dict(self.facts)}
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            (self.home / "study.yaml").write_text(form_text, encoding="utf-8")
+            form.write_text(form_text, encoding="utf-8")
             (self.home / "questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
             (self.home / "design.json").write_text(json.dumps(decided, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         except OSError as error:
@@ -78,7 +83,7 @@ class Study:
         form = Form.read(home / "study.yaml")
         try:
             decided = json.loads((home / "design.json").read_text(encoding="utf-8"))
-            rows = [json.loads(line) for line in (home / "questions.jsonl").read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows = [json.loads(line) for line in (home / "questions.jsonl").read_text(encoding="utf-8").split("\n") if line.strip()]
             design = _edited(_design(decided["design"]), form)
             questions = {str(row["id"]): _question(row) for row in rows}
             found = cls(home, form, design, questions, dict(decided["runs"]), dict(decided["facts"]))
@@ -115,9 +120,7 @@ def _edited(design: Design, form: Form) -> Design:
 
 def _design(data: Mapping[str, Any]) -> Design:
     conditions, questions, practice = (tuple(str(one) for one in data[name]) for name in ("conditions", "questions", "practice"))
-    per_person, raters, checks, steps, seed = (
-        int(data[name]) for name in ("per_person", "raters_per_item", "checks", "steps", "seed")
-    )
+    per_person, raters, checks, steps, seed = (int(data[name]) for name in ("per_person", "raters_per_item", "checks", "steps", "seed"))
     return Design(str(data["kind"]), conditions, questions, practice, per_person, raters, checks, steps, seed)
 
 
