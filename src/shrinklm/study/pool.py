@@ -56,8 +56,8 @@ def read_pool(runs: Sequence[Path], conditions: Sequence[str], baseline: bool = 
 
     Args:
         runs: folders of finished runs.
-        conditions: each a method, method--student, a whole cell, or "reference"; with RUN: before it to say which run, and LABEL= before
-            that to call it otherwise.
+        conditions: each a method, method--student, a whole cell, or "reference"; with RUN: before it to say which run by its folder's name
+            or path, and LABEL= before that to call it otherwise.
         baseline: also every condition without its explanation, for a forward simulation.
 
     Raises:
@@ -66,7 +66,7 @@ def read_pool(runs: Sequence[Path], conditions: Sequence[str], baseline: bool = 
     """
     if not conditions:
         raise StudyError("No condition is named. Write which methods to compare: --conditions multitask,counterfactual")
-    found = [(run, read(run)) for run in dict.fromkeys(runs)]
+    found = [(run, read(run)) for run in {run.resolve(): run for run in runs}.values()]
     notes: list[str] = []
     sources = [_source(spec.strip(), found, notes) for spec in conditions]
     labels = [source.label for source in sources]
@@ -94,7 +94,7 @@ def _questions(sources: Sequence[_Source], baseline: bool) -> tuple[list[Questio
         others = [items[run].get(name) for run in items]
         if any(other is None for other in others):
             left_out["not in every run"] += 1
-        elif any(other and (other.question, other.choices, other.answer) != (item.question, item.choices, item.answer) for other in others):
+        elif any(other and _asked(other) != _asked(item) for other in others):
             left_out["asked differently in another run"] += 1
         else:
             said = {source.label: source.said(items[source.run][name]) for source in sources}
@@ -107,6 +107,10 @@ def _questions(sources: Sequence[_Source], baseline: bool) -> tuple[list[Questio
                 shown = {key: one for label, own in shown.items() for key, one in _twins(label, own)}
             questions.append(Question(name, item.question, item.choices, item.answer, item.fields, _stratum(shown), shown))
     return questions, left_out
+
+
+def _asked(item: Item) -> tuple[object, ...]:
+    return item.question, item.choices, item.answer, dict(item.fields)
 
 
 def _twins(label: str, own: Shown) -> list[tuple[str, Shown]]:
@@ -129,11 +133,13 @@ def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) 
     if not hits:
         known = [REFERENCE, *dict.fromkeys(cell.method for _, findings in runs for cell in findings.cells)]
         raise StudyError(str(UnknownName("condition", name, known)).replace(' Your own: "module:attribute".', ""))
-    if not label or any(char in label for char in "\n\r\t") or len(label) > 80:
-        raise StudyError(f"A condition's name has 1 to 80 characters in one line, found {label!r}.")
+    if not label or not label.isprintable() or len(label) > 80 or label.endswith(UNEXPLAINED):
+        raise StudyError(f"A condition's name has 1 to 80 printable characters and does not end in '{UNEXPLAINED}', found {label!r}.")
     places = {(run, cell.method, cell.student) if cell else (run, REFERENCE, "") for run, _, cell in hits}
     if len(places) > 1:
-        full = ", ".join(f"{run.name}:{cell.name if cell else REFERENCE}" for run, _, cell in hits)
+        called = [run.resolve().name for run, _ in runs]
+        alike = len(set(called)) < len(called)
+        full = ", ".join(f"{run if alike else run.resolve().name}:{cell.name if cell else REFERENCE}" for run, _, cell in hits)
         raise StudyError(f"'{name}' may be any of: {full}. Write the whole name.")
     run, findings, cell = min(hits, key=lambda hit: hit[2].seed if hit[2] else 0)
     if cell and len(hits) > 1:
@@ -143,7 +149,7 @@ def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) 
 
 def _hits(name: str, runs: Sequence[tuple[Path, Findings]]) -> list[tuple[Path, Findings, Cell | None]]:
     run_name, colon, rest = name.partition(":")
-    narrowed = [(run, findings) for run, findings in runs if colon and run.name == run_name]
+    narrowed = [(run, findings) for run, findings in runs if colon and run_name in (run.resolve().name, str(run))]
     found: list[tuple[Path, Findings, Cell | None]] = []
     for among, wanted in ((runs, name), (narrowed, rest)):
         for run, findings in among:
