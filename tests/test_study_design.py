@@ -55,6 +55,17 @@ def test_any_number_of_people_is_balanced_to_within_one_rating() -> None:
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
+@pytest.mark.parametrize(("questions", "conditions", "per_person"), SIZES)
+def test_whole_blocks_are_balanced_to_within_one_rating_and_parts_of_them_to_within_two(
+    questions: int, conditions: int, per_person: int
+) -> None:
+    made = design(questions, conditions, per_person)
+    counts: Counter[tuple[str, tuple[str, ...]]] = Counter({(q, t): 0 for q in made.questions for t in made.treatments})
+    for seat in range(20 * conditions):
+        counts.update((page.question, page.treatment) for page in items(made.booklet(seat)))
+        assert max(counts.values()) - min(counts.values()) <= (1 if (seat + 1) % conditions == 0 else 2)
+
+
 @pytest.mark.parametrize("conditions", [2, 3, 4, 5])
 def test_every_condition_stands_in_every_place_equally_often(conditions: int) -> None:
     made = design(24, conditions, 4 * conditions)
@@ -77,6 +88,9 @@ def test_a_pair_stands_either_way_about_as_often() -> None:
     made = design(48, 3, 12, kind="preference")
     sides = Counter(page.treatment for seat in range(60) for page in items(made.booklet(seat)))
     assert len(sides) == 6
+    for seat in range(60):
+        mine = Counter(page.treatment for page in items(made.booklet(seat)))
+        assert set(mine.values()) == {2}  # of four times a pair, each stands left twice
     for a, b in made.treatments:
         assert abs(sides[a, b] - sides[b, a]) < 0.35 * (sides[a, b] + sides[b, a])
 
@@ -92,6 +106,18 @@ def test_checks_are_spread_and_never_first_of_the_items() -> None:
         assert at[0] <= 6
         assert at[2] >= 9
     assert len({page.wanted for seat in range(60) for page in made.booklet(seat) if page.kind == "check"}) == 5
+
+
+def test_a_check_is_about_none_of_the_items_or_else_about_the_one_just_answered() -> None:
+    for questions in (48, 12):
+        made = design(questions, checks=3)
+        for seat in range(30):
+            pages = made.booklet(seat)
+            mine = {page.question for page in items(pages)}
+            for before, page in pairwise(pages):
+                if page.kind == "check":
+                    assert page.question in made.questions
+                    assert page.question == before.question if questions == 12 else page.question not in mine
 
 
 def test_practice_comes_first() -> None:

@@ -3,8 +3,9 @@
 A round of booklets shows every question in every treatment once. Its questions, in an order drawn from the seed, are laid out in
 blocks of as many as a person sees; a block is shown to as many people as there are treatments, which rotate over its questions like a
 Latin square. Over the places within a booklet the treatments run in the rows of a Williams square, so that each stands in each place
-equally often and follows each other one equally often. Round after round is drawn anew: any number of people is balanced to within one
-rating.
+equally often and follows each other one equally often. Round after round is drawn anew. Whole blocks of people are balanced to within one
+rating of each question in each treatment; so is any number of people where what one sees divides the questions, and otherwise to within
+two, while a block lies across two rounds.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Page:
 
     kind: PageKind
     question: str
-    """Id of the question; of a check too: what stands around the line that says what to choose."""
+    """Id of the question; of a check, of the one around the line that says what to choose: none of the person's items, where there are
+    others."""
     treatment: tuple[str, ...]
     """The condition, or of a preference the two, the left one first."""
     wanted: int | None = None
@@ -143,7 +145,9 @@ class Design:
         for at, question in enumerate(self.practice):
             treatment = treatments[(number + at) % len(treatments)]
             practice.append(Page("practice", question, self._sides(treatment, number, at)))
-        return (*practice, *self._checked(pages, rng))
+        others = [question for question in self.questions if question not in given]
+        rng.shuffle(others)
+        return (*practice, *self._checked(pages, others, rng))
 
     def _block(self, block: int) -> list[str]:
         """Questions of a block: the next `per_person` of one shuffled round after another, none twice in a block."""
@@ -165,22 +169,23 @@ class Design:
         fresh = [q for q in order if q not in tail][:over]
         return fresh + [q for q in order if q not in set(fresh)]
 
-    def _sides(self, treatment: tuple[str, ...], *turn: int) -> tuple[str, ...]:
-        """Of a pair, who stands left: drawn, so that neither side tells anything."""
+    def _sides(self, treatment: tuple[str, ...], block: int, turn: int) -> tuple[str, ...]:
+        """Of a pair, who stands left: drawn for the block, and then by turns, so that neither side tells anything."""
         if len(treatment) < 2:
             return treatment
-        flip = np.random.default_rng([self.seed, 4, *turn, self.conditions.index(treatment[0]), self.conditions.index(treatment[1])])
-        return treatment if flip.random() < 0.5 else treatment[::-1]
+        rng = np.random.default_rng([self.seed, 4, block, self.conditions.index(treatment[0]), self.conditions.index(treatment[1])])
+        return treatment if (int(rng.integers(2)) + turn) % 2 else treatment[::-1]
 
-    def _checked(self, pages: list[Page], rng: np.random.Generator) -> list[Page]:
-        """The items with the checks spread among them, never first."""
+    def _checked(self, pages: list[Page], others: list[str], rng: np.random.Generator) -> list[Page]:
+        """The items with the checks spread among them, never first, about other questions or, when none is left, the one just answered."""
         found = list(pages)
         steps = 2 if self.kind == "preference" else self.steps
         for at in range(self.checks):
             low, high = (at * len(pages) // self.checks) + 1, (at + 1) * len(pages) // self.checks
             place = int(rng.integers(low, max(low, high) + 1)) + at
-            near = pages[min(place - at, len(pages) - 1)]
-            found.insert(place, Page("check", near.question, near.treatment, int(rng.integers(1, steps + 1))))
+            near = pages[place - at - 1]
+            about = others[at] if at < len(others) else near.question
+            found.insert(place, Page("check", about, near.treatment, int(rng.integers(1, steps + 1))))
         return found
 
 
