@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from cli_cases import call, golden
 from report_run import write_run
+from shrinklm.cli import app
 from shrinklm.errors import ShrinkError, StudyError
-from shrinklm.study.create import create
-from shrinklm.study.design import UNEXPLAINED
+from shrinklm.study.create import STRATA, _draw, create
+from shrinklm.study.design import UNEXPLAINED, Question, Shown
 from shrinklm.study.folder import Study
+from shrinklm.study.form import Kind
 from shrinklm.study.plan import plan
 from shrinklm.study.pool import read_pool
 
@@ -27,8 +35,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_a_condition_said_is_kept_word_for_word(run: Path) -> None:
-    import pyarrow.parquet as pq
-
     file = run / "cells" / "multitask--smollm2-135m--s0" / "predictions.parquet"
     rows = {row["example_id"]: row for row in pq.read_table(file).to_pylist()}
     pool = read_pool([run], ["multitask", REVISED, "reference"])
@@ -54,8 +60,11 @@ def test_questions_are_drawn_by_strata_and_a_short_one_is_filled_up(run: Path, t
     assert {name: entry["wanted"] for name, entry in strata.items()} == {"right": 12, "differ": 6, "wrong": 6}
     found = Counter(made.questions[name].stratum for name in made.design.questions)
     assert found == {name: entry["chosen"] for name, entry in strata.items() if entry["chosen"]}
-    assert sum(found.values()) == 24
-    assert found["differ"] >= 6
+    few = strata["wrong"]["pool"]
+    assert few < 6
+    assert found["wrong"] == few
+    assert found["right"] == pytest.approx(2 * found["differ"], abs=1.5)  # the others fill up two to one, as they were wanted
+    assert f"Only {few} of 6 'wrong' questions could be had; the others fill up." in made.facts["notes"]
     assert not set(made.design.practice) & set(made.design.questions)
 
 
@@ -102,6 +111,46 @@ def test_two_runs_are_joined_by_their_questions(run: Path, tmp_path: Path) -> No
         read_pool([run, other], ["first:multitask", "other:multitask"])
 
 
+def test_folders_of_one_name_are_told_apart_by_their_paths(run: Path, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        shutil.copytree(run, tmp_path / place / "out")
+    runs = [tmp_path / place / "out" for place in ("a", "b")]
+    with pytest.raises(StudyError, match=f"{runs[0]}:multitask.*{runs[1]}:multitask"):
+        read_pool(runs, ["out:multitask"])
+    pool = read_pool(runs, [f"old={runs[0]}:multitask", f"new={runs[1]}:multitask"])
+    assert [origin["run"] for origin in pool.origins.values()] == [str(path.resolve()) for path in runs]
+    assert read_pool([runs[0], runs[0].parent / "." / ".." / "a" / "out"], ["multitask"]).questions
+
+
+def test_questions_whose_context_differs_are_not_joined(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "second")
+    file = tmp_path / "second" / "examples.parquet"
+    table = pq.read_table(file)
+    rows = table.to_pylist()
+    rows[0]["fields"] = json.dumps({"premise": "Another one."})
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+    pool = read_pool([run, tmp_path / "second"], ["first:multitask", "second:multitask"])
+    assert pool.left_out["asked differently in another run"] == 1
+
+
+def test_questions_about_which_conditions_differ_come_first() -> None:
+    def question(at: int, second: str) -> Question:
+        said = {"A": Shown("x", "one", True), "B": Shown("x", second, True)}
+        return Question(str(at), "?", (), "x", {}, "right", said)
+
+    pool = [question(at, "one" if at % 2 else "two") for at in range(20)]
+    drawn, _ = _draw(pool, 12, STRATA, np.random.default_rng(0), False)
+    assert sum(int(one.id) % 2 == 0 for one in drawn) == 10
+
+
+def test_any_character_of_a_text_is_read_back(run: Path, tmp_path: Path) -> None:
+    made = create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    odd = "a\u2028b\u2029c\x85d\x0be\r\nf\x1cg\x00"
+    questions = {name: replace(one, question=odd) for name, one in made.questions.items()}
+    replace(made, home=tmp_path / "other", questions=questions).write((tmp_path / "study" / "study.yaml").read_text())
+    assert {one.question for one in Study.read(tmp_path / "other").questions.values()} == {odd}
+
+
 def test_a_form_of_ones_own_is_kept_as_it_is(run: Path, tmp_path: Path) -> None:
     create(tmp_path / "one", [run], ["multitask", "reference"], questions=12)
     text = (tmp_path / "one" / "study.yaml").read_text().replace("How good are these explanations?", "Wie gut sind diese Erklärungen?")
@@ -109,6 +158,8 @@ def test_a_form_of_ones_own_is_kept_as_it_is(run: Path, tmp_path: Path) -> None:
     made = create(tmp_path / "two", [run], ["multitask", "reference"], form=tmp_path / "mine.yaml", questions=12)
     assert (tmp_path / "two" / "study.yaml").read_text(encoding="utf-8") == "# mine\n" + text
     assert made.form.title == "Wie gut sind diese Erklärungen?"
+    with pytest.raises(StudyError, match="is of a rating study, not of a preference one"):
+        create(tmp_path / "three", [run], ["multitask", "reference"], form=tmp_path / "mine.yaml", kind="preference", questions=12)
 
 
 def test_hostile_words_come_through_unchanged(tmp_path: Path) -> None:
@@ -130,6 +181,8 @@ def test_hostile_words_come_through_unchanged(tmp_path: Path) -> None:
         ({"conditions": ["multitask", "reference"], "strata": {"good": 1.0}}, "Strata are shares of"),
         ({"conditions": ["multitask", "reference"], "baseline": True}, "for a forward simulation"),
         ({"conditions": ["multitask"], "kind": "preference"}, "two or more"),
+        ({"conditions": ["multitask (no explanation)=multitask"]}, "does not end in"),
+        ({"conditions": ["a\x1b[2Jb=multitask"]}, "printable"),
         ({"conditions": ["multitask", "reference"], "form": Path("/no/such.yaml")}, "There is no /no/such.yaml"),
         ({"runs": [Path("/no/such/run")], "conditions": ["multitask"]}, "There is no run folder"),
     ],
@@ -146,6 +199,11 @@ def test_a_study_is_never_overwritten(run: Path, tmp_path: Path) -> None:
     before = (tmp_path / "study" / "design.json").read_bytes()
     with pytest.raises(StudyError, match="holds a study already"):
         create(tmp_path / "study", [run], ["multitask", "reference"], questions=12, seed=9)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "study.yaml").write_text("mine: true\n")
+    with pytest.raises(StudyError, match="holds a study already"):
+        create(tmp_path / "own", [run], ["multitask", "reference"], questions=12)
+    assert (tmp_path / "own" / "study.yaml").read_text() == "mine: true\n"
     assert (tmp_path / "study" / "design.json").read_bytes() == before
 
 
@@ -213,6 +271,26 @@ def test_more_people_find_a_smaller_effect() -> None:
         plan(4, 48, 13, 0.3)
 
 
+@pytest.mark.parametrize(("kind", "conditions"), [("simulation", 2), ("preference", 1)])
+def test_guesses_and_preferences_are_planned_as_shares(kind: Kind, conditions: int) -> None:
+    found = plan(conditions, 24, 8, people=40, kind=kind, simulations=150)
+    assert found.effect == 0.1
+    assert found.found.effect == pytest.approx(0.1, abs=0.02)
+    assert found.found.power > 0.5
+    assert found.alpha == 0.05
+    none = plan(conditions, 24, 8, 1e-9, people=40, kind=kind, simulations=150)
+    assert none.found.power < 0.1
+    with pytest.raises(StudyError, match="cannot be"):
+        plan(conditions, 24, 8, 0.7, kind=kind)
+
+
+def test_a_longer_scale_has_more_points() -> None:
+    five, nine = (plan(2, 24, 8, 4.5 if steps > 5 else 0.5, people=8, steps=steps, simulations=20) for steps in (5, 9))
+    assert nine.found.effect > five.found.effect > 0
+    with pytest.raises(StudyError, match="below 4"):
+        plan(2, 24, 8, 4.5)
+
+
 def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run, tmp_path / "first")
@@ -220,5 +298,17 @@ def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: 
     assert made.exit_code == 0
     golden("study_create.txt", made.output)
     golden("study_plan.txt", call("study", "plan", "study", "--effect", "0.4", "--people", "18").stdout)
-    assert call("study", "check", "study").output == made.output.partition("\nWritten:")[0]
+    looked, next_ = call("study", "check", "study").output.split("\nNext: ")
+    assert looked == made.output.partition("\nWritten:")[0]
+    assert next_ == "shrinklm study serve study\n"
     assert call("study", "plan", "study", "--questions", "3").exit_code == 1
+    some = json.loads(call("study", "plan", "--kind", "preference", "--conditions", "3", "--people", "30", "--json").stdout)
+    assert (some["kind"], some["comparisons"], some["found"]["participants"]) == ("preference", 3, 30)
+
+
+def test_a_narrow_terminal_keeps_the_numbers(run: Path, tmp_path: Path) -> None:
+    arguments = ["study", "create", str(run), "--conditions", f"multitask;{REVISED};reference", "--out", str(tmp_path / "my study")]
+    made = CliRunner(env={"COLUMNS": "70"}).invoke(app, arguments)
+    assert made.exit_code == 0
+    assert "of 48" in made.output
+    assert f"shrinklm study serve '{tmp_path / 'my study'}'" in made.output

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from .cli_study import names, study
 from .command import command
 from .errors import StudyError
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from .study.form import Kind
 
 
 class KindOf(StrEnum):
@@ -33,8 +36,8 @@ def study_create(
     conditions: Annotated[
         str,
         typer.Option(
-            help="What to compare, joined by commas: methods, method--student, whole cells, or reference. RUN: before one says of which "
-            "run, LABEL= before that calls it otherwise.",
+            help="What to compare, joined by commas (by semicolons, where a name holds a comma): methods, method--student, whole cells, or "
+            "reference. RUN: before one says of which run, LABEL= before that calls it otherwise.",
             show_default=False,
         ),
     ],
@@ -62,8 +65,9 @@ def study_create(
     from . import show_create
     from .study.create import create
 
+    named = [name.strip() for name in conditions.split(";")] if ";" in conditions else names(conditions)
     made = create(
-        out, runs, names(conditions), form, kind.value, questions, per_person, raters_per_item, seed, _shares(strata), match_length,
+        out, runs, named, form, kind.value, questions, per_person, raters_per_item, seed, _shares(strata), match_length,
         baseline,
     )  # fmt: skip
     show_create.checked(made)
@@ -76,7 +80,9 @@ def study_check(home: Home) -> None:
     from . import show_create
     from .study.folder import Study
 
-    show_create.checked(Study.read(home))
+    made = Study.read(home)
+    show_create.checked(made)
+    show_create.ready(made)
 
 
 @command("plan", on=study)
@@ -84,15 +90,21 @@ def study_plan(
     home: Annotated[
         Path | None, typer.Argument(metavar="[STUDY]", help="A study, for its numbers and its payment.", show_default=False)
     ] = None,
-    effect: Annotated[float, typer.Option(help="The difference to find, in points of the scale.")] = 0.3,
+    effect: Annotated[
+        float | None,
+        typer.Option(help="The difference to find: points of the scale (0.3), or a share of guesses or pairs (0.1).", show_default=False),
+    ] = None,
     power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
     people: Annotated[int | None, typer.Option(min=2, help="Ask for the power of so many instead.", show_default=False)] = None,
     conditions: Annotated[int | None, typer.Option(min=2, help="Without a study: how many.", show_default=False)] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="Without a study: 48.", show_default=False)] = None,
     per_person: Annotated[int | None, typer.Option(min=1, help="Without a study: 12.", show_default=False)] = None,
-    sd_participant: Annotated[float, typer.Option(help="Spread of people; the default is the published study's.")] = 0.49,
-    sd_item: Annotated[float, typer.Option(help="Spread of questions.")] = 0.2,
-    sd_residual: Annotated[float, typer.Option(help="Spread of single ratings.")] = 0.6,
+    kind: Annotated[KindOf | None, typer.Option(help="Without a study: rating.", show_default=False)] = None,
+    sd_participant: Annotated[
+        float | None, typer.Option(help="Spread of people; of ratings 0.5, as in the published study.", show_default=False)
+    ] = None,
+    sd_item: Annotated[float | None, typer.Option(help="Spread of questions; of ratings 0.17.", show_default=False)] = None,
+    sd_residual: Annotated[float | None, typer.Option(help="Spread of single answers; of ratings 0.6.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulations.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")] = False,
 ) -> None:
@@ -102,14 +114,20 @@ def study_plan(
     from .study.plan import plan
 
     made = Study.read(home) if home else None
-    if made and any(value is not None for value in (conditions, questions, per_person)):
-        raise StudyError(f"Conditions, questions and items a person are those of {home}. Leave the options out, or the folder.")
-    sizes = (conditions or 4, questions or 48, per_person or 12)
+    if made and any(value is not None for value in (conditions, questions, per_person, kind)):
+        raise StudyError(f"Kind, conditions, questions and items a person are those of {home}. Leave the options out, or the folder.")
+    compared = conditions or 4
+    if kind is KindOf.preference:
+        compared = compared * (compared - 1) // 2
+    sizes = (compared, questions or 48, per_person or 12)
+    what: Kind = kind.value if kind else "rating"
     if made:
-        sizes = (len(made.design.treatments), len(made.design.questions), made.design.per_person)
-    spread = {"sd_participant": sd_participant, "sd_item": sd_item, "sd_residual": sd_residual}
+        what, sizes = made.form.kind, (len(made.design.treatments), len(made.design.questions), made.design.per_person)
+    given = {"sd_participant": sd_participant, "sd_item": sd_item, "sd_residual": sd_residual}
+    spread = {name: value for name, value in given.items() if value is not None}
+    payment, steps = (made.form.payment, len(made.form.scale.labels)) if made else (None, 5)
     with Progress() as progress:
-        found = plan(*sizes, effect, power, people, made.form.payment if made else None, spread, seed=seed, tick=progress.tick)
+        found = plan(*sizes, effect, power, people, payment, spread, what, steps, seed=seed, tick=progress.tick)
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"payment": found.payment.model_dump()}, indent=1))
     else:

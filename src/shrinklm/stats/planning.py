@@ -132,9 +132,33 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
         seen = design.per_condition * design.conditions
         raise ValueError(f"One person would see {seen} items, the pool has {design.items}. Raise items.")
     rng = np.random.default_rng(seed)
-    tests = [_simulated(design, effect, rng) for _ in range(simulations)]
+    return _power(design, [_simulated(design, effect, rng) for _ in range(simulations)], alpha)
+
+
+def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: int = 500, seed: int = 0) -> Power:
+    """The chance that a t test over people finds the share of preferences for one of a pair to differ from a half.
+
+    As in the analysis, the questions are taken as given: theirs is the share, and only people are drawn from more of their kind.
+
+    Args:
+        design: of the study; its `conditions` are pairs, its `scale` is (0, 1), its `mean` the threshold, 0.5.
+        effect: above the threshold, in units of the spreads.
+        alpha: of the test; divide it by the number of pairs for Bonferroni.
+        simulations: how many studies.
+        seed: of all of them.
+
+    Raises:
+        ValueError: a design without two people and a comparison, or no simulation.
+    """
+    if design.participants < 2 or design.per_condition < 1 or simulations < 1:
+        raise ValueError(f"A study of preferences needs two participants, a comparison and a simulation: {design}, {simulations}.")
+    rng = np.random.default_rng(seed)
+    return _power(design, [_compared(design, effect, rng) for _ in range(simulations)], alpha)
+
+
+def _power(design: Design, tests: Sequence[tuple[float, float]], alpha: float) -> Power:
     share = float(np.mean([p < alpha for _, p in tests]))
-    z2, n = 1.959964**2, simulations
+    z2, n = 1.959964**2, len(tests)
     middle, half = (share + z2 / (2 * n)) / (1 + z2 / n), np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     ratings = design.participants * design.conditions * design.per_condition
     return Power(share, float(middle - half), float(middle + half), n, design.participants, ratings, float(np.mean([b for b, _ in tests])))
@@ -160,3 +184,16 @@ def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple
         return 0.0, 1.0
     found = mixed(y, columns, groups).effects[-1]
     return found.estimate, found.p
+
+
+def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[float, float]:
+    """(share beyond a half, p) of one pair in one made-up study."""
+    from scipy.stats import t
+
+    people, each = design.participants, design.per_condition
+    items = np.stack([rng.permutation(design.items)[:each] for _ in range(people)])
+    latent = effect + design.sd_residual * rng.standard_normal((people, each)) + design.sd_participant * rng.standard_normal((people, 1))
+    item = design.sd_item * rng.standard_normal(design.items)
+    means = (latent + (item - item.mean())[items] > 0).mean(axis=1) - 0.5
+    mean, se = float(means.mean()), float(means.std(ddof=1) / np.sqrt(people))
+    return mean, float(2 * t(people - 1).sf(abs(mean) / se)) if se else float(mean == 0)

@@ -58,6 +58,8 @@ def create(
     parts = [form] if form else [FORMS / f"{kind}.yaml", FORMS / "common.yaml"]
     asked = Form.read(form) if form else Form.parse(yaml.safe_load("".join(part.read_text(encoding="utf-8") for part in parts)), kind)
     text = "".join(part.read_text(encoding="utf-8") for part in parts)
+    if form and kind not in ("rating", asked.kind):
+        raise StudyError(f"{form} is of a {asked.kind} study, not of a {kind} one. Leave --kind out, or name another --form.")
     if baseline and asked.kind != "simulation":
         raise StudyError(f"--baseline is for a forward simulation, this is a {asked.kind} study. Leave it out, or write --kind simulation")
     pool = read_pool(runs, conditions, baseline)
@@ -84,9 +86,12 @@ def create(
         asked.checks.number(per_person), steps[asked.kind], seed,
     )  # fmt: skip
     design.check()
+    found = {name: {"pool": _count(usable, name), "wanted": wanted[name], "chosen": _count(chosen, name)} for name in STRATA}
+    short = [f"{one['chosen']} of {one['wanted']} '{name}'" for name, one in found.items() if one["chosen"] < one["wanted"]]
+    notes = [*pool.notes, *(f"Only {one} questions could be had; the others fill up." for one in short)]
     facts: dict[str, Any] = {
-        "pool": len(pool.questions), "left_out": {reason: count for reason, count in left_out.items() if count}, "notes": list(pool.notes),
-        "strata": {name: {"pool": _count(usable, name), "wanted": wanted[name], "chosen": _count(chosen, name)} for name in STRATA},
+        "pool": len(pool.questions), "left_out": {reason: count for reason, count in left_out.items() if count}, "notes": notes,
+        "strata": found,
         "lengths_pool": lengths, "match_length": match_length, "identical": sum(_identical(one) for one in chosen),
     }  # fmt: skip
     kept = _lengths(chosen, pool.origins)
@@ -118,20 +123,24 @@ def _spread(question: Question) -> float:
 def _draw(
     usable: Sequence[Question], number: int, strata: Mapping[str, float], rng: np.random.Generator, closest: bool
 ) -> tuple[list[Question], dict[str, int]]:
-    """(the questions, how many of each stratum were wanted). A stratum that is too small is filled up from the others."""
+    """(the questions, how many of each stratum were wanted). One that is too small is filled up from the others by their shares."""
     groups = {name: [one for one in usable if one.stratum == name] for name in STRATA}
     wanted = _shares(number, strata)
     sizes = {name: min(wanted[name], len(groups[name])) for name in STRATA}
-    while (short := number - sum(sizes.values())) > 0:
-        room = {name: len(groups[name]) - sizes[name] for name in STRATA}
-        most = max(room, key=lambda name: (room[name] > 0, wanted[name], room[name]))
-        sizes[most] += min(short, room[most])
+    while sum(sizes.values()) < number:
+        room = [name for name in STRATA if sizes[name] < len(groups[name])]
+        sizes[min(room, key=lambda name: (sizes[name] + 1) / (wanted[name] or 1e-9))] += 1
     draws = [_one(groups, sizes, rng) for _ in range(_DRAWS if closest else 1)]
     return min(draws, key=_imbalance), wanted
 
 
 def _one(groups: Mapping[str, Sequence[Question]], sizes: Mapping[str, int], rng: np.random.Generator) -> list[Question]:
-    return [groups[name][at] for name in STRATA for at in sorted(rng.permutation(len(groups[name]))[: sizes[name]])]
+    """A draw within the strata. Questions about which two conditions say the same tell nothing of these two: they come last."""
+    found = []
+    for name, group in groups.items():
+        order = sorted(rng.permutation(len(group)).tolist(), key=lambda at: _identical(group[at]))
+        found += [group[at] for at in sorted(order[: sizes[name]])]
+    return found
 
 
 def _imbalance(questions: Sequence[Question]) -> float:
