@@ -303,6 +303,16 @@ def test_statements_can_be_shuffled_and_stay_so(tmp_path: Path) -> None:
         assert records.responses()[0].values["Plausibility"] == 1
 
 
+def test_a_session_that_is_gone_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, records):
+        client = browser()
+        begin(client)
+        records.withdraw(records.participants()[0].code)
+        client.cookies.delete("visit")
+        begin(client)
+        assert [person.stage for person in records.participants()] == ["items"]
+
+
 def test_a_study_can_be_translated(tmp_path: Path) -> None:
     texts = {key: f"Ü {text}" for key, text in yaml.safe_load(ENGLISH.read_text(encoding="utf-8")).items()}
     study = make_study(tmp_path / "study", texts="de.yaml", language="de")

@@ -81,7 +81,7 @@ def people(study: Study, participants: Sequence[Participant], responses: Sequenc
         row: dict[str, Any] = {"CASE": person.code, "source": person.source, "seat": person.seat, "stage": person.stage}
         row |= {"items": items[person.id], "consented_at": f"{person.consented_at:%Y-%m-%d %H:%M:%S}"}
         row |= {"finished_at": f"{end:%Y-%m-%d %H:%M:%S}" if end else ""}
-        row |= {"minutes": round((end - person.consented_at).total_seconds() / 60, 1) if end else None}
+        row |= {"minutes": None if person.minutes is None else round(person.minutes, 1)}
         if study.form.recruiting.keep_id:
             row |= {"external_id": person.external or ""}
         found.append(row | _about(study, person))

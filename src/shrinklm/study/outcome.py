@@ -149,8 +149,7 @@ def _exclusions(study: Study, out: Sequence[Exclusion]) -> Json:
 def _time(participants: Sequence[Participant], responses: Sequence[Response]) -> Json:
     """Of those who are analysed: minutes from consent to the end, where there is one, and seconds an item, the median of each person."""
     here = {one.participant for one in responses}
-    ended = [(person.consented_at, person.finished_at) for person in participants if person.id in here]
-    minutes = [(end - begun).total_seconds() / 60 for begun, end in ended if end]
+    minutes = [person.minutes for person in participants if person.id in here and person.minutes is not None]
     own: dict[int, list[float]] = {}
     for one in responses:
         if one.kind == "item":

@@ -116,7 +116,7 @@ def overview(study: Study, participants: Sequence[Participant], responses: Seque
             broken.setdefault(rule.participant, []).append(REASONS[rule.reason])
     people = tuple(_person(study, person, own.get(person.id, ()), late, broken.get(person.id, ())) for person in participants)
     states = Counter(person.state for person in people)
-    ended = [(end - person.consented_at).total_seconds() / 60 for person in participants if (end := person.finished_at)]
+    ended = [person.minutes for person in participants if person.minutes is not None]
     low, middle, high = np.quantile(ended, [0.25, 0.5, 0.75]) if ended else (0, 0, 0)
     items = [one for one in responses if one.kind == "item"]
     cells = _cells(study, items, kept(items, out))
@@ -181,12 +181,10 @@ def _cells(study: Study, items: Sequence[Response], left: Sequence[Response]) ->
 
 
 def _person(study: Study, person: Participant, own: Sequence[Response], late: datetime, broken: Sequence[str]) -> Person:
-    end = person.finished_at
-    state = "finished" if end else "underway" if person.seen_at >= late else "dropped"
-    minutes = None if end is None else (end - person.consented_at).total_seconds() / 60
+    state = "finished" if person.finished_at else "underway" if person.seen_at >= late else "dropped"
     items = sum(one.kind == "item" for one in own)
     where, misses = _where(study, person, own), sum(map(failed, own))
-    return Person(person.code, person.source, where, items, minutes, misses, state, tuple(broken))
+    return Person(person.code, person.source, where, items, person.minutes, misses, state, tuple(broken))
 
 
 def _where(study: Study, person: Participant, own: Sequence[Response]) -> str:

@@ -57,6 +57,11 @@ class Participant:
     """The item page that was shown last, and when."""
     opened_at: datetime | None
 
+    @property
+    def minutes(self) -> float | None:
+        """From consent to the end; None: there is none yet."""
+        return None if self.finished_at is None else (self.finished_at - self.consented_at).total_seconds() / 60
+
 
 @dataclass(frozen=True)
 class Response:

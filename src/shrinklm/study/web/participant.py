@@ -13,7 +13,7 @@ from starlette.routing import Route
 from ...types import digest
 from ..records import Full, Gone, Known, Participant
 from . import answers
-from .guard import SESSION, VISIT, fields, forged, give, visit
+from .guard import SESSION, fields, forged, give
 from .site import Site
 
 SOURCES = {"prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"), "mturk": ("workerId", "assignmentId", "hitId")}
@@ -60,12 +60,10 @@ def welcome(request: Request) -> Response:
 def _welcome(request: Request, site: Site, sent: dict[str, str], status: int = 200) -> Response:
     names = [name for parameters in SOURCES.values() for name in parameters[:1]]
     hidden = {name: sent[name] for name in names if _ID.fullmatch(sent.get(name, ""))}
-    fresh = "" if request.cookies.get(VISIT) else visit(request)
     preview = sent.get("assignmentId") == "ASSIGNMENT_ID_NOT_AVAILABLE"
-    response = site.page(request, "welcome.html", status, hidden=hidden, preview=preview, missing=status == 422)
+    response, fresh = site.first(request, "welcome.html", status, hidden=hidden, preview=preview, missing=status == 422)
     if fresh:
         site.records.count("welcomed")
-        give(response, request, VISIT, fresh, days=1)
     return response
 
 
@@ -82,9 +80,7 @@ def start(request: Request) -> Response:
     if sent.get("consent") != "yes":
         return _welcome(request, site, dict(sent), 422)
     if wait := site.doors.wait(request, "start", recruiting.starts_per_minute):
-        response = site.note(request, "busy", 429, seconds=wait)
-        response.headers["retry-after"] = str(wait)
-        return response
+        return site.busy(request, wait)
     source = next((name for name, (own, *_) in SOURCES.items() if _ID.fullmatch(sent.get(own, ""))), "direct")
     external = sent[SOURCES[source][0]] if source in SOURCES and recruiting.keep_id else None
     consent = site.study.form.consent
@@ -195,17 +191,13 @@ def resume(request: Request) -> Response:
     person = site.records.by_link(request.path_params["link"])
     if person is None:
         if wait := site.doors.wait(request, "resume", _GUESSES):
-            return site.note(request, "busy", 429, seconds=wait)
+            return site.busy(request, wait)
         return site.note(request, "lost", 404)
     if request.method == "POST":
         if forged(request):
             return site.note(request, "expired", 403)
         return _enter(request, site, person)
-    fresh = "" if request.cookies.get(VISIT) or request.cookies.get(SESSION) else visit(request)
-    response = site.page(request, "resume.html", going=person.link)
-    if fresh:
-        give(response, request, VISIT, fresh, days=1)
-    return response
+    return site.first(request, "resume.html", going=person.link)[0]
 
 
 def done(request: Request) -> Response:

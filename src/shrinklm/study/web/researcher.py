@@ -14,7 +14,7 @@ from ...errors import StudyError
 from .. import export
 from ..overview import Mean, means, overview
 from ..records import Recruiting
-from .guard import ADMIN, VISIT, fields, forged, give, visit
+from .guard import ADMIN, fields, forged, give
 from .site import Site
 
 HOME = "/researcher"
@@ -62,17 +62,11 @@ def login(request: Request) -> Response:
     if site.admins is None:
         return site.note(request, "lost", 404)
     if request.method == "GET":
-        fresh = "" if request.cookies.get(VISIT) or request.cookies.get(ADMIN) else visit(request)
-        response: Response = site.page(request, "login.html", wrong=False)
-        if fresh:
-            give(response, request, VISIT, fresh, days=1)
-        return response
+        return site.first(request, "login.html", wrong=False)[0]
     if forged(request):
         return site.note(request, "expired", 403)
     if wait := site.doors.wait(request, "login", 10):
-        response = site.note(request, "busy", 429, seconds=wait)
-        response.headers["retry-after"] = str(wait)
-        return response
+        return site.busy(request, wait)
     secret = site.admins.enter(fields(request).get("token", ""))
     if secret is None:
         site.records.note("login failed")

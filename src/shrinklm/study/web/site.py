@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from ..folder import Study
 from ..records import Participant, Records
-from .guard import Admins, Doors, csrf
+from .guard import VISIT, Admins, Doors, csrf, give, secret_of, visit
 from .texts import Texts, paragraphs
 
 HERE = Path(__file__).parent
@@ -42,6 +42,20 @@ class Site:
         link = str(request.url_for("resume", link=person.link)) if person else ""
         text = self.pages.get_template(template).render(person=person, link=link, csrf=csrf(request), **values)
         return HTMLResponse(text, status)
+
+    def first(self, request: Request, template: str, status: int = 200, **values: Any) -> tuple[HTMLResponse, bool]:
+        """A page with a form for somebody who has no cookie yet: (the page, whether its form had to be given one)."""
+        fresh = "" if secret_of(request) else visit(request)
+        response = self.page(request, template, status, **values)
+        if fresh:
+            give(response, request, VISIT, fresh, days=1)
+        return response, bool(fresh)
+
+    def busy(self, request: Request, wait: int) -> HTMLResponse:
+        """Too many came: how many seconds to wait."""
+        response = self.note(request, "busy", 429, seconds=wait)
+        response.headers["retry-after"] = str(wait)
+        return response
 
     def note(self, request: Request, name: str, status: int, **values: Any) -> HTMLResponse:
         """A page that says one thing, such as that all places are taken."""
