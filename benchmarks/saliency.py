@@ -24,10 +24,12 @@ from shrinklm import TaskOptions, make_task
 from shrinklm.attribution import AttributionSettings, Question, attribute
 from shrinklm.methods import PREDICT
 from shrinklm.models import bf16_supported
+from shrinklm.recipe import SalientBlock
 from shrinklm.students.base import BaseStudent, open_student
 from shrinklm.words import words
 
-BATCH = 16
+BATCH = SalientBlock().batch
+"""As many as a recipe has that names none."""
 
 
 def batched(student: BaseStudent, questions: Sequence[Question]) -> None:

@@ -112,7 +112,7 @@ class SalientBlock(_Block):
     pieces: Literal["max", "sum"] = Field("max", description="How the tokens of a word make one score.")
     steps: int = Field(32, ge=1, description="integrated_gradients: points of the integral.")
     label: Literal["gold", "own"] = Field("gold", description="The answer that is attributed: the gold one, or the model's own.")
-    batch: int = Field(16, ge=1, description="Questions in one pass.")
+    batch: int = Field(32, ge=1, description="Questions in one pass.")
     questions: int | None = Field(None, ge=0, description="Test questions asked for the teacher's accuracy; left out: all.")
     erase: int = Field(200, ge=0, description="Items whose kept words are erased, for comprehensiveness and sufficiency.")
     compare: int = Field(50, ge=0, description="Items on which the attribution methods are compared with each other.")

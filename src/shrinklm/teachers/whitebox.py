@@ -40,7 +40,7 @@ class WhiteBox:
 
     def __init__(
         self, open: Callable[[], BaseStudent], name: str, revision: str, view: View, settings: AttributionSettings,
-        label: Literal["gold", "own"] = "gold", batch: int = 16,
+        label: Literal["gold", "own"] = "gold", batch: int = 32,
     ) -> None:  # fmt: skip
         self.open, self.name, self.revision, self.view = open, name, revision, view
         self.settings, self.label, self.batch = settings, label, batch
