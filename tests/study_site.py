@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from httpx import Response
+from httpx import Client, Response
 from starlette.testclient import TestClient
 
 from shrinklm.study.design import Design, Question, Shown
@@ -74,14 +74,14 @@ def served(study: Study, token: str | None = TOKEN) -> Iterator[tuple[Callable[[
         records.close()
 
 
-def submit(client: TestClient, page: Response, choose: Callable[[str, list[str]], str] | None = None, **changes: str) -> Response:
+def submit(client: Client, page: Response, choose: Callable[[str, list[str]], str] | None = None, **changes: str) -> Response:
     """Fills in the page's form and sends it; `changes` set fields otherwise, and an empty one is left out."""
     sheet = sheets(page.text)[0]
     data = {**filled(sheet, random.Random(1), choose), **changes}
     return client.post(sheet.action or page.url.path, data={name: value for name, value in data.items() if value})
 
 
-def begin(client: TestClient, query: str = "") -> Response:
+def begin(client: Client, query: str = "") -> Response:
     """From the welcome page to the first item."""
     page = client.get(f"/{query}")
     while "/item/" not in page.url.path:
@@ -90,7 +90,7 @@ def begin(client: TestClient, query: str = "") -> Response:
     return page
 
 
-def through(client: TestClient, page: Response) -> Response:
+def through(client: Client, page: Response) -> Response:
     """From an item to the end."""
     for _ in range(40):
         if page.url.path == "/done":

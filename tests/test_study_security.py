@@ -256,11 +256,11 @@ def test_doors_forget_after_a_minute_and_tell_addresses_apart() -> None:
     assert len(doors._times) == 1
 
 
-def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
+def test_every_answer_carries_the_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(make_study(tmp_path / "study")) as (browser, records):
         client = browser()
         begin(client)
-        records.at_work = None  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(records, "at_work", None)
         answers = {
             200: client.get("/pause"), 404: client.get("/nowhere"), 405: client.request("PUT", "/"), 500: client.get("/item/1"),
             403: client.post("/start", data={"consent": "yes"}), 413: client.post("/start", data={"x": "x" * (BODY + 1)}),

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -416,15 +417,19 @@ def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
     assert token.group(1).encode() not in b"".join(path.read_bytes() for path in (tmp_path / "study").iterdir())
 
 
+def _always(step: str) -> Callable[[str, list[str]], str]:
+    return lambda name, values: step
+
+
 def test_a_killed_server_has_every_answer_that_it_acknowledged(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     port = _port()
     server, _ = _serve(study.home, port)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False) as client:
-        page = begin(client)  # type: ignore[arg-type]
+        page = begin(client)
         given = []
         for step in "251":
-            page = submit(client, page, choose=lambda name, values, step=step: step)  # type: ignore[arg-type,misc]
+            page = submit(client, page, choose=_always(step))
             given.append(int(step))
         server.kill()
         server.communicate()
@@ -432,7 +437,7 @@ def test_a_killed_server_has_every_answer_that_it_acknowledged(tmp_path: Path) -
         try:
             page = client.get("/")
             assert page.url.path == "/item/4"
-            through(client, page)  # type: ignore[arg-type]
+            through(client, page)
         finally:
             server.terminate()
             server.communicate(timeout=20)
