@@ -20,6 +20,7 @@ test: $(MADE)
 
 lint: $(MADE)
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 types: $(MADE)
 	$(BIN)/mypy

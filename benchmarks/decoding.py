@@ -11,7 +11,7 @@ import time
 import torch
 
 from shrinklm import Sampling, TaskOptions, TeacherOptions, make_task, make_teacher
-from shrinklm.prompts import STEPS, Prompts
+from shrinklm.teachers.prompts import STEPS, Prompts
 
 TOKENS = 48
 

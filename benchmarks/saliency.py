@@ -21,12 +21,12 @@ import torch
 from captum.attr import LayerGradientXActivation, LLMGradientAttribution, Saliency, TextTokenInput
 
 from shrinklm import TaskOptions, make_task
-from shrinklm.attribution import AttributionSettings, Question, attribute
-from shrinklm.methods import PREDICT
-from shrinklm.models import bf16_supported
-from shrinklm.recipe import SalientBlock
+from shrinklm.core.marking import words
+from shrinklm.methods.builtin import PREDICT
+from shrinklm.models.load import bf16_supported
+from shrinklm.run.recipe import SalientBlock
+from shrinklm.saliency.attribution import AttributionSettings, Question, attribute
 from shrinklm.students.base import BaseStudent, open_student
-from shrinklm.words import words
 
 BATCH = SalientBlock().batch
 """As many as a recipe has that names none."""

@@ -17,7 +17,7 @@ from importlib.resources import files
 import pyarrow.parquet as pq
 
 from shrinklm import Example, Prediction, TaskOptions, make_task
-from shrinklm.registry import find, names
+from shrinklm.core.registry import find, names
 
 LIMIT, ITEMS = 10.0, 1221
 

@@ -35,10 +35,10 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from postgres import NoPostgres, postgres
 from shrinklm import TaskOptions, make_task
-from shrinklm.study.design import Design, Question, Shown, places
-from shrinklm.study.folder import Study
-from shrinklm.study.form import FORMS, Form
-from shrinklm.study.records import Records
+from shrinklm.study.design.booklets import Design, Question, Shown, places
+from shrinklm.study.design.folder import Study
+from shrinklm.study.design.form import FORMS, Form
+from shrinklm.study.records.database import Records
 from visitor import filled, sheets, words
 
 QUESTIONS, PER_PERSON, LIMIT = 48, 12, 0.250

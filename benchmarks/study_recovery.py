@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from shrinklm.report.words import MINUS
+from shrinklm.report.look.words import MINUS
 from shrinklm.stats.groups import kruskal
-from shrinklm.study.design import Design
-from shrinklm.study.models import linear_mixed, regression
-from shrinklm.study.ratings import Array, Ratings
+from shrinklm.study.analysis.models import linear_mixed, regression
+from shrinklm.study.analysis.ratings import Array, Ratings
+from shrinklm.study.design.booklets import Design
 
 Found = dict[str, Any]
 
@@ -206,9 +206,9 @@ def broken(results: Mapping[str, Any]) -> list[str]:
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Coverage, false alarms and power, by what the analysis knows of."""
-    from shrinklm.report.figures import styled
-    from shrinklm.report.plots import Drawn, canvas
-    from shrinklm.report.style import GRID, MUTED, PAGE, PAPER, colour, mark
+    from shrinklm.report.look.figures import styled
+    from shrinklm.report.look.plots import Drawn, canvas
+    from shrinklm.report.look.style import GRID, MUTED, PAGE, PAPER, colour, mark
 
     names = ("people, questions and explanations (study analyze)", "people and questions", "people", "none: rows as independent")
     panel = {

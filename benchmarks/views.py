@@ -11,10 +11,10 @@ import time
 import torch
 
 from shrinklm import TaskOptions, make_task
-from shrinklm.methods import Corpus, method
-from shrinklm.models import bf16_supported
+from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
+from shrinklm.methods.builtin import Corpus, method
+from shrinklm.models.load import bf16_supported
 from shrinklm.students.base import BaseStudent, Batch, open_student
-from shrinklm.types import Example, Generation, Pair, Sampling, Source
 
 
 def said(example: Example) -> dict[tuple[str, str], Generation]:

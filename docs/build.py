@@ -11,9 +11,9 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from shrinklm import recipe
 from shrinklm.cli import app
-from shrinklm.study import form
+from shrinklm.run import recipe
+from shrinklm.study.design import form
 
 HERE = Path(__file__).parent
 MADE = "Made by `python docs/build.py` from the code."
@@ -100,7 +100,7 @@ def _cell(text: str) -> str:
 
 def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) and not getattr(annotation, "__args__", None) else str(annotation)
-    for noise in ("shrinklm.recipe.", "shrinklm.study.form.", "typing.", "<class '", "'>"):
+    for noise in ("shrinklm.run.recipe.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
         text = text.replace(noise, "")
     return f"`{text}`".replace("|", "\\|")
 

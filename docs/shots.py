@@ -18,10 +18,10 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from shrinklm.study import result
-from shrinklm.study.create import create
-from shrinklm.study.folder import Study
-from shrinklm.study.records import Records
+from shrinklm.study.design.create import create
+from shrinklm.study.design.folder import Study
+from shrinklm.study.records.database import Records
+from shrinklm.study.result import write as result
 from study_people import answered, stored
 
 HERE = Path(__file__).resolve().parent

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from shrinklm.core.types import Example, Pair, Split, Tick
 from shrinklm.tasks.base import split_answer
-from shrinklm.types import Example, Pair, Split, Tick
 
 
 def questions(count: int) -> list[Example]:

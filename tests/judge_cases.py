@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from shrinklm import Recipe, Run
-from shrinklm.results import write_predictions, write_scores
-from shrinklm.types import Completion, Prediction, Prompt, Sampling, Score
+from shrinklm.core.results import write_predictions, write_scores
+from shrinklm.core.types import Completion, Prediction, Prompt, Sampling, Score
 
 SHORT, LONG = "multitask", "multitask:revised"
 

@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from shrinklm.types import Example
-from shrinklm.words import Keep, mark, words
+from shrinklm.core.marking import Keep, mark, words
+from shrinklm.core.types import Example
 
 STEPS = ("salient", "own-saliency", "tfidf-tokens", "random-tokens")
 NAMES = ("gradient l2", "gradient l1", "input_x_gradient", "integrated_gradients", "occlusion", "attention", "tf-idf", "random")

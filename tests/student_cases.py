@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from shrinklm.methods import Corpus, method
-from shrinklm.prompts import STEPS
-from shrinklm.types import Example, Generation, Pair, Sampling, Source
-from shrinklm.words import mark, words
+from shrinklm.core.marking import mark, words
+from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
+from shrinklm.methods.builtin import Corpus, method
+from shrinklm.teachers.prompts import STEPS
 
 TYPES: dict[str, Example] = {
     "choice": Example("choice", "Where does a kite fly?", ("cellar", "open field", "river bed"), "open field"),
@@ -76,7 +76,7 @@ def fitted(
 ) -> Any:
     """(student, fit) of a short training in `folder`."""
     from shrinklm.students.base import open_student
-    from shrinklm.train import TrainSettings, train
+    from shrinklm.students.training.train import TrainSettings, train
 
     measure = settings.pop("measure", None)
     common = {"examples": 20, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "precision": "fp32"}

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import insert
 
-from shrinklm.study import tables
-from shrinklm.study.folder import Study
-from shrinklm.study.form import CHOICE
-from shrinklm.study.records import Participant, Records, Response
+from shrinklm.study.design.folder import Study
+from shrinklm.study.design.form import CHOICE
+from shrinklm.study.records import schema as tables
+from shrinklm.study.records.database import Participant, Records, Response
 
 START = datetime(2026, 3, 2, 9, 0)
 

@@ -12,10 +12,10 @@ import yaml
 from httpx import Client, Response
 from starlette.testclient import TestClient
 
-from shrinklm.study.design import Design, Question, Shown
-from shrinklm.study.folder import Study
-from shrinklm.study.form import FORMS, Form
-from shrinklm.study.records import Records
+from shrinklm.study.design.booklets import Design, Question, Shown
+from shrinklm.study.design.folder import Study
+from shrinklm.study.design.form import FORMS, Form
+from shrinklm.study.records.database import Records
 from shrinklm.study.web.app import make_app
 from visitor import filled, sheets
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from shrinklm.types import Example, Prompt, Turn
+from shrinklm.core.types import Example, Prompt, Turn
 
 BEAVER = Example(
     "beaver",

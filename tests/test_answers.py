@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from shrinklm.core.types import Example, letter
 from shrinklm.tasks.answers import stated_text
 from shrinklm.tasks.base import TaskOptions, make_task, parse_answer, split_answer
-from shrinklm.types import Example, letter
 
 CQA = Path(__file__).parents[2] / "shared" / "data" / "cqa-llama2"
 

@@ -12,12 +12,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from shrinklm.attribution import Attribution, AttributionSettings, Question, attribute, log_probability
-from shrinklm.errors import StudentError
+from shrinklm.core.errors import StudentError
+from shrinklm.core.marking import words
+from shrinklm.core.types import Example, Pair
+from shrinklm.saliency.attribution import Attribution, AttributionSettings, Question, attribute, log_probability
 from shrinklm.students.causal import CausalStudent
 from shrinklm.students.seq2seq import Seq2SeqStudent
-from shrinklm.types import Example, Pair
-from shrinklm.words import words
 from student_cases import TYPES, fresh, many
 from test_students import causal
 

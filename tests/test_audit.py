@@ -11,10 +11,10 @@ import pytest
 
 from cli_cases import call, recipe
 from shrinklm import Recipe, Run
-from shrinklm.audit import audit, gate, occurs_in, read, wilson
-from shrinklm.errors import AuditError, MethodError, RecipeError
-from shrinklm.refuse import CONTRADICTS, CUT, EMPTY
-from shrinklm.types import Example, Generation, Prompt, Sampling, Source
+from shrinklm.core.errors import AuditError, MethodError, RecipeError
+from shrinklm.core.types import Example, Generation, Prompt, Sampling, Source
+from shrinklm.evaluation.audit import audit, gate, occurs_in, read, wilson
+from shrinklm.teachers.refusals import CONTRADICTS, CUT, EMPTY
 
 MONEY = Example("m", "Where do people keep money?", ("zoo", "bank", "river"), "bank")
 SOURCE = Source("t", "1", Sampling(), 0, "", 0, 0, "0")
@@ -146,7 +146,7 @@ class Teacher:
     name, revision = "half", "1"
 
     def complete(self, prompts: list[Prompt], sampling: Sampling) -> Any:
-        from shrinklm.types import Completion
+        from shrinklm.core.types import Completion
 
         for place, prompt in enumerate(prompts):
             good = int(prompt.example.id.rpartition("-")[2]) % 2
@@ -179,7 +179,7 @@ def test_the_gate_looks_at_what_the_methods_are_trained_on(tmp_path: Path) -> No
 
 
 def test_the_audit_is_made_once_for_the_same_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm import auditing
+    from shrinklm.run.stages import audit as auditing
 
     again = run(tmp_path)
     with pytest.raises(MethodError, match=r"has said nothing yet. Run: shrinklm generate"):

@@ -13,8 +13,8 @@ from typer.testing import Result
 
 import shrinklm
 from cli_cases import MINI, asked, call, recipe, snapshot
-from shrinklm import store
-from shrinklm.types import Generation
+from shrinklm.core.types import Generation
+from shrinklm.teachers import store
 
 CELL = "multitask+counterfactual_revised=explain--tiny--s0"
 VIEWS = {"finetune": {"predict": 12}, MINI["methods"][1]: {"predict": 12, "explain": 12, "factual": 12, "counterfactual": 12}}

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from cli_cases import asked, call, recipe
-from shrinklm import demo, doctor, models
-from shrinklm.recipe import Recipe
+from shrinklm.cli import demo, doctor
+from shrinklm.models import load as models
+from shrinklm.run.recipe import Recipe
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_live_asks_on_a_small_slice_in_a_run_of_its_own(small: Path) -> None:
 
 
 def test_live_says_that_the_packaged_teacher_is_weak(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm import run
+    from shrinklm.run import run
     from shrinklm.teachers.fake import FakeTeacher
 
     specs: list[str] = []
@@ -111,9 +112,9 @@ def test_the_packaged_demo_is_what_the_documents_say() -> None:
 
 def test_the_packaged_generations_belong_to_the_packaged_recipe() -> None:
     """Nothing that the demo needs is asked: a prompt or a question that changes shows here."""
-    from shrinklm import store
-    from shrinklm.generate import said
-    from shrinklm.run import Run
+    from shrinklm.run.run import Run
+    from shrinklm.teachers import store
+    from shrinklm.teachers.generate import said
 
     if not demo.GENERATIONS.is_file():
         pytest.skip("the demo's generations are not packaged yet")

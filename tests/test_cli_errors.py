@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from cli_cases import COLUMNS, ROW, call, environment, recipe, table
-from shrinklm.errors import RecipeError
+from shrinklm.core.errors import RecipeError
 
 
 def failed(command: str, path: Path, *more: str) -> str:
@@ -145,7 +145,7 @@ def test_missing_extra(tmp_path: Path, package: str, monkeypatch: pytest.MonkeyP
 
 
 def test_packaged_model_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm import models
+    from shrinklm.models import load as models
 
     monkeypatch.setattr(models, "_packaged_path", lambda packaged: None)
     said = failed("preview", recipe(tmp_path, student="causal:smollm2-135m-instruct"), "--tokens")
@@ -168,7 +168,7 @@ def test_store_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_no_space_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite itself says that the disk is full, through its own limit on the pages of a file."""
-    from shrinklm import store
+    from shrinklm.teachers import store
 
     made = store.Store.__init__
 
@@ -227,7 +227,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_interrupt_says_that_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm import run
+    from shrinklm.run import run
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

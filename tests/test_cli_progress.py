@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from shrinklm import progress
-from shrinklm.progress import Progress, clock
+from shrinklm.cli import progress
+from shrinklm.cli.progress import Progress, clock
 
 
 class Terminal(io.StringIO):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from shrinklm.decode import Decoder, Said, pick, shared_beginning
-from shrinklm.models import load, locate
+from shrinklm.models.decode import Decoder, Said, pick, shared_beginning
+from shrinklm.models.load import load, locate
 from teacher_cases import tiny_model
 
 BEGINNING = "You explain answers in one short sentence, and here is an example of how that is done by people who know: "

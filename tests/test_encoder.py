@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shrinklm import encoder as module
-from shrinklm.encoder import Encoder, installed
-from shrinklm.errors import ModelError, RecipeError
+from shrinklm.core.errors import ModelError, RecipeError
+from shrinklm.models import encoder as module
+from shrinklm.models.encoder import Encoder, installed
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz"]
 

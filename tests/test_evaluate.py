@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from evaluation_fakes import FakeStudent, FakeTask, questions
-from shrinklm.errors import ShrinkError, StoreError, TaskError, UnknownName
-from shrinklm.evaluate import (
+from shrinklm.core.errors import ShrinkError, StoreError, TaskError, UnknownName
+from shrinklm.core.types import Example, Prediction, Score
+from shrinklm.evaluation.ask import (
     EvaluateSettings,
     choice_pairs,
     predict,
@@ -19,8 +20,7 @@ from shrinklm.evaluate import (
     write_predictions,
     write_scores,
 )
-from shrinklm.methods import EXPLAIN, FACTUAL, JUSTIFY, PREDICT, method
-from shrinklm.types import Example, Prediction, Score
+from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT, method
 
 TASK = FakeTask()
 SETTINGS = EvaluateSettings(max_tokens=40, batch=2)
@@ -216,7 +216,7 @@ def test_likelihood_is_per_character():
         def likelihood(self, pairs, batch=32):
             return [{"ab": -4.0, "abcdefgh": -8.0}[pair.target] for pair in pairs]
 
-    from shrinklm.evaluate import likeliest_options
+    from shrinklm.evaluation.ask import likeliest_options
 
     example = Example("l", "Which?", ("ab", "abcdefgh"), "ab")
     assert likeliest_options(Lengths(), PREDICT, [example], [""], 2) == ["abcdefgh"]

@@ -16,8 +16,8 @@ COUNT = 24
 
 def evaluate(folder: Path, delay: float) -> None:
     from evaluation_fakes import FakeStudent, FakeTask, questions
-    from shrinklm.evaluate import EvaluateSettings, predict, write_predictions
-    from shrinklm.methods import method
+    from shrinklm.evaluation.ask import EvaluateSettings, predict, write_predictions
+    from shrinklm.methods.builtin import method
 
     student, settings = FakeStudent(folder / "asked.log", delay), EvaluateSettings(batch=2)
     predictions, timing = predict(student, FakeTask(), questions(COUNT), method("multitask"), "cell", settings, folder / "part.jsonl")
@@ -38,7 +38,7 @@ def asked(folder: Path) -> Counter[str]:
 
 
 def test_a_killed_evaluation_goes_on_and_asks_no_finished_chunk_again(tmp_path):
-    from shrinklm.evaluate import read_predictions
+    from shrinklm.evaluation.ask import read_predictions
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = start(killed, delay=0.05)

@@ -11,10 +11,10 @@ import pytest
 
 from cli_cases import call
 from published import TOOTH_GROWTH
-from shrinklm.errors import TaskError
-from shrinklm.factorial import Factorial, Measured, analyse, read
-from shrinklm.factorial.words import p_value
-from shrinklm.report.figures import Figure
+from shrinklm.core.errors import TaskError
+from shrinklm.report.factorial import Factorial, Measured, analyse, read
+from shrinklm.report.factorial.words import p_value
+from shrinklm.report.look.figures import Figure
 
 PUBLISHED = {
     ("CF:U", "base"): (51.70, 2.27, 5, (60.52,)),
@@ -57,7 +57,7 @@ def dropped(tmp_path_factory: pytest.TempPathFactory) -> Factorial:
 
 @pytest.fixture(scope="module")
 def drawn(dropped: Factorial) -> dict[str, Figure]:
-    from shrinklm.factorial.figures import figures
+    from shrinklm.report.factorial.figures import figures
 
     return {figure.name: figure for figure in figures(dropped)}
 
@@ -293,6 +293,6 @@ def test_figures_show_every_run_and_say_it_in_words(drawn: dict[str, Figure]) ->
 
 
 def test_equal_tables_give_equal_figures(dropped: Factorial, drawn: dict[str, Figure]) -> None:
-    from shrinklm.factorial.figures import figures
+    from shrinklm.report.factorial.figures import figures
 
     assert {figure.name: figure.png for figure in figures(dropped)} == {name: figure.png for name, figure in drawn.items()}

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from shrinklm.errors import StoreError, TeacherError, UnknownName
-from shrinklm.generate import GenerateSettings, Report, Said, StepRequest, generate, plan, said
-from shrinklm.prompts import Prompts
-from shrinklm.store import Store
+from shrinklm.core.errors import StoreError, TeacherError, UnknownName
+from shrinklm.core.types import Completion, Example, Prompt, Sampling, Teacher
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.types import Completion, Example, Prompt, Sampling, Teacher
+from shrinklm.teachers.generate import GenerateSettings, Report, Said, StepRequest, generate, plan, said
+from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, EXAMPLES, many
 
 ALL = [StepRequest(name) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
@@ -162,7 +162,7 @@ def test_same_question_twice_is_asked_once_and_belongs_to_both(store: Store) -> 
 
 
 def test_defect_13_any_number_of_questions_in_any_slices(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shrinklm.generate.SLICE", 7)
+    monkeypatch.setattr("shrinklm.teachers.generate.SLICE", 7)
     teacher = Scripted(lambda prompt, sampling: "" if sampling.seed == 0 and prompt.example.id.endswith("3") else good(prompt))
     examples = many(23)
     report, known = go(teacher, store, [StepRequest("explanation")], examples)

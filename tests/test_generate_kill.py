@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from shrinklm.generate import GenerateSettings, StepRequest, said
-from shrinklm.prompts import Prompts
-from shrinklm.store import Store
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
+from shrinklm.teachers.generate import GenerateSettings, StepRequest, said
+from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.store import Store
 from teacher_cases import many
 
 COUNT = 60

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from cli_cases import call
-from shrinklm.init import FOLDER
-from shrinklm.recipe import Recipe
-from shrinklm.run import Run
+from shrinklm.cli.init import FOLDER
+from shrinklm.core.types import SPLITS
+from shrinklm.run.recipe import Recipe
+from shrinklm.run.run import Run
 from shrinklm.tasks.base import TaskOptions, make_task, question_key
-from shrinklm.types import SPLITS
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import pytest
 
 from judge_cases import LONG, SHORT, fair, longest, position_a, run_of, teacher_itself, unreadable
 from shrinklm import Recipe, Store
-from shrinklm.asking import Bill
-from shrinklm.duel import Duel, Duels, compare, read_verdict
-from shrinklm.errors import RecipeError, StudentError, TeacherError
-from shrinklm.judge import NOTHING, Rated, constructs, rate, rating_prompts, read_ratings
-from shrinklm.panel import Panel
-from shrinklm.prompts import Prompts
-from shrinklm.results import read_scores
-from shrinklm.types import Example, Prompt
+from shrinklm.core.errors import RecipeError, StudentError, TeacherError
+from shrinklm.core.results import read_scores
+from shrinklm.core.types import Example, Prompt
+from shrinklm.evaluation.judges.pairs import Duel, Duels, compare, read_verdict
+from shrinklm.evaluation.judges.rating import NOTHING, Rated, constructs, rate, rating_prompts, read_ratings
+from shrinklm.run.stages.judge import Panel
+from shrinklm.teachers.ask import Bill
+from shrinklm.teachers.prompts import Prompts
 
 NAMES = ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness")
 PROMPTS = Prompts("choice")
@@ -108,7 +108,7 @@ def test_an_explanation_cannot_look_like_a_part_of_the_prompt() -> None:
 
 def test_golden_prompts() -> None:
     """The words a judge reads; a changed prompt asks every judge anew."""
-    from shrinklm.duel import comparing_prompt
+    from shrinklm.evaluation.judges.pairs import comparing_prompt
 
     one = rating_prompt(PROMPTS, ASKED[:2], Rated(EXAMPLE, "kitchen", "Water is boiled there."), 0)
     two = comparing_prompt(PROMPTS, ASKED[:1], Rated(EXAMPLE, "kitchen", "Water is boiled there."), Rated(EXAMPLE, "shed", ""))
@@ -257,7 +257,7 @@ def test_nor_the_model_a_student_was_made_from_nor_who_wrote_a_recording(tmp_pat
 
 def test_the_same_weights_under_another_name_are_the_same_model(tmp_path: Path) -> None:
     from judge_cases import Scripted
-    from shrinklm.panel import Writer
+    from shrinklm.run.stages.judge import Writer
 
     sha = "0123456789abcdef" * 4
     assert Writer("one", sha, "").is_(Scripted("two", str, sha))

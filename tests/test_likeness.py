@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from evaluation_fakes import FakeTask
-from shrinklm.encoder import Encoder, installed, unit
-from shrinklm.errors import RecipeError
-from shrinklm.evaluate import score
-from shrinklm.metrics.likeness import bertscore, entailment, roscoe, similarity
-from shrinklm.types import Example, Prediction
+from shrinklm.core.errors import RecipeError
+from shrinklm.core.types import Example, Prediction
+from shrinklm.evaluation.ask import score
+from shrinklm.evaluation.metrics.likeness import bertscore, entailment, roscoe, similarity
+from shrinklm.models.encoder import Encoder, installed, unit
 
 BANK = Example(
     "b", "Where is money safe? It must be locked.", ("bank", "zoo"), "bank", meta={"reference": "Money is safe in a bank."}

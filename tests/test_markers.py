@@ -14,16 +14,16 @@ import torch
 from cli_cases import call
 from cli_cases import recipe as recipe_file
 from shrinklm import Recipe, Run
-from shrinklm.attribution import AttributionSettings
-from shrinklm.errors import MethodError, RecipeError, ShrinkError, TeacherError
-from shrinklm.methods import ASK
-from shrinklm.models import locate
-from shrinklm.prompts import STEPS
-from shrinklm.store import Store
-from shrinklm.teachers.controls import Chance, Counts
-from shrinklm.teachers.whitebox import NO_WORDS, WhiteBox
-from shrinklm.types import Completion, Example, Prompt, Sampling, Turn
-from shrinklm.words import Keep, Marking, words
+from shrinklm.core.errors import MethodError, RecipeError, ShrinkError, TeacherError
+from shrinklm.core.marking import Keep, Marking, words
+from shrinklm.core.types import Completion, Example, Prompt, Sampling, Turn
+from shrinklm.methods.builtin import ASK
+from shrinklm.models.load import locate
+from shrinklm.saliency.attribution import AttributionSettings
+from shrinklm.saliency.controls import Chance, Counts
+from shrinklm.saliency.whitebox import NO_WORDS, WhiteBox
+from shrinklm.teachers.prompts import STEPS
+from shrinklm.teachers.store import Store
 from student_cases import fresh, many
 
 MARKS = [step.name for step in STEPS.values() if step.marks]
@@ -194,7 +194,7 @@ def test_the_models_own_answer_can_be_attributed() -> None:
 
 
 def _pair(example: Example, choice: str) -> Any:
-    from shrinklm.types import Pair
+    from shrinklm.core.types import Pair
 
     return Pair(ASK.prompt(example), choice)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shrinklm.errors import MethodError, UnknownName
-from shrinklm.methods import COUNTERFACTUAL, EXPLAIN, FACTUAL, JUSTIFY, PREDICT, Corpus, Method, Shown, View, method
-from shrinklm.registry import names
-from shrinklm.types import Example, Pair
+from shrinklm.core.errors import MethodError, UnknownName
+from shrinklm.core.registry import names
+from shrinklm.core.types import Example, Pair
+from shrinklm.methods.builtin import COUNTERFACTUAL, EXPLAIN, FACTUAL, JUSTIFY, PREDICT, Corpus, Method, Shown, View, method
 from student_cases import OPTIONS, TYPES, corpus, generation, many, taught
 
 GOLDEN = Path(__file__).parent / "golden" / "views.txt"
@@ -377,7 +377,7 @@ def test_the_explanation_is_read_from_what_was_said(view: View, raw: str, explan
 @pytest.mark.parametrize("spec", ["explain-then-answer", "answer-then-explain", "explain-then-answer:revised"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_target_is_read_back_as_it_was_written(spec: str, kind: str) -> None:
-    from shrinklm.evaluate import read_answer
+    from shrinklm.evaluation.ask import read_answer
     from shrinklm.tasks.base import parse_answer
 
     class Task:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from shrinklm import models
-from shrinklm.errors import ModelError
-from shrinklm.models import PACKAGED, Packaged, cache_folder, load, locate
+from shrinklm.core.errors import ModelError
+from shrinklm.models import load as models
+from shrinklm.models.load import PACKAGED, Packaged, cache_folder, load, locate
 from teacher_cases import tiny_model
 
 
@@ -150,7 +150,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.mark.slow
 def test_the_packaged_student_is_converted_once_and_talks(cache: Path) -> None:
-    from shrinklm.decode import Decoder
+    from shrinklm.models.decode import Decoder
 
     found = locate("smollm2-135m-instruct")
     if found.path is None:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from evaluation_fakes import FakeTask
-from shrinklm.methods import method
-from shrinklm.metrics import faithfulness
-from shrinklm.metrics.explanations import named
-from shrinklm.probes import Context, Given, answers, framed, probe
-from shrinklm.registry import find
-from shrinklm.results import read_probes
+from shrinklm.core.registry import find
+from shrinklm.core.results import read_probes
+from shrinklm.core.types import Example, Pair, Prediction
+from shrinklm.evaluation.metrics import faithfulness
+from shrinklm.evaluation.metrics.explanations import named
+from shrinklm.evaluation.probes import Context, Given, answers, framed, probe
+from shrinklm.methods.builtin import method
 from shrinklm.tasks.base import parse_answer
-from shrinklm.types import Example, Pair, Prediction
 
 COLOURS = ("red", "green", "blue", "black", "white")
 FRUITS = ("apple", "lemon", "grape", "melon", "peach")

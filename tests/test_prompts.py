@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from shrinklm import Recipe, Run
-from shrinklm.errors import RecipeError
-from shrinklm.prompts import FOLDER, STEPS, Prompts, Template, fill
+from shrinklm.core.errors import RecipeError
+from shrinklm.core.types import Example, Turn
 from shrinklm.tasks.base import question_key
-from shrinklm.types import Example, Turn
+from shrinklm.teachers.prompts import FOLDER, STEPS, Prompts, Template, fill
 from student_cases import TYPES
 
 QUOTED = {"explanation": "It is windy there.", "critique": "It could say why."}
@@ -89,7 +89,7 @@ def test_mistakes_in_prompt_files_are_named(tmp_path: Path) -> None:
         Prompts("choice", tmp_path).prompt(STEPS["label"], TYPES["choice"], "", {})
     with pytest.raises(RecipeError, match=r"yesno\.yaml, example 1: KeyError\('answer'\)"):
         _ = Prompts("yesno", tmp_path).shots
-    with pytest.raises(RecipeError, match=r"No prompt file 'shots/songs\.yaml' in .* Copy one to start from: .*prompts"):
+    with pytest.raises(RecipeError, match=r"No prompt file 'shots/songs\.yaml' in .* Copy one to start from: .*templates"):
         _ = Prompts("songs", tmp_path).shots
 
 

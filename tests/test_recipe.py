@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from shrinklm.errors import RecipeError
-from shrinklm.methods import method
-from shrinklm.prompts import STEPS
-from shrinklm.recipe import Recipe
+from shrinklm.core.errors import RecipeError
+from shrinklm.methods.builtin import method
+from shrinklm.run.recipe import Recipe
+from shrinklm.teachers.prompts import STEPS
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "recipes"
@@ -111,7 +111,7 @@ def test_each_methods_generations_are_asked_for(name: str) -> None:
 
 
 def test_the_demo_at_the_root_is_the_packages_and_runs_where_it_stands() -> None:
-    assert (RECIPES / "demo.yaml").resolve() == (ROOT / "src" / "shrinklm" / "recipes" / "demo.yaml").resolve()
+    assert (RECIPES / "demo.yaml").resolve() == (ROOT / "src" / "shrinklm" / "cli" / "recipes" / "demo.yaml").resolve()
     assert Recipe.read(RECIPES / "demo.yaml").root == RECIPES
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from shrinklm import refuse
-from shrinklm.refuse import clean, judge, too_long, whole_sentences
-from shrinklm.types import Completion, Example, Prompt
+from shrinklm.core.types import Completion, Example, Prompt
+from shrinklm.teachers import refusals as refuse
+from shrinklm.teachers.refusals import clean, judge, too_long, whole_sentences
 from teacher_cases import BEAVER, asking
 
 GOOD = "A wooded area has the branches that a beaver needs for its dam."

@@ -16,10 +16,11 @@ import pytest
 
 import shrinklm.report
 from report_run import METHODS, STUDENT, write_run
-from shrinklm.errors import StoreError
-from shrinklm.report import build, words
-from shrinklm.report.compare import Results, compare
-from shrinklm.report.read import read
+from shrinklm.core.errors import StoreError
+from shrinklm.report import build
+from shrinklm.report.findings import read
+from shrinklm.report.look import words
+from shrinklm.report.results import Results, compare
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 
@@ -257,7 +258,7 @@ def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytes
 
 def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
     heavy = {"torch", "transformers", "matplotlib", "jinja2"}
-    code = f"import sys, shrinklm.report.page, shrinklm.report.figures; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, shrinklm.report.page, shrinklm.report.look.figures; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

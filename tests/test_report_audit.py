@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from report_run import EVIL, write_run
-from shrinklm.audit import audit as look
+from shrinklm.core.types import Example, Generation, Sampling, Source
+from shrinklm.evaluation.audit import audit as look
 from shrinklm.report import build
-from shrinklm.report.audit import estimate, found, sentences, steps, table
-from shrinklm.report.audit_plots import audit as draw
-from shrinklm.report.compare import compare
-from shrinklm.report.read import read
-from shrinklm.types import Example, Generation, Sampling, Source
+from shrinklm.report.findings import read
+from shrinklm.report.results import compare
+from shrinklm.report.sections.audit import estimate, found, sentences, steps, table
+from shrinklm.report.sections.audit_plots import audit as draw
 
 SOURCE = Source("t", "1", Sampling(), 0, "", 0, 0, "0")
 ASKED = Example("q", "Where is money kept?", ("zoo", "bank", "river"), "bank")

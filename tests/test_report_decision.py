@@ -16,12 +16,12 @@ import pytest
 
 from report_run import EVIL, METHODS, STUDENT, _parquet, add_measures, write_run
 from shrinklm.report import build
-from shrinklm.report.compare import Results, compare
-from shrinklm.report.decision import Decision, decide, front, sentences, table
-from shrinklm.report.examples import examples
+from shrinklm.report.findings import read
 from shrinklm.report.measures import LIKENESS, MEASURES, OTHER, measure, ordered
 from shrinklm.report.rated import derived
-from shrinklm.report.read import read
+from shrinklm.report.results import Results, compare
+from shrinklm.report.sections.decision import Decision, decide, front, sentences, table
+from shrinklm.report.sections.examples import examples
 
 GOLDEN = Path(__file__).parent / "golden" / "decision.md"
 FINETUNE, MULTITASK, REVISED = METHODS
@@ -138,8 +138,8 @@ def test_ratings_alone_draw_one_panel_in_one_column(tmp_path: Path) -> None:
     results, decision = of(tmp_path / "run", measures={"faithful": False}, items=20)
     assert decision is not None
     assert [axis.key for axis in decision.axes] == ["rated:quality"]
-    from shrinklm.report.decision_plots import tradeoff
-    from shrinklm.report.figures import styled
+    from shrinklm.report.look.figures import styled
+    from shrinklm.report.sections.decision_plots import tradeoff
 
     (figure,) = styled(lambda: [tradeoff(results)])
     assert not figure.wide

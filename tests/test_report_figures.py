@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from report_run import STUDENT, write_run
-from shrinklm.report.compare import Results, compare
-from shrinklm.report.figures import Figure, figures
-from shrinklm.report.read import read
-from shrinklm.report.style import COLUMN, PAGE, STYLE
+from shrinklm.report.findings import read
+from shrinklm.report.look.figures import Figure, figures
+from shrinklm.report.look.style import COLUMN, PAGE, STYLE
+from shrinklm.report.results import Results, compare
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,16 @@ from rich.console import Console
 from cli_cases import call
 from report_run import EVIL, write_run
 from saliency_run import STEPS, around, figures, write_saliency
-from shrinklm.errors import ShrinkError, StoreError
-from shrinklm.report import build, heatmap, saliency, saliency_words
-from shrinklm.report.compare import compare
-from shrinklm.report.figures import figures as figures_of
+from shrinklm.core.errors import ShrinkError, StoreError
+from shrinklm.report import build
+from shrinklm.report.findings import read
+from shrinklm.report.look.figures import figures as figures_of
+from shrinklm.report.look.style import INK, variables
 from shrinklm.report.markdown import markdown
-from shrinklm.report.marked import Marked, Marks, Saliency, read_saliency
 from shrinklm.report.page import page
-from shrinklm.report.read import read
-from shrinklm.report.style import INK, variables
+from shrinklm.report.results import compare
+from shrinklm.report.sections import heatmap, saliency, saliency_words
+from shrinklm.report.sections.marked import Marked, Marks, Saliency, read_saliency
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DOOR = Marked(

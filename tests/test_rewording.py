@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from shrinklm.metrics.rewording import paraphrased
+from shrinklm.evaluation.metrics.rewording import paraphrased
 
 
 def test_small_words_change_and_reasons_stay():

@@ -17,12 +17,13 @@ import pytest
 from safetensors.torch import load_file
 
 import shrinklm
-from shrinklm import Recipe, Run, cells, open_run
-from shrinklm.errors import MethodError, StoreError, StudentError
+from shrinklm import Recipe, Run, open_run
+from shrinklm.core.errors import MethodError, StoreError, StudentError
+from shrinklm.core.types import Completion, Example, Prompt, Sampling
+from shrinklm.run.stages import train as cells
 from shrinklm.students.base import BaseStudent
 from shrinklm.students.causal import CausalStudent
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.types import Completion, Example, Prompt, Sampling
 
 CLOCK = {"seconds", "train_seconds", "started", "answer_seconds", "explain_seconds", "tokens_per_second", "latency_ms", "created", "root"}
 """What two runs of one recipe do not share: times, and where they stand."""

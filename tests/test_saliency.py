@@ -15,9 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shrinklm.erasure import WAYS, agreement, compare, erased, erasure, spearman
-from shrinklm.errors import StoreError
-from shrinklm.highlights import (
+from shrinklm.core.errors import StoreError
+from shrinklm.core.marking import Keep, Marking, best_places, mark, words
+from shrinklm.core.types import Example, Generation, Pair, by_id
+from shrinklm.methods.builtin import ASK, PREDICT
+from shrinklm.saliency.analysis import Examiner, analyse, gold_chance, gold_hit, gold_words, items, method_of, write
+from shrinklm.saliency.controls import Chance, Counts
+from shrinklm.saliency.erasure import WAYS, agreement, compare, erased, erasure, spearman
+from shrinklm.saliency.highlights import (
     EMPTY,
     EVERYTHING,
     MISSING,
@@ -30,11 +35,6 @@ from shrinklm.highlights import (
     place,
     question_words,
 )
-from shrinklm.methods import ASK, PREDICT
-from shrinklm.saliency import Examiner, analyse, gold_chance, gold_hit, gold_words, items, method_of, write
-from shrinklm.teachers.controls import Chance, Counts
-from shrinklm.types import Example, Generation, Pair, by_id
-from shrinklm.words import Keep, Marking, best_places, mark, words
 from student_cases import fresh, generation
 
 KITE = Example(
@@ -309,7 +309,7 @@ def test_erasure_measures_a_prompt_once(monkeypatch: pytest.MonkeyPatch) -> None
         asked.extend(question.prompt for question in questions)
         return [float(len(question.prompt)) for question in questions]
 
-    monkeypatch.setattr("shrinklm.attribution.log_probability", log_probability)
+    monkeypatch.setattr("shrinklm.saliency.attribution.log_probability", log_probability)
     known: dict[tuple[str, str], float] = {}
     for kite in (1.0, 2.0):
         erasure(None, [KITE], {"kite": scored(KITE, kite=kite, red=1.5)}, Keep(1), ASK, 4, known)  # type: ignore[arg-type]
@@ -399,8 +399,8 @@ def test_incomplete_gradients_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     examples = synthetic(3)
     errors = dict(zip(by_id(examples), (0.01, 0.08, 0.3), strict=True))
     markings = {e.id: replace(scored(e), figures={"completeness_error": errors[e.id]}) for e in examples}
-    monkeypatch.setattr("shrinklm.saliency.compare", lambda *_: {"integrated_gradients": markings})
-    monkeypatch.setattr("shrinklm.saliency.erasure", lambda *_: {})
+    monkeypatch.setattr("shrinklm.saliency.analysis.compare", lambda *_: {"integrated_gradients": markings})
+    monkeypatch.setattr("shrinklm.saliency.analysis.erasure", lambda *_: {})
     examiner = Examiner(None, ASK, {})  # type: ignore[arg-type]
     figures = analyse(examples, {"salient": marked_by("salient", examples, Chance())}, TWO, examiner=examiner, resamples=10)
     assert figures["completeness"] == {"mean": pytest.approx(0.13), "above_5_percent": 2, "n": 3}
@@ -470,5 +470,5 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_importing_it_loads_no_torch() -> None:
-    code = "import sys, shrinklm.saliency; print({'torch', 'captum', 'transformers', 'scipy'} & set(sys.modules))"
+    code = "import sys, shrinklm.saliency.analysis; print({'torch', 'captum', 'transformers', 'scipy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"

@@ -12,9 +12,9 @@ import pytest
 
 from cli_cases import call
 from shrinklm import Recipe, Run, open_run
-from shrinklm.errors import RecipeError, StudentError, UnknownName
-from shrinklm.results import read_predictions, read_probes, read_scores, write_predictions, write_scores
-from shrinklm.types import Score
+from shrinklm.core.errors import RecipeError, StudentError, UnknownName
+from shrinklm.core.results import read_predictions, read_probes, read_scores, write_predictions, write_scores
+from shrinklm.core.types import Score
 
 SIMULATOR = {"use": "tiny", "examples": 8, "batch": 4}
 BLOCKS: dict[str, Any] = {

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from shrinklm.methods import Corpus, Method
-from shrinklm.results import Part
-from shrinklm.simulate import VIEWS, SimulateSettings, masked, simulatability, simulated, trained
+from shrinklm.core.results import Part
+from shrinklm.core.types import Example, Prediction
+from shrinklm.evaluation.simulate import VIEWS, SimulateSettings, masked, simulatability, simulated, trained
+from shrinklm.methods.builtin import Corpus, Method
 from shrinklm.stats import las
-from shrinklm.types import Example, Prediction
 
 OPTIONS = ("red", "green", "blue", "black")
 QUESTIONS = [Example(f"q{i}", f"What about {i}?", OPTIONS, "red") for i in range(80)]
@@ -184,7 +184,7 @@ def test_letters_and_names_are_masked_as_whole_words():
 def test_the_training_loop_fits_a_simulator_that_reads_a_leak(tmp_path):
     """A real, tiny model: what it reads in the explanation gives the answer away, and nothing else does."""
     from shrinklm.students.base import open_student
-    from shrinklm.train import TrainSettings
+    from shrinklm.students.training.train import TrainSettings
 
     code = {"red": "stop ", "green": "grass ", "blue": "sea ", "black": "night "}
     settings = TrainSettings(examples=480, batch=4, learning_rate=1e-2, checkpoints=0, curve=0, precision="fp32")

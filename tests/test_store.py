@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from shrinklm.errors import StoreError
-from shrinklm.store import COLUMNS, Store, read, write
-from shrinklm.types import Generation, Prompt, Sampling, Source, Turn, ask_key, digest
+from shrinklm.core.errors import StoreError
+from shrinklm.core.types import Generation, Prompt, Sampling, Source, Turn, ask_key, digest
+from shrinklm.teachers.store import COLUMNS, Store, read, write
 from student_cases import TYPES
 
 SAMPLING = Sampling(64, 0.7, 0.9, ("\n\n", "Question:"), 5)
@@ -54,7 +54,7 @@ def test_half_a_character_from_a_server_is_kept_as_a_mark(store: Store) -> None:
 
 def test_every_put_is_seen_by_another_process_at_once(store: Store) -> None:
     store.put([made(1)])
-    code = f"from shrinklm.store import Store; print(len(Store({str(store.path)!r})))"
+    code = f"from shrinklm.teachers.store import Store; print(len(Store({str(store.path)!r})))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 

@@ -21,12 +21,12 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from shrinklm.errors import StudentError, UnknownName
+from shrinklm.core.errors import StudentError, UnknownName
+from shrinklm.core.types import Pair
 from shrinklm.students.base import IGNORE, keep_layers, load_student, open_student
 from shrinklm.students.causal import CausalStudent
 from shrinklm.students.seq2seq import Seq2SeqStudent
 from shrinklm.students.tiny import Tiny, build_tokenizer
-from shrinklm.types import Pair
 from student_cases import OPTIONS, corpus, fresh, many, pairs
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
@@ -85,7 +85,7 @@ def test_a_packed_forward_is_each_pair_alone_and_transformers_own_loss(student: 
 
 
 def _method(name: str = "multitask+counterfactual") -> Any:
-    from shrinklm.methods import method
+    from shrinklm.methods.builtin import method
 
     return method(name)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cli_cases import call
-from shrinklm.errors import TaskError
+from shrinklm.core.errors import TaskError
 from shrinklm.study import analyze, read_ratings
-from shrinklm.study.figures import figures
-from shrinklm.study.ratings import QUALITY, parse_scale
+from shrinklm.study.analysis.figures import figures
+from shrinklm.study.analysis.ratings import QUALITY, parse_scale
 from study_tables import CONSTRUCTS, HUMAN, ratings, write
 
 NAMED = ("--condition", "model", "--rater", "who", "--constructs", "Clear,Complete")

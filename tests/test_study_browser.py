@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from shrinklm.study.records import Records
+from shrinklm.study.records.database import Records
 from study_people import answered, stored
 from study_site import TOKEN, make_study
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cli_cases import call
-from shrinklm.errors import TaskError
+from shrinklm.core.errors import TaskError
 from shrinklm.study import calibrate, read_pair
-from shrinklm.study.ratings import QUALITY
+from shrinklm.study.analysis.ratings import QUALITY
 from study_tables import CONSTRUCTS, ratings, write
 
 PEOPLE = ratings(20, 5, shared=True)

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from cli_cases import call, golden
 from report_run import write_run
 from shrinklm.cli import app
-from shrinklm.errors import ShrinkError, StudyError
-from shrinklm.study.create import STRATA, _draw, create
-from shrinklm.study.design import UNEXPLAINED, Question, Shown
-from shrinklm.study.folder import Study
-from shrinklm.study.form import Kind
-from shrinklm.study.plan import plan
-from shrinklm.study.pool import read_pool
+from shrinklm.core.errors import ShrinkError, StudyError
+from shrinklm.study.design.booklets import UNEXPLAINED, Question, Shown
+from shrinklm.study.design.create import STRATA, _draw, create
+from shrinklm.study.design.folder import Study
+from shrinklm.study.design.form import Kind
+from shrinklm.study.design.plan import plan
+from shrinklm.study.design.pool import read_pool
 
 REVISED = "revised=multitask+counterfactual:revised"
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from shrinklm.errors import StudyError
-from shrinklm.study.design import Design, Page, places, williams
+from shrinklm.core.errors import StudyError
+from shrinklm.study.design.booklets import Design, Page, places, williams
 
 
 def design(

@@ -20,14 +20,16 @@ import yaml
 
 from cli_cases import call, golden
 from report_run import EVIL, add_measures, write_run
-from shrinklm.errors import StudyError
-from shrinklm.study import export, read_ratings, result
-from shrinklm.study.create import create
-from shrinklm.study.design import UNEXPLAINED
-from shrinklm.study.exclude import excluded, kept
-from shrinklm.study.folder import Study
-from shrinklm.study.outcome import outcome
-from shrinklm.study.records import Records
+from shrinklm.core.errors import StudyError
+from shrinklm.study import read_ratings
+from shrinklm.study.design.booklets import UNEXPLAINED
+from shrinklm.study.design.create import create
+from shrinklm.study.design.folder import Study
+from shrinklm.study.records import export
+from shrinklm.study.records.database import Records
+from shrinklm.study.records.exclude import excluded, kept
+from shrinklm.study.result import write as result
+from shrinklm.study.result.outcome import outcome
 from study_people import answered, stored
 from study_site import form, make_study
 
@@ -204,8 +206,8 @@ def test_machine_judge_and_people_stand_in_one_table(run: Path, tmp_path: Path) 
     study = made(run, tmp_path / "study")
     found = outcome(study, *answered(study, 36, {"revised": 0.6}), resamples=300)
     by = {entry["condition"]: entry for entry in found["methods"]}
-    from shrinklm.report.compare import compare
-    from shrinklm.report.read import read
+    from shrinklm.report.findings import read
+    from shrinklm.report.results import compare
 
     row = next(row for row in compare(read(run), 300).rows if row.method == "multitask")
     assert by["multitask"]["measures"]["accuracy"]["value"] == pytest.approx(row.estimates["accuracy"].value)

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text, update
 
 from postgres import NoPostgres, postgres
-from shrinklm.errors import StudyError
-from shrinklm.study import tables
-from shrinklm.study.design import Page
-from shrinklm.study.records import Full, Gone, Known, Records, _now
+from shrinklm.core.errors import StudyError
+from shrinklm.study.design.booklets import Page
+from shrinklm.study.records import schema as tables
+from shrinklm.study.records.database import Full, Gone, Known, Records, _now
 
 HOUR = timedelta(hours=1)
 PAGE = Page("item", "q1", ("A",))

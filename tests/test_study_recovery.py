@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shrinklm.study.models import linear_mixed
-from shrinklm.study.ratings import Ratings
+from shrinklm.study.analysis.models import linear_mixed
+from shrinklm.study.analysis.ratings import Ratings
 
 STUDIES = 40
 

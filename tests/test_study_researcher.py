@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from shrinklm.study.folder import Study
-from shrinklm.study.overview import means, overview
-from shrinklm.study.records import Records
+from shrinklm.study.design.folder import Study
+from shrinklm.study.records.database import Records
+from shrinklm.study.records.overview import means, overview
 from study_people import START, answered, stored
 from study_site import CONDITIONS, TOKEN, begin, make_study, served, submit
 from visitor import sheets, words

@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from shrinklm.cli_serve import _loopback, _say
+from shrinklm.cli.serve import _loopback, _say
 from shrinklm.study.web import guard
 from shrinklm.study.web.guard import BODY, Admins, Doors
 from study_site import NASTY, TOKEN, begin, form, make_study, served, submit, through
@@ -358,7 +358,7 @@ def test_a_session_of_the_researcher_ends() -> None:
 
 
 def test_it_listens_on_this_machine_alone_and_warns_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from shrinklm.cli_serve import study_serve
+    from shrinklm.cli.serve import study_serve
 
     assert inspect.signature(study_serve).parameters["host"].default == "127.0.0.1"
     assert all(map(_loopback, ("127.0.0.1", "127.3.2.1", "::1", "localhost")))
@@ -384,8 +384,8 @@ def test_no_more_is_kept_of_a_person_than_the_form_asks_for(tmp_path: Path) -> N
 
 
 def test_a_form_that_would_redirect_to_a_script_is_refused() -> None:
-    from shrinklm.errors import StudyError
-    from shrinklm.study.form import Form
+    from shrinklm.core.errors import StudyError
+    from shrinklm.study.design.form import Form
 
     for bad in ("javascript:alert(1)", "http://pay.example", "//evil.example", "https://"):
         with pytest.raises(StudyError, match="starts with https"):

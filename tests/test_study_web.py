@@ -18,11 +18,11 @@ import pytest
 import yaml
 from sqlalchemy import update
 
-from shrinklm.errors import StudyError
-from shrinklm.study import tables
-from shrinklm.study.design import places
-from shrinklm.study.form import CHOICE
-from shrinklm.study.records import Records, _now
+from shrinklm.core.errors import StudyError
+from shrinklm.study.design.booklets import places
+from shrinklm.study.design.form import CHOICE
+from shrinklm.study.records import schema as tables
+from shrinklm.study.records.database import Records, _now
 from shrinklm.study.web.texts import ENGLISH, Texts
 from study_site import CONDITIONS, begin, make_study, served, submit, through
 from visitor import sheets, words

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shrinklm.metrics.mentions import mentions, sentences, supported
-from shrinklm.metrics.support import contrast, gives_away, leaks, support
-from shrinklm.types import Example, Prediction
+from shrinklm.core.types import Example, Prediction
+from shrinklm.evaluation.metrics.mentions import mentions, sentences, supported
+from shrinklm.evaluation.metrics.support import contrast, gives_away, leaks, support
 
 MONEY = Example("m", "Where do people keep their money?", ("zoo", "bank", "tree house", "river"), "bank")
 

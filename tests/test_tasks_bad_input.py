@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shrinklm.errors import TaskError
+from shrinklm.core.errors import TaskError
 from shrinklm.tasks.base import TaskOptions, make_task
 
 COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "answer"}

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import pytest
 
+from shrinklm.core.types import SPLITS, Example, Task
 from shrinklm.tasks.base import TaskOptions, duplicates_across, make_task
 from shrinklm.tasks.everyday import FOLDER
-from shrinklm.types import SPLITS, Example, Task
 
 WRITTEN = all((FOLDER / f"{split}.jsonl").is_file() for split in SPLITS)
 pytestmark = pytest.mark.skipif(not WRITTEN, reason="the packaged data is not written yet")

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shrinklm.errors import TaskError
-from shrinklm.registry import names
+from shrinklm.core.errors import TaskError
+from shrinklm.core.registry import names
+from shrinklm.core.types import SPLITS, Example, Split, Task
 from shrinklm.tasks.base import TaskOptions, duplicates_across, make_task
-from shrinklm.types import SPLITS, Example, Split, Task
 
 GOLDEN = Path(__file__).parent / "golden" / "tasks.txt"
 Rows = list[dict[str, Any]]

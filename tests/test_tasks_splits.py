@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shrinklm.errors import RecipeError, TaskError, UnknownName
+from shrinklm.core.errors import RecipeError, TaskError, UnknownName
+from shrinklm.core.types import SPLITS, Task
 from shrinklm.tasks.base import TaskOptions, duplicates_across, make_task, question_key
-from shrinklm.types import SPLITS, Task
 
 COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "answer"}
 OPTIONS = ["rope", "lamp", "soap", "glue", "sand"]
@@ -132,6 +132,6 @@ def test_names_of_tasks(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"No task is called 'csq'\. Did you mean 'csqa'"):
         make_task("csq", TaskOptions())
     with pytest.raises(RecipeError, match="is no task: expected a function"):
-        make_task("shrinklm.types:SPLITS", TaskOptions())
+        make_task("shrinklm.core.types:SPLITS", TaskOptions())
     own = make_task("shrinklm.tasks.everyday:everyday", TaskOptions())
     assert own.name == "everyday"

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shrinklm.errors import TaskError
+from shrinklm.core.errors import TaskError
+from shrinklm.core.types import Example, Task
 from shrinklm.tasks.base import TaskOptions, make_task
-from shrinklm.types import Example, Task
 
 CQA = Path(__file__).parents[2] / "shared" / "data" / "cqa-llama2"
 COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "answer"}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from shrinklm.errors import RecipeError, TeacherError, UnknownName
-from shrinklm.prompts import STEPS, Prompts
-from shrinklm.refuse import judge
+from shrinklm.core.errors import RecipeError, TeacherError, UnknownName
+from shrinklm.core.types import Completion, Prompt, Sampling, ask_key
 from shrinklm.teachers.base import TeacherOptions, first_stop, make_teacher
-from shrinklm.types import Completion, Prompt, Sampling, ask_key
+from shrinklm.teachers.prompts import STEPS, Prompts
+from shrinklm.teachers.refusals import judge
 from teacher_cases import BEAVER, EXAMPLES
 
 
@@ -48,7 +48,7 @@ def test_making_a_teacher_imports_no_torch() -> None:
     code = (
         "import sys; from shrinklm.teachers.base import *\n"
         "[make_teacher(s) for s in ('fake','endpoint:http://h/v1#m','transformers:smollm2-135m-instruct','transformers:org/name')]\n"
-        "import shrinklm.generate; print('torch' in sys.modules, 'transformers' in sys.modules, 'openai' in sys.modules)"
+        "import shrinklm.teachers.generate; print('torch' in sys.modules, 'transformers' in sys.modules, 'openai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"] * 3
 

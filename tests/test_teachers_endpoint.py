@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shrinklm.errors import TeacherError
+from shrinklm.core.errors import TeacherError
+from shrinklm.core.types import Completion, Sampling
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.endpoint import EndpointTeacher
-from shrinklm.types import Completion, Sampling
 from teacher_cases import asking, chat, server
 
 pytestmark = pytest.mark.usefixtures("quick")

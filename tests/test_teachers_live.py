@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from shrinklm.generate import GenerateSettings, StepRequest, generate, said
-from shrinklm.models import locate
-from shrinklm.prompts import Prompts
-from shrinklm.store import Store
+from shrinklm.models.load import locate
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
+from shrinklm.teachers.generate import GenerateSettings, StepRequest, generate, said
+from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, SKATES
 
 MODEL = "smollm2-135m-instruct"

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shrinklm.errors import ShrinkError, TeacherError
+from shrinklm.core.errors import ShrinkError, TeacherError
+from shrinklm.core.types import Completion, Example, Prompt, Sampling
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.recorded import MISSING, reletter
-from shrinklm.types import Completion, Example, Prompt, Sampling
 from teacher_cases import BEAVER, EXAMPLES, KETTLE, SKATES
 
 COLUMNS = {"explanation": "why", "counterfactual": "why_{option}"}

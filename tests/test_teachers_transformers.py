@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shrinklm.errors import ShrinkError
+from shrinklm.core.errors import ShrinkError
+from shrinklm.core.types import Completion, Prompt, Sampling, Turn
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.transformers import TransformersTeacher
-from shrinklm.types import Completion, Prompt, Sampling, Turn
 from teacher_cases import asking, tiny_model
 
 TEXTS = [

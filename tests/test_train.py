@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from shrinklm.errors import MethodError, StudentError
-from shrinklm.lessons import Lessons
-from shrinklm.methods import Corpus, Method, method
-from shrinklm.train import Fit, TrainSettings, discard_checkpoints, train
-from shrinklm.trainer import last_checkpoint
+from shrinklm.core.errors import MethodError, StudentError
+from shrinklm.methods.builtin import Corpus, Method, method
+from shrinklm.students.training.lessons import Lessons
+from shrinklm.students.training.train import Fit, TrainSettings, discard_checkpoints, train
+from shrinklm.students.training.trainer import last_checkpoint
 from student_cases import corpus, fitted, fresh, generation, many, pairs, taught
 
 FAMILIES = ["tiny", "tiny:seq2seq"]

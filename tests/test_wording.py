@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shrinklm.metrics.wording import copies, hedges, readability, repetition, syllables
-from shrinklm.types import Example, Prediction
+from shrinklm.core.types import Example, Prediction
+from shrinklm.evaluation.metrics.wording import copies, hedges, readability, repetition, syllables
 
 POND = Example("p", "What would a duck need to swim on a frozen pond?", ("heat", "boots"), "heat", {"story": "The pond froze last night."})
 

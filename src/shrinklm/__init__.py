@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PLACES = {
-    "errors": ("ShrinkError",),
-    "methods": ("Method", "View", "method"),
-    "recipe": ("Recipe",),
-    "run": ("Run", "open_run"),
-    "store": ("Store",),
+    "core.errors": ("ShrinkError",),
+    "methods.builtin": ("Method", "View", "method"),
+    "run.recipe": ("Recipe",),
+    "run.run": ("Run", "open_run"),
+    "teachers.store": ("Store",),
     "students.base": ("Student",),
     "tasks.base": ("TaskOptions", "make_task"),
     "teachers.base": ("TeacherOptions", "make_teacher"),
-    "types": (
+    "core.types": (
         "Completion", "Example", "Generation", "Metric", "Pair", "Prediction", "Prompt", "Sampling", "Score", "Task", "Teacher",
     ),
 }  # fmt: skip
@@ -32,15 +32,15 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from .errors import ShrinkError
-    from .methods import Method, View, method
-    from .recipe import Recipe
-    from .run import Run, open_run
-    from .store import Store
+    from .core.errors import ShrinkError
+    from .core.types import Completion, Example, Generation, Metric, Pair, Prediction, Prompt, Sampling, Score, Task, Teacher
+    from .methods.builtin import Method, View, method
+    from .run.recipe import Recipe
+    from .run.run import Run, open_run
     from .students.base import Student
     from .tasks.base import TaskOptions, make_task
     from .teachers.base import TeacherOptions, make_teacher
-    from .types import Completion, Example, Generation, Metric, Pair, Prediction, Prompt, Sampling, Score, Task, Teacher
+    from .teachers.store import Store
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import StoreError
+from ..core.errors import StoreError
 
 __all__ = ["build"]
 
@@ -21,13 +21,14 @@ def build(run_folder: Path) -> Path:
     Raises:
         StoreError: no run folder, nothing trained in it, a broken file, or no room to write.
     """
-    from . import audit, decision, saliency, tables
-    from .compare import compare
-    from .figures import figures
+    from .findings import read
+    from .look import tables
+    from .look.figures import figures
     from .markdown import markdown
     from .page import page
-    from .read import read
-    from .saliency_plots import ranks_of
+    from .results import compare
+    from .sections import audit, decision, saliency
+    from .sections.saliency_plots import ranks_of
 
     folder = Path(run_folder)
     found = compare(read(folder))

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import audit, decision, examples, saliency, saliency_words, tables, words
-from .compare import Results
-from .figures import Figure
+from .look import tables, words
+from .look.figures import Figure
+from .look.tables import NONE, Table
 from .page import environment_lines, facts
-from .tables import NONE, Table
+from .results import Results
+from .sections import audit, decision, examples, saliency, saliency_words
 
 
 def markdown(results: Results, figures: Sequence[Figure]) -> str:

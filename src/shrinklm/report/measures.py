@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from .look.words import DASH, MINUS
 from .rated import PREFERRED, QUALITY, RATED
-from .words import DASH, MINUS
 
 CONSTRUCTS = ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness")
 

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import audit, decision, examples, saliency, saliency_words, tables, words
-from .compare import Results, Row
-from .figures import Figure
+from .findings import Cell, Item
+from .look import tables, words
+from .look.figures import Figure
+from .look.style import METHODS, variables
 from .measures import ordered
-from .read import Cell, Item
-from .saliency_plots import ranks_of
-from .style import METHODS, variables
+from .results import Results, Row
+from .sections import audit, decision, examples, saliency, saliency_words
+from .sections.saliency_plots import ranks_of
 
 HERE = Path(__file__).parent
+SECTIONS = HERE / "sections"
 SHOWN = 50
 """Duplicates listed; the rest are counted."""
 
@@ -49,8 +51,9 @@ def environment(*folders: Path) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
-        loader=FileSystemLoader([*folders, HERE]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=FileSystemLoader([*folders, HERE, SECTIONS]), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
     made.filters["breaks"] = breaks
     made.globals |= {"grouped": groups, "marks": len(METHODS)}
     return made
@@ -65,7 +68,7 @@ def _decision(results: Results) -> dict[str, Any] | None:
         "title": decision.TITLE, "axis": found.axis, "sentences": decision.sentences(results, found), "table": decision.table(results),
         "examples": examples.examples(results, found), "value": examples.value,
         "meanings": ordered({key for row in results.rows for key in row.estimates}),
-        "css": (HERE / "decision.css").read_text(encoding="utf-8"),
+        "css": (SECTIONS / "decision.css").read_text(encoding="utf-8"),
     }  # fmt: skip
 
 
@@ -82,7 +85,7 @@ def _marked(results: Results) -> dict[str, Any] | None:
     found = results.findings.saliency
     if found is None:
         return None
-    code = {kind: (HERE / f"saliency.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")}
+    code = {kind: (SECTIONS / f"saliency.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")}
     return {
         "title": saliency_words.TITLE, "sentences": saliency_words.sentences(found), "table": saliency.table(found, ranks_of(results)),
         "refused": saliency.refused(found), "items": len(found.items), "picked": saliency.picked(found),

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import StudentError
-from ..models import Kind, Model, bf16_supported, load, locate
-from ..registry import find, names, split_spec
-from ..types import Pair, Tick
+from ..core.errors import StudentError
+from ..core.registry import find, names, split_spec
+from ..core.types import Pair, Tick
+from ..models.load import Kind, Model, bf16_supported, load, locate
 
 Batch = dict[str, Tensor]
 """What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (whose token it is), `pairs`

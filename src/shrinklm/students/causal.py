@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..decode import Decoder, shared_beginning
-from ..models import Kind
-from ..types import Pair, Tick
+from ..core.types import Pair, Tick
+from ..models.decode import Decoder, shared_beginning
+from ..models.load import Kind
 from .base import IGNORE, BaseStudent, Batch
 
 ROW = 256

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..models import Kind
-from ..types import Pair
+from ..core.types import Pair
+from ..models.load import Kind
 from .base import IGNORE, BaseStudent, Batch
 
 

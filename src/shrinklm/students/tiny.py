@@ -8,12 +8,12 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from ..errors import StudentError
+from ..core.errors import StudentError
 from .base import BaseStudent, adapted
 from .causal import CausalStudent
 from .seq2seq import Seq2SeqStudent
 
-_TEXT = Path(__file__).parent.parent / "data" / "everyday" / "train.jsonl"
+_TEXT = Path(__file__).parent.parent / "tasks" / "data" / "everyday" / "train.jsonl"
 
 
 class Tiny(CausalStudent):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..types import Example, letter
+from ..core.types import Example, letter
 
 _SPLIT = re.compile(r"(?:\bso,?\s+)?\bthe (?:correct |right |best )?answer is\b\s*:?\s*", re.IGNORECASE)
 _STATEMENT = re.compile(

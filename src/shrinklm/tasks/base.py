@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError, TaskError
-from ..registry import find
-from ..types import SPLITS, Example, Split, Task, digest
+from ..core.errors import RecipeError, TaskError
+from ..core.registry import find
+from ..core.types import SPLITS, Example, Split, Task, digest
 from .answers import parse_answer, split_answer
 
 __all__ = [

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import TaskError, UnknownName
-from .files import Rows
+from ..core.errors import TaskError, UnknownName
+from ..core.tables import Rows
 
 YESNO = ("yes", "no")
 LABELS = ("entailment", "neutral", "contradiction")

@@ -1,4 +1,4 @@
-"""Everyday: commonsense questions written for this project, five options each. Data: src/shrinklm/data/everyday, in the package."""
+"""Everyday: commonsense questions written for this project, five options each. Data: src/shrinklm/tasks/data/everyday, in the package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from .base import SplitTask, TaskOptions
 from .table import named
 
-FOLDER = Path(__file__).parent.parent / "data" / "everyday"
+FOLDER = Path(__file__).parent / "data" / "everyday"
 COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "answer", "explanation": "explanation"}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import Split
+from ..core.types import Split
 from .base import SplitTask, TaskOptions
 from .columns import LABELS
 from .table import named

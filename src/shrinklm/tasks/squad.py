@@ -5,7 +5,7 @@ Its test set is not public, so the official validation split is the test split h
 
 from __future__ import annotations
 
-from ..types import Split
+from ..core.types import Split
 from .answers import stated_text
 from .base import SplitTask, TaskOptions
 from .table import named

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import TaskError
-from ..types import Example, Split, digest
+from ..core.errors import TaskError
+from ..core.tables import SUFFIXES, Rows
+from ..core.types import Example, Split, digest
 from .base import SplitTask, TaskOptions, parse_answer, shuffled
 from .columns import Columns
-from .files import SUFFIXES, Rows
-from .rows import Source, read_rows
+from .sources import Source, read_rows
 from .values import answers, options_of, text_of
 
 

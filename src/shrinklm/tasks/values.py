@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-from ..errors import TaskError
-from ..types import letter
+from ..core.errors import TaskError
+from ..core.types import letter
 from .answers import normalise
 from .columns import Choices, Columns
 

@@ -1,4 +1,4 @@
-"""Finding a teacher by its spec. The protocol itself, with the one method to write, is `shrinklm.types.Teacher`.
+"""Finding a teacher by its spec. The protocol itself, with the one method to write, is `shrinklm.core.types.Teacher`.
 
 Optional attributes of a teacher, all read by `generate`:
 
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..errors import TeacherError
-from ..registry import find, names, split_spec
-from ..types import Teacher
+from ..core.errors import TeacherError
+from ..core.registry import find, names, split_spec
+from ..core.types import Teacher
 
 Price = Mapping[Literal["input", "output"], float]
 """Dollars per million tokens."""

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import TeacherError
-from ..types import Completion, Prompt, Sampling
+from ..core.errors import TeacherError
+from ..core.types import Completion, Prompt, Sampling
 from .base import DOES_NOT_FIT, Price, TeacherOptions, first_stop
 
 

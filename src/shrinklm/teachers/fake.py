@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from ..errors import TeacherError
-from ..types import Completion, Prompt, Sampling, digest
+from ..core.errors import TeacherError
+from ..core.types import Completion, Prompt, Sampling, digest
 from .base import TeacherOptions
 
 _BLANK = re.compile(r"<([^<>]+)>")

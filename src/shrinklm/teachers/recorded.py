@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import TeacherError
-from ..tasks.files import Row, read_file
-from ..types import Completion, Example, Prompt, Sampling, digest, letter
+from ..core.errors import TeacherError
+from ..core.tables import Row, read_file
+from ..core.types import Completion, Example, Prompt, Sampling, digest, letter
 from .base import TeacherOptions
 
 MISSING = "not recorded"

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from .. import models
-from ..errors import TeacherError
-from ..types import Completion, Prompt, Sampling, Turn, digest
+from ..core.errors import TeacherError
+from ..core.types import Completion, Prompt, Sampling, Turn, digest
+from ..models import load as models
 from .base import DOES_NOT_FIT, TeacherOptions, first_stop
 
 
@@ -84,10 +84,10 @@ class TransformersTeacher:
         model, tokenizer = models.load(self.model, "seq2seq" if self._seq2seq else "causal", dtype, self.options.trust_remote_code)
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
         if self._seq2seq:
-            from .seq2seq import Seq2SeqDecoder
+            from ..models.decode_seq2seq import Seq2SeqDecoder
 
             return Seq2SeqDecoder(model, tokenizer)
-        from ..decode import Decoder
+        from ..models.decode import Decoder
 
         return Decoder(model, tokenizer)
 

@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...types import letter
-from ..design import Page, Question
-from ..folder import Study
-from ..form import CHOICE
-from ..records import Participant
+from ...core.types import letter
+from ..design.booklets import Page, Question
+from ..design.folder import Study
+from ..design.form import CHOICE
+from ..records.database import Participant
 
 SHORT, LONG = 200, 2000
 """Characters of a short answer and of a remark, at most."""

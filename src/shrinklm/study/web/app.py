@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..folder import Study
-from ..records import Records
+from ..design.folder import Study
+from ..records.database import Records
 from . import participant, researcher
 from .guard import Admins, Guard
 from .site import HERE, Site

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ...types import digest
-from ..records import Full, Gone, Known, Participant
+from ...core.types import digest
+from ..records.database import Full, Gone, Known, Participant
 from . import answers
 from .guard import SESSION, fields, forged, give
 from .site import Site

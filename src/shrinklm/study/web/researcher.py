@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ...errors import StudyError
-from .. import export
-from ..overview import Mean, means, overview
-from ..records import Recruiting
+from ...core.errors import StudyError
+from ..records import export
+from ..records.database import Recruiting
+from ..records.overview import Mean, means, overview
 from .guard import ADMIN, fields, forged, give
 from .site import Site
 

@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from ..folder import Study
-from ..records import Participant, Records
+from ..design.folder import Study
+from ..records.database import Participant, Records
 from .guard import VISIT, Admins, Doors, csrf, give, secret_of, visit
 from .texts import Texts, paragraphs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ...errors import StudyError
+from ...core.errors import StudyError
 
 ENGLISH = Path(__file__).parent / "texts.en.yaml"
 

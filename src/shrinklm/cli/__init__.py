@@ -1,0 +1,13 @@
+"""The command line: parse, call the API, print. Everything heavy is imported inside the commands, so that --help is quick."""
+
+from . import runs  # isort: split
+
+from . import create, serve, study
+from .app import app
+
+__all__ = ["app", "create", "main", "runs", "serve", "study"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command `shrinklm`."""
+    app(arguments, prog_name="shrinklm")

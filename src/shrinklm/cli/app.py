@@ -1,0 +1,94 @@
+"""How a command is registered: its errors shown as messages, its run opened. The commands themselves stand in `cli` and `cli_study`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import ShrinkError
+
+if TYPE_CHECKING:
+    from ..core.types import Tick
+    from ..run.run import Run
+
+app = typer.Typer(
+    name="shrinklm",
+    help="Shrink a large language model into a small one that answers, explains itself, and comes with the evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"shrinklm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+STOPPED = "Stopped. The same command goes on from here."
+
+Target = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the folder of a run.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
+
+
+def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a command that shows an error's message, and its traceback only with --debug."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*, debug: bool = False, **arguments: Any) -> None:
+            debug = debug or os.environ.get("SHRINKLM_DEBUG", "") not in ("", "0")
+            if not debug:
+                _quiet()
+            try:
+                function(**arguments)
+            except ShrinkError as error:
+                if debug:
+                    raise
+                typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(1) from None
+            except KeyboardInterrupt:
+                typer.echo(STOPPED, err=True)
+                raise typer.Exit(130) from None
+
+        signature = inspect.signature(function, eval_str=True)
+        option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+        flag = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
+        guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), flag])  # type: ignore[attr-defined]
+        on.command(name)(guarded)
+        return function
+
+    return register
+
+
+def _quiet() -> None:
+    """Libraries' remarks would only hide ours."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+
+
+def open_target(target: str, tick: Tick | None = None) -> Run:
+    """The run of a recipe, of a run folder, or of a folder that `shrinklm init` made."""
+    from ..run.recipe import Recipe
+    from ..run.run import Run, open_run
+
+    path = Path(target)
+    if path.is_dir() and not ((path / "recipe.yaml").is_file() and not (path / "env.json").is_file()):
+        return open_run(path, tick)
+    return Run(Recipe.read(path / "recipe.yaml" if path.is_dir() else path), tick=tick)

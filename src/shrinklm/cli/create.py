@@ -1,0 +1,145 @@
+"""Making a study with people out of finished runs, planning its size, and looking it over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import StudyError
+from .app import command
+from .progress import Progress
+from .study import names, study
+
+if TYPE_CHECKING:
+    from ..study.design.form import Kind
+
+
+class KindOf(StrEnum):
+    """Forms of a study."""
+
+    rating = "rating"
+    simulation = "simulation"
+    preference = "preference"
+
+
+Home = Annotated[Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)]
+
+
+@command("create", on=study)
+def study_create(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.", show_default=False)],
+    conditions: Annotated[
+        str,
+        typer.Option(
+            help="What to compare, joined by commas (by semicolons, where a name holds a comma): methods, method--student, whole cells, or "
+            "reference. RUN: before one says of which run, LABEL= before that calls it otherwise.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study is made.")] = Path("study"),
+    questions: Annotated[int, typer.Option(min=1, help="Questions to draw.")] = 48,
+    per_person: Annotated[int, typer.Option(min=1, help="Items that one person sees; a multiple of the conditions.")] = 12,
+    raters_per_item: Annotated[int, typer.Option(min=1, help="People who rate each question in each condition.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the questions and the booklets.")] = 0,
+    kind: Annotated[KindOf, typer.Option(help="Ratings on a scale, guesses of the model's answer, or pairs.")] = KindOf.rating,
+    form: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A study.yaml of your own, in the place of ours.", show_default=False)
+    ] = None,
+    strata: Annotated[
+        str, typer.Option(help="Shares of questions: all conditions right, answers that differ, all wrong alike.")
+    ] = "right=0.5,differ=0.3,wrong=0.2",
+    match_length: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Only questions whose longest explanation is longer than the shortest by this share at most.", show_default=False
+        ),
+    ] = None,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Simulation: every condition also without its explanation.")] = False,
+) -> None:
+    """Make a study with people from finished runs: questions drawn, conditions blind and balanced."""
+    from ..study.design.create import create
+    from .show import create as show_create
+
+    named = [name.strip() for name in conditions.split(";")] if ";" in conditions else names(conditions)
+    made = create(
+        out, runs, named, form, kind.value, questions, per_person, raters_per_item, seed, _shares(strata), match_length,
+        baseline,
+    )  # fmt: skip
+    show_create.checked(made)
+    show_create.created(made)
+
+
+@command("check", on=study)
+def study_check(home: Home) -> None:
+    """Look a study over before the first person comes: what they will see, its balance, and what is still to fill in."""
+    from ..study.design.folder import Study
+    from .show import create as show_create
+
+    made = Study.read(home)
+    show_create.checked(made)
+    show_create.ready(made)
+
+
+@command("plan", on=study)
+def study_plan(
+    home: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="A study, for its numbers and its payment.", show_default=False)
+    ] = None,
+    effect: Annotated[
+        float | None,
+        typer.Option(help="The difference to find: points of the scale (0.3), or a share of guesses or pairs (0.1).", show_default=False),
+    ] = None,
+    power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
+    people: Annotated[int | None, typer.Option(min=2, help="Ask for the power of so many instead.", show_default=False)] = None,
+    conditions: Annotated[int | None, typer.Option(min=2, help="Without a study: how many.", show_default=False)] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="Without a study: 48.", show_default=False)] = None,
+    per_person: Annotated[int | None, typer.Option(min=1, help="Without a study: 12.", show_default=False)] = None,
+    kind: Annotated[KindOf | None, typer.Option(help="Without a study: rating.", show_default=False)] = None,
+    sd_participant: Annotated[
+        float | None, typer.Option(help="Spread of people; of ratings 0.5, as in the published study.", show_default=False)
+    ] = None,
+    sd_item: Annotated[float | None, typer.Option(help="Spread of questions; of ratings 0.17.", show_default=False)] = None,
+    sd_residual: Annotated[float | None, typer.Option(help="Spread of single answers; of ratings 0.6.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulations.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")] = False,
+) -> None:
+    """How many people a study needs to find an effect, by simulation, and what they cost."""
+    from ..study.design.folder import Study
+    from ..study.design.plan import plan
+    from .show import create as show_create
+
+    made = Study.read(home) if home else None
+    if made and any(value is not None for value in (conditions, questions, per_person, kind)):
+        raise StudyError(f"Kind, conditions, questions and items a person are those of {home}. Leave the options out, or the folder.")
+    compared = conditions or 4
+    if kind is KindOf.preference:
+        compared = compared * (compared - 1) // 2
+    sizes = (compared, questions or 48, per_person or 12)
+    what: Kind = kind.value if kind else "rating"
+    if made:
+        what, sizes = made.form.kind, (len(made.design.treatments), len(made.design.questions), made.design.per_person)
+    given = {"sd_participant": sd_participant, "sd_item": sd_item, "sd_residual": sd_residual}
+    spread = {name: value for name, value in given.items() if value is not None}
+    payment, steps = (made.form.payment, len(made.form.scale.labels)) if made else (None, 5)
+    with Progress() as progress:
+        found = plan(*sizes, effect, power, people, payment, spread, what, steps, seed=seed, tick=progress.tick)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"payment": found.payment.model_dump()}, indent=1))
+    else:
+        show_create.planned(found, made)
+
+
+def _shares(text: str) -> dict[str, float]:
+    found = {}
+    for part in names(text):
+        name, _, share = part.partition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            raise StudyError(f"'{part}' is no share. Write: --strata right=0.5,differ=0.3,wrong=0.2") from None
+    return found

@@ -1,0 +1,319 @@
+"""The commands on recipes and runs."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import RecipeError, StoreError, UnknownName
+from .app import Json, Target, command, open_target
+from .progress import Progress
+
+
+class Kind(StrEnum):
+    """What `list` can list."""
+
+    tasks = "tasks"
+    teachers = "teachers"
+    methods = "methods"
+    metrics = "metrics"
+    students = "students"
+    steps = "steps"
+
+
+@command()
+def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_default=False)]) -> None:
+    """Write a commented recipe and a sample table to start from."""
+    from . import show
+    from .init import init as make
+
+    folder = make(Path(name))
+    show.say(f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: shrinklm run {folder / 'recipe.yaml'}")
+
+
+@command()
+def generate(recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None) -> None:
+    """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
+    from . import show
+
+    with Progress() as progress:
+        report = open_target(recipe, progress.tick).generate(step)
+    show.generations(report)
+
+
+@command()
+def preview(
+    recipe: Target,
+    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=0, help="Show the first so many examples; 0: all.")] = 3,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show the student's tokens, and which are scored.")] = False,
+    epoch: Annotated[int, typer.Option(min=0, help="As shown in this epoch, counted from 0.")] = 0,
+) -> None:
+    """Show exactly what each method shows the student."""
+    from . import show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        rows = run.preview(limit, tokens, epoch)
+        if as_json:
+            for row in rows:
+                typer.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            show.preview(rows)
+
+
+@command()
+def audit(
+    recipe: Target,
+    as_json: Json = False,
+    min_support: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Least share of texts that support their answer; below it the command fails. Left out: the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Look through what the teacher wrote, before any student is trained on it."""
+    from ..run.stages import audit as auditing
+    from . import show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        found = run.audit()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show.audit(found)
+    least = run.recipe.audit.min_support if min_support is None else min_support
+    if least is not None:
+        auditing.check(found, run.recipe, run.methods, least)
+        if not as_json:
+            show.say(f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}")
+
+
+@command()
+def train(recipe: Target) -> None:
+    """Train every method, student and seed that is not trained yet."""
+    from . import show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        show.already(run, "train")
+        run.train()
+    show.say(f"Trained. Next: shrinklm evaluate {recipe}")
+
+
+@command("train-teacher")
+def train_teacher(recipe: Target) -> None:
+    """Fine-tune the teacher whose words count (salient: {finetune: ...}), and print its accuracy before and after."""
+    from . import show
+
+    with Progress() as progress:
+        found = open_target(recipe, progress.tick).train_teacher()
+    show.teacher(found)
+    show.say(f"Fine-tuned. Next: shrinklm generate {recipe}")
+
+
+@command()
+def saliency(recipe: Target, as_json: Json = False) -> None:
+    """Measure the words that moved the teacher: in the gold option, as people marked, missed when they are gone."""
+    from . import show
+
+    with Progress() as progress:
+        found = open_target(recipe, progress.tick).saliency()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show.saliency(found)
+        show.say(f"Next: shrinklm report {recipe}")
+
+
+@command()
+def evaluate(recipe: Target) -> None:
+    """Predictions and scores on the test split."""
+    from . import show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        show.already(run, "evaluate")
+        run.evaluate()
+    show.say(f"Evaluated. Next: shrinklm report {recipe}")
+
+
+@command()
+def score(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
+    metrics: Annotated[str, typer.Option(help="Names joined by commas (`shrinklm list metrics`).", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Add metrics to a finished run: nobody is trained, and nobody is asked what is known already."""
+    from . import show
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    if not names:
+        raise RecipeError("No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)")
+    with Progress() as progress:
+        found = open_target(run, progress.tick).score(names)
+    if as_json:
+        typer.echo(json.dumps(show.means(found)))
+    else:
+        show.scores(found)
+        show.say(f"Scored. Next: shrinklm report {run}")
+
+
+@command()
+def judge(recipe: Target, as_json: Json = False) -> None:
+    """Have the recipe's judges rate the explanations (judge: {use: [...]}), blind to the method."""
+    from . import show
+
+    with Progress() as progress:
+        run = open_target(recipe, progress.tick)
+        found = run.judge()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show.judged(found)
+        show.say(f"Ratings as a table: {run.folder / 'judged.csv'}. Next: shrinklm report {recipe}")
+
+
+@command()
+def report(recipe: Target) -> None:
+    """Write the report: one HTML page, Markdown, CSV and figures."""
+    from . import show
+
+    path = open_target(recipe).report()
+    show.results(path.parent)
+    show.say(f"Report: {path}")
+
+
+@command()
+def run(recipe: Target) -> None:
+    """Do all stages; whatever is done already is skipped."""
+    from . import show
+
+    with Progress() as progress:
+        asked = open_target(recipe, progress.tick)
+        show.already(asked, "train", "evaluate")
+        path = asked.all()
+    show.results(path.parent)
+    show.say(f"Report: {path}")
+
+
+@command()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
+    question: Annotated[str, typer.Argument(show_default=False)],
+    choices: Annotated[str, typer.Option(help="The options, joined by commas (or by | where an option holds a comma).")] = "",
+    cell: Annotated[
+        str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
+    ] = None,
+    field: Annotated[list[str] | None, typer.Option(help="Context, as name=value; repeat for several.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a trained student one question."""
+    from . import show
+
+    options = [option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip()]
+    fields = dict(_field(item) for item in field or [])
+    asked = open_target(run)
+    if not options and asked.task.type != "free":
+        raise RecipeError(f"The questions of '{asked.recipe.name}' have options to choose from. Add: --choices a,b,c")
+    found = asked.predict(question, options, cell, **fields)
+    if as_json:
+        row = {"cell": found.run, "answer": found.answer, "explanation": found.explanation, "raw": found.raw}
+        typer.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        show.prediction(found)
+
+
+def _field(item: str) -> tuple[str, str]:
+    name, sign, value = item.partition("=")
+    if not sign or not name.strip():
+        raise RecipeError(f"--field '{item}' has no name. Write: --field name=value")
+    return name.strip(), value.strip()
+
+
+@command("list")
+def list_(what: Annotated[Kind, typer.Argument(show_default=False)]) -> None:
+    """List what a recipe can name."""
+    from . import show
+
+    show.listing(what.value)
+
+
+@command()
+def doctor(network: Annotated[bool, typer.Option("--network", help="Also try to reach the model hub.")] = False) -> None:
+    """What is installed, devices, cache, what is missing and the line that adds it."""
+    from .doctor import draw, examine
+
+    draw(examine(network))
+
+
+@command()
+def export(
+    source: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, a run folder, or a store (.db).", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .parquet or .jsonl.", show_default=False)],
+    kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
+) -> None:
+    """Write the generations of a recipe's store, refused ones too, to a file."""
+    from ..teachers.ask import KIND
+    from ..teachers.prompts import STEPS
+    from ..teachers.store import Store, write
+    from . import show
+
+    path = _store(source)
+    if kind not in (None, KIND, *STEPS):
+        raise UnknownName("step", str(kind), (KIND, *STEPS))
+    if not path.is_file():
+        raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
+    with Store(path) as store:
+        try:
+            count = write((found for found in store if kind in (None, found.kind)), out)
+        except OSError as error:
+            raise StoreError(
+                f"{out} cannot be written: {error.strerror or error}. Name a file in a folder that you can write to."
+            ) from error
+    show.say(f"{count:,} generations written to {out}.")
+
+
+def _store(source: str) -> Path:
+    path = Path(source)
+    if path.suffix in (".db", ".sqlite"):
+        return path
+    found = open_target(source)
+    return found.recipe.path(found.recipe.store)
+
+
+@command()
+def demo(
+    live: Annotated[bool, typer.Option("--live", help="Ask the teacher everything anew, on a small slice.")] = False,
+    teacher: Annotated[str | None, typer.Option(help="Who teaches live. Left out: the packaged SmolLM2.", show_default=False)] = None,
+    folder: Annotated[Path, typer.Option("--dir", help="Where the demo works.")] = Path("shrinklm-demo"),
+) -> None:
+    """The whole way on the packaged questions: teacher, three methods, one small student, report."""
+    from .demo import demo as play
+
+    with Progress() as progress:
+        play(folder, live, teacher, progress.tick)
+
+
+@command("explain-saliency")
+def explain_saliency(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
+    item: Annotated[str, typer.Option(help="The item's id.", show_default=False)],
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it into this PNG file.", show_default=False)] = None,
+) -> None:
+    """Show which words of an item moved the model, and which are kept."""
+    from rich.console import Console
+
+    from ..report.sections import heatmap
+
+    found = heatmap.item(open_target(run).folder, item)
+    Console().print(heatmap.terminal(found))
+    if png is not None:
+        heatmap.png(found, png)

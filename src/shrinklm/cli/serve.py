@@ -1,0 +1,103 @@
+"""Serving a study."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import MissingExtra, StudyError
+from .app import command
+from .study import DATABASE, study
+
+if TYPE_CHECKING:
+    from ..study.design.folder import Study
+
+TOKEN = "SHRINKLM_STUDY_TOKEN"
+"""Environment variable: the researcher's token."""
+
+Home = Annotated[Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)]
+Database = Annotated[
+    str | None,
+    typer.Option(envvar=DATABASE, help="postgresql://...; unnamed: a SQLite file in the folder.", show_default=False, show_envvar=False),
+]
+
+
+@command("serve", on=study)
+def study_serve(
+    home: Home,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    database: Database = None,
+) -> None:
+    """Serve a study's pages: participants at /, the researcher at /researcher."""
+    from ..study.design.folder import Study
+
+    made = Study.read(home)
+    token = os.environ.get(TOKEN, "")
+    if token and len(token) < 16:
+        raise StudyError(f"{TOKEN} has {len(token)} characters; a token needs 16 or more. Leave it unset to have one drawn.")
+    drawn = not token
+    token = token or secrets.token_urlsafe(24)
+    _free(host, port)
+    try:
+        import uvicorn
+
+        from ..study.records.database import Records
+        from ..study.web.app import make_app
+    except ImportError as error:
+        raise MissingExtra(error.name or "starlette", "study", "Serving a study") from error
+    records = Records(database or made.database)
+    try:
+        app = make_app(made, records, token)
+        _say(made, host, port, token if drawn else None)
+        # No access log: it would keep addresses. Proxies are believed on this machine alone.
+        config = uvicorn.Config(
+            app, host=host, port=port, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off",
+            proxy_headers=True, forwarded_allow_ips="127.0.0.1", timeout_graceful_shutdown=10,
+        )  # fmt: skip
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
+    finally:
+        records.close()
+    typer.echo("Stopped. Every answer is kept; the same command goes on.")
+
+
+def _say(made: Study, host: str, port: int, token: str | None) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"{made.form.title}: {made.people} seats, {len(made.booklet(0))} pages each")
+    typer.echo(f"  participants  http://{shown}:{port}/")
+    typer.echo(f"  researcher    http://{shown}:{port}/researcher")
+    typer.echo(f"  token         {token or f'from {TOKEN}'}")
+    if not _loopback(host):
+        typer.echo(
+            f"warning: {host} can be reached from other machines, and nothing is encrypted. Leave --host at 127.0.0.1 and put a proxy "
+            f"with TLS before it, such as Caddy:\n  caddy reverse-proxy --from study.university.example --to 127.0.0.1:{port}",
+            err=True,
+        )
+    typer.echo("Stop with Ctrl-C.")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _free(host: str, port: int) -> None:
+    """Raises StudyError where nothing can listen."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        why = error.strerror or error
+        raise StudyError(f"Nothing can listen on {host}, port {port}: {why}. Name another, such as --port {port + 1}") from error

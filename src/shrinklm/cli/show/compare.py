@@ -1,0 +1,97 @@
+"""What `compare` prints for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ...report.factorial.analysis import Levels, spoken
+from ...report.factorial.words import between, decimals, number, p_value, ratio, share
+from . import say
+
+if TYPE_CHECKING:
+    from ...report.factorial import Factorial, Measured
+    from ...stats import Tukey
+
+
+def comparison(found: Factorial) -> None:
+    """Cells, terms, pairs, the rows that were left out, and the paragraph; with removal, p of all rows stands beside."""
+    console = Console()
+    console.print(_cells(found))
+    console.print(_terms(found))
+    for within, pairs in groupby(found.tukey, key=lambda entry: entry[0]):
+        console.print(_pairs(found, within, [pair for _, pair in pairs]))
+    _listed("Left out as outliers" if found.removed else "Outside 1.5 interquartile ranges of their cell, and counted", found.outliers)
+    _listed("Without a value", found.unmeasured)
+    say("")
+    say(found.paragraph)
+
+
+def written(paths: Sequence[Path]) -> None:
+    """Where things were written."""
+    if paths:
+        say(f"Written: {', '.join(map(str, paths))}")
+
+
+def _cells(found: Factorial) -> Table:
+    table = _table([*found.levels], ["n", "Mean", "SD"], f"{found.value} by cell")
+    digits = decimals(found)
+    for cell in found.cells:
+        numbers = (str(cell.n), *("-" if value is None else number(value, digits) for value in (cell.mean, cell.sd)))
+        table.add_row(*(Text(level) for level in cell.levels.values()), *numbers)
+    return table
+
+
+def _terms(found: Factorial) -> Table:
+    whole = found.everything
+    extra = ["p, all rows"] if whole else []
+    table = _table(["Term"], ["df", "F", "p", "Partial η²", *extra], "Type-II analysis of variance")
+    for place, term in enumerate(found.anova.terms):
+        beside = [_p(whole.anova.terms[place].p)] if whole else []
+        table.add_row(Text(term.term), f"{term.df1}, {term.df2}", ratio(term.F), _p(term.p), share(term.partial_eta2), *beside)
+    levene = found.levene
+    beside = [_p(whole.levene.p)] if whole else []
+    table.add_section()
+    table.add_row("Levene over the cells", f"{levene.df1}, {levene.df2}", ratio(levene.statistic), _p(levene.p), "", *beside)
+    return table
+
+
+def _pairs(found: Factorial, within: Levels, pairs: Sequence[Tukey]) -> Table:
+    whole, digits = found.everything, decimals(found)
+    table = _table([found.first], ["Difference", "95 % interval", "p", *(["p, all rows"] if whole else [])], "Tukey" + _at(within))
+    known = {(pair.a, pair.b): pair.p for where, pair in whole.tukey if where == within} if whole else {}
+    for pair in pairs:
+        beside = [_p(known.get((pair.a, pair.b), float("nan")))] if whole else []
+        names = Text(f"{pair.a} \N{MINUS SIGN} {pair.b}")
+        table.add_row(names, number(pair.difference, digits), between(pair.low, pair.high, digits), _p(pair.p), *beside)
+    return table
+
+
+def _at(within: Levels) -> str:
+    return f" at {spoken(within)}" if within else ""
+
+
+def _table(left: Sequence[str], right: Sequence[str], title: str) -> Table:
+    table = Table(title=Text(title), title_justify="left")
+    for name in left:
+        table.add_column(Text(name), overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=name == "95 % interval")
+    return table
+
+
+def _listed(title: str, rows: Sequence[Measured]) -> None:
+    if rows:
+        say(f"{title}:")
+        for row in rows:
+            say(f"  {row.named()}")
+
+
+def _p(p: float) -> str:
+    return "-" if p != p else p_value(p).removeprefix("p = ").removeprefix("p ")

@@ -1,0 +1,267 @@
+"""Commands on tables of people's ratings and of runs: no model and no recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import MissingExtra, StoreError, StudyError
+from .app import app, command
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..report.look.figures import Figure
+    from ..study.design.folder import Study
+    from ..study.records.database import Participant, Response
+
+DATABASE = "SHRINKLM_STUDY_DATABASE"
+"""Environment variable: the address of a study's database, with its password."""
+
+study = typer.Typer(help="A study with people: made from runs, planned, served, analysed.", no_args_is_help=True)
+app.add_typer(study, name="study")
+
+
+class Adjusted(StrEnum):
+    """How p-values of several pairs are adjusted."""
+
+    bonferroni = "bonferroni"
+    holm = "holm"
+    none = "none"
+
+
+class Outlying(StrEnum):
+    """Rules by which rows are left out."""
+
+    iqr = "iqr"
+
+
+@command()
+def compare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table with a row for each run.", show_default=False)],
+    value: Annotated[str, typer.Option(help="The column of numbers.", show_default=False)],
+    factors: Annotated[
+        str, typer.Option(help="The columns that tell the runs apart, joined by commas; the first is compared pair by pair.")
+    ],
+    drop_outliers: Annotated[
+        Outlying | None, typer.Option(help="Leave out rows 1.5 interquartile ranges outside their cell.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)] = None,
+) -> None:
+    """Compare runs over crossed factors: analysis of variance, Levene, Tukey, and what the outliers decide."""
+    from ..report.factorial import analyse, read
+    from .show import compare as show_compare
+
+    names = [name.strip() for name in factors.split(",") if name.strip()]
+    found = analyse(read(file, value, names), value, drop_outliers is not None)
+    show_compare.comparison(found)
+    if out is not None:
+        _write(out, (json.dumps(found.json(), indent=1, ensure_ascii=False) + "\n").encode())
+    if figures is not None:
+        from ..report.factorial.figures import figures as draw
+
+        for figure in draw(found):
+            _write(figures / f"{figure.name}.pdf", figure.pdf)
+            _write(figures / f"{figure.name}.png", figure.png)
+    show_compare.written([path for path in (out, figures) if path is not None])
+
+
+Condition = Annotated[str, typer.Option(help="The column of what was rated: the model, the method.", show_default=False)]
+Rater = Annotated[str, typer.Option(help="The column of who rated.", show_default=False)]
+Constructs = Annotated[str, typer.Option(help="The columns of ratings, joined by commas.", show_default=False)]
+Item = Annotated[str | None, typer.Option(help="The column of the question; unnamed: item, question_id and the like.", show_default=False)]
+Scale = Annotated[str, typer.Option(help="Lowest and highest rating.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of bootstraps and permutations.")]
+
+
+@command("analyze", on=study)
+def study_analyze(
+    source: Annotated[
+        Path, typer.Argument(metavar="STUDY|RATINGS", help="A study's folder, or a table with a row for each rating.", show_default=False)
+    ],
+    condition: Annotated[
+        str | None, typer.Option(help="Of a table: the column of what was rated, the model or method.", show_default=False)
+    ] = None,
+    rater: Annotated[str | None, typer.Option(help="Of a table: the column of who rated.", show_default=False)] = None,
+    constructs: Annotated[
+        str | None, typer.Option(help="Of a table: the columns of ratings, joined by commas.", show_default=False)
+    ] = None,
+    controls: Annotated[
+        str, typer.Option(help="Of a table: further columns for the regressions, joined by commas.", show_default=False)
+    ] = "",
+    reference: Annotated[str | None, typer.Option(help="The condition to compare with; unnamed: the first.", show_default=False)] = None,
+    item: Item = None,
+    scale: Scale = "1-5",
+    adjust: Annotated[Adjusted, typer.Option(help="Of Dunn's p-values.")] = Adjusted.bonferroni,
+    margin: Annotated[
+        float | None, typer.Option(min=0, help="A difference that would not matter: tests for equivalence.", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    database: Annotated[
+        str | None, typer.Option(help="Of a study: postgresql://...; unnamed: the file in its folder.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)] = None,
+) -> None:
+    """Analyse people's ratings: tests, mixed models, agreement, figures, and a paragraph that says what they show.
+
+    Of a study's folder: also its exclusions and checks, a page that joins the runs' own figures, and calibration of their judges.
+    """
+    from ..study import analyze, read_ratings
+    from ..study.analysis.figures import figures as draw
+    from ..study.analysis.ratings import parse_scale
+    from .show import compare as show_compare
+    from .show import study as show_study
+
+    if source.is_dir():
+        given = {"--condition": condition, "--rater": rater, "--constructs": constructs, "--controls": controls, "--item": item}
+        if extra := [name for name, value in given.items() if value]:
+            raise StudyError(f"{extra[0]} is for a table. A study's folder knows its own: shrinklm study analyze {source}")
+        _analyze_folder(source, reference, adjust, margin, seed, database, out, figures)
+        return
+    columns = {"--condition": condition, "--rater": rater, "--constructs": constructs}
+    if missing := [name for name, value in columns.items() if value is None]:
+        if not source.exists():
+            raise StudyError(f"There is no {source}. Name a study's folder, or a table of ratings.")
+        raise StudyError(f"A table needs {', '.join(missing)}: which columns hold what. Only a study's folder knows its own.")
+    names_of = names(constructs or "")
+    table = read_ratings(source, condition or "", rater or "", names_of, names(controls), reference, item, parse_scale(scale))
+    with Progress() as progress:
+        found = analyze(table, adjust.value, margin, seed, tick=progress.tick)
+    show_study.analysis(found)
+    _results(found, draw(found, table) if figures is not None else [], out, figures)
+    show_compare.written([path for path in (out, figures) if path is not None])
+
+
+def _analyze_folder(
+    home: Path,
+    reference: str | None,
+    adjust: Adjusted,
+    margin: float | None,
+    seed: int,
+    database: str | None,
+    out: Path | None,
+    figures: Path | None,
+) -> None:
+    from ..study.design.folder import Study
+    from ..study.result import write as result
+    from .show import compare as show_compare
+    from .show import outcome as show_outcome
+
+    made = Study.read(home)
+    people, responses = _records(made, database)
+    with Progress() as progress:
+        found, drawn = result.build(made, people, responses, reference, adjust.value, margin, seed, tick=progress.tick)
+    show_outcome.outcome(found)
+    _results(found, drawn, out, figures)
+    show_compare.written([path for path in (out, figures) if path is not None])
+    show_outcome.page(home / "analysis" / "report.html")
+
+
+def _records(made: Study, database: str | None) -> tuple[list[Participant], list[Response]]:
+    """Who came and what they answered. Raises StudyError where there is no database, MissingExtra without the extra."""
+    from ..study.design.folder import RECORDS
+
+    database = database or os.environ.get(DATABASE)
+    if database is None and not (made.home / RECORDS).is_file():
+        raise StudyError(f"{made.home} has no records yet. Serve the study first: shrinklm study serve {made.home}")
+    try:
+        from ..study.records.database import Records
+    except ImportError as error:
+        raise MissingExtra(error.name or "sqlalchemy", "study", "Reading a study's records") from error
+    records = Records(database or made.database)
+    try:
+        return records.participants(), records.responses()
+    finally:
+        records.close()
+
+
+def _results(found: dict[str, Any], drawn: Sequence[Figure], out: Path | None, folder: Path | None) -> None:
+    if out is not None:
+        _write(out, (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    if folder is not None:
+        for figure in drawn:
+            _write(folder / f"{figure.name}.pdf", figure.pdf)
+            _write(folder / f"{figure.name}.png", figure.png)
+
+
+class Format(StrEnum):
+    """What ratings are taken out as."""
+
+    csv = "csv"
+    parquet = "parquet"
+    potato = "potato"
+    label_studio = "label-studio"
+
+
+@command("export", on=study)
+def study_export(
+    home: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.", show_default=False)],
+    formats: Annotated[
+        list[Format] | None, typer.Option("--format", help="May be named several times; unnamed: csv and parquet.", show_default=False)
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="postgresql://...; unnamed: the file in the folder.", show_default=False)] = None,
+) -> None:
+    """Take a study's ratings out: CSV and Parquet that `study analyze` reads, or the forms of Potato and Label Studio."""
+    from ..study.design.folder import Study
+    from ..study.records import export
+    from .show import compare as show_compare
+
+    made = Study.read(home)
+    people, responses = _records(made, database)
+    kinds = [one.value for one in formats or (Format.csv, Format.parquet)]
+    written = []
+    for name, data in export.files(made, people, responses, kinds).items():
+        _write(out / name, data)
+        written.append(out / name)
+    show_compare.written(written if len(written) < 8 else [out])
+
+
+@command("calibrate", on=study)
+def study_calibrate(
+    ratings: Annotated[Path, typer.Argument(metavar="RATINGS", help="People's ratings.", show_default=False)],
+    judged: Annotated[Path, typer.Argument(metavar="JUDGED", help="A judge's, with the same columns.", show_default=False)],
+    condition: Condition,
+    constructs: Constructs,
+    rater: Rater = "rater",
+    judge: Annotated[str, typer.Option(help="The column of who judged, in JUDGED.")] = "rater",
+    item: Item = None,
+    length: Annotated[str | None, typer.Option(help="A column of lengths to take out of the correlations.", show_default=False)] = None,
+    scale: Scale = "1-5",
+    same: Annotated[str, typer.Option(help="Conditions called differently, judge's=people's, joined by commas.", show_default=False)] = "",
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)] = None,
+) -> None:
+    """Hold a judge's ratings against people's: bias, order of the conditions, correlation, with length taken out."""
+    from ..study import calibrate, read_pair
+    from ..study.analysis.ratings import parse_scale
+    from .show import compare as show_compare
+    from .show import study as show_study
+
+    called = {own: theirs for own, _, theirs in (name.rpartition("=") for name in names(same))}
+    pair = read_pair(ratings, judged, condition, (rater, judge), names(constructs), item, length, parse_scale(scale), called)
+    found = calibrate(*pair, length, seed)
+    show_study.calibration(found)
+    if out is not None:
+        _write(out, (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        show_compare.written([out])
+
+
+def names(joined: str) -> list[str]:
+    """Names that commas part."""
+    return [name.strip() for name in joined.split(",") if name.strip()]
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}. Name a place that you can write to.") from error

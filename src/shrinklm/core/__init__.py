@@ -1,0 +1,1 @@
+"""What every folder speaks in: records, errors, names, files."""

@@ -1,0 +1,173 @@
+"""One data file → rows, each with the place to name in an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import TaskError
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table that is read when it is asked for."""
+
+    name: str
+    """As errors call it."""
+    columns: tuple[str, ...]
+    records: Callable[[Sequence[str]], Iterator[tuple[str, Row]]]
+    """Wanted columns → (place such as "train.csv, line 7"; the row's values, None where it has none)."""
+
+
+def read_file(path: Path, name: str) -> Rows:
+    """The rows of a file, by its suffix. Raises TaskError: cannot be read, is empty, is not what its suffix says."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise TaskError(f"{name}: files of the kind '{path.suffix}' are not read. Known: {', '.join(SUFFIXES)}.")
+    try:
+        return reader(path, name)
+    except OSError as error:
+        raise TaskError(f"{name} cannot be read: {error.strerror or error}. Is it readable by you?") from error
+
+
+def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[str]], Iterable[Any]]) -> Rows:
+    """Rows out of pyarrow tables or record batches."""
+
+    def records(wanted: Sequence[str]) -> Iterator[tuple[str, Row]]:
+        number = 0
+        for batch in batches(wanted):
+            try:
+                rows = batch.to_pylist()
+            except UnicodeDecodeError as error:
+                where = f"{name}, near row {number + 1}"
+                raise TaskError(f"{where}: a text is not UTF-8 ({error.reason}). Write the file again as UTF-8.") from error
+            for row in rows:
+                number += 1
+                yield f"{name}, row {number}", row
+
+    return Rows(name, tuple(columns), records)
+
+
+def _text(path: Path, name: str) -> str:
+    data = path.read_bytes()
+    if not data.strip():
+        raise TaskError(f"{name} is empty. A table needs a header and at least one row.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise TaskError(
+            f"{name}, line {line}, byte {column}: 0x{data[error.start]:02x} is not UTF-8. "
+            f"Save the file as UTF-8, such as with: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8{path.suffix}"
+        ) from error
+
+
+def _listed(name: str, found: Sequence[tuple[str, Row]]) -> Rows:
+    if not found:
+        raise TaskError(f"{name} is empty. A table needs at least one row.")
+    columns = tuple(dict.fromkeys(column for _, row in found for column in row))
+    return Rows(name, columns, lambda wanted: ((place, {column: row.get(column) for column in wanted}) for place, row in found))
+
+
+def _csv(path: Path, name: str) -> Rows:
+    reader = csv.reader(io.StringIO(_text(path, name), newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    found: list[tuple[str, Row]] = []
+    header: list[str] = []
+    start = 1
+    try:
+        for values in reader:
+            place, start = f"{name}, line {start}", reader.line_num + 1
+            if not values:
+                continue
+            if not header:
+                header = [value.strip() for value in values]
+                twice = {column for column in header if header.count(column) > 1}
+                if twice:
+                    raise TaskError(f"{place}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own.")
+                continue
+            if len(values) != len(header):
+                raise TaskError(
+                    f"{place} has {len(values)} values, the header has {len(header)}. Columns found: {', '.join(header)}. "
+                    'Put a text that holds a comma between double quotes: "like, this".'
+                )
+            found.append((place, dict(zip(header, values, strict=True))))
+    except csv.Error as error:
+        raise TaskError(f"{name}, line {reader.line_num}: {error}. Write a double quote inside a quoted text twice.") from error
+    return _listed(name, found)
+
+
+def _jsonl(path: Path, name: str) -> Rows:
+    found: list[tuple[str, Row]] = []
+    # Split at line feeds alone: JSON texts may hold other line separators as they are.
+    for number, line in enumerate(_text(path, name).split("\n"), 1):
+        if line.strip():
+            place = f"{name}, line {number}"
+            found.append((place, _object(_json(line, place), place)))
+    return _listed(name, found)
+
+
+def _json_list(path: Path, name: str) -> Rows:
+    data = _json(_text(path, name), name)
+    if not isinstance(data, list):
+        raise TaskError(
+            f'{name} holds a {type(data).__name__}; expected a list of objects: [{{"question": ...}}, ...]. '
+            "A file with one object a line ends in .jsonl."
+        )
+    return _listed(name, [(f"{name}, item {number}", _object(row, f"{name}, item {number}")) for number, row in enumerate(data, 1)])
+
+
+def _json(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if "\n" in text.strip() else ""
+        raise TaskError(f"{place}{line}: not JSON: {error.msg} at column {error.colno}.") from error
+
+
+def _object(row: Any, place: str) -> Row:
+    if not isinstance(row, dict):
+        raise TaskError(f'{place}: expected an object such as {{"question": "..."}}, found {type(row).__name__}.')
+    return row
+
+
+def _parquet(path: Path, name: str) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path)
+        empty = not table.metadata.num_rows
+    except pa.ArrowInvalid as error:
+        raise TaskError(f"{name} is not a Parquet file: {error}") from error
+    if empty:
+        raise TaskError(f"{name} is empty. A table needs at least one row.")
+    return arrow_rows(name, table.schema_arrow.names, lambda wanted: table.iter_batches(columns=list(wanted)))
+
+
+def _arrow(path: Path, name: str) -> Rows:
+    import pyarrow as pa
+
+    try:
+        try:
+            table = pa.ipc.open_stream(path.read_bytes()).read_all()
+        except pa.ArrowInvalid:
+            table = pa.ipc.open_file(path.read_bytes()).read_all()
+    except pa.ArrowInvalid as error:
+        raise TaskError(f"{name} is not an Arrow file: {error}") from error
+    if not table.num_rows:
+        raise TaskError(f"{name} is empty. A table needs at least one row.")
+    return arrow_rows(name, table.column_names, lambda wanted: table.select(list(wanted)).to_batches())
+
+
+_READERS: dict[str, Callable[[Path, str], Rows]] = {
+    ".csv": _csv, ".tsv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json_list, ".parquet": _parquet, ".arrow": _arrow,
+}  # fmt: skip
+SUFFIXES = tuple(_READERS)

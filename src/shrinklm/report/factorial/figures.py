@@ -1,0 +1,147 @@
+"""The figures of a comparison: every run with the means of the cells, the differences, and whether the residuals are normal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+
+from ..look.figures import Figure, styled
+from ..look.plots import Drawn, canvas, name_rows
+from ..look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
+from ..look.words import MINUS
+from .analysis import Cell, Factorial, spoken
+from .words import ALPHA, decimals, number, p_value
+
+_LONG = 60
+"""Letters of a name on one line of a page."""
+
+
+def figures(found: Factorial) -> list[Figure]:
+    """Each figure as PDF, PNG and SVG; equal results give equal bytes."""
+    return styled(lambda: [cells(found), differences(found), normality(found)])
+
+
+def cells(found: Factorial) -> Drawn:
+    """Every row as a dot, rows left out as crosses, and the mean of each cell with its interval."""
+    groups = list(_grouped(found))
+    width = _width(found.levels[found.first])
+    figure, [axes] = canvas(width, 0.6 + 0.3 * len(found.cells) + 0.25 * len(groups))
+    ranks = {level: rank for rank, level in enumerate(found.levels[found.first])}
+    gone = [(row.levels, row.value) for row in found.removed]
+    rng = np.random.default_rng(0)
+    heads, names, y = [], [], 0.0
+    for head, group in groups:
+        heads.append((y, head))
+        for cell in group:
+            y += 1.0
+            level = cell.levels[found.first]
+            names.append((y, _short(level)))
+            _cell(axes, cell, y, ranks[level], rng)
+            out = [value for levels, value in gone if levels == cell.levels]
+            axes.scatter(out, [y] * len(out), marker="x", s=16, linewidths=0.9, color=MUTED, zorder=4)
+        y += 1.3
+    _label(axes, heads, names, y)
+    axes.set_xlabel(fill(found.value, 44))
+    axes.grid(axis="x")
+    left_out = " Grey crosses: rows left out as outliers." if gone else ""
+    caption = f"Large marks: means of the cells, with 95 % intervals (t). Small dots: each row.{left_out}"
+    spoken_cells = "; ".join(
+        f"{spoken(cell.levels)}: {number(cell.mean, decimals(found))} (n {cell.n})" for cell in found.cells if cell.mean is not None
+    )
+    return Drawn("cells", f"{found.value} by {' and '.join(found.levels)}", caption, f"Dot plot. {spoken_cells}.", width == PAGE, figure)
+
+
+def differences(found: Factorial) -> Drawn | None:
+    """Differences of means with Tukey's intervals, around zero; filled where told apart."""
+    if not found.tukey:
+        return None
+    groups = [(within, [pair for _, pair in pairs]) for within, pairs in groupby(found.tukey, key=lambda entry: spoken(entry[0]))]
+    width = _width([f"{pair.a} {MINUS} {pair.b}" for _, pair in found.tukey])
+    figure, [axes] = canvas(width, 0.6 + 0.24 * len(found.tukey) + 0.3 * len(groups))
+    heads, names, y = [], [], 0.0
+    for head, pairs in groups:
+        heads.append((y, head))
+        for pair in pairs:
+            y += 1.0
+            joint = "\n" if len(pair.a) + len(pair.b) > _LONG else " "
+            names.append((y, f"{_short(pair.a)} {MINUS}{joint}{_short(pair.b)}"))
+            shade = INK if pair.p < ALPHA else MUTED
+            axes.plot([pair.low, pair.high], [y, y], color=shade, linewidth=1.2, solid_capstyle="butt", zorder=2)
+            axes.plot(
+                [pair.difference], [y], "o", color=shade if pair.p < ALPHA else PAPER, markeredgecolor=shade, markersize=4.6, zorder=3
+            )
+        y += 1.3
+    _label(axes, heads, names, y)
+    axes.axvline(0, color=MUTED, linewidth=0.7, zorder=1)
+    axes.set_xlabel(fill(f"Difference in {found.value}", 32))
+    axes.grid(axis="x")
+    caption = "Differences of means with Tukey's 95 % intervals, which hold for all pairs of a group together. Filled: p < .05."
+    said = "; ".join(f"{pair.a} minus {pair.b} {number(pair.difference, decimals(found))}, {p_value(pair.p)}" for _, pair in found.tukey)
+    return Drawn("differences", f"Differences between levels of {found.first}", caption, f"Dot plot. {said}.", width == PAGE, figure)
+
+
+def normality(found: Factorial) -> Drawn | None:
+    """Residuals against the quantiles of a normal distribution; on the line when normal."""
+    if found.shapiro is None:
+        return None
+    from scipy.stats import norm
+
+    residuals = np.sort(found.residuals)
+    n = len(residuals)
+    expected = norm.ppf((np.arange(1, n + 1) - (0.375 if n <= 10 else 0.5)) / (n + (0.25 if n <= 10 else 0.0)))
+    figure, [axes] = canvas(COLUMN, 2.6)
+    # The line through the quartiles, as R's qqline draws it: outliers do not turn it.
+    q1, q3 = np.quantile(residuals, (0.25, 0.75))
+    slope = (q3 - q1) / (2 * float(norm.ppf(0.75)))
+    ends = np.array([expected[0], expected[-1]])
+    axes.plot(ends, (q1 + q3) / 2 + slope * ends, color=MUTED, linewidth=0.9, zorder=1)
+    axes.scatter(expected, residuals, s=9, color=colour(0), linewidths=0, zorder=2)
+    axes.set_xlabel("Normal quantiles")
+    axes.set_ylabel(fill(f"Residual {found.value}", 44))
+    axes.grid(color=GRID)
+    figures = f"Shapiro–Wilk W = {found.shapiro.statistic:.3f}, {p_value(found.shapiro.p)}"
+    caption = f"Each row's distance from the mean of its cell, sorted, against what a normal distribution would give. {figures}."
+    return Drawn("normality", "Residuals", caption, f"Quantile plot of {n} residuals. {figures}.", False, figure)
+
+
+def _grouped(found: Factorial) -> Iterator[tuple[str, list[Cell]]]:
+    """(the levels of the other factors, their cells in the order of the first factor)."""
+    others = {name: levels for name, levels in found.levels.items() if name != found.first}
+    groups: dict[str, list[Cell]] = {}
+    for cell in found.cells:
+        groups.setdefault(spoken({name: cell.levels[name] for name in others}), []).append(cell)
+    yield from groups.items()
+
+
+def _cell(axes: Any, cell: Cell, y: float, rank: int, rng: np.random.Generator) -> None:
+    if cell.mean is None:
+        return
+    shade = colour(rank)
+    if cell.sd is not None:
+        from scipy.stats import t
+
+        reach = float(t.ppf(0.975, cell.n - 1)) * cell.sd / cell.n**0.5
+        axes.plot([cell.mean - reach, cell.mean + reach], [y, y], color=shade, linewidth=1.4, solid_capstyle="butt", zorder=2)
+    axes.plot([cell.mean], [y], mark(rank), color=shade, markersize=5.2, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3)
+    if cell.n > 1:
+        # A little apart, so that equal runs stay visible.
+        axes.scatter(cell.values, y + 0.3 + rng.uniform(-0.06, 0.06, cell.n), s=7, color=shade, alpha=0.65, linewidths=0, zorder=2)
+
+
+def _label(axes: Any, heads: list[tuple[float, str]], names: list[tuple[float, str]], bottom: float) -> None:
+    axes.set_ylim(bottom - 0.6, -0.6 if any(head for _, head in heads) else 0.3)
+    name_rows(axes, names, heads)
+
+
+def _short(name: str) -> str:
+    """Long names keep both ends, where they differ."""
+    return name if len(name) <= _LONG else f"{name[: _LONG // 2]}…{name[1 - _LONG // 2 :]}"
+
+
+def _width(names: Sequence[str]) -> float:
+    """A page where names would take most of a column."""
+    return COLUMN if max(map(len, names)) <= 34 else PAGE

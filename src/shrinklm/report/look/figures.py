@@ -1,0 +1,97 @@
+"""The figures in the forms they are used in: PDF with embedded fonts and PNG for papers, SVG that follows the page's colours."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..results import Results
+from ..sections import audit_plots, curves, decision_plots, saliency_plots
+from . import plots
+from .style import GRID, INK, METHODS, MUTED, PAPER, SANS, STYLE
+
+_NO_DATE = {
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+}
+"""Metadata that would differ between two days or two machines."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure."""
+
+    name: str
+    title: str
+    caption: str
+    """What is drawn and how to read it."""
+    alt: str
+    """Its numbers in words, for a reader who does not see it."""
+    wide: bool
+    """Two columns of a paper instead of one."""
+    pdf: bytes
+    png: bytes
+    svg: str
+    """For a page: colours are CSS variables, text is text."""
+
+
+def figures(results: Results) -> list[Figure]:
+    """Every figure that the results have data for; equal results give equal bytes."""
+
+    def drawn() -> Iterator[plots.Drawn | None]:
+        yield decision_plots.tradeoff(results)
+        yield from (plots.accuracy(results), plots.differences(results), plots.explanations(results))
+        for student in results.students:
+            yield from (curves.losses(results, student), curves.dev(results, student))
+        yield from (saliency_plots.worth(results), saliency_plots.agreement(results), audit_plots.audit(results))
+
+    return styled(drawn)
+
+
+def styled(draw: Callable[[], Iterable[plots.Drawn | None]]) -> list[Figure]:
+    """What `draw` draws, in the package's style and saved in every form; a None is left out."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change a report
+        matplotlib.rcParams.update(STYLE)
+        return [_save(figure) for figure in draw() if figure is not None]
+
+
+def _save(drawn: plots.Drawn) -> Figure:
+    made = {kind: _bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg")}
+    return Figure(
+        drawn.name, drawn.title, drawn.caption, drawn.alt, drawn.wide, made["pdf"], made["png"], _inline(made["svg"].decode(), drawn.name)
+    )
+
+
+def _bytes(figure: Any, kind: str) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format=kind, dpi=300 if kind == "png" else 72, metadata=_NO_DATE[kind], transparent=kind == "svg")
+    return out.getvalue()
+
+
+def _inline(svg: str, name: str) -> str:
+    """SVG to stand inside a page: ids of its own, the page's type, and colours that turn with the page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
+    width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2]
+    svg = re.sub(
+        r'(<svg[^>]*?) (?:width|height)="[\d.]+pt"',
+        r"\1",
+        re.sub(r'(<svg[^>]*?) (?:width|height)="[\d.]+pt"', r"\1", svg, count=1),
+        count=1,
+    )
+    svg = re.sub(rf"""(font: [^;"]*?)'{SANS}'[^;"]*""", r"\1var(--sans)", svg)
+    svg = svg.replace("<svg", f'<svg aria-hidden="true" focusable="false" style="aspect-ratio: {width} / {height}"', 1)
+    for place, (light, _, _) in enumerate(METHODS):
+        svg = svg.replace(light, f"var(--m{place})")
+    for variable, value in (("ink", INK), ("muted", MUTED), ("grid", GRID), ("paper", PAPER)):
+        svg = svg.replace(value, f"var(--{variable})")
+    return svg

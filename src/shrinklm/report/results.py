@@ -1,0 +1,203 @@
+"""Findings → Results: estimates, comparisons and the answer in words. Every number of the report comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from ..core.errors import ShrinkError
+from ..methods.builtin import method
+from ..stats import Comparison, Estimate, McNemar, estimates, holm, mcnemar, paired
+from ..stats.las import las
+from ..teachers.prompts import STEPS
+from .findings import Cell, Findings, Values, finite
+
+ALPHA = 0.05
+PRIMARY = ("accuracy", "f1", "accuracy_likelihood")
+"""The figure that methods are compared by: the first of these that was scored."""
+METRICS = ("accuracy", "f1", "accuracy_likelihood", "unparsed", "length", "rougeL", "bleu", "names_answer", "names_distractors")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a student, over its seeds."""
+
+    method: str
+    student: str
+    cells: tuple[Cell, ...]
+    estimates: dict[str, Estimate]
+    """metric → mean over questions and seeds; absent when nothing was scored."""
+    teacher_tokens: int | None
+    """Tokens the teacher read and wrote for the steps this method needs; None when unknown."""
+    teacher_cost: float | None
+    """Dollars; None when unknown."""
+    rank: int
+    """Place of the method in the report: picks its colour and mark."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether any of its cells was trained."""
+        return any(cell.trained for cell in self.cells)
+
+    def matrix(self, metric: str) -> Values:
+        """[seeds, items] scores; no row for a cell without the metric."""
+        found = [cell.scores[metric] for cell in self.cells if metric in cell.scores]
+        return np.stack(found) if found else np.empty((0, 0))
+
+    def mean(self, key: str) -> float | None:
+        """Mean over the cells of a number of cell.json or timing.json; None when no cell has it."""
+        found = [number for cell in self.cells if (number := cell.number(key)) is not None]
+        return float(np.mean(found)) if found else None
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """Two rows of one student on the same questions: first - second."""
+
+    first: Row
+    second: Row
+    comparison: Comparison
+    adjusted: float
+    """p after Holm, within its family."""
+    by_seed: dict[int, McNemar]
+    """Exact McNemar for each seed that both have; empty when scores are not right/wrong."""
+
+    @property
+    def separated(self) -> bool:
+        """Whether the data shows a difference: adjusted p below 0.05 and an interval without zero."""
+        return self.adjusted < ALPHA and self.comparison.low * self.comparison.high > 0
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the report shows."""
+
+    findings: Findings
+    primary: str | None
+    rows: tuple[Row, ...]
+    pairs: tuple[Pairwise, ...]
+    """Every two trained methods of a student, the one that the recipe names later first; one Holm family."""
+    gains: tuple[Pairwise, ...]
+    """Every trained method against its untrained student; another."""
+
+    @property
+    def students(self) -> tuple[str, ...]:
+        """Students in the order of the report."""
+        return tuple(dict.fromkeys(row.student for row in self.rows))
+
+    @property
+    def trained(self) -> tuple[Row, ...]:
+        """The rows of trained students."""
+        return tuple(row for row in self.rows if row.trained)
+
+    def label(self, row: Row) -> str:
+        """The method's name, with its student's where there are several."""
+        return f"{row.method} on {row.student}" if len(self.students) > 1 else row.method
+
+    def baseline(self, name: str) -> float | None:
+        """Share right of the `majority` or `random` answer; None when unknown."""
+        return finite(self.findings.data.get(name))
+
+    @property
+    def teacher(self) -> tuple[float, int, str] | None:
+        """The teacher's own accuracy, on how many questions, of which split; None when it was not asked."""
+        found = self.findings.generations.get("teacher_accuracy")
+        found = found if isinstance(found, dict) else {}
+        value = finite(found.get("value"))
+        return None if value is None else (value, int(found.get("n") or 0), str(found.get("split") or "test"))
+
+
+def compare(findings: Findings, resamples: int = 10_000) -> Results:
+    """Estimates and comparisons over the findings; seeded, so that equal findings give equal results."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in findings.cells:
+        groups.setdefault((cell.method, cell.student), []).append(cell)
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(cell.method for cell in findings.cells if cell.trained))}
+    rows = tuple(_row(findings, key, cells, ranks.get(key[0], -1), resamples) for key, cells in groups.items())
+    primary = next((name for name in PRIMARY if any(name in row.estimates for row in rows)), None)
+    scored = [row for row in rows if primary in row.estimates]
+    trained = [(b, a) for a, b in combinations(scored, 2) if a.student == b.student and a.trained and b.trained]
+    untrained = [(a, b) for a in scored for b in scored if a.student == b.student and a.trained and not b.trained]
+    return Results(findings, primary, rows, _family(trained, primary, resamples), _family(untrained, primary, resamples))
+
+
+def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: int, resamples: int) -> Row:
+    row = Row(*key, tuple(cells), {}, *_bill(findings, key[0], any(cell.trained for cell in cells)), rank)
+    names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
+    matrices = {metric: matrix for metric in names if (matrix := row.matrix(metric)).size and not np.isnan(matrix).all()}
+    row.estimates.update(estimates(matrices, resamples=resamples))
+    row.estimates.update(_simulated(row, resamples))
+    return row
+
+
+def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
+    """LAS and simulatability, where a simulator was asked: of the explanations, and of those whose options are masked."""
+    found = {}
+    for mask in ("", "_masked"):
+        names = ("sim_question", f"sim_explanation{mask}", f"sim_both{mask}")
+        sides = np.array([[cell.scores[name] for name in names] for cell in row.cells if all(name in cell.scores for name in names)])
+        scored = ~np.isnan(sides).any(axis=1) if sides.size else np.zeros((0, 0), dtype=bool)
+        if not scored.any():
+            continue
+        question, explanation, both = sides.swapaxes(0, 1)
+        given = las(question, explanation, both, resamples=resamples)
+        about = (int(scored.any(axis=0).sum()), len(sides), given.unit)
+        bounds = (given.simulatability, given.simulatability_low, given.simulatability_high)
+        found[f"simulatability{mask}"] = Estimate(*bounds, *about)
+        if not given.empty:  # half of LAS is missing then: it has no value
+            found[f"las{mask}"] = Estimate(given.value, given.low, given.high, *about)
+    return found
+
+
+def _family(pairs: Sequence[tuple[Row, Row]], metric: str | None, resamples: int) -> tuple[Pairwise, ...]:
+    found = []
+    for first, second in pairs if metric else ():
+        a, b = first.matrix(metric or ""), second.matrix(metric or "")
+        if (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
+            found.append((first, second, paired(a, b, resamples=resamples)))
+    adjusted = holm([comparison.p for _, _, comparison in found])
+    return tuple(
+        Pairwise(first, second, comparison, p, _by_seed(first, second, metric or ""))
+        for (first, second, comparison), p in zip(found, adjusted, strict=True)
+    )
+
+
+def _by_seed(first: Row, second: Row, metric: str) -> dict[int, McNemar]:
+    """McNemar of the cells of one seed; an untrained student stands in for each seed of the other."""
+    others = {cell.seed: cell for cell in second.cells}
+    found = {}
+    for cell in first.cells:
+        other = others.get(cell.seed) if second.trained else second.cells[0]
+        if other is None or metric not in cell.scores or metric not in other.scores:
+            continue
+        a, b = cell.scores[metric], other.scores[metric]
+        both = ~np.isnan(a) & ~np.isnan(b)
+        if both.any() and np.isin(np.concatenate([a[both], b[both]]), (0, 1)).all():
+            found[cell.seed] = mcnemar(a[both], b[both])
+    return found
+
+
+def _bill(findings: Findings, name: str, trained: bool) -> tuple[int | None, float | None]:
+    """(tokens, dollars) of the teacher for the steps a method needs, with the steps those quote."""
+    if not trained:
+        return 0, 0.0
+    try:
+        todo = list(method(name).needs)
+    except ShrinkError:  # a plug-in that is not installed where the report is made
+        return None, None
+    steps = findings.generations.get("steps") or {}
+    needed: set[str] = set()
+    while todo:
+        step = todo.pop()
+        needed.add(step)
+        todo += [other for other in (STEPS[step].needs if step in STEPS else ()) if other not in needed]
+    said = [steps.get(step) or {} for step in sorted(needed)]
+    tokens = [sum(int(step.get(key) or 0) for key in ("tokens_in", "tokens_out")) for step in said]
+    costs = [finite(step.get("cost")) for step in said]
+    return (
+        None if 0 in tokens else sum(tokens),  # a recording does not say what it took
+        None if None in costs else sum(cost for cost in costs if cost is not None),
+    )

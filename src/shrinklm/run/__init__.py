@@ -1,0 +1,1 @@
+"""A recipe, a run folder, and the stages between them."""

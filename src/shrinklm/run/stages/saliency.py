@@ -1,0 +1,197 @@
+"""Who marks words in a run: a teacher whose insides are open, a student before training, chance, and word counts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import ModelError, RecipeError, TeacherError
+from ...core.registry import find, split_spec
+from ...core.types import Example, Task, Teacher, Tick, digest
+from ...evaluation.metrics.answers import matches
+from ...methods.builtin import ASK, Corpus, method
+from ...models.load import family, load, locate
+from ...saliency.analysis import Examiner
+from ...saliency.controls import Chance, Counts
+from ...saliency.whitebox import WhiteBox, own_answers
+from ...stats import estimate
+from ...teachers.prompts import Step
+from ..folder import Cell, read_json, write_json
+from ..recipe import Recipe, SalientBlock, StudentBlock
+from .train import open_block, train_cell
+
+if TYPE_CHECKING:
+    from ...saliency.attribution import AttributionSettings
+    from ...students.base import BaseStudent
+
+
+class Markers:
+    """The models and counts that mark words in a run.
+
+    Args:
+        recipe: What is asked.
+        folder: Of the run: a fine-tuned teacher stands in `teacher/`.
+        train: The training questions, whose words are counted.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, train: Sequence[Example]) -> None:
+        self.recipe, self.folder, self.train = recipe, folder, train
+        self._students: dict[str, WhiteBox] = {}
+
+    def who(self, step: Step, student: StudentBlock) -> Teacher:
+        """Who takes a step that marks words. Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet."""
+        if step.by == "white-box":
+            return self.teacher
+        if step.by == "student":
+            return self._students.setdefault(student.label, self._student(student))
+        return self._counts if step.by == "counts" else Chance()
+
+    @cached_property
+    def teacher(self) -> WhiteBox:
+        """The teacher of the step `salient`. Raises TeacherError, ModelError."""
+        block, model = self.block, locate(self._ref, self.recipe.root)
+        if not block.finetune:
+            return WhiteBox(lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch)
+        if self.cell.done("train") is None:
+            raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
+        tuned, view = locate(str(self._tuned)), method("finetune").answer
+        name = f"{model.name} fine-tuned"
+        return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
+
+    def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
+        """The teacher as the judge of every step's words: it is asked without them."""
+        teacher, block = self.teacher, self.block
+        about = {"name": teacher.name, "finetuned": block.finetune is not None, "accuracy": self.accuracy(task, tests, tick)}
+        return Examiner(teacher.model, teacher.view, about, block.erase, block.compare, block.batch)
+
+    @property
+    def block(self) -> SalientBlock:
+        """What the recipe says."""
+        return self.recipe.salient
+
+    # The teacher is fine-tuned as a student is: with the same code, in a folder of the same kind.
+
+    @property
+    def cell(self) -> Cell:
+        """The fine-tuned teacher."""
+        kind = family(locate(self._ref, self.recipe.root), self.block.trust_remote_code)
+        block = StudentBlock(use=f"{kind}:{self._ref}", trust_remote_code=self.block.trust_remote_code)
+        seed = self.block.finetune.seeds[0] if self.block.finetune else 0
+        return Cell(method("finetune"), block, seed, self.folder / "teacher")
+
+    def finetune(self, task: Task, tests: Sequence[Example], dev: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an estimate each, or None.
+
+        Raises RecipeError when the recipe fine-tunes no teacher.
+        """
+        if self.block.finetune is None:
+            raise RecipeError("The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}")
+        teaching = self.recipe.model_copy(update={"train": self.block.finetune})
+        train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
+        return self.accuracy(task, tests, tick)
+
+    def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an answer; or None."""
+        asked = tests[: self.block.questions]
+        found: dict[str, Any] = {"before": None, "after": None}
+        for when, tuned in (("before", False), ("after", True)):
+            if asked and (self.block.finetune or not tuned):
+                found[when] = self._measured(when, tuned, task, asked, tick)
+        return found
+
+    def _measured(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """The accuracy of one state of the teacher, measured once."""
+        revision = (self.cell.done("train") if tuned else None) or locate(self._ref, self.recipe.root).revision
+        key = digest(revision, [(example.id, example.text, example.answer) for example in asked])
+        file = self.folder / "teacher" / f"accuracy-{when}.json"
+        if file.is_file() and (known := read_json(file))["asked"] == key:
+            return dict(known["accuracy"])
+        own = tuned == bool(self.block.finetune)  # the state that marks words, loaded once
+        model, view = (self.teacher.model, self.teacher.view) if own else (self._load(tuned), ASK)
+        right: list[float] = []
+        for start in range(0, len(asked), self.block.batch):
+            some = asked[start : start + self.block.batch]
+            said = own_answers(model, view, some, self.block.batch)
+            read = [text if one.choices or text is None else task.parse(text, one) for one, text in zip(some, said, strict=True)]
+            right += [matches(one, text) for one, text in zip(some, read, strict=True)]
+            tick(f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip(), len(right), len(asked), "")
+        accuracy = figure(right)
+        write_json(file, {"asked": key, "accuracy": accuracy})
+        return accuracy
+
+    @cached_property
+    def _ref(self) -> str:
+        """The model behind the teacher's spec. Raises TeacherError for one without gradients."""
+        spec = self.block.use or (self.recipe.teacher.use if self.recipe.teacher else "")
+        name, rest = split_spec(spec)
+        if name != "transformers" or not rest:
+            raise TeacherError(
+                f"The step 'salient' looks into the model, and '{spec}' shows no gradients: it is a server, a file or a program. "
+                "Name a model that runs here: salient: {use: transformers:PATH_OR_ID} (a hub id, a folder of safetensors, or a GGUF file)."
+            )
+        return rest
+
+    def _load(self, tuned: bool) -> BaseStudent:
+        """The teacher's model, fine-tuned or not. Integrated gradients sum many small steps, which would not add up in bfloat16."""
+        from ...students.base import asked_dtype, default_device, load_student
+
+        dtype = "float32" if self.block.method == "integrated_gradients" else asked_dtype()
+        if tuned:
+            return load_student(self._tuned, dtype)
+        where = locate(self._ref, self.recipe.root)
+        kind = family(where, self.block.trust_remote_code)
+        try:
+            model, tokenizer = load(where, kind, dtype, self.block.trust_remote_code)
+        except ModelError as error:
+            what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
+            raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
+        student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
+        return student.to(default_device()).eval()
+
+    @property
+    def _tuned(self) -> Path:
+        return self.folder / "teacher" / "student"
+
+    def _student(self, student: StudentBlock) -> WhiteBox:
+        """A student before training, asked in its own terms."""
+        ref = split_spec(student.use)[1]
+
+        def opened() -> BaseStudent:
+            import torch
+
+            from ...students.base import asked_dtype, default_device
+
+            torch.manual_seed(0)
+            found = open_block(student, self.recipe)
+            found.to(default_device(), getattr(torch, asked_dtype())).eval()
+            return found
+
+        try:
+            where = locate(ref, self.recipe.root)
+            name, revision = where.name, where.revision
+        except ModelError:  # one that is made, not read, such as `tiny`
+            name, revision = student.use, ""
+        if student.keep_every > 1:
+            name += f", every {student.keep_every}th layer"
+        return WhiteBox(opened, name, revision, ASK, self._settings, self.block.label, self.block.batch)
+
+    @cached_property
+    def _counts(self) -> Counts:
+        return Counts(self.train)
+
+    @property
+    def _settings(self) -> AttributionSettings:
+        from ...saliency.attribution import AttributionSettings
+
+        return AttributionSettings(self.block.method, self.block.norm, self.block.pieces, self.block.steps)
+
+
+def figure(values: Sequence[float]) -> dict[str, Any]:
+    """A mean over items with its bootstrap interval, for JSON."""
+    import numpy as np
+
+    found = estimate(np.array([values], dtype=float))
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}

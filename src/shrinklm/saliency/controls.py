@@ -1,0 +1,64 @@
+"""What marked words are compared with: words drawn at random, and words that are rare in the data. Neither asks a model."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..core.marking import mark, words
+from ..core.types import Completion, Example, Prompt, Sampling, digest
+
+
+class _Control:
+    """A teacher (`shrinklm.core.types.Teacher`) that marks words and costs nothing."""
+
+    name: str
+    revision: str
+    asks: Mapping[str, Any]
+    free = True
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """Markings as JSON, in order."""
+        for place, prompt in enumerate(prompts):
+            yield place, Completion(mark(prompt.example, self.scores(prompt.example), prompt.answer).dump())
+
+    def scores(self, example: Example) -> list[float]:
+        """One a word of `words(example)`."""
+        raise NotImplementedError
+
+
+class Chance(_Control):
+    """Every word gets a random score, seeded by the question."""
+
+    name, revision = "random", ""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.asks = {"method": "random", "seed": seed}
+        self.seed = seed
+
+    def scores(self, example: Example) -> list[float]:
+        """Uniform in [0, 1); a word that stands twice draws once, or it would be kept too often."""
+        draw = random.Random(digest(self.seed, example.text))
+        drawn: dict[str, float] = {}
+        return [drawn.setdefault(word.text.lower(), draw.random()) for word in words(example)]
+
+
+class Counts(_Control):
+    """tf-idf: tf × (ln((1 + N) / (1 + df)) + 1) over the given questions (Salton and Buckley 1988, smoothed)."""
+
+    name = "tf-idf"
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.size = len(examples)
+        self.found_in = Counter(word for example in examples for word in {word.text.lower() for word in words(example)})
+        self.asks = {"method": "tf-idf"}
+        self.revision = digest(self.size, sorted(self.found_in.items()))
+
+    def scores(self, example: Example) -> list[float]:
+        """Never 0."""
+        said = [word.text.lower() for word in words(example)]
+        times = Counter(said)
+        return [times[word] * (math.log((1 + self.size) / (1 + self.found_in[word])) + 1) for word in said]

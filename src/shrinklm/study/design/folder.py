@@ -1,0 +1,131 @@
+"""A study's folder: the form (`study.yaml`), what was decided (`design.json`), the questions (`questions.jsonl`) and the records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import StudyError
+from ...core.types import digest
+from .booklets import Design, Page, Question, Shown
+from .form import Form
+
+RECORDS = "records.db"
+"""The SQLite file of answers, unless another database is named."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that `shrinklm study create` made."""
+
+    home: Path
+    form: Form
+    design: Design
+    questions: Mapping[str, Question]
+    """Id → question; those to practise on as well."""
+    runs: Mapping[str, Any]
+    """Condition → where its explanations come from: {"run": folder, "cell": name, "length": mean characters}."""
+    facts: Mapping[str, Any]
+    """What the choice of questions found: counts by stratum before and after, lengths, what was left out and why."""
+    _booklets: dict[int, tuple[Page, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides what a person sees: once people have answered, it must not change."""
+        form = self.form.model_dump(mode="json", include={"kind", "statements", "scale", "practice"})
+        return digest(asdict(self.design), form, [asdict(question) for question in self.questions.values()])
+
+    @property
+    def people(self) -> int:
+        """How many seats there are."""
+        return self.form.recruiting.people or self.design.people
+
+    @property
+    def database(self) -> str:
+        """URL of the records in the folder."""
+        return f"sqlite:///{(self.home / RECORDS).resolve()}"
+
+    def booklet(self, seat: int) -> tuple[Page, ...]:
+        """What the person in the seat sees, page by page."""
+        if seat not in self._booklets:
+            spare = self.design.practice[self.form.practice :]
+            pages = self.design.booklet(seat)
+            self._booklets[seat] = tuple(page for page in pages if page.kind != "practice" or page.question not in spare)
+        return self._booklets[seat]
+
+    def write(self, form_text: str) -> None:
+        """Makes the folder. Raises StudyError where there is a study already, StoreError where nothing can be written."""
+        form = self.home / "study.yaml"
+        try:
+            other = form.exists() and form.read_text(encoding="utf-8") != form_text
+        except (OSError, UnicodeDecodeError):
+            other = True
+        if other or any((self.home / name).exists() for name in ("design.json", "questions.jsonl", RECORDS)):
+            raise StudyError(f"{self.home} holds a study already. Name another place with --out, or move that one away.")
+        lines = [json.dumps(asdict(question), ensure_ascii=False) for question in self.questions.values()]
+        decided = {"design": asdict(self.design), "runs": dict(self.runs), "facts": dict(self.facts)}
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            form.write_text(form_text, encoding="utf-8")
+            (self.home / "questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            (self.home / "design.json").write_text(json.dumps(decided, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StudyError(f"{self.home} cannot be written: {error.strerror or error}. Name a place that you can write to.") from error
+
+    @classmethod
+    def read(cls, home: Path) -> Study:
+        """The study in a folder. Raises StudyError for a folder that is none, or whose files do not fit together."""
+        if not (home / "design.json").is_file():
+            raise StudyError(f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B --out {home}")
+        form = Form.read(home / "study.yaml")
+        try:
+            decided = json.loads((home / "design.json").read_text(encoding="utf-8"))
+            rows = [json.loads(line) for line in (home / "questions.jsonl").read_text(encoding="utf-8").split("\n") if line.strip()]
+            design = _edited(_design(decided["design"]), form)
+            questions = {str(row["id"]): _question(row) for row in rows}
+            found = cls(home, form, design, questions, dict(decided["runs"]), dict(decided["facts"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise StudyError(f"{home}: design.json or questions.jsonl is not as written ({what}). Make the study anew.") from error
+        found._fits()
+        return found
+
+    def _fits(self) -> None:
+        self.design.check()
+        if self.form.kind != self.design.kind:
+            raise StudyError(
+                f"{self.home}/study.yaml says kind '{self.form.kind}', but the study was made as '{self.design.kind}'. Put it back, or "
+                f"make the study anew with: shrinklm study create --kind {self.form.kind}"
+            )
+        if self.form.practice > len(self.design.practice):
+            raise StudyError(
+                f"{self.home}/study.yaml asks for {self.form.practice} items to practise on, the study was made with "
+                f"{len(self.design.practice)}. Write practice: {len(self.design.practice)}"
+            )
+        for name in (*self.design.questions, *self.design.practice):
+            said = self.questions[name].said if name in self.questions else {}
+            missing = [condition for condition in self.design.conditions if condition not in said]
+            if missing:
+                raise StudyError(f"{self.home}/questions.jsonl lacks question '{name}' of {missing[0]}. Make the study anew.")
+
+
+def _edited(design: Design, form: Form) -> Design:
+    """The design with what a researcher may still change in study.yaml. Once people have come, the records refuse another one."""
+    steps = len(form.scale.labels) if design.kind == "rating" else design.steps
+    return replace(design, checks=form.checks.number(design.per_person), steps=steps)
+
+
+def _design(data: Mapping[str, Any]) -> Design:
+    conditions, questions, practice = (tuple(str(one) for one in data[name]) for name in ("conditions", "questions", "practice"))
+    per_person, raters, checks, steps, seed = (int(data[name]) for name in ("per_person", "raters_per_item", "checks", "steps", "seed"))
+    return Design(str(data["kind"]), conditions, questions, practice, per_person, raters, checks, steps, seed)
+
+
+def _question(row: Mapping[str, Any]) -> Question:
+    said = {str(name): Shown(one["answer"], str(one["explanation"]), bool(one["right"])) for name, one in row["said"].items()}
+    fields = {str(name): str(value) for name, value in row["fields"].items()}
+    choices = tuple(str(choice) for choice in row["choices"])
+    return Question(str(row["id"]), str(row["question"]), choices, str(row["answer"]), fields, str(row["stratum"]), said)

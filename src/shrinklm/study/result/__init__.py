@@ -1,0 +1,1 @@
+"""Machine, judges and people side by side."""

@@ -1,0 +1,169 @@
+"""Rows of a table wherever it lies: CSV, JSONL, JSON, Parquet or Arrow file, folder of these, save_to_disk folder, hub name.
+
+A source may name a configuration and a split: "allenai/ai2_arc:ARC-Challenge@test", "my-folder@validation".
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import TaskError
+from ..core.tables import SUFFIXES, Row, Rows, arrow_rows, read_file
+from ..core.types import Split
+
+SPLIT_NAMES: dict[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "dev": ("dev", "validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+_SOURCE = re.compile(r"(?P<name>.+?)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-]+))?\Z")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\Z")
+_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from, taken apart."""
+
+    name: str
+    config: str | None = None
+    split: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """Takes "owner/name:config@split" apart."""
+        match = _SOURCE.match(text)
+        return cls(text) if match is None else cls(match["name"], match["config"], match["split"])
+
+    @property
+    def text(self) -> str:
+        """The parts in one."""
+        return self.name + (f":{self.config}" if self.config else "") + (f"@{self.split}" if self.split else "")
+
+
+def read_rows(source: str, split: Split, root: Path = Path(".")) -> Rows:
+    """The rows of `source`; `split` picks among the files of a folder or the splits of a hub data set.
+
+    Raises TaskError: nothing is there, it cannot be read, or it is empty.
+    """
+    path = _path(root, source)
+    asked = Source(source) if path.exists() else Source.parse(source)
+    path = _path(root, asked.name)
+    if path.is_file():
+        return read_file(path, asked.name)
+    if path.is_dir():
+        return _folder(path, asked, split)
+    if path.suffix.lower() in SUFFIXES or not _HUB_NAME.match(asked.name):
+        raise TaskError(f"No file or folder at {path.resolve()} (for {split}: {source}).{_nearest(path)} Paths start at the recipe.")
+    return _hub(asked, split, path)
+
+
+def _path(root: Path, name: str) -> Path:
+    return root / Path(name).expanduser()
+
+
+def _nearest(path: Path) -> str:
+    there = [child.name for child in sorted(path.parent.iterdir())] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, there, n=3, cutoff=0.5)
+    return f" Near it: {', '.join(near)}." if near else ""
+
+
+def _folder(folder: Path, asked: Source, split: Split) -> Rows:
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        return _saved(folder, asked, split)
+    inside = folder / asked.config if asked.config and (folder / asked.config).is_dir() else folder
+    files = [path for path in sorted(inside.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA]
+    files = [path for path in files if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    names = {path: _names(path.relative_to(inside)) for path in files}
+    wanted = {asked.split} if asked.split else set(SPLIT_NAMES[split])
+    chosen = [path for path in files if wanted & names[path]]
+    splits = {name for group in SPLIT_NAMES.values() for name in group}
+    if not chosen and not asked.split and not any(splits & found for found in names.values()):
+        chosen = files  # one table in several files that name no split
+    if not chosen:
+        shown = ", ".join(str(path.relative_to(folder)) for path in files[:8]) or "none"
+        raise TaskError(
+            f"{folder} holds no data files for '{asked.split or split}'. Data files found: {shown}. "
+            f"Name one file, or {asked.name}@SPLIT. Read are {', '.join(SUFFIXES)}."
+        )
+    parts = [read_file(path, f"{asked.name}/{path.relative_to(folder)}") for path in chosen]
+    return _joined(asked.name, parts)
+
+
+def _names(path: Path) -> set[str]:
+    """The words of a data file's path that may name a split: train-00000-of-00002.parquet, train/0.csv, csqa_train.jsonl."""
+    stem = _SHARD.sub("", path.stem)
+    words = {word for part in (stem, *path.parts[:-1]) for word in re.split(r"[^a-z0-9]+", part.lower())}
+    return words | {stem, *path.parts[:-1]}
+
+
+def _joined(name: str, parts: Sequence[Rows]) -> Rows:
+    columns = tuple(column for column in parts[0].columns if all(column in part.columns for part in parts))
+
+    def records(wanted: Sequence[str]) -> Iterator[tuple[str, Row]]:
+        for part in parts:
+            yield from part.records(wanted)
+
+    return parts[0] if len(parts) == 1 else Rows(name, columns, records)
+
+
+def _saved(folder: Path, asked: Source, split: Split) -> Rows:
+    import datasets
+
+    try:
+        data = datasets.load_from_disk(str(folder))
+    except Exception as error:
+        raise TaskError(f"{folder} looks like a folder of save_to_disk but does not load: {error}. Save it again.") from error
+    if isinstance(data, datasets.DatasetDict):
+        data = data[_pick(list(data), asked, split, str(folder))]
+    return _dataset(data, asked.name)
+
+
+def _pick(there: Sequence[str], asked: Source, split: Split, where: str) -> str:
+    wanted = (asked.split,) if asked.split else SPLIT_NAMES[split]
+    found = [name for name in there if name in wanted]
+    if not found:
+        splits = ", ".join(there)
+        raise TaskError(f"{where} has no split '{asked.split or split}'. Splits found: {splits}. Name one with {asked.name}@SPLIT.")
+    return found[0]
+
+
+def _hub(asked: Source, split: Split, path: Path) -> Rows:
+    """A data set of the hub. Source of the call: https://huggingface.co/docs/datasets/package_reference/loading_methods"""
+    import datasets
+
+    wanted = asked.split or {"train": "train", "dev": "validation", "test": "test"}[split]
+    try:
+        try:
+            data = datasets.load_dataset(asked.name, asked.config, split=wanted)
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error):
+                raise
+            # The hub keeps a Parquet copy of data sets whose loading script no longer runs.
+            data = datasets.load_dataset(asked.name, data_dir=asked.config, revision="refs/convert/parquet", split=wanted)
+    except Exception as error:  # the network, the hub's answer and the data set's own files fail in many ways; all are the user's to see
+        config = f", configuration '{asked.config}'" if asked.config else ""
+        raise TaskError(
+            f"Cannot load '{asked.name}'{config}, split '{wanted}', from the Hugging Face hub: {type(error).__name__}: {error}\n"
+            f"No file or folder is called so either (looked at {path.resolve()}).\n"
+            f"Without network, fetch it where there is one and put it there:\n"
+            f"  hf download {asked.name} --repo-type dataset --local-dir {asked.name}\n"
+            f"or name a file of your own in the recipe, under task: {split}: FILE.parquet"
+        ) from error
+    return _dataset(data, asked.name)
+
+
+def _dataset(data: Any, name: str) -> Rows:
+    if not len(data):
+        raise TaskError(f"{name} is empty. A table needs at least one row.")
+
+    def batches(wanted: Sequence[str]) -> Iterator[Any]:
+        yield from data.select_columns(list(wanted)).with_format("arrow").iter(batch_size=1000)
+
+    return arrow_rows(name, data.column_names, batches)

@@ -1,0 +1,146 @@
+"""Prompts are data: Markdown templates and few-shot examples under prompts/, filled here. Users override any of them.
+
+A template has `# system`, `# user` and `# assistant` sections. Each few-shot example fills `# user` and `# assistant`; the question
+asked fills `# user` alone. `{name}` stands for a value and nothing else is interpreted, so text from a data set cannot change a prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ..core.errors import RecipeError
+from ..core.types import Example, Prompt, Turn
+
+FOLDER = Path(__file__).parent / "templates"
+
+_SECTION = re.compile(r"^# (system|user|assistant)[ \t]*$", re.MULTILINE)
+_NAME = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing a teacher is asked to write, or a model to mark."""
+
+    name: str
+    template: str
+    """File name, without .md, of its prompt; "" for a step that marks words."""
+    about: Literal["gold", "wrong", "own"]
+    """Which answer the text argues for: the gold one, every wrong one, or the teacher's own."""
+    needs: tuple[str, ...] = ()
+    """The steps before it, whose texts its prompt quotes."""
+    max_tokens: int = 120
+    by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
+    """Who says it. All but the teacher mark words of the question instead of writing (`shrinklm.words`)."""
+
+    @property
+    def marks(self) -> bool:
+        """Whether it marks words: no prompt file, nothing drawn, nothing to be tried again."""
+        return self.by != "teacher"
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("explanation", "explanation", "gold"),
+        Step("critique", "critique", "gold", ("explanation",)),
+        Step("revision", "revision", "gold", ("explanation", "critique"), 160),
+        # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
+        Step("counterfactual", "explanation", "wrong"),
+        Step("label", "label", "own"),
+        Step("salient", "", "gold", by="white-box"),
+        Step("own-saliency", "", "gold", by="student"),
+        Step("random-tokens", "", "gold", by="chance"),
+        Step("tfidf-tokens", "", "gold", by="counts"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed prompt file."""
+
+    system: str
+    user: str
+    assistant: str
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replaces each {name} once; a value that holds braces stays as it is. Raises RecipeError for an unknown name."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise RecipeError(f"The prompt uses {{{match[1]}}}, which is not a value of this step. Known: {', '.join(sorted(values))}.")
+        return values[match[1]]
+
+    return _NAME.sub(value, template)
+
+
+class Prompts:
+    """The templates and few-shot examples of one recipe: the package's own, or the user's where `folder` has the file."""
+
+    def __init__(self, task_type: str, folder: Path | None = None) -> None:
+        self.task_type = task_type
+        self.folder = folder
+
+    def template(self, name: str) -> Template:
+        """The template `name`. Raises RecipeError when it is missing or lacks a section."""
+        return _template(self.file(f"{name}.md"))
+
+    @property
+    def shots(self) -> list[tuple[Example, dict[str, str]]]:
+        """The few-shot examples of the task's type, each with what a template can name: text, question, answer, explanation ..."""
+        return _shots(self.file(f"shots/{self.task_type}.yaml"))
+
+    def prompt(self, step: Step, example: Example, answer: str, quoted: Mapping[str, str], max_words: int | None = None) -> Prompt:
+        """The prompt of `step` about `answer`; `quoted` holds the texts of the steps before it (explanation, critique)."""
+        template = self.template(step.template)
+        limit = f" Use at most {max_words} words." if max_words else ""
+        fixed = {"limit": limit}
+        turns = [Turn("system", fill(template.system, fixed))]
+        for _, shot in self.shots:
+            turns.append(Turn("user", fill(template.user, {**shot, **fixed})))
+            turns.append(Turn("assistant", fill(template.assistant, {**shot, **fixed})))
+        values = {"text": example.text, "question": example.question, "answer": answer, **quoted, **fixed}
+        turns.append(Turn("user", fill(template.user, values)))
+        return Prompt(tuple(turns), example, step.name, answer)
+
+    def file(self, name: str) -> Path:
+        """A prompt file: the user's where there is one, else the package's. Raises RecipeError."""
+        for folder in (self.folder, FOLDER):
+            if folder is not None and (folder / name).is_file():
+                return folder / name
+        raise RecipeError(f"No prompt file '{name}' in {self.folder or FOLDER}. Copy one to start from: {FOLDER}")
+
+
+@lru_cache
+def _template(path: Path) -> Template:
+    parts = _SECTION.split(path.read_text(encoding="utf-8"))
+    sections: dict[str, str] = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    missing = {"system", "user", "assistant"} - sections.keys()
+    if missing:
+        raise RecipeError(f"{path} lacks the section '# {sorted(missing)[0]}'. A prompt has # system, # user and # assistant.")
+    return Template(**sections)
+
+
+@lru_cache
+def _shots(path: Path) -> list[tuple[Example, dict[str, str]]]:
+    rows: Sequence[Mapping[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    shots = []
+    for number, row in enumerate(rows):
+        try:
+            choices = tuple(str(choice) for choice in row.get("choices", ()))
+            fields = {str(key): str(value) for key, value in row.get("fields", {}).items()}
+            example = Example(f"shot-{number}", str(row["question"]), choices, str(row["answer"]), fields)
+            words = {name: " ".join(str(row[name]).split()) for name in ("explanation", "critique", "revision")}
+        except (KeyError, TypeError, AttributeError) as error:
+            needed = "Each has question, choices, answer, explanation, critique, revision."
+            raise RecipeError(f"{path}, example {number + 1}: {error!r}. {needed}") from error
+        shots.append((example, {"text": example.text, "question": example.question, "answer": example.answer, **words}))
+    return shots

@@ -1,0 +1,141 @@
+"""Generations in one SQLite file: crash-safe (WAL), resumable, readable by any other tool."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import StoreError
+from ..core.types import Generation, Sampling, Source
+
+COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS generations (
+    key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, answer TEXT NOT NULL, text TEXT NOT NULL,
+    refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, source TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The generations of a project, by key.
+
+    Every `put` is committed before it returns, so that a killed process loses at most what was in flight.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with self._errors():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+
+    def put(self, generations: Iterable[Generation]) -> None:
+        """Adds generations; one that stands under the same key already is kept as it is."""
+        marks = ",".join("?" * len(COLUMNS))
+        with self._errors(), self._db:
+            self._db.executemany(f"INSERT OR IGNORE INTO generations VALUES ({marks})", map(_to_row, generations))
+
+    def get(self, keys: Iterable[str]) -> dict[str, Generation]:
+        """The generations under those of the keys that are there."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, Generation] = {}
+        with self._errors():
+            for start in range(0, len(wanted), 500):
+                some = wanted[start : start + 500]
+                marks = ",".join("?" * len(some))
+                for row in self._db.execute(f"SELECT {','.join(COLUMNS)} FROM generations WHERE key IN ({marks})", some):
+                    found[row[0]] = _from_row(row)
+        return found
+
+    def __iter__(self) -> Iterator[Generation]:
+        with self._errors():
+            query = f"SELECT {','.join(COLUMNS)} FROM generations ORDER BY kind, example_id, answer, key"
+            yield from map(_from_row, self._db.execute(query))
+
+    def __len__(self) -> int:
+        with self._errors():
+            return int(self._db.execute("SELECT COUNT(*) FROM generations").fetchone()[0])
+
+    def close(self) -> None:
+        """Closes the file; what was put is already safe."""
+        self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            reason = str(error)
+            if "full" in reason or "No space" in reason:
+                raise StoreError(
+                    f"No space left to write the store {self.path} ({reason}). Everything written before is safe. "
+                    "Free some disk space and run the same command again: it goes on where it stopped."
+                ) from error
+            raise StoreError(
+                f"The store {self.path} cannot be used: {reason}. Check that the folder exists and can be written, "
+                "or name another file with `store:` in the recipe."
+            ) from error
+
+
+def write(generations: Iterable[Generation], path: Path) -> int:
+    """Exports generations to .parquet or .jsonl; returns how many. Raises StoreError for another ending."""
+    rows = [dict(zip(COLUMNS, _to_row(generation), strict=True)) for generation in generations]
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    else:
+        raise StoreError(f"Cannot export to '{path.name}': the file must end in .parquet or .jsonl.")
+    return len(rows)
+
+
+def read(path: Path) -> list[Generation]:
+    """Generations from a file that `write` made. Raises StoreError for any other file."""
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        else:
+            # Not splitlines: it also breaks at the line separators that JSON leaves inside a text.
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        return [_from_row(tuple(row[name] for name in COLUMNS)) for row in rows]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export") from error
+
+
+def _to_row(generation: Generation) -> tuple[Any, ...]:
+    g = generation
+    source = json.dumps(asdict(g.source), ensure_ascii=False)
+    text = g.text.encode("utf-8", "replace").decode("utf-8")  # a server may cut a character in two
+    return (g.key, g.example_id, g.kind, g.answer, text, g.refusal, g.prompt, json.dumps(g.parents), source)
+
+
+def _from_row(row: tuple[Any, ...]) -> Generation:
+    key, example_id, kind, answer, text, refusal, prompt, parents, source = row
+    fields = json.loads(source)
+    sampling = fields.pop("sampling")
+    sampling["stop"] = tuple(sampling["stop"])
+    return Generation(
+        example_id=example_id, kind=kind, answer=answer, text=text, prompt=prompt, parents=tuple(json.loads(parents)),
+        source=Source(sampling=Sampling(**sampling), **fields), key=key, refusal=refusal,
+    )  # fmt: skip
