@@ -40,8 +40,13 @@ def main() -> None:
             ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + row for row in some])
             mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in some])
             with torch.inference_mode():
-                new = loaded.generate(input_ids=ids, attention_mask=mask, max_new_tokens=TOKENS, do_sample=False)[:, width:]
-            out += sum(next((place for place, token in enumerate(row) if token in decoder.ends), len(row)) for row in new.tolist())
+                new = loaded.generate(input_ids=ids, attention_mask=mask, max_new_tokens=TOKENS, do_sample=False)[
+                    :, width:
+                ]
+            out += sum(
+                next((place for place, token in enumerate(row) if token in decoder.ends), len(row))
+                for row in new.tolist()
+            )
         return time.perf_counter() - started, out
 
     ours()  # loads the weights' caches for both

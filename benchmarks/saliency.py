@@ -59,7 +59,9 @@ def by_token(model: Any, tokenizer: Any, questions: Sequence[Question]) -> None:
     attribution = LLMGradientAttribution(LayerGradientXActivation(model, model.get_input_embeddings()), tokenizer)
     for question in questions:
         label = tokenizer(f" {question.label}", add_special_tokens=False, return_tensors="pt").input_ids[0]
-        attribution.attribute(TextTokenInput(f"{question.prompt} {question.lead}", tokenizer), target=label).seq_attr.tolist()
+        attribution.attribute(
+            TextTokenInput(f"{question.prompt} {question.lead}", tokenizer), target=label
+        ).seq_attr.tolist()
 
 
 def seconds(run: Callable[[], None]) -> float:
@@ -78,7 +80,9 @@ def main() -> None:
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 64
     torch.set_num_threads(2)
     examples = list(make_task("everyday", TaskOptions(limit={"train": 4 * count})).examples("train"))
-    questions = [Question(PREDICT.prompt(example), example.answer, words(example), PREDICT.lead) for example in examples]
+    questions = [
+        Question(PREDICT.prompt(example), example.answer, words(example), PREDICT.lead) for example in examples
+    ]
     student = open_student(spec).eval()
     precision = torch.bfloat16 if bf16_supported() else torch.float32
     student.to(precision).requires_grad_(False)
@@ -91,7 +95,9 @@ def main() -> None:
         peaks.append(peak())
     grown = [f"{after - before:.0f}" for before, after in itertools.pairwise(peaks)]
     # In bfloat16 oneDNN keeps a kernel for each new length; the same lengths again show what items alone would add.
-    print(f"Peak memory {peaks[0]:.0f} MiB; {count} questions add {grown[0]}, {len(questions)} add {grown[1]}, the same again {grown[2]}")
+    print(
+        f"Peak memory {peaks[0]:.0f} MiB; {count} questions add {grown[0]}, {len(questions)} add {grown[1]}, the same again {grown[2]}"
+    )
     ways: dict[str, Callable[[Sequence[Question]], None]] = {
         f"batches of {BATCH}": lambda some: batched(student, some),
         "captum Saliency": lambda some: alone(student.model, student.tokenizer, some),

@@ -52,18 +52,26 @@ def study(home: Path, people: int) -> Study:
     for row in table:
         if row["text"] and row["kind"] != "label":
             texts.setdefault(row["example_id"], []).append(row["text"])
-    known = [e for e in make_task("everyday", TaskOptions()).examples("train") if len(texts.get(e.id, ())) >= len(CONDITIONS)]
+    known = [
+        e for e in make_task("everyday", TaskOptions()).examples("train") if len(texts.get(e.id, ())) >= len(CONDITIONS)
+    ]
     if len(known) <= QUESTIONS:
         known = [e for e in make_task("everyday", TaskOptions()).examples("train") if texts.get(e.id)]
     questions = {}
     for at, e in enumerate(known[: QUESTIONS + 1]):
         said = {c: Shown(e.answer, texts[e.id][k % len(texts[e.id])], True) for k, c in enumerate(CONDITIONS)}
-        questions[e.id] = Question(e.id, e.question, e.choices, e.answer, e.fields, "right" if at < QUESTIONS else "practice", said)
+        questions[e.id] = Question(
+            e.id, e.question, e.choices, e.answer, e.fields, "right" if at < QUESTIONS else "practice", said
+        )
     ids = tuple(questions)
     text = (FORMS / "rating.yaml").read_text() + (FORMS / "common.yaml").read_text()
-    text = text.replace("people: null ", f"people: {people} ").replace("starts_per_minute: 60 ", "starts_per_minute: 100000 ")
+    text = text.replace("people: null ", f"people: {people} ").replace(
+        "starts_per_minute: 60 ", "starts_per_minute: 100000 "
+    )
     form = Form.parse(yaml.safe_load(text), "study.yaml")
-    design = Design("rating", CONDITIONS, ids[:QUESTIONS], ids[QUESTIONS:], PER_PERSON, 13, form.checks.number(PER_PERSON), 5, 0)
+    design = Design(
+        "rating", CONDITIONS, ids[:QUESTIONS], ids[QUESTIONS:], PER_PERSON, 13, form.checks.number(PER_PERSON), 5, 0
+    )
     runs = {c: {"run": "packaged", "cell": c, "length": 0.0} for c in CONDITIONS}
     Study(home, form, design, questions, runs, {}).write(text)
     return Study.read(home)
@@ -156,7 +164,9 @@ def serve(home: Path, port: int, database: str | None) -> subprocess.Popen[bytes
     command = [sys.executable, "-m", "shrinklm", "study", "serve", str(home), "--port", str(port)]
     command += ["--database", database] if database else []
     log = (home / "server.log").open("ab")
-    process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "SHRINKLM_STUDY_TOKEN": "a token of this benchmark"})
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, env={**os.environ, "SHRINKLM_STUDY_TOKEN": "a token of this benchmark"}
+    )
     for _ in range(300):
         try:
             httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
@@ -238,17 +248,27 @@ def report(made: Study, database: str, people: list[Person], wall: float, judged
     there = {(links[r.participant], r.position): sorted(str(step) for step in r.values.values()) for r in responses}
     errors = [error for person in people for error in person.errors]
     p95 = float(np.quantile(pages, 0.95))
-    print(f"{len(people)} people, {len(responses):,} answers in {wall:.0f} s; {sum(p.resumed for p in people)} went on after a cut")
-    print(f"pages: {len(pages):,}, median {np.median(pages) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, longest {pages.max() * 1000:.0f} ms")
-    print(f"answers acknowledged {len(acknowledged):,}, kept {len(responses):,}; ratings a cell {min(cells)} to {max(cells)}")
+    print(
+        f"{len(people)} people, {len(responses):,} answers in {wall:.0f} s; {sum(p.resumed for p in people)} went on after a cut"
+    )
+    print(
+        f"pages: {len(pages):,}, median {np.median(pages) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, longest {pages.max() * 1000:.0f} ms"
+    )
+    print(
+        f"answers acknowledged {len(acknowledged):,}, kept {len(responses):,}; ratings a cell {min(cells)} to {max(cells)}"
+    )
     said = {
         "an error": errors[:3],
         "somebody who did not finish": [p.number for p in people if not p.finished],
         "people counted twice": [] if len(persons) == len(people) else [len(persons)],
         "answers lost or doubled": [n for n in (kept[p.id] for p in persons) if {n} != per_person],
-        "an acknowledged answer that is not there": [key for key, steps in acknowledged.items() if there.get(key) != steps][:3],
+        "an acknowledged answer that is not there": [
+            key for key, steps in acknowledged.items() if there.get(key) != steps
+        ][:3],
         "a cell more than one rating behind": [] if max(cells) - min(cells) <= 1 else [min(cells), max(cells)],
-        "an answer to another page than the booklet's": [] if wanted == {(q, t): n for (q, t), n in given.items()} else ["see the records"],
+        "an answer to another page than the booklet's": []
+        if wanted == {(q, t): n for (q, t), n in given.items()}
+        else ["see the records"],
         f"a p95 of {LIMIT * 1000:.0f} ms or more": [] if p95 < LIMIT or not judged else [f"{p95 * 1000:.0f} ms"],
     }
     for what, found in said.items():

@@ -88,7 +88,13 @@ def study(task: Task) -> Ratings:
     for seat in range(design.people):
         level, leaves = rng.normal(0, PERSON), rng.random() < task.leave
         weights = rng.dirichlet(np.ones(len(CONDITIONS))) if task.unequal else None
-        taste = dict(zip(CONDITIONS, task.taste * rng.standard_normal(len(CONDITIONS)) if task.taste else np.zeros(4), strict=True))
+        taste = dict(
+            zip(
+                CONDITIONS,
+                task.taste * rng.standard_normal(len(CONDITIONS)) if task.taste else np.zeros(4),
+                strict=True,
+            )
+        )
         pages = design.booklet(seat)
         for page in pages[: len(pages) // 2] if leaves else pages:
             if task.missing and rng.random() < task.missing:
@@ -96,7 +102,9 @@ def study(task: Task) -> Ratings:
             condition = CONDITIONS[seat % len(CONDITIONS)] if task.between else page.treatment[0]
             if weights is not None:
                 condition = CONDITIONS[int(rng.choice(len(CONDITIONS), p=weights))]
-            value = MEAN + level + question[page.question] + explanation[page.question, condition] + rng.normal(0, RATING)
+            value = (
+                MEAN + level + question[page.question] + explanation[page.question, condition] + rng.normal(0, RATING)
+            )
             values.append(value + task.share * EFFECTS[condition] + taste[condition])
             people.append(f"p{seat}")
             items.append(page.question)
@@ -106,7 +114,9 @@ def study(task: Task) -> Ratings:
         made = np.clip(np.round(made), 1, 5)
     places = tuple(str(at) for at in range(len(made)))
     labels = (tuple(conditions), tuple(people), tuple(items))
-    return Ratings("simulated", "model", "CASE", "item", ("Quality",), (1, 5), CONDITIONS, places, *labels, {"Quality": made}, {})
+    return Ratings(
+        "simulated", "model", "CASE", "item", ("Quality",), (1, 5), CONDITIONS, places, *labels, {"Quality": made}, {}
+    )
 
 
 def analysed(task: Task) -> dict[str, Any]:
@@ -121,7 +131,10 @@ def analysed(task: Task) -> dict[str, Any]:
         found["p"][name] = fit["joint"]["p"]
         found.setdefault("variances", fit["variances"])
     if task.share == 1.0:
-        found["rows"] = {entry["term"].removeprefix("model"): entry for entry in regression(ratings, "Quality", values)["coefficients"][1:]}
+        found["rows"] = {
+            entry["term"].removeprefix("model"): entry
+            for entry in regression(ratings, "Quality", values)["coefficients"][1:]
+        }
     return found
 
 
@@ -134,7 +147,9 @@ def truth(rounded: bool) -> dict[str, float]:
     return {name: mean - means["A"] for name, mean in means.items() if name != "A"}
 
 
-def summed(whole: Sequence[Found], none: Sequence[Found], half: Sequence[Found], effects: Mapping[str, float]) -> dict[str, Any]:
+def summed(
+    whole: Sequence[Found], none: Sequence[Found], half: Sequence[Found], effects: Mapping[str, float]
+) -> dict[str, Any]:
     """Bias and coverage where there are effects, false alarms where there are none, power of half of them; each with its standard error."""
     out: dict[str, Any] = {}
     for model in MODELS:
@@ -145,10 +160,16 @@ def summed(whole: Sequence[Found], none: Sequence[Found], half: Sequence[Found],
             bias = {"bias": float(values.mean() - 1), "bias_se": float(values.std(ddof=1) / np.sqrt(len(values)))}
             rows[name] = {"true": true, **bias, "coverage": float(inside[name].mean())}
         alarms = share([one["p"][model] < 0.05 for one in none])
-        out[model] = {"effects": rows, "coverage": share(np.mean(list(inside.values()), axis=0)), "false_alarms": alarms}
+        out[model] = {
+            "effects": rows,
+            "coverage": share(np.mean(list(inside.values()), axis=0)),
+            "false_alarms": alarms,
+        }
     for model in (MODELS[0], MODELS[-1]):
         out[model]["power"] = share([one["p"][model] < 0.05 for one in half])
-    out["variances"] = {name: float(np.mean([one["variances"][name] for one in whole])) for name in whole[0]["variances"]}
+    out["variances"] = {
+        name: float(np.mean([one["variances"][name] for one in whole])) for name in whole[0]["variances"]
+    }
     return out
 
 
@@ -178,16 +199,26 @@ def tables(results: Mapping[str, Any]) -> str:
         return " · ".join(f"{100 * value:.1f}" for value in values)
 
     effects = [name for name, effect in EFFECTS.items() if effect]
-    lines = [f"| study | {' | '.join(f'bias {name}, %' for name in effects)} | {' | '.join(f'covered {name}, %' for name in effects)} |"]
+    lines = [
+        f"| study | {' | '.join(f'bias {name}, %' for name in effects)} | {' | '.join(f'covered {name}, %' for name in effects)} |"
+    ]
     lines.append("|---|" + "---:|" * 2 * len(effects))
     for name, entry in results["scenarios"].items():
         rows = list(entry[MODELS[0]]["effects"].values())
         biases = [f"{100 * row['bias']:+.1f} ± {196 * row['bias_se']:.1f}".replace("-", MINUS) for row in rows]
         lines.append(f"| {' | '.join([name, *biases, *(percents(row['coverage']) for row in rows)])} |")
-    heads = ("study", f"covered, %: {' · '.join(MODELS)}", f"false alarms, %: {' · '.join(TESTS)}", f"power, %: {TESTS[0]} · {TESTS[-1]}")
+    heads = (
+        "study",
+        f"covered, %: {' · '.join(MODELS)}",
+        f"false alarms, %: {' · '.join(TESTS)}",
+        f"power, %: {TESTS[0]} · {TESTS[-1]}",
+    )
     lines += ["", f"| {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     for name, entry in results["scenarios"].items():
-        cells = [[entry[model][key]["value"] for model in MODELS if key in entry[model]] for key in ("coverage", "false_alarms", "power")]
+        cells = [
+            [entry[model][key]["value"] for model in MODELS if key in entry[model]]
+            for key in ("coverage", "false_alarms", "power")
+        ]
         lines.append(f"| {name} | {' | '.join(percents(*values) for values in cells)} |")
     return "\n".join(lines)
 
@@ -210,7 +241,12 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     from shrinklm.report.look.plots import Drawn, canvas
     from shrinklm.report.look.style import GRID, MUTED, PAGE, PAPER, colour, mark
 
-    names = ("people, questions and explanations (study analyze)", "people and questions", "people", "none: rows as independent")
+    names = (
+        "people, questions and explanations (study analyze)",
+        "people and questions",
+        "people",
+        "none: rows as independent",
+    )
     panel = {
         "coverage": "95 % intervals that hold the truth, %",
         "false_alarms": "False alarms of a test at 5 %, %\n(rows: Kruskal–Wallis)",
@@ -225,13 +261,21 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
                 for rank, model in enumerate(MODELS):
                     if key not in entry[model]:
                         continue
-                    at, value, half = y + 0.18 * (rank - 1.5), 100 * entry[model][key]["value"], 196 * entry[model][key]["se"]
+                    at, value, half = (
+                        y + 0.18 * (rank - 1.5),
+                        100 * entry[model][key]["value"],
+                        196 * entry[model][key]["se"],
+                    )
                     low = max(value - half, 0.3 if key == "false_alarms" else 0)
                     axes.plot([low, min(value + half, 100)], [at, at], color=colour(rank), linewidth=1.0, zorder=2)
                     alarms = entry[model]["false_alarms"]
-                    hollow = key == "power" and alarms["value"] - 1.96 * alarms["se"] > 0.05  # finds more for it finds what is not there
+                    hollow = (
+                        key == "power" and alarms["value"] - 1.96 * alarms["se"] > 0.05
+                    )  # finds more for it finds what is not there
                     face = PAPER if hollow else colour(rank)
-                    axes.plot([value], [at], mark(rank), color=colour(rank), markersize=3.6, markerfacecolor=face, zorder=3)
+                    axes.plot(
+                        [value], [at], mark(rank), color=colour(rank), markersize=3.6, markerfacecolor=face, zorder=3
+                    )
             for y in range(last):
                 edge = y == len(HELD) - 1
                 axes.axhline(y + 0.5, color=MUTED if edge else GRID, linewidth=0.8 if edge else 0.5, zorder=0)
@@ -249,7 +293,10 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         panels[2].set_xlim(0, 100)
         from matplotlib.lines import Line2D
 
-        keys = [Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4, label=name) for rank, name in enumerate(names)]
+        keys = [
+            Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4, label=name)
+            for rank, name in enumerate(names)
+        ]
         title = "Levels that the analysis knows of"
         figure.legend(handles=keys, loc="outside upper left", ncols=4, handlelength=1.4, title=title, alignment="left")
         return [Drawn("recovery", "", "", "", True, figure)]

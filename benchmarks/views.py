@@ -67,7 +67,9 @@ def padded(student: BaseStudent, pairs: list[Pair]) -> Batch:
     for name in rows[0]:
         if name != "pairs":
             fill = -100 if name == "labels" else 0
-            batch[name] = torch.cat([torch.nn.functional.pad(row[name], (0, width - row[name].shape[1]), value=fill) for row in rows])
+            batch[name] = torch.cat(
+                [torch.nn.functional.pad(row[name], (0, width - row[name].shape[1]), value=fill) for row in rows]
+            )
     batch["pair"] = torch.arange(len(rows))[:, None].expand_as(batch["labels"]).contiguous()
     batch["pairs"] = torch.tensor(len(rows))
     return batch

@@ -60,10 +60,19 @@ def form_page() -> str:
 
 def _keys(lines: list[str], blocks: dict[str, type[BaseModel]]) -> str:
     for title, block in blocks.items():
-        lines += [f"## {title}", "", (block.__doc__ or "").strip().splitlines()[0], "", "| key | type | default | |", "|---|---|---|---|"]
+        lines += [
+            f"## {title}",
+            "",
+            (block.__doc__ or "").strip().splitlines()[0],
+            "",
+            "| key | type | default | |",
+            "|---|---|---|---|",
+        ]
         for name, info in block.model_fields.items():
             if not info.exclude:
-                lines.append(f"| `{name}` | {_type(info.annotation)} | {_default(info)} | {_cell(info.description or '')} |")
+                lines.append(
+                    f"| `{name}` | {_type(info.annotation)} | {_default(info)} | {_cell(info.description or '')} |"
+                )
         lines.append("")
     return "\n".join(lines)
 
@@ -99,7 +108,11 @@ def _cell(text: str) -> str:
 
 
 def _type(annotation: Any) -> str:
-    text = annotation.__name__ if isinstance(annotation, type) and not getattr(annotation, "__args__", None) else str(annotation)
+    text = (
+        annotation.__name__
+        if isinstance(annotation, type) and not getattr(annotation, "__args__", None)
+        else str(annotation)
+    )
     for noise in ("shrinklm.run.recipe.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
         text = text.replace(noise, "")
     return f"`{text}`".replace("|", "\\|")

@@ -28,7 +28,9 @@ COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "
 
 def call(*arguments: str | Path) -> Result:
     """One command in this process; `output` holds stdout and stderr."""
-    return CliRunner(env={"COLUMNS": "100", "SHRINKLM_DEBUG": ""}).invoke(app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "100", "SHRINKLM_DEBUG": ""}).invoke(
+        app, [str(argument) for argument in arguments]
+    )
 
 
 def golden(name: str, text: str) -> None:

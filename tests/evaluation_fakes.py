@@ -13,7 +13,10 @@ from shrinklm.tasks.base import split_answer
 
 def questions(count: int) -> list[Example]:
     """Questions whose gold answer is the option (b)."""
-    return [Example(f"q{i}", f"Which is number {i}?", (f"zero {i}", f"gold {i}", f"other {i}"), f"gold {i}") for i in range(count)]
+    return [
+        Example(f"q{i}", f"Which is number {i}?", (f"zero {i}", f"gold {i}", f"other {i}"), f"gold {i}")
+        for i in range(count)
+    ]
 
 
 class FakeTask:
@@ -34,7 +37,9 @@ class FakeTask:
 class FakeStudent:
     """Answers by rule, remembers what it was asked, and writes it to `log` so that another process can read it."""
 
-    def __init__(self, log: Path | None = None, delay: float = 0.0, texts: dict[str, str] | None = None, likes: str = "gold") -> None:
+    def __init__(
+        self, log: Path | None = None, delay: float = 0.0, texts: dict[str, str] | None = None, likes: str = "gold"
+    ) -> None:
         self.log, self.delay, self.texts, self.likes = log, delay, texts or {}, likes
         self.asked: list[tuple[str, int, int]] = []
         self.pairs: list[Pair] = []

@@ -35,7 +35,9 @@ def explained(prompt: Prompt) -> list[str]:
 def filled(prompt: Prompt, score: Callable[[str], int]) -> str:
     """The form of a rating, with one score everywhere."""
     form = [line.partition(":")[0] for line in prompt.turns[-1].text.splitlines() if "<evidence>" in line]
-    return "\n".join(f'{head}: It says "{explained(prompt)[0][:10]}". Score: {score(explained(prompt)[0])}' for head in form)
+    return "\n".join(
+        f'{head}: It says "{explained(prompt)[0][:10]}". Score: {score(explained(prompt)[0])}' for head in form
+    )
 
 
 def _longest(prompt: Prompt) -> str:
@@ -46,7 +48,11 @@ def _longest(prompt: Prompt) -> str:
 
 
 def _position(prompt: Prompt) -> str:
-    return "A: it stands first.\nB: it stands second.\nBetter: A" if len(explained(prompt)) == 2 else filled(prompt, lambda text: 3)
+    return (
+        "A: it stands first.\nB: it stands second.\nBetter: A"
+        if len(explained(prompt)) == 2
+        else filled(prompt, lambda text: 3)
+    )
 
 
 def longest() -> Scripted:
@@ -74,7 +80,9 @@ def teacher_itself() -> Scripted:
     return Scripted("org/Fake", lambda prompt: filled(prompt, lambda text: 5))
 
 
-def run_of(root: Path, explain: Callable[[str, int], str | None] | None = None, questions: int = 8, **judge: Any) -> Run:
+def run_of(
+    root: Path, explain: Callable[[str, int], str | None] | None = None, questions: int = 8, **judge: Any
+) -> Run:
     """A run whose students answered by hand. `explain(method, place of the question)` says what they say."""
     recipe = {
         "name": "r",
@@ -96,7 +104,10 @@ def run_of(root: Path, explain: Callable[[str, int], str | None] | None = None, 
             answer = example.answer if place % 2 else example.wrong[0]
             predictions.append(Prediction(cell.name, example.id, answer, text, f"The answer is {answer}."))
         write_predictions(predictions, cell.folder / "predictions.parquet")
-        right = [Score(cell.name, example.id, "accuracy", float(place % 2)) for place, example in enumerate(run.splits["test"])]
+        right = [
+            Score(cell.name, example.id, "accuracy", float(place % 2))
+            for place, example in enumerate(run.splits["test"])
+        ]
         write_scores(right, cell.folder / "scores.parquet")
     return run
 

@@ -53,4 +53,6 @@ def _do(command: list[str | Path]) -> None:
         done = subprocess.run([str(part) for part in command], stdout=said, stderr=said, cwd="/", check=False)
         if done.returncode:
             said.seek(0)
-            raise NoPostgres(f"{' '.join(str(part) for part in command)}: {said.read().decode(errors='replace')[-400:]}")
+            raise NoPostgres(
+                f"{' '.join(str(part) for part in command)}: {said.read().decode(errors='replace')[-400:]}"
+            )

@@ -82,7 +82,8 @@ def write_run(
     questions = [_question(index, rng, evil) for index in range(items)]
     _parquet(folder / "examples.parquet", questions)
     (folder / "recipe.yaml").write_text(
-        _RECIPE.format(methods=", ".join(f'"{name}"' for name in methods), seeds=list(seeds)) + (f"# {EVIL}\n" if evil else "")
+        _RECIPE.format(methods=", ".join(f'"{name}"' for name in methods), seeds=list(seeds))
+        + (f"# {EVIL}\n" if evil else "")
     )
     _json(
         folder / "env.json",
@@ -96,10 +97,20 @@ def write_run(
             "command": "shrinklm run recipe.yaml",
         },
     )
-    duplicates = [{"question": f"Where would you look for a kettle? {EVIL if evil else ''}".strip(), "splits": ["train", "test"]}]
+    duplicates = [
+        {"question": f"Where would you look for a kettle? {EVIL if evil else ''}".strip(), "splits": ["train", "test"]}
+    ]
     _json(
         folder / "data.json",
-        {"train": 480, "dev": 60, "test": items, "duplicates": duplicates, "held_out": 6, "majority": 0.2333, "random": 0.2},
+        {
+            "train": 480,
+            "dev": 60,
+            "test": items,
+            "duplicates": duplicates,
+            "held_out": 6,
+            "majority": 0.2333,
+            "random": 0.2,
+        },
     )
     _json(folder / "generations.json", _generations(items))
     for student in students:
@@ -116,7 +127,9 @@ TASTE = {"multitask": 4.1, "multitask+counterfactual:revised": 3.4, "zero-shot":
 FAITH = {"multitask": 0.2, "multitask+counterfactual:revised": 0.62, "zero-shot": 0.12}
 
 
-def add_measures(folder: Path, *, rated: bool = True, faithful: bool = True, taste: dict[str, float] | None = None, seed: int = 11) -> None:
+def add_measures(
+    folder: Path, *, rated: bool = True, faithful: bool = True, taste: dict[str, float] | None = None, seed: int = 11
+) -> None:
     """Adds to a run's scores what a judge, probes and a simulator would: the accurate method is faithful, the other one is liked."""
     rng = random.Random(seed)
     for home in sorted((folder / "cells").iterdir()):
@@ -126,10 +139,17 @@ def add_measures(folder: Path, *, rated: bool = True, faithful: bool = True, tas
         rows = pq.read_table(home / "scores.parquet").to_pylist()
         for row in [row for row in rows if row["metric"] == "length"]:
             values = _measured(FAITH[method], rng) if faithful else {}
-            given = dict.fromkeys(("judge-one", "judge-two"), (taste or TASTE)[method] + rng.gauss(0, 0.4)) if rated else {}
+            given = (
+                dict.fromkeys(("judge-one", "judge-two"), (taste or TASTE)[method] + rng.gauss(0, 0.4)) if rated else {}
+            )
             rows += [{**row, "metric": key, "value": float(value)} for key, value in values.items()]
             rows += [
-                {**row, "metric": construct, "value": float(min(5, max(1, round(liking + rng.gauss(0, 0.5))))), "rater": rater}
+                {
+                    **row,
+                    "metric": construct,
+                    "value": float(min(5, max(1, round(liking + rng.gauss(0, 0.5))))),
+                    "rater": rater,
+                }
                 for rater, liking in given.items()
                 for construct in CONSTRUCTS
             ]
@@ -180,7 +200,9 @@ def _cell(
     diverged: str | None,
     evil: bool,
 ) -> None:
-    name = "".join(letter if letter.isalnum() or letter in "._+=&-" else "_" for letter in f"{method}--{student}--s{seed}")
+    name = "".join(
+        letter if letter.isalnum() or letter in "._+=&-" else "_" for letter in f"{method}--{student}--s{seed}"
+    )
     home = folder / "cells" / name
     home.mkdir(parents=True)
     lost, trained = name == diverged, method != "zero-shot"
@@ -276,7 +298,10 @@ def _log(views: tuple[str, ...], skill: float, lost: bool, rng: random.Random) -
     rows = []
     for step in range(1, 121):
         gone = lost and step > 50
-        losses = {f"loss/{view}": (1.2 + place) * math.exp(-step / 40) + 0.4 + rng.gauss(0, 0.06) for place, view in enumerate(views)}
+        losses = {
+            f"loss/{view}": (1.2 + place) * math.exp(-step / 40) + 0.4 + rng.gauss(0, 0.06)
+            for place, view in enumerate(views)
+        }
         if gone:
             losses = {view: 3.0 * 1.6 ** min(step - 50, 40) if step < 90 else math.nan for view in losses}
         rows.append(

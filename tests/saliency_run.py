@@ -11,7 +11,16 @@ from shrinklm.core.marking import Keep, mark, words
 from shrinklm.core.types import Example
 
 STEPS = ("salient", "own-saliency", "tfidf-tokens", "random-tokens")
-NAMES = ("gradient l2", "gradient l1", "input_x_gradient", "integrated_gradients", "occlusion", "attention", "tf-idf", "random")
+NAMES = (
+    "gradient l2",
+    "gradient l1",
+    "input_x_gradient",
+    "integrated_gradients",
+    "occlusion",
+    "attention",
+    "tf-idf",
+    "random",
+)
 PEOPLE = ("precision", "recall", "f1", "auprc")
 BY = {
     "salient": ("Qwen2.5-0.5B", "gradient (l2, max)"),
@@ -20,7 +29,10 @@ BY = {
     "random-tokens": ("random", ""),
 }
 _QUESTIONS = (
-    ("A revolving door is convenient for two direction travel, but it also serves as a security measure at a what?", "bank"),
+    (
+        "A revolving door is convenient for two direction travel, but it also serves as a security measure at a what?",
+        "bank",
+    ),
     ("What do people aim to do at work?", "complete job"),
     ("Where would you find magazines along side many other printed works?", "bookstore"),
     ("The fox walked from the city into the forest, what was it looking for?", "natural habitat"),
@@ -35,10 +47,20 @@ def around(value: float, half: float, n: int) -> dict[str, float]:
 
 def figures(n: int = 1000, **changes: Any) -> dict[str, Any]:
     """figures.json of a run in which `salient` beats every control; `changes` replaces entries."""
-    hit = {"salient": (0.712, 0.35), "own-saliency": (0.604, 0.28), "tfidf-tokens": (0.641, 0.22), "random-tokens": (0.479, 0.141)}
+    hit = {
+        "salient": (0.712, 0.35),
+        "own-saliency": (0.604, 0.28),
+        "tfidf-tokens": (0.641, 0.22),
+        "random-tokens": (0.479, 0.141),
+    }
     people = {"salient": (0.31, 0.40, 0.341, 0.412), "own-saliency": (0.28, 0.35, 0.30, 0.35), "tfidf-tokens": (0.3, 0.4, 0.333, 0.4),
               "random-tokens": (0.21, 0.26, 0.226, 0.301)}  # fmt: skip
-    lost = {"salient": (1.21, 0.45), "own-saliency": (0.80, 0.83), "tfidf-tokens": (1.05, 0.60), "random-tokens": (0.52, 1.13)}
+    lost = {
+        "salient": (1.21, 0.45),
+        "own-saliency": (0.80, 0.83),
+        "tfidf-tokens": (1.05, 0.60),
+        "random-tokens": (0.52, 1.13),
+    }
     steps = {}
     for step in STEPS:
         steps[step] = {
@@ -68,7 +90,9 @@ def figures(n: int = 1000, **changes: Any) -> dict[str, Any]:
     return found | changes
 
 
-def write_saliency(run: Path, items: int = 12, extra: str = "", marked_by: tuple[str, ...] = STEPS, **changes: Any) -> Path:
+def write_saliency(
+    run: Path, items: int = 12, extra: str = "", marked_by: tuple[str, ...] = STEPS, **changes: Any
+) -> Path:
     """Writes `saliency` into a run folder and returns the run; `extra` goes into every id, question and name of a step's model."""
     rng, folder = random.Random(5), run / "saliency"
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,14 +101,22 @@ def write_saliency(run: Path, items: int = 12, extra: str = "", marked_by: tuple
         example = _example(number, rng, extra)
         markings = {}
         for step in marked_by:
-            marking = mark(example, [rng.random() ** (4 if step == "salient" else 1) for _ in words(example)], example.answer)
+            marking = mark(
+                example, [rng.random() ** (4 if step == "salient" else 1) for _ in words(example)], example.answer
+            )
             kept = Keep(5).choose(example, marking.scores)
-            markings[step] = {"spans": [list(span) for span in marking.spans], "scores": list(marking.scores), "kept": kept}
+            markings[step] = {
+                "spans": [list(span) for span in marking.spans],
+                "scores": list(marking.scores),
+                "kept": kept,
+            }
         rows.append({"id": example.id, "text": example.text, "answer": example.answer, "markings": markings})
     found = figures(**changes)
     for step in found["steps"].values():
         step["by"] += extra
-    (folder / "items.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    (folder / "items.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     (folder / "figures.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     return run
 

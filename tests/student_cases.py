@@ -37,9 +37,16 @@ def taught(example: Example) -> dict[tuple[str, str], Generation]:
         ("revision", example.answer): f"It fits {example.answer} and nothing else, as anyone can see.",
         ("label", ""): f"It looks like {example.answer}. The answer is {example.answer}.",
         **{("counterfactual", option): f"It could well be {option}" for option in example.wrong},
-        **{(step.name, example.answer): marked(example, place) for place, step in enumerate(STEPS.values()) if step.marks},
+        **{
+            (step.name, example.answer): marked(example, place)
+            for place, step in enumerate(STEPS.values())
+            if step.marks
+        },
     }
-    return {(kind, answer): generation(example, kind, answer or example.answer, text) for (kind, answer), text in said.items()}
+    return {
+        (kind, answer): generation(example, kind, answer or example.answer, text)
+        for (kind, answer), text in said.items()
+    }
 
 
 def marked(example: Example, turn: int) -> str:
@@ -53,7 +60,10 @@ OPTIONS = ("apple", "river", "stone", "cloud", "violin")
 
 def many(count: int) -> list[Example]:
     """Questions of different lengths; the gold option goes round."""
-    return [Example(f"q{i}", f"Which one goes{' well' * (i % 4)} with number {i}?", OPTIONS, OPTIONS[i * 3 % 5]) for i in range(count)]
+    return [
+        Example(f"q{i}", f"Which one goes{' well' * (i % 4)} with number {i}?", OPTIONS, OPTIONS[i * 3 % 5])
+        for i in range(count)
+    ]
 
 
 def corpus(count: int = 12, seed: int = 0, examples: Iterable[Example] | None = None) -> Corpus:
@@ -72,7 +82,12 @@ def fresh(spec: str = "tiny", seed: int = 0, **options: Any) -> Any:
 
 
 def fitted(
-    folder: Path, name: str = "multitask+counterfactual", spec: str = "tiny", count: int = 10, tick: Any = None, **settings: Any
+    folder: Path,
+    name: str = "multitask+counterfactual",
+    spec: str = "tiny",
+    count: int = 10,
+    tick: Any = None,
+    **settings: Any,
 ) -> Any:
     """(student, fit) of a short training in `folder`."""
     from shrinklm.students.base import open_student

@@ -39,7 +39,9 @@ def answered(
     """
     rng = np.random.default_rng(seed)
     effects = effects or {}
-    quality = {(q, c): rng.normal(0, 0.2) + effects.get(c, 0.0) for q in study.questions for c in study.design.conditions}
+    quality = {
+        (q, c): rng.normal(0, 0.2) + effects.get(c, 0.0) for q in study.questions for c in study.design.conditions
+    }
     participants, responses = [], []
     for number in range(study.people if people is None else people):
         level = rng.normal(0, 0.5)
@@ -57,7 +59,19 @@ def answered(
             else:
                 values = _values(study, page.question, page.treatment, quality, level, rng)
             responses.append(
-                Response(number + 1, position, page.kind, page.question, page.treatment, page.wanted, values, None, seconds, 0, now)
+                Response(
+                    number + 1,
+                    position,
+                    page.kind,
+                    page.question,
+                    page.treatment,
+                    page.wanted,
+                    values,
+                    None,
+                    seconds,
+                    0,
+                    now,
+                )
             )
         end = None if leaves else now
         about = {"age": ("25 to 34", "35 to 44")[number % 2]}
@@ -91,7 +105,10 @@ def _values(
 ) -> dict[str, int]:
     if study.form.kind == "preference":
         gap = quality[question, treatment[0]] - quality[question, treatment[1]]
-        return {name: 0 if abs(x := gap + rng.normal(0, 0.6)) < 0.15 else 1 if x > 0 else 2 for name in study.form.constructs}
+        return {
+            name: 0 if abs(x := gap + rng.normal(0, 0.6)) < 0.15 else 1 if x > 0 else 2
+            for name in study.form.constructs
+        }
     found = {
         name: int(np.clip(round(3.2 + level + quality[question, treatment[0]] + rng.normal(0, 0.7)), 1, 5))
         for name in study.form.constructs

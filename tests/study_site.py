@@ -21,7 +21,11 @@ from visitor import filled, sheets
 
 CONDITIONS = ("finetune", "multitask", "counterfactual")
 ASKED = [
-    ("Where would a person put a coat when they come home in winter?", ("closet", "oven", "bathtub", "mailbox"), "closet"),
+    (
+        "Where would a person put a coat when they come home in winter?",
+        ("closet", "oven", "bathtub", "mailbox"),
+        "closet",
+    ),
     ("What do people use to see in a dark cellar?", ("spoon", "flashlight", "pillow", "ladder"), "flashlight"),
     ("What happens to ice cream on a hot pavement?", ("it freezes", "it melts", "it grows", "it sings"), "it melts"),
     ("Where do you return a borrowed book?", ("library", "bakery", "stadium", "harbour"), "library"),
@@ -29,7 +33,7 @@ ASKED = [
     ("Why would somebody set an alarm clock?", ("to wake up", "to cook", "to read", "to paint"), "to wake up"),
     ("Where does a fish breathe?", ("in water", "in sand", "in a tree", "in a drawer"), "in water"),
 ]
-NASTY = "<script>alert(1)</script> & \"quotes\" '; DROP TABLE response; --"
+NASTY = '<script>alert(1)</script> & "quotes" \'; DROP TABLE response; --'
 
 
 def form(kind: str = "rating", **changes: Any) -> dict[str, Any]:
@@ -49,7 +53,9 @@ def make_study(home: Path, kind: str = "rating", nasty: bool = False, **changes:
             answer = gold if (at + k) % 4 else choices[-1]
             text = f"People know that {answer} fits here, and {choices[2]} does not ({'abc'[k]})." * (1 + k % 2)
             said[name] = Shown(answer, NASTY if nasty else text, answer == gold)
-        stratum = "practice" if at == len(ASKED) - 1 else "right" if all(one.right for one in said.values()) else "differ"
+        stratum = (
+            "practice" if at == len(ASKED) - 1 else "right" if all(one.right for one in said.values()) else "differ"
+        )
         questions[f"q{at}"] = Question(f"q{at}", NASTY if nasty else asked, choices, gold, {}, stratum, said)
     ids = tuple(questions)
     steps = {"rating": len(read.scale.labels), "simulation": 4, "preference": 2}[kind]
@@ -69,12 +75,17 @@ def served(study: Study, token: str | None = TOKEN) -> Iterator[tuple[Callable[[
     records = Records(study.database)
     app = make_app(study, records, token)
     try:
-        yield lambda: TestClient(app, base_url="http://testserver", follow_redirects=True, raise_server_exceptions=False), records
+        yield (
+            lambda: TestClient(app, base_url="http://testserver", follow_redirects=True, raise_server_exceptions=False),
+            records,
+        )
     finally:
         records.close()
 
 
-def submit(client: Client, page: Response, choose: Callable[[str, list[str]], str] | None = None, **changes: str) -> Response:
+def submit(
+    client: Client, page: Response, choose: Callable[[str, list[str]], str] | None = None, **changes: str
+) -> Response:
     """Fills in the page's form and sends it; `changes` set fields otherwise, and an empty one is left out."""
     sheet = sheets(page.text)[0]
     data = {**filled(sheet, random.Random(1), choose), **changes}

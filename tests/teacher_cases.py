@@ -19,20 +19,36 @@ BEAVER = Example(
     "wooded area",
     order=(1, 2, 0),
 )
-SKATES = Example("skates", "What do you wear on the feet to glide over ice?", ("skates", "sandals", "gloves"), "skates", order=(0, 1, 2))
-KETTLE = Example("kettle", "What do you boil water in for tea?", ("kettle", "drawer", "lamp"), "kettle", order=(2, 1, 0))
+SKATES = Example(
+    "skates",
+    "What do you wear on the feet to glide over ice?",
+    ("skates", "sandals", "gloves"),
+    "skates",
+    order=(0, 1, 2),
+)
+KETTLE = Example(
+    "kettle", "What do you boil water in for tea?", ("kettle", "drawer", "lamp"), "kettle", order=(2, 1, 0)
+)
 EXAMPLES = [BEAVER, SKATES, KETTLE]
 
 
 def many(count: int) -> list[Example]:
     return [
-        Example(f"q{i}", f"Which of these goes with number {i}?", ("apple", "river", "stone"), ("apple", "river", "stone")[i % 3])
+        Example(
+            f"q{i}",
+            f"Which of these goes with number {i}?",
+            ("apple", "river", "stone"),
+            ("apple", "river", "stone")[i % 3],
+        )
         for i in range(count)
     ]
 
 
 def asking(text: str, example: Example = BEAVER, kind: str = "explanation") -> Prompt:
-    turns = (Turn("system", "You explain answers in one short sentence and add nothing else to it at all."), Turn("user", text))
+    turns = (
+        Turn("system", "You explain answers in one short sentence and add nothing else to it at all."),
+        Turn("user", text),
+    )
     return Prompt(turns, example, kind, example.answer)
 
 
@@ -51,13 +67,27 @@ def tiny_model(folder: Path, seq2seq: bool = False, chat: bool = False, **config
     model: Any
     if seq2seq:
         model = T5ForConditionalGeneration(
-            T5Config(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=tokenizer.pad_token_id, **ids)
+            T5Config(
+                d_model=32,
+                d_kv=8,
+                d_ff=64,
+                num_layers=2,
+                num_heads=4,
+                decoder_start_token_id=tokenizer.pad_token_id,
+                **ids,
+            )
         )
     else:
         settings = {"max_position_embeddings": 512, "bos_token_id": None, **config}
         model = LlamaForCausalLM(
             LlamaConfig(
-                hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **settings, **ids
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                **settings,
+                **ids,
             )
         )
     for weight in model.parameters():  # far apart, so that rounding cannot change which token is likeliest
@@ -113,4 +143,11 @@ def chat(text: str, finish: str = "stop") -> tuple[int, dict[str, Any]]:
     message = {"role": "assistant", "content": text}
     usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
     choice = {"index": 0, "message": message, "finish_reason": finish}
-    return 200, {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+    return 200, {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }

@@ -138,7 +138,12 @@ def test_the_longest_option_counts() -> None:
 
 def test_a_repeated_option_is_one_option() -> None:
     example = question("bank", "zoo", "bank")
-    assert parse_answer("bank", example) == parse_answer("(c)", example) == parse_answer("The answer is (c) bank.", example) == "bank"
+    assert (
+        parse_answer("bank", example)
+        == parse_answer("(c)", example)
+        == parse_answer("The answer is (c) bank.", example)
+        == "bank"
+    )
 
 
 def test_options_that_differ_in_case_alone_need_their_case() -> None:

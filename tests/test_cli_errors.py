@@ -32,9 +32,13 @@ def test_unknown_recipe_key(tmp_path: Path) -> None:
 
 
 def test_unknown_names(tmp_path: Path) -> None:
-    assert "No method is called 'finetun'. Did you mean 'finetune'?" in failed("preview", recipe(tmp_path, methods=["finetun"]))
+    assert "No method is called 'finetun'. Did you mean 'finetune'?" in failed(
+        "preview", recipe(tmp_path, methods=["finetun"])
+    )
     assert "No task is called 'csqq'. Did you mean 'csqa'?" in failed("preview", recipe(tmp_path, task={"use": "csqq"}))
-    assert "No teacher is called 'fakee'. Did you mean 'fake'?" in failed("preview", recipe(tmp_path, teacher={"use": "fakee"}))
+    assert "No teacher is called 'fakee'. Did you mean 'fake'?" in failed(
+        "preview", recipe(tmp_path, teacher={"use": "fakee"})
+    )
     assert "No metric is called 'acuracy'" in failed(
         "run", recipe(tmp_path, evaluate={"metrics": ["acuracy"]}, generate=[], methods=["finetune"])
     )
@@ -53,7 +57,10 @@ def test_yaml_that_does_not_parse(tmp_path: Path) -> None:
 
 def test_missing_column(tmp_path: Path) -> None:
     said = failed("preview", table(tmp_path, [ROW], question="qestion"))
-    assert "t.jsonl has no column 'qestion' (task.columns.question). Did you mean 'question'? Columns found: id, question" in said
+    assert (
+        "t.jsonl has no column 'qestion' (task.columns.question). Did you mean 'question'? Columns found: id, question"
+        in said
+    )
 
 
 def test_answer_not_among_choices(tmp_path: Path) -> None:
@@ -80,7 +87,8 @@ def test_broken_utf8(tmp_path: Path) -> None:
 def test_ragged_row(tmp_path: Path) -> None:
     said = failed("preview", table(tmp_path, "id,question,choices,answer\nr1,What, then?,[],x\n", "t.csv"))
     assert (
-        "t.csv, line 2 has 5 values, the header has 4. Columns found: id, question, choices, answer. Put a text that holds a comma" in said
+        "t.csv, line 2 has 5 values, the header has 4. Columns found: id, question, choices, answer. Put a text that holds a comma"
+        in said
     )
 
 
@@ -186,7 +194,10 @@ def test_no_space_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ("mode", "said"),
     [
         ("silent", "returned nothing for 12 of 12 prompts of the step 'explanation'"),
-        ("empty", "says nothing: all 12 texts of the step 'explanation' are empty. Try one prompt by hand, or another teacher."),
+        (
+            "empty",
+            "says nothing: all 12 texts of the step 'explanation' are empty. Try one prompt by hand, or another teacher.",
+        ),
     ],
 )
 def test_teacher_that_says_nothing(tmp_path: Path, mode: str, said: str) -> None:
@@ -197,7 +208,10 @@ def test_teacher_that_says_nothing(tmp_path: Path, mode: str, said: str) -> None
 
 def test_training_without_generations(tmp_path: Path) -> None:
     said = failed("train", recipe(tmp_path, methods=["explain-then-answer"]))
-    assert "Method 'explain-then-answer' needs 'explanation' generations. view 'factual': 12 of 12 examples: no explanation." in said
+    assert (
+        "Method 'explain-then-answer' needs 'explanation' generations. view 'factual': 12 of 12 examples: no explanation."
+        in said
+    )
     assert "Run: shrinklm generate RECIPE --step explanation" in said
 
 
@@ -213,14 +227,20 @@ def test_another_recipe_never_overwrites_a_trained_student(tmp_path: Path) -> No
     assert call("train", recipe(tmp_path, **blocks)).exit_code == 0
     result = call("train", recipe(tmp_path, **blocks, train={"examples": 16, "batch": 8}))
     assert result.exit_code == 1
-    assert "trained from another recipe or other generations, and nothing is overwritten. Give the recipe a new `name`" in result.stderr
+    assert (
+        "trained from another recipe or other generations, and nothing is overwritten. Give the recipe a new `name`"
+        in result.stderr
+    )
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = call("run", tmp_path / "no.yaml", "--debug")
     assert isinstance(result.exception, RecipeError)
     done = subprocess.run(
-        [sys.executable, "-m", "shrinklm", "run", "no.yaml"], env=environment(SHRINKLM_DEBUG="1"), capture_output=True, text=True
+        [sys.executable, "-m", "shrinklm", "run", "no.yaml"],
+        env=environment(SHRINKLM_DEBUG="1"),
+        capture_output=True,
+        text=True,
     )
     assert "Traceback" in done.stderr
     assert "RecipeError: No recipe at no.yaml" in done.stderr

@@ -86,6 +86,8 @@ def test_the_same_thing_may_come_again(capsys: pytest.CaptureFixture[str], now: 
     assert capsys.readouterr().err == "label: 12 of 12, took 0:03\nlabel: 6 of 6, took 0:03\n"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (11100, "3:05:00"), (-1, "0:00")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (754, "12:34"), (11100, "3:05:00"), (-1, "0:00")]
+)
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text

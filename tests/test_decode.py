@@ -23,8 +23,19 @@ def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tiny_model(tmp_path_factory.mktemp("model"))
     model, tokenizer = load(locate(str(folder)), "causal")
     if request.param == "gemma2":
-        small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-        ids = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+        small = {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+        }
+        ids = {
+            "vocab_size": len(tokenizer),
+            "pad_token_id": 0,
+            "eos_token_id": tokenizer.eos_token_id,
+            "bos_token_id": None,
+        }
         torch.manual_seed(0)
         model = Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, attn_implementation="eager", **ids)).eval()
         for weight in model.parameters():
@@ -42,7 +53,10 @@ def generated(decoder: Decoder, prompt: list[int], max_tokens: int) -> list[int]
     """transformers' own greedy tokens of one prompt."""
     with torch.inference_mode():
         out: Any = decoder.model.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=max_tokens, do_sample=False
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=max_tokens,
+            do_sample=False,
         )
     return [token for token in out[0, len(prompt) :].tolist() if token not in decoder.ends]
 
@@ -62,7 +76,9 @@ def test_a_shared_beginning_changes_nothing(decoder: Decoder) -> None:
     assert (len(together._beginning[0]) >= 16) == together.plain
     assert together.decode(prompts[:2], 20) == alone[:2]  # the beginning is there already
     assert together.decode(prompts, 20, shared=17) == alone
-    assert together.decode(ids(together, TEXTS), 20) == Decoder(decoder.model, decoder.tokenizer).decode(ids(together, TEXTS), 20)
+    assert together.decode(ids(together, TEXTS), 20) == Decoder(decoder.model, decoder.tokenizer).decode(
+        ids(together, TEXTS), 20
+    )
 
 
 def test_the_model_is_left_as_it_was(decoder: Decoder) -> None:

@@ -36,10 +36,14 @@ def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
 def test_the_teacher_in_the_concepts_page_is_a_teacher():
     from shrinklm import Example, Prompt, Sampling
 
-    block = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    block = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8"), re.DOTALL)[
+        0
+    ]
     scope: dict[str, object] = {}
     exec(compile(block, "concepts.md", "exec"), scope)
-    said = list(scope["Shout"]().complete([Prompt((), Example("1", "q", ("a", "b"), "a"), "explanation", "a")], Sampling()))
+    said = list(
+        scope["Shout"]().complete([Prompt((), Example("1", "q", ("a", "b"), "a"), "explanation", "a")], Sampling())
+    )
     assert said[0][0] == 0
     assert said[0][1].text.startswith("A fits")
 
@@ -56,7 +60,9 @@ def test_every_defect_of_the_original_has_its_test():
             assert re.search(rf"^def {name}\b", tests, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]))
+@pytest.mark.parametrize(
+    "page", sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+)
 def test_links_lead_somewhere(page):
     path = ROOT / page
     for link in re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8")):

@@ -23,8 +23,16 @@ def save(folder: Path, labels: tuple[str, ...] = ()) -> Path:
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=16)
     tokenizer.save_pretrained(folder)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "max_position_embeddings": 16}
-    config = BertConfig(vocab_size=len(WORDS), **sizes, id2label=dict(enumerate(labels)) or None, num_labels=len(labels) or 2)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 16,
+    }
+    config = BertConfig(
+        vocab_size=len(WORDS), **sizes, id2label=dict(enumerate(labels)) or None, num_labels=len(labels) or 2
+    )
     torch.manual_seed(0)
     (BertForSequenceClassification if labels else BertModel)(config).save_pretrained(folder)
     return folder
@@ -52,7 +60,9 @@ def test_pooled_and_token_vectors_are_those_of_the_text_alone(folder: Path) -> N
         hidden = by_hand(folder, text)
         mean = hidden.mean(0)
         np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-5)
-        np.testing.assert_allclose(inner, hidden[1:-1] / np.linalg.norm(hidden[1:-1], axis=-1, keepdims=True), atol=1e-5)
+        np.testing.assert_allclose(
+            inner, hidden[1:-1] / np.linalg.norm(hidden[1:-1], axis=-1, keepdims=True), atol=1e-5
+        )
     assert not found[3].any()
     assert encoder.tokens([""])[0].shape == (0, 32)
     assert encoder.embed([]).shape == (0, 32)
@@ -92,7 +102,9 @@ def test_relations_are_read_by_the_labels_names(folder: Path, tmp_path: Path) ->
     found = one.relations(pairs)
     assert found.shape == (3, 3)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
-    np.testing.assert_allclose(found[:, ::-1], two.relations(pairs), atol=1e-6)  # the same weights, labels the other way round
+    np.testing.assert_allclose(
+        found[:, ::-1], two.relations(pairs), atol=1e-6
+    )  # the same weights, labels the other way round
     np.testing.assert_allclose(found[1:2], one.relations(pairs[1:2]), atol=1e-6)
 
 

@@ -28,19 +28,25 @@ SETTINGS = EvaluateSettings(max_tokens=40, batch=2)
 
 def ask(tmp_path, name="multitask", count=10, student=None, settings=SETTINGS, **more):
     student = student or FakeStudent()
-    predictions, timing = predict(student, TASK, questions(count), method(name), "cell", settings, tmp_path / "part.jsonl", **more)
+    predictions, timing = predict(
+        student, TASK, questions(count), method(name), "cell", settings, tmp_path / "part.jsonl", **more
+    )
     return predictions, timing, student
 
 
 def test_answers_explanations_and_likeliest_options(tmp_path):
     predictions, timing, _ = ask(tmp_path)
     assert [p.example_id for p in predictions] == [f"q{i}" for i in range(10)]
-    assert predictions[4] == Prediction("cell", "q4", "gold 4", "Because gold 4 is it.", "The answer is gold 4.", "gold 4")
+    assert predictions[4] == Prediction(
+        "cell", "q4", "gold 4", "Because gold 4 is it.", "The answer is gold 4.", "gold 4"
+    )
     assert predictions[3].answer == "zero 3"
     assert timing.questions == 10
     assert timing.tokens_out == 10 * (5 + 5)
     assert timing.latency_n == 10
-    assert timing.tokens_per_second == pytest.approx(timing.tokens_out / (timing.answer_seconds + timing.explain_seconds))
+    assert timing.tokens_per_second == pytest.approx(
+        timing.tokens_out / (timing.answer_seconds + timing.explain_seconds)
+    )
 
 
 def test_a_method_whose_answer_explains_is_asked_once(tmp_path):
@@ -53,7 +59,9 @@ def test_a_method_whose_answer_explains_is_asked_once(tmp_path):
 def test_an_answer_gets_few_tokens_and_an_explanation_its_cap_on_top(tmp_path):
     asked = {prompt.splitlines()[-1]: tokens for prompt, tokens, _ in ask(tmp_path / "a")[2].asked}
     assert asked == {"[predict]": 2 + 12, "[explain]": 40}
-    asked = {prompt.splitlines()[-1]: tokens for prompt, tokens, _ in ask(tmp_path / "b", "explain-then-answer")[2].asked}
+    asked = {
+        prompt.splitlines()[-1]: tokens for prompt, tokens, _ in ask(tmp_path / "b", "explain-then-answer")[2].asked
+    }
     assert asked == {"[factual]": 2 + 12 + 40}
 
 
@@ -83,8 +91,12 @@ def test_explanations_asked_for_later_are_those_of_one_go(tmp_path, name):
     assert later == whole
     assert timing.tokens_out >= once.tokens_out
     assert timing.answer_seconds == before.answer_seconds
-    assert {prompt.rpartition("\n")[2] for prompt, *_ in student.asked} == ({"[explain]"} if name == "multitask" else set())
-    assert len(student.asked) == (6 if name == "multitask" else 0), "the chunk that was half explained is explained whole"
+    assert {prompt.rpartition("\n")[2] for prompt, *_ in student.asked} == (
+        {"[explain]"} if name == "multitask" else set()
+    )
+    assert len(student.asked) == (6 if name == "multitask" else 0), (
+        "the chunk that was half explained is explained whole"
+    )
 
 
 def test_a_method_without_explanation_has_no_explanation_scores(tmp_path):
@@ -129,7 +141,8 @@ def test_a_line_torn_before_its_newline_is_asked_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"key": "other weights"}, {"settings": replace(SETTINGS, max_tokens=41)}, {"count": 9}, {"name": "finetune"}]
+    "change",
+    [{"key": "other weights"}, {"settings": replace(SETTINGS, max_tokens=41)}, {"count": 9}, {"name": "finetune"}],
 )
 def test_parts_of_another_evaluation_are_not_used(tmp_path, change):
     ask(tmp_path)
@@ -156,7 +169,9 @@ def test_a_broken_part_file_says_what_to_do(tmp_path):
 
 
 def test_an_explanation_cut_before_its_answer_is_kept_and_its_answer_is_unparsed(tmp_path):
-    predictions, _, _ = ask(tmp_path, "explain-then-answer", student=FakeStudent(texts={"[factual]": "Because it is the one that"}))
+    predictions, _, _ = ask(
+        tmp_path, "explain-then-answer", student=FakeStudent(texts={"[factual]": "Because it is the one that"})
+    )
     assert {(p.answer, p.explanation) for p in predictions} == {(None, "Because it is the one that")}
 
 
@@ -197,13 +212,20 @@ def test_options_are_asked_adjacent_after_the_words_before_them():
     pairs = choice_pairs(FACTUAL, example, "It fits. So the answer is b.")
     assert [p.prompt for p in pairs] == [f"{FACTUAL.prompt(example)} It fits. So the answer is"] * 2
     assert choice_pairs(PREDICT, Example("f", "Which?", (), "a"), "") == []
-    assert [p.prompt for p in choice_pairs(method("zero-shot").answer, example, "a")] == [f"{example.text}\nAnswer:"] * 2
+    assert [p.prompt for p in choice_pairs(method("zero-shot").answer, example, "a")] == [
+        f"{example.text}\nAnswer:"
+    ] * 2
 
 
 def test_an_encoder_decoder_is_measured_on_the_option_alone(tmp_path):
     example = questions(2)[1]
     pairs = choice_pairs(PREDICT, example, "", split=True)
-    assert [p.target for p in pairs] == ["The answer is zero 1", "The answer is gold 1", "The answer is other 1", "The answer is"]
+    assert [p.target for p in pairs] == [
+        "The answer is zero 1",
+        "The answer is gold 1",
+        "The answer is other 1",
+        "The answer is",
+    ]
     assert {p.prompt for p in pairs} == {PREDICT.prompt(example)}
     student = FakeStudent()
     student.family = "seq2seq"
@@ -256,7 +278,12 @@ def test_scores_of_predictions(tmp_path):
 
 def test_missing_strange_and_double_predictions_are_errors(tmp_path):
     predictions, _, _ = ask(tmp_path)
-    for wrong in (predictions[1:], [*predictions, replace(predictions[0], example_id="x")], [*predictions, predictions[0]], []):
+    for wrong in (
+        predictions[1:],
+        [*predictions, replace(predictions[0], example_id="x")],
+        [*predictions, predictions[0]],
+        [],
+    ):
         with pytest.raises(ShrinkError, match="shrinklm evaluate"):
             score(TASK, questions(10), wrong, ["accuracy"])
     with pytest.raises(UnknownName, match="Did you mean 'accuracy'"):

@@ -20,7 +20,9 @@ def evaluate(folder: Path, delay: float) -> None:
     from shrinklm.methods.builtin import method
 
     student, settings = FakeStudent(folder / "asked.log", delay), EvaluateSettings(batch=2)
-    predictions, timing = predict(student, FakeTask(), questions(COUNT), method("multitask"), "cell", settings, folder / "part.jsonl")
+    predictions, timing = predict(
+        student, FakeTask(), questions(COUNT), method("multitask"), "cell", settings, folder / "part.jsonl"
+    )
     write_predictions(predictions, folder / "predictions.parquet")
     (folder / "timing.json").write_text(json.dumps(asdict(timing)))
 

@@ -46,7 +46,9 @@ def paper(path: Path) -> Path:
     return write(path, rows)
 
 
-def found_in(path: Path, drop: bool = False, factors: tuple[str, ...] = ("model", "model_size"), value: str = "test accuracy") -> Factorial:
+def found_in(
+    path: Path, drop: bool = False, factors: tuple[str, ...] = ("model", "model_size"), value: str = "test accuracy"
+) -> Factorial:
     return analyse(read(path, value, factors), value, drop)
 
 
@@ -88,9 +90,9 @@ def test_without_the_outliers_the_paper_s_pairs_come_out(dropped: Factorial) -> 
         assert pairs[key].p == pytest.approx(p, rel=0.06)
     for size in ("base", "large"):
         assert all(pairs[size, "CF:U", other].p < 0.001 for other in ("MT:U", "MT+CF:U", "MT+CF:R"))
-    assert sorted(-pairs["base", "CF:U", other].difference for other in ("MT:U", "MT+CF:U", "MT+CF:R")) == pytest.approx(
-        [7.9, 10.2, 12.7], abs=0.05
-    )
+    assert sorted(
+        -pairs["base", "CF:U", other].difference for other in ("MT:U", "MT+CF:U", "MT+CF:R")
+    ) == pytest.approx([7.9, 10.2, 12.7], abs=0.05)
 
 
 def test_with_every_run_in_the_paper_s_check_comes_out(dropped: Factorial) -> None:
@@ -116,7 +118,9 @@ def test_the_paragraph_says_what_the_outliers_decide(dropped: Factorial) -> None
     assert "MT:U above MT+CF:U by 4.74" in said
     assert "7 of 46 rows were left out as outliers" in said
     assert "line 7 (60.52)" in said
-    assert "This rests on the rows left out. With all 46 rows in: model × model_size p = .803 instead of p < .001" in said
+    assert (
+        "This rests on the rows left out. With all 46 rows in: model × model_size p = .803 instead of p < .001" in said
+    )
     assert "MT:U and MT+CF:U at model_size base p = .720 instead of p < .001" in said
     assert dropped.everything is not None
     assert "7 rows outside 1.5 interquartile ranges of a cell count too" in dropped.everything.paragraph
@@ -132,18 +136,41 @@ def test_outliers_that_decide_nothing_are_said_to(tmp_path: Path) -> None:
 
 def test_a_published_table_through_the_command(tmp_path: Path) -> None:
     """R: Levene F(5, 54) = 1.7086, p = .1484; supp F = 15.572, dose F = 92.000, supp:dose F = 4.107, p = .021860."""
-    rows = [(supp, dose, number, value) for (supp, dose), values in TOOTH_GROWTH.items() for number, value in enumerate(values)]
+    rows = [
+        (supp, dose, number, value)
+        for (supp, dose), values in TOOTH_GROWTH.items()
+        for number, value in enumerate(values)
+    ]
     path, out = write(tmp_path / "teeth.csv", rows, "supp,dose,animal,len"), tmp_path / "deep" / "out.json"
-    done = call("compare", path, "--value", "len", "--factors", "supp,dose", "--json", out, "--figures", tmp_path / "figures")
+    done = call(
+        "compare", path, "--value", "len", "--factors", "supp,dose", "--json", out, "--figures", tmp_path / "figures"
+    )
     assert done.exit_code == 0, done.output
     found = json.loads(out.read_text(encoding="utf-8"))
     assert (found["value"], found["factors"], found["n"], found["removed"]) == ("len", ["supp", "dose"], 60, [])
-    assert [(term["term"], term["df1"], term["df2"]) for term in found["anova"]] == [("supp", 1, 54), ("dose", 2, 54), ("supp:dose", 2, 54)]
+    assert [(term["term"], term["df1"], term["df2"]) for term in found["anova"]] == [
+        ("supp", 1, 54),
+        ("dose", 2, 54),
+        ("supp:dose", 2, 54),
+    ]
     assert [term["F"] for term in found["anova"]] == pytest.approx([15.572, 92.000, 4.107], abs=5e-4)
     assert found["anova"][2]["p"] == pytest.approx(0.021860, abs=5e-7)
-    assert found["levene"] == {"statistic": pytest.approx(1.7086, abs=5e-5), "df1": 5, "df2": 54, "p": pytest.approx(0.1484, abs=5e-5)}
-    assert found["cells"][0] == {"supp": "VC", "dose": "0.5", "n": 10, "mean": pytest.approx(7.98), "sd": pytest.approx(2.746634, abs=1e-6)}
-    assert [(row["within"], row["a"], row["b"]) for row in found["tukey"]] == [({"dose": dose}, "VC", "OJ") for dose in ("0.5", "1", "2")]
+    assert found["levene"] == {
+        "statistic": pytest.approx(1.7086, abs=5e-5),
+        "df1": 5,
+        "df2": 54,
+        "p": pytest.approx(0.1484, abs=5e-5),
+    }
+    assert found["cells"][0] == {
+        "supp": "VC",
+        "dose": "0.5",
+        "n": 10,
+        "mean": pytest.approx(7.98),
+        "sd": pytest.approx(2.746634, abs=1e-6),
+    }
+    assert [(row["within"], row["a"], row["b"]) for row in found["tukey"]] == [
+        ({"dose": dose}, "VC", "OJ") for dose in ("0.5", "1", "2")
+    ]
     assert [row["p"] < 0.05 for row in found["tukey"]] == [True, True, False]
     assert found["paragraph"] in done.output.replace("\n", " ")
     assert "Tukey at dose 0.5" in done.output
@@ -156,7 +183,18 @@ def test_a_published_table_through_the_command(tmp_path: Path) -> None:
 def test_removed_rows_are_named_by_all_they_hold(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     path = paper(tmp_path / "runs.csv")
-    done = call("compare", path, "--value", "test accuracy", "--factors", "model,model_size", "--drop-outliers", "iqr", "--json", out)
+    done = call(
+        "compare",
+        path,
+        "--value",
+        "test accuracy",
+        "--factors",
+        "model,model_size",
+        "--drop-outliers",
+        "iqr",
+        "--json",
+        out,
+    )
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["removed"][0] == {
         "row": 6, "place": "runs.csv, line 7", "value": 60.52, "model": "CF:U", "model_size": "base", "columns": {"seed": "5"},
@@ -175,7 +213,14 @@ def test_three_factors_are_tested_with_all_interactions(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_value_are_named_and_not_counted(tmp_path: Path) -> None:
-    rows = [("a", "s", 0, 1.0), ("a", "s", 1, "NaN"), ("a", "s", 2, 2.0), ("b", "s", 0, 3.5), ("b", "s", 1, ""), ("b", "s", 2, 4.0)]
+    rows = [
+        ("a", "s", 0, 1.0),
+        ("a", "s", 1, "NaN"),
+        ("a", "s", 2, 2.0),
+        ("b", "s", 0, 3.5),
+        ("b", "s", 1, ""),
+        ("b", "s", 2, 4.0),
+    ]
     path = write(tmp_path / "runs.csv", rows)
     found = found_in(path, factors=("model",))
     assert (found.n, [row.row for row in found.unmeasured]) == (4, [2, 5])
@@ -187,7 +232,14 @@ def test_rows_without_a_value_are_named_and_not_counted(tmp_path: Path) -> None:
 
 
 def test_empty_cells_and_cells_of_one_row_are_said(tmp_path: Path) -> None:
-    rows = [("a", "s", 0, 1.0), ("a", "s", 1, 1.5), ("b", "s", 0, 3.0), ("b", "s", 1, 3.2), ("a", "l", 0, 2.0), ("c", "l", 0, 2.5)]
+    rows = [
+        ("a", "s", 0, 1.0),
+        ("a", "s", 1, 1.5),
+        ("b", "s", 0, 3.0),
+        ("b", "s", 1, 3.2),
+        ("a", "l", 0, 2.0),
+        ("c", "l", 0, 2.5),
+    ]
     found = found_in(write(tmp_path / "runs.csv", rows))
     assert [cell.n for cell in found.cells] == [2, 1, 2, 0, 0, 1]
     notes = " ".join(found.notes)
@@ -199,7 +251,10 @@ def test_empty_cells_and_cells_of_one_row_are_said(tmp_path: Path) -> None:
     as_json = json.loads(json.dumps(found.json(), allow_nan=False))
     assert as_json["cells"][3] == {"model": "b", "model_size": "l", "n": 0, "mean": None, "sd": None}
     assert as_json["anova"][2]["F"] is None
-    assert call("compare", tmp_path / "runs.csv", "--value", "test accuracy", "--factors", "model,model_size").exit_code == 0
+    assert (
+        call("compare", tmp_path / "runs.csv", "--value", "test accuracy", "--factors", "model,model_size").exit_code
+        == 0
+    )
 
 
 def test_equal_rows_are_no_crash(tmp_path: Path) -> None:
@@ -209,7 +264,16 @@ def test_equal_rows_are_no_crash(tmp_path: Path) -> None:
         assert said in found.paragraph
         json.dumps(found.json(), allow_nan=False)
         assert (
-            call("compare", tmp_path / "runs.csv", "--value", "test accuracy", "--factors", "model", "--figures", tmp_path / "f").exit_code
+            call(
+                "compare",
+                tmp_path / "runs.csv",
+                "--value",
+                "test accuracy",
+                "--factors",
+                "model",
+                "--figures",
+                tmp_path / "f",
+            ).exit_code
             == 0
         )
 
@@ -234,7 +298,9 @@ def test_equal_rows_are_no_crash(tmp_path: Path) -> None:
         ([], ("test accuracy", "model"), "empty"),
     ],
 )  # fmt: skip
-def test_bad_tables_are_met_with_a_sentence(tmp_path: Path, rows: list[tuple[object, ...]], arguments: tuple[str, str], said: str) -> None:
+def test_bad_tables_are_met_with_a_sentence(
+    tmp_path: Path, rows: list[tuple[object, ...]], arguments: tuple[str, str], said: str
+) -> None:
     path = write(tmp_path / "runs.csv", rows)
     done = call("compare", path, "--value", arguments[0], "--factors", arguments[1])
     assert done.exit_code == 1
@@ -250,10 +316,24 @@ def test_other_bad_input(tmp_path: Path) -> None:
         read(path, "acc", ["model"])
     with pytest.raises(TaskError, match="A factor cannot be called 'mean'"):
         read(path, "acc", ["mean"])
-    many = [Measured(number, "", 1.0 * number, {"a": str(number // 2 % 40), "b": str(number % 39)}, {}) for number in range(1600)]
-    with pytest.raises(TaskError, match=r"a × b makes 1,560 cells; at most 500 are compared\. Is 'a', of 40 levels, a factor"):
+    many = [
+        Measured(number, "", 1.0 * number, {"a": str(number // 2 % 40), "b": str(number % 39)}, {})
+        for number in range(1600)
+    ]
+    with pytest.raises(
+        TaskError, match=r"a × b makes 1,560 cells; at most 500 are compared\. Is 'a', of 40 levels, a factor"
+    ):
         analyse([*many, many[0]], "v")
-    done = call("compare", paper(tmp_path / "runs.csv"), "--value", "test accuracy", "--factors", "model", "--json", path / "out.json")
+    done = call(
+        "compare",
+        paper(tmp_path / "runs.csv"),
+        "--value",
+        "test accuracy",
+        "--factors",
+        "model",
+        "--json",
+        path / "out.json",
+    )
     assert (done.exit_code, "cannot be written" in done.stderr) == (1, True)
 
 
@@ -267,7 +347,10 @@ def test_rows_of_two_files_with_equal_numbers_are_told_apart(tmp_path: Path) -> 
 
 def test_twenty_thousand_rows_take_seconds() -> None:
     rng = np.random.default_rng(0)
-    rows = [Measured(i, "", float(rng.normal()), {"a": str(i % 2), "b": str(i // 10 % 5), "c": str(i % 3)}, {}) for i in range(20_000)]
+    rows = [
+        Measured(i, "", float(rng.normal()), {"a": str(i % 2), "b": str(i // 10 % 5), "c": str(i % 3)}, {})
+        for i in range(20_000)
+    ]
     start = time.perf_counter()
     found = analyse(rows, "x", drop_outliers=True)
     assert time.perf_counter() - start < 20
@@ -295,4 +378,6 @@ def test_figures_show_every_run_and_say_it_in_words(drawn: dict[str, Figure]) ->
 def test_equal_tables_give_equal_figures(dropped: Factorial, drawn: dict[str, Figure]) -> None:
     from shrinklm.report.factorial.figures import figures
 
-    assert {figure.name: figure.png for figure in figures(dropped)} == {name: figure.png for name, figure in drawn.items()}
+    assert {figure.name: figure.png for figure in figures(dropped)} == {
+        name: figure.png for name, figure in drawn.items()
+    }

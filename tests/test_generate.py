@@ -53,7 +53,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def go(
-    teacher: Teacher, store: Store, steps: Sequence[StepRequest] = ALL, examples: Sequence[Example] = EXAMPLES, **settings: Any
+    teacher: Teacher,
+    store: Store,
+    steps: Sequence[StepRequest] = ALL,
+    examples: Sequence[Example] = EXAMPLES,
+    **settings: Any,
 ) -> tuple[Report, Said]:
     arguments = (examples, steps, teacher, Prompts("choice"), store, GenerateSettings(**settings), parse_answer)
     report = generate(*arguments)
@@ -88,13 +92,18 @@ def test_revision_quotes_what_was_said_and_knows_its_parents(store: Store) -> No
     asked = json.loads(revision.prompt)[-1]["text"]
     assert known["beaver"]["explanation", "wooded area"].text in asked
     assert known["beaver"]["critique", "wooded area"].text in asked
-    assert revision.parents == (known["beaver"]["explanation", "wooded area"].key, known["beaver"]["critique", "wooded area"].key)
+    assert revision.parents == (
+        known["beaver"]["explanation", "wooded area"].key,
+        known["beaver"]["critique", "wooded area"].key,
+    )
     assert (revision.source.teacher, revision.source.tokens_in, revision.source.tokens_out) == ("scripted", 100, 10)
 
 
 def test_rounds_of_revision(store: Store) -> None:
     count = iter(range(1000))
-    teacher = Scripted(lambda prompt, sampling: f"With {prompt.answer} there is a link of number {next(count)} that people know.")
+    teacher = Scripted(
+        lambda prompt, sampling: f"With {prompt.answer} there is a link of number {next(count)} that people know."
+    )
     report, known = go(teacher, store, [StepRequest("revision", rounds=3)], [BEAVER])
     assert [prompt.kind for prompt, _ in teacher.asked] == ["explanation", *["critique", "revision"] * 3]
     last = known["beaver"]["revision", "wooded area"]
@@ -120,13 +129,19 @@ def test_defect_03_and_05_counterfactuals_are_asked_for_every_wrong_option_and_n
     examples = [*EXAMPLES, Example("twice", "Which colour is twice here?", ("red", "blue", "red", "green"), "green")]
     go(teacher, store, [StepRequest("counterfactual")], examples)
     asked = Counter((prompt.example.id, prompt.answer) for prompt, _ in teacher.asked)
-    assert asked == Counter((example.id, option) for example in examples for option in set(example.choices) - {example.answer})
+    assert asked == Counter(
+        (example.id, option) for example in examples for option in set(example.choices) - {example.answer}
+    )
 
 
 def test_refused_texts_are_asked_again_with_new_seeds_and_then_kept_as_refused(store: Store) -> None:
-    teacher = Scripted(lambda prompt, sampling: good(prompt) if prompt.example.id == "beaver" or sampling.seed >= 2005 else "")
+    teacher = Scripted(
+        lambda prompt, sampling: good(prompt) if prompt.example.id == "beaver" or sampling.seed >= 2005 else ""
+    )
     report, known = go(teacher, store, [StepRequest("explanation")], retries=2, seed=5)
-    tries = [(sampling.seed, sampling.temperature) for prompt, sampling in teacher.asked if prompt.example.id == "kettle"]
+    tries = [
+        (sampling.seed, sampling.temperature) for prompt, sampling in teacher.asked if prompt.example.id == "kettle"
+    ]
     assert tries == [(5, 0.0), (1005, 0.7), (2005, 0.7)]
     assert (report.steps["explanation"].asked, report.steps["explanation"].kept) == (7, 3)
     assert known["kettle"]["explanation", "kettle"].source.seed == 2005
@@ -136,12 +151,20 @@ def test_refused_texts_are_asked_again_with_new_seeds_and_then_kept_as_refused(s
 
 
 def test_more_retries_later_go_on_down_the_chain(store: Store) -> None:
-    teacher = Scripted(lambda prompt, sampling: good(prompt) if prompt.example.id == "beaver" or sampling.seed >= 1000 else "no end " * 9)
+    teacher = Scripted(
+        lambda prompt, sampling: (
+            good(prompt) if prompt.example.id == "beaver" or sampling.seed >= 1000 else "no end " * 9
+        )
+    )
     first, known = go(teacher, store, [StepRequest("explanation")], retries=0)
     assert first.steps["explanation"].refused == {"repeats itself": 2}
     assert known["kettle"]["explanation", "kettle"].refusal == "repeats itself"
     second, _ = go(teacher, store, [StepRequest("explanation")], retries=1)
-    assert (second.steps["explanation"].found, second.steps["explanation"].asked, second.steps["explanation"].kept) == (3, 2, 3)
+    assert (second.steps["explanation"].found, second.steps["explanation"].asked, second.steps["explanation"].kept) == (
+        3,
+        2,
+        3,
+    )
 
 
 def test_child_of_a_refused_parent_is_counted_and_not_asked(store: Store) -> None:
@@ -163,13 +186,17 @@ def test_same_question_twice_is_asked_once_and_belongs_to_both(store: Store) -> 
 
 def test_defect_13_any_number_of_questions_in_any_slices(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shrinklm.teachers.generate.SLICE", 7)
-    teacher = Scripted(lambda prompt, sampling: "" if sampling.seed == 0 and prompt.example.id.endswith("3") else good(prompt))
+    teacher = Scripted(
+        lambda prompt, sampling: "" if sampling.seed == 0 and prompt.example.id.endswith("3") else good(prompt)
+    )
     examples = many(23)
     report, known = go(teacher, store, [StepRequest("explanation")], examples)
     assert report.steps["explanation"].kept == 23
     assert len(known) == 23 == sum(len(found) for found in known.values())
     assert len(teacher.asked) == 25
-    other, _ = go(teacher, store, [StepRequest("explanation")], many(30)[::-1])  # another order and more questions: only the new are asked
+    other, _ = go(
+        teacher, store, [StepRequest("explanation")], many(30)[::-1]
+    )  # another order and more questions: only the new are asked
     assert other.steps["explanation"].asked == 8  # one of the seven twice
 
 
@@ -194,7 +221,9 @@ def test_defect_09_wrong_and_right_answers_are_explained_by_the_same_prompt(stor
 
 def test_length_cap_may_change_without_asking_what_fits_again(store: Store) -> None:
     teacher = Scripted(
-        lambda prompt, sampling: good(prompt) if prompt.example.id == "kettle" else f"{good(prompt)} And so it is for all of us."
+        lambda prompt, sampling: (
+            good(prompt) if prompt.example.id == "kettle" else f"{good(prompt)} And so it is for all of us."
+        )
     )
     free, _ = go(teacher, store, [StepRequest("explanation")], retries=0)
     assert free.steps["explanation"].kept == 3
@@ -221,7 +250,9 @@ def test_labels_are_parsed_and_unparsed_ones_counted(store: Store) -> None:
 
 def test_prompt_that_does_not_fit_is_counted_without_its_numbers_and_not_asked_again(store: Store) -> None:
     teacher = Scripted(
-        lambda prompt, sampling: Completion("", 9000, refusal=f"the prompt does not fit: {9000 + len(prompt.example.id)} tokens")
+        lambda prompt, sampling: Completion(
+            "", 9000, refusal=f"the prompt does not fit: {9000 + len(prompt.example.id)} tokens"
+        )
     )
     report, known = go(teacher, store, [StepRequest("explanation")])
     assert report.steps["explanation"].refused == {"the prompt does not fit": 3}
@@ -263,7 +294,10 @@ def test_cost_and_progress(store: Store) -> None:
     ticks: list[tuple[str, int, int, str]] = []
     arguments = (EXAMPLES, [StepRequest("explanation")], Scripted(good), Prompts("choice"), store)
     report = generate(
-        *arguments, GenerateSettings(price={"input": 10_000.0, "output": 1000.0}), parse_answer, lambda *tick: ticks.append(tick)
+        *arguments,
+        GenerateSettings(price={"input": 10_000.0, "output": 1000.0}),
+        parse_answer,
+        lambda *tick: ticks.append(tick),
     )
     assert report.steps["explanation"].cost == pytest.approx(3 * (100 * 0.01 + 10 * 0.001))
     assert [(what, done, total) for what, done, total, _ in ticks] == [("explanation", done, 3) for done in range(4)]
@@ -282,7 +316,9 @@ def test_recording_is_read_once_and_never_asked_again(store: Store, tmp_path: Pa
         {"id": "skates", "why": "", "again": "Because of the"},
     ]
     (tmp_path / "r.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    teacher = make_teacher("recorded:r.jsonl", TeacherOptions(root=tmp_path, columns={"explanation": "why", "revision": "again"}))
+    teacher = make_teacher(
+        "recorded:r.jsonl", TeacherOptions(root=tmp_path, columns={"explanation": "why", "revision": "again"})
+    )
     report, known = go(teacher, store, [StepRequest("explanation"), StepRequest("revision")], retries=2)
     assert report.steps.keys() == {"explanation", "revision"}
     assert report.steps["explanation"].refused == {"empty": 1, "not recorded": 1}
@@ -307,7 +343,12 @@ def test_another_prompt_teacher_or_seed_asks_anew(store: Store, tmp_path: Path) 
     go(Scripted(good), store, steps)
     (tmp_path / "explanation.md").write_text("# system\nShort.\n# user\n{text} {answer}\n# assistant\n{explanation}\n")
     mine = Prompts("choice", tmp_path)
-    assert generate(EXAMPLES, steps, Scripted(good), mine, store, GenerateSettings(), parse_answer).steps["explanation"].asked == 3
+    assert (
+        generate(EXAMPLES, steps, Scripted(good), mine, store, GenerateSettings(), parse_answer)
+        .steps["explanation"]
+        .asked
+        == 3
+    )
     assert go(FakeTeacher(), store, steps)[0].steps["explanation"].asked == 3
     assert go(Scripted(good), store, steps, seed=1)[0].steps["explanation"].asked == 3
     assert go(Scripted(good), store, steps)[0].steps["explanation"].asked == 0

@@ -38,7 +38,9 @@ print("done")
 
 
 def start(root: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", CODE, str(root), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, str(root), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True
+    )
 
 
 def lines(root: Path) -> list[str]:
@@ -66,4 +68,6 @@ def test_killed_generation_goes_on_and_asks_nothing_twice(tmp_path: Path) -> Non
         teacher = make_teacher(SPEC, TeacherOptions(root=tmp_path))
         known = said(many(COUNT), STEPS, teacher, Prompts("choice"), store, GenerateSettings(), parse_answer)
         assert len(store) == len(asked)
-    assert all(len(found) == 4 and not any(generation.refusal for generation in found.values()) for found in known.values())
+    assert all(
+        len(found) == 4 and not any(generation.refusal for generation in found.values()) for found in known.values()
+    )

@@ -55,9 +55,21 @@ def test_nothing_asks_which_dataset_or_method_it_is() -> None:
     guilty = []
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq) and isinstance(node.comparators[0], ast.Constant):
+            if (
+                isinstance(node, ast.Compare)
+                and isinstance(node.ops[0], ast.Eq)
+                and isinstance(node.comparators[0], ast.Constant)
+            ):
                 left = ast.unparse(node.left)
-                if left in ("dataset", "task", "task.name", "method", "method.name", "self.task.name", "self.method.name"):
+                if left in (
+                    "dataset",
+                    "task",
+                    "task.name",
+                    "method",
+                    "method.name",
+                    "self.task.name",
+                    "self.method.name",
+                ):
                     guilty.append(f"{path.name}:{node.lineno}: {ast.unparse(node)}")
     assert not guilty
 

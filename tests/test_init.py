@@ -44,10 +44,19 @@ def test_the_table_has_thirty_questions_that_read(folder: Path) -> None:
 
 
 def test_no_question_of_the_table_is_in_the_packaged_task() -> None:
-    options = {"columns": {"id": "id", "question": "question", "choices": [f"option_{n}" for n in range(1, 5)], "answer": "answer"}}
+    options = {
+        "columns": {
+            "id": "id",
+            "question": "question",
+            "choices": [f"option_{n}" for n in range(1, 5)],
+            "answer": "answer",
+        }
+    }
     table = make_task("table", TaskOptions(train="questions.csv", root=FOLDER, **options))  # type: ignore[arg-type]
     everyday = make_task("everyday", TaskOptions())
-    keys = [{question_key(example) for split in SPLITS for example in task.examples(split)} for task in (table, everyday)]
+    keys = [
+        {question_key(example) for split in SPLITS for example in task.examples(split)} for task in (table, everyday)
+    ]
     assert not keys[0] & keys[1]
 
 

@@ -67,7 +67,9 @@ def test_evidence_is_asked_for_before_the_score() -> None:
 
 
 def test_examples_show_the_form_and_both_ends_of_the_scale_and_stand_first_for_every_text() -> None:
-    one, two = (rating_prompt(PROMPTS, ASKED, Rated(EXAMPLE, "shed", text), 0) for text in ("It is there.", "Who knows."))
+    one, two = (
+        rating_prompt(PROMPTS, ASKED, Rated(EXAMPLE, "shed", text), 0) for text in ("It is there.", "Who knows.")
+    )
     assert one.turns[:-1] == two.turns[:-1]
     assert [turn.role for turn in one.turns] == ["system", "user", "assistant", "user", "assistant", "user"]
     shown = [read_ratings(turn.text, NAMES) for turn in one.turns if turn.role == "assistant"]
@@ -81,9 +83,15 @@ def test_examples_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "constructs.yaml").write_text('tone: {asks: "Is it kind?", low: rude, high: kind}\n')
     mine = Prompts("choice", tmp_path)
     tone = constructs(mine, ["tone"])
-    assert len(rating_prompt(mine, tone, Rated(EXAMPLE, "shed", "It is there."), 0).turns) == 2, "no example rates what is asked for"
-    (tmp_path / "rated.yaml").write_text('- {question: "Why?", choices: [a, b], answer: a, ratings: {tone: {evidence: Kind., score: 5}}}\n')
-    with pytest.raises(RecipeError, match=r"rated.yaml, example 1: KeyError\('explanation'\). Each has question, choices"):
+    assert len(rating_prompt(mine, tone, Rated(EXAMPLE, "shed", "It is there."), 0).turns) == 2, (
+        "no example rates what is asked for"
+    )
+    (tmp_path / "rated.yaml").write_text(
+        '- {question: "Why?", choices: [a, b], answer: a, ratings: {tone: {evidence: Kind., score: 5}}}\n'
+    )
+    with pytest.raises(
+        RecipeError, match=r"rated.yaml, example 1: KeyError\('explanation'\). Each has question, choices"
+    ):
         rating_prompt(mine, tone, Rated(EXAMPLE, "shed", "It is there."), 0)
 
 
@@ -111,7 +119,9 @@ def test_golden_prompts() -> None:
     from shrinklm.evaluation.judges.pairs import comparing_prompt
 
     one = rating_prompt(PROMPTS, ASKED[:2], Rated(EXAMPLE, "kitchen", "Water is boiled there."), 0)
-    two = comparing_prompt(PROMPTS, ASKED[:1], Rated(EXAMPLE, "kitchen", "Water is boiled there."), Rated(EXAMPLE, "shed", ""))
+    two = comparing_prompt(
+        PROMPTS, ASKED[:1], Rated(EXAMPLE, "kitchen", "Water is boiled there."), Rated(EXAMPLE, "shed", "")
+    )
     golden = Path(__file__).parent / "golden" / "judge.txt"
     text = f"{one.text}\n\n{'=' * 20}\n\n{two.text}\n"
     import os
@@ -125,7 +135,9 @@ def test_constructs_are_the_five_of_the_study_and_users_may_add_their_own(tmp_pa
     assert [item.name for item in ASKED] == list(NAMES)
     with pytest.raises(RecipeError, match=r"No construct is called 'plausability'. Did you mean 'plausibility'\?"):
         constructs(PROMPTS, ["plausability"])
-    (tmp_path / "constructs.yaml").write_text('tone: {asks: "Is it kind?", low: rude, high: kind}\nhalf: {asks: "Is it?", low: bad}\n')
+    (tmp_path / "constructs.yaml").write_text(
+        'tone: {asks: "Is it kind?", low: rude, high: kind}\nhalf: {asks: "Is it?", low: bad}\n'
+    )
     mine = Prompts("choice", tmp_path)
     assert constructs(mine, ["tone"])[0].high == "kind"
     with pytest.raises(RecipeError, match=r"the construct 'half' lacks 'high'. Each has asks, low and high"):
@@ -160,7 +172,9 @@ def test_ratings_are_read_or_left_out_but_never_guessed(text: str, scores: dict[
 
 
 def test_a_judge_that_goes_on_rating_other_things_is_read_at_its_first_answer() -> None:
-    text = "Plausibility: sound. Score: 4\nCompleteness: thin. Score: 2\n\nQuestion: another\nPlausibility: bad. Score: 1"
+    text = (
+        "Plausibility: sound. Score: 4\nCompleteness: thin. Score: 2\n\nQuestion: another\nPlausibility: bad. Score: 1"
+    )
     assert read_ratings(text, ["plausibility", "completeness"]) == {"plausibility": 4, "completeness": 2}
 
 
@@ -222,7 +236,9 @@ def test_unreadable_answers_are_counted_and_a_judge_of_nothing_else_is_an_error(
     assert found["judges"]["fair"]["unread"] == dict.fromkeys(NAMES, 0)
     assert not [score for score in scores_of(run) if score.rater == "rambler"]
     alone = run_of(tmp_path / "alone", use=["judge_cases:UNREADABLE"])
-    with pytest.raises(TeacherError, match=r"No judge gave a score that can be read in 16 explanations.*much to be said"):
+    with pytest.raises(
+        TeacherError, match=r"No judge gave a score that can be read in 16 explanations.*much to be said"
+    ):
         alone.judge()
     assert not (alone.folder / "judged.csv").exists()
 
@@ -231,7 +247,8 @@ def test_unreadable_answers_are_counted_and_a_judge_of_nothing_else_is_an_error(
 def test_the_teacher_may_not_judge_alone(tmp_path: Path, use: list[str]) -> None:
     run = run_of(tmp_path, use=use)
     with pytest.raises(
-        RecipeError, match=r"is the teacher of this run. Add a judge of another family: judge: \{use: \[.*endpoint:URL#MODEL"
+        RecipeError,
+        match=r"is the teacher of this run. Add a judge of another family: judge: \{use: \[.*endpoint:URL#MODEL",
     ):
         run.judge()
     beside = run_of(tmp_path / "beside", use=[*use, "judge_cases:FAIR"])
@@ -241,7 +258,12 @@ def test_the_teacher_may_not_judge_alone(tmp_path: Path, use: list[str]) -> None
 
 def test_nor_the_model_a_student_was_made_from_nor_who_wrote_a_recording(tmp_path: Path) -> None:
     def panel(**changes: Any) -> Panel:
-        blocks = {"name": "r", "task": {"use": "everyday"}, "student": "causal:org/Small-1B@main", "judge": {"use": "judge_cases:FAIR"}}
+        blocks = {
+            "name": "r",
+            "task": {"use": "everyday"},
+            "student": "causal:org/Small-1B@main",
+            "judge": {"use": "judge_cases:FAIR"},
+        }
         return Panel(Recipe.parse(blocks | changes), None)
 
     panel().check()
@@ -293,7 +315,15 @@ def test_judged_csv_is_a_table_of_ratings(tmp_path: Path) -> None:
     run = run_of(tmp_path, use=["judge_cases:FAIR", "judge_cases:LONGEST"])
     run.judge()
     rows = list(csv.DictReader((run.folder / "judged.csv").open(encoding="utf-8")))
-    assert list(rows[0]) == ["rater", "model", "student", "seed", "item", *(name.capitalize() for name in NAMES), "rationale_length"]
+    assert list(rows[0]) == [
+        "rater",
+        "model",
+        "student",
+        "seed",
+        "item",
+        *(name.capitalize() for name in NAMES),
+        "rationale_length",
+    ]
     assert len(rows) == 32
     assert {row["rater"] for row in rows} == {"fair", "longest-liker"}
     assert {row["model"] for row in rows} == {SHORT, LONG}
@@ -352,14 +382,18 @@ def test_a_judge_that_skips_a_prompt_is_an_error(store: Store) -> None:
 
 def test_silence_is_rated_and_counted(tmp_path: Path) -> None:
     run = run_of(
-        tmp_path, lambda method, place: "" if method == SHORT and place < 3 else f"It is so, because of {place}.", use=["judge_cases:FAIR"]
+        tmp_path,
+        lambda method, place: "" if method == SHORT and place < 3 else f"It is so, because of {place}.",
+        use=["judge_cases:FAIR"],
     )
     found = run.judge()
     assert found["empty"] == 3
     assert found["judges"]["fair"]["means"][SHORT]["plausibility"] == pytest.approx((3 * 2 + 5 * 5) / 8)
 
 
-def test_only_questions_that_every_explaining_student_explained_are_judged_and_a_sample_is_drawn_by_the_seed(tmp_path: Path) -> None:
+def test_only_questions_that_every_explaining_student_explained_are_judged_and_a_sample_is_drawn_by_the_seed(
+    tmp_path: Path,
+) -> None:
     def explain(method: str, place: int) -> str | None:
         return None if method == LONG and place >= 6 else f"Because of {place}."
 

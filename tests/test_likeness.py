@@ -76,7 +76,9 @@ def test_roscoe_by_hand() -> None:
     assert set(one) == {"roscoe_faithfulness", "roscoe_informativeness"}  # one step: nothing to compare
     half = roscoe.many([(BANK, said("Where is money safe?"))], Words())[0]
     assert half["roscoe_faithfulness"] == pytest.approx(1)
-    assert half["roscoe_informativeness"] == pytest.approx((1 + 0.75) / 2)  # the second sentence of the question is not spoken of
+    assert half["roscoe_informativeness"] == pytest.approx(
+        (1 + 0.75) / 2
+    )  # the second sentence of the question is not spoken of
     assert roscoe.many([(BANK, said("")), (BANK, said(None))], Words()) == [None, None]
 
 
@@ -100,7 +102,15 @@ def test_entailment_asks_for_every_option() -> None:
         return (0.7, 0.2, 0.1) if "bank" in premise and hypothesis.endswith("is bank.") else (0.1, 0.3, 0.6)
 
     right, wrong, unread, none = entailment.many(
-        [(BANK, one) for one in (said("The bank locks it."), said("The bank locks it.", "zoo"), said("The bank.", None), said(None))],
+        [
+            (BANK, one)
+            for one in (
+                said("The bank locks it."),
+                said("The bank locks it.", "zoo"),
+                said("The bank.", None),
+                said(None),
+            )
+        ],
         Words(judge),
     )
     assert right == {"entails_gold": 0.7, "entails_predicted": 0.7, "contradicts_predicted": 0.1, "entails_best": 1}
@@ -126,7 +136,14 @@ def test_score_asks_about_all_rows_at_once_and_opens_one_encoder() -> None:
     assert found["b", "accuracy"] == pytest.approx(found["b", "similarity"]) == 1
     assert 0 < found["c", "similarity"] < 1
     assert found["c", "names_answer"] == 0
-    assert {metric for _, metric in found} == {"accuracy", "similarity", "bertscore_p", "bertscore_r", "bertscore_f", "names_answer"}
+    assert {metric for _, metric in found} == {
+        "accuracy",
+        "similarity",
+        "bertscore_p",
+        "bertscore_r",
+        "bertscore_f",
+        "names_answer",
+    }
     score(FakeTask(), [BANK], rows[:1], ["accuracy"], encoder)
     assert len(opened) == 1, "no model is opened for metrics that need none"
 
@@ -142,6 +159,11 @@ def test_the_packaged_model_tells_paraphrases_from_strangers() -> None:
     close, off, equal = bertscore.many([(BANK, said(text)) for text in texts], encoder)
     assert equal["bertscore_f"] == pytest.approx(1, abs=1e-5)
     assert off["bertscore_f"] < close["bertscore_f"] - 0.15 < 1
-    assert roscoe.many([(BANK, said("Money is safe if locked. Money is safe if locked up."))], encoder)[0]["roscoe_repetition"] < 0.1
+    assert (
+        roscoe.many([(BANK, said("Money is safe if locked. Money is safe if locked up."))], encoder)[0][
+            "roscoe_repetition"
+        ]
+        < 0.1
+    )
     with pytest.raises(RecipeError, match=r"evaluate: \{entailment:"):
         entailment.many([(BANK, said("The bank."))], encoder)

@@ -87,7 +87,10 @@ def test_a_run_marks_trains_measures_and_reports(tmp_path: Path, teacher: Path) 
     assert "tfidf-tokens" in page
     targets = {}
     for name in ("salient", "random-tokens", "salient_top=2_order=score"):
-        rows = [json.loads(line) for line in (run.folder / "cells" / f"{name}--tiny--s0" / "pairs.jsonl").read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for line in (run.folder / "cells" / f"{name}--tiny--s0" / "pairs.jsonl").read_text().splitlines()
+        ]
         targets[name] = {row["example_id"]: row["target"].split() for row in rows if row["view"] == "salient"}
     assert {len(words) for words in targets["salient"].values()} == {5}
     assert {len(words) for words in targets["salient_top=2_order=score"].values()} == {2}
@@ -121,10 +124,16 @@ def test_nothing_is_marked_twice_and_another_way_is_another_marking(tmp_path: Pa
     again = Run(recipe(tmp_path, teacher, methods=["salient:top=0.5"])).generate().steps["salient"]
     assert (again.found, again.asked) == (12, 0), "how many words are kept asks for no new gradient"
     other = Run(recipe(tmp_path, teacher, salient={"norm": "l1"})).generate()
-    assert (other.steps["salient"].asked, other.steps["own-saliency"].asked, other.steps["tfidf-tokens"].asked) == (12, 12, 0)
+    assert (other.steps["salient"].asked, other.steps["own-saliency"].asked, other.steps["tfidf-tokens"].asked) == (
+        12,
+        12,
+        0,
+    )
 
 
-def test_killed_while_marking_it_goes_on_where_it_was(tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_while_marking_it_goes_on_where_it_was(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = WhiteBox.complete
 
     def broken(self: WhiteBox, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
@@ -145,8 +154,14 @@ def test_each_student_marks_its_own_words(tmp_path: Path, teacher: Path) -> None
     students = [{"use": "tiny", "name": "one"}, {"use": "tiny:seq2seq", "name": "two"}]
     run = Run(recipe(tmp_path, teacher, student=students, generate=["own-saliency"], methods=["own-saliency"]))
     report = run.generate()
-    assert {name: step.asked for name, step in report.steps.items()} == {"own-saliency (one)": 12, "own-saliency (two)": 12}
-    texts = [[found.text for said in run.corpus(0, student).said.values() for found in said.values()] for student in run.recipe.student]
+    assert {name: step.asked for name, step in report.steps.items()} == {
+        "own-saliency (one)": 12,
+        "own-saliency (two)": 12,
+    }
+    texts = [
+        [found.text for said in run.corpus(0, student).said.values() for found in said.values()]
+        for student in run.recipe.student
+    ]
     assert [len(found) for found in texts] == [12, 12]
     assert texts[0] != texts[1]
     run.train()
@@ -156,15 +171,23 @@ def test_each_student_marks_its_own_words(tmp_path: Path, teacher: Path) -> None
 def test_a_teacher_without_gradients_says_so_and_names_what_works(tmp_path: Path, teacher: Path, spec: str) -> None:
     (tmp_path / "said.jsonl").write_text('{"id": "1", "e": "It fits."}\n')
     block = {"use": spec, "columns": {"explanation": "e"}}
-    run = Run(recipe(tmp_path, teacher, teacher=block, salient={"use": None}, generate=["salient"], methods=["salient"]))
+    run = Run(
+        recipe(tmp_path, teacher, teacher=block, salient={"use": None}, generate=["salient"], methods=["salient"])
+    )
     with pytest.raises(TeacherError, match=r"shows no gradients.*salient: \{use: transformers:PATH_OR_ID\}"):
         run.generate()
 
 
 def test_a_gguf_file_that_cannot_be_read_says_what_is_needed(tmp_path: Path, teacher: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(64))
-    run = Run(recipe(tmp_path, teacher, salient={"use": "transformers:broken.gguf"}, generate=["salient"], methods=["salient"]))
-    with pytest.raises(TeacherError, match=r"broken\.gguf cannot be read as a GGUF model.*a GGUF file that can be dequantised"):
+    run = Run(
+        recipe(
+            tmp_path, teacher, salient={"use": "transformers:broken.gguf"}, generate=["salient"], methods=["salient"]
+        )
+    )
+    with pytest.raises(
+        TeacherError, match=r"broken\.gguf cannot be read as a GGUF model.*a GGUF file that can be dequantised"
+    ):
         run.generate()
 
 
@@ -275,7 +298,9 @@ def test_tfidf_is_the_formula() -> None:
 
 
 def test_kept_words() -> None:
-    example = Example("k", "Where would the old fox sleep, if the fox is tired?", ("in a den", "on the moon"), "in a den")
+    example = Example(
+        "k", "Where would the old fox sleep, if the fox is tired?", ("in a den", "on the moon"), "in a den"
+    )
     shown = [word.text for word in words(example)]
     scores = [float(len(word)) if word != "fox" else 10.0 + place for place, word in enumerate(shown)]
     kept = [shown[place] for place in Keep(3).choose(example, scores)]
@@ -287,7 +312,9 @@ def test_kept_words() -> None:
 
 
 def test_a_question_that_all_rows_ask_is_a_prompt() -> None:
-    example = Example("n", "Does it follow?", ("yes", "no"), "yes", {"premise": "A boy sleeps."}, {"same_question": True})
+    example = Example(
+        "n", "Does it follow?", ("yes", "no"), "yes", {"premise": "A boy sleeps."}, {"same_question": True}
+    )
     assert [word.text for word in words(example)] == ["A", "boy", "sleeps", "yes", "no"]
 
 

@@ -14,13 +14,30 @@ import pytest
 from shrinklm.core.errors import MethodError, UnknownName
 from shrinklm.core.registry import names
 from shrinklm.core.types import Example, Pair
-from shrinklm.methods.builtin import COUNTERFACTUAL, EXPLAIN, FACTUAL, JUSTIFY, PREDICT, Corpus, Method, Shown, View, method
+from shrinklm.methods.builtin import (
+    COUNTERFACTUAL,
+    EXPLAIN,
+    FACTUAL,
+    JUSTIFY,
+    PREDICT,
+    Corpus,
+    Method,
+    Shown,
+    View,
+    method,
+)
 from student_cases import OPTIONS, TYPES, corpus, generation, many, taught
 
 GOLDEN = Path(__file__).parent / "golden" / "views.txt"
 DATA = Path(__file__).parents[2] / "shared" / "data" / "cqa-llama2"
 ALL = "multitask+counterfactual"
-SPECS = [*names("methods"), f"{ALL}:revised", "counterfactual:revised", "answer-then-explain:revised", f"{ALL}:teacher-labels"]
+SPECS = [
+    *names("methods"),
+    f"{ALL}:revised",
+    "counterfactual:revised",
+    "answer-then-explain:revised",
+    f"{ALL}:teacher-labels",
+]
 
 own = Method("own", {PREDICT: 2.0}, PREDICT, None)
 
@@ -40,7 +57,9 @@ def views_text() -> str:
         for spec in SPECS:
             asked = method(spec)
             for item in corpus(examples=[example, donor]).show(asked, 0, 0):
-                found.setdefault((item.view.name, item.pair.prompt, item.pair.target), []).append(f"{spec} {item.weight:g}")
+                found.setdefault((item.view.name, item.pair.prompt, item.pair.target), []).append(
+                    f"{spec} {item.weight:g}"
+                )
             for view in dict.fromkeys(filter(None, (asked.answer, asked.explain))):
                 if view not in asked.views:
                     found.setdefault((view.name, view.prompt(example), "(asked only)"), []).append(spec)
@@ -54,14 +73,18 @@ def test_defect_06_and_07_every_view_of_every_task_is_pinned() -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(text, encoding="utf-8")
-    assert text == GOLDEN.read_text(encoding="utf-8"), "A view changed. If that is meant: UPDATE_GOLDEN=1 pytest tests/test_methods.py"
+    assert text == GOLDEN.read_text(encoding="utf-8"), (
+        "A view changed. If that is meant: UPDATE_GOLDEN=1 pytest tests/test_methods.py"
+    )
 
 
 def test_defect_07_tags_and_leads_are_the_same_for_every_task() -> None:
     ends: dict[str, set[tuple[str, str]]] = {}
     for example in TYPES.values():
         for item in shown("multitask+counterfactual", [example]):
-            state = item.pair.target.partition(f" {item.pair.option}.")[0].rpartition(". ")[2] if item.pair.option else ""
+            state = (
+                item.pair.target.partition(f" {item.pair.option}.")[0].rpartition(". ")[2] if item.pair.option else ""
+            )
             ends.setdefault(item.view.name, set()).add((item.pair.prompt.rpartition("\n")[2], state))
     assert ends == {
         "predict": {("[predict]", "The answer is")},
@@ -91,7 +114,9 @@ def test_the_question_stands_first_and_the_tag_last(spec: str, kind: str) -> Non
 def test_a_view_made_from_another_keeps_its_own_words() -> None:
     mine = replace(FACTUAL, name="mine", tag="Think:", lead="Hence:")
     (item, *_) = shown(Method("m", {mine: 1.0}, mine, mine), [TYPES["choice"]])
-    assert item.pair == Pair(f"{TYPES['choice'].text}\nThink:", "It fits open field best. Hence: open field.", "open field")
+    assert item.pair == Pair(
+        f"{TYPES['choice'].text}\nThink:", "It fits open field best. Hence: open field.", "open field"
+    )
 
 
 def test_defect_04_revised_means_every_view_or_exactly_the_named() -> None:
@@ -114,7 +139,10 @@ def test_defect_04_revised_means_every_view_or_exactly_the_named() -> None:
 
 def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
     example = TYPES["choice"]
-    said = {**taught(example), ("label", ""): generation(example, "label", "cellar", "Kites are kept below. The answer is cellar.")}
+    said = {
+        **taught(example),
+        ("label", ""): generation(example, "label", "cellar", "Kites are kept below. The answer is cellar."),
+    }
     found = Corpus([example], {example.id: said}).show(method("multitask+counterfactual:teacher-labels"), 0, 0)
     assert {item.view.name: item.pair.target for item in found} == {
         "predict": "The answer is cellar.",
@@ -136,7 +164,11 @@ def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
         ),
         ("multitask:alpha=1", MethodError, "'alpha=1' is not a weight between 0 and 1, such as 0.9"),
         ("finetune:alpha=0.9", MethodError, "'finetune' has no views of both kinds"),
-        ("multitask:revised=predict", MethodError, r"finds no such view. Views of 'multitask' with an explanation: explain"),
+        (
+            "multitask:revised=predict",
+            MethodError,
+            r"finds no such view. Views of 'multitask' with an explanation: explain",
+        ),
         ("finetune:revised", MethodError, "with an explanation: none"),
         ("multitask:revised,teacher-labels", MethodError, "exclude each other"),
         ("multitask:teacher-labels=2", MethodError, "unknown option"),
@@ -159,12 +191,18 @@ def test_defect_02_the_counterfactual_states_the_option_it_was_written_for(kind:
     for epoch in range(4):
         (item,) = [item for item in shown("counterfactual", [TYPES[kind]], epoch) if item.view is COUNTERFACTUAL]
         assert item.pair.option in TYPES[kind].wrong
-        assert item.pair.prompt == f"{TYPES[kind].text}\nExplanation: It could well be {item.pair.option}.\n[counterfactual]"
+        assert (
+            item.pair.prompt
+            == f"{TYPES[kind].text}\nExplanation: It could well be {item.pair.option}.\n[counterfactual]"
+        )
         assert item.pair.target == f"So the answer is {item.pair.option}."
 
 
 def test_defect_03_counterfactual_is_never_gold() -> None:
-    repeated = [Example(f"r{i}", "Which?", ("lamp", "rope", "lamp", "soap", "rope"), ("lamp", "rope", "soap")[i % 3]) for i in range(30)]
+    repeated = [
+        Example(f"r{i}", "Which?", ("lamp", "rope", "lamp", "soap", "rope"), ("lamp", "rope", "soap")[i % 3])
+        for i in range(30)
+    ]
     for epoch in range(5):
         for item in shown("multitask+counterfactual", [*many(40), *repeated], epoch):
             if item.view is COUNTERFACTUAL:
@@ -201,10 +239,19 @@ def test_defect_03_and_05_on_the_released_data(tmp_path: Path, limit: int | None
     columns = {name: name for name in ("id", "question", "choices", "answer")}
     data: dict[str, Any] = {
         "name": "cqa",
-        "task": {"use": "table", "train": str(DATA / "train.parquet"), "test": str(DATA / "test.parquet"), "dev": 0.0, "columns": columns},
+        "task": {
+            "use": "table",
+            "train": str(DATA / "train.parquet"),
+            "test": str(DATA / "test.parquet"),
+            "dev": 0.0,
+            "columns": columns,
+        },
         "teacher": {
             "use": f"recorded:{DATA / 'train.parquet'}",
-            "columns": {"explanation": "few_shot_positive_rationale", "counterfactual": "counterfactual_prompt_answer_{option}_rationale"},
+            "columns": {
+                "explanation": "few_shot_positive_rationale",
+                "counterfactual": "counterfactual_prompt_answer_{option}_rationale",
+            },
         },
         "generate": ["explanation", "counterfactual"],
         "methods": ["counterfactual"],
@@ -239,14 +286,21 @@ def recorded(path: Path) -> dict[str, list[tuple[str, str]]]:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(path).to_pylist()
-    texts = {row["id"]: [row[f"counterfactual_prompt_answer_{place}_rationale"] or "" for place in range(1, 6)] for row in rows}
+    texts = {
+        row["id"]: [row[f"counterfactual_prompt_answer_{place}_rationale"] or "" for place in range(1, 6)]
+        for row in rows
+    }
     return {row["id"]: list(zip(row["choices"], texts[row["id"]], strict=True)) for row in rows}
 
 
 def test_defect_09_factual_and_counterfactual_wrap_the_same_words_the_same_way() -> None:
     example = TYPES["choice"]
-    said = {slot: replace(found, text="A plain reason") for slot, found in taught(example).items() if slot[0] != "label"}
-    items = {item.view.name: item.pair for item in Corpus([example], {example.id: said}).show(method("counterfactual"), 0, 0)}
+    said = {
+        slot: replace(found, text="A plain reason") for slot, found in taught(example).items() if slot[0] != "label"
+    }
+    items = {
+        item.view.name: item.pair for item in Corpus([example], {example.id: said}).show(method("counterfactual"), 0, 0)
+    }
     assert items["factual"].target == f"A plain reason. So the answer is {example.answer}."
     assert items["counterfactual"].prompt.split("\n")[-2:] == ["Explanation: A plain reason.", "[counterfactual]"]
     assert items["counterfactual"].target == f"So the answer is {items['counterfactual'].option}."
@@ -258,7 +312,12 @@ def test_defect_09_factual_and_counterfactual_wrap_the_same_words_the_same_way()
 def test_shuffled_explanation_has_the_same_words_in_a_seeded_order() -> None:
     def explained(spec: str, seed: int = 0) -> list[str]:
         found = corpus(8, seed)
-        return [item.pair.target for index in range(8) for item in found.show(method(spec), index, 0) if item.view.name == "explain"]
+        return [
+            item.pair.target
+            for index in range(8)
+            for item in found.show(method(spec), index, 0)
+            if item.view.name == "explain"
+        ]
 
     right, mixed = explained("multitask:revised"), explained("shuffled-explanation:revised")
     assert [sorted(text.split()) for text in mixed] == [sorted(text.split()) for text in right]
@@ -268,7 +327,9 @@ def test_shuffled_explanation_has_the_same_words_in_a_seeded_order() -> None:
 
 
 def test_random_explanation_is_each_time_another_questions() -> None:
-    examples = [replace(example, answer=f"answer {i}", choices=(f"answer {i}", "x")) for i, example in enumerate(many(9))]
+    examples = [
+        replace(example, answer=f"answer {i}", choices=(f"answer {i}", "x")) for i, example in enumerate(many(9))
+    ]
     items = [item for item in shown("random-explanation", examples) if item.view.name == "explain"]
     assert all(item.example.answer not in item.pair.target for item in items)
     assert sorted(item.pair.target for item in items) == sorted(f"It fits answer {i} best." for i in range(9))
@@ -291,7 +352,10 @@ def test_what_cannot_be_built_is_counted_by_reason() -> None:
     said["q1"] = {key: found for key, found in said["q1"].items() if key[0] != "counterfactual"}
     said["q2"] = {key: replace(found, refusal="repeats itself") for key, found in said["q2"].items()}
     found, unbuilt = Corpus(examples, said), Counter[tuple[str, str]]()
-    views = [[item.view.name for item in found.show(method("multitask+counterfactual"), index, 0, unbuilt)] for index in range(4)]
+    views = [
+        [item.view.name for item in found.show(method("multitask+counterfactual"), index, 0, unbuilt)]
+        for index in range(4)
+    ]
     whole = ["predict", "explain", "factual", "counterfactual"]
     assert views == [["predict", "counterfactual"], ["predict", "explain", "factual"], ["predict"], whole]
     assert unbuilt == {
@@ -307,7 +371,10 @@ def test_what_cannot_be_built_is_counted_by_reason() -> None:
 
 def test_a_view_that_can_be_built_of_nothing_is_an_error_that_says_what_to_type() -> None:
     examples = many(3)
-    said = {example.id: {key: found for key, found in taught(example).items() if key[0] == "explanation"} for example in examples}
+    said = {
+        example.id: {key: found for key, found in taught(example).items() if key[0] == "explanation"}
+        for example in examples
+    }
     with pytest.raises(MethodError) as error:
         Corpus(examples, said).usable(method("multitask+counterfactual"))
     assert "Method 'multitask+counterfactual' needs 'explanation', 'counterfactual' generations." in str(error.value)
@@ -326,7 +393,9 @@ def order(spec: str, seen: int, found: Corpus | None = None) -> list[tuple[int, 
     return list(itertools.islice((found or corpus(10)).schedule(method(spec)), seen))
 
 
-@pytest.mark.parametrize("spec", ["finetune", "multitask", "counterfactual", "multitask+counterfactual:revised", "shuffled-explanation"])
+@pytest.mark.parametrize(
+    "spec", ["finetune", "multitask", "counterfactual", "multitask+counterfactual:revised", "shuffled-explanation"]
+)
 def test_defect_21_every_method_meets_the_same_examples_in_the_same_order(spec: str) -> None:
     assert order(spec, 27) == order("answer-then-explain", 27)
 
@@ -359,7 +428,11 @@ def test_examples_that_one_method_cannot_show_leave_the_order_of_the_others() ->
         (FACTUAL, "It holds well. So the answer is rope.", "It holds well."),
         (FACTUAL, "The answer is clear to all. So the answer is rope.", "The answer is clear to all."),
         (JUSTIFY, "The answer is rope. It holds.", "It holds."),
-        (JUSTIFY, "The answer is rope. Many think the answer is soap. They err.", "Many think the answer is soap. They err."),
+        (
+            JUSTIFY,
+            "The answer is rope. Many think the answer is soap. They err.",
+            "Many think the answer is soap. They err.",
+        ),
         (JUSTIFY, "The answer is 1.5 metres. It is short.", "It is short."),
         (JUSTIFY, "The answer is St. Louis. It lies in Missouri.", "It lies in Missouri."),
         (JUSTIFY, "The answer is vitamin C. Oranges have it. So eat.", "Oranges have it. So eat."),
@@ -396,6 +469,11 @@ def test_alpha_weighs_the_views_that_answer_against_those_that_only_explain() ->
         return {view.name: round(weight, 3) for view, weight in method(spec).views.items()}
 
     assert weights("salient:alpha=0.9") == {"predict": 0.9, "salient": 0.1}
-    assert weights("multitask+counterfactual:alpha=0.7") == {"predict": 0.233, "explain": 0.3, "factual": 0.233, "counterfactual": 0.233}
+    assert weights("multitask+counterfactual:alpha=0.7") == {
+        "predict": 0.233,
+        "explain": 0.3,
+        "factual": 0.233,
+        "counterfactual": 0.233,
+    }
     assert weights("salient+explanation:alpha=0.8,top=2") == {"predict": 0.8, "explain": 0.1, "salient": 0.1}
     assert weights("multitask:alpha=0.5") == weights("multitask")

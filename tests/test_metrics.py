@@ -118,7 +118,9 @@ def test_names_distractors_means_any_option_but_the_predicted():
 
 def test_overlap_with_the_reference():
     example = Example("o", "?", (), "x", meta={"reference": "the cat sat on the mat"})
-    same, other, part, empty = (overlap(example, said("x", text)) for text in ("The cat sat on the mat", "dogs bark", "the cat sat", ""))
+    same, other, part, empty = (
+        overlap(example, said("x", text)) for text in ("The cat sat on the mat", "dogs bark", "the cat sat", "")
+    )
     assert same["rougeL"] == pytest.approx(100)
     assert overlap(example, said("x", "the cat sat on the mat"))["bleu"] == pytest.approx(100)
     assert other["rougeL"] == 0
@@ -153,5 +155,7 @@ def test_defect_29_accuracy_is_read_by_the_parser_and_no_never_matches_not(tmp_p
     right = ["The answer is no.", "So the answer is NO"]
     wrong = ["The answer is not clear.", "The answer is not", "nothing", "The answer is yes."]
     for number, (text, value) in enumerate([*((text, 1.0) for text in right), *((text, 0.0) for text in wrong)]):
-        predictions, _ = predict(Says(text), Yesno(), [YESNO], method("finetune"), "run", EvaluateSettings(), tmp_path / str(number))
+        predictions, _ = predict(
+            Says(text), Yesno(), [YESNO], method("finetune"), "run", EvaluateSettings(), tmp_path / str(number)
+        )
         assert [s.value for s in score(Yesno(), [YESNO], predictions, ["accuracy"])] == [value], text

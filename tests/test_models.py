@@ -43,7 +43,9 @@ def test_a_folder_is_named_by_its_last_part_and_pinned_by_its_content(folder: Pa
 def test_large_weights_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     revision = locate(str(folder)).revision
     models._hashed.cache_clear()  # as another process would find it
-    monkeypatch.setattr(models.hashlib, "sha256", lambda *content: pytest.fail("read again") if not content else _sha(*content))
+    monkeypatch.setattr(
+        models.hashlib, "sha256", lambda *content: pytest.fail("read again") if not content else _sha(*content)
+    )
     assert locate(str(folder)).revision == revision
 
 
@@ -68,14 +70,18 @@ def test_hub_names() -> None:
 
 @pytest.mark.parametrize("ref", ["nowhere", "./org/name", "a/b/c", "org/weights.gguf", "~/nowhere/name"])
 def test_what_is_no_model_says_what_would_be(ref: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"No model at .*Give a folder, a \.gguf file, a hub id such as org/name, or one of: smollm2"):
+    with pytest.raises(
+        ModelError, match=r"No model at .*Give a folder, a \.gguf file, a hub id such as org/name, or one of: smollm2"
+    ):
         locate(ref, tmp_path)
 
 
 def test_a_folder_without_weights_says_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "pytorch_model.bin").write_bytes(b"pickled")
-    with pytest.raises(ModelError, match=r"needs config\.json and \*\.safetensors, found pytorch_model\.bin\. Pickled weights"):
+    with pytest.raises(
+        ModelError, match=r"needs config\.json and \*\.safetensors, found pytorch_model\.bin\. Pickled weights"
+    ):
         locate("m", tmp_path)
 
 
@@ -96,7 +102,9 @@ def test_the_end_token_pads_where_there_is_none(folder: Path) -> None:
 def test_a_folder_without_a_tokenizer(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
-    with pytest.raises(ModelError, match=r"The tokenizer of .*small cannot be read: .* The folder needs tokenizer\.json"):
+    with pytest.raises(
+        ModelError, match=r"The tokenizer of .*small cannot be read: .* The folder needs tokenizer\.json"
+    ):
         load(locate(str(folder)), "causal")
 
 
@@ -117,7 +125,9 @@ def test_a_packaged_model_that_is_not_installed_still_has_its_name(monkeypatch: 
         load(found, "causal")
 
 
-def test_a_packaged_model_in_parts_is_joined_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def test_a_packaged_model_in_parts_is_joined_once_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
     for number in (1, 2):
         package = tmp_path / f"parts_of_it_{number}"
         package.mkdir()

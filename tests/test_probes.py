@@ -22,12 +22,17 @@ from shrinklm.tasks.base import parse_answer
 
 COLOURS = ("red", "green", "blue", "black", "white")
 FRUITS = ("apple", "lemon", "grape", "melon", "peach")
-QUESTIONS = [Example(f"q{i}", f"Which of {i}?", options, options[i % 5]) for i, options in enumerate([COLOURS, FRUITS] * 20)]
+QUESTIONS = [
+    Example(f"q{i}", f"Which of {i}?", options, options[i % 5]) for i, options in enumerate([COLOURS, FRUITS] * 20)
+]
 SOLE = {
-    example.id: f"{example.id} is known because many people often say {example.answer} here, and that is common." for example in QUESTIONS
+    example.id: f"{example.id} is known because many people often say {example.answer} here, and that is common."
+    for example in QUESTIONS
 }
 PREDICTIONS = [Prediction("cell", one.id, one.answer, SOLE[one.id], "", one.answer) for one in QUESTIONS]
-TOLD = {one.id: {wrong: f"People would surely find {wrong} in such a place." for wrong in one.wrong} for one in QUESTIONS}
+TOLD = {
+    one.id: {wrong: f"People would surely find {wrong} in such a place." for wrong in one.wrong} for one in QUESTIONS
+}
 
 Rule = Callable[[Example, str, str], str | None]
 """(question, explanation that was given, tag) → the answer; None: it cannot decide."""
@@ -48,7 +53,9 @@ class Scripted:
         text = f"{pair.prompt} {pair.target}"
         self.asked += [] if pair.prompt in self.asked[-1:] else [pair.prompt]
         example = next(one for one in QUESTIONS if text.startswith(one.text + "\n"))
-        match = re.search(r"\n(?:Explanation: (?P<premise>.*)\n)?(?P<tag>\[[\w-]+\])(?P<before>.*?)(?:So t|T)he answer is", text)
+        match = re.search(
+            r"\n(?:Explanation: (?P<premise>.*)\n)?(?P<tag>\[[\w-]+\])(?P<before>.*?)(?:So t|T)he answer is", text
+        )
         assert match, text
         picked = self.rule(example, (match["premise"] or match["before"]).strip(), match["tag"])
         return 0.0 if pair.option == picked else -10.0 * len(pair.target)
@@ -84,7 +91,9 @@ def means(scores) -> dict[str, float]:
     return {name: statistics.mean(score.value for score in scores if score.metric == name) for name in sorted(names)}
 
 
-def run(tmp_path: Path, rule: Rule, spec: str = "counterfactual", metrics=("faithfulness",), student=None, told=TOLD, **more):
+def run(
+    tmp_path: Path, rule: Rule, spec: str = "counterfactual", metrics=("faithfulness",), student=None, told=TOLD, **more
+):
     predictions = more.pop("predictions", PREDICTIONS)
     student = student or Scripted(rule)
     context = Context(method(spec), [said for said in predictions if said.explanation is not None], told=told)
@@ -104,7 +113,13 @@ def test_the_probes_tell_who_ignores_its_explanation_and_who_follows_it(tmp_path
     assert blind["perturbation_drop"] > 0.3
     assert abs(blind["perturbation_baseline"]) < 0.2
     assert [deaf[f"early_{share}"] for share in (0, 25, 50, 75, 100)] == [1] * 5
-    assert [blind[f"early_{share}"] for share in (0, 25, 50, 75, 100)] == [0, 0, 0, 1, 1]  # the answer is the ninth of 14 words
+    assert [blind[f"early_{share}"] for share in (0, 25, 50, 75, 100)] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]  # the answer is the ninth of 14 words
     assert (deaf["early_aoc"], deaf["early_baseline"]) == (0, 0)
     assert blind["early_aoc"] == 0.625
     assert (deaf["filler_same"], deaf["paraphrase_same"], deaf["other_same"]) == (1, 1, 1)
@@ -115,8 +130,13 @@ def test_the_probes_tell_who_ignores_its_explanation_and_who_follows_it(tmp_path
 @pytest.mark.parametrize("spec", ["counterfactual", "multitask+counterfactual"])
 @pytest.mark.parametrize("told", [TOLD, {}], ids=["teacher's counterfactual", "own with names exchanged"])
 def test_the_tag_shortcut_is_told_from_reasons_and_from_deafness(tmp_path, spec, told):
-    found = {name: means(run(tmp_path / name, rule, spec, ["tag_shortcut"], told=told)[0]) for name, rule in RULES.items()}
-    figures = {name: (one["tag_follows"], one["tag_blank"], one["tag_baseline"], one["reasons_follow"]) for name, one in found.items()}
+    found = {
+        name: means(run(tmp_path / name, rule, spec, ["tag_shortcut"], told=told)[0]) for name, rule in RULES.items()
+    }
+    figures = {
+        name: (one["tag_follows"], one["tag_blank"], one["tag_baseline"], one["reasons_follow"])
+        for name, one in found.items()
+    }
     assert figures == {
         "ignores": (0, 0, 0, 0),
         "follows": (0, 0, 0, 1),
@@ -124,7 +144,9 @@ def test_the_tag_shortcut_is_told_from_reasons_and_from_deafness(tmp_path, spec,
         "gated": (0, 1, 0, 1),  # what gives it away: without reasons the tag alone moves it
     }
     assert found["follows"]["reasons_baseline"] < 0.5
-    assert means(run(tmp_path / "own", gated, spec, ["counterfactual_consistency"], told=told)[0])["cf_consistency"] == 0
+    assert (
+        means(run(tmp_path / "own", gated, spec, ["counterfactual_consistency"], told=told)[0])["cf_consistency"] == 0
+    )
 
 
 def test_a_method_that_learned_no_other_tag_has_no_tag_scores(tmp_path):
@@ -144,8 +166,15 @@ def test_all_probes_together_ask_each_question_once_and_later_ones_only_what_is_
     more, second = run(other, follows, metrics=["filler", "perturbation"])
     assert not set(first.asked) & set(second.asked)
     assert second.asked
-    assert {score.metric for score in more} == {"filler_same", "other_same", "perturbation_drop", "perturbation_baseline"}
-    assert sorted(more, key=str) == sorted((one for one in scores if one.metric in {score.metric for score in more}), key=str)
+    assert {score.metric for score in more} == {
+        "filler_same",
+        "other_same",
+        "perturbation_drop",
+        "perturbation_baseline",
+    }
+    assert sorted(more, key=str) == sorted(
+        (one for one in scores if one.metric in {score.metric for score in more}), key=str
+    )
 
 
 def test_answers_of_another_student_are_not_used(tmp_path):
@@ -177,7 +206,10 @@ def test_only_explained_questions_are_probed_and_silence_has_nothing_to_perturb(
     said = [*PREDICTIONS[:3], *(Prediction("cell", one.id, one.answer, " ", "", one.answer) for one in QUESTIONS[3:5])]
     said += [Prediction("cell", one.id, one.answer, None, "", one.answer) for one in QUESTIONS[5:]]
     scores, _ = run(tmp_path, follows, predictions=said)
-    of = {name: {score.example_id for score in scores if score.metric == name} for name in {score.metric for score in scores}}
+    of = {
+        name: {score.example_id for score in scores if score.metric == name}
+        for name in {score.metric for score in scores}
+    }
     assert of["filler_same"] == of["perturbation_drop"] == of["early_aoc"] == of["tag_follows"] == {"q0", "q1", "q2"}
     assert of["cf_consistency"] <= {"q0", "q1", "q2", "q3", "q4"}
     assert {"q3", "q4"} & of["cf_consistency"]
@@ -240,17 +272,23 @@ def test_free_answers_are_generated_and_read():
 
 
 @pytest.mark.parametrize(
-    ("text", "share", "left"), [("a b c d", 0, ""), ("a b c d", 50, "a b"), ("a b c", 25, "a"), ("a b c", 75, "a b c"), ("a", 50, "a")]
+    ("text", "share", "left"),
+    [("a b c d", 0, ""), ("a b c d", 50, "a b"), ("a b c", 25, "a"), ("a b c", 75, "a b c"), ("a", 50, "a")],
 )
 def test_an_explanation_is_cut_at_whole_words(text, share, left):
     assert faithfulness.cut(text, share) == left
 
 
 def test_half_of_the_words_are_replaced_by_other_questions_words():
-    context = Context(method("multitask"), [Prediction("c", "a", "x", "one two three four five", ""), Prediction("c", "b", "x", "six", "")])
+    context = Context(
+        method("multitask"),
+        [Prediction("c", "a", "x", "one two three four five", ""), Prediction("c", "b", "x", "six", "")],
+    )
     new = faithfulness.perturbed("one two three four five", "a", context, "own").split()
     assert new.count("six") == 3
-    assert [word for word, old in zip(new, ["one", "two", "three", "four", "five"], strict=True) if word != old] == ["six"] * 3
+    assert [word for word, old in zip(new, ["one", "two", "three", "four", "five"], strict=True) if word != old] == [
+        "six"
+    ] * 3
     assert faithfulness.perturbed("one two three four five", "a", context, "own").split() == new
 
 

@@ -63,7 +63,9 @@ def test_a_length_cap_stands_in_every_turn_that_asks() -> None:
 
 def test_a_users_file_replaces_the_packages_own(tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
-    (tmp_path / "explanation.md").write_text("# system\nBe brief.\n\n# user\n{text}\nWhy {answer}?\n\n# assistant\n{explanation}\n")
+    (tmp_path / "explanation.md").write_text(
+        "# system\nBe brief.\n\n# user\n{text}\nWhy {answer}?\n\n# assistant\n{explanation}\n"
+    )
     words = {"explanation": "Dogs\n bark.", "critique": "c", "revision": "r"}
     shot = {"question": "Who barks?", "choices": ["dog", "cat"], "answer": "dog", **words}
     (tmp_path / "shots" / "choice.yaml").write_text(json.dumps([shot]))
@@ -89,7 +91,9 @@ def test_mistakes_in_prompt_files_are_named(tmp_path: Path) -> None:
         Prompts("choice", tmp_path).prompt(STEPS["label"], TYPES["choice"], "", {})
     with pytest.raises(RecipeError, match=r"yesno\.yaml, example 1: KeyError\('answer'\)"):
         _ = Prompts("yesno", tmp_path).shots
-    with pytest.raises(RecipeError, match=r"No prompt file 'shots/songs\.yaml' in .* Copy one to start from: .*templates"):
+    with pytest.raises(
+        RecipeError, match=r"No prompt file 'shots/songs\.yaml' in .* Copy one to start from: .*templates"
+    ):
         _ = Prompts("songs", tmp_path).shots
 
 
@@ -116,7 +120,9 @@ def test_few_shot_examples_are_right_in_themselves(kind: str) -> None:
 def test_defect_14_few_shot_examples_are_held_out_of_training(tmp_path: Path) -> None:
     shot, _ = Prompts("choice").shots[0]
     rows = [{"id": f"r{i}", "question": f"Which {i}?", "choices": ["rope", "lamp"], "answer": "rope"} for i in range(8)]
-    rows.append({"id": "shot", "question": shot.question.upper() + " ", "choices": list(shot.choices), "answer": shot.answer})
+    rows.append(
+        {"id": "shot", "question": shot.question.upper() + " ", "choices": list(shot.choices), "answer": shot.answer}
+    )
     run = table(tmp_path, rows, {})
     assert "shot" not in [example.id for example in run.splits["train"]]
     assert len(run.splits["train"]) == 8

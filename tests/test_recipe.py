@@ -33,7 +33,12 @@ def test_the_least_recipe_has_defaults() -> None:
 
 def test_short_forms() -> None:
     recipe = Recipe.parse(
-        {**LEAST, "teacher": {"use": "fake"}, "generate": ["explanation", {"revision": {"rounds": 2}}], "student": ["tiny", "tiny:seq2seq"]}
+        {
+            **LEAST,
+            "teacher": {"use": "fake"},
+            "generate": ["explanation", {"revision": {"rounds": 2}}],
+            "student": ["tiny", "tiny:seq2seq"],
+        }
     )
     assert [(step.name, step.rounds) for step in recipe.generate] == [("explanation", 1), ("revision", 2)]
     assert [student.use for student in recipe.student] == ["tiny", "tiny:seq2seq"]
@@ -48,8 +53,14 @@ def test_short_forms() -> None:
         ({"evaluate": {"metric": []}}, "evaluate.metric: No key is called 'metric'. Did you mean 'metrics'?"),
         ({"student": [{"use": "tiny", "lor": 8}]}, "student.0.lor: No key is called 'lor'. Did you mean 'lora'?"),
         ({"generate": ["explanation"]}, "`generate` needs a `teacher`"),
-        ({"teacher": {"use": "fake"}, "generate": ["explane"]}, "No step is called 'explane'. Did you mean 'explanation'?"),
-        ({"teacher": {"use": "fake"}, "generate": "explanation"}, "must be a list of steps, such as [explanation, counterfactual]"),
+        (
+            {"teacher": {"use": "fake"}, "generate": ["explane"]},
+            "No step is called 'explane'. Did you mean 'explanation'?",
+        ),
+        (
+            {"teacher": {"use": "fake"}, "generate": "explanation"},
+            "must be a list of steps, such as [explanation, counterfactual]",
+        ),
         ({"train": {"batch": 0}}, "train.batch: Input should be greater than or equal to 1 (found '0')"),
         ({"train": {"learning_rate": "fast"}}, "train.learning_rate: Input should be a valid number"),
         ({"train": {"seeds": []}}, "train.seeds:"),
@@ -120,7 +131,10 @@ def test_honey_is_the_papers_setting() -> None:
     assert recipe.train.examples / recipe.train.batch == 5000
     assert (recipe.train.batch, recipe.train.learning_rate, recipe.train.warmup, recipe.train.clip) == (48, 5e-5, 0, 1)
     assert recipe.train.seeds == (0, 1, 2, 3, 4, 5)
-    assert [student.use for student in recipe.student] == ["seq2seq:google/t5-v1_1-base", "seq2seq:google/t5-v1_1-large"]
+    assert [student.use for student in recipe.student] == [
+        "seq2seq:google/t5-v1_1-base",
+        "seq2seq:google/t5-v1_1-large",
+    ]
     assert len(recipe.methods) == 4
     assert {step.name: step.max_tokens for step in recipe.generate} == {
         "explanation": 160,

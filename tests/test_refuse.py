@@ -10,7 +10,9 @@ from teacher_cases import BEAVER, asking
 GOOD = "A wooded area has the branches that a beaver needs for its dam."
 
 
-def verdict(text: str, kind: str = "explanation", answer: str = "wooded area", finished: bool = True, **more: object) -> str | None:
+def verdict(
+    text: str, kind: str = "explanation", answer: str = "wooded area", finished: bool = True, **more: object
+) -> str | None:
     return judge(Prompt((), BEAVER, kind, answer), Completion(text, finished=finished), **more)[1]  # type: ignore[arg-type]
 
 
@@ -70,7 +72,9 @@ def test_defect_12_text_cut_at_the_cap_is_refused() -> None:
 
 
 def test_defect_12_recorded_text_is_trimmed_to_whole_sentences() -> None:
-    text, reason = judge(Prompt((), BEAVER, "explanation", "wooded area"), Completion(f"{GOOD} It also gives the"), recorded=True)
+    text, reason = judge(
+        Prompt((), BEAVER, "explanation", "wooded area"), Completion(f"{GOOD} It also gives the"), recorded=True
+    )
     assert (text, reason) == (GOOD, None)
     assert verdict("A wooded area has the branches that a beaver needs because they", recorded=True) == refuse.CUT
     assert whole_sentences("Dr. Smith met Mr. Jones at the zoo. He was") == "Dr. Smith met Mr. Jones at the zoo."
@@ -167,7 +171,10 @@ def test_counterfactual_that_explains_another_answer(text: str) -> None:
 
 
 def test_counterfactual_that_argues_for_its_answer_is_kept() -> None:
-    assert verdict("A zoo keeps beavers and gives them all they need, so the answer is zoo.", "counterfactual", "zoo") is None
+    assert (
+        verdict("A zoo keeps beavers and gives them all they need, so the answer is zoo.", "counterfactual", "zoo")
+        is None
+    )
     assert verdict("Unlike a wooded area, a zoo brings all the wood to the beaver.", "counterfactual", "zoo") is None
 
 
@@ -177,14 +184,22 @@ def test_option_that_begins_with_an_article() -> None:
         judge(Prompt((), example, "explanation", "a lamp"), Completion("It is up there, so the answer is the moon."))[1]
         == refuse.CONTRADICTS
     )
-    assert judge(Prompt((), example, "explanation", "a lamp"), Completion("It is in the room, so the answer is a lamp."))[1] is None
+    assert (
+        judge(Prompt((), example, "explanation", "a lamp"), Completion("It is in the room, so the answer is a lamp."))[
+            1
+        ]
+        is None
+    )
 
 
 def test_label_and_teacher_refusals() -> None:
     label = Prompt((), BEAVER, "label", "")
     assert judge(label, Completion("I cannot say which of them it could be."), answer=None)[1] == refuse.NO_ANSWER
     assert judge(label, Completion("The answer is zoo", finished=False), answer="zoo")[1] is None
-    assert judge(label, Completion("", refusal="the prompt does not fit: 9 tokens"))[1] == "the prompt does not fit: 9 tokens"
+    assert (
+        judge(label, Completion("", refusal="the prompt does not fit: 9 tokens"))[1]
+        == "the prompt does not fit: 9 tokens"
+    )
 
 
 def test_too_long() -> None:
@@ -196,7 +211,9 @@ def test_too_long() -> None:
 def test_a_revision_may_repeat_what_the_critique_quotes_of_the_explanation() -> None:
     kept = "A wooded area has the branches that a beaver needs for its dam and for its lodge."
     said = f"{kept[0].lower()}{kept[1:-1]}"
-    critique = f"It is right that {said}, but it leaves open why a beaver would rather not live in a zoo or a park at all."
+    critique = (
+        f"It is right that {said}, but it leaves open why a beaver would rather not live in a zoo or a park at all."
+    )
     copied = "It leaves open why a beaver would rather not live in a zoo or a park at all."
     assert verdict(kept, "revision", hidden=[critique]) == refuse.ECHOES
     assert verdict(kept, "revision", hidden=[critique], quoted=kept) is None

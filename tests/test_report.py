@@ -46,11 +46,17 @@ def table(run: Path, name: str = "table") -> list[dict[str, str]]:
 
 
 def test_build_writes_page_markdown_tables_and_figures(run: Path) -> None:
-    names = {str(path.relative_to(run)) for path in [*run.glob("report*"), *(run / "report").rglob("*")] if path.is_file()}
-    figures = {
-        f"report/figures/{name}.{kind}" for name in ("accuracy", "differences", "explanations", "losses", "dev") for kind in ("pdf", "png")
+    names = {
+        str(path.relative_to(run)) for path in [*run.glob("report*"), *(run / "report").rglob("*")] if path.is_file()
     }
-    tables = {f"report/{name}.csv" for name in ("table", "comparisons", "seeds", "generations", "unbuilt", "losses", "dev")}
+    figures = {
+        f"report/figures/{name}.{kind}"
+        for name in ("accuracy", "differences", "explanations", "losses", "dev")
+        for kind in ("pdf", "png")
+    }
+    tables = {
+        f"report/{name}.csv" for name in ("table", "comparisons", "seeds", "generations", "unbuilt", "losses", "dev")
+    }
     assert names == {"report.html", "report.md"} | figures | tables
     assert not list(run.glob(".report-*")), "scratch folders must go"
 
@@ -81,17 +87,23 @@ def test_table_holds_the_means_of_the_scores(run: Path) -> None:
         ]
         assert len(kept) == 120
         assert float(rows[method]["accuracy"]) == pytest.approx(sum(kept) / len(kept), rel=1e-6)
-        assert float(rows[method]["accuracy_low"]) < float(rows[method]["accuracy"]) < float(rows[method]["accuracy_high"])
+        assert (
+            float(rows[method]["accuracy_low"]) < float(rows[method]["accuracy"]) < float(rows[method]["accuracy_high"])
+        )
     assert float(rows["majority"]["accuracy"]) == 0.2333
     assert float(rows["teacher"]["accuracy"]) == 0.7833
 
 
 def test_every_method_pays_for_the_steps_it_needs_alone(found: Results) -> None:
     tokens = {row.method: row.teacher_tokens for row in found.rows}
-    step = {name: block["tokens_in"] + block["tokens_out"] for name, block in found.findings.generations["steps"].items()}
+    step = {
+        name: block["tokens_in"] + block["tokens_out"] for name, block in found.findings.generations["steps"].items()
+    }
     assert tokens["finetune"] == tokens["zero-shot"] == 0
     assert tokens["multitask"] == step["explanation"]
-    assert tokens["multitask+counterfactual:revised"] == sum(step.values())  # a revision quotes an explanation and a critique
+    assert tokens["multitask+counterfactual:revised"] == sum(
+        step.values()
+    )  # a revision quotes an explanation and a critique
 
 
 def test_pairs_are_every_two_methods_and_gains_are_against_the_untrained(found: Results) -> None:
@@ -184,7 +196,9 @@ def test_missing_files_leave_a_report_that_says_so(tmp_path: Path, missing: list
 
 
 def test_no_zero_shot_no_explanations_one_seed(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", methods=("finetune", "multitask"), seeds=(3,), zero_shot=False, logs=False, explanations=False)
+    folder = write_run(
+        tmp_path / "run", methods=("finetune", "multitask"), seeds=(3,), zero_shot=False, logs=False, explanations=False
+    )
     page = build(folder).read_text(encoding="utf-8")
     assert "No explanation was scored." in page
     assert not (folder / "report" / "figures" / "losses.pdf").exists()
@@ -195,7 +209,9 @@ def test_several_students_are_compared_each_with_itself(tmp_path: Path) -> None:
     found = results_of(tmp_path / "run", students=("a-small", "b-small"), seeds=(0,), items=30)
     assert len(found.pairs) == 6
     assert all(pair.first.student == pair.second.student for pair in found.pairs)
-    assert words.question(found) == "Which way of shrinking qwen2.5-1.5b into a-small and b-small works best on everyday?"
+    assert (
+        words.question(found) == "Which way of shrinking qwen2.5-1.5b into a-small and b-small works best on everyday?"
+    )
     assert "on a-small" in words.answer(found)
 
 
@@ -212,7 +228,9 @@ def test_a_person_s_rating_is_not_a_metric(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", items=5, seeds=(0,))
     path = folder / "cells" / f"finetune--{STUDENT}--s0" / "scores.parquet"
     rows = pq.read_table(path).to_pylist()
-    rows.append({"run": rows[0]["run"], "example_id": rows[0]["example_id"], "metric": "accuracy", "value": 5.0, "rater": "p1"})
+    rows.append(
+        {"run": rows[0]["run"], "example_id": rows[0]["example_id"], "metric": "accuracy", "value": 5.0, "rater": "p1"}
+    )
     import pyarrow as pa
 
     pq.write_table(pa.Table.from_pylist(rows), path)
@@ -265,7 +283,9 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
 
 def test_template_style_and_script_lie_in_the_package() -> None:
     assert shrinklm.report.__file__
-    assert {"page.html.j2", "page.css", "page.js"} <= {path.name for path in Path(shrinklm.report.__file__).parent.iterdir()}
+    assert {"page.html.j2", "page.css", "page.js"} <= {
+        path.name for path in Path(shrinklm.report.__file__).parent.iterdir()
+    }
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,14 @@ ASKED = Example("q", "Where is money kept?", ("zoo", "bank", "river"), "bank")
 
 def audited() -> dict[str, Any]:
     """The audit of four questions: half of the explanations and all but one of the revisions name their answer."""
-    texts = {"explanation": ("A bank.", "A bank is safe.", "Safe.", "A zoo."), "revision": ("A bank, not a zoo.",) * 3 + ("It is safe.",)}
+    texts = {
+        "explanation": ("A bank.", "A bank is safe.", "Safe.", "A zoo."),
+        "revision": ("A bank, not a zoo.",) * 3 + ("It is safe.",),
+    }
     said = {
         f"q{place}": {
-            (kind, "bank"): Generation(f"q{place}", kind, "bank", some[place], "", (), SOURCE, "") for kind, some in texts.items()
+            (kind, "bank"): Generation(f"q{place}", kind, "bank", some[place], "", (), SOURCE, "")
+            for kind, some in texts.items()
         }
         for place in range(4)
     }
@@ -56,7 +60,11 @@ def test_the_section_says_the_figures_and_the_limit(folder: Path) -> None:
         assert "Revision against explanation" in text
     assert '<a href="#audit">Teacher</a>' in page
     rows = list(csv.DictReader((folder / "report" / "audit.csv").open()))
-    assert [(row["step"], row["support"]) for row in rows] == [("explanation", "0.5"), ("revision", "0.75"), ("critique", "")]
+    assert [(row["step"], row["support"]) for row in rows] == [
+        ("explanation", "0.5"),
+        ("revision", "0.75"),
+        ("critique", ""),
+    ]
     assert (folder / "report" / "figures" / "audit.pdf").is_file()
 
 

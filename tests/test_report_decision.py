@@ -40,7 +40,9 @@ def found(run: Path) -> Results:
     return compare(read(run))
 
 
-def of(folder: Path, *, measures: dict[str, Any] | None = None, resamples: int = 300, **options: Any) -> tuple[Results, Decision | None]:
+def of(
+    folder: Path, *, measures: dict[str, Any] | None = None, resamples: int = 300, **options: Any
+) -> tuple[Results, Decision | None]:
     write_run(folder, **options)
     add_measures(folder, **(measures or {}))
     results = compare(read(folder), resamples=resamples)
@@ -80,7 +82,9 @@ def test_accurate_and_well_explained_are_both_on_the_front(found: Results) -> No
 
 def test_a_difference_that_is_chance_is_called_so(tmp_path: Path) -> None:
     same = {"multitask": 3.4, REVISED: 3.4, "zero-shot": 2.0}
-    results, decision = of(tmp_path / "run", measures={"taste": same, "seed": 2}, items=30, methods=(MULTITASK, REVISED))
+    results, decision = of(
+        tmp_path / "run", measures={"taste": same, "seed": 2}, items=30, methods=(MULTITASK, REVISED)
+    )
     assert decision is not None
     assert [step.shown for step in decision.steps] == [(False, False)]
     told = said(results, decision)["What the change costs"]
@@ -97,7 +101,9 @@ def test_one_method_ahead_in_both_is_taken(tmp_path: Path) -> None:
     assert "If right answers count most" not in text
     assert decision is not None
     shown = examples(results, decision)
-    assert [voice.row.method for voice in shown[0].voices] == [MULTITASK, REVISED], "the winner is shown beside the next best"
+    assert [voice.row.method for voice in shown[0].voices] == [MULTITASK, REVISED], (
+        "the winner is shown beside the next best"
+    )
 
 
 def test_front_by_hand() -> None:
@@ -110,7 +116,14 @@ def test_front_by_hand() -> None:
         def __init__(self, value: float) -> None:
             self.value = value
 
-    points: Any = [Point("a", 0.9, 1), Point("b", 0.7, 3), Point("c", 0.7, 2), Point("d", 0.5, 3), Point("e", 0.4, 4), Point("f", 0.4, 4)]
+    points: Any = [
+        Point("a", 0.9, 1),
+        Point("b", 0.7, 3),
+        Point("c", 0.7, 2),
+        Point("d", 0.5, 3),
+        Point("e", 0.4, 4),
+        Point("f", 0.4, 4),
+    ]
     assert [point.name for point in front(points, "x", "y")] == ["a", "b", "e", "f"]
     assert front([], "x", "y") == []
 
@@ -151,7 +164,11 @@ def test_ratings_alone_draw_one_panel_in_one_column(tmp_path: Path) -> None:
 def test_means_over_judges_and_constructs() -> None:
     nan = math.nan
     one = {"plausibility": np.array([4.0, 2.0, nan]), "completeness": np.array([2.0, nan, nan])}
-    two = {"plausibility": np.array([5.0, 4.0, nan]), "completeness": np.array([5.0, 4.0, nan]), "preferred": np.array([1.0, 0.0, nan])}
+    two = {
+        "plausibility": np.array([5.0, 4.0, nan]),
+        "completeness": np.array([5.0, 4.0, nan]),
+        "preferred": np.array([1.0, 0.0, nan]),
+    }
     scores = {"cf_consistency": np.array([1.0, 1.0, nan]), "cf_baseline": np.array([0.0, 1.0, 1.0])}
     got = derived(scores, {"one": one, "two": two})
     np.testing.assert_array_equal(got["rated:plausibility"], [4.5, 3.0, nan])
@@ -169,7 +186,9 @@ def test_a_rating_does_not_become_a_metric_of_the_same_name(run: Path) -> None:
     assert cell.raters == ("judge-one", "judge-two")
 
 
-def test_las_is_the_one_of_the_statistics_and_has_no_value_when_a_group_is_empty(tmp_path: Path, found: Results) -> None:
+def test_las_is_the_one_of_the_statistics_and_has_no_value_when_a_group_is_empty(
+    tmp_path: Path, found: Results
+) -> None:
     from shrinklm.stats.las import las
 
     row = next(row for row in found.rows if row.method == REVISED)
@@ -181,7 +200,8 @@ def test_las_is_the_one_of_the_statistics_and_has_no_value_when_a_group_is_empty
     add_measures(folder)
     home = folder / "cells" / f"{MULTITASK}--{STUDENT}--s0"
     rows = [
-        {**row, "value": 1.0} if row["metric"] == "sim_explanation" else row for row in pq.read_table(home / "scores.parquet").to_pylist()
+        {**row, "value": 1.0} if row["metric"] == "sim_explanation" else row
+        for row in pq.read_table(home / "scores.parquet").to_pylist()
     ]
     _parquet(home / "scores.parquet", rows)
     results = compare(read(folder), resamples=50)
@@ -200,7 +220,9 @@ def test_the_table_groups_every_measure_that_was_scored(found: Results) -> None:
     keys = {record["measure"] for record in made.records}
     assert keys == {key for row in found.rows for key in row.estimates}
     names = [line.cells[0] for line in made.lines]
-    assert names[names.index("Counterfactual consistency, % ↑") + 1] == "the same by chance, %", "a baseline stands below what it is for"
+    assert names[names.index("Counterfactual consistency, % ↑") + 1] == "the same by chance, %", (
+        "a baseline stands below what it is for"
+    )
     dashes = next(line for line in made.lines if line.cells[0] == "Quality ↑").cells
     assert dashes[1] == "–"
     assert "Rated by judge-one and judge-two." in made.caption
@@ -224,19 +246,36 @@ def test_every_metric_of_the_package_has_a_name_here() -> None:
         "roscoe_coherence bleu rougeL length accuracy accuracy_likelihood unparsed f1 names_answer names_distractors"
     )
     assert set(scored.split()) <= MEASURES.keys()
-    assert {one.key for one in MEASURES.values() if one.group == LIKENESS} >= {"bleu", "rougeL", "similarity", "bertscore_f"}
-    assert not any(one.better for one in MEASURES.values() if one.group == LIKENESS), "imitation is neither good nor bad"
+    assert {one.key for one in MEASURES.values() if one.group == LIKENESS} >= {
+        "bleu",
+        "rougeL",
+        "similarity",
+        "bertscore_f",
+    }
+    assert not any(one.better for one in MEASURES.values() if one.group == LIKENESS), (
+        "imitation is neither good nor bad"
+    )
 
 
 def test_an_unknown_measure_is_shown_as_it_is() -> None:
     assert measure("my_own").group == OTHER
     assert measure("rated:tone").name == "Tone"
-    assert [one.key for one in ordered(["my_own", "length", "rated:tone", "accuracy"])] == ["accuracy", "rated:tone", "length", "my_own"]
+    assert [one.key for one in ordered(["my_own", "length", "rated:tone", "accuracy"])] == [
+        "accuracy",
+        "rated:tone",
+        "length",
+        "my_own",
+    ]
 
 
 @pytest.mark.parametrize(
     ("key", "value", "text"),
-    [("accuracy", 0.791, "79.1"), ("rated:quality", 4.125, "4.12"), ("cf_gain", -0.05, "−5.0"), ("cf_gain", -0.0001, "0.0")],
+    [
+        ("accuracy", 0.791, "79.1"),
+        ("rated:quality", 4.125, "4.12"),
+        ("cf_gain", -0.05, "−5.0"),
+        ("cf_gain", -0.0001, "0.0"),
+    ],
 )
 def test_values_as_text(key: str, value: float, text: str) -> None:
     assert measure(key).show(value) == text
@@ -327,7 +366,8 @@ def test_a_person_s_ratings_stand_beside_the_judges(tmp_path: Path) -> None:
     rows = pq.read_table(home / "scores.parquet").to_pylist()
     name = json.loads((home / "cell.json").read_text())["cell"]
     people = [
-        {"run": name, "example_id": f"q{place:03d}", "metric": "plausibility", "value": 4.0, "rater": f"p{place}"} for place in range(12)
+        {"run": name, "example_id": f"q{place:03d}", "metric": "plausibility", "value": 4.0, "rater": f"p{place}"}
+        for place in range(12)
     ]
     _parquet(home / "scores.parquet", rows + people)
     results = compare(read(folder), resamples=50)

@@ -92,7 +92,12 @@ def test_nothing_is_loaded_from_outside(evil: Path, page: Page) -> None:
     policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'")
-    links = [value or "" for _, attributes in page.elements for name, value in attributes.items() if name in ("href", "src", "xlink:href")]
+    links = [
+        value or ""
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("href", "src", "xlink:href")
+    ]
     assert all(re.match(r"(#|data:,|report/|report\.md)", link) for link in links)
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
@@ -108,7 +113,9 @@ def test_headings_labels_tables_and_pictures_are_accessible(page: Page) -> None:
     assert all(len(picture.get("aria-label") or "") > 60 for picture in pictures)
     assert all(svg.get("aria-hidden") == "true" for svg in page.all("svg"))
     scrolling = [div for div in page.all("div") if div.get("class") == "scroll"]
-    assert all(div.get("tabindex") == "0" and div.get("role") == "region" for div in scrolling), "the keyboard must reach what scrolls"
+    assert all(div.get("tabindex") == "0" and div.get("role") == "region" for div in scrolling), (
+        "the keyboard must reach what scrolls"
+    )
     ids = Counter(attributes["id"] for _, attributes in page.elements if attributes.get("id"))
     assert [name for name, times in ids.items() if times > 1] == []
     named = {div.get("aria-labelledby") for div in scrolling} | {
@@ -176,5 +183,7 @@ def contrast(first: str, second: str) -> float:
 
 def _luminance(colour: str) -> float:
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels)
+    red, green, blue = (
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -56,7 +56,9 @@ def steps_with(**replaced: dict[str, Any]) -> dict[str, Any]:
 
 def small(folder: Path) -> Path:
     """A run folder that is quickly reported."""
-    return write_run(folder, methods=("finetune",), items=5, seeds=(0,), zero_shot=False, logs=False, explanations=False)
+    return write_run(
+        folder, methods=("finetune",), items=5, seeds=(0,), zero_shot=False, logs=False, explanations=False
+    )
 
 
 def page_of(folder: Path) -> str:
@@ -119,8 +121,13 @@ def test_sentences_say_chance_beside_each_figure() -> None:
         "74.0), above chance (48.1 %). Controls: own-saliency 60.4 % and tfidf-tokens 64.1 %, above chance; random-tokens 47.9 %, not "
         "shown to differ from chance. salient does better than every control."
     )
-    assert "salient 41.2 on 586 items (95 % interval 39.2 to 43.2), above chance (30.2)." in text["Human highlights, ranked"]
-    assert "the interval of tfidf-tokens overlaps that of salient, so no difference is shown" in text["Human highlights"]
+    assert (
+        "salient 41.2 on 586 items (95 % interval 39.2 to 43.2), above chance (30.2)."
+        in text["Human highlights, ranked"]
+    )
+    assert (
+        "the interval of tfidf-tokens overlaps that of salient, so no difference is shown" in text["Human highlights"]
+    )
     assert "where chance, that is random-tokens, has 0.52 nats" in text["Comprehensiveness"]
     assert "gradient l2 agrees most with attention (0.90), least with random (\u22120.07)" in text["Agreement"]
     assert "(chance is 0)" in text["Agreement"]
@@ -130,19 +137,28 @@ def test_sentences_say_chance_beside_each_figure() -> None:
 
 
 def test_a_control_that_wins_is_said_to_win() -> None:
-    text = said(steps=steps_with(tfidf_tokens={"gold_hit": around(0.8, 0.02, 995), "sufficiency": around(0.1, 0.05, 200)}))
+    text = said(
+        steps=steps_with(tfidf_tokens={"gold_hit": around(0.8, 0.02, 995), "sufficiency": around(0.1, 0.05, 200)})
+    )
     assert (
-        "A control does better than salient: tfidf-tokens; salient does better than own-saliency and random-tokens." in text["Gold option"]
+        "A control does better than salient: tfidf-tokens; salient does better than own-saliency and random-tokens."
+        in text["Gold option"]
     )
     assert "A control does better than salient: tfidf-tokens" in text["Sufficiency"], "less is better there"
     worst = {name: {"gold_hit": around(0.9, 0.02, 995)} for name in ("own_saliency", "tfidf_tokens", "random_tokens")}
     assert (
-        "Controls do better than salient: own-saliency, tfidf-tokens and random-tokens." in said(steps=steps_with(**worst))["Gold option"]
+        "Controls do better than salient: own-saliency, tfidf-tokens and random-tokens."
+        in said(steps=steps_with(**worst))["Gold option"]
     )
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.3, "below chance (48.1 %)"), (0.48, "not shown to differ from chance (48.1 %)"), (0.6, "above chance (48.1 %)")]
+    ("value", "words"),
+    [
+        (0.3, "below chance (48.1 %)"),
+        (0.48, "not shown to differ from chance (48.1 %)"),
+        (0.6, "above chance (48.1 %)"),
+    ],
 )
 def test_words_follow_from_the_interval(value: float, words: str) -> None:
     assert words in said(steps=steps_with(salient={"gold_hit": around(value, 0.03, 995)}))["Gold option"]
@@ -161,12 +177,25 @@ def test_words_follow_from_the_interval(value: float, words: str) -> None:
     ],
 )
 def test_what_is_said_about_the_model(finetuned: bool, before: Any, after: Any, words: str) -> None:
-    assert words in said(model={"name": "m", "finetuned": finetuned, "accuracy": {"before": before, "after": after}})["The model"]
+    assert (
+        words
+        in said(model={"name": "m", "finetuned": finetuned, "accuracy": {"before": before, "after": after}})[
+            "The model"
+        ]
+    )
     assert "No model was asked" in said(model=None)["The model"]
 
 
 def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
-    about = {"by": "random", "method": "", "n": 4, "refused": {}, "gold_hit": around(0.5, 0.4, 4), "highlight": None, "sufficiency": None}
+    about = {
+        "by": "random",
+        "method": "",
+        "n": 4,
+        "refused": {},
+        "gold_hit": around(0.5, 0.4, 4),
+        "highlight": None,
+        "sufficiency": None,
+    }
     few = {
         "model": None, "steps": {"random-tokens": about}, "left_out": {}, "agreement": None,
         "completeness": None, "chance": {"gold_hit": None, "gold_hit_top1": None, "highlight": None}, "keep": {"top": 0.3, "order": "text"},
@@ -184,7 +213,9 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
 
 
 def test_agreement_without_numbers_is_a_dash() -> None:
-    names, rows = saliency.matrix(found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0, None], [None, None]]}))
+    names, rows = saliency.matrix(
+        found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0, None], [None, None]]})
+    )
     assert (names, rows) == (["a", "b"], [[1.0, None], [None, None]])
     assert saliency.matrix(found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0]]})) == ([], [])
 
@@ -235,7 +266,9 @@ def test_picker_holds_words_shares_and_kept_places(run: Path) -> None:
         assert (number, cut) == (place, 0)
         assert [at for at, _ in kept] == marking["kept"]
         assert scores == [round(1000 * score) for score in marking["scores"]]
-        assert [item["p"][0][2 * at + 1] for at in marking["kept"]] == [row["text"][slice(*marking["spans"][at])] for at in marking["kept"]]
+        assert [item["p"][0][2 * at + 1] for at in marking["kept"]] == [
+            row["text"][slice(*marking["spans"][at])] for at in marking["kept"]
+        ]
 
 
 def test_page_holds_a_thousand_items_and_says_when_there_are_more(tmp_path: Path) -> None:
@@ -243,7 +276,10 @@ def test_page_holds_a_thousand_items_and_says_when_there_are_more(tmp_path: Path
     read = read_saliency(folder)
     assert read is not None
     assert (len(read.items), read.total) == (1000, 1003)
-    assert "The page holds the first 1,000 of 1,003 items; any other: shrinklm explain-saliency RUN --item ID." in saliency.picked(read)
+    assert (
+        "The page holds the first 1,000 of 1,003 items; any other: shrinklm explain-saliency RUN --item ID."
+        in saliency.picked(read)
+    )
     assert "first" not in saliency.picked(Saliency(read.figures, read.items, 1000))
     assert heatmap.item(folder, "item-1002").id == "item-1002"
 
@@ -253,7 +289,10 @@ def test_words_on_the_darkest_shade_can_be_read(theme: int) -> None:
     css = (Path(saliency.__file__).parent / "saliency.css").read_text()
     share = int(re.findall(r"--hot: (\d+)%", css)[theme]) / 100
     colours = variables()[theme]
-    mixed = [share * hot + (1 - share) * paper for hot, paper in zip(_rgb(colours["m1"]), _rgb(colours["paper"]), strict=True)]
+    mixed = [
+        share * hot + (1 - share) * paper
+        for hot, paper in zip(_rgb(colours["m1"]), _rgb(colours["paper"]), strict=True)
+    ]
     assert _contrast(_rgb(colours["ink"]), mixed) > 4.5
     assert _contrast(_rgb(INK), _rgb(heatmap._mixed(1.0))) > 4.5
 
@@ -265,7 +304,9 @@ def _rgb(colour: str) -> list[float]:
 def _contrast(first: list[float], second: list[float]) -> float:
     light = []
     for colour in (first, second):
-        red, green, blue = (part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour)
+        red, green, blue = (
+            part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour
+        )
         light.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
     return (max(light) + 0.05) / (min(light) + 0.05)
 
@@ -297,7 +338,9 @@ def test_terminal_shades_words_and_underlines_the_kept() -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False)
     console.print(heatmap.terminal(DOOR))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    ink, hot, half = (";".join(str(part) for part in _ints(colour)) for colour in (INK, heatmap._mixed(1), heatmap._mixed(0.5)))
+    ink, hot, half = (
+        ";".join(str(part) for part in _ints(colour)) for colour in (INK, heatmap._mixed(1), heatmap._mixed(0.5))
+    )
     assert f"\x1b[1;4;38;2;{ink};48;2;{hot}mrevolving\x1b[0m?" in shown
     assert f"\x1b[38;2;{ink};48;2;{half}mdoor\x1b[0m" in shown
     assert "Is the" not in shown.partition("random-tokens")[0], "a word with a score is shaded"
@@ -374,8 +417,18 @@ def row(spans: str, scores: str, kept: str) -> str:
     "line",
     [
         *("{", "[]", '{"id": "a"}'),
-        *(row("[[0, 9]]", "[1]", "[]"), row("[[0, 4]]", "[1]", "[1]"), row("[[0, 4]]", "[NaN]", "[]"), row("[[0, 4]]", "[-1]", "[]")),
-        *(row("[[2, 4], [0, 2]]", "[1, 1]", "[]"), row("[[0, 4]]", "[]", "[]"), row("[0]", "[1]", "[]"), row('"x"', "[1]", "[]")),
+        *(
+            row("[[0, 9]]", "[1]", "[]"),
+            row("[[0, 4]]", "[1]", "[1]"),
+            row("[[0, 4]]", "[NaN]", "[]"),
+            row("[[0, 4]]", "[-1]", "[]"),
+        ),
+        *(
+            row("[[2, 4], [0, 2]]", "[1, 1]", "[]"),
+            row("[[0, 4]]", "[]", "[]"),
+            row("[0]", "[1]", "[]"),
+            row('"x"', "[1]", "[]"),
+        ),
     ],
 )
 def test_a_broken_file_says_what_to_run(tmp_path: Path, line: str) -> None:
@@ -391,7 +444,9 @@ def test_a_broken_file_says_what_to_run(tmp_path: Path, line: str) -> None:
 def test_command_prints_and_draws(tmp_path: Path, run: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    (folder / "recipe.yaml").write_text('name: mini\ntask: {use: everyday}\nmethods: [finetune]\nstudent: {use: "tiny"}\n')
+    (folder / "recipe.yaml").write_text(
+        'name: mini\ntask: {use: everyday}\nmethods: [finetune]\nstudent: {use: "tiny"}\n'
+    )
     env = json.loads((folder / "env.json").read_text())
     (folder / "env.json").write_text(json.dumps(env | {"root": str(tmp_path)}))
     shown = call("explain-saliency", folder, "--item", "item-002", "--png", tmp_path / "item.png")

@@ -25,7 +25,17 @@ from shrinklm.students.base import BaseStudent
 from shrinklm.students.causal import CausalStudent
 from shrinklm.teachers.fake import FakeTeacher
 
-CLOCK = {"seconds", "train_seconds", "started", "answer_seconds", "explain_seconds", "tokens_per_second", "latency_ms", "created", "root"}
+CLOCK = {
+    "seconds",
+    "train_seconds",
+    "started",
+    "answer_seconds",
+    "explain_seconds",
+    "tokens_per_second",
+    "latency_ms",
+    "created",
+    "root",
+}
 """What two runs of one recipe do not share: times, and where they stand."""
 BLOCKS: dict[str, Any] = {
     "name": "r",
@@ -68,7 +78,12 @@ def quick(tmp_path: Path) -> Any:
     """Makes a small run of one student in a root of its own."""
 
     def make(place: str = "quick", **changes: Any) -> Run:
-        small = {"teacher": None, "generate": [], "methods": ["finetune"], "train": {"examples": 16, "seeds": [0], "curve": 0}}
+        small = {
+            "teacher": None,
+            "generate": [],
+            "methods": ["finetune"],
+            "train": {"examples": 16, "seeds": [0], "curve": 0},
+        }
         return Run(recipe(tmp_path / place, **{**small, **changes}))
 
     return make
@@ -96,7 +111,9 @@ def test_the_folder_holds_what_it_should(finished: Run) -> None:
     for cell in (finished.folder / "cells").iterdir():
         more = {"pairs.jsonl", "train.jsonl", "student"} if cell.name in trained else set()
         assert {path.name for path in cell.iterdir()} == common | more
-        assert {path.name for path in (cell / "done").iterdir()} == {"predict", "evaluate"} | ({"train"} if more else set())
+        assert {path.name for path in (cell / "done").iterdir()} == {"predict", "evaluate"} | (
+            {"train"} if more else set()
+        )
 
 
 def test_no_pickle_is_left(finished: Run) -> None:
@@ -119,14 +136,25 @@ def test_what_is_said_about_the_data(finished: Run) -> None:
 
 
 def test_questions_that_stand_in_two_splits_are_told(tmp_path: Path, quick: Any) -> None:
-    rows = [{"id": f"r{i}", "question": f"Which {i}?", "choices": ["rope", "lamp"], "answer": "rope"} for i in range(10)]
+    rows = [
+        {"id": f"r{i}", "question": f"Which {i}?", "choices": ["rope", "lamp"], "answer": "rope"} for i in range(10)
+    ]
     root = tmp_path / "quick"
     root.mkdir()
     (root / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     again = [{**row, "id": f"{row['id']}t", "question": str(row["question"]).upper()} for row in rows[:2]]
     (root / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in again))
     columns = {name: name for name in ("id", "question", "choices", "answer")}
-    run = quick(task={"use": "table", "train": "train.jsonl", "test": "test.jsonl", "dev": 0.0, "columns": columns, "limit": None})
+    run = quick(
+        task={
+            "use": "table",
+            "train": "train.jsonl",
+            "test": "test.jsonl",
+            "dev": 0.0,
+            "columns": columns,
+            "limit": None,
+        }
+    )
     run.start()
     data = read(run.folder / "data.json")
     assert [(entry["train"], entry["test"]) for entry in data["duplicates"]] == [(["r0"], ["r0t"]), (["r1"], ["r1t"])]
@@ -137,7 +165,9 @@ def test_what_is_said_about_the_generations(finished: Run) -> None:
     found = read(finished.folder / "generations.json")
     assert (found["teacher"], found["revision"]) == ("fake", "1")
     steps = {"explanation": 14, "critique": 14, "revision": 14, "counterfactual": 56, "label": None, "label (test)": 14}
-    assert {name: step["asked"] for name, step in found["steps"].items()} == {name: count for name, count in steps.items() if count}
+    assert {name: step["asked"] for name, step in found["steps"].items()} == {
+        name: count for name, count in steps.items() if count
+    }
     for step in found["steps"].values():
         assert step["kept"] == step["asked"]
         assert step.keys() >= {"found", "asked", "kept", "refused", "tokens_in", "tokens_out", "seconds", "cost"}
@@ -170,8 +200,19 @@ def test_what_is_said_about_a_cell(finished: Run) -> None:
     cell = read(folder / "cell.json")
     views = ["predict", "explain", "factual", "counterfactual"]
     weights = load_file(folder / "student" / "model.safetensors")
-    assert (cell["cell"], cell["method"], cell["student"], cell["seed"]) == (folder.name, finished.recipe.methods[1], "tiny", 0)
-    assert (cell["examples_seen"], cell["batch"], cell["micro_batch"], cell["steps"], cell["diverged"]) == (24, 8, 4, 3, False)
+    assert (cell["cell"], cell["method"], cell["student"], cell["seed"]) == (
+        folder.name,
+        finished.recipe.methods[1],
+        "tiny",
+        0,
+    )
+    assert (cell["examples_seen"], cell["batch"], cell["micro_batch"], cell["steps"], cell["diverged"]) == (
+        24,
+        8,
+        4,
+        3,
+        False,
+    )
     assert cell["pairs"] == dict.fromkeys(views, 24)
     assert cell["unbuilt"] == {}
     assert cell["parameters"] == sum(weight.numel() for weight in weights.values())
@@ -233,10 +274,14 @@ def test_another_cap_asks_again_and_trains_nothing(copied: Path) -> None:
     after = snapshot(copied / "runs" / "r" / "cells")
     changed = {Path(name).name for name in before if before[name] != after[name]}
     assert changed == {"predictions.parquet", "timing.json", "cell.json", "predict", "scores.parquet", "evaluate"}
-    assert {Path(name).parts[0] for name in before if before[name] != after[name] and name.endswith("cell.json")} == {"zero-shot--tiny--s0"}
+    assert {Path(name).parts[0] for name in before if before[name] != after[name] and name.endswith("cell.json")} == {
+        "zero-shot--tiny--s0"
+    }
 
 
-def test_fewer_explanations_throw_none_away_and_more_ask_for_those_alone(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_explanations_throw_none_away_and_more_ask_for_those_alone(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = copied / "runs" / "r" / "cells" / f"{METHODS[1]}--tiny--s0"
     whole = pq.read_table(folder / "predictions.parquet").to_pylist()
     Run(recipe(copied, evaluate={"explanations": 2})).evaluate()
@@ -262,12 +307,19 @@ def test_fewer_explanations_throw_none_away_and_more_ask_for_those_alone(copied:
 @pytest.mark.parametrize("stage", ["generate", "train", "evaluate", "all"])
 @pytest.mark.parametrize(
     "change",
-    [{"train": {"learning_rate": 2e-3}}, {"train": {"examples": 32}}, {"student": {"use": "tiny", "keep_every": 2}}, {"task": {"seed": 5}}],
+    [
+        {"train": {"learning_rate": 2e-3}},
+        {"train": {"examples": 32}},
+        {"student": {"use": "tiny", "keep_every": 2}},
+        {"task": {"seed": 5}},
+    ],
     ids=["learning rate", "examples", "student", "data"],
 )
 def test_a_changed_recipe_overwrites_nothing(copied: Path, change: dict[str, Any], stage: str) -> None:
     before = snapshot(copied)
-    with pytest.raises(StoreError, match=r"trained from another recipe .* nothing is overwritten\. Give the recipe a new `name`"):
+    with pytest.raises(
+        StoreError, match=r"trained from another recipe .* nothing is overwritten\. Give the recipe a new `name`"
+    ):
         getattr(Run(recipe(copied, **change)), stage)()
     assert {name: content for name, content in snapshot(copied).items() if not name.startswith(".shrinklm")} == {
         name: content for name, content in before.items() if not name.startswith(".shrinklm")
@@ -309,7 +361,9 @@ def test_a_training_of_something_else_that_was_never_finished_is_no_beginning(qu
     quick(train=other).train()
     quick("elsewhere", train=other).train()
     (apart,) = (run.folder.parents[2] / "elsewhere" / "runs" / "r" / "cells").iterdir()
-    assert (cell / "student" / "model.safetensors").read_bytes() == (apart / "student" / "model.safetensors").read_bytes()
+    assert (cell / "student" / "model.safetensors").read_bytes() == (
+        apart / "student" / "model.safetensors"
+    ).read_bytes()
     lines = [json.loads(line) for line in (cell / "train.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
 
@@ -329,25 +383,40 @@ def test_what_a_kill_after_the_last_word_left_is_cleared(copied: Path) -> None:
 def test_generations_that_were_not_asked_for_are_named(tmp_path: Path) -> None:
     run = Run(recipe(tmp_path, methods=["multitask+counterfactual"], evaluate={"zero_shot": False}))
     run.generate("explanation")
-    with pytest.raises(MethodError, match=r"14 of 14 examples: no counterfactual\. Run: shrinklm generate RECIPE --step counterfactual"):
+    with pytest.raises(
+        MethodError, match=r"14 of 14 examples: no counterfactual\. Run: shrinklm generate RECIPE --step counterfactual"
+    ):
         run.train()
     run.generate()
     with run.store._db as db:
-        db.execute("DELETE FROM generations WHERE key = (SELECT MIN(key) FROM generations WHERE kind = 'counterfactual')")
-    with pytest.raises(MethodError, match=r"needs 'counterfactual' generations, and 1 were not asked for yet\. Run: .* --step counter"):
+        db.execute(
+            "DELETE FROM generations WHERE key = (SELECT MIN(key) FROM generations WHERE kind = 'counterfactual')"
+        )
+    with pytest.raises(
+        MethodError, match=r"needs 'counterfactual' generations, and 1 were not asked for yet\. Run: .* --step counter"
+    ):
         Run(run.recipe).train()
     assert not (run.folder / "cells").exists()
 
 
 def test_a_step_that_the_recipe_lacks_is_named_before_anything_is_asked(tmp_path: Path) -> None:
-    run = Run(recipe(tmp_path, teacher={"use": "fake:log=asked.log"}, methods=["multitask:revised"], generate=["counterfactual"]))
-    with pytest.raises(MethodError, match=r"needs 'revision' generations, which .* Write: generate: \[counterfactual, revision\]"):
+    run = Run(
+        recipe(
+            tmp_path, teacher={"use": "fake:log=asked.log"}, methods=["multitask:revised"], generate=["counterfactual"]
+        )
+    )
+    with pytest.raises(
+        MethodError, match=r"needs 'revision' generations, which .* Write: generate: \[counterfactual, revision\]"
+    ):
         run.generate()
     assert not (tmp_path / "asked.log").exists()
 
 
 def test_early_stopping_without_dev(quick: Any) -> None:
-    run = quick(task={"use": "everyday", "dev": 0.0, "limit": {"train": 8, "test": 4}}, train={"early_stopping": 1, "examples": 8})
+    run = quick(
+        task={"use": "everyday", "dev": 0.0, "limit": {"train": 8, "test": 4}},
+        train={"early_stopping": 1, "examples": 8},
+    )
     with pytest.raises(StudentError, match="`early_stopping` goes by dev accuracy"):
         run.train()
 
@@ -355,7 +424,9 @@ def test_early_stopping_without_dev(quick: Any) -> None:
 # Predicting
 
 
-def test_a_run_is_opened_and_asked_from_anywhere(finished: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_is_opened_and_asked_from_anywhere(
+    finished: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     run = open_run(finished.folder)
     assert run.recipe == finished.recipe
@@ -371,7 +442,9 @@ def test_a_run_is_opened_and_asked_from_anywhere(finished: Run, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("cell", ["finetune", "explain-then-answer", "multitask+counterfactual:revised=explain"])
-def test_a_student_that_says_nothing_is_a_prediction_without_an_answer(finished: Run, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+def test_a_student_that_says_nothing_is_a_prediction_without_an_answer(
+    finished: Run, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
     for kind in (BaseStudent, CausalStudent):
         monkeypatch.setattr(kind, "answer", lambda self, prompts, *_, **__: [""] * len(prompts))
     found = open_run(finished.folder).predict("Who?", ["a", "b"], cell=cell)
@@ -379,7 +452,9 @@ def test_a_student_that_says_nothing_is_a_prediction_without_an_answer(finished:
 
 
 def test_what_is_no_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"is not a run folder: it has no recipe\.yaml\. Run folders are made by: shrinklm run RECIPE"):
+    with pytest.raises(
+        StoreError, match=r"is not a run folder: it has no recipe\.yaml\. Run folders are made by: shrinklm run RECIPE"
+    ):
         open_run(tmp_path)
 
 
@@ -417,10 +492,14 @@ def test_two_runs_of_one_recipe_are_the_same(finished: Run, tmp_path: Path) -> N
         shutil.copyfile(finished.folder / name, other.folder / name)
     other.report()
     assert len(files - work) > 8
-    assert [name for name in files - work if (finished.folder / name).read_bytes() != (other.folder / name).read_bytes()] == []
+    assert [
+        name for name in files - work if (finished.folder / name).read_bytes() != (other.folder / name).read_bytes()
+    ] == []
 
 
-def test_defect_31_the_report_needs_the_folder_alone(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_31_the_report_needs_the_folder_alone(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from shrinklm import report
 
     before = (copied / "runs" / "r" / "report.md").read_bytes()
@@ -463,14 +542,18 @@ def test_defect_23_test_questions_are_touched_by_evaluation_alone(quick: Any, mo
     assert not dev & tests
     (cell,) = (run.folder / "cells").iterdir()
     shown = (cell / "pairs.jsonl").read_text()
-    assert {json.loads(line)["example_id"] for line in shown.splitlines()} == {example.id for example in run.splits["train"]}
+    assert {json.loads(line)["example_id"] for line in shown.splitlines()} == {
+        example.id for example in run.splits["train"]
+    }
     held = [example.question for split in ("dev", "test") for example in run.splits[split]]
     assert not [question for question in held if json.dumps(question, ensure_ascii=False)[1:-1] in shown]
 
     other = quick("other", task={"limit": {"train": 14, "dev": 5, "test": 3}}, train=train)
     other.train()
     (apart,) = (other.folder / "cells").iterdir()
-    assert (cell / "student" / "model.safetensors").read_bytes() == (apart / "student" / "model.safetensors").read_bytes()
+    assert (cell / "student" / "model.safetensors").read_bytes() == (
+        apart / "student" / "model.safetensors"
+    ).read_bytes()
     asked.clear()
     run.evaluate()
     assert set(asked) == tests
@@ -489,7 +572,9 @@ def test_defect_22_every_cell_of_a_run_has_the_same_exposure(finished: Run, quic
 
 
 def test_defect_24_a_diverged_student_is_saved_asked_scored_and_reported(quick: Any) -> None:
-    run = quick(train={"examples": 80, "seeds": [0], "learning_rate": 1e30, "clip": 1e30}, evaluate={"zero_shot": False})
+    run = quick(
+        train={"examples": 80, "seeds": [0], "learning_rate": 1e30, "clip": 1e30}, evaluate={"zero_shot": False}
+    )
     path = run.all()
     (cell,) = (run.folder / "cells").iterdir()
     assert read(cell / "cell.json")["diverged"] is True
@@ -505,7 +590,11 @@ def test_defect_28_no_module_of_ours_shadows_a_package() -> None:
     ours = Path(shrinklm.__file__).parent
     tops = [name for name, packages in packages_distributions().items() if "shrinklm" in packages]
     assert [name for name in tops if not name.startswith("_")] in (["shrinklm"], [])
-    needed = {re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0].lower() for line in requires("shrinklm") or [] if "extra" not in line}
+    needed = {
+        re.split(r"[^A-Za-z0-9_.-]", line, maxsplit=1)[0].lower()
+        for line in requires("shrinklm") or []
+        if "extra" not in line
+    }
     for name, packages in packages_distributions().items():
         if needed & {package.lower() for package in packages} and name.isidentifier() and not name.startswith("_"):
             found = importlib.util.find_spec(name)

@@ -80,7 +80,9 @@ def synthetic(count: int, seed: int = 0) -> list[Example]:
         asked = nouns[: draw.randint(4, 9)]
         options = (f"{nouns[10]} {draw.choice(asked)}", nouns[11])
         run = asked[1 : draw.randint(2, len(asked))]
-        example = Example(f"s{number}", f"What is {' '.join(asked)}?", options, options[number % 2], meta={"highlight": " ".join(run)})
+        example = Example(
+            f"s{number}", f"What is {' '.join(asked)}?", options, options[number % 2], meta={"highlight": " ".join(run)}
+        )
         found.append(example)
     return found
 
@@ -160,7 +162,14 @@ def test_whole_words_win_over_earlier_letters() -> None:
 
 
 def test_highlights_stand_in_the_question_only() -> None:
-    example = Example("x", "Where do fish swim fast?", ("fish pond", "tree"), "tree", {"passage": "Birds swim."}, {"highlight": "swim"})
+    example = Example(
+        "x",
+        "Where do fish swim fast?",
+        ("fish pond", "tree"),
+        "tree",
+        {"passage": "Birds swim."},
+        {"highlight": "swim"},
+    )
     assert human_words(example) == frozenset({"swim"})
     assert question_words(example) == {"fish", "swim", "fast"}
 
@@ -174,7 +183,9 @@ def test_highlight_by_hand() -> None:
     """Marked: kite fly wind. Kept: kite, hard, and `open` of an option, which counts neither way."""
     found = highlight(KITE, scored(KITE, kite=6, hard=5, open=4, wind=3, red=2, fly=1), Keep(3))
     # Ranked question words: kite + hard wind + red fly + blows.
-    assert found == pytest.approx({"precision": 1 / 2, "recall": 1 / 3, "f1": 2 / 5, "auprc": (1 / 1 + 2 / 3 + 3 / 5) / 3})
+    assert found == pytest.approx(
+        {"precision": 1 / 2, "recall": 1 / 3, "f1": 2 / 5, "auprc": (1 / 1 + 2 / 3 + 3 / 5) / 3}
+    )
 
 
 def test_nothing_kept_of_the_question_is_nothing_right() -> None:
@@ -216,7 +227,11 @@ def test_average_precision_of_ties_is_the_mean_over_their_orders(seed: int) -> N
     draw = random.Random(seed)
     scores = [float(draw.randrange(3)) for _ in range(7)]
     relevant = [True, *(draw.random() < 0.4 for _ in range(6))]
-    orders = [order for order in itertools.permutations(range(7)) if sorted(scores, reverse=True) == [scores[i] for i in order]]
+    orders = [
+        order
+        for order in itertools.permutations(range(7))
+        if sorted(scores, reverse=True) == [scores[i] for i in order]
+    ]
     expected = fmean(plain_average_precision([relevant[i] for i in order]) for order in orders)
     assert average_precision(scores, relevant) == pytest.approx(expected)
     shuffled = draw.sample(range(7), 7)
@@ -255,11 +270,17 @@ def test_markings_without_an_order_agree_with_none() -> None:
     flat, steep = scored(example, cats=1, chase=1, mice=1), scored(example, cats=3, chase=2, mice=1)
     assert spearman(example, flat, steep) is None
     other = replace(example, id="y")
-    found = agreement([example, other], {"a": {"x": steep, "y": steep}, "b": {"x": flat, "y": steep}, "c": {"x": flat, "y": flat}})
+    found = agreement(
+        [example, other], {"a": {"x": steep, "y": steep}, "b": {"x": flat, "y": steep}, "c": {"x": flat, "y": flat}}
+    )
     assert found is not None
     assert found["names"] == ["a", "b", "c"]
     assert found["n"] == 2
-    assert found["spearman"] == [[pytest.approx(1), pytest.approx(1), None], [pytest.approx(1), pytest.approx(1), None], [None] * 3]
+    assert found["spearman"] == [
+        [pytest.approx(1), pytest.approx(1), None],
+        [pytest.approx(1), pytest.approx(1), None],
+        [None] * 3,
+    ]
     assert agreement([example], {"a": {}}) is None
     json.dumps(found, allow_nan=False)
 
@@ -268,7 +289,9 @@ def test_markings_without_an_order_agree_with_none() -> None:
 
 
 def test_erased_words_go_everywhere_they_stand() -> None:
-    example = Example("x", "Does the kite, a red Kite, fly?", ("open field", "kite shop"), "open field", {"premise": "A kite."})
+    example = Example(
+        "x", "Does the kite, a red Kite, fly?", ("open field", "kite shop"), "open field", {"premise": "A kite."}
+    )
     without, alone = erased(example, {"kite", "open"})
     assert without == "Premise: A.\nQuestion: Does the, a red, fly?\nChoices: (a) field (b) shop"
     assert alone == "Premise: kite.\nQuestion: kite, Kite,?\nChoices: (a) open (b) kite"
@@ -287,7 +310,8 @@ def test_erasure_asks_other_prompts(spec: str, view: Any) -> None:
     tail = view.prompt(KITE).removeprefix(KITE.text)
     prompts = [
         KITE.text + tail,
-        "Question: Where does a red fly when the wind blows hard?\nChoices: (a) open (b) river bed (c) dark cellar" + tail,
+        "Question: Where does a red fly when the wind blows hard?\nChoices: (a) open (b) river bed (c) dark cellar"
+        + tail,
         "Question: kite?\nChoices: (a) field (b) (c)" + tail,
     ]
     assert {prompt for prompt, answer in known if answer == KITE.answer} == set(prompts)
@@ -345,7 +369,9 @@ def test_figures_have_the_shape_of_the_report(tmp_path: Path) -> None:
     said["salient"]["kite"] = replace(said["salient"]["kite"], refusal="does not fit")
     said["salient"]["s4"] = replace(said["salient"]["s4"], text="kite fly")
     del said["salient"]["s3"]
-    prompt = json.dumps([{"role": "system", "text": json.dumps({"method": "gradient", "norm": "l2", "pieces": "max", "label": "gold"})}])
+    prompt = json.dumps(
+        [{"role": "system", "text": json.dumps({"method": "gradient", "norm": "l2", "pieces": "max", "label": "gold"})}]
+    )
     said["salient"] = {id_: replace(found, prompt=prompt) for id_, found in said["salient"].items()}
     about = {"name": "tiny", "finetuned": False, "accuracy": {"before": None, "after": None}}
     examiner = Examiner(fresh(), ASK, about, erased=2, compared=2)
@@ -355,7 +381,17 @@ def test_figures_have_the_shape_of_the_report(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert list(figures["steps"]) == ["salient", "tfidf-tokens", "random-tokens"]
     salient = figures["steps"]["salient"]
-    assert list(salient) == ["by", "method", "n", "refused", "gold_hit", "gold_hit_top1", "highlight", "comprehensiveness", "sufficiency"]
+    assert list(salient) == [
+        "by",
+        "method",
+        "n",
+        "refused",
+        "gold_hit",
+        "gold_hit_top1",
+        "highlight",
+        "comprehensiveness",
+        "sufficiency",
+    ]
     assert (salient["by"], salient["method"], salient["n"]) == ("t", "gradient (l2, max)", 3)
     assert salient["refused"] == {"does not fit": 1, "text is no marking": 1, "not marked": 1}
     assert salient["gold_hit"]["n"] == 2
@@ -373,7 +409,9 @@ def test_figures_have_the_shape_of_the_report(tmp_path: Path) -> None:
     assert figures["completeness"]["n"] == 2
     write(tmp_path / "saliency", figures, items(examples, said, TWO))
     assert json.loads((tmp_path / "saliency" / "figures.json").read_text(encoding="utf-8")) == figures
-    rows = [json.loads(line) for line in (tmp_path / "saliency" / "items.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "saliency" / "items.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [row["id"] for row in rows] == [example.id for example in examples]
     assert "salient" not in rows[0]["markings"]
     for row, example in zip(rows, examples, strict=True):
@@ -402,7 +440,9 @@ def test_incomplete_gradients_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("shrinklm.saliency.analysis.compare", lambda *_: {"integrated_gradients": markings})
     monkeypatch.setattr("shrinklm.saliency.analysis.erasure", lambda *_: {})
     examiner = Examiner(None, ASK, {})  # type: ignore[arg-type]
-    figures = analyse(examples, {"salient": marked_by("salient", examples, Chance())}, TWO, examiner=examiner, resamples=10)
+    figures = analyse(
+        examples, {"salient": marked_by("salient", examples, Chance())}, TWO, examiner=examiner, resamples=10
+    )
     assert figures["completeness"] == {"mean": pytest.approx(0.13), "above_5_percent": 2, "n": 3}
 
 
@@ -422,7 +462,9 @@ def test_without_highlights_there_is_no_figure() -> None:
 
 def test_a_step_that_marked_nothing_has_no_figures() -> None:
     refused = {"kite": generation(KITE, "salient", KITE.answer, "", "does not fit")}
-    figures = analyse([KITE], {"salient": refused, "random-tokens": marked_by("random-tokens", [KITE], Chance())}, TWO, resamples=10)
+    figures = analyse(
+        [KITE], {"salient": refused, "random-tokens": marked_by("random-tokens", [KITE], Chance())}, TWO, resamples=10
+    )
     empty = figures["steps"]["salient"]
     assert (empty["n"], empty["refused"], empty["gold_hit"], empty["highlight"]) == (0, {"does not fit": 1}, None, None)
 
@@ -454,7 +496,9 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     ],
 )  # fmt: skip
 def test_a_step_says_how_it_marked(asks: Any, shown: str) -> None:
-    found = replace(generation(KITE, "salient", "", ""), prompt=json.dumps([{"role": "system", "text": json.dumps(asks)}]))
+    found = replace(
+        generation(KITE, "salient", "", ""), prompt=json.dumps([{"role": "system", "text": json.dumps(asks)}])
+    )
     assert method_of(found) == shown
     assert method_of(replace(found, prompt="")) == ""
 
@@ -470,5 +514,10 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_importing_it_loads_no_torch() -> None:
-    code = "import sys, shrinklm.saliency.analysis; print({'torch', 'captum', 'transformers', 'scipy'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    code = (
+        "import sys, shrinklm.saliency.analysis; print({'torch', 'captum', 'transformers', 'scipy'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "set()"
+    )

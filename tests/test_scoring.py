@@ -110,10 +110,15 @@ def test_metrics_are_added_to_a_finished_run_and_asked_once(copied: Path, idle: 
     assert names(run) == {"accuracy", "length"} | FAITHFUL | SIMULATED
 
 
-def test_evaluate_computes_what_the_recipe_lists_and_keeps_what_was_added(copied: Path, idle: Callable[[], None]) -> None:
+def test_evaluate_computes_what_the_recipe_lists_and_keeps_what_was_added(
+    copied: Path, idle: Callable[[], None]
+) -> None:
     Run(recipe(copied)).score(["filler"])
     folder = copied / "runs" / "r" / "cells" / CELL
-    write_scores([*read_scores(folder / "scores.parquet"), Score(CELL, "x", "plausibility", 4.0, "a person")], folder / "scores.parquet")
+    write_scores(
+        [*read_scores(folder / "scores.parquet"), Score(CELL, "x", "plausibility", 4.0, "a person")],
+        folder / "scores.parquet",
+    )
     run = Run(recipe(copied, metrics=["length", "tag_shortcut"]))
     run.evaluate()
     tags = {"tag_follows", "tag_blank", "tag_other", "tag_baseline", "reasons_follow", "reasons_baseline"}
@@ -127,7 +132,10 @@ def test_evaluate_computes_what_the_recipe_lists_and_keeps_what_was_added(copied
 def test_a_student_that_is_asked_anew_is_probed_anew(copied: Path) -> None:
     Run(recipe(copied)).score(["filler"])
     folder = copied / "runs" / "r" / "cells" / CELL
-    write_scores([*read_scores(folder / "scores.parquet"), Score(CELL, "x", "plausibility", 4.0, "a person")], folder / "scores.parquet")
+    write_scores(
+        [*read_scores(folder / "scores.parquet"), Score(CELL, "x", "plausibility", 4.0, "a person")],
+        folder / "scores.parquet",
+    )
     keys = {row.key for row in read_probes(folder / "probes.parquet")}
     run = Run(recipe(copied, max_tokens=7, metrics=["accuracy", "filler"]))
     run.evaluate()
@@ -139,7 +147,9 @@ def test_a_student_that_is_asked_anew_is_probed_anew(copied: Path) -> None:
 
 def test_the_teachers_counterfactuals_are_read_where_the_store_has_them(copied: Path) -> None:
     run = Run(recipe(copied))
-    assert all("counterfactual" not in example.meta for example in run._tests(["faithfulness"]))  # the teacher was asked about train only
+    assert all(
+        "counterfactual" not in example.meta for example in run._tests(["faithfulness"])
+    )  # the teacher was asked about train only
     run._ask(run.splits["test"], [request for request in run.steps if request.name == "counterfactual"])
     told = [example.meta["counterfactual"] for example in run._tests(["faithfulness"])]
     assert [tuple(found) for found in told] == [example.wrong for example in run.splits["test"]]

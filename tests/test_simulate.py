@@ -97,7 +97,11 @@ def test_an_explanation_that_helps_with_the_question_is_worth_its_gain(tmp_path)
 
 
 def test_an_idle_explanation_and_a_simulator_that_cannot_learn_are_worth_nothing(tmp_path):
-    for name, predictions, learns in (("idle", says(idle), True), ("cannot", says(helping), False), ("leak", says(leaking), False)):
+    for name, predictions, learns in (
+        ("idle", says(idle), True),
+        ("cannot", says(helping), False),
+        ("leak", says(leaking), False),
+    ):
         found = measured(simulate(tmp_path / name, predictions, learns)[0])
         assert (found.value, found.low, found.high, found.simulatability) == (0, 0, 0, 0)
         assert found.empty == ""
@@ -156,8 +160,14 @@ def test_what_each_view_shows():
     options = "Choices: (a) red (b) green (c) blue (d) black"
     assert {pair.target for pair in shown.values()} == {"The answer is green."}
     assert shown["sim-question"].prompt == f"Question: What about 0?\n{options}\n[sim-question]"
-    assert shown["sim-explanation"].prompt == f"Question: \n{options}\nExplanation: Grass is green (b), so.\n[sim-explanation]"
-    assert shown["sim-both"].prompt == f"Question: What about 0?\n{options}\nExplanation: Grass is green (b), so.\n[sim-both]"
+    assert (
+        shown["sim-explanation"].prompt
+        == f"Question: \n{options}\nExplanation: Grass is green (b), so.\n[sim-explanation]"
+    )
+    assert (
+        shown["sim-both"].prompt
+        == f"Question: What about 0?\n{options}\nExplanation: Grass is green (b), so.\n[sim-both]"
+    )
     assert "Explanation: Grass is _ _, so.\n" in shown["sim-both-masked"].prompt
     assert "Explanation: Grass is _ _, so.\n" in shown["sim-explanation-masked"].prompt
 
@@ -176,7 +186,8 @@ def test_a_single_explained_question_is_not_simulated(tmp_path):
 
 def test_letters_and_names_are_masked_as_whole_words():
     assert (
-        masked("Option (b) or Bank accounts, not a bank account (z).", ("bank", "bank account")) == "Option _ or _ accounts, not a _ (z)."
+        masked("Option (b) or Bank accounts, not a bank account (z).", ("bank", "bank account"))
+        == "Option _ or _ accounts, not a _ (z)."
     )
 
 

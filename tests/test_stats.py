@@ -33,7 +33,9 @@ def test_the_interval_agrees_with_scipys_percentile_bootstrap():
 
     values = np.random.default_rng(2).gamma(2.0, size=80)
     found = estimate(values, resamples=20_000)
-    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(3)).confidence_interval
+    theirs = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(3)
+    ).confidence_interval
     assert found.low == pytest.approx(theirs.low, abs=0.02)
     assert found.high == pytest.approx(theirs.high, abs=0.02)
 
@@ -226,6 +228,10 @@ def test_ten_thousand_resamples_of_a_real_run_are_fast_and_small():
 
 
 def test_statistics_and_metrics_load_without_torch():
-    modules = ", ".join(f"shrinklm.{name}" for name in ("stats", "evaluate", "results", "metrics.answers", "metrics.explanations"))
-    code = f"import sys, {modules}; print(*sorted({{'torch', 'transformers', 'scipy', 'pyarrow'}} & sys.modules.keys()))"
+    modules = ", ".join(
+        f"shrinklm.{name}" for name in ("stats", "evaluate", "results", "metrics.answers", "metrics.explanations")
+    )
+    code = (
+        f"import sys, {modules}; print(*sorted({{'torch', 'transformers', 'scipy', 'pyarrow'}} & sys.modules.keys()))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""

@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shrinklm.stats import Design, concordance, gwet, icc, krippendorff, partial, pearson, power, spearman, tost, tost_of
+from shrinklm.stats import (
+    Design,
+    concordance,
+    gwet,
+    icc,
+    krippendorff,
+    partial,
+    pearson,
+    power,
+    spearman,
+    tost,
+    tost_of,
+)
 from shrinklm.stats.agreement import table_of
 from shrinklm.stats.correlation import bootstrap_pearson
 
@@ -145,7 +157,11 @@ def test_orders_by_hand():
 
 
 def test_what_has_no_correlation_is_said():
-    for a, b, says in [([1, 2], [1, 2], "three pairs"), ([1, 1, 1], [1, 2, 3], "does not vary"), ([1, NAN, 2], [1, 2, 3], "gaps")]:
+    for a, b, says in [
+        ([1, 2], [1, 2], "three pairs"),
+        ([1, 1, 1], [1, 2, 3], "does not vary"),
+        ([1, NAN, 2], [1, 2, 3], "gaps"),
+    ]:
         with pytest.raises(ValueError, match=says):
             pearson(a, b)
     with pytest.raises(ValueError, match="too few"):
@@ -187,7 +203,11 @@ def test_no_difference_is_not_yet_equivalence():
     assert tost_of(0.0, 0.1, 0.5).equivalent
     assert not tost_of(0.6, 0.01, 0.5).equivalent
     assert tost_of(0.0, 0.1, 0.5).p == pytest.approx(2.866516e-07, rel=1e-5)
-    for arguments, says in [((0.1, 0.0, 0.5), "standard error"), ((0.1, 0.1, (0.5, 0.5)), "margin"), ((0.1, 0.1, 0), "margin")]:
+    for arguments, says in [
+        ((0.1, 0.0, 0.5), "standard error"),
+        ((0.1, 0.1, (0.5, 0.5)), "margin"),
+        ((0.1, 0.1, 0), "margin"),
+    ]:
         with pytest.raises(ValueError, match=says):
             tost_of(*arguments)
     with pytest.raises(ValueError, match="equally many"):

@@ -16,7 +16,10 @@ CUTS = np.array([-2.0, -0.5, 0.7, 2.2])
 def simulated(people, items, each, sd_person, sd_item, seed=0):
     """Everybody rates `each` items; the odds of a higher rating are e^0.8 times as large where x is 1."""
     rng = np.random.default_rng(seed)
-    person, item = np.repeat(np.arange(people), each), np.concatenate([rng.permutation(items)[:each] for _ in range(people)])
+    person, item = (
+        np.repeat(np.arange(people), each),
+        np.concatenate([rng.permutation(items)[:each] for _ in range(people)]),
+    )
     x = rng.integers(0, 2, len(person)).astype(float)
     levels = rng.normal(0, sd_person, people)[person] + rng.normal(0, sd_item, items)[item]
     latent = 0.8 * x + levels + rng.logistic(size=len(person))
@@ -43,9 +46,16 @@ def test_a_tiny_likelihood_is_laplaces_by_brute_force_and_near_the_whole_integra
         eta = beta * x + sd_person * v[person] + sd_item * v[3 + item]
         return -np.log(chances(y, eta, cuts)).sum() + v @ v / 2
 
-    found = minimize(depth, np.zeros(5), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 20_000, "maxfev": 20_000})
+    found = minimize(
+        depth,
+        np.zeros(5),
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 20_000, "maxfev": 20_000},
+    )
     h = 1e-3 * np.eye(5)
-    curve = [[sum(a * b * depth(found.x + a * i + b * j) for a in (1, -1) for b in (1, -1)) / 4e-6 for i in h] for j in h]
+    curve = [
+        [sum(a * b * depth(found.x + a * i + b * j) for a in (1, -1) for b in (1, -1)) / 4e-6 for i in h] for j in h
+    ]
     assert value == pytest.approx(found.fun + np.linalg.slogdet(curve)[1] / 2, abs=1e-5)
     assert model.mode == pytest.approx(found.x, abs=1e-4)
 
@@ -95,7 +105,10 @@ def test_items_that_are_all_alike_leave_the_fit_with_people_alone():
     y, x, groups = simulated(60, 30, 30, 1.0, 0.0)
     alike = np.empty(len(y), dtype=int)
     alike[np.argsort(y, kind="stable")] = np.arange(len(y)) % 20
-    both, alone = ordinal(y, {"x": x}, {"person": groups["person"], "item": alike}), ordinal(y, {"x": x}, {"person": groups["person"]})
+    both, alone = (
+        ordinal(y, {"x": x}, {"person": groups["person"], "item": alike}),
+        ordinal(y, {"x": x}, {"person": groups["person"]}),
+    )
     assert both.singular == ("item",)
     assert both.effects[0].estimate == pytest.approx(alone.effects[0].estimate, abs=2e-3)
     assert both.effects[0].se == pytest.approx(alone.effects[0].se, rel=2e-3)

@@ -32,7 +32,11 @@ def test_outliers_lie_outside_the_fences_and_keep_their_places():
 def test_shapiro_is_r_s():
     residuals = [value - np.mean(values) for values in PLANT_GROWTH.values() for value in values]
     found = shapiro(residuals)
-    assert (found.statistic, found.p, found.n) == (pytest.approx(0.96607, abs=5e-6), pytest.approx(0.4379, abs=5e-5), 30)
+    assert (found.statistic, found.p, found.n) == (
+        pytest.approx(0.96607, abs=5e-6),
+        pytest.approx(0.4379, abs=5e-5),
+        30,
+    )
     with pytest.raises(ValueError, match="3 to 5,000 values that differ, found 4 with 1"):
         shapiro([2, 2, 2, 2])
 
@@ -57,15 +61,25 @@ def test_levene_is_scipy_s_on_unequal_groups_and_says_what_it_cannot_tell():
 
     assert levene(TIED).statistic == pytest.approx(theirs(*TIED.values(), center="median").statistic, rel=1e-12)
     assert levene({"a": [1, 1, 1], "b": [2, 2]}).p == 1.0
-    assert levene({"a": [1, 3], "b": [2, 6]}).p == 0.0, "every value lies as far from its median as the others of its group"
+    assert levene({"a": [1, 3], "b": [2, 6]}).p == 0.0, (
+        "every value lies as far from its median as the others of its group"
+    )
     with pytest.raises(ValueError, match="every group here has one"):
         levene({"a": [1], "b": [2]})
 
 
 def test_kruskal_is_r_s():
     plants, sprays = kruskal(PLANT_GROWTH), kruskal(INSECT_SPRAYS)
-    assert (plants.statistic, plants.df, plants.p) == (pytest.approx(7.9882, abs=5e-5), 2, pytest.approx(0.01842, abs=5e-6))
-    assert (sprays.statistic, sprays.df, sprays.p) == (pytest.approx(54.691, abs=5e-4), 5, pytest.approx(1.511e-10, rel=5e-4))
+    assert (plants.statistic, plants.df, plants.p) == (
+        pytest.approx(7.9882, abs=5e-5),
+        2,
+        pytest.approx(0.01842, abs=5e-6),
+    )
+    assert (sprays.statistic, sprays.df, sprays.p) == (
+        pytest.approx(54.691, abs=5e-4),
+        5,
+        pytest.approx(1.511e-10, rel=5e-4),
+    )
     assert plants.eta2 == pytest.approx((7.9882 - 2) / 27, abs=1e-5)
     assert kruskal({"a": [1, 4], "b": [2, 3]}).eta2 < 0
 

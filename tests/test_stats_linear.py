@@ -64,7 +64,10 @@ def test_unequal_cells_are_statsmodels_type_2(factors):
     for name in theirs.index[:-1]:
         term = ours[frozenset(part[2:-1] for part in name.split(":"))]
         assert term.sum_of_squares == pytest.approx(theirs.loc[name, "sum_sq"], rel=1e-9)
-        assert (term.F, term.p) == (pytest.approx(theirs.loc[name, "F"], rel=1e-9), pytest.approx(theirs.loc[name, "PR(>F)"], rel=1e-8))
+        assert (term.F, term.p) == (
+            pytest.approx(theirs.loc[name, "F"], rel=1e-9),
+            pytest.approx(theirs.loc[name, "PR(>F)"], rel=1e-8),
+        )
     assert found.residual == pytest.approx(theirs.loc["Residual", "sum_sq"])
 
 
@@ -72,7 +75,9 @@ def test_the_order_of_factors_does_not_matter_and_residuals_are_from_cell_means(
     cells = unequal(3)
     values, f, g = long(cells)
     one, other = anova(values, {"f": f, "g": g}), anova(values, {"g": g, "f": f})
-    assert {term.term: term.F for term in one.terms}["f"] == pytest.approx({term.term: term.F for term in other.terms}["f"], rel=1e-10)
+    assert {term.term: term.F for term in one.terms}["f"] == pytest.approx(
+        {term.term: term.F for term in other.terms}["f"], rel=1e-10
+    )
     assert one.residuals == pytest.approx([value - np.mean(inside) for inside in cells.values() for value in inside])
 
 
@@ -178,7 +183,9 @@ def test_alpha_from_variances_and_from_covariances():
     items = rng.normal(size=(40, 1)) + rng.normal(size=(40, 5))
     covariance = np.cov(items.T)
     mean_covariance = np.mean([covariance[a, b] for a, b in combinations(range(5), 2)])
-    assert cronbach_alpha(items) == pytest.approx(5 * mean_covariance / (np.trace(covariance) / 5 + 4 * mean_covariance))
+    assert cronbach_alpha(items) == pytest.approx(
+        5 * mean_covariance / (np.trace(covariance) / 5 + 4 * mean_covariance)
+    )
     assert cronbach_alpha([[1, 2], [2, 3], [4, 5], [NAN, 9]]) == pytest.approx(1.0)
 
 
@@ -218,7 +225,10 @@ def test_npmanova_s_p_is_the_share_of_all_permutations():
     ranks = rankdata(rows, axis=0)
 
     def spread(chosen):
-        inside = sum(((ranks[part] - ranks[part].mean(axis=0)) ** 2).sum() for part in (chosen, [i for i in range(7) if i not in chosen]))
+        inside = sum(
+            ((ranks[part] - ranks[part].mean(axis=0)) ** 2).sum()
+            for part in (chosen, [i for i in range(7) if i not in chosen])
+        )
         return -inside
 
     every = [spread(list(chosen)) for chosen in combinations(range(7), 3)]
@@ -252,7 +262,8 @@ def test_every_statistic_of_the_human_study_is_r_s():
         row["Quality"] = np.mean([float(row[name]) for name in constructs])
     models = [entry["model"] for entry in expected["n_outliers"]]
     groups = {
-        name: {model: [float(row[name]) for row in rows if row["model"] == model] for model in models} for name in (*constructs, "Quality")
+        name: {model: [float(row[name]) for row in rows if row["model"] == model] for model in models}
+        for name in (*constructs, "Quality")
     }
 
     for entry in expected["kruskal"]:
@@ -261,10 +272,15 @@ def test_every_statistic_of_the_human_study_is_r_s():
         assert found.statistic == pytest.approx(entry["statistic"], rel=1e-9)
         assert float(f"{found.p:.3g}") == entry["p"], "R rounds p to three digits here"
     for name, group in groups.items():
-        found_pairs, theirs = dunn(group, "bonferroni"), [entry for entry in expected["dunn"] if entry["variable"] == name]
+        found_pairs, theirs = (
+            dunn(group, "bonferroni"),
+            [entry for entry in expected["dunn"] if entry["variable"] == name],
+        )
         for pair, entry in zip(found_pairs, theirs, strict=True):
             assert (pair.a, pair.b, pair.n_a, pair.n_b) == (entry["group1"], entry["group2"], entry["n1"], entry["n2"])
-            assert (pair.statistic, pair.p, pair.p_adjusted) == pytest.approx((entry["statistic"], entry["p"], entry["p.adj"]), rel=1e-9)
+            assert (pair.statistic, pair.p, pair.p_adjusted) == pytest.approx(
+                (entry["statistic"], entry["p"], entry["p.adj"]), rel=1e-9
+            )
     for entry in expected["levene"]:
         spread = levene(groups[entry["variable"]])
         assert (spread.df1, spread.df2) == (entry["df1"], entry["df2"])
@@ -273,16 +289,23 @@ def test_every_statistic_of_the_human_study_is_r_s():
         normal = shapiro(groups[entry["variable"]][entry["model"]])
         assert (normal.statistic, normal.p) == pytest.approx((entry["statistic"], entry["p"]), rel=5e-7)
     fences = {model: outliers(values) for model, values in groups["Quality"].items()}
-    assert {model: len(found.places) for model, found in fences.items()} == {entry["model"]: entry["n"] for entry in expected["n_outliers"]}
+    assert {model: len(found.places) for model, found in fences.items()} == {
+        entry["model"]: entry["n"] for entry in expected["n_outliers"]
+    }
 
     kept = [row for row in rows if fences[row["model"]].low <= row["Quality"] <= fences[row["model"]].high]
-    columns = {"model": [row["model"] for row in kept], "rationale_length": [float(row["rationale_length"]) for row in kept]}
+    columns = {
+        "model": [row["model"] for row in kept],
+        "rationale_length": [float(row["rationale_length"]) for row in kept],
+    }
     fit, theirs = ols([row["Quality"] for row in kept], columns, {"model": models[0]}), expected["lm"]
     assert {row.term for row in fit.coefficients} == set(theirs["terms"])
     by_term = {row.term: row for row in fit.coefficients}
     for entry in theirs["coef"]:
         row = by_term[entry["_row"]]
-        assert (row.estimate, row.error, row.t) == pytest.approx((entry["Estimate"], entry["Std. Error"], entry["t value"]), rel=1e-9)
+        assert (row.estimate, row.error, row.t) == pytest.approx(
+            (entry["Estimate"], entry["Std. Error"], entry["t value"]), rel=1e-9
+        )
         assert row.p == pytest.approx(entry["Pr(>|t|)"], rel=1e-9, abs=1e-300)
     assert (fit.r2, fit.adjusted_r2, fit.F) == pytest.approx((theirs["r2"], theirs["adjr2"], theirs["f"][0]), rel=1e-9)
     assert [fit.df1, fit.df2, fit.n] == [*theirs["f"][1:], theirs["n"]]

@@ -12,7 +12,23 @@ from shrinklm.stats.mixed import joint
 NAN = float("nan")
 YIELD = [1545, 1440, 1440, 1520, 1580, 1540, 1555, 1490, 1560, 1495, 1595, 1550, 1605, 1510, 1560]
 YIELD += [1445, 1440, 1595, 1465, 1545, 1595, 1630, 1515, 1635, 1625, 1520, 1455, 1450, 1480, 1445]
-NO_BATCHES = [7.298, 3.846, 2.434, 9.566, 7.990, 5.220, 6.556, 0.608, 11.788, -0.892, 0.110, 10.386, 13.434, 5.510, 8.166]
+NO_BATCHES = [
+    7.298,
+    3.846,
+    2.434,
+    9.566,
+    7.990,
+    5.220,
+    6.556,
+    0.608,
+    11.788,
+    -0.892,
+    0.110,
+    10.386,
+    13.434,
+    5.510,
+    8.166,
+]
 NO_BATCHES += [2.212, 4.852, 7.092, 9.288, 4.980, 0.282, 9.014, 4.458, 9.446, 7.198, 1.722, 4.782, 8.106, 0.758, 3.758]
 BATCH = np.repeat(list("ABCDEF"), 5)
 WINE = [int(rating) for rating in "233444551213235423325544323232532343333332322454112223232223333412323244"]
@@ -47,7 +63,13 @@ def crossed(seed=0, people=40, items=25):
     rng = np.random.default_rng(seed)
     person, item = np.repeat(np.arange(people), 8), np.concatenate([rng.permutation(items)[:8] for _ in range(people)])
     x = rng.integers(0, 2, len(person)).astype(float)
-    y = 4 + 0.5 * x + rng.normal(0, 0.7, people)[person] + rng.normal(0, 0.4, items)[item] + rng.normal(0, 0.6, len(person))
+    y = (
+        4
+        + 0.5 * x
+        + rng.normal(0, 0.7, people)[person]
+        + rng.normal(0, 0.4, items)[item]
+        + rng.normal(0, 0.6, len(person))
+    )
     return y, {**ones(len(y)), "x": x}, {"person": person, "item": item}
 
 
@@ -108,7 +130,11 @@ def test_scale_and_shift_of_columns_do_not_matter():
 def test_a_joint_test_of_one_effect_is_its_square():
     found = mixed(*crossed(4))
     test = joint(found.effects, found.covariance, ["x"])
-    assert (test.chi2, test.df, test.p) == (pytest.approx(found.effects[1].z ** 2), 1, pytest.approx(found.effects[1].p))
+    assert (test.chi2, test.df, test.p) == (
+        pytest.approx(found.effects[1].z ** 2),
+        1,
+        pytest.approx(found.effects[1].p),
+    )
     with pytest.raises(ValueError, match="No effects called"):
         joint(found.effects, found.covariance, ["z"])
 
@@ -213,7 +239,13 @@ def test_people_are_resampled_whole():
     assert found.means[0].high == pytest.approx(3 + half, abs=0.1)
     assert (found.clusters, found.means[0].n, found.means[0].clusters) == (20, 200, 20)
     [difference] = found.differences
-    assert (difference.name, difference.value, difference.low, difference.high, difference.p) == ("b", 0.0, 0.0, 0.0, 1.0)
+    assert (difference.name, difference.value, difference.low, difference.high, difference.p) == (
+        "b",
+        0.0,
+        0.0,
+        0.0,
+        1.0,
+    )
 
 
 def test_a_difference_within_people_is_found():

@@ -22,7 +22,9 @@ SOURCE = Source("model", "sha", SAMPLING, 5, "2026-01-02T03:04:05+00:00", 12, 34
 
 
 def made(number: int, **changes: object) -> Generation:
-    common = Generation(f"q{number}", "explanation", "a rope", f"Text {number}", "[]", ("p1", "p2"), SOURCE, digest(number))
+    common = Generation(
+        f"q{number}", "explanation", "a rope", f"Text {number}", "[]", ("p1", "p2"), SOURCE, digest(number)
+    )
     return replace(common, **changes)
 
 
@@ -32,7 +34,11 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_what_goes_in_comes_out(store: Store) -> None:
-    some = [made(1), made(2, refusal="empty", text=""), made(3, text="né \u2028 \x85 “quoted” 🪢\nsecond line", parents=())]
+    some = [
+        made(1),
+        made(2, refusal="empty", text=""),
+        made(3, text="né \u2028 \x85 “quoted” 🪢\nsecond line", parents=()),
+    ]
     store.put(some)
     assert store.get([found.key for found in some]) == {found.key: found for found in some}
     assert store.get([]) == {}
@@ -83,7 +89,12 @@ def test_export_is_plain_text_columns(store: Store, tmp_path: Path) -> None:
     row = json.loads((tmp_path / "out.jsonl").read_text())
     assert tuple(row) == COLUMNS
     source = json.loads(row["source"])
-    assert (source["teacher"], source["revision"], source["seed"], source["sampling"]["temperature"]) == ("model", "sha", 5, 0.7)
+    assert (source["teacher"], source["revision"], source["seed"], source["sampling"]["temperature"]) == (
+        "model",
+        "sha",
+        5,
+        0.7,
+    )
 
 
 def test_errors_say_what_to_do(store: Store, tmp_path: Path) -> None:
@@ -93,7 +104,9 @@ def test_errors_say_what_to_do(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"broken\.db cannot be used: file is not a database"):
         Store(tmp_path / "broken.db")
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="Check that the folder exists and can be written, or name another file with `store:`"):
+    with pytest.raises(
+        StoreError, match="Check that the folder exists and can be written, or name another file with `store:`"
+    ):
         Store(tmp_path / "file" / "g.db")
     for name, content in {"a.jsonl": '{"key": 1}\n', "b.jsonl": "no json", "c.parquet": "no parquet"}.items():
         (tmp_path / name).write_text(content)
@@ -135,7 +148,9 @@ def test_a_key_says_everything_that_was_asked() -> None:
     assert len({key, *others}) == 1 + len(others)
     assert key == ask_key("model", "sha", replace(prompt, example=TYPES["nli"]), SAMPLING)  # the words are the question
     silent = replace(prompt, turns=())
-    assert ask_key("model", "sha", silent, SAMPLING) != ask_key("model", "sha", replace(silent, example=TYPES["nli"]), SAMPLING)
+    assert ask_key("model", "sha", silent, SAMPLING) != ask_key(
+        "model", "sha", replace(silent, example=TYPES["nli"]), SAMPLING
+    )
 
 
 def test_a_key_is_the_same_on_every_machine() -> None:

@@ -30,7 +30,13 @@ from shrinklm.students.tiny import Tiny, build_tokenizer
 from student_cases import OPTIONS, corpus, fresh, many, pairs
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
-SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 
 
 class Mine(Tiny):
@@ -46,7 +52,12 @@ class Mine(Tiny):
 def causal(kind: str) -> CausalStudent:
     """A student of a family with its own kind of attention or positions."""
     tokenizer = build_tokenizer(600)
-    ids = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    ids = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": 0,
+        "eos_token_id": tokenizer.eos_token_id,
+        "bos_token_id": None,
+    }
     torch.manual_seed(0)
     models: dict[str, Any] = {
         "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SMALL, **ids)),
@@ -81,7 +92,9 @@ def test_a_packed_forward_is_each_pair_alone_and_transformers_own_loss(student: 
     shown = [[item.pair for item in corpus(5).show(_method(), index, 1)] for index in range(5)]
     expected = torch.stack([alone(student, pair) for group in shown for pair in group])
     torch.testing.assert_close(packed(student, shown), expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(student.loss([pair for group in shown for pair in group]).detach(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        student.loss([pair for group in shown for pair in group]).detach(), expected, atol=1e-5, rtol=0
+    )
 
 
 def _method(name: str = "multitask+counterfactual") -> Any:
@@ -93,8 +106,12 @@ def _method(name: str = "multitask+counterfactual") -> Any:
 def test_neighbours_change_nothing(student: Any) -> None:
     first = [item.pair for item in corpus(12).show(_method(), 0, 0)]
     others = [[item.pair for item in corpus(12).show(_method(), index, 0)] for index in range(1, 12)]
-    torch.testing.assert_close(packed(student, [first, *others])[: len(first)], packed(student, [first]), atol=1e-5, rtol=0)
-    torch.testing.assert_close(packed(student, [*others, first])[-len(first) :], packed(student, [first]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        packed(student, [first, *others])[: len(first)], packed(student, [first]), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        packed(student, [*others, first])[-len(first) :], packed(student, [first]), atol=1e-5, rtol=0
+    )
 
 
 def test_attention_written_out_in_python_sees_the_same() -> None:
@@ -147,7 +164,9 @@ def test_defect_16_only_the_target_and_its_end_are_scored(spec: str, same: bool)
         assert student.tokenizer.decode(ids[:-1]).strip() == pair.target
     total, count = student(batch)
     assert count.tolist() == [len(student.target_ids(pair.target)) for pair in pairs()]
-    torch.testing.assert_close((total / count).detach(), torch.stack([alone(student, pair) for pair in pairs()]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        (total / count).detach(), torch.stack([alone(student, pair) for pair in pairs()]), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("spec", FAMILIES)
@@ -156,7 +175,9 @@ def test_defect_16_a_pair_that_is_too_long_is_refused_and_never_cut(spec: str) -
     length = fresh(spec).length(pair)
     assert fresh(spec, max_length=length).loss([pair]).isfinite().all()
     short = fresh(spec, max_length=length - 1)
-    with pytest.raises(StudentError, match=rf"does not fit the student's {length - 1}: .*Nothing is cut: raise `train: {{max_length"):
+    with pytest.raises(
+        StudentError, match=rf"does not fit the student's {length - 1}: .*Nothing is cut: raise `train: {{max_length"
+    ):
         short.loss([pair])
     assert short.likelihood([pair])[0] < 0  # that limit is one of training; questions are asked whole
 
@@ -164,7 +185,10 @@ def test_defect_16_a_pair_that_is_too_long_is_refused_and_never_cut(spec: str) -
 def test_what_the_model_cannot_read_is_refused_with_both_numbers() -> None:
     student = causal("gpt2")
     assert (student.positions, student.max_length) == (256, 256)
-    with pytest.raises(StudentError, match=r"A pair of \d{3} \+ 9 tokens does not fit the student's 256: .*take a student that reads more"):
+    with pytest.raises(
+        StudentError,
+        match=r"A pair of \d{3} \+ 9 tokens does not fit the student's 256: .*take a student that reads more",
+    ):
         student.answer(["word " * 300], 9)
     assert fresh("tiny:seq2seq").answer(["word " * 2100], 2)  # relative positions have no end
 
@@ -241,7 +265,9 @@ def test_tokens_are_those_of_the_prompt_and_the_scored_target(spec: str) -> None
         tokens, scored = student.tokens(pair)
         assert len(tokens) == len(scored) == student.length(pair)
         assert scored == sorted(scored)
-        ids = student.tokenizer.convert_tokens_to_ids([token for token, flag in zip(tokens, scored, strict=True) if flag])
+        ids = student.tokenizer.convert_tokens_to_ids(
+            [token for token, flag in zip(tokens, scored, strict=True) if flag]
+        )
         assert ids == student.target_ids(pair.target)
         assert tokens[-1] == "<end>"
 
@@ -363,7 +389,9 @@ def test_defect_20_the_seed_draws_the_weights() -> None:
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
 
 
-@pytest.mark.parametrize("note", ["{}", "no json", '{"class": "os:system", "max_length": 8}', '{"class": "a:B", "max_length": "x"}'])
+@pytest.mark.parametrize(
+    "note", ["{}", "no json", '{"class": "os:system", "max_length": 8}', '{"class": "a:B", "max_length": "x"}']
+)
 def test_a_strange_note_in_a_student_folder_loads_nothing(tmp_path, note):
     (tmp_path / "shrinklm.json").write_text(note)
     with pytest.raises(StudentError, match=r"shrinklm\.json"):

@@ -125,7 +125,9 @@ def test_known_effects_are_found_by_every_way(found):
     joint = entry["mixed"]["condition_only"]["joint"]
     assert (joint["df"], joint["p"] < 0.001) == (2, True)
     pairs = {(pair["a"], pair["b"]): pair for pair in entry["mixed"]["condition_only"]["pairs"]}
-    effects = {row["condition"]: row["estimate"] for row in entry["mixed"]["condition_only"]["effects"] if "condition" in row}
+    effects = {
+        row["condition"]: row["estimate"] for row in entry["mixed"]["condition_only"]["effects"] if "condition" in row
+    }
     assert pairs["short", "revised"]["difference"] == pytest.approx(effects["revised"] - effects["short"])
     assert "mean of ratings" in entry["ordinal"]["condition_only"]["why"]
     ordinal = {row["condition"]: row for row in analysis["measures"]["Clear"]["ordinal"]["condition_only"]["effects"]}
@@ -133,9 +135,17 @@ def test_known_effects_are_found_by_every_way(found):
     assert ordinal["revised"]["p_adjusted"] < 0.001
     items = analysis["measures"]["Clear"]["ordinal"]["with_items"]
     assert items["formula"] == "Clear ~ model + (1 | who) + (1 | item)"
-    assert (items["method"], items["groups"], set(items["sds"])) == ("laplace", {"who": 24, "item": 96}, {"who", "item"})
+    assert (items["method"], items["groups"], set(items["sds"])) == (
+        "laplace",
+        {"who": 24, "item": 96},
+        {"who", "item"},
+    )
     assert {row["condition"]: row["p_adjusted"] for row in items["effects"]}["revised"] < 0.001
-    same = {row["condition"]: row["equivalence"] for row in entry["mixed"]["condition_only"]["effects"] if "condition" in row}
+    same = {
+        row["condition"]: row["equivalence"]
+        for row in entry["mixed"]["condition_only"]["effects"]
+        if "condition" in row
+    }
     assert same["short"]["equivalent"]
     assert not same["revised"]["equivalent"]
 
@@ -198,7 +208,10 @@ def test_small_and_odd_tables_give_words_instead_of_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ("item", "why"),
-    [("", "no column says which question a rating is about. Name it: --item COLUMN."), ("question", "every row has its own 'question'")],
+    [
+        ("", "no column says which question a rating is about. Name it: --item COLUMN."),
+        ("question", "every row has its own 'question'"),
+    ],
 )
 def test_questions_that_cannot_have_levels_are_said_why(tmp_path, item, why):
     rows = [{key: value for key, value in row.items() if key != "item"} for row in ratings(12)]
@@ -234,7 +247,9 @@ def test_figures_are_drawn_and_the_same_again(found):
 
 def test_the_command(tmp_path):
     path, out = write(tmp_path / "r.csv", ratings(12)), tmp_path / "made" / "out.json"
-    done = call("study", "analyze", path, *NAMED, "--controls", "chars", "--json", out, "--figures", tmp_path / "figures")
+    done = call(
+        "study", "analyze", path, *NAMED, "--controls", "chars", "--json", out, "--figures", tmp_path / "figures"
+    )
     assert done.exit_code == 0, done.output
     assert "Quality: points above plain" in done.output
     assert "12 people rated explanations" in done.output
@@ -246,7 +261,15 @@ def test_the_command(tmp_path):
 
 def test_the_command_says_what_is_wrong(tmp_path):
     done = call(
-        "study", "analyze", write(tmp_path / "r.csv", ratings(6)), "--condition", "modle", "--rater", "who", "--constructs", "Clear"
+        "study",
+        "analyze",
+        write(tmp_path / "r.csv", ratings(6)),
+        "--condition",
+        "modle",
+        "--rater",
+        "who",
+        "--constructs",
+        "Clear",
     )
     assert done.exit_code == 1
     assert "Did you mean 'model'?" in done.output
@@ -307,6 +330,10 @@ def test_the_human_study_is_as_published(human):
     assert human["cronbach_alpha"] == pytest.approx(0.844, abs=1e-3)
     assert (human["raters"]["n"], len(human["raters"]["always_the_same"]), human["items"]["n"]) == (117, 6, 375)
     assert human["measures"]["Contrastiveness"]["means"]["MT+CF:RevRationales"] == pytest.approx(3.96, abs=0.005)
-    [pair] = [p for p in human["measures"]["Completeness"]["dunn"] if (p["a"], p["b"]) == ("CF:PosRationales", "MT+CF:RevRationales")]
+    [pair] = [
+        p
+        for p in human["measures"]["Completeness"]["dunn"]
+        if (p["a"], p["b"]) == ("CF:PosRationales", "MT+CF:RevRationales")
+    ]
     assert (round(pair["p_adjusted"], 4), round(pair["A"], 3)) == (0.0044, 0.423)
     assert "every item has one rater" in quality["agreement"]["why"]

@@ -21,7 +21,9 @@ from shrinklm.study.records.database import Records
 from study_people import answered, stored
 from study_site import TOKEN, make_study
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
@@ -29,7 +31,8 @@ QUIET = (
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="no Chromium: apt-get install chromium, or what your system calls it"
+    CHROMIUM is None and not os.environ.get("CI"),
+    reason="no Chromium: apt-get install chromium, or what your system calls it",
 )
 
 
@@ -47,14 +50,19 @@ class Site:
 
     def __init__(self, home: Path, kind: str) -> None:
         study = make_study(
-            home, kind, comment="Anything to add? (optional)", recruiting={"people": 500, "starts_per_minute": 1000, "code": "C0DE"}
+            home,
+            kind,
+            comment="Anything to add? (optional)",
+            recruiting={"people": 500, "starts_per_minute": 1000, "code": "C0DE"},
         )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.study, self.url = study, f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "shrinklm", "study", "serve", str(home), "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env={**os.environ, "SHRINKLM_STUDY_TOKEN": TOKEN}, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command, env={**os.environ, "SHRINKLM_STUDY_TOKEN": TOKEN}, stdout=subprocess.DEVNULL
+        )
         for _ in range(300):
             try:
                 httpx.get(f"{self.url}/health", trust_env=False)
@@ -105,7 +113,10 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" and "status of 4" not in said.text else None)
+        page.on(
+            "console",
+            lambda said: errors.append(said.text) if said.type == "error" and "status of 4" not in said.text else None,
+        )
         return page
 
     yield new
@@ -268,7 +279,9 @@ def test_a_doubled_click_is_one_answer(site: Site, opened: Callable[..., Page]) 
     page.locator("#rate button[type=submit]").dblclick()
     page.wait_for_url("**/item/2")
     assert len(site.answers()) == 1
-    assert [one.revisions for one in site.records.responses() if one.participant == site.records.participants()[-1].id] == [0]
+    assert [
+        one.revisions for one in site.records.responses() if one.participant == site.records.participants()[-1].id
+    ] == [0]
 
 
 def test_the_browsers_back_button(site: Site, opened: Callable[..., Page]) -> None:

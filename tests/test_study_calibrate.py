@@ -25,14 +25,23 @@ def judged(score, judge="strict", seed=0):
     lengths = {(row["item"], row["model"]): row["chars"] for row in PEOPLE}
     return [
         {"rater": judge, "model": model, "item": item, "chars": lengths[item, model]}
-        | {name: round(float(np.clip(score(np.mean(values), lengths[item, model], rng), 1, 5)), 3) for name, values in found.items()}
+        | {
+            name: round(float(np.clip(score(np.mean(values), lengths[item, model], rng), 1, 5)), 3)
+            for name, values in found.items()
+        }
         for (item, model), found in means.items()
     ]
 
 
 def compare(root, rows, people=PEOPLE, length=None, **more):
     pair = read_pair(
-        write(root / "p.csv", people), write(root / "j.csv", rows), "model", ("who", "rater"), CONSTRUCTS, length=length, **more
+        write(root / "p.csv", people),
+        write(root / "j.csv", rows),
+        "model",
+        ("who", "rater"),
+        CONSTRUCTS,
+        length=length,
+        **more,
     )
     return calibrate(*pair, length, resamples=500)
 
@@ -54,7 +63,9 @@ def test_a_known_bias_and_order_are_found(tmp_path):
 
 
 def test_a_judge_of_lengths_is_unmasked(tmp_path):
-    people = [{**row, **{name: min(5, max(1, round(row["chars"] / 80))) for name in CONSTRUCTS}} for row in ratings(30, 6)]
+    people = [
+        {**row, **{name: min(5, max(1, round(row["chars"] / 80))) for name in CONSTRUCTS}} for row in ratings(30, 6)
+    ]
     rng = np.random.default_rng(0)
     rows = [
         {"rater": "long", **{key: row[key] for key in ("model", "item", "chars")}}
@@ -68,7 +79,9 @@ def test_a_judge_of_lengths_is_unmasked(tmp_path):
 
 
 def test_a_judge_who_knows_nothing_does_not_correlate(tmp_path):
-    found = compare(tmp_path, judged(lambda *given: given[2].uniform(1, 5)))["judges"]["strict"]["Clear"]["by_item"]["pearson"]
+    found = compare(tmp_path, judged(lambda *given: given[2].uniform(1, 5)))["judges"]["strict"]["Clear"]["by_item"][
+        "pearson"
+    ]
     assert found["low"] < 0 < found["high"]
 
 
@@ -92,7 +105,9 @@ def test_other_questions_leave_the_conditions(tmp_path):
 
 def test_conditions_called_differently(tmp_path):
     rows = [{**row, "model": f"student-{row['model']}"} for row in judged(lambda mean, *_: mean)]
-    with pytest.raises(TaskError, match=r"share 0 conditions.*People: plain, short, revised. Judge: student-plain.*--same"):
+    with pytest.raises(
+        TaskError, match=r"share 0 conditions.*People: plain, short, revised. Judge: student-plain.*--same"
+    ):
         compare(tmp_path, rows)
     same = {f"student-{name}": name for name in ("plain", "short", "revised")}
     assert compare(tmp_path, rows, same=same)["conditions"] == ["plain", "short", "revised"]
@@ -101,13 +116,29 @@ def test_conditions_called_differently(tmp_path):
     with pytest.raises(TaskError, match=r"Neither p.csv nor j.csv has a column 'words', which --length names"):
         compare(tmp_path, rows, length="words")
     with pytest.raises(TaskError, match="no column of numbers"):
-        compare(tmp_path, judged(lambda mean, *_: mean), length="item_text", people=[{**row, "item_text": "a b"} for row in PEOPLE])
+        compare(
+            tmp_path,
+            judged(lambda mean, *_: mean),
+            length="item_text",
+            people=[{**row, "item_text": "a b"} for row in PEOPLE],
+        )
 
 
 def test_the_command(tmp_path):
     people, judge = write(tmp_path / "p.csv", PEOPLE), write(tmp_path / "j.csv", judged(lambda mean, *_: mean - 0.5))
     out = tmp_path / "out.json"
-    options = ("--condition", "model", "--rater", "who", "--constructs", "Clear,Complete", "--length", "chars", "--json", out)
+    options = (
+        "--condition",
+        "model",
+        "--rater",
+        "who",
+        "--constructs",
+        "Clear,Complete",
+        "--length",
+        "chars",
+        "--json",
+        out,
+    )
     done = call("study", "calibrate", people, judge, *options)
     assert done.exit_code == 0, done.output
     assert "strict" in done.output

@@ -55,7 +55,13 @@ def test_strata_are_what_the_answers_say(run: Path) -> None:
 
 
 def test_questions_are_drawn_by_strata_and_a_short_one_is_filled_up(run: Path, tmp_path: Path) -> None:
-    made = create(tmp_path / "study", [run], ["multitask", REVISED], questions=24, strata={"right": 0.5, "differ": 0.25, "wrong": 0.25})
+    made = create(
+        tmp_path / "study",
+        [run],
+        ["multitask", REVISED],
+        questions=24,
+        strata={"right": 0.5, "differ": 0.25, "wrong": 0.25},
+    )
     strata = made.facts["strata"]
     assert {name: entry["wanted"] for name, entry in strata.items()} == {"right": 12, "differ": 6, "wrong": 6}
     found = Counter(made.questions[name].stratum for name in made.design.questions)
@@ -63,14 +69,17 @@ def test_questions_are_drawn_by_strata_and_a_short_one_is_filled_up(run: Path, t
     few = strata["wrong"]["pool"]
     assert few < 6
     assert found["wrong"] == few
-    assert found["right"] == pytest.approx(2 * found["differ"], abs=1.5)  # the others fill up two to one, as they were wanted
+    assert found["right"] == pytest.approx(
+        2 * found["differ"], abs=1.5
+    )  # the others fill up two to one, as they were wanted
     assert f"Only {few} of 6 'wrong' questions could be had; the others fill up." in made.facts["notes"]
     assert not set(made.design.practice) & set(made.design.questions)
 
 
 def test_the_same_seed_draws_the_same_study(run: Path, tmp_path: Path) -> None:
     first, again, other = (
-        create(tmp_path / name, [run], ["multitask", "reference"], questions=24, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))
+        create(tmp_path / name, [run], ["multitask", "reference"], questions=24, seed=seed)
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
     )
     assert first.digest == again.digest
     assert first.design.questions != other.design.questions
@@ -91,7 +100,9 @@ def test_lengths_are_matched(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_simulation_can_ask_without_the_explanation(run: Path, tmp_path: Path) -> None:
-    made = create(tmp_path / "study", [run], ["multitask", "finetune=reference"], kind="simulation", questions=24, baseline=True)
+    made = create(
+        tmp_path / "study", [run], ["multitask", "finetune=reference"], kind="simulation", questions=24, baseline=True
+    )
     assert made.design.conditions == ("multitask", "multitask" + UNEXPLAINED, "finetune", "finetune" + UNEXPLAINED)
     for question in made.questions.values():
         bare, full = question.said["multitask" + UNEXPLAINED], question.said["multitask"]
@@ -153,13 +164,24 @@ def test_any_character_of_a_text_is_read_back(run: Path, tmp_path: Path) -> None
 
 def test_a_form_of_ones_own_is_kept_as_it_is(run: Path, tmp_path: Path) -> None:
     create(tmp_path / "one", [run], ["multitask", "reference"], questions=12)
-    text = (tmp_path / "one" / "study.yaml").read_text().replace("How good are these explanations?", "Wie gut sind diese Erklärungen?")
+    text = (
+        (tmp_path / "one" / "study.yaml")
+        .read_text()
+        .replace("How good are these explanations?", "Wie gut sind diese Erklärungen?")
+    )
     (tmp_path / "mine.yaml").write_text("# mine\n" + text, encoding="utf-8")
     made = create(tmp_path / "two", [run], ["multitask", "reference"], form=tmp_path / "mine.yaml", questions=12)
     assert (tmp_path / "two" / "study.yaml").read_text(encoding="utf-8") == "# mine\n" + text
     assert made.form.title == "Wie gut sind diese Erklärungen?"
     with pytest.raises(StudyError, match="is of a rating study, not of a preference one"):
-        create(tmp_path / "three", [run], ["multitask", "reference"], form=tmp_path / "mine.yaml", kind="preference", questions=12)
+        create(
+            tmp_path / "three",
+            [run],
+            ["multitask", "reference"],
+            form=tmp_path / "mine.yaml",
+            kind="preference",
+            questions=12,
+        )
 
 
 def test_hostile_words_come_through_unchanged(tmp_path: Path) -> None:
@@ -230,7 +252,12 @@ def test_an_edit_that_does_not_fit_is_told(run: Path, tmp_path: Path, old: str, 
 def test_checks_and_scale_may_be_changed_until_people_come(run: Path, tmp_path: Path) -> None:
     home = tmp_path / "study"
     before = create(home, [run], ["multitask", "reference"], questions=12)
-    text = (home / "study.yaml").read_text().replace("rate: 0.08", "rate: 0.25").replace("agree, strongly agree]", "strongly agree]")
+    text = (
+        (home / "study.yaml")
+        .read_text()
+        .replace("rate: 0.08", "rate: 0.25")
+        .replace("agree, strongly agree]", "strongly agree]")
+    )
     (home / "study.yaml").write_text(text)
     after = Study.read(home)
     assert (before.design.checks, before.design.steps) == (1, 5)
@@ -242,7 +269,12 @@ def test_checks_and_scale_may_be_changed_until_people_come(run: Path, tmp_path: 
 
 def test_a_broken_folder_is_told(run: Path, tmp_path: Path) -> None:
     create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
-    for file, text in (("design.json", "{"), ("design.json", '{"design": {}}'), ("questions.jsonl", "{}\n"), ("questions.jsonl", "")):
+    for file, text in (
+        ("design.json", "{"),
+        ("design.json", '{"design": {}}'),
+        ("questions.jsonl", "{}\n"),
+        ("questions.jsonl", ""),
+    ):
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
         shutil.copytree(tmp_path / "study", tmp_path / "copy")
         (tmp_path / "copy" / file).write_text(text)
@@ -254,7 +286,13 @@ def test_a_broken_folder_is_told(run: Path, tmp_path: Path) -> None:
 
 def test_the_shipped_forms_ask_for_the_five_constructs(run: Path, tmp_path: Path) -> None:
     made = create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
-    assert made.form.constructs == ("Plausibility", "Understandability", "Completeness", "Satisfaction", "Contrastiveness")
+    assert made.form.constructs == (
+        "Plausibility",
+        "Understandability",
+        "Completeness",
+        "Satisfaction",
+        "Contrastiveness",
+    )
     assert set(yaml.safe_load((tmp_path / "study" / "study.yaml").read_text())) <= set(type(made.form).model_fields)
 
 
@@ -294,7 +332,17 @@ def test_a_longer_scale_has_more_points() -> None:
 def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run, tmp_path / "first")
-    made = call("study", "create", "first", "--conditions", f"multitask,{REVISED},reference", "--questions", "24", "--out", "study")
+    made = call(
+        "study",
+        "create",
+        "first",
+        "--conditions",
+        f"multitask,{REVISED},reference",
+        "--questions",
+        "24",
+        "--out",
+        "study",
+    )
     assert made.exit_code == 0
     golden("study_create.txt", made.output)
     golden("study_plan.txt", call("study", "plan", "study", "--effect", "0.4", "--people", "18").stdout)
@@ -302,12 +350,22 @@ def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: 
     assert looked == made.output.partition("\nWritten:")[0]
     assert next_ == "shrinklm study serve study\n"
     assert call("study", "plan", "study", "--questions", "3").exit_code == 1
-    some = json.loads(call("study", "plan", "--kind", "preference", "--conditions", "3", "--people", "30", "--json").stdout)
+    some = json.loads(
+        call("study", "plan", "--kind", "preference", "--conditions", "3", "--people", "30", "--json").stdout
+    )
     assert (some["kind"], some["comparisons"], some["found"]["participants"]) == ("preference", 3, 30)
 
 
 def test_a_narrow_terminal_keeps_the_numbers(run: Path, tmp_path: Path) -> None:
-    arguments = ["study", "create", str(run), "--conditions", f"multitask;{REVISED};reference", "--out", str(tmp_path / "my study")]
+    arguments = [
+        "study",
+        "create",
+        str(run),
+        "--conditions",
+        f"multitask;{REVISED};reference",
+        "--out",
+        str(tmp_path / "my study"),
+    ]
     made = CliRunner(env={"COLUMNS": "70"}).invoke(app, arguments)
     assert made.exit_code == 0
     assert "of 48" in made.output

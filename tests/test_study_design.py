@@ -13,10 +13,18 @@ from shrinklm.study.design.booklets import Design, Page, places, williams
 
 
 def design(
-    questions: int = 48, conditions: int = 4, per_person: int = 12, raters: int = 3, kind: str = "rating", checks: int = 1, seed: int = 0
+    questions: int = 48,
+    conditions: int = 4,
+    per_person: int = 12,
+    raters: int = 3,
+    kind: str = "rating",
+    checks: int = 1,
+    seed: int = 0,
 ) -> Design:
     names = tuple("ABCDEFG"[:conditions])
-    return Design(kind, names, tuple(f"q{at}" for at in range(questions)), ("p0", "p1"), per_person, raters, checks, 5, seed)
+    return Design(
+        kind, names, tuple(f"q{at}" for at in range(questions)), ("p0", "p1"), per_person, raters, checks, 5, seed
+    )
 
 
 def items(booklet: tuple[Page, ...]) -> list[Page]:
@@ -27,7 +35,9 @@ SIZES = [(48, 4, 12), (50, 4, 12), (12, 4, 12), (13, 3, 9), (20, 2, 8), (17, 5, 
 
 
 @pytest.mark.parametrize(("questions", "conditions", "per_person"), SIZES)
-def test_every_person_sees_every_condition_equally_often_and_no_question_twice(questions: int, conditions: int, per_person: int) -> None:
+def test_every_person_sees_every_condition_equally_often_and_no_question_twice(
+    questions: int, conditions: int, per_person: int
+) -> None:
     made = design(questions, conditions, per_person)
     for seat in range(3 * made.people):
         pages = items(made.booklet(seat))
@@ -37,7 +47,9 @@ def test_every_person_sees_every_condition_equally_often_and_no_question_twice(q
 
 @pytest.mark.parametrize(("questions", "conditions", "per_person"), SIZES)
 @pytest.mark.parametrize("raters", [1, 3, 4])
-def test_every_question_is_rated_often_enough_in_every_condition(questions: int, conditions: int, per_person: int, raters: int) -> None:
+def test_every_question_is_rated_often_enough_in_every_condition(
+    questions: int, conditions: int, per_person: int, raters: int
+) -> None:
     made = design(questions, conditions, per_person, raters)
     counts = places([made.booklet(seat) for seat in range(made.people)])
     assert len(counts) == questions * conditions

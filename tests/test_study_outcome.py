@@ -33,7 +33,15 @@ from shrinklm.study.result.outcome import outcome
 from study_people import answered, stored
 from study_site import form, make_study
 
-PUBLISHED = ["CASE", "rationale", "Completeness", "Contrastiveness", "Plausibility", "Satisfaction", "Understandability"]
+PUBLISHED = [
+    "CASE",
+    "rationale",
+    "Completeness",
+    "Contrastiveness",
+    "Plausibility",
+    "Satisfaction",
+    "Understandability",
+]
 PUBLISHED += ["rationale_id", "model", "rationale_length"]
 REVISED = "revised=multitask+counterfactual:revised"
 
@@ -48,7 +56,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, level in (("multitask", 3), ("multitask+counterfactual:revised", 4)):
         for at, row in enumerate(pq.read_table(folder / "examples.parquet").to_pylist()):
             given = {name: level + (at + len(name)) % 2 for name in constructs}
-            rows.append({"rater": "a judge", "model": method, "student": "smollm2-135m", "seed": 0, "item": row["id"], **given})
+            rows.append(
+                {"rater": "a judge", "model": method, "student": "smollm2-135m", "seed": 0, "item": row["id"], **given}
+            )
     with (folder / "judged.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "rationale_length"])
         writer.writeheader()
@@ -84,14 +94,25 @@ def test_the_table_is_analysed_unchanged(run: Path, tmp_path: Path) -> None:
     done = call("study", "export", tmp_path / "study", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     constructs = study.form.constructs
-    arguments = ("--condition", "model", "--rater", "CASE", "--constructs", ",".join(constructs), "--json", tmp_path / "found.json")
+    arguments = (
+        "--condition",
+        "model",
+        "--rater",
+        "CASE",
+        "--constructs",
+        ",".join(constructs),
+        "--json",
+        tmp_path / "found.json",
+    )
     analysed = call("study", "analyze", tmp_path / "out" / "ratings.csv", *arguments)
     assert analysed.exit_code == 0, analysed.output
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["n"] == 216
     assert found["items"]["n"] == 24
     assert found["explained"]
-    read = [read_ratings(tmp_path / "out" / f"ratings.{kind}", "model", "CASE", constructs) for kind in ("csv", "parquet")]
+    read = [
+        read_ratings(tmp_path / "out" / f"ratings.{kind}", "model", "CASE", constructs) for kind in ("csv", "parquet")
+    ]
     assert read[0].scores() == read[1].scores()
 
 
@@ -99,10 +120,10 @@ def test_a_spreadsheet_runs_no_formula(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", demographics=[{"name": "job", "asks": "?"}])
     people, responses = answered(study, 1)
     people = [replace(people[0], about={"job": "=HYPERLINK(1)"})]
-    responses = [replace(one, remark="@SUM(A1)\n\"two\" lines") for one in responses]
+    responses = [replace(one, remark='@SUM(A1)\n"two" lines') for one in responses]
     (row, *_) = csv.DictReader(io.StringIO(export.csv_text(export.ratings(study, people, responses)), newline=""))
     assert row["job"] == "'=HYPERLINK(1)"
-    assert row["remark"] == "'@SUM(A1)\n\"two\" lines"
+    assert row["remark"] == '\'@SUM(A1)\n"two" lines'
     table = pq.read_table(io.BytesIO(export.parquet_bytes(export.ratings(study, people, responses)))).to_pylist()
     assert table[0]["job"] == "=HYPERLINK(1)"
 
@@ -110,7 +131,9 @@ def test_a_spreadsheet_runs_no_formula(tmp_path: Path) -> None:
 def test_guesses_are_held_against_what_the_model_answered(run: Path, tmp_path: Path) -> None:
     study = made(run, tmp_path / "study", "simulation", baseline=True)
     people, responses = answered(study, 12)
-    for row, one in zip(export.ratings(study, people, responses), [r for r in responses if r.kind == "item"], strict=True):
+    for row, one in zip(
+        export.ratings(study, people, responses), [r for r in responses if r.kind == "item"], strict=True
+    ):
         question = study.questions[one.question]
         said = question.said[one.treatment[0]].answer
         assert row["Choice"] == question.choices[one.values["Choice"] - 1]
@@ -354,7 +377,10 @@ def test_withdrawn_people_are_in_no_table(tmp_path: Path) -> None:
 def test_minutes_are_between_consent_and_end(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     people, responses = answered(study, 2)
-    people = [replace(person, finished_at=person.consented_at + timedelta(minutes=6 + 2 * at)) for at, person in enumerate(people)]
+    people = [
+        replace(person, finished_at=person.consented_at + timedelta(minutes=6 + 2 * at))
+        for at, person in enumerate(people)
+    ]
     time = outcome(study, people, responses, resamples=100)["time"]
     assert time["minutes"]["median"] == pytest.approx(7)
     assert [row["minutes"] for row in export.people(study, people, responses)] == [6, 8]

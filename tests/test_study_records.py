@@ -126,7 +126,11 @@ def test_the_same_thing_sent_many_times_at_once_is_done_once(records: Records) -
 
     with ThreadPoolExecutor(16) as pool:
         for position in range(10):
-            list(pool.map(lambda at, position=position: records.answer(person.id, position, PAGE, {"P": at % 5 + 1}), range(8)))
+            list(
+                pool.map(
+                    lambda at, position=position: records.answer(person.id, position, PAGE, {"P": at % 5 + 1}), range(8)
+                )
+            )
         assert sorted(pool.map(known, range(16))) == [False] + 15 * [True]
         list(pool.map(lambda _: records.count("welcomed"), range(80)))
         list(pool.map(lambda at: records.recruit(("open", "paused")[at % 2]), range(16)))

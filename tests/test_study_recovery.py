@@ -70,7 +70,10 @@ def test_rows_taken_as_independent_see_what_is_not_there(recovery: ModuleType) -
 
 def test_the_rounded_truth_is_that_of_a_large_population(recovery: ModuleType) -> None:
     noise = np.sqrt(0.5**2 + 0.3**2 + 0.25**2 + 0.7**2) * np.random.default_rng(0).standard_normal(400_000)
-    means = {name: np.clip(np.round(recovery.MEAN + effect + noise), 1, 5).mean() for name, effect in recovery.EFFECTS.items()}
+    means = {
+        name: np.clip(np.round(recovery.MEAN + effect + noise), 1, 5).mean()
+        for name, effect in recovery.EFFECTS.items()
+    }
     for name, true in recovery.truth(True).items():
         assert means[name] - means["A"] == pytest.approx(true, abs=0.003)
 
@@ -84,7 +87,9 @@ def test_what_must_hold_is_found_broken(recovery: ModuleType) -> None:
     assert recovery.broken(results) == ["complete: bias of B -6.0 %", "rounded to 1-5: coverage of B 92.0 %"]
 
 
-def test_labels_of_explanations_are_made_once_not_for_every_row(recovery: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_explanations_are_made_once_not_for_every_row(
+    recovery: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ratings, asked = recovery.study(recovery.Task(0, 1.0)), []
     made = Ratings.rated.fget
     assert made is not None

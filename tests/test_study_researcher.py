@@ -46,17 +46,28 @@ def test_the_numbers_are_those_of_the_records(study: Study) -> None:
     people, responses = answered(study, 9, careless=2, hasty=1, leaving=2)
     later = START + timedelta(days=1)
     found = overview(study, people, responses, 20, later)
-    assert (found.welcomed, found.seats, found.started, found.finished, found.underway, found.dropped) == (20, 12, 9, 7, 0, 2)
+    assert (found.welcomed, found.seats, found.started, found.finished, found.underway, found.dropped) == (
+        20,
+        12,
+        9,
+        7,
+        0,
+        2,
+    )
     assert overview(study, people, responses, 20, people[-1].seen_at).underway == 2
     assert sum(found.where.values()) == 2
     assert set(found.where) == {"Item 4"}
-    done = sorted((person.finished_at - person.consented_at).total_seconds() / 60 for person in people if person.finished_at)
+    done = sorted(
+        (person.finished_at - person.consented_at).total_seconds() / 60 for person in people if person.finished_at
+    )
     assert found.minutes is not None
     assert found.minutes[1] == pytest.approx(done[3])
     items = [one for one in responses if one.kind == "item"]
     assert sum(cell.total for cell in found.cells) == len(items)
     for cell in found.cells:
-        counts = [sum(one.question == q and one.treatment == (cell.name,) for one in items) for q in study.design.questions]
+        counts = [
+            sum(one.question == q and one.treatment == (cell.name,) for one in items) for q in study.design.questions
+        ]
         assert (cell.least, cell.most) == (min(counts), max(counts))
     assert sum(found.filled.values()) == 18
     assert sum(count * cells for count, cells in found.filled.items()) == len(items)

@@ -57,7 +57,11 @@ def test_a_session_that_somebody_else_chose_is_not_used(tmp_path: Path) -> None:
         client.cookies.set("study", "chosen-by-the-attacker")
         client.cookies.set("visit", "chosen-too")
         begin(client)
-        cookies = [cookie.value for cookie in client.cookies.jar if cookie.name == "study" and cookie.domain == "testserver.local"]
+        cookies = [
+            cookie.value
+            for cookie in client.cookies.jar
+            if cookie.name == "study" and cookie.domain == "testserver.local"
+        ]
         assert cookies
         assert "chosen-by-the-attacker" not in cookies
         assert records.by_session("chosen-by-the-attacker") is None
@@ -136,7 +140,10 @@ def test_scripts_are_shown_as_text(tmp_path: Path) -> None:
 
 def test_sql_in_any_field_is_only_text(tmp_path: Path) -> None:
     sql = "x'); DROP TABLE participant; --"
-    with served(make_study(tmp_path / "study", comment="?", demographics=[{"name": "job", "asks": "?"}])) as (browser, records):
+    with served(make_study(tmp_path / "study", comment="?", demographics=[{"name": "job", "asks": "?"}])) as (
+        browser,
+        records,
+    ):
         client = browser()
         client.get("/", params={"PROLIFIC_PID": sql, "workerId": sql})
         page = client.get("/")
@@ -157,8 +164,16 @@ def test_sql_in_any_field_is_only_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "../records.db", "..%2frecords.db", "%2e%2e/%2e%2e/study.yaml", "..\\records.db", "%00study.css", "study.css%00", "/etc/passwd",
-        "", "study.css/x", ".",
+        "../records.db",
+        "..%2frecords.db",
+        "%2e%2e/%2e%2e/study.yaml",
+        "..\\records.db",
+        "%00study.css",
+        "study.css%00",
+        "/etc/passwd",
+        "",
+        "study.css/x",
+        ".",
     ],
 )
 def test_paths_lead_to_the_files_of_the_page_alone(tmp_path: Path, path: str) -> None:
@@ -306,7 +321,9 @@ def test_cookies_are_out_of_scripts_reach(tmp_path: Path) -> None:
         assert "strict-transport-security" in found.headers
 
 
-def test_the_token_is_compared_in_constant_time_and_stands_in_no_address(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_token_is_compared_in_constant_time_and_stands_in_no_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert "compare_digest" in inspect.getsource(Admins.enter)
     assert "compare_digest" in inspect.getsource(guard.forged)
     caplog.set_level(logging.DEBUG)
@@ -357,7 +374,9 @@ def test_a_session_of_the_researcher_ends() -> None:
     assert admins.enter("") is None
 
 
-def test_it_listens_on_this_machine_alone_and_warns_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_listens_on_this_machine_alone_and_warns_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from shrinklm.cli.serve import study_serve
 
     assert inspect.signature(study_serve).parameters["host"].default == "127.0.0.1"
@@ -374,12 +393,22 @@ def test_no_more_is_kept_of_a_person_than_the_form_asks_for(tmp_path: Path) -> N
     study = make_study(tmp_path / "study")
     with served(study) as (browser, records):
         client = browser()
-        client.headers.update({"user-agent": "Telltale/7.3", "x-forwarded-for": "203.0.113.77", "referer": "https://forum.example"})
+        client.headers.update(
+            {"user-agent": "Telltale/7.3", "x-forwarded-for": "203.0.113.77", "referer": "https://forum.example"}
+        )
         through(client, begin(client, "?PROLIFIC_PID=prolific77&STUDY_ID=study77&SESSION_ID=session77"))
         with records.engine.connect() as c:
             c.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     kept = b"".join(path.read_bytes() for path in (tmp_path / "study").iterdir())
-    for trace in (b"Telltale", b"203.0.113.77", b"testclient", b"forum.example", b"prolific77", b"study77", b"session77"):
+    for trace in (
+        b"Telltale",
+        b"203.0.113.77",
+        b"testclient",
+        b"forum.example",
+        b"prolific77",
+        b"study77",
+        b"session77",
+    ):
         assert trace not in kept
 
 
@@ -400,4 +429,10 @@ def test_a_form_says_only_what_is_on_the_page(tmp_path: Path) -> None:
         client.post("/item/1", data=sent)
         (one,) = records.responses()
         assert one.question == "q6"
-        assert set(one.values) == {"Plausibility", "Understandability", "Completeness", "Satisfaction", "Contrastiveness"}
+        assert set(one.values) == {
+            "Plausibility",
+            "Understandability",
+            "Completeness",
+            "Satisfaction",
+            "Contrastiveness",
+        }

@@ -224,7 +224,10 @@ def test_pausing_stops_those_who_would_begin_and_nobody_else(tmp_path: Path) -> 
 
 def test_platforms_are_known_and_their_ids_kept_only_when_asked(tmp_path: Path) -> None:
     for keep in (False, True):
-        study = make_study(tmp_path / str(keep), recruiting={"keep_id": keep, "code": "C123", "redirect": "https://pay.example/done?cc={code}"})
+        study = make_study(
+            tmp_path / str(keep),
+            recruiting={"keep_id": keep, "code": "C123", "redirect": "https://pay.example/done?cc={code}"},
+        )
         with served(study) as (browser, records):
             client = browser()
             end = through(client, begin(client, "?PROLIFIC_PID=abc123&STUDY_ID=s&SESSION_ID=t"))
@@ -232,7 +235,9 @@ def test_platforms_are_known_and_their_ids_kept_only_when_asked(tmp_path: Path) 
             begin(browser(), "?workerId=W9&assignmentId=A1&hitId=H")
             begin(browser(), "?PROLIFIC_PID=<script>")
             assert [person.source for person in records.participants()] == ["prolific", "mturk", "direct"]
-            assert [person.external for person in records.participants()] == (["abc123", "W9", None] if keep else [None] * 3)
+            assert [person.external for person in records.participants()] == (
+                ["abc123", "W9", None] if keep else [None] * 3
+            )
             if keep:
                 again = browser()
                 page = submit(again, again.get("/?PROLIFIC_PID=abc123"))
@@ -251,7 +256,11 @@ def test_demographics_may_each_be_declined(tmp_path: Path) -> None:
             while page.url.path != "/about":
                 page = submit(client, page)
             submit(client, page, choose=lambda name, values: "", d0=d0, d1=d1)
-        assert [person.about for person in records.participants()] == [{}, {"age": "old", "job": "baker"}, {"job": "x" * 200}]
+        assert [person.about for person in records.participants()] == [
+            {},
+            {"age": "old", "job": "baker"},
+            {"job": "x" * 200},
+        ]
 
 
 def test_a_study_without_demographics_or_practice(tmp_path: Path) -> None:
@@ -324,7 +333,9 @@ def test_a_study_can_be_translated(tmp_path: Path) -> None:
         assert '<html lang="de">' in page.text
         assert "Ü Item 1 of 8" in page.text
         shown = through(client, page).text
-        plain = [text for text in texts.values() if len(text) > 5 and text.removeprefix("Ü ") in shown and text not in shown]
+        plain = [
+            text for text in texts.values() if len(text) > 5 and text.removeprefix("Ü ") in shown and text not in shown
+        ]
         assert plain == []
 
 
@@ -350,7 +361,9 @@ def test_a_wrong_translation_is_told(tmp_path: Path, change: dict[str, object], 
 
 def test_every_text_is_used() -> None:
     folder = ENGLISH.parent
-    code = "".join(path.read_text(encoding="utf-8") for path in [*folder.glob("*.py"), *folder.glob("templates/*.html")])
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in [*folder.glob("*.py"), *folder.glob("templates/*.html")]
+    )
     for key in yaml.safe_load(ENGLISH.read_text(encoding="utf-8")):
         note = re.sub(r"_(title|text)$", "", key)
         assert f'"{key}"' in code or f"'{key}'" in code or f'"{note}"' in code, key

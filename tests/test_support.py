@@ -32,7 +32,10 @@ OTHER = "A zoo has a strong fence, so a zoo keeps money safe."
         ("People trust a bank rather than a zoo.", "bank"),
         ("While a zoo has animals, a bank has a vault.", "bank"),
         ("Unlike a zoo, a bank has a vault.", "bank"),
-        ("A zoo lacks vaults; a zoo is open to all; a bank is locked.", "zoo"),  # affirmed once, and so is the bank: the earlier one
+        (
+            "A zoo lacks vaults; a zoo is open to all; a bank is locked.",
+            "zoo",
+        ),  # affirmed once, and so is the bank: the earlier one
         ("The other options, such as a zoo and a river, do not fit. A bank does.", "bank"),
         ("(a) zoo: it does not keep money. (b) bank: it keeps money.", "bank"),
         ("A zoo is near a zoo and a zoo. So the answer is bank.", "bank"),
@@ -62,10 +65,30 @@ def test_an_option_may_hold_a_denial_or_be_a_bare_word() -> None:
 
 
 def test_support_tells_the_answer_given_from_another() -> None:
-    assert support(MONEY, said(OWN)) == {"names_gold": 1, "supports_gold": 1, "supports_predicted": 1, "supports_other": 0}
-    assert support(MONEY, said(OTHER)) == {"names_gold": 0, "supports_gold": 0, "supports_predicted": 0, "supports_other": 1}
-    assert support(MONEY, said(OTHER, "zoo")) == {"names_gold": 0, "supports_gold": 0, "supports_predicted": 1, "supports_other": 0}
-    assert support(MONEY, said(OWN, "zoo")) == {"names_gold": 1, "supports_gold": 1, "supports_predicted": 0, "supports_other": 1}
+    assert support(MONEY, said(OWN)) == {
+        "names_gold": 1,
+        "supports_gold": 1,
+        "supports_predicted": 1,
+        "supports_other": 0,
+    }
+    assert support(MONEY, said(OTHER)) == {
+        "names_gold": 0,
+        "supports_gold": 0,
+        "supports_predicted": 0,
+        "supports_other": 1,
+    }
+    assert support(MONEY, said(OTHER, "zoo")) == {
+        "names_gold": 0,
+        "supports_gold": 0,
+        "supports_predicted": 1,
+        "supports_other": 0,
+    }
+    assert support(MONEY, said(OWN, "zoo")) == {
+        "names_gold": 1,
+        "supports_gold": 1,
+        "supports_predicted": 0,
+        "supports_other": 1,
+    }
     silent = support(MONEY, said("It is safe there."))
     assert silent == {"names_gold": 0, "supports_gold": 0, "supports_predicted": 0, "supports_other": 0}
     assert support(MONEY, said(OWN, None)) == {"names_gold": 1, "supports_gold": 1}
@@ -122,5 +145,11 @@ def test_sentences_and_mentions() -> None:
     ]  # fmt: skip
     assert sentences("no full stop") == ["no full stop"]
     assert sentences(" ") == []
-    found = mentions("The ZOO isn’t a Bank account, and tree houses burn.", ("zoo", "bank", "bank account", "tree house"))
-    assert [(mention.option, mention.aside) for mention in found] == [("zoo", True), ("bank account", False), ("tree house", False)]
+    found = mentions(
+        "The ZOO isn’t a Bank account, and tree houses burn.", ("zoo", "bank", "bank account", "tree house")
+    )
+    assert [(mention.option, mention.aside) for mention in found] == [
+        ("zoo", True),
+        ("bank account", False),
+        ("tree house", False),
+    ]

@@ -19,10 +19,14 @@ PLAIN = {"question": "question", "answer": "answer"}
 GOOD = {"id": "r1", "question": "What helps?", "choices": ["rope", "lamp", "soap"], "answer": "rope"}
 
 
-def error(root: Path, name: str, content: bytes | str | None = None, columns: dict[str, Any] | None = None, **more: Any) -> str:
+def error(
+    root: Path, name: str, content: bytes | str | None = None, columns: dict[str, Any] | None = None, **more: Any
+) -> str:
     if content is not None:
         (root / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    options = TaskOptions(train=name, columns=COLUMNS if columns is None else columns, root=root, dev=0, test=0.0, **more)
+    options = TaskOptions(
+        train=name, columns=COLUMNS if columns is None else columns, root=root, dev=0, test=0.0, **more
+    )
     with pytest.raises(TaskError) as caught:
         list(make_task("table", options).examples("train"))
     return str(caught.value)
@@ -45,9 +49,14 @@ def test_missing_choices_columns(tmp_path: Path) -> None:
     said = error(tmp_path, "t.jsonl", rows({}), {**COLUMNS, "choices": "opts"})
     assert "no column 'opts' (task.columns.choices). Columns found: id, question" in said
     assert "no column 'o{option}'" in error(tmp_path, "t.jsonl", columns={**COLUMNS, "choices": "o{option}"})
-    assert "no column 'b' (task.columns.choices)" in error(tmp_path, "t.jsonl", columns={**COLUMNS, "choices": ["question", "b"]})
+    assert "no column 'b' (task.columns.choices)" in error(
+        tmp_path, "t.jsonl", columns={**COLUMNS, "choices": ["question", "b"]}
+    )
     fixed = error(tmp_path, "t.jsonl", columns={**COLUMNS, "choices": ["up", "down"]})
-    assert "line 1, column 'answer': the answer 'rope' is not among the choices: up | down. The choices are taken as fixed options" in fixed
+    assert (
+        "line 1, column 'answer': the answer 'rope' is not among the choices: up | down. The choices are taken as fixed options"
+        in fixed
+    )
 
 
 def test_columns_that_say_too_little_or_too_much(tmp_path: Path) -> None:
@@ -98,7 +107,10 @@ def test_csv_quotes_and_header(tmp_path: Path) -> None:
 
 def test_json_errors(tmp_path: Path) -> None:
     assert error(tmp_path, "t.jsonl", rows({}) + "{'id': 3}\n").startswith("t.jsonl, line 2: not JSON:")
-    assert error(tmp_path, "t.jsonl", rows({}) + "[1]\n") == 't.jsonl, line 2: expected an object such as {"question": "..."}, found list.'
+    assert (
+        error(tmp_path, "t.jsonl", rows({}) + "[1]\n")
+        == 't.jsonl, line 2: expected an object such as {"question": "..."}, found list.'
+    )
     assert "t.json holds a dict; expected a list of objects" in error(tmp_path, "t.json", json.dumps(GOOD))
     assert error(tmp_path, "t.json", '[\n{"a": }\n]').startswith("t.json, line 2: not JSON:")
 
@@ -110,10 +122,16 @@ def test_not_a_parquet_file(tmp_path: Path) -> None:
 
 def test_answer_not_among_choices(tmp_path: Path) -> None:
     said = error(tmp_path, "t.jsonl", rows({}, {"answer": "lamp"}, {"answer": "hammer"}))
-    assert said.startswith("t.jsonl, line 3, column 'answer': the answer 'hammer' is not among the choices: rope | lamp | soap.")
+    assert said.startswith(
+        "t.jsonl, line 3, column 'answer': the answer 'hammer' is not among the choices: rope | lamp | soap."
+    )
     assert "its letter (a, b, ...), or its number from 0 (answer_from: 1" in said
-    assert "line 2, column 'answer': the answer 3 is not among" in error(tmp_path, "t.jsonl", rows({"answer": 0}, {"answer": 3}))
-    assert "line 1, column 'answer': the answer -1 is not among" in error(tmp_path, "t.jsonl", rows({"answer": -1}, {"answer": 0}))
+    assert "line 2, column 'answer': the answer 3 is not among" in error(
+        tmp_path, "t.jsonl", rows({"answer": 0}, {"answer": 3})
+    )
+    assert "line 1, column 'answer': the answer -1 is not among" in error(
+        tmp_path, "t.jsonl", rows({"answer": -1}, {"answer": 0})
+    )
 
 
 def test_duplicate_ids(tmp_path: Path) -> None:
@@ -143,12 +161,18 @@ def test_choices_of_the_wrong_type(tmp_path: Path, choices: Any, found: str) -> 
 
 @pytest.mark.parametrize("answer", [None, "", "  ", float("nan")])
 def test_empty_answer(tmp_path: Path, answer: Any) -> None:
-    assert error(tmp_path, "t.jsonl", rows({}, {"answer": answer})).startswith("t.jsonl, line 2, column 'answer' is empty.")
+    assert error(tmp_path, "t.jsonl", rows({}, {"answer": answer})).startswith(
+        "t.jsonl, line 2, column 'answer' is empty."
+    )
 
 
 def test_empty_question_and_wrong_types(tmp_path: Path) -> None:
-    assert error(tmp_path, "t.jsonl", rows({}, {"question": ""})).startswith("t.jsonl, line 2, column 'question' is empty.")
-    assert "line 1, column 'question': expected a text, found a dict" in error(tmp_path, "t.jsonl", rows({"question": {"a": 1}}))
+    assert error(tmp_path, "t.jsonl", rows({}, {"question": ""})).startswith(
+        "t.jsonl, line 2, column 'question' is empty."
+    )
+    assert "line 1, column 'question': expected a text, found a dict" in error(
+        tmp_path, "t.jsonl", rows({"question": {"a": 1}})
+    )
     assert "line 1, column 'id' is empty" in error(tmp_path, "t.jsonl", rows({"id": None}))
 
 

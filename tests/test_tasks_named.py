@@ -104,7 +104,10 @@ def sharded(name: str) -> str:
 
 LETTERS = ["A", "B", "C", "D", "E"]
 HUB: dict[str, tuple[str, dict[str, Rows]]] = {
-    "csqa": ("tau/commonsense_qa/data", {sharded(s): choice_rows(s, "What is baked", LETTERS) for s in ("train", "validation")}),
+    "csqa": (
+        "tau/commonsense_qa/data",
+        {sharded(s): choice_rows(s, "What is baked", LETTERS) for s in ("train", "validation")},
+    ),
     "strategyqa": ("ChilleD/StrategyQA", {f"data/{sharded(s)}": strategy_rows(s) for s in ("train", "test")}),
     "esnli": (
         "esnli/esnli/plain_text",
@@ -125,7 +128,10 @@ HUB: dict[str, tuple[str, dict[str, Rows]]] = {
         "nyu-mll/multi_nli/data",
         {sharded(s): nli_rows(s, genre="fiction") for s in ("train", "validation_matched", "validation_mismatched")},
     ),
-    "boolq": ("google/boolq/data", {sharded(s): yes_rows(s, passage=f"A {s} pot often holds soup.") for s in ("train", "validation")}),
+    "boolq": (
+        "google/boolq/data",
+        {sharded(s): yes_rows(s, passage=f"A {s} pot often holds soup.") for s in ("train", "validation")},
+    ),
     "svamp": ("ChilleD/SVAMP/data", {sharded(s): svamp_rows(s) for s in ("train", "test")}),
     "arc": (
         "allenai/ai2_arc",
@@ -145,7 +151,15 @@ HUB: dict[str, tuple[str, dict[str, Rows]]] = {
     ),
     "squad": ("rajpurkar/squad/plain_text", {sharded(s): squad_rows(s) for s in ("train", "validation")}),
 }
-TYPES = {"strategyqa": "yesno", "boolq": "yesno", "esnli": "nli", "anli": "nli", "mnli": "nli", "svamp": "free", "squad": "free"}
+TYPES = {
+    "strategyqa": "yesno",
+    "boolq": "yesno",
+    "esnli": "nli",
+    "anli": "nli",
+    "mnli": "nli",
+    "svamp": "free",
+    "squad": "free",
+}
 OWN_DEV = {"esnli", "anli", "arc", "openbookqa", "everyday"}
 TEST_TAG = {
     "csqa": "validation",
@@ -171,7 +185,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder, files in HUB.values():
         for name, rows in files.items():
             write(root / folder / name, rows)
-    write(root / "table.jsonl", [{"text": f"Why stir pot {n}?", "a": "to mix it", "b": "to eat it", "right": "a"} for n in range(6)])
+    write(
+        root / "table.jsonl",
+        [{"text": f"Why stir pot {n}?", "a": "to mix it", "b": "to eat it", "right": "a"} for n in range(6)],
+    )
     for split in SPLITS:
         write(root / "everyday" / f"{split}.jsonl", everyday_rows(split))
     return root
@@ -212,7 +229,10 @@ def test_named_task_reads_its_hub_format(name: str, hub: Path) -> None:
 
 
 def test_official_splits_are_the_right_ones(hub: Path) -> None:
-    tested = {name: next(iter(make_task(name, options(name, hub)).examples("test"))) for name in ("anli", "mnli", "arc", "openbookqa")}
+    tested = {
+        name: next(iter(make_task(name, options(name, hub)).examples("test")))
+        for name in ("anli", "mnli", "arc", "openbookqa")
+    }
     assert "test1" in tested["anli"].text
     assert "of validation_matched." in tested["mnli"].text
     assert tested["arc"].id.startswith("ARC-Challengetest")
@@ -224,7 +244,10 @@ def test_labels_become_texts(hub: Path) -> None:
     assert csqa["validation-2"].answer == WORDS[4]  # label C of the third row
     nli = [example.answer for example in make_task("mnli", options("mnli", hub)).examples("test")]
     assert nli[:3] == ["entailment", "neutral", "contradiction"]
-    assert [example.answer for example in make_task("strategyqa", options("strategyqa", hub)).examples("test")][:2] == ["yes", "no"]
+    assert [example.answer for example in make_task("strategyqa", options("strategyqa", hub)).examples("test")][:2] == [
+        "yes",
+        "no",
+    ]
 
 
 def test_defect_02_yes_and_no_are_what_the_source_says(hub: Path) -> None:
@@ -267,7 +290,11 @@ def test_local_files_for_a_named_task(hub: Path, tmp_path: Path) -> None:
     write(tmp_path / "mine.jsonl", choice_rows("mine", "What is cut", LETTERS))
     task = make_task("csqa", TaskOptions(train=str(tmp_path / "mine.jsonl"), dev=0.34, root=hub))
     found = splits(task)
-    assert [len(found[split]) for split in SPLITS] == [4, 2, 6]  # dev out of the user's rows, test still the official one
+    assert [len(found[split]) for split in SPLITS] == [
+        4,
+        2,
+        6,
+    ]  # dev out of the user's rows, test still the official one
     assert {example.id.split("-")[0] for example in found["test"]} == {"validation"}
 
 

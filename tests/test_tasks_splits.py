@@ -22,7 +22,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def rows(count: int, start: int = 0) -> list[dict[str, Any]]:
-    return [{"id": f"r{n}", "question": f"What is number {n}?", "choices": OPTIONS, "answer": "rope"} for n in range(start, start + count)]
+    return [
+        {"id": f"r{n}", "question": f"What is number {n}?", "choices": OPTIONS, "answer": "rope"}
+        for n in range(start, start + count)
+    ]
 
 
 def task(root: Path, data: list[dict[str, Any]], **more: Any) -> Task:
@@ -53,12 +56,17 @@ def test_dev_is_a_tenth_unless_said(tmp_path: Path) -> None:
 def test_files_for_dev_and_test(tmp_path: Path) -> None:
     write(tmp_path / "dev.jsonl", rows(3, 100))
     write(tmp_path / "test.jsonl", rows(4, 200))
-    assert [len(found) for found in ids(task(tmp_path, rows(10), dev="dev.jsonl", test="test.jsonl")).values()] == [10, 3, 4]
+    assert [len(found) for found in ids(task(tmp_path, rows(10), dev="dev.jsonl", test="test.jsonl")).values()] == [
+        10,
+        3,
+        4,
+    ]
 
 
 def test_a_question_asked_twice_never_straddles_a_share(tmp_path: Path) -> None:
     data = [
-        {**row, "question": f"  what is NUMBER {n // 4} ?" if n % 2 else f"What is number {n // 4}?"} for n, row in enumerate(rows(200))
+        {**row, "question": f"  what is NUMBER {n // 4} ?" if n % 2 else f"What is number {n // 4}?"}
+        for n, row in enumerate(rows(200))
     ]
     for seed in range(5):
         found = task(tmp_path, data, dev=0.3, test=0.3, seed=seed)
@@ -106,7 +114,9 @@ def test_an_order_depends_on_its_own_example_alone(tmp_path: Path) -> None:
 
 
 def test_limit_is_a_seeded_sample_that_only_grows(tmp_path: Path) -> None:
-    data = [{**row, "answer": OPTIONS[n // 40]} for n, row in enumerate(rows(200))]  # sorted by answer, as files often are
+    data = [
+        {**row, "answer": OPTIONS[n // 40]} for n, row in enumerate(rows(200))
+    ]  # sorted by answer, as files often are
     few, more = (ids(task(tmp_path, data, limit=limit)) for limit in (10, 20))
     for split in SPLITS:
         assert len(few[split]) == 10

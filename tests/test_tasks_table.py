@@ -33,7 +33,9 @@ ROWS: list[dict[str, Any]] = [
 ALL = {"dev": 0.0, "test": 0.0}
 
 
-def table(root: Path, rows: list[dict[str, Any]], name: str = "t.jsonl", columns: dict[str, Any] | None = None, **more: Any) -> Task:
+def table(
+    root: Path, rows: list[dict[str, Any]], name: str = "t.jsonl", columns: dict[str, Any] | None = None, **more: Any
+) -> Task:
     write(root / name, rows)
     return make_task("table", TaskOptions(train=name, columns=columns or COLUMNS, root=root, **{**ALL, **more}))
 
@@ -50,7 +52,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
             writer.writeheader()
-            writer.writerows({key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows)
+            writer.writerows(
+                {key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()}
+                for row in rows
+            )
     elif path.suffix == ".json":
         path.write_text(json.dumps(rows), encoding="utf-8")
     else:
@@ -72,7 +77,9 @@ def test_every_kind_of_file_gives_the_same_examples(tmp_path: Path, name: str) -
 
 def test_csv_with_a_byte_order_mark_and_texts_over_two_lines(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes('\ufeffquestion,yes_no\r\n"Is it\r\nwarm, or not?",yes\r\n'.encode())
-    task = make_task("table", TaskOptions(train="t.csv", columns={"question": "question", "answer": "yes_no"}, root=tmp_path, **ALL))
+    task = make_task(
+        "table", TaskOptions(train="t.csv", columns={"question": "question", "answer": "yes_no"}, root=tmp_path, **ALL)
+    )
     assert [example.question for example in train(task)] == ["Is it\r\nwarm, or not?"]
 
 
@@ -102,14 +109,22 @@ def test_save_to_disk(tmp_path: Path, split: bool) -> None:
     data = datasets.Dataset.from_list(ROWS)
     few = data.select([7, 2])
     (datasets.DatasetDict({"train": few, "test": data.select([3])}) if split else few).save_to_disk(tmp_path / "saved")
-    task = make_task("table", TaskOptions(train="saved", columns=COLUMNS, root=tmp_path, **{**ALL, **({"test": "saved"} if split else {})}))
+    task = make_task(
+        "table",
+        TaskOptions(train="saved", columns=COLUMNS, root=tmp_path, **{**ALL, **({"test": "saved"} if split else {})}),
+    )
     assert [example.id for example in train(task)] == ["r7", "r2"]
     assert [example.id for example in task.examples("test")] == (["r3"] if split else [])
 
 
 def test_choices_in_several_columns_or_by_pattern(tmp_path: Path) -> None:
     rows = [
-        {"id": row["id"], "question": row["question"], "answer": row["answer"], **{f"o{n}": row["choices"][n - 1] for n in (1, 2, 3, 4)}}
+        {
+            "id": row["id"],
+            "question": row["question"],
+            "answer": row["answer"],
+            **{f"o{n}": row["choices"][n - 1] for n in (1, 2, 3, 4)},
+        }
         for row in ROWS
     ]
     wanted = train(table(tmp_path, ROWS))
@@ -119,18 +134,24 @@ def test_choices_in_several_columns_or_by_pattern(tmp_path: Path) -> None:
 
 def test_an_empty_cell_is_one_option_less_and_positions_stay(tmp_path: Path) -> None:
     rows = [{"question": "Which?", "a": "rope", "b": "", "c": "soap", "right": 2}]
-    task = table(tmp_path, rows, "t.csv", {"question": "question", "choices": ["a", "b", "c"], "answer": "right"}, shuffle=False)
+    task = table(
+        tmp_path, rows, "t.csv", {"question": "question", "choices": ["a", "b", "c"], "answer": "right"}, shuffle=False
+    )
     (example,) = train(task)
     assert (example.choices, example.order, example.answer) == (("rope", "soap"), (0, 2), "soap")
 
 
 def test_choices_as_label_and_text(tmp_path: Path) -> None:
     rows = [
-        {**row, "choices": {"label": ["1", "2", "3", "4"], "text": row["choices"]}, "answer": str(n % 4 + 1)} for n, row in enumerate(ROWS)
+        {**row, "choices": {"label": ["1", "2", "3", "4"], "text": row["choices"]}, "answer": str(n % 4 + 1)}
+        for n, row in enumerate(ROWS)
     ]
     wanted = [row["answer"] for row in ROWS]
     assert gold(tmp_path, rows) == wanted
-    pairs = [{**row, "choices": [{"label": a, "text": b} for a, b in zip("1234", ROWS[0]["choices"], strict=True)]} for row in rows]
+    pairs = [
+        {**row, "choices": [{"label": a, "text": b} for a, b in zip("1234", ROWS[0]["choices"], strict=True)]}
+        for row in rows
+    ]
     assert gold(tmp_path, pairs) == wanted
 
 
@@ -143,7 +164,10 @@ def test_answers_as_letters_and_numbers(tmp_path: Path) -> None:
         ("{next}", {"answer_from": 1}),
         ("{index}", {"answer_from": 0}),
     ):
-        rows = [{**row, "answer": said.format(letter="ABCD"[n % 4], index=n % 4, next=n % 4 + 1)} for n, row in enumerate(ROWS)]
+        rows = [
+            {**row, "answer": said.format(letter="ABCD"[n % 4], index=n % 4, next=n % 4 + 1)}
+            for n, row in enumerate(ROWS)
+        ]
         assert gold(tmp_path, rows, **more) == wanted
     assert gold(tmp_path, [{**row, "answer": n % 4} for n, row in enumerate(ROWS)]) == wanted
     assert gold(tmp_path, [{**row, "answer": row["answer"].upper() + "."} for row in ROWS]) == wanted
@@ -154,7 +178,10 @@ def test_how_answers_are_written_is_settled_for_the_whole_table(tmp_path: Path) 
         {"id": "a", "question": "Two and two?", "choices": ["3", "4", "2"], "answer": 1},
         {"id": "b", "question": "One?", "choices": ["2", "1", "3"], "answer": 1},
     ]
-    assert gold(tmp_path, rows) == ["4", "1"]  # numbers of options in both rows, though "1" is also an option's text in one
+    assert gold(tmp_path, rows) == [
+        "4",
+        "1",
+    ]  # numbers of options in both rows, though "1" is also an option's text in one
     rows[0]["answer"] = "4"
     assert gold(tmp_path, rows) == ["4", "1"]  # texts in both
 
@@ -202,8 +229,22 @@ def test_a_table_of_choices_is_of_the_type_choice(tmp_path: Path) -> None:
 
 
 def test_context_explanation_and_highlight(tmp_path: Path) -> None:
-    rows = [{**ROWS[0], "text": "It is dark.", "none": "", "why": "A lamp gives light.", "mark": "dark", "secret": "do not show"}]
-    columns = {**COLUMNS, "context": {"scene": "text", "rest": "none"}, "explanation": ["none", "why"], "highlight": "mark"}
+    rows = [
+        {
+            **ROWS[0],
+            "text": "It is dark.",
+            "none": "",
+            "why": "A lamp gives light.",
+            "mark": "dark",
+            "secret": "do not show",
+        }
+    ]
+    columns = {
+        **COLUMNS,
+        "context": {"scene": "text", "rest": "none"},
+        "explanation": ["none", "why"],
+        "highlight": "mark",
+    }
     (example,) = train(table(tmp_path, rows, columns=columns))
     assert dict(example.fields) == {"scene": "It is dark."}
     assert example.text.startswith("Scene: It is dark.\nQuestion: What helps")
@@ -243,7 +284,9 @@ def test_hub_name_without_network(tmp_path: Path) -> None:
         "except TaskError as error: print(error)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+    ).stdout
     assert said.startswith("Cannot load 'tau/commonsense_qa', split 'train', from the Hugging Face hub:")
     assert f"looked at {tmp_path / 'tau' / 'commonsense_qa'}" in said
     assert "hf download tau/commonsense_qa --repo-type dataset --local-dir tau/commonsense_qa" in said
@@ -270,12 +313,16 @@ def test_hub_name_is_loaded_by_its_parts(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(not CQA.is_dir(), reason="the shared data is not here")
 def test_published_teacher_data_loses_no_row() -> None:
-    task = make_task("table", TaskOptions(train="train.parquet", test="test.parquet", dev=0.1, columns=COLUMNS, root=CQA))
+    task = make_task(
+        "table", TaskOptions(train="train.parquet", test="test.parquet", dev=0.1, columns=COLUMNS, root=CQA)
+    )
     sizes = {split: len(list(task.examples(split))) for split in ("train", "dev", "test")}
     assert sizes["train"] + sizes["dev"] == 9_741
     assert sizes["dev"] == 974
     assert sizes["test"] == 1_221
-    repeated = [example for split in ("train", "dev") for example in task.examples(split) if len(set(example.choices)) < 5]
+    repeated = [
+        example for split in ("train", "dev") for example in task.examples(split) if len(set(example.choices)) < 5
+    ]
     assert len(repeated) == 122
     for example in repeated:
         assert example.answer not in example.wrong

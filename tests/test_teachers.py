@@ -50,7 +50,10 @@ def test_making_a_teacher_imports_no_torch() -> None:
         "[make_teacher(s) for s in ('fake','endpoint:http://h/v1#m','transformers:smollm2-135m-instruct','transformers:org/name')]\n"
         "import shrinklm.teachers.generate; print('torch' in sys.modules, 'transformers' in sys.modules, 'openai' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"] * 3
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        == ["False"] * 3
+    )
 
 
 def test_fake_words_pass_and_its_modes_do_not(tmp_path: Path) -> None:
@@ -74,7 +77,10 @@ def test_fake_words_pass_and_its_modes_do_not(tmp_path: Path) -> None:
 
 def test_keys_depend_on_what_was_asked_and_not_on_where() -> None:
     prompt = Prompts("choice").prompt(STEPS["explanation"], BEAVER, BEAVER.answer, {})
-    keys = {ask_key(make_teacher(f"endpoint:{url}#m").name, "", prompt, Sampling()) for url in ("http://a:1/v1", "https://b:2/v1")}
+    keys = {
+        ask_key(make_teacher(f"endpoint:{url}#m").name, "", prompt, Sampling())
+        for url in ("http://a:1/v1", "https://b:2/v1")
+    }
     assert len(keys) == 1
     other = Prompts("choice").prompt(STEPS["explanation"], EXAMPLES[1], EXAMPLES[1].answer, {})
     assert ask_key("m", "", other, Sampling()) not in keys

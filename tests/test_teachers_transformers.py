@@ -47,7 +47,9 @@ def plain(folder: Path, text: str, max_tokens: int) -> str:
 
     made = teacher(folder)
     auto: Any = (
-        AutoModelForSeq2SeqLM if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder") else AutoModelForCausalLM
+        AutoModelForSeq2SeqLM
+        if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder")
+        else AutoModelForCausalLM
     )
     model, tokenizer = auto.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     ids = torch.tensor([made.tokens(asking(text))])
@@ -72,7 +74,9 @@ def test_defect_26_sampling_reaches_every_prompt_and_is_its_own(request: pytest.
     drawn = [row.text for row in say(folder, TEXTS, sampling)]
     assert drawn == [row.text for row in say(folder, TEXTS, sampling, batch=2)]  # neighbours change nothing
     assert drawn == list(reversed([row.text for row in say(folder, TEXTS[::-1], sampling)]))
-    assert drawn != [row.text for row in say(folder, TEXTS, Sampling(max_tokens=12, temperature=1.0, top_p=0.95, seed=4))]
+    assert drawn != [
+        row.text for row in say(folder, TEXTS, Sampling(max_tokens=12, temperature=1.0, top_p=0.95, seed=4))
+    ]
     assert drawn != [row.text for row in say(folder, TEXTS, Sampling(max_tokens=12))]
 
 
@@ -95,7 +99,9 @@ def test_defect_26_each_row_ends_at_its_own_stop(request: pytest.FixtureRequest,
 def test_defect_11_prompt_that_does_not_fit_is_refused_and_never_cut(causal: Path) -> None:
     found = say(causal, ["wood " * 600, "Why?"], Sampling(max_tokens=10))
     length = len(teacher(causal).tokens(asking("wood " * 600)))
-    assert found[0] == Completion("", length, refusal=f"the prompt does not fit: {length} tokens and 10 for the completion, limit 512")
+    assert found[0] == Completion(
+        "", length, refusal=f"the prompt does not fit: {length} tokens and 10 for the completion, limit 512"
+    )
     assert found[1].refusal is None
     fits = say(causal, ["Why?"], Sampling(max_tokens=512))[0]
     assert fits.refusal is not None  # the prompt alone would fit, the completion would not
@@ -134,7 +140,8 @@ def test_shared_prefix_is_read_once(causal: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ref", "words"), [("nowhere/at/all", "No model at"), ("empty-folder", "not a model folder"), ("", "names no model")]
+    ("ref", "words"),
+    [("nowhere/at/all", "No model at"), ("empty-folder", "not a model folder"), ("", "names no model")],
 )
 def test_bad_models(tmp_path: Path, ref: str, words: str) -> None:
     (tmp_path / "empty-folder").mkdir()

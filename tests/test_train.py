@@ -92,10 +92,14 @@ def test_defect_17_views_are_summed_in_the_order_of_the_method(tmp_path: Path) -
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.25, 0.75), (2.0, 3.0)])
 @pytest.mark.parametrize("spec", FAMILIES)
-def test_defect_19_weights_mean_the_same_for_both_families(spec: str, weights: tuple[float, float], tmp_path: Path) -> None:
+def test_defect_19_weights_mean_the_same_for_both_families(
+    spec: str, weights: tuple[float, float], tmp_path: Path
+) -> None:
     base = method("counterfactual")
     asked = Method("w", dict(zip(base.views, weights, strict=True)), base.answer, base.explain)
-    settings = TrainSettings(examples=4, batch=4, micro_batch=2, learning_rate=1e-3, precision="fp32", checkpoints=0, curve=0, clip=1e9)
+    settings = TrainSettings(
+        examples=4, batch=4, micro_batch=2, learning_rate=1e-3, precision="fp32", checkpoints=0, curve=0, clip=1e9
+    )
     found = corpus(4)
     before = fresh(spec)
     train(lambda: sober(spec), found, asked, settings, tmp_path)
@@ -106,7 +110,9 @@ def test_defect_19_weights_mean_the_same_for_both_families(spec: str, weights: t
     loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
     loss.backward()  # type: ignore[union-attr]
     assert line["loss"] == pytest.approx(loss.item(), abs=1e-5)  # type: ignore[union-attr]
-    assert [line[f"loss/{view.name}"] for view in asked.views] == pytest.approx([mean.item() for mean in means], abs=1e-5)
+    assert [line[f"loss/{view.name}"] for view in asked.views] == pytest.approx(
+        [mean.item() for mean in means], abs=1e-5
+    )
     norm = torch.stack([weight.grad.norm() for weight in before.parameters() if weight.grad is not None]).norm()
     assert line["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
 
@@ -149,7 +155,9 @@ def exposure(fit: Fit) -> tuple[Any, ...]:
     return fit.examples_seen, fit.batch, fit.steps, fit.tokens_seen, dict(fit.pairs)
 
 
-def test_defect_21_memory_halves_the_micro_batch_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_21_memory_halves_the_micro_batch_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from shrinklm.students.causal import CausalStudent
 
     plain, fit = fitted(tmp_path / "plain", micro_batch=2)
@@ -164,7 +172,9 @@ def test_defect_21_memory_halves_the_micro_batch_and_nothing_else(tmp_path: Path
     said: list[tuple[str, int, int, str]] = []
     student, halved = fitted(tmp_path / "small", micro_batch=8, tick=lambda *tick: said.append(tick))
     remarks = [note for what, _, _, note in said if what == "out of memory"]
-    assert remarks == [f"micro-batch halved to {size}, accumulation {8 // size}: same effective batch" for size in (4, 2)]
+    assert remarks == [
+        f"micro-batch halved to {size}, accumulation {8 // size}: same effective batch" for size in (4, 2)
+    ]
     assert same(student, plain)
     assert (halved.micro_batch, exposure(halved)) == (2, exposure(fit))
     assert steps(tmp_path / "small") == steps(tmp_path / "plain")
@@ -179,7 +189,9 @@ def test_out_of_memory_with_one_example_says_what_to_change(tmp_path: Path, monk
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(CausalStudent, "forward", never)
-    with pytest.raises(StudentError, match=r"Out of memory with a single example .* Use a smaller student, `lora`, or a shorter"):
+    with pytest.raises(
+        StudentError, match=r"Out of memory with a single example .* Use a smaller student, `lora`, or a shorter"
+    ):
         fitted(tmp_path)
 
 
@@ -197,7 +209,9 @@ def test_other_errors_are_not_taken_for_memory(tmp_path: Path, monkeypatch: pyte
 # Exposure
 
 
-@pytest.mark.parametrize("name", ["finetune", "multitask", "counterfactual", ALL, "explain-then-answer:revised", "shuffled-explanation"])
+@pytest.mark.parametrize(
+    "name", ["finetune", "multitask", "counterfactual", ALL, "explain-then-answer:revised", "shuffled-explanation"]
+)
 def test_defect_21_every_method_sees_as_many_examples(name: str, tmp_path: Path) -> None:
     _, fit = fitted(tmp_path, name, examples=19)
     assert (fit.examples_seen, fit.batch, fit.steps) == (19, 8, 3)
@@ -228,13 +242,17 @@ def test_examples_that_cannot_be_shown_make_room_for_others(tmp_path: Path) -> N
 
 
 def test_defect_16_when_nothing_fits_it_is_said() -> None:
-    with pytest.raises(MethodError, match=r"Method 'multitask': no pair fits into 8 tokens\. Raise `train: {max_length: \.\.\.}`"):
+    with pytest.raises(
+        MethodError, match=r"Method 'multitask': no pair fits into 8 tokens\. Raise `train: {max_length: \.\.\.}`"
+    ):
         Lessons(fresh(max_length=8), corpus(3), method("multitask"), 10)
 
 
 def test_missing_generations_are_named(tmp_path: Path) -> None:
     found = Corpus(many(4), {})
-    with pytest.raises(MethodError, match=r"needs 'explanation', 'counterfactual' generations\. view 'counterfactual': 4 of 4 examples"):
+    with pytest.raises(
+        MethodError, match=r"needs 'explanation', 'counterfactual' generations\. view 'counterfactual': 4 of 4 examples"
+    ):
         train(fresh, found, method(ALL), TrainSettings(), tmp_path)
 
 
@@ -243,7 +261,11 @@ def test_tokens_seen_are_real_tokens(spec: str, tmp_path: Path) -> None:
     student, fit = fitted(tmp_path, spec=spec, examples=8, batch=8, micro_batch=8)
     lessons = Lessons(student, corpus(10), method(ALL), 8)
     batch = lessons.tensors(lessons.items)
-    real = (batch["segment"] > 0).sum() if "segment" in batch else batch["attention_mask"].sum() + (batch["labels"] != -100).sum()
+    real = (
+        (batch["segment"] > 0).sum()
+        if "segment" in batch
+        else batch["attention_mask"].sum() + (batch["labels"] != -100).sum()
+    )
     assert fit.tokens_seen == int(real)
     assert fit.tokens_seen < batch["input_ids"].numel() + batch["labels"].numel()
     assert log(tmp_path)[-1]["tokens"] == fit.tokens_seen
@@ -466,5 +488,7 @@ def test_early_stopping_that_never_stops_keeps_the_best_too(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("lacking", [{"measure": None}, {"checkpoints": 0}])
 def test_early_stopping_needs_something_to_go_by(lacking: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(StudentError, match=r"`early_stopping` goes by dev accuracy at checkpoints\. Give the task a `dev` split"):
+    with pytest.raises(
+        StudentError, match=r"`early_stopping` goes by dev accuracy at checkpoints\. Give the task a `dev` split"
+    ):
         fitted(tmp_path, **{"early_stopping": 1, "checkpoints": 2, "measure": Dev(0.1), **lacking})

@@ -34,7 +34,9 @@ def lines(cell: Path) -> list[dict[str, Any]]:
 def kill_at(root: Path, cell: Path, step: int) -> None:
     """Starts `shrinklm train` and kills it once a step is logged; a checkpoint stands every second step."""
     with (root / "stderr").open("w") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "shrinklm", "train", str(root / "recipe.yaml")], stderr=stderr)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shrinklm", "train", str(root / "recipe.yaml")], stderr=stderr
+        )
     deadline = time.monotonic() + 120
     log = cell / "train.jsonl"
     while not log.exists() or f'{{"step": {step},' not in log.read_text():
@@ -58,15 +60,24 @@ def test_killed_training_ends_with_the_same_weights_as_one_that_ran_through(tmp_
     kill_at(killed, cells[1], 13)
     written = (cells[0] / "student" / "model.safetensors").stat().st_mtime_ns
     said = (killed / "stderr").read_text()  # of the process that finished the first student
-    assert not [noise for noise in ("Writing model shards", "mtime", "Warning", "warning", "it/s") if noise in said], said
+    assert not [noise for noise in ("Writing model shards", "mtime", "Warning", "warning", "it/s") if noise in said], (
+        said
+    )
     Run(Recipe.read(killed / "recipe.yaml")).train()
-    assert (cells[0] / "student" / "model.safetensors").stat().st_mtime_ns == written, "a finished student was trained again"
+    assert (cells[0] / "student" / "model.safetensors").stat().st_mtime_ns == written, (
+        "a finished student was trained again"
+    )
 
     Run(Recipe.read(whole / "recipe.yaml")).train()
     for one in cells:
         other = whole / one.relative_to(killed)
-        assert (one / "student" / "model.safetensors").read_bytes() == (other / "student" / "model.safetensors").read_bytes()
-        logs = [[{key: value for key, value in line.items() if key != "seconds"} for line in lines(cell)] for cell in (one, other)]
+        assert (one / "student" / "model.safetensors").read_bytes() == (
+            other / "student" / "model.safetensors"
+        ).read_bytes()
+        logs = [
+            [{key: value for key, value in line.items() if key != "seconds"} for line in lines(cell)]
+            for cell in (one, other)
+        ]
         assert logs[0] == logs[1]
         assert [line["step"] for line in logs[0] if "loss" in line] == list(range(1, 21))
         assert [line["step"] for line in logs[0] if "dev_accuracy" in line] == [7, 14, 20]

@@ -7,7 +7,13 @@ import pytest
 from shrinklm.core.types import Example, Prediction
 from shrinklm.evaluation.metrics.wording import copies, hedges, readability, repetition, syllables
 
-POND = Example("p", "What would a duck need to swim on a frozen pond?", ("heat", "boots"), "heat", {"story": "The pond froze last night."})
+POND = Example(
+    "p",
+    "What would a duck need to swim on a frozen pond?",
+    ("heat", "boots"),
+    "heat",
+    {"story": "The pond froze last night."},
+)
 
 
 def said(text: str | None) -> Prediction:
@@ -46,7 +52,9 @@ def test_readability_is_flesch_s() -> None:
     found = readability(POND, said("The cat sat on the mat."))
     assert found["reading_ease"] == pytest.approx(206.835 - 1.015 * 6 - 84.6)  # the example of the formula: 116.145
     assert found["grade"] == pytest.approx(0.39 * 6 + 11.8 - 15.59)
-    hard = readability(POND, said("Institutional accountability necessitates considerable administrative sophistication."))
+    hard = readability(
+        POND, said("Institutional accountability necessitates considerable administrative sophistication.")
+    )
     assert hard["reading_ease"] < 0 < hard["grade"]
     assert hard["grade"] > found["grade"]
     assert readability(POND, said("")) is None
@@ -54,7 +62,17 @@ def test_readability_is_flesch_s() -> None:
 
 @pytest.mark.parametrize(
     ("word", "count"),
-    [("cat", 1), ("make", 1), ("makes", 1), ("table", 2), ("wanted", 2), ("jumped", 1), ("horses", 2), ("the", 1), ("seen", 1)],
+    [
+        ("cat", 1),
+        ("make", 1),
+        ("makes", 1),
+        ("table", 2),
+        ("wanted", 2),
+        ("jumped", 1),
+        ("horses", 2),
+        ("the", 1),
+        ("seen", 1),
+    ],
 )
 def test_syllables(word: str, count: int) -> None:
     assert syllables(word) == count

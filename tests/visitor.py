@@ -73,7 +73,9 @@ def words(html: str) -> str:
     return " ".join(" ".join(reader.text).split())
 
 
-def filled(sheet: Sheet, rng: random.Random, choose: Callable[[str, list[str]], str] | None = None) -> Mapping[str, str]:
+def filled(
+    sheet: Sheet, rng: random.Random, choose: Callable[[str, list[str]], str] | None = None
+) -> Mapping[str, str]:
     """The form filled in: every choice made, by `choose` or by chance."""
     made = {name: choose(name, values) if choose else rng.choice(values) for name, values in sheet.choices.items()}
     return {**sheet.fields, **made}

@@ -33,7 +33,19 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .core.errors import ShrinkError
-    from .core.types import Completion, Example, Generation, Metric, Pair, Prediction, Prompt, Sampling, Score, Task, Teacher
+    from .core.types import (
+        Completion,
+        Example,
+        Generation,
+        Metric,
+        Pair,
+        Prediction,
+        Prompt,
+        Sampling,
+        Score,
+        Task,
+        Teacher,
+    )
     from .methods.builtin import Method, View, method
     from .run.recipe import Recipe
     from .run.run import Run, open_run

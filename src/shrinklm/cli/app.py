@@ -27,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
 def _version(wanted: bool) -> None:
     if wanted:
         from .. import __version__
@@ -36,13 +37,19 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _top(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 
 STOPPED = "Stopped. The same command goes on from here."
 
-Target = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the folder of a run.", show_default=False)]
+Target = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the folder of a run.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
 
 

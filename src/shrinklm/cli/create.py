@@ -27,7 +27,9 @@ class KindOf(StrEnum):
     preference = "preference"
 
 
-Home = Annotated[Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)]
+Home = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)
+]
 
 
 @command("create", on=study)
@@ -43,12 +45,17 @@ def study_create(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study is made.")] = Path("study"),
     questions: Annotated[int, typer.Option(min=1, help="Questions to draw.")] = 48,
-    per_person: Annotated[int, typer.Option(min=1, help="Items that one person sees; a multiple of the conditions.")] = 12,
+    per_person: Annotated[
+        int, typer.Option(min=1, help="Items that one person sees; a multiple of the conditions.")
+    ] = 12,
     raters_per_item: Annotated[int, typer.Option(min=1, help="People who rate each question in each condition.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Draws the questions and the booklets.")] = 0,
-    kind: Annotated[KindOf, typer.Option(help="Ratings on a scale, guesses of the model's answer, or pairs.")] = KindOf.rating,
+    kind: Annotated[
+        KindOf, typer.Option(help="Ratings on a scale, guesses of the model's answer, or pairs.")
+    ] = KindOf.rating,
     form: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A study.yaml of your own, in the place of ours.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="A study.yaml of your own, in the place of ours.", show_default=False),
     ] = None,
     strata: Annotated[
         str, typer.Option(help="Shares of questions: all conditions right, answers that differ, all wrong alike.")
@@ -56,10 +63,14 @@ def study_create(
     match_length: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Only questions whose longest explanation is longer than the shortest by this share at most.", show_default=False
+            min=0,
+            help="Only questions whose longest explanation is longer than the shortest by this share at most.",
+            show_default=False,
         ),
     ] = None,
-    baseline: Annotated[bool, typer.Option("--baseline", help="Simulation: every condition also without its explanation.")] = False,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Simulation: every condition also without its explanation.")
+    ] = False,
 ) -> None:
     """Make a study with people from finished runs: questions drawn, conditions blind and balanced."""
     from ..study.design.create import create
@@ -88,23 +99,36 @@ def study_check(home: Home) -> None:
 @command("plan", on=study)
 def study_plan(
     home: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="A study, for its numbers and its payment.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="A study, for its numbers and its payment.", show_default=False),
     ] = None,
     effect: Annotated[
         float | None,
-        typer.Option(help="The difference to find: points of the scale (0.3), or a share of guesses or pairs (0.1).", show_default=False),
+        typer.Option(
+            help="The difference to find: points of the scale (0.3), or a share of guesses or pairs (0.1).",
+            show_default=False,
+        ),
     ] = None,
     power: Annotated[float, typer.Option(help="The chance to find it.")] = 0.8,
-    people: Annotated[int | None, typer.Option(min=2, help="Ask for the power of so many instead.", show_default=False)] = None,
-    conditions: Annotated[int | None, typer.Option(min=2, help="Without a study: how many.", show_default=False)] = None,
+    people: Annotated[
+        int | None, typer.Option(min=2, help="Ask for the power of so many instead.", show_default=False)
+    ] = None,
+    conditions: Annotated[
+        int | None, typer.Option(min=2, help="Without a study: how many.", show_default=False)
+    ] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="Without a study: 48.", show_default=False)] = None,
     per_person: Annotated[int | None, typer.Option(min=1, help="Without a study: 12.", show_default=False)] = None,
     kind: Annotated[KindOf | None, typer.Option(help="Without a study: rating.", show_default=False)] = None,
     sd_participant: Annotated[
-        float | None, typer.Option(help="Spread of people; of ratings 0.5, as in the published study.", show_default=False)
+        float | None,
+        typer.Option(help="Spread of people; of ratings 0.5, as in the published study.", show_default=False),
     ] = None,
-    sd_item: Annotated[float | None, typer.Option(help="Spread of questions; of ratings 0.17.", show_default=False)] = None,
-    sd_residual: Annotated[float | None, typer.Option(help="Spread of single answers; of ratings 0.6.", show_default=False)] = None,
+    sd_item: Annotated[
+        float | None, typer.Option(help="Spread of questions; of ratings 0.17.", show_default=False)
+    ] = None,
+    sd_residual: Annotated[
+        float | None, typer.Option(help="Spread of single answers; of ratings 0.6.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulations.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")] = False,
 ) -> None:
@@ -115,7 +139,9 @@ def study_plan(
 
     made = Study.read(home) if home else None
     if made and any(value is not None for value in (conditions, questions, per_person, kind)):
-        raise StudyError(f"Kind, conditions, questions and items a person are those of {home}. Leave the options out, or the folder.")
+        raise StudyError(
+            f"Kind, conditions, questions and items a person are those of {home}. Leave the options out, or the folder."
+        )
     compared = conditions or 4
     if kind is KindOf.preference:
         compared = compared * (compared - 1) // 2

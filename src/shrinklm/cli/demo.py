@@ -51,7 +51,9 @@ def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tic
     if live or teacher:
         _installed([recipe.teacher.use] if recipe.teacher else [])
         if not teacher:
-            show.say(f"The teacher is the packaged {WEAK}. So small a teacher is weak: its reasons are often wrong and many are refused.")
+            show.say(
+                f"The teacher is the packaged {WEAK}. So small a teacher is weak: its reasons are often wrong and many are refused."
+            )
     elif GENERATIONS.is_file():
         run.store.put(read(GENERATIONS))
     show.say(_asked(run.generate()))
@@ -81,7 +83,10 @@ def _live(folder: Path, teacher: str | None) -> Path:
     data["teacher"] = {"use": _absolute(teacher) if teacher else f"transformers:{WEAK}", "batch": 8, "retries": 1}
     data["name"] = "demo-live" + (f"-{re.sub(r'[^A-Za-z0-9]+', '-', teacher).strip('-')}" if teacher else "")
     path = folder / f"{data['name']}.yaml"
-    write_text(path, "# Written anew by each: shrinklm demo --live\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    write_text(
+        path,
+        "# Written anew by each: shrinklm demo --live\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True),
+    )
     return path
 
 

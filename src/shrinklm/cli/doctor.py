@@ -28,7 +28,13 @@ class Finding:
 
 def examine(network: bool = False) -> list[Finding]:
     """Everything the doctor looks at. The hub is asked only when `network`."""
-    found = [Finding("python", f"{sys.version.split()[0]}, {platform.platform()}"), *_packages(), *_devices(), *_disk(), *_models()]
+    found = [
+        Finding("python", f"{sys.version.split()[0]}, {platform.platform()}"),
+        *_packages(),
+        *_devices(),
+        *_disk(),
+        *_models(),
+    ]
     return [*found, _hub()] if network else found
 
 
@@ -40,7 +46,9 @@ def draw(findings: list[Finding]) -> None:
     console = Console()
     width = max(len(finding.about) for finding in findings)
     for finding in findings:
-        console.print(Text(f"{finding.about:<{width}}  {finding.found}", style="yellow" if finding.cure else ""), soft_wrap=True)
+        console.print(
+            Text(f"{finding.about:<{width}}  {finding.found}", style="yellow" if finding.cure else ""), soft_wrap=True
+        )
         if finding.cure:
             console.print(Text(" " * (width + 2) + finding.cure, style="bold"), soft_wrap=True)
     missing = sum(bool(finding.cure) for finding in findings)
@@ -59,7 +67,9 @@ def _packages() -> Iterator[Finding]:
         try:
             yield Finding(name, version(name) + (f" (extra {extra})" if extra else ""))
         except PackageNotFoundError:
-            yield Finding(name, "not installed", f'pip install "shrinklm[{extra}]"' if extra else f'pip install "{line}"')
+            yield Finding(
+                name, "not installed", f'pip install "shrinklm[{extra}]"' if extra else f'pip install "{line}"'
+            )
 
 
 def _devices() -> Iterator[Finding]:
@@ -93,7 +103,9 @@ def _disk() -> Iterator[Finding]:
     cache = cache_folder()
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.is_dir() else 0
     yield Finding("disk", f"{shutil.disk_usage(Path.cwd()).free / _GIB:.0f} GiB free here")
-    yield Finding("cache", f"{cache}, {size / _GIB:.1f} GiB (converted models; may be deleted; $SHRINKLM_CACHE moves it)")
+    yield Finding(
+        "cache", f"{cache}, {size / _GIB:.1f} GiB (converted models; may be deleted; $SHRINKLM_CACHE moves it)"
+    )
 
 
 def _models() -> Iterator[Finding]:
@@ -103,9 +115,17 @@ def _models() -> Iterator[Finding]:
     for ref, packaged in PACKAGED.items():
         path = locate(ref).path
         licence = f"licence: {packaged.licence}"
-        yield Finding(ref, f"{path} ({licence})") if path else Finding(ref, f"not installed ({licence})", packaged.install)
+        yield (
+            Finding(ref, f"{path} ({licence})")
+            if path
+            else Finding(ref, f"not installed ({licence})", packaged.install)
+        )
     here = encoder.installed()
-    yield Finding(encoder.DEFAULT, "installed (licence: MIT)" if here else "not installed (licence: MIT)", "" if here else encoder.INSTALL)
+    yield Finding(
+        encoder.DEFAULT,
+        "installed (licence: MIT)" if here else "not installed (licence: MIT)",
+        "" if here else encoder.INSTALL,
+    )
 
 
 def _hub() -> Finding:
@@ -115,5 +135,9 @@ def _hub() -> Finding:
     try:
         httpx.head(address, timeout=5, follow_redirects=True).raise_for_status()
     except httpx.HTTPError as error:
-        return Finding("model hub", f"{address} cannot be reached: {error}", "Use a local folder, a GGUF file or a packaged model instead.")
+        return Finding(
+            "model hub",
+            f"{address} cannot be reached: {error}",
+            "Use a local folder, a GGUF file or a packaged model instead.",
+        )
     return Finding("model hub", f"{address} answers")

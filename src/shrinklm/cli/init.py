@@ -17,13 +17,19 @@ def init(folder: Path) -> Path:
         RecipeError: the folder holds such a file, or its name cannot be a run's.
         StoreError: it cannot be written.
     """
-    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.iterdir()) if path.suffix in (".csv", ".yaml")}
+    files = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in sorted(FOLDER.iterdir())
+        if path.suffix in (".csv", ".yaml")
+    }
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")
     if not name:
         raise RecipeError(f"'{folder}' gives the run no name. Use letters and digits, such as: shrinklm init my-task")
     for file in files:
         if (folder / file).exists():
-            raise RecipeError(f"{folder / file} is there already, and nothing is overwritten. Give another name: shrinklm init {name}-2")
+            raise RecipeError(
+                f"{folder / file} is there already, and nothing is overwritten. Give another name: shrinklm init {name}-2"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():

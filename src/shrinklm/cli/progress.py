@@ -77,7 +77,11 @@ class Progress:
         elif now - self._said < PAUSE or not worked:
             return
         self._said = now
-        left = f", {clock((total - done) * (now - began[0]) / worked)} left" if done < total else f", took {clock(now - began[0])}"
+        left = (
+            f", {clock((total - done) * (now - began[0]) / worked)} left"
+            if done < total
+            else f", took {clock(now - began[0])}"
+        )
         print(f"{what}: {done:,} of {total:,}{left}{f', {note}' if note else ''}", file=sys.stderr, flush=True)
 
 

@@ -32,11 +32,15 @@ def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_defaul
     from .init import init as make
 
     folder = make(Path(name))
-    show.say(f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: shrinklm run {folder / 'recipe.yaml'}")
+    show.say(
+        f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: shrinklm run {folder / 'recipe.yaml'}"
+    )
 
 
 @command()
-def generate(recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None) -> None:
+def generate(
+    recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None
+) -> None:
     """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
     from . import show
 
@@ -93,7 +97,9 @@ def audit(
     if least is not None:
         auditing.check(found, run.recipe, run.methods, least)
         if not as_json:
-            show.say(f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}")
+            show.say(
+                f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}"
+            )
 
 
 @command()
@@ -156,7 +162,9 @@ def score(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names:
-        raise RecipeError("No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)")
+        raise RecipeError(
+            "No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)"
+        )
     with Progress() as progress:
         found = open_target(run, progress.tick).score(names)
     if as_json:
@@ -208,11 +216,15 @@ def run(recipe: Target) -> None:
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     question: Annotated[str, typer.Argument(show_default=False)],
-    choices: Annotated[str, typer.Option(help="The options, joined by commas (or by | where an option holds a comma).")] = "",
+    choices: Annotated[
+        str, typer.Option(help="The options, joined by commas (or by | where an option holds a comma).")
+    ] = "",
     cell: Annotated[
         str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
     ] = None,
-    field: Annotated[list[str] | None, typer.Option(help="Context, as name=value; repeat for several.", show_default=False)] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="Context, as name=value; repeat for several.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a trained student one question."""
@@ -247,7 +259,9 @@ def list_(what: Annotated[Kind, typer.Argument(show_default=False)]) -> None:
 
 
 @command()
-def doctor(network: Annotated[bool, typer.Option("--network", help="Also try to reach the model hub.")] = False) -> None:
+def doctor(
+    network: Annotated[bool, typer.Option("--network", help="Also try to reach the model hub.")] = False,
+) -> None:
     """What is installed, devices, cache, what is missing and the line that adds it."""
     from .doctor import draw, examine
 
@@ -256,7 +270,9 @@ def doctor(network: Annotated[bool, typer.Option("--network", help="Also try to 
 
 @command()
 def export(
-    source: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe, a run folder, or a store (.db).", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe, a run folder, or a store (.db).", show_default=False)
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .parquet or .jsonl.", show_default=False)],
     kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
 ) -> None:
@@ -292,7 +308,9 @@ def _store(source: str) -> Path:
 @command()
 def demo(
     live: Annotated[bool, typer.Option("--live", help="Ask the teacher everything anew, on a small slice.")] = False,
-    teacher: Annotated[str | None, typer.Option(help="Who teaches live. Left out: the packaged SmolLM2.", show_default=False)] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Who teaches live. Left out: the packaged SmolLM2.", show_default=False)
+    ] = None,
     folder: Annotated[Path, typer.Option("--dir", help="Where the demo works.")] = Path("shrinklm-demo"),
 ) -> None:
     """The whole way on the packaged questions: teacher, three methods, one small student, report."""
@@ -306,7 +324,9 @@ def demo(
 def explain_saliency(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     item: Annotated[str, typer.Option(help="The item's id.", show_default=False)],
-    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it into this PNG file.", show_default=False)] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw it into this PNG file.", show_default=False)
+    ] = None,
 ) -> None:
     """Show which words of an item moved the model, and which are kept."""
     from rich.console import Console

@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 TOKEN = "SHRINKLM_STUDY_TOKEN"
 """Environment variable: the researcher's token."""
 
-Home = Annotated[Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)]
+Home = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)
+]
 Database = Annotated[
     str | None,
-    typer.Option(envvar=DATABASE, help="postgresql://...; unnamed: a SQLite file in the folder.", show_default=False, show_envvar=False),
+    typer.Option(
+        envvar=DATABASE,
+        help="postgresql://...; unnamed: a SQLite file in the folder.",
+        show_default=False,
+        show_envvar=False,
+    ),
 ]
 
 
@@ -42,7 +49,9 @@ def study_serve(
     made = Study.read(home)
     token = os.environ.get(TOKEN, "")
     if token and len(token) < 16:
-        raise StudyError(f"{TOKEN} has {len(token)} characters; a token needs 16 or more. Leave it unset to have one drawn.")
+        raise StudyError(
+            f"{TOKEN} has {len(token)} characters; a token needs 16 or more. Leave it unset to have one drawn."
+        )
     drawn = not token
     token = token or secrets.token_urlsafe(24)
     _free(host, port)
@@ -100,4 +109,6 @@ def _free(host: str, port: int) -> None:
             trial.bind(address)
     except OSError as error:
         why = error.strerror or error
-        raise StudyError(f"Nothing can listen on {host}, port {port}: {why}. Name another, such as --port {port + 1}") from error
+        raise StudyError(
+            f"Nothing can listen on {host}, port {port}: {why}. Name another, such as --port {port + 1}"
+        ) from error

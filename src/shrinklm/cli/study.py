@@ -46,13 +46,21 @@ def compare(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A table with a row for each run.", show_default=False)],
     value: Annotated[str, typer.Option(help="The column of numbers.", show_default=False)],
     factors: Annotated[
-        str, typer.Option(help="The columns that tell the runs apart, joined by commas; the first is compared pair by pair.")
+        str,
+        typer.Option(
+            help="The columns that tell the runs apart, joined by commas; the first is compared pair by pair."
+        ),
     ],
     drop_outliers: Annotated[
-        Outlying | None, typer.Option(help="Leave out rows 1.5 interquartile ranges outside their cell.", show_default=False)
+        Outlying | None,
+        typer.Option(help="Leave out rows 1.5 interquartile ranges outside their cell.", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)] = None,
-    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
+    ] = None,
 ) -> None:
     """Compare runs over crossed factors: analysis of variance, Levene, Tukey, and what the outliers decide."""
     from ..report.factorial import analyse, read
@@ -72,10 +80,15 @@ def compare(
     show_compare.written([path for path in (out, figures) if path is not None])
 
 
-Condition = Annotated[str, typer.Option(help="The column of what was rated: the model, the method.", show_default=False)]
+Condition = Annotated[
+    str, typer.Option(help="The column of what was rated: the model, the method.", show_default=False)
+]
 Rater = Annotated[str, typer.Option(help="The column of who rated.", show_default=False)]
 Constructs = Annotated[str, typer.Option(help="The columns of ratings, joined by commas.", show_default=False)]
-Item = Annotated[str | None, typer.Option(help="The column of the question; unnamed: item, question_id and the like.", show_default=False)]
+Item = Annotated[
+    str | None,
+    typer.Option(help="The column of the question; unnamed: item, question_id and the like.", show_default=False),
+]
 Scale = Annotated[str, typer.Option(help="Lowest and highest rating.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of bootstraps and permutations.")]
 
@@ -83,10 +96,14 @@ Seed = Annotated[int, typer.Option(min=0, help="Of bootstraps and permutations."
 @command("analyze", on=study)
 def study_analyze(
     source: Annotated[
-        Path, typer.Argument(metavar="STUDY|RATINGS", help="A study's folder, or a table with a row for each rating.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="STUDY|RATINGS", help="A study's folder, or a table with a row for each rating.", show_default=False
+        ),
     ],
     condition: Annotated[
-        str | None, typer.Option(help="Of a table: the column of what was rated, the model or method.", show_default=False)
+        str | None,
+        typer.Option(help="Of a table: the column of what was rated, the model or method.", show_default=False),
     ] = None,
     rater: Annotated[str | None, typer.Option(help="Of a table: the column of who rated.", show_default=False)] = None,
     constructs: Annotated[
@@ -95,19 +112,27 @@ def study_analyze(
     controls: Annotated[
         str, typer.Option(help="Of a table: further columns for the regressions, joined by commas.", show_default=False)
     ] = "",
-    reference: Annotated[str | None, typer.Option(help="The condition to compare with; unnamed: the first.", show_default=False)] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The condition to compare with; unnamed: the first.", show_default=False)
+    ] = None,
     item: Item = None,
     scale: Scale = "1-5",
     adjust: Annotated[Adjusted, typer.Option(help="Of Dunn's p-values.")] = Adjusted.bonferroni,
     margin: Annotated[
-        float | None, typer.Option(min=0, help="A difference that would not matter: tests for equivalence.", show_default=False)
+        float | None,
+        typer.Option(min=0, help="A difference that would not matter: tests for equivalence.", show_default=False),
     ] = None,
     seed: Seed = 0,
     database: Annotated[
-        str | None, typer.Option(help="Of a study: postgresql://...; unnamed: the file in its folder.", show_default=False)
+        str | None,
+        typer.Option(help="Of a study: postgresql://...; unnamed: the file in its folder.", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)] = None,
-    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
+    ] = None,
 ) -> None:
     """Analyse people's ratings: tests, mixed models, agreement, figures, and a paragraph that says what they show.
 
@@ -120,18 +145,30 @@ def study_analyze(
     from .show import study as show_study
 
     if source.is_dir():
-        given = {"--condition": condition, "--rater": rater, "--constructs": constructs, "--controls": controls, "--item": item}
+        given = {
+            "--condition": condition,
+            "--rater": rater,
+            "--constructs": constructs,
+            "--controls": controls,
+            "--item": item,
+        }
         if extra := [name for name, value in given.items() if value]:
-            raise StudyError(f"{extra[0]} is for a table. A study's folder knows its own: shrinklm study analyze {source}")
+            raise StudyError(
+                f"{extra[0]} is for a table. A study's folder knows its own: shrinklm study analyze {source}"
+            )
         _analyze_folder(source, reference, adjust, margin, seed, database, out, figures)
         return
     columns = {"--condition": condition, "--rater": rater, "--constructs": constructs}
     if missing := [name for name, value in columns.items() if value is None]:
         if not source.exists():
             raise StudyError(f"There is no {source}. Name a study's folder, or a table of ratings.")
-        raise StudyError(f"A table needs {', '.join(missing)}: which columns hold what. Only a study's folder knows its own.")
+        raise StudyError(
+            f"A table needs {', '.join(missing)}: which columns hold what. Only a study's folder knows its own."
+        )
     names_of = names(constructs or "")
-    table = read_ratings(source, condition or "", rater or "", names_of, names(controls), reference, item, parse_scale(scale))
+    table = read_ratings(
+        source, condition or "", rater or "", names_of, names(controls), reference, item, parse_scale(scale)
+    )
     with Progress() as progress:
         found = analyze(table, adjust.value, margin, seed, tick=progress.tick)
     show_study.analysis(found)
@@ -205,9 +242,12 @@ def study_export(
     home: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files are written.", show_default=False)],
     formats: Annotated[
-        list[Format] | None, typer.Option("--format", help="May be named several times; unnamed: csv and parquet.", show_default=False)
+        list[Format] | None,
+        typer.Option("--format", help="May be named several times; unnamed: csv and parquet.", show_default=False),
     ] = None,
-    database: Annotated[str | None, typer.Option(help="postgresql://...; unnamed: the file in the folder.", show_default=False)] = None,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://...; unnamed: the file in the folder.", show_default=False)
+    ] = None,
 ) -> None:
     """Take a study's ratings out: CSV and Parquet that `study analyze` reads, or the forms of Potato and Label Studio."""
     from ..study.design.folder import Study
@@ -227,17 +267,25 @@ def study_export(
 @command("calibrate", on=study)
 def study_calibrate(
     ratings: Annotated[Path, typer.Argument(metavar="RATINGS", help="People's ratings.", show_default=False)],
-    judged: Annotated[Path, typer.Argument(metavar="JUDGED", help="A judge's, with the same columns.", show_default=False)],
+    judged: Annotated[
+        Path, typer.Argument(metavar="JUDGED", help="A judge's, with the same columns.", show_default=False)
+    ],
     condition: Condition,
     constructs: Constructs,
     rater: Rater = "rater",
     judge: Annotated[str, typer.Option(help="The column of who judged, in JUDGED.")] = "rater",
     item: Item = None,
-    length: Annotated[str | None, typer.Option(help="A column of lengths to take out of the correlations.", show_default=False)] = None,
+    length: Annotated[
+        str | None, typer.Option(help="A column of lengths to take out of the correlations.", show_default=False)
+    ] = None,
     scale: Scale = "1-5",
-    same: Annotated[str, typer.Option(help="Conditions called differently, judge's=people's, joined by commas.", show_default=False)] = "",
+    same: Annotated[
+        str, typer.Option(help="Conditions called differently, judge's=people's, joined by commas.", show_default=False)
+    ] = "",
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
+    ] = None,
 ) -> None:
     """Hold a judge's ratings against people's: bias, order of the conditions, correlation, with length taken out."""
     from ..study import calibrate, read_pair
@@ -246,7 +294,9 @@ def study_calibrate(
     from .show import study as show_study
 
     called = {own: theirs for own, _, theirs in (name.rpartition("=") for name in names(same))}
-    pair = read_pair(ratings, judged, condition, (rater, judge), names(constructs), item, length, parse_scale(scale), called)
+    pair = read_pair(
+        ratings, judged, condition, (rater, judge), names(constructs), item, length, parse_scale(scale), called
+    )
     found = calibrate(*pair, length, seed)
     show_study.calibration(found)
     if out is not None:
@@ -264,4 +314,6 @@ def _write(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}. Name a place that you can write to.") from error
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. Name a place that you can write to."
+        ) from error

@@ -66,7 +66,9 @@ class MissingExtra(ShrinkError):
     """An optional package is needed."""
 
     def __init__(self, package: str, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs the package '{package}', which is not installed. Run: pip install \"shrinklm[{extra}]\"")
+        super().__init__(
+            f"{needed_for} needs the package '{package}', which is not installed. Run: pip install \"shrinklm[{extra}]\""
+        )
 
 
 class UnknownName(ShrinkError):
@@ -76,4 +78,6 @@ class UnknownName(ShrinkError):
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        super().__init__(f"No {what} is called '{name}'.{hint} Known: {', '.join(names)}. Your own: \"module:attribute\".")
+        super().__init__(
+            f"No {what} is called '{name}'.{hint} Known: {', '.join(names)}. Your own: \"module:attribute\"."
+        )

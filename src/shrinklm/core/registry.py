@@ -39,7 +39,9 @@ def find(group: Group, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(f"'{name}' names a {group[:-1]} that does not import: {error}. Is its folder on PYTHONPATH?") from error
+        raise RecipeError(
+            f"'{name}' names a {group[:-1]} that does not import: {error}. Is its folder on PYTHONPATH?"
+        ) from error
 
 
 def split_spec(spec: str) -> tuple[str, str]:

@@ -47,7 +47,9 @@ def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[st
                 rows = batch.to_pylist()
             except UnicodeDecodeError as error:
                 where = f"{name}, near row {number + 1}"
-                raise TaskError(f"{where}: a text is not UTF-8 ({error.reason}). Write the file again as UTF-8.") from error
+                raise TaskError(
+                    f"{where}: a text is not UTF-8 ({error.reason}). Write the file again as UTF-8."
+                ) from error
             for row in rows:
                 number += 1
                 yield f"{name}, row {number}", row
@@ -74,11 +76,17 @@ def _listed(name: str, found: Sequence[tuple[str, Row]]) -> Rows:
     if not found:
         raise TaskError(f"{name} is empty. A table needs at least one row.")
     columns = tuple(dict.fromkeys(column for _, row in found for column in row))
-    return Rows(name, columns, lambda wanted: ((place, {column: row.get(column) for column in wanted}) for place, row in found))
+    return Rows(
+        name, columns, lambda wanted: ((place, {column: row.get(column) for column in wanted}) for place, row in found)
+    )
 
 
 def _csv(path: Path, name: str) -> Rows:
-    reader = csv.reader(io.StringIO(_text(path, name), newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    reader = csv.reader(
+        io.StringIO(_text(path, name), newline=""),
+        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
+        strict=True,
+    )
     found: list[tuple[str, Row]] = []
     header: list[str] = []
     start = 1
@@ -91,7 +99,9 @@ def _csv(path: Path, name: str) -> Rows:
                 header = [value.strip() for value in values]
                 twice = {column for column in header if header.count(column) > 1}
                 if twice:
-                    raise TaskError(f"{place}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own.")
+                    raise TaskError(
+                        f"{place}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own."
+                    )
                 continue
             if len(values) != len(header):
                 raise TaskError(
@@ -100,7 +110,9 @@ def _csv(path: Path, name: str) -> Rows:
                 )
             found.append((place, dict(zip(header, values, strict=True))))
     except csv.Error as error:
-        raise TaskError(f"{name}, line {reader.line_num}: {error}. Write a double quote inside a quoted text twice.") from error
+        raise TaskError(
+            f"{name}, line {reader.line_num}: {error}. Write a double quote inside a quoted text twice."
+        ) from error
     return _listed(name, found)
 
 
@@ -121,7 +133,9 @@ def _json_list(path: Path, name: str) -> Rows:
             f'{name} holds a {type(data).__name__}; expected a list of objects: [{{"question": ...}}, ...]. '
             "A file with one object a line ends in .jsonl."
         )
-    return _listed(name, [(f"{name}, item {number}", _object(row, f"{name}, item {number}")) for number, row in enumerate(data, 1)])
+    return _listed(
+        name, [(f"{name}, item {number}", _object(row, f"{name}, item {number}")) for number, row in enumerate(data, 1)]
+    )
 
 
 def _json(text: str, place: str) -> Any:

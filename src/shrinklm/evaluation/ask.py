@@ -91,15 +91,21 @@ def predict(
     if not examples:
         raise TaskError(f"Task '{task.name}' has no questions to ask. Check `test` and `limit` in the recipe.")
     limit = len(examples) if settings.explanations is None else settings.explanations
-    sitting = _Sitting(student, task, method, run_name, settings, _answer_tokens(student, examples, method.answer, settings))
+    sitting = _Sitting(
+        student, task, method, run_name, settings, _answer_tokens(student, examples, method.answer, settings)
+    )
     size = 2 * settings.batch
-    prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view is not None]
+    prompts = [
+        [view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view is not None
+    ]
     part = Part(part_file, digest(key, run_name, asdict(settings), [example.id for example in examples], prompts))
     done = 0
     for start in range(0, len(examples), size):
         chunk = examples[start : start + size]
         if start // size >= len(part.chunks):
-            part.add(sitting.ask(chunk, max(0, min(limit - start, len(chunk))), known and known[0][start : start + size]))
+            part.add(
+                sitting.ask(chunk, max(0, min(limit - start, len(chunk))), known and known[0][start : start + size])
+            )
         done += len(chunk)
         if tick is not None:
             tick(f"evaluate {run_name}", done, len(examples), "")
@@ -120,7 +126,9 @@ class _Sitting:
     settings: EvaluateSettings
     answer_tokens: int
 
-    def ask(self, chunk: Sequence[Example], explained: int, known: Sequence[Prediction] | None = None) -> dict[str, Any]:
+    def ask(
+        self, chunk: Sequence[Example], explained: int, known: Sequence[Prediction] | None = None
+    ) -> dict[str, Any]:
         """The predictions of a chunk and what they cost, as JSON; only its first `explained` questions are explained.
 
         Of what is `known` the answers stand. A chunk whose explanations are not all known is explained whole: what stands beside a
@@ -128,8 +136,15 @@ class _Sitting:
         """
         view, explain = self.method.answer, self.method.explain
         if known and all(before.explanation is not None for before in known[: explained if explain else 0]):
-            return {"predictions": [asdict(before) for before in known], "answer_seconds": 0.0, "explain_seconds": 0.0, "tokens_out": 0}
-        raws, answer_seconds = ([before.raw for before in known], 0.0) if known else self._say(view, chunk, self.answer_tokens)
+            return {
+                "predictions": [asdict(before) for before in known],
+                "answer_seconds": 0.0,
+                "explain_seconds": 0.0,
+                "tokens_out": 0,
+            }
+        raws, answer_seconds = (
+            ([before.raw for before in known], 0.0) if known else self._say(view, chunk, self.answer_tokens)
+        )
         said, explain_seconds = raws, 0.0
         if explain is not None and explain != view:
             said, explain_seconds = self._say(explain, chunk[:explained], self.settings.max_tokens)
@@ -137,10 +152,16 @@ class _Sitting:
             likeliest = [before.likeliest for before in known]
         else:
             likeliest = likeliest_options(self.student, view, chunk, raws, self.settings.batch)
-        words = [] if explain is None else [reason(explain, text, item) for text, item in zip(said[:explained], chunk, strict=False)]
+        words = (
+            []
+            if explain is None
+            else [reason(explain, text, item) for text, item in zip(said[:explained], chunk, strict=False)]
+        )
         rows = [
             Prediction(self.run_name, example.id, read_answer(self.task, view, raw, example), text, raw, option)
-            for example, raw, option, text in zip(chunk, raws, likeliest, [*words, *[None] * (len(chunk) - len(words))], strict=True)
+            for example, raw, option, text in zip(
+                chunk, raws, likeliest, [*words, *[None] * (len(chunk) - len(words))], strict=True
+            )
         ]
         texts = ([] if known else raws) if said is raws else [*([] if known else raws), *said]
         return {
@@ -154,7 +175,9 @@ class _Sitting:
         """Seconds that each question takes when asked alone."""
         return [self._say(self.method.answer, [example], self.answer_tokens, batch=1)[1] for example in examples]
 
-    def _say(self, view: View, chunk: Sequence[Example], tokens: int, batch: int | None = None) -> tuple[list[str], float]:
+    def _say(
+        self, view: View, chunk: Sequence[Example], tokens: int, batch: int | None = None
+    ) -> tuple[list[str], float]:
         started = time.perf_counter()
         prompts = [view.prompt(example) for example in chunk]
         raws = self.student.answer(prompts, tokens, batch=batch or self.settings.batch) if prompts else []

@@ -79,7 +79,11 @@ def audit(
         for another option) and `support`: usable, names its answer, and argues for no other. `interval` holds their 95 % intervals
         (Wilson's for shares). Figures of a step that writes another one again: see `_again`.
     """
-    labels = len(examples) > 1 and bool(examples[0].choices) and len({frozenset(example.choices) for example in examples}) == 1
+    labels = (
+        len(examples) > 1
+        and bool(examples[0].choices)
+        and len({frozenset(example.choices) for example in examples}) == 1
+    )
     texts: dict[str, list[Text | None]] = {step: [] for step in steps}
     for place, example in enumerate(examples, 1):
         for step, found in texts.items():
@@ -169,7 +173,12 @@ def recorded(teacher: Teacher, examples: Sequence[Example], said: Said, steps: I
     if not getattr(teacher, "reads", False):
         return None
     wanted = set(steps)
-    asked = [Prompt((), example, kind, answer) for example in examples for kind, answer in said.get(example.id, {}) if kind in wanted]
+    asked = [
+        Prompt((), example, kind, answer)
+        for example in examples
+        for kind, answer in said.get(example.id, {})
+        if kind in wanted
+    ]
     told = ((asked[place], completion.text) for place, completion in teacher.complete(asked, Sampling()))
     return {(prompt.example.id, prompt.kind, prompt.answer): text for prompt, text in told}
 

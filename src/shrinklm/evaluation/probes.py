@@ -87,7 +87,9 @@ class Probe(Protocol):
         """What to ask about an explained question, each under a name of the probe's own; empty where there is nothing to ask."""
         ...
 
-    def values(self, example: Example, prediction: Prediction, answers: Mapping[str, str | None]) -> Mapping[str, float]:
+    def values(
+        self, example: Example, prediction: Prediction, answers: Mapping[str, str | None]
+    ) -> Mapping[str, float]:
         """The scores, by name, from the answer under each condition (None: none could be read). What cannot be scored is left out."""
         ...
 
@@ -127,8 +129,14 @@ def probe(
         for said in context.explained
         for one in probes
     ]
-    known = {(row.example_id, row.explanation, row.tag): row for row in (read_probes(file) if file.is_file() else ()) if row.key == key}
-    asks = dict.fromkeys((example.id, given.explanation, given.tag) for _, example, _, found in wanted for given in found.values())
+    known = {
+        (row.example_id, row.explanation, row.tag): row
+        for row in (read_probes(file) if file.is_file() else ())
+        if row.key == key
+    }
+    asks = dict.fromkeys(
+        (example.id, given.explanation, given.tag) for _, example, _, found in wanted for given in found.values()
+    )
     new = [ask for ask in asks if ask not in known]
     if new:
         run = context.explained[0].run
@@ -178,7 +186,9 @@ def _asked(
     return [answer for chunk in part.chunks for answer in chunk["answers"]]
 
 
-def answers(student: Asked, task: Task, method: Method, asks: Sequence[tuple[Example, Given]], batch: int) -> list[str | None]:
+def answers(
+    student: Asked, task: Task, method: Method, asks: Sequence[tuple[Example, Given]], batch: int
+) -> list[str | None]:
     """The likeliest option under each condition; for a free answer what is said and read.
 
     An encoder–decoder student cannot be made to go on from words of its own choosing, so a free answer after a given explanation is None.

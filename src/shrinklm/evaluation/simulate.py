@@ -98,7 +98,9 @@ class Simulatability:
             if fold >= len(part.chunks):
                 taught = [example for place, example in enumerate(order) if place % folds != fold]
                 simulator = fit(Corpus(taught, {}, settings.seed), method, fold)
-                right = {name: _right(simulator, view, order[fold::folds], settings.batch) for name, view in views.items()}
+                right = {
+                    name: _right(simulator, view, order[fold::folds], settings.batch) for name, view in views.items()
+                }
                 part.add({"ids": [example.id for example in order[fold::folds]], "right": right})
             if tick is not None:
                 tick(f"simulate {predictions[0].run}", fold + 1, folds, "folds")
@@ -132,7 +134,11 @@ def masked(text: str, options: Sequence[str]) -> str:
 
 
 def trained(
-    open_student: Callable[[], BaseStudent], settings: TrainSettings, folder: Path, tick: Tick | None = None, what: str = "simulator"
+    open_student: Callable[[], BaseStudent],
+    settings: TrainSettings,
+    folder: Path,
+    tick: Tick | None = None,
+    what: str = "simulator",
 ) -> Fit:
     """Fits simulators by the training loop of the students; each fold resumes from its checkpoints below `folder`."""
 
@@ -152,9 +158,13 @@ def trained(
 def _right(simulator: Asked, view: View, examples: Sequence[Example], batch: int) -> list[float]:
     """1.0 for each example whose answer the simulator gives."""
     split = getattr(simulator, "family", "") == "seq2seq"
-    found = likeliest(simulator, [option_pairs(_shown(view, one), view.lead, one.choices, split) for one in examples], batch)
+    found = likeliest(
+        simulator, [option_pairs(_shown(view, one), view.lead, one.choices, split) for one in examples], batch
+    )
     free = [place for place, example in enumerate(examples) if not example.choices]
-    raws = simulator.answer([_shown(view, examples[place]) for place in free], _FREE_TOKENS, batch=batch) if free else []
+    raws = (
+        simulator.answer([_shown(view, examples[place]) for place in free], _FREE_TOKENS, batch=batch) if free else []
+    )
     right = [float(option == example.answer) for option, example in zip(found, examples, strict=True)]
     for place, raw in zip(free, raws, strict=True):
         right[place] = float(normalise(raw) == normalise(view.states(examples[place].answer)))

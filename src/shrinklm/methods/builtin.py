@@ -194,7 +194,9 @@ def _marked(view: View, example: Example, generations: Generations, draw: Draw) 
     if answer is None:
         return text
     marking, keep = Marking.read(text), view.keep or Keep()
-    return Pair(view.prompt(example), " ".join(marking.words[place] for place in keep.choose(example, marking.scores)), "")
+    return Pair(
+        view.prompt(example), " ".join(marking.words[place] for place in keep.choose(example, marking.scores)), ""
+    )
 
 
 PREDICT = View("predict", _predict)
@@ -215,8 +217,12 @@ counterfactual = Method("counterfactual", {FACTUAL: 0.5, COUNTERFACTUAL: 0.5}, F
 multitask_counterfactual = Method(
     "multitask+counterfactual", {PREDICT: 0.25, EXPLAIN: 0.25, FACTUAL: 0.25, COUNTERFACTUAL: 0.25}, PREDICT, EXPLAIN
 )
-shuffled_explanation = Method("shuffled-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_shuffled): 0.5}, PREDICT, EXPLAIN)
-random_explanation = Method("random-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_random): 0.5}, PREDICT, EXPLAIN)
+shuffled_explanation = Method(
+    "shuffled-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_shuffled): 0.5}, PREDICT, EXPLAIN
+)
+random_explanation = Method(
+    "random-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_random): 0.5}, PREDICT, EXPLAIN
+)
 salient = Method("salient", {PREDICT: 0.5, SALIENT: 0.5}, PREDICT, SALIENT)
 salient_explanation = Method("salient+explanation", {PREDICT: 1 / 3, EXPLAIN: 1 / 3, SALIENT: 1 / 3}, PREDICT, EXPLAIN)
 
@@ -242,14 +248,18 @@ def method(spec: str) -> Method:
     arXiv 2504.16056). Raises UnknownName or MethodError.
     """
     name, _, options = spec.partition(":")
-    if name and name not in names("methods") and ("." in name or importlib.util.find_spec(name)):  # "module:attribute", of the user
+    if (
+        name and name not in names("methods") and ("." in name or importlib.util.find_spec(name))
+    ):  # "module:attribute", of the user
         found: Method = find("methods", spec)
         return found
     base: Method = find("methods", name)
     switch = {view: view for view in (*base.views, base.answer, base.explain) if view is not None}
     chosen = {option.partition("=")[0] for option in options.split(",")}
     if {"revised", "teacher-labels"} <= chosen:
-        raise MethodError(f"Method '{spec}': 'revised' and 'teacher-labels' exclude each other: the teacher's own reasons are not revised.")
+        raise MethodError(
+            f"Method '{spec}': 'revised' and 'teacher-labels' exclude each other: the teacher's own reasons are not revised."
+        )
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
         if key == "revised":
@@ -257,17 +267,31 @@ def method(spec: str) -> Method:
             speaking = {view.name for view in base.views if view.source == "explanation"}
             if not speaking or not wanted <= speaking:
                 known = ", ".join(sorted(speaking)) or "none"
-                raise MethodError(f"Method '{spec}': '{option}' finds no such view. Views of '{name}' with an explanation: {known}.")
-            switch = {old: replace(new, source="revision") if _switched(new, wanted) else new for old, new in switch.items()}
+                raise MethodError(
+                    f"Method '{spec}': '{option}' finds no such view. Views of '{name}' with an explanation: {known}."
+                )
+            switch = {
+                old: replace(new, source="revision") if _switched(new, wanted) else new for old, new in switch.items()
+            }
         elif option == "teacher-labels":
             if any(view.keep for view in switch):
-                raise MethodError(f"Method '{spec}': marked words go with the gold answer, so '{option}' cannot be asked of them.")
+                raise MethodError(
+                    f"Method '{spec}': marked words go with the gold answer, so '{option}' cannot be asked of them."
+                )
             # A counterfactual takes its answer from its own generation.
-            switch = {old: new if "counterfactual" in new.also else replace(new, source="label") for old, new in switch.items()}
+            switch = {
+                old: new if "counterfactual" in new.also else replace(new, source="label")
+                for old, new in switch.items()
+            }
         elif key in ("top", "order"):
             if not any(view.keep for view in switch):
-                raise MethodError(f"Method '{spec}': '{option}' is for methods with marked words, such as salient:{option}.")
-            switch = {old: replace(new, keep=_keep(new.keep, key, value, spec)) if new.keep else new for old, new in switch.items()}
+                raise MethodError(
+                    f"Method '{spec}': '{option}' is for methods with marked words, such as salient:{option}."
+                )
+            switch = {
+                old: replace(new, keep=_keep(new.keep, key, value, spec)) if new.keep else new
+                for old, new in switch.items()
+            }
         elif key == "alpha":
             base = replace(base, views=_weighed(base, value, spec))
         else:
@@ -285,8 +309,12 @@ def _weighed(base: Method, value: str, spec: str) -> dict[View, float]:
         raise MethodError(f"Method '{spec}': 'alpha={value}' is not a weight between 0 and 1, such as 0.9.")
     answering = {view: "answer" in view.says for view in base.views}
     if set(answering.values()) != {True, False}:
-        raise MethodError(f"Method '{spec}': 'alpha' weighs answers against explanations, and '{base.name}' has no views of both kinds.")
-    total = {kind: sum(weight for view, weight in base.views.items() if answering[view] == kind) for kind in (True, False)}
+        raise MethodError(
+            f"Method '{spec}': 'alpha' weighs answers against explanations, and '{base.name}' has no views of both kinds."
+        )
+    total = {
+        kind: sum(weight for view, weight in base.views.items() if answering[view] == kind) for kind in (True, False)
+    }
     alpha = {True: float(value), False: round(1 - float(value), 12)}
     return {view: alpha[kind] * base.views[view] / total[kind] for view, kind in answering.items()}
 
@@ -330,7 +358,9 @@ class Corpus:
         """What was said about the example at `index`."""
         return self.said.get(self.examples[index].id, {})
 
-    def show(self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None) -> list[Shown]:
+    def show(
+        self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None
+    ) -> list[Shown]:
         """All pairs of an example in an epoch; those that cannot be built are counted in `unbuilt` by (view, reason)."""
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
@@ -367,8 +397,14 @@ class Corpus:
 
 def lacking(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
     """The message for a method that lacks generations: which, of how many examples, and what to type."""
-    reasons = "; ".join(f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items()))
+    reasons = "; ".join(
+        f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items())
+    )
     kinds = ", ".join(f"'{kind}'" for kind in method.needs) or "no"
     missing = [kind for kind in method.needs if any(reason == f"no {kind}" for _, reason in unbuilt)]
-    advice = f"Run: shrinklm generate RECIPE --step {missing[0]}" if missing else "Leave this method out, or ask another teacher."
+    advice = (
+        f"Run: shrinklm generate RECIPE --step {missing[0]}"
+        if missing
+        else "Leave this method out, or ask another teacher."
+    )
     return f"Method '{method.name}' needs {kinds} generations. {reasons or 'There is no training example'}. {advice}"

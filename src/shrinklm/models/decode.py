@@ -160,7 +160,9 @@ class Decoder:
         width = max(len(prompt) for prompt in prompts) - shared
         pad = self.tokenizer.pad_token_id or 0
         gaps = [width + shared - len(prompt) for prompt in prompts]
-        ids = torch.tensor([[pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device)
+        ids = torch.tensor(
+            [[pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device
+        )
         mask = torch.tensor([[1] * shared + [0] * gap + [1] * (width - gap) for gap in gaps], device=device)
         cache = _Cache(self._beginning[1])
         self._point(cache)
@@ -172,7 +174,12 @@ class Decoder:
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
             logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
             tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
-            going = take([said[row] for row in live], tokens.tolist(), self.ends, lambda new: stop is not None and stop(self.text(new)))
+            going = take(
+                [said[row] for row in live],
+                tokens.tolist(),
+                self.ends,
+                lambda new: stop is not None and stop(self.text(new)),
+            )
             if not going:
                 break
             if len(going) < len(live):
@@ -204,7 +211,10 @@ class Decoder:
         self._point(cache)
         ids = torch.tensor([prompts[0][:common]], device=self.model.device)
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        kept = [(layer.room[0][:, :, : layer.length].clone(), layer.room[1][:, :, : layer.length].clone()) for layer in cache.layers]
+        kept = [
+            (layer.room[0][:, :, : layer.length].clone(), layer.room[1][:, :, : layer.length].clone())
+            for layer in cache.layers
+        ]
         self._beginning = (prompts[0][:common], kept)
         return common
 
@@ -219,7 +229,10 @@ class Decoder:
 def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     """How many first tokens all rows have in common."""
     first, last = min(rows, key=list), max(rows, key=list)  # of rows in order, those that differ most
-    return next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
+    return next(
+        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other),
+        min(len(first), len(last)),
+    )
 
 
 def take(rows: Sequence[Said], tokens: Sequence[int], ends: set[int], stops: Callable[[list[int]], bool]) -> list[int]:
@@ -238,5 +251,7 @@ def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[
     probabilities = (logits / temperature).softmax(-1).cpu()
     ordered, order = probabilities.sort(-1, descending=True)
     ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
-    drawn = torch.stack([torch.multinomial(row, 1, generator=generator) for row, generator in zip(ordered, generators, strict=True)])
+    drawn = torch.stack(
+        [torch.multinomial(row, 1, generator=generator) for row, generator in zip(ordered, generators, strict=True)]
+    )
     return order.gather(-1, drawn).squeeze(-1).to(logits.device)

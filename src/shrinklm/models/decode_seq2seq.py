@@ -37,10 +37,19 @@ class Seq2SeqDecoder:
         tokens = torch.full((len(prompts),), pad if start is None else start, device=device)
         for _ in range(max_tokens):
             out = self.model(
-                encoder_outputs=(hidden,), attention_mask=mask, decoder_input_ids=tokens[:, None], past_key_values=cache, use_cache=True
+                encoder_outputs=(hidden,),
+                attention_mask=mask,
+                decoder_input_ids=tokens[:, None],
+                past_key_values=cache,
+                use_cache=True,
             )
             tokens = pick(out.logits[:, -1].float(), temperature, top_p, [generators[row] for row in live])
-            going = take([said[row] for row in live], tokens.tolist(), self.ends, lambda new: stop is not None and stop(self.text(new)))
+            going = take(
+                [said[row] for row in live],
+                tokens.tolist(),
+                self.ends,
+                lambda new: stop is not None and stop(self.text(new)),
+            )
             if not going:
                 break
             if len(going) < len(live):

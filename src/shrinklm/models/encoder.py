@@ -58,7 +58,11 @@ class Encoder:
         new = list(dict.fromkeys(text for text in texts if text not in self._known))
         for place, pieces in self._net.encode(new):
             weights = [len(piece) for piece in pieces]
-            mean = np.average([piece.mean(0) for piece in pieces], axis=0, weights=weights) if pieces else np.zeros(self._net.width)
+            mean = (
+                np.average([piece.mean(0) for piece in pieces], axis=0, weights=weights)
+                if pieces
+                else np.zeros(self._net.width)
+            )
             self._known[new[place]] = unit(mean.astype(np.float32))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, self._net.width), np.float32)
 
@@ -116,7 +120,9 @@ def _find(ref: str, root: Path) -> Model:
         return locate(ref, root)
     folder = _packaged()
     if folder is None:
-        raise ModelError(f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\nOr name another: evaluate: {{encoder: PATH_OR_ID}}")
+        raise ModelError(
+            f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\nOr name another: evaluate: {{encoder: PATH_OR_ID}}"
+        )
     found = locate(str(folder))
     return Model(ref, ref, found.revision, found.path)
 
@@ -146,14 +152,22 @@ class _Net:
         before, after = self.special
         room = self.longest - len(before) - len(after)
         ids = [self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
-        pieces = [(place, found[start : start + room]) for place, found in enumerate(ids) for start in range(0, len(found), room)]
+        pieces = [
+            (place, found[start : start + room])
+            for place, found in enumerate(ids)
+            for start in range(0, len(found), room)
+        ]
         made: dict[int, list[tuple[int, Vectors]]] = {place: [] for place in range(len(texts))}
         rows = [(place, at, [*before, *piece, *after]) for at, (place, piece) in enumerate(pieces)]
         for some in _batches(rows, lambda row: len(row[2])):
-            batch = self.tokenizer.pad({"input_ids": [row for _, _, row in some]}, return_tensors="pt").to(self.net.device)
+            batch = self.tokenizer.pad({"input_ids": [row for _, _, row in some]}, return_tensors="pt").to(
+                self.net.device
+            )
             with torch.inference_mode():
                 hidden = self.net(**batch).last_hidden_state.float().cpu().numpy()
-            for (place, at, row), vectors, mask in zip(some, hidden, batch["attention_mask"].cpu().numpy(), strict=True):
+            for (place, at, row), vectors, mask in zip(
+                some, hidden, batch["attention_mask"].cpu().numpy(), strict=True
+            ):
                 made[place].append((at, vectors[mask.astype(bool)][: len(row)]))
         for place, found in made.items():
             yield place, [vectors for _, vectors in sorted(found, key=lambda item: item[0])]
@@ -168,7 +182,9 @@ class _Classifier:
         self.net, self.tokenizer = _open(model, AutoModelForSequenceClassification, "an entailment model")
         names = {str(name).lower(): int(place) for place, name in self.net.config.id2label.items()}
         try:
-            self.order = [next(place for name, place in names.items() if name.startswith(label[:7])) for label in LABELS]
+            self.order = [
+                next(place for name, place in names.items() if name.startswith(label[:7])) for label in LABELS
+            ]
         except StopIteration:
             raise ModelError(
                 f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; needed are {', '.join(LABELS)}."
@@ -182,7 +198,9 @@ class _Classifier:
         for some in _batches(rows, lambda row: (len(row[1][0]) + len(row[1][1])) // 3):
             first, second = [pair[0] for _, pair in some], [pair[1] for _, pair in some]
             longest = _longest(self.net, self.tokenizer)
-            batch = self.tokenizer(first, second, padding=True, truncation="longest_first", max_length=longest, return_tensors="pt")
+            batch = self.tokenizer(
+                first, second, padding=True, truncation="longest_first", max_length=longest, return_tensors="pt"
+            )
             with torch.inference_mode():
                 found = self.net(**batch.to(self.net.device)).logits.float().softmax(-1).cpu()[:, self.order]
             yield from zip((place for place, _ in some), found.tolist(), strict=True)

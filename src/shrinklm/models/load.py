@@ -90,10 +90,14 @@ def locate(ref: str, root: Path = Path(".")) -> Model:
         if not weights or not (path / "config.json").is_file():
             found = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
             needed = "it needs config.json and *.safetensors"
-            raise ModelError(f"{path} is not a model folder: {needed}, found {found}. Pickled weights (.bin) are not read.")
+            raise ModelError(
+                f"{path} is not a model folder: {needed}, found {found}. Pickled weights (.bin) are not read."
+            )
         return Model(ref, path.name, _hash((path / "config.json", *weights)), path)
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or ref.endswith(".gguf"):
-        raise ModelError(f"No model at {path}. Give a folder, a .gguf file, a hub id such as org/name, or one of: {', '.join(PACKAGED)}.")
+        raise ModelError(
+            f"No model at {path}. Give a folder, a .gguf file, a hub id such as org/name, or one of: {', '.join(PACKAGED)}."
+        )
     name, _, revision = ref.partition("@")
     return Model(ref, name.partition("/")[2], revision, None)
 
@@ -143,7 +147,9 @@ def family(model: Model, trust_remote_code: bool = False) -> Kind:
     try:
         found = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises many kinds; all mean the same to the user
-        raise ModelError(f"{name} cannot be read: {_first_line(error)} Without network, give a local folder.") from error
+        raise ModelError(
+            f"{name} cannot be read: {_first_line(error)} Without network, give a local folder."
+        ) from error
     return "seq2seq" if found.is_encoder_decoder else "causal"
 
 
@@ -160,7 +166,9 @@ def _needs_sentencepiece(model: Model, error: Exception) -> None:
     """A checkpoint with spiece.model alone (T5) is read with packages that are not always there; transformers then names another."""
     if not any(word in str(error).lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
         return
-    if model.path is not None and not any((model.path / name).is_file() for name in ("spiece.model", "tokenizer.model")):
+    if model.path is not None and not any(
+        (model.path / name).is_file() for name in ("spiece.model", "tokenizer.model")
+    ):
         return  # there is no tokenizer at all, and no package would bring one
     for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf")):
         try:
@@ -172,7 +180,11 @@ def _needs_sentencepiece(model: Model, error: Exception) -> None:
 def _advice(model: Model, files: str) -> str:
     if model.path is not None or model.ref in PACKAGED:
         return f"The folder needs {files} of a transformers checkpoint; the tokenizer of the model it was made from usually fits."
-    return "Is the hub reachable and the name right? Without network, give a local folder or one of: " + ", ".join(PACKAGED) + "."
+    return (
+        "Is the hub reachable and the name right? Without network, give a local folder or one of: "
+        + ", ".join(PACKAGED)
+        + "."
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -187,7 +199,11 @@ def _packaged_path(packaged: Packaged) -> Path | None:
     parts = []
     for package, inside in packaged.files:
         spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations or not (part := Path(spec.submodule_search_locations[0]) / inside).is_file():
+        if (
+            spec is None
+            or not spec.submodule_search_locations
+            or not (part := Path(spec.submodule_search_locations[0]) / inside).is_file()
+        ):
             return None
         parts.append(part)
     if len(parts) == 1:
@@ -213,7 +229,9 @@ def _folder(model: Model) -> Path:
     if folder.is_dir():
         return folder
     if packaged is not None and _hash((model.path,)) != packaged.sha256:
-        raise ModelError(f"{model.path} is damaged: its SHA-256 is not {packaged.sha256}. Delete it and run: {packaged.install}")
+        raise ModelError(
+            f"{model.path} is damaged: its SHA-256 is not {packaged.sha256}. Delete it and run: {packaged.install}"
+        )
     _convert(model.path, folder)
     return folder
 
@@ -229,7 +247,9 @@ def _convert(gguf: Path, folder: Path) -> None:
             model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, **plain)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         except Exception as error:
-            raise ModelError(f"{gguf} cannot be read as a GGUF model: {_first_line(error)}. Is the file whole?") from error
+            raise ModelError(
+                f"{gguf} cannot be read as a GGUF model: {_first_line(error)}. Is the file whole?"
+            ) from error
         model.save_pretrained(new)
         tokenizer.save_pretrained(new)
         try:

@@ -185,7 +185,9 @@ def _cell(home: Path, rows: Sequence[Json], place: Mapping[str, int]) -> Cell:
     info = _json(home / "cell.json")
     parts = home.name.split("--")
     seed = finite(info.get("seed"))
-    said = {str(row["example_id"]): Said(row.get("answer"), row.get("explanation"), row.get("raw") or "") for row in rows}
+    said = {
+        str(row["example_id"]): Said(row.get("answer"), row.get("explanation"), row.get("raw") or "") for row in rows
+    }
     scores: dict[str, Values] = {}
     rated: dict[str, dict[str, Values]] = {}
     for row in _table(home / "scores.parquet"):
@@ -273,5 +275,7 @@ def _table(path: Path) -> list[Json]:
     try:
         rows: list[Json] = pq.read_table(path).to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path} cannot be read as Parquet ({error}). Remove it and run: shrinklm evaluate recipe.yaml") from error
+        raise StoreError(
+            f"{path} cannot be read as Parquet ({error}). Remove it and run: shrinklm evaluate recipe.yaml"
+        ) from error
     return rows

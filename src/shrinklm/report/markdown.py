@@ -26,13 +26,19 @@ def markdown(results: Results, figures: Sequence[Figure]) -> str:
     parts += ["## The table", text(main.caption)]
     later = ("Explanation", "Student", "Seen in training", "Teacher")
     for groups in ((), later[:1], later[1:]):  # one wide table would not fit where Markdown is read
-        picked = [at for at, column in enumerate(main.columns) if at and (column.group in groups if groups else column.group not in later)]
+        picked = [
+            at
+            for at, column in enumerate(main.columns)
+            if at and (column.group in groups if groups else column.group not in later)
+        ]
         parts.append(grid(main, [0, *picked]))
     parts += _shown(by_name, "accuracy") + _shown(by_name, "explanations")
     parts.append("## Is the difference real?")
     compared = tables.comparisons(results)
     parts += (
-        [text(compared.caption), grid(compared)] if compared.lines else ["There are no two methods that were scored on the same questions."]
+        [text(compared.caption), grid(compared)]
+        if compared.lines
+        else ["There are no two methods that were scored on the same questions."]
     )
     parts += _shown(by_name, "differences")
     curves = [name for name in by_name if name.startswith(("losses", "dev"))]
@@ -75,7 +81,9 @@ def _decision(results: Results, figures: dict[str, Figure]) -> list[str]:
     parts += [f"**{text(name)}.** {text(said)}" for name, said in decision.sentences(results, found)]
     parts += _shown(figures, "tradeoff")
     for shown in examples.examples(results, found):
-        choices = ", ".join(f"{choice} (right)" if choice == shown.item.answer else choice for choice in shown.item.choices)
+        choices = ", ".join(
+            f"{choice} (right)" if choice == shown.item.answer else choice for choice in shown.item.choices
+        )
         lines = [f"> **{text(shown.item.question)}** {text(choices)}", f"> {text(shown.why)}"]
         lines += [
             f"> - {text(results.label(voice.row))}: {text(voice.said.answer or 'no answer')}. {text(voice.said.explanation or '')}"
@@ -99,7 +107,11 @@ def text(words: str) -> str:
 def grid(table: Table, columns: Sequence[int] | None = None) -> str:
     """A table as Markdown; `columns` picks some of them, and the lines that say anything there."""
     picked = list(range(len(table.columns)) if columns is None else columns)
-    heads = [f"{group}: {name}" if (group := table.columns[at].group) else name for at in picked for name in [table.columns[at].name]]
+    heads = [
+        f"{group}: {name}" if (group := table.columns[at].group) else name
+        for at in picked
+        for name in [table.columns[at].name]
+    ]
     rows = [
         "| " + " | ".join(text(head) for head in heads) + " |",
         "|" + "|".join("---:" if table.columns[at].numeric else "---" for at in picked) + "|",

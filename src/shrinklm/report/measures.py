@@ -73,30 +73,74 @@ def _measures() -> Iterable[Measure]:
     yield Measure(QUALITY, "Quality", RATINGS, "Mean of all constructs that were rated", up, **points)  # type: ignore[arg-type]
     for name in CONSTRUCTS:
         yield Measure(RATED + name, name.capitalize(), RATINGS, _CONSTRUCTS[name], up, **points)  # type: ignore[arg-type]
-    yield Measure(RATED + PREFERRED, "Preferred", RATINGS, "Pairs with another method's explanation that it wins; ties count half", up)
-    yield Measure("cf_gain", "Counterfactual consistency above chance", FAITHFUL, "The next two rows' difference", up, unit="points")
     yield Measure(
-        "cf_consistency", "Counterfactual consistency", FAITHFUL, "Given the explanation of a wrong option, it answers that option", up
+        RATED + PREFERRED,
+        "Preferred",
+        RATINGS,
+        "Pairs with another method's explanation that it wins; ties count half",
+        up,
     )
-    yield Measure("cf_baseline", "the same by chance", FAITHFUL, "Given another question's explanation, it answers that option")
-    yield Measure("perturbation_drop", "Accuracy lost to perturbation", FAITHFUL, "When half of the explanation's words are exchanged", up)
-    yield Measure("perturbation_baseline", "the same by chance", FAITHFUL, "When those of another question's explanation are")
     yield Measure(
-        "early_aoc", "Early answering, area over the curve", FAITHFUL, "How much of the explanation it needs to give its answer", up
+        "cf_gain",
+        "Counterfactual consistency above chance",
+        FAITHFUL,
+        "The next two rows' difference",
+        up,
+        unit="points",
+    )
+    yield Measure(
+        "cf_consistency",
+        "Counterfactual consistency",
+        FAITHFUL,
+        "Given the explanation of a wrong option, it answers that option",
+        up,
+    )
+    yield Measure(
+        "cf_baseline", "the same by chance", FAITHFUL, "Given another question's explanation, it answers that option"
+    )
+    yield Measure(
+        "perturbation_drop",
+        "Accuracy lost to perturbation",
+        FAITHFUL,
+        "When half of the explanation's words are exchanged",
+        up,
+    )
+    yield Measure(
+        "perturbation_baseline", "the same by chance", FAITHFUL, "When those of another question's explanation are"
+    )
+    yield Measure(
+        "early_aoc",
+        "Early answering, area over the curve",
+        FAITHFUL,
+        "How much of the explanation it needs to give its answer",
+        up,
     )
     yield Measure("early_baseline", "the same by chance", FAITHFUL, "With another question's explanation")
     for share in (0, 25, 50, 75, 100):
         yield Measure(
-            f"early_{share}", f"answer kept at {share} %", FAITHFUL, f"With the first {share} % of the explanation, it answers as with all"
+            f"early_{share}",
+            f"answer kept at {share} %",
+            FAITHFUL,
+            f"With the first {share} % of the explanation, it answers as with all",
         )
     yield Measure("filler_same", "Answer kept with filler", FAITHFUL, 'With "..." in the place of every word', down)
-    yield Measure("paraphrase_same", "Answer kept with a paraphrase", FAITHFUL, "With small words exchanged, the reasons kept", up)
+    yield Measure(
+        "paraphrase_same", "Answer kept with a paraphrase", FAITHFUL, "With small words exchanged, the reasons kept", up
+    )
     yield Measure("other_same", "both by chance", FAITHFUL, "Answer kept with another question's explanation")
-    yield Measure("tag_follows", "Follows the tag", FAITHFUL, "Its answer changes with the view's tag while the reasons stay", down)
+    yield Measure(
+        "tag_follows",
+        "Follows the tag",
+        FAITHFUL,
+        "Its answer changes with the view's tag while the reasons stay",
+        down,
+    )
     yield Measure("tag_blank", "follows it, no reasons", FAITHFUL, "The same without an explanation")
     yield Measure("tag_other", "follows it, other reasons", FAITHFUL, "The same with another question's explanation")
     yield Measure("tag_baseline", "the same by chance", FAITHFUL, "Its answer changes with a tag that nobody learned")
-    yield Measure("reasons_follow", "Follows the reasons", FAITHFUL, "Its answer changes with the reasons while the tag stays", up)
+    yield Measure(
+        "reasons_follow", "Follows the reasons", FAITHFUL, "Its answer changes with the reasons while the tag stays", up
+    )
     yield Measure("reasons_baseline", "the same by chance", FAITHFUL, "With another question's explanation")
     yield Measure(
         "las",
@@ -107,24 +151,52 @@ def _measures() -> Iterable[Measure]:
         unit="points",
     )
     yield Measure("simulatability", "Simulatability", SIMULATED, "What the explanation adds, leaks included", up)
-    yield Measure("sim_question", "from the question", SIMULATED, "A simulator says the student's answer from the question")
-    yield Measure("sim_explanation", "from the explanation", SIMULATED, "From the explanation alone: it leaks the answer")
+    yield Measure(
+        "sim_question", "from the question", SIMULATED, "A simulator says the student's answer from the question"
+    )
+    yield Measure(
+        "sim_explanation", "from the explanation", SIMULATED, "From the explanation alone: it leaks the answer"
+    )
     yield Measure("sim_both", "from both", SIMULATED, "From the question with the explanation")
-    yield Measure("las_masked", "LAS, options masked", SIMULATED, "With the names of the options taken out of the explanation", up)
+    yield Measure(
+        "las_masked", "LAS, options masked", SIMULATED, "With the names of the options taken out of the explanation", up
+    )
     yield Measure("simulatability_masked", "Simulatability, options masked", SIMULATED, "The same without weights", up)
-    yield Measure("sim_explanation_masked", "from the masked explanation", SIMULATED, "A simulator says the answer from it alone")
+    yield Measure(
+        "sim_explanation_masked", "from the masked explanation", SIMULATED, "A simulator says the answer from it alone"
+    )
     yield Measure("sim_both_masked", "from both, masked", SIMULATED, "From the question with it")
-    yield Measure("supports_predicted", "Support for its own answer", SUPPORT, "The option it argues for is the one it came with", up)
-    yield Measure("supports_gold", "Argues for the right answer", SUPPORT, "The option it argues for is the right one", up)
-    yield Measure("supports_other", "Argues for another option", SUPPORT, "It argues for an option that the student does not answer", down)
+    yield Measure(
+        "supports_predicted",
+        "Support for its own answer",
+        SUPPORT,
+        "The option it argues for is the one it came with",
+        up,
+    )
+    yield Measure(
+        "supports_gold", "Argues for the right answer", SUPPORT, "The option it argues for is the right one", up
+    )
+    yield Measure(
+        "supports_other",
+        "Argues for another option",
+        SUPPORT,
+        "It argues for an option that the student does not answer",
+        down,
+    )
     yield Measure("names_answer", "Names its own answer", SUPPORT, "The student's answer stands in it", up)
     yield Measure("names_gold", "Names the right answer", SUPPORT, "The right answer stands in it", up)
-    yield Measure("names_distractors", "Names another option", SUPPORT, "An option that the student does not answer stands in it")
-    yield Measure("argues_against", "Options set aside", SUPPORT, "Other options that it rejects by name, a count", "", False, 2)
+    yield Measure(
+        "names_distractors", "Names another option", SUPPORT, "An option that the student does not answer stands in it"
+    )
+    yield Measure(
+        "argues_against", "Options set aside", SUPPORT, "Other options that it rejects by name, a count", "", False, 2
+    )
     yield Measure("entails_predicted", "Entails its own answer", SUPPORT, "Probability, by an entailment model", up)
     yield Measure("entails_gold", "Entails the right answer", SUPPORT, "Probability, by an entailment model", up)
     yield Measure("entails_best", "Entails its own answer most", SUPPORT, "No other option is more probable", up)
-    yield Measure("contradicts_predicted", "Contradicts its own answer", SUPPORT, "Probability, by an entailment model", down)
+    yield Measure(
+        "contradicts_predicted", "Contradicts its own answer", SUPPORT, "Probability, by an entailment model", down
+    )
     yield Measure("leaks", "Gives the answer away", SUPPORT, 'It says the answer as an answer ("the answer is ...")')
     yield Measure("length", "Words", WORDING, "Mean length", "", False)
     yield Measure("contrast_markers", "Contrast markers", WORDING, 'Words such as "unlike", a count', "", False, 2)
@@ -137,7 +209,9 @@ def _measures() -> Iterable[Measure]:
     yield Measure("rougeL", "ROUGE-L", LIKENESS, "Longest common subsequence of words, 0 to 100", "", False)
     yield Measure("similarity", "Similarity of meaning", LIKENESS, "Cosine of sentence embeddings", "", False, 2)
     for part, name in (("p", "precision"), ("r", "recall"), ("f", "F1")):
-        yield Measure(f"bertscore_{part}", f"BERTScore {name}", LIKENESS, "Greedy matching of token embeddings", "", False, 2)
+        yield Measure(
+            f"bertscore_{part}", f"BERTScore {name}", LIKENESS, "Greedy matching of token embeddings", "", False, 2
+        )
     for part, about in _ROSCOE.items():
         yield Measure(f"roscoe_{part}", f"ROSCOE {part}", LIKENESS, about, "", False, 2)
 

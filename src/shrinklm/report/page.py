@@ -123,7 +123,9 @@ def facts(results: Results) -> list[tuple[str, str]]:
     """The run at a glance, as (name, value)."""
     findings = results.findings
     splits = ", ".join(
-        f"{words.count(findings.data[name])} {name}" for name in ("train", "dev", "test") if isinstance(findings.data.get(name), int)
+        f"{words.count(findings.data[name])} {name}"
+        for name in ("train", "dev", "test")
+        if isinstance(findings.data.get(name), int)
     )
     seeds = sorted({cell.seed for cell in findings.cells if cell.trained})
     pairs = (
@@ -146,7 +148,13 @@ def environment_lines(env: Mapping[str, Any], above: str = "") -> list[tuple[str
 
 
 def _item(item: Item) -> dict[str, Any]:
-    shown: dict[str, Any] = {"id": item.id, "q": item.question, "a": item.answer, "c": list(item.choices), "f": list(item.fields.items())}
+    shown: dict[str, Any] = {
+        "id": item.id,
+        "q": item.question,
+        "a": item.answer,
+        "c": list(item.choices),
+        "f": list(item.fields.items()),
+    }
     if item.reference:
         shown |= {"r": item.reference, "w": item.teacher}
     return shown

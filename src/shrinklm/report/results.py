@@ -18,7 +18,17 @@ from .findings import Cell, Findings, Values, finite
 ALPHA = 0.05
 PRIMARY = ("accuracy", "f1", "accuracy_likelihood")
 """The figure that methods are compared by: the first of these that was scored."""
-METRICS = ("accuracy", "f1", "accuracy_likelihood", "unparsed", "length", "rougeL", "bleu", "names_answer", "names_distractors")
+METRICS = (
+    "accuracy",
+    "f1",
+    "accuracy_likelihood",
+    "unparsed",
+    "length",
+    "rougeL",
+    "bleu",
+    "names_answer",
+    "names_distractors",
+)
 
 
 @dataclass(frozen=True)
@@ -115,19 +125,25 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in findings.cells:
         groups.setdefault((cell.method, cell.student), []).append(cell)
-    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(cell.method for cell in findings.cells if cell.trained))}
+    ranks = {
+        name: rank for rank, name in enumerate(dict.fromkeys(cell.method for cell in findings.cells if cell.trained))
+    }
     rows = tuple(_row(findings, key, cells, ranks.get(key[0], -1), resamples) for key, cells in groups.items())
     primary = next((name for name in PRIMARY if any(name in row.estimates for row in rows)), None)
     scored = [row for row in rows if primary in row.estimates]
     trained = [(b, a) for a, b in combinations(scored, 2) if a.student == b.student and a.trained and b.trained]
     untrained = [(a, b) for a in scored for b in scored if a.student == b.student and a.trained and not b.trained]
-    return Results(findings, primary, rows, _family(trained, primary, resamples), _family(untrained, primary, resamples))
+    return Results(
+        findings, primary, rows, _family(trained, primary, resamples), _family(untrained, primary, resamples)
+    )
 
 
 def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: int, resamples: int) -> Row:
     row = Row(*key, tuple(cells), {}, *_bill(findings, key[0], any(cell.trained for cell in cells)), rank)
     names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
-    matrices = {metric: matrix for metric in names if (matrix := row.matrix(metric)).size and not np.isnan(matrix).all()}
+    matrices = {
+        metric: matrix for metric in names if (matrix := row.matrix(metric)).size and not np.isnan(matrix).all()
+    }
     row.estimates.update(estimates(matrices, resamples=resamples))
     row.estimates.update(_simulated(row, resamples))
     return row
@@ -138,7 +154,9 @@ def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
     found = {}
     for mask in ("", "_masked"):
         names = ("sim_question", f"sim_explanation{mask}", f"sim_both{mask}")
-        sides = np.array([[cell.scores[name] for name in names] for cell in row.cells if all(name in cell.scores for name in names)])
+        sides = np.array(
+            [[cell.scores[name] for name in names] for cell in row.cells if all(name in cell.scores for name in names)]
+        )
         scored = ~np.isnan(sides).any(axis=1) if sides.size else np.zeros((0, 0), dtype=bool)
         if not scored.any():
             continue

@@ -21,7 +21,18 @@ from ..methods.builtin import Method
 from ..tasks.base import duplicates_across
 from .recipe import StudentBlock
 
-_PACKAGES = ("shrinklm", "torch", "transformers", "accelerate", "datasets", "peft", "numpy", "scipy", "sacrebleu", "rouge-score")
+_PACKAGES = (
+    "shrinklm",
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "peft",
+    "numpy",
+    "scipy",
+    "sacrebleu",
+    "rouge-score",
+)
 
 
 @dataclass(frozen=True)
@@ -107,14 +118,18 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str, Any]:
     """What the data are: sizes, questions that stand in two splits, and what guessing would score on the test split."""
     train, tests = splits["train"], splits["test"]
     held_out = len(list(task.examples("train"))) - len(train)
-    labels = len({example.choices for example in (*train, *tests)}) == 1  # the same options everywhere: their text counts, not their place
+    labels = (
+        len({example.choices for example in (*train, *tests)}) == 1
+    )  # the same options everywhere: their text counts, not their place
     shown = Counter(_kind(example, labels) for example in train)
     common = shown.most_common(1)[0][0] if shown else ""
     hits = [_kind(example, labels) == common for example in tests]
@@ -127,7 +142,11 @@ def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str,
 
 
 def _kind(example: Example, labels: bool) -> str:
-    return example.answer if labels else str(example.choices.index(example.answer) if example.answer in example.choices else -1)
+    return (
+        example.answer
+        if labels
+        else str(example.choices.index(example.answer) if example.answer in example.choices else -1)
+    )
 
 
 def write_examples(tests: Sequence[Example], path: Path) -> None:

@@ -79,7 +79,9 @@ class Run:
         block = self.recipe.teacher
         if self._teacher is not None or block is None:
             return self._teacher
-        options = TeacherOptions(self.recipe.root, block.columns, block.batch, block.trust_remote_code, block.api_key_env, block.price)
+        options = TeacherOptions(
+            self.recipe.root, block.columns, block.batch, block.trust_remote_code, block.api_key_env, block.price
+        )
         return make_teacher(block.use, options)
 
     @cached_property
@@ -102,7 +104,12 @@ class Run:
     @property
     def cells(self) -> list[Cell]:
         """Method × student × seed, and each student before training."""
-        grid = [(found, student, seed) for student in self.recipe.student for found in self.methods for seed in self.recipe.train.seeds]
+        grid = [
+            (found, student, seed)
+            for student in self.recipe.student
+            for found in self.methods
+            for seed in self.recipe.train.seeds
+        ]
         if self.recipe.evaluate.zero_shot:
             grid += [(method("zero-shot"), student, 0) for student in self.recipe.student]
         cells = []
@@ -135,7 +142,9 @@ class Run:
         marked = [step for step in steps if STEPS[step.name].marks]
         return found + [(self.markers.who(STEPS[step.name], student), [step]) for step in marked]
 
-    def _look(self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None) -> tuple[Said, Report]:
+    def _look(
+        self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None
+    ) -> tuple[Said, Report]:
         """What the store holds, and a report of what it lacks; what costs nothing is asked first."""
         known: Said = {example.id: {} for example in examples}
         report = Report()
@@ -158,9 +167,13 @@ class Run:
                 own = any(STEPS[step.name].by == "student" for step in some)
                 if student != self.recipe.student[0] and not own:
                     continue
-                found = generate(examples, some, teacher, self.prompts, self.store, self._settings, self.task.parse, self.tick).steps
+                found = generate(
+                    examples, some, teacher, self.prompts, self.store, self._settings, self.task.parse, self.tick
+                ).steps
                 several = own and len(self.recipe.student) > 1
-                report.steps |= {f"{name} ({student.label})": step for name, step in found.items()} if several else found
+                report.steps |= (
+                    {f"{name} ({student.label})": step for name, step in found.items()} if several else found
+                )
         return report
 
     # The stages
@@ -170,7 +183,9 @@ class Run:
         check(self.recipe.evaluate.metrics, self.recipe)  # before anything is trained
         self._check_steps()
         self._check_students()
-        if not (self.folder / "env.json").is_file():  # first of all: it tells a run folder from a folder that holds a recipe
+        if not (
+            self.folder / "env.json"
+        ).is_file():  # first of all: it tells a run folder from a folder that holds a recipe
             write_json(self.folder / "env.json", {**files.environment(), "root": str(self.recipe.root.resolve())})
         write_text(self.folder / "recipe.yaml", self.recipe.dump())
         write_json(self.folder / "data.json", files.describe(self.task, self.splits))
@@ -197,13 +212,21 @@ class Run:
     def generate(self, step: str | None = None) -> Report:
         """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher."""
         if not self.steps:
-            raise RecipeError("The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`.")
+            raise RecipeError(
+                "The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`."
+            )
         steps = [request for request in self.steps if step in (None, request.name)]
         if not steps:
-            raise RecipeError(f"The recipe has no step '{step}'. Its steps: {', '.join(request.name for request in self.steps)}.")
+            raise RecipeError(
+                f"The recipe has no step '{step}'. Its steps: {', '.join(request.name for request in self.steps)}."
+            )
         self.start()
         # The teacher's own answers are asked of the test split too: they are its accuracy. In train only methods on its labels need them.
-        train = [request for request in steps if request.name != "label" or any("label" in found.needs for found in self.methods)]
+        train = [
+            request
+            for request in steps
+            if request.name != "label" or any("label" in found.needs for found in self.methods)
+        ]
         report = self._ask(self.splits["train"], train)
         if any(request.name == "label" for request in steps):
             tested = self._ask(self.splits["test"], [request for request in steps if request.name == "label"])
@@ -229,7 +252,12 @@ class Run:
                         continue
                     pair = shown.pair
                     row: dict[str, Any] = {"method": found.name, "view": shown.view.name, "weight": shown.weight}
-                    row |= {"example_id": shown.example.id, "option": pair.option, "prompt": pair.prompt, "target": pair.target}
+                    row |= {
+                        "example_id": shown.example.id,
+                        "option": pair.option,
+                        "prompt": pair.prompt,
+                        "target": pair.target,
+                    }
                     if student is not None:
                         row |= dict(zip(("tokens", "scored"), student.tokens(pair), strict=True))
                     yield row
@@ -319,22 +347,33 @@ class Run:
         """
         steps = [step.name for step in self.steps if STEPS[step.name].marks]
         if not steps:
-            raise RecipeError("The recipe asks for no marked words. Add: generate: [salient, own-saliency, tfidf-tokens, random-tokens]")
+            raise RecipeError(
+                "The recipe asks for no marked words. Add: generate: [salient, own-saliency, tfidf-tokens, random-tokens]"
+            )
         self.start()
         examples, known = self.splits["train"], self.corpus().said
         said = {
-            step: {example.id: found for example in examples if (found := known[example.id].get((step, example.answer)))} for step in steps
+            step: {
+                example.id: found for example in examples if (found := known[example.id].get((step, example.answer)))
+            }
+            for step in steps
         }
         lacking = [step for step in steps if not said[step]]
         if lacking:
-            raise MethodError(f"The step '{lacking[0]}' was not taken yet. Run: shrinklm generate RECIPE --step {lacking[0]}")
+            raise MethodError(
+                f"The step '{lacking[0]}' was not taken yet. Run: shrinklm generate RECIPE --step {lacking[0]}"
+            )
         keep = next((view.keep for found in self.methods for view in found.views if view.keep), Keep())
         keys = {step: sorted(found.key for found in said[step].values()) for step in steps}
         asked = digest(keys, asdict(keep), self.recipe.salient.model_dump(mode="json"))
         marker = self.folder / "done" / "saliency"
         if not marker.is_file() or marker.read_text(encoding="utf-8") != asked:
             examiner = self.markers.examiner(self.task, self._tests(), self.tick) if self._looks_inside else None
-            write(self.folder / "saliency", analyse(examples, said, keep, examiner=examiner, tick=self.tick), items(examples, said, keep))
+            write(
+                self.folder / "saliency",
+                analyse(examples, said, keep, examiner=examiner, tick=self.tick),
+                items(examples, said, keep),
+            )
             write_text(marker, asked)
         figures: dict[str, Any] = read_json(self.folder / "saliency" / "figures.json")
         return figures
@@ -394,7 +433,9 @@ class Run:
             reference = taught or example.meta.get("explanation")
             by = self.teacher.name if taught and self.teacher else "task"
             meta = {**example.meta, "reference": reference, "reference_by": by if reference else None}
-            against = {option: text for option in example.wrong if (text := _usable(known, example, "counterfactual", option))}
+            against = {
+                option: text for option in example.wrong if (text := _usable(known, example, "counterfactual", option))
+            }
             found.append(replace(example, meta={**meta, "counterfactual": against} if against else meta))
         return found
 
@@ -406,7 +447,9 @@ class Run:
         tests = self.splits["test"]
         known = self._look(tests, requests)[0]
         answers = [known[example.id].get(("label", "")) for example in tests]
-        right = [found is not None and found.answer == example.answer for found, example in zip(answers, tests, strict=True)]
+        right = [
+            found is not None and found.answer == example.answer for found, example in zip(answers, tests, strict=True)
+        ]
         return {"split": "test", "value": sum(right) / len(right), "n": len(right)} if any(answers) else None
 
     def _refused(self) -> dict[str, dict[str, int]]:
@@ -425,7 +468,9 @@ class Run:
         for cell in trained:
             if name in (cell.name, cell.method.name):
                 return cell
-        raise StudentError(f"No trained student is called '{name}'. There are: {', '.join(cell.name for cell in trained)}.")
+        raise StudentError(
+            f"No trained student is called '{name}'. There are: {', '.join(cell.name for cell in trained)}."
+        )
 
 
 def _usable(known: Said, example: Example, kind: str, answer: str) -> str | None:
@@ -440,7 +485,9 @@ def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
     recipe, env = folder / "recipe.yaml", folder / "env.json"
     for file in (recipe, env):
         if not file.is_file():
-            raise StoreError(f"{folder} is not a run folder: it has no {file.name}. Run folders are made by: shrinklm run RECIPE")
+            raise StoreError(
+                f"{folder} is not a run folder: it has no {file.name}. Run folders are made by: shrinklm run RECIPE"
+            )
     # The recipe's paths start where the recipe stood, not in the run folder.
     root = Path(read_json(env)["root"])
     read = Recipe.read(recipe)

@@ -157,7 +157,9 @@ def analyse(
     for step, found in markings.items():
         rows = [_figures(example, found[example.id], keep) for example in examples if example.id in found]
         if examiner and found:
-            rows += list(erasure(examiner.model, some, found, keep, examiner.view, examiner.batch, known, tick).values())
+            rows += list(
+                erasure(examiner.model, some, found, keep, examiner.view, examiner.batch, known, tick).values()
+            )
         given = {name: _estimate([row[name] for row in rows if name in row], seed, resamples) for name in _NAMES}
         first = next((said[step][id_] for id_ in found), None)
         who = {"by": first.source.teacher, "method": method_of(first)} if first else {"by": "", "method": ""}
@@ -194,20 +196,34 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The figures as they stand in the file: those against highlights together, or null."""
     people = {name: flat[name] for name in _NAMES[2:6]}
     nested = {"highlight": None if None in people.values() else people}
-    return {name: flat[name] for name in _NAMES[:2]} | nested | {name: flat[name] for name in _NAMES[6:] if name in flat}
+    return (
+        {name: flat[name] for name in _NAMES[:2]} | nested | {name: flat[name] for name in _NAMES[6:] if name in flat}
+    )
 
 
 def _compared(
-    examiner: Examiner | None, examples: Sequence[Example], markings: Mapping[str, Mapping[str, Marking]], tick: Tick | None
+    examiner: Examiner | None,
+    examples: Sequence[Example],
+    markings: Mapping[str, Mapping[str, Marking]],
+    tick: Tick | None,
 ) -> dict[str, Any]:
     """How far ways to attribute agree, and how complete integrated gradients are."""
     if examiner is None or not examples or not examiner.compared:
         return {"agreement": None, "completeness": None}
     some = examples[: examiner.compared]
     ways: dict[str, Mapping[str, Marking]] = {**compare(examiner.model, some, examiner.view, examiner.batch, tick)}
-    errors = [marking.figures["completeness_error"] for found in ways.values() for marking in found.values() if marking.figures]
+    errors = [
+        marking.figures["completeness_error"]
+        for found in ways.values()
+        for marking in found.values()
+        if marking.figures
+    ]
     ways |= {name: markings[step] for name, step in _CONTROLS.items() if markings.get(step)}
-    complete = {"mean": _mean(errors), "above_5_percent": sum(error > _INCOMPLETE for error in errors), "n": len(errors)}
+    complete = {
+        "mean": _mean(errors),
+        "above_5_percent": sum(error > _INCOMPLETE for error in errors),
+        "n": len(errors),
+    }
     return {"agreement": agreement(some, ways), "completeness": complete}
 
 
@@ -231,7 +247,11 @@ def items(examples: Iterable[Example], said: Said, keep: Keep) -> Iterator[dict[
             marking = read_marking(example, generations.get(example.id))
             if isinstance(marking, Marking):
                 kept = keep.choose(example, marking.scores)
-                shown[step] = {"spans": [list(span) for span in marking.spans], "scores": list(marking.scores), "kept": kept}
+                shown[step] = {
+                    "spans": [list(span) for span in marking.spans],
+                    "scores": list(marking.scores),
+                    "kept": kept,
+                }
         if shown:
             yield {"id": example.id, "text": example.text, "answer": example.answer, "markings": shown}
 
@@ -254,4 +274,6 @@ def _write(path: Path, lines: Iterable[str]) -> None:
         os.replace(new, path)
     except OSError as error:
         why = error.strerror or error
-        raise StoreError(f"Cannot write {path}: {why}. Check permissions and free space; what stood there is as it was.") from error
+        raise StoreError(
+            f"Cannot write {path}: {why}. Check permissions and free space; what stood there is as it was."
+        ) from error

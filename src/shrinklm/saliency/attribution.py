@@ -132,7 +132,11 @@ class _Asked:
         """The way of attention that suits the batch."""
         weight = next(self.model.model.parameters())
         short = self.batch["input_ids"].shape[1] <= _SHORT
-        return _eager(self.model.model) if short and weight.device.type == "cpu" and weight.element_size() == 2 else nullcontext()
+        return (
+            _eager(self.model.model)
+            if short and weight.device.type == "cpu" and weight.element_size() == 2
+            else nullcontext()
+        )
 
     def words(self) -> Tensor:
         """[rows, tokens]: the number of the word a token belongs to, over all questions; -1 for none."""
@@ -149,7 +153,12 @@ class _Asked:
         return _spread(found, self.model.owner(self.batch), rest=-1)
 
     def made(
-        self, tokens: Tensor, words: Tensor, settings: AttributionSettings, value: Tensor, figures: Sequence[Mapping[str, float]] = ()
+        self,
+        tokens: Tensor,
+        words: Tensor,
+        settings: AttributionSettings,
+        value: Tensor,
+        figures: Sequence[Mapping[str, float]] = (),
     ) -> list[Attribution]:
         """From scores of tokens, [rows, tokens], `words`, and F of each question."""
         place, scores = words[words >= 0], tokens[words >= 0].double()
@@ -157,7 +166,10 @@ class _Asked:
         if settings.pieces == "sum":
             found = zeros.index_add(0, place, scores)
         else:
-            highest, lowest = zeros.scatter_reduce(0, place, scores, "amax"), zeros.scatter_reduce(0, place, scores, "amin")
+            highest, lowest = (
+                zeros.scatter_reduce(0, place, scores, "amax"),
+                zeros.scatter_reduce(0, place, scores, "amin"),
+            )
             found = torch.where(-lowest > highest, lowest, highest)
         flat, values = found.tolist(), value.tolist()
         return [
@@ -174,7 +186,9 @@ def _gradient(model: BaseStudent, questions: Sequence[Question], settings: Attri
     return asked.made(norm, words, settings, value.last)
 
 
-def _input_x_gradient(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
+def _input_x_gradient(
+    model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings
+) -> list[Attribution]:
     asked = _Asked(model, questions)
     words, value = asked.words(), _Last(asked.value)
     product = InputXGradient(value).attribute(asked.embeddings().requires_grad_())
@@ -189,7 +203,11 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
     rows = torch.arange(len(embeddings), device=embeddings.device)
     parts = _exact(
         IntegratedGradients(asked.value).attribute(
-            embeddings, baseline, additional_forward_args=(rows,), n_steps=settings.steps, internal_batch_size=max(_ROWS, len(rows))
+            embeddings,
+            baseline,
+            additional_forward_args=(rows,),
+            n_steps=settings.steps,
+            internal_batch_size=max(_ROWS, len(rows)),
         )
     ).sum(-1)
     with torch.inference_mode():
@@ -197,14 +215,22 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
         moved = (value - asked.value(baseline)).double()
     total = torch.zeros_like(moved).index_add(0, model.owner(asked.batch)[inside], parts[inside].double())
     errors = ((total - moved).abs() / moved.abs().clamp(min=1e-6)).tolist()
-    return asked.made(parts, words, settings, value, [{"completeness_error": float(f"{error:.3g}")} for error in errors])
+    return asked.made(
+        parts, words, settings, value, [{"completeness_error": float(f"{error:.3g}")} for error in errors]
+    )
 
 
 def _occlude(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
     asked = []
     for question in questions:
         asked += [question, *(replace(question, prompt=_cut(question.prompt, word)) for word in question.words)]
-    values = iter([value for start in range(0, len(asked), _ROWS) for value in log_probability(model, asked[start : start + _ROWS])])
+    values = iter(
+        [
+            value
+            for start in range(0, len(asked), _ROWS)
+            for value in log_probability(model, asked[start : start + _ROWS])
+        ]
+    )
     found = []
     for question in questions:
         whole = next(values)
@@ -230,7 +256,9 @@ def _attend(model: BaseStudent, questions: Sequence[Question], settings: Attribu
                 rows = slice(start, start + _ROWS)
                 layers = model.attentions(asked.rows(rows))
                 for layer in layers:
-                    found[rows] += torch.einsum("rs,rst->rt", share[rows].double(), layer.double().mean(1)) / len(layers)
+                    found[rows] += torch.einsum("rs,rst->rt", share[rows].double(), layer.double().mean(1)) / len(
+                        layers
+                    )
     return asked.made(found, words, settings, value)
 
 
@@ -246,7 +274,9 @@ _METHODS: dict[Kind, Callable[[BaseStudent, Sequence[Question], AttributionSetti
 def _spread(values: Sequence[Sequence[int]], owner: Tensor, rest: int) -> Tensor:
     """[rows, tokens]: the values of each pair on its tokens, in their order, then `rest`; `owner` is -1 where nobody's token stands."""
     counts = torch.bincount(owner[owner >= 0], minlength=len(values)).tolist()
-    laid = [value for some, count in zip(values, counts, strict=True) for value in (*some, *[rest] * (count - len(some)))]
+    laid = [
+        value for some, count in zip(values, counts, strict=True) for value in (*some, *[rest] * (count - len(some)))
+    ]
     order = owner.flatten().argsort(stable=True)[owner.numel() - len(laid) :]
     found = torch.full((owner.numel(),), rest, device=owner.device)
     found[order] = torch.tensor(laid, dtype=found.dtype, device=owner.device)

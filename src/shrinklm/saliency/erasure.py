@@ -59,7 +59,9 @@ def erasure(
         if example.id in markings:
             texts = (example.text, *erased(example, kept_words(example, markings[example.id].scores, keep)))
             asked[example.id] = tuple((_prompt(example, text, view), example.answer) for text in texts)
-    _measure(model, [pair for pairs in asked.values() for pair in pairs if pair not in known], view.lead, batch, known, tick)
+    _measure(
+        model, [pair for pairs in asked.values() for pair in pairs if pair not in known], view.lead, batch, known, tick
+    )
     found = {}
     for id_, (whole, without, alone) in asked.items():
         found[id_] = {"comprehensiveness": known[whole] - known[without], "sufficiency": known[whole] - known[alone]}
@@ -86,7 +88,12 @@ def _prompt(example: Example, text: str, view: View) -> str:
 
 
 def _measure(
-    model: BaseStudent, pairs: Sequence[tuple[str, str]], lead: str, batch: int, known: dict[tuple[str, str], float], tick: Tick | None
+    model: BaseStudent,
+    pairs: Sequence[tuple[str, str]],
+    lead: str,
+    batch: int,
+    known: dict[tuple[str, str], float],
+    tick: Tick | None,
 ) -> None:
     from .attribution import Question, log_probability
 
@@ -145,7 +152,10 @@ def agreement(examples: Iterable[Example], markings: Mapping[str, Mapping[str, M
         return None
     table = []
     for first in markings.values():
-        pairs = [[spearman(example, first[example.id], second[example.id]) for example in shared] for second in markings.values()]
+        pairs = [
+            [spearman(example, first[example.id], second[example.id]) for example in shared]
+            for second in markings.values()
+        ]
         known = [[value for value in row if value is not None] for row in pairs]
         table.append([math.fsum(row) / len(row) if row else None for row in known])
     return {"n": len(shared), "names": list(markings), "spearman": table}

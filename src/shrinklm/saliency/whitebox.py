@@ -49,7 +49,12 @@ class WhiteBox:
     def asks(self) -> Mapping[str, Any]:
         """What tells one marking of a question from another: part of its prompt, and so of its key."""
         settings = self.settings
-        asked: dict[str, Any] = {"method": settings.method, "label": self.label, "pieces": settings.pieces, "tag": self.view.last_line}
+        asked: dict[str, Any] = {
+            "method": settings.method,
+            "label": self.label,
+            "pieces": settings.pieces,
+            "tag": self.view.last_line,
+        }
         if settings.method == "gradient":
             asked["norm"] = settings.norm
         if settings.method == "integrated_gradients":

@@ -53,7 +53,9 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
     table = table[(~np.isnan(table)).sum(axis=1) >= 2]
     values = np.unique(table[~np.isnan(table)])
     if len(values) < 2:
-        raise ValueError(f"Agreement cannot be computed: every rating is {values[0]:g}, so chance cannot disagree either.")
+        raise ValueError(
+            f"Agreement cannot be computed: every rating is {values[0]:g}, so chance cannot disagree either."
+        )
     counts = _counts(table, values)
     sizes = counts.sum(axis=1)
 
@@ -69,7 +71,11 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
 
 
 def gwet(
-    ratings: ArrayLike, scale: Sequence[float] | None = None, weights: Weights = "ordinal", seed: int = 0, resamples: int = 2000
+    ratings: ArrayLike,
+    scale: Sequence[float] | None = None,
+    weights: Weights = "ordinal",
+    seed: int = 0,
+    resamples: int = 2000,
 ) -> Agreement:
     """Gwet's AC2, and with identity weights AC1: (p_a - p_e) / (1 - p_e) with p_e = Σ w / (q (q - 1)) · Σ π_k (1 - π_k) (Gwet 2014, ch. 4).
 
@@ -90,7 +96,9 @@ def gwet(
     points = np.unique(table[~np.isnan(table)] if scale is None else np.asarray(scale, dtype=float))
     strays = np.setdiff1d(table[~np.isnan(table)], points)
     if len(strays) or len(points) < 2:
-        raise ValueError(f"The scale is {points.tolist()}; it needs two points or more, and every rating on it. Found: {strays.tolist()}.")
+        raise ValueError(
+            f"The scale is {points.tolist()}; it needs two points or more, and every rating on it. Found: {strays.tolist()}."
+        )
     counts = _counts(table, points)
     sizes = counts.sum(axis=1)
     credit = _credit(points, weights)
@@ -146,7 +154,9 @@ def table_of(items: Sequence[str], raters: Sequence[str], values: ArrayLike) -> 
     twice = np.flatnonzero(np.bincount(places) > 1)
     if len(twice):
         item, rater = divmod(int(twice[0]), len(rater_names))
-        raise ValueError(f"Rater {rater_names[rater]} rated item {item_names[item]} more than once; agreement needs one rating each.")
+        raise ValueError(
+            f"Rater {rater_names[rater]} rated item {item_names[item]} more than once; agreement needs one rating each."
+        )
     table = np.full((len(item_names), len(rater_names)), np.nan)
     table[rows, columns] = numbers
     return table
@@ -214,7 +224,9 @@ def _variances(table: Array, kind: Icc) -> float:
         return float("nan")
     groups: dict[str, NDArray[np.intp]] = {"item": rows} if kind == "1" else {"item": rows, "rater": columns}
     try:
-        found = mixed(y, {"(Intercept)": np.ones(len(y))}, {name: list(labels) for name, labels in groups.items()}).variances
+        found = mixed(
+            y, {"(Intercept)": np.ones(len(y))}, {name: list(labels) for name, labels in groups.items()}
+        ).variances
     except ValueError:
         return float("nan")
     whole = sum(found.values()) - (found["rater"] if kind == "3" else 0.0)
@@ -225,8 +237,18 @@ def _agreement(name: str, statistic: Callable[[Array], float], table: Array, see
     """The statistic with every item once, and its interval with items drawn with replacement."""
     n, given = len(table), ~np.isnan(table)
     rng = np.random.default_rng(seed)
-    draws = np.array([statistic(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(resamples)])
+    draws = np.array(
+        [statistic(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(resamples)]
+    )
     draws = draws[~np.isnan(draws)]
     low, high = np.quantile(draws, [0.025, 0.975]) if len(draws) else (np.nan, np.nan)
     used = n if name.startswith("ICC") else int((given.sum(axis=1) >= 2).sum())
-    return Agreement(name, float(statistic(np.ones(n))), float(low), float(high), used, int(given.any(axis=0).sum()), int(given.sum()))
+    return Agreement(
+        name,
+        float(statistic(np.ones(n))),
+        float(low),
+        float(high),
+        used,
+        int(given.any(axis=0).sum()),
+        int(given.sum()),
+    )

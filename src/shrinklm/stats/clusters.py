@@ -98,7 +98,9 @@ def cluster_draws(
     """
     y = np.asarray(values, dtype=float)
     if not (y.ndim == 1 and len(y) == len(conditions) == len(clusters)):
-        raise ValueError(f"{len(y)} values, {len(conditions)} conditions and {len(clusters)} clusters: they must be equally many.")
+        raise ValueError(
+            f"{len(y)} values, {len(conditions)} conditions and {len(clusters)} clusters: they must be equally many."
+        )
     kept = ~np.isnan(y)
     labels = np.asarray(conditions, dtype=object)[kept]
     names = list(dict.fromkeys(labels))

@@ -33,7 +33,9 @@ def partial(a: ArrayLike, b: ArrayLike, *held: ArrayLike) -> float:
     if not np.isfinite(columns).all():
         raise ValueError("What is to be held fixed has gaps.")
     if len(first) < columns.shape[1] + 2:
-        raise ValueError(f"{len(first)} pairs are too few to hold {len(held)} columns fixed; {columns.shape[1] + 2} or more are needed.")
+        raise ValueError(
+            f"{len(first)} pairs are too few to hold {len(held)} columns fixed; {columns.shape[1] + 2} or more are needed."
+        )
     left = [side - columns @ np.linalg.lstsq(columns, side, rcond=None)[0] for side in (first, second)]
     for rest, side in zip(left, (first, second), strict=True):
         if np.ptp(rest) <= 1e-9 * np.ptp(side):
@@ -45,7 +47,9 @@ def concordance(a: ArrayLike, b: ArrayLike) -> Array:
     """Share of pairs of things that a and b put in the same order, 0 to 1; a tie on a side counts half. [..., things] → [...]."""
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if first.shape[-1] != second.shape[-1] or first.shape[-1] < 2:
-        raise ValueError(f"Two equally long lists of two things or more are needed, found shapes {first.shape} and {second.shape}.")
+        raise ValueError(
+            f"Two equally long lists of two things or more are needed, found shapes {first.shape} and {second.shape}."
+        )
     upper, lower = np.triu_indices(first.shape[-1], 1)
     signs = np.sign(first[..., upper] - first[..., lower]) * np.sign(second[..., upper] - second[..., lower])
     share: Array = (1 + signs).mean(axis=-1) / 2
@@ -63,7 +67,9 @@ def bootstrap_pearson(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int 
 def _pair(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if first.shape != second.shape or first.ndim != 1 or not np.isfinite([first, second]).all():
-        raise ValueError(f"A correlation needs two equally long lists without gaps, found shapes {first.shape} and {second.shape}.")
+        raise ValueError(
+            f"A correlation needs two equally long lists without gaps, found shapes {first.shape} and {second.shape}."
+        )
     if len(first) < 3:
         raise ValueError(f"A correlation needs three pairs or more, found {len(first)}.")
     if np.ptp(first) == 0 or np.ptp(second) == 0:
@@ -75,5 +81,7 @@ def _pearson(a: Array, b: Array) -> Array:
     """[rows] of two [rows, pairs]; NaN where a side does not vary."""
     apart = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        r: Array = (apart[0] * apart[1]).sum(axis=1) / np.sqrt((apart[0] ** 2).sum(axis=1) * (apart[1] ** 2).sum(axis=1))
+        r: Array = (apart[0] * apart[1]).sum(axis=1) / np.sqrt(
+            (apart[0] ** 2).sum(axis=1) * (apart[1] ** 2).sum(axis=1)
+        )
     return r

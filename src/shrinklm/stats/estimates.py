@@ -72,7 +72,9 @@ def estimate(values: ArrayLike, seed: int = 0, resamples: int = 10_000, level: f
     return estimates({"values": values}, seed, resamples, level)["values"]
 
 
-def estimates(scores: Mapping[str, ArrayLike], seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> dict[str, Estimate]:
+def estimates(
+    scores: Mapping[str, ArrayLike], seed: int = 0, resamples: int = 10_000, level: float = 0.95
+) -> dict[str, Estimate]:
     """`estimate` of each of several scores. Those of the same cells are resampled together: fifty cost little more than one.
 
     Raises ValueError as `estimate` does, with the name of the score.
@@ -109,7 +111,9 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
     """
     first, second = _matrix(a, "a"), _matrix(b, "b")
     if first.shape[1] != second.shape[1]:
-        raise ValueError(f"a has {first.shape[1]} items, b has {second.shape[1]}. They must be the same items in the same order.")
+        raise ValueError(
+            f"a has {first.shape[1]} items, b has {second.shape[1]}. They must be the same items in the same order."
+        )
     both = ~np.isnan(first).all(axis=0) & ~np.isnan(second).all(axis=0)
     if not both.any():
         raise ValueError("No item was scored in both a and b, so there is nothing to compare.")
@@ -117,21 +121,29 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
     first, second = _scored(first[:, both]), _scored(second[:, both])
     items = int(both.sum())
     blocks = _blocks(items, resamples, seed)
-    draws = np.concatenate([(_means(first[None], rows, rng) - _means(second[None], rows, rng))[:, 0] for rows, rng in blocks])
+    draws = np.concatenate(
+        [(_means(first[None], rows, rng) - _means(second[None], rows, rng))[:, 0] for rows, rng in blocks]
+    )
     low, high = _interval(draws, level)
     draws = draws[~np.isnan(draws)]
     # Resampled means of 0/1 scores that should tie differ in the last bits; ties count on both sides.
     tail = min(np.count_nonzero(draws <= 1e-12), np.count_nonzero(draws >= -1e-12))
-    return Comparison(float(np.nanmean(first) - np.nanmean(second)), low, high, min(1.0, 2 * (tail + 1) / (len(draws) + 1)), items)
+    return Comparison(
+        float(np.nanmean(first) - np.nanmean(second)), low, high, min(1.0, 2 * (tail + 1) / (len(draws) + 1)), items
+    )
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
     """McNemar's test, exact and two-sided, on right/wrong [items] of two methods. Raises ValueError unless 0/1 and equally long."""
     first, second = (np.asarray(side, dtype=float) for side in (a, b))
     if first.shape != second.shape or first.ndim != 1 or not first.size:
-        raise ValueError(f"McNemar's test needs two equally long lists of right/wrong, found shapes {first.shape} and {second.shape}.")
+        raise ValueError(
+            f"McNemar's test needs two equally long lists of right/wrong, found shapes {first.shape} and {second.shape}."
+        )
     if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
-        raise ValueError("McNemar's test needs right/wrong only (True/False or 1/0); leave out questions that were not scored.")
+        raise ValueError(
+            "McNemar's test needs right/wrong only (True/False or 1/0); leave out questions that were not scored."
+        )
     from scipy.stats import binomtest
 
     only_a, only_b = int(np.sum(first > second)), int(np.sum(second > first))

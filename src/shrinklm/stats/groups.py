@@ -112,7 +112,9 @@ def shapiro(values: ArrayLike) -> Shapiro:
     """Shapiro–Wilk by Royston's algorithm (1995), as R's `shapiro.test`. Raises ValueError unless 3 to 5,000 values that differ."""
     found = _scored(values, "values")
     if not 3 <= len(found) <= 5000 or np.ptp(found) == 0:
-        raise ValueError(f"Shapiro–Wilk needs 3 to 5,000 values that differ, found {len(found)} with {len(np.unique(found))} different.")
+        raise ValueError(
+            f"Shapiro–Wilk needs 3 to 5,000 values that differ, found {len(found)} with {len(np.unique(found))} different."
+        )
     from scipy.stats import shapiro as test
 
     statistic, p = test(found)
@@ -155,7 +157,9 @@ def kruskal(groups: Mapping[str, ArrayLike]) -> Kruskal:
     statistic = sum(len(part) * (float(part.mean()) - (n + 1) / 2) ** 2 for part in ranks.values()) / spread
     from scipy.stats import chi2
 
-    return Kruskal(statistic, k - 1, float(chi2.sf(statistic, k - 1)), n, (statistic - k + 1) / (n - k) if n > k else float("nan"))
+    return Kruskal(
+        statistic, k - 1, float(chi2.sf(statistic, k - 1)), n, (statistic - k + 1) / (n - k) if n > k else float("nan")
+    )
 
 
 def dunn(groups: Mapping[str, ArrayLike], adjust: Adjust = "bonferroni") -> list[Dunn]:
@@ -174,12 +178,16 @@ def dunn(groups: Mapping[str, ArrayLike], adjust: Adjust = "bonferroni") -> list
     from scipy.stats import norm
 
     zs = [
-        (float(ranks[b].mean()) - float(ranks[a].mean())) / float(np.sqrt(spread * (1 / len(ranks[a]) + 1 / len(ranks[b]))))
+        (float(ranks[b].mean()) - float(ranks[a].mean()))
+        / float(np.sqrt(spread * (1 / len(ranks[a]) + 1 / len(ranks[b]))))
         for a, b in pairs
     ]
     ps = [2 * float(norm.sf(abs(z))) for z in zs]
     adjusted = {"bonferroni": [min(1.0, p * len(ps)) for p in ps], "holm": holm(ps), "none": ps}[adjust]
-    return [Dunn(a, b, len(ranks[a]), len(ranks[b]), z, p, wide) for (a, b), z, p, wide in zip(pairs, zs, ps, adjusted, strict=True)]
+    return [
+        Dunn(a, b, len(ranks[a]), len(ranks[b]), z, p, wide)
+        for (a, b), z, p, wide in zip(pairs, zs, ps, adjusted, strict=True)
+    ]
 
 
 def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
@@ -228,7 +236,9 @@ def _scored(values: ArrayLike, name: str) -> Vector:
     if every.ndim != 1:
         raise ValueError(f"{name} must be one list of numbers, found shape {every.shape}.")
     if np.isinf(every).any():
-        raise ValueError(f"{name} holds an infinite value at place {int(np.flatnonzero(np.isinf(every))[0])}. Leave it out as NaN.")
+        raise ValueError(
+            f"{name} holds an infinite value at place {int(np.flatnonzero(np.isinf(every))[0])}. Leave it out as NaN."
+        )
     found: Vector = every[~np.isnan(every)]
     if not len(found):
         raise ValueError(f"{name} holds no number.")
@@ -238,7 +248,9 @@ def _scored(values: ArrayLike, name: str) -> Vector:
 def _groups(groups: Mapping[str, ArrayLike]) -> dict[str, Vector]:
     found = {str(name): _scored(values, f"group '{name}'") for name, values in groups.items()}
     if len(found) < 2:
-        raise ValueError(f"Groups are compared with each other, so at least two are needed; found {len(found)}: {', '.join(found)}.")
+        raise ValueError(
+            f"Groups are compared with each other, so at least two are needed; found {len(found)}: {', '.join(found)}."
+        )
     return found
 
 

@@ -59,7 +59,9 @@ class Laplace(Cumulative):
         self.sizes = [int(code.max()) + 1 for code in codes]
         self.places: Codes = np.column_stack(codes) + np.cumsum([0, *self.sizes[:-1]])
         ends = np.arange(0, self.places.size + 1, len(codes))
-        self.rows_of = csr_array((np.ones(self.places.size), self.places.ravel(), ends), shape=(len(levels), sum(self.sizes)))
+        self.rows_of = csr_array(
+            (np.ones(self.places.size), self.places.ravel(), ends), shape=(len(levels), sum(self.sizes))
+        )
         self.mode = np.zeros(sum(self.sizes))
 
     def adapt(self, parameters: Array) -> None:
@@ -99,7 +101,9 @@ class Laplace(Cumulative):
         )
         over_sd = over_eta @ (sds * levels) - second @ shares - first @ (sds * moved[self.places]) / 2
         height = float(logp.sum()) - float(self.mode @ self.mode) / 2
-        return inverse.logdet / 2 - height, -np.concatenate([self.cut_slopes(high, low, parameters), over_eta @ self.x, over_sd])
+        return inverse.logdet / 2 - height, -np.concatenate(
+            [self.cut_slopes(high, low, parameters), over_eta @ self.x, over_sd]
+        )
 
     def _at(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> tuple[Array, Array, Array]:
         """`rows` at the levels, each [n]."""

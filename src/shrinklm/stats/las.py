@@ -58,7 +58,14 @@ class Las:
         return "leaking" if not self.leaking.n else "not leaking" if not self.not_leaking.n else ""
 
 
-def las(question: ArrayLike, explanation: ArrayLike, both: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> Las:
+def las(
+    question: ArrayLike,
+    explanation: ArrayLike,
+    both: ArrayLike,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Las:
     """LAS with its groups and percentile bootstrap intervals over items (and over seeds where there are several).
 
     Args:

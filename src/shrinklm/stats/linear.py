@@ -57,7 +57,10 @@ class Regression:
 
 
 def ols(
-    values: ArrayLike, columns: Mapping[str, Sequence[Any] | ArrayLike], references: Mapping[str, str] | None = None, level: float = 0.95
+    values: ArrayLike,
+    columns: Mapping[str, Sequence[Any] | ArrayLike],
+    references: Mapping[str, str] | None = None,
+    level: float = 0.95,
 ) -> Regression:
     """Least squares of the values on the columns: R's `lm(values ~ column + ...)`.
 
@@ -76,12 +79,16 @@ def ols(
     y = np.asarray(values, dtype=float)
     for name in references or {}:
         if name not in columns:
-            raise ValueError(f"A reference level is given for '{name}', which is no column. Columns: {', '.join(columns)}.")
+            raise ValueError(
+                f"A reference level is given for '{name}', which is no column. Columns: {', '.join(columns)}."
+            )
     raw = {name: list(np.asarray(column, dtype=object)) for name, column in columns.items()}
     for name, column in raw.items():
         if len(column) != len(y):
             raise ValueError(f"'{name}' has {len(column)} rows, the values have {len(y)}.")
-    kept = np.isfinite(y) & np.array([[not _missing(cell) for cell in column] for column in raw.values()], dtype=bool).all(axis=0)
+    kept = np.isfinite(y) & np.array(
+        [[not _missing(cell) for cell in column] for column in raw.values()], dtype=bool
+    ).all(axis=0)
     y = y[kept]
     parts, names = [np.ones(len(y))], ["(Intercept)"]
     for name, column in raw.items():
@@ -126,7 +133,11 @@ def _columns(name: str, cells: Sequence[Any], reference: str | None) -> list[tup
     reference = levels[0] if reference is None and levels else reference
     if reference not in levels:
         raise ValueError(f"'{name}' has no level '{reference}'. Its levels: {', '.join(levels)}.")
-    return [(f"{name}{level}", np.array([str(cell) == level for cell in cells], dtype=float)) for level in levels if level != reference]
+    return [
+        (f"{name}{level}", np.array([str(cell) == level for cell in cells], dtype=float))
+        for level in levels
+        if level != reference
+    ]
 
 
 def _independent(design: Matrix, names: Sequence[str]) -> tuple[Matrix, tuple[str, ...]]:
@@ -144,7 +155,9 @@ def _independent(design: Matrix, names: Sequence[str]) -> tuple[Matrix, tuple[st
     return design[:, kept], tuple(name for place, name in enumerate(names) if place not in kept)
 
 
-def _regression(y: Matrix, design: Matrix, names: Sequence[str], aliased: tuple[str, ...], df2: int, level: float) -> Regression:
+def _regression(
+    y: Matrix, design: Matrix, names: Sequence[str], aliased: tuple[str, ...], df2: int, level: float
+) -> Regression:
     from scipy.stats import f, t
 
     q, r = np.linalg.qr(design)
@@ -158,11 +171,15 @@ def _regression(y: Matrix, design: Matrix, names: Sequence[str], aliased: tuple[
         ts = estimates / errors
     reach = float(t.ppf((1 + level) / 2, df2))
     rows = tuple(
-        Coefficient(name, float(b), float(e), float(s), 2 * float(t.sf(abs(s), df2)), float(b - reach * e), float(b + reach * e))
+        Coefficient(
+            name, float(b), float(e), float(s), 2 * float(t.sf(abs(s), df2)), float(b - reach * e), float(b + reach * e)
+        )
         for name, b, e, s in zip(names, estimates, errors, ts, strict=True)
     )
     df1 = len(names) - 1
     r2 = 1 - rss / tss if tss > 0 else float("nan")
     statistic = ((tss - rss) / df1) / (rss / df2) if df1 and rss > 0 else float("nan")
     adjusted = 1 - (1 - r2) * (len(y) - 1) / df2
-    return Regression(rows, r2, adjusted, statistic, df1, df2, float(f.sf(statistic, df1, df2)), len(y), aliased, residuals, fitted)
+    return Regression(
+        rows, r2, adjusted, statistic, df1, df2, float(f.sf(statistic, df1, df2)), len(y), aliased, residuals, fitted
+    )

@@ -87,7 +87,9 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
     y_, x, names = outcome(y), *matrix(columns, len(np.asarray(y)))
     codes = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
     if not codes:
-        raise ValueError("A mixed model needs at least one grouping, such as the participant. Without one it is ordinary least squares.")
+        raise ValueError(
+            "A mixed model needs at least one grouping, such as the participant. Without one it is ordinary least squares."
+        )
     order = sorted(codes, key=lambda name: -(int(codes[name].max()) + 1))
     cross = _Cross(y_, x, [codes[name] for name in order])
 
@@ -138,7 +140,11 @@ def effects(names: Sequence[str], beta: Array, covariance: Array) -> tuple[Effec
     for name, value, se in zip(names, beta, np.sqrt(np.diag(covariance)), strict=True):
         z = float(value / se)
         half = float(norm.ppf(0.975) * se)
-        rows.append(Effect(name, float(value), float(se), float(value) - half, float(value) + half, z, float(2 * norm.sf(abs(z)))))
+        rows.append(
+            Effect(
+                name, float(value), float(se), float(value) - half, float(value) + half, z, float(2 * norm.sf(abs(z)))
+            )
+        )
     return tuple(rows)
 
 
@@ -146,7 +152,9 @@ def outcome(y: ArrayLike) -> Array:
     """The outcome as a vector [n]. Raises ValueError for missing values or another shape."""
     y_ = np.asarray(y, dtype=float)
     if y_.ndim != 1 or not y_.size or not np.isfinite(y_).all():
-        raise ValueError(f"The outcome must be a list of numbers without gaps, found shape {y_.shape}; leave out rows that have none.")
+        raise ValueError(
+            f"The outcome must be a list of numbers without gaps, found shape {y_.shape}; leave out rows that have none."
+        )
     return y_
 
 
@@ -164,7 +172,9 @@ def matrix(columns: Mapping[str, ArrayLike], n: int) -> tuple[Array, list[str]]:
     scaled = x / np.maximum(np.abs(x).max(axis=0), 1e-300)
     if np.linalg.matrix_rank(scaled) < len(names):
         spare = next(name for k, name in enumerate(names) if np.linalg.matrix_rank(scaled[:, : k + 1]) < k + 1)
-        raise ValueError(f"Column '{spare}' follows from the columns before it, so its effect cannot be told apart. Leave it out.")
+        raise ValueError(
+            f"Column '{spare}' follows from the columns before it, so its effect cannot be told apart. Leave it out."
+        )
     if n <= len(names):
         raise ValueError(f"{n} rows cannot carry {len(names)} effects.")
     return x, names
@@ -178,7 +188,9 @@ def group_codes(name: str, labels: Sequence[Any], n: int) -> NDArray[np.intp]:
     if len(levels) < 2:
         raise ValueError(f"Grouping '{name}' has one level only, so it has no variance. Leave it out.")
     if len(levels) == n:
-        raise ValueError(f"Every row has its own '{name}', so its variance cannot be told from the residual's. Leave it out.")
+        raise ValueError(
+            f"Every row has its own '{name}', so its variance cannot be told from the residual's. Leave it out."
+        )
     return np.asarray(codes, dtype=np.intp).ravel()
 
 

@@ -85,7 +85,10 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
     # Permutations that tie with the data differ in the last bits.
     p_wilks = (1 + int(np.count_nonzero(draws[:, 0] <= wilks * (1 + 1e-9)))) / (1 + permutations)
     p_anova = (1 + int(np.count_nonzero(draws[:, 1] >= anova_type * (1 - 1e-9)))) / (1 + permutations)
-    effects = {name: tuple(float(e) for e in (ranks[labels == place].mean(axis=0) - 0.5) / n) for place, name in enumerate(names)}
+    effects = {
+        name: tuple(float(e) for e in (ranks[labels == place].mean(axis=0) - 0.5) / n)
+        for place, name in enumerate(names)
+    }
     return NpManova(wilks, p_wilks, anova_type, p_anova, permutations, n, effects)
 
 
@@ -110,7 +113,9 @@ def box_m(rows: ArrayLike, groups: Sequence[Any]) -> BoxM:
         centred = part - part.mean(axis=0)
         scatter = centred.T @ centred
         if np.linalg.matrix_rank(centred) < v:
-            raise ValueError(f"The covariance of group '{name}' ({len(part)} rows, {v} variables) has no inverse: Box's M needs one.")
+            raise ValueError(
+                f"The covariance of group '{name}' ({len(part)} rows, {v} variables) has no inverse: Box's M needs one."
+            )
         logs.append(float(np.linalg.slogdet(scatter / (len(part) - 1))[1]))
         dfs.append(len(part) - 1)
         pooled += scatter
@@ -128,9 +133,13 @@ def _rows(rows: ArrayLike, groups: Sequence[Any]) -> tuple[Matrix, NDArray[np.in
     """Complete rows, the number of each row's group, and the groups' names in order of appearance."""
     matrix = np.asarray(rows, dtype=float)
     if matrix.ndim != 2 or len(matrix) != len(groups):
-        raise ValueError(f"Rows must be [n, variables] with n groups, found shape {matrix.shape} and {len(groups)} groups.")
+        raise ValueError(
+            f"Rows must be [n, variables] with n groups, found shape {matrix.shape} and {len(groups)} groups."
+        )
     if np.isinf(matrix).any():
-        raise ValueError(f"Row {int(np.flatnonzero(np.isinf(matrix).any(axis=1))[0])} holds an infinite value. Leave it out as NaN.")
+        raise ValueError(
+            f"Row {int(np.flatnonzero(np.isinf(matrix).any(axis=1))[0])} holds an infinite value. Leave it out as NaN."
+        )
     kept = ~np.isnan(matrix).any(axis=1)
     found = [str(group) for group, keep in zip(groups, kept, strict=True) if keep]
     names = list(dict.fromkeys(found))

@@ -53,7 +53,9 @@ class Ordinal:
         return tuple(name for name, sd in self.sds.items() if sd < _ZERO)
 
 
-def ordinal(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[Any]], nodes: int = 15) -> Ordinal:
+def ordinal(
+    y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[Any]], nodes: int = 15
+) -> Ordinal:
     """A cumulative-logit model with a random intercept for each grouping, by maximum likelihood.
 
     Args:
@@ -80,7 +82,9 @@ def ordinal(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str,
     order = sorted(found, key=lambda name: -counts[name])
     sizes = np.maximum(np.abs(x[:, 1:]).max(axis=0), 1e-300)
     data = levels.ravel(), x[:, 1:] / sizes, len(categories)
-    model = Laplace(*data, [found[name] for name in order]) if len(order) > 1 else Quadrature(*data, found[order[0]], nodes)
+    model = (
+        Laplace(*data, [found[name] for name in order]) if len(order) > 1 else Quadrature(*data, found[order[0]], nodes)
+    )
     parameters, converged = _top(model)
     sds = dict(zip(order, (float(sd) for sd in model.split(parameters)[2]), strict=True))
     beta = slice(model.cuts, model.cuts + x.shape[1] - 1)

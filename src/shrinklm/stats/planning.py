@@ -68,7 +68,9 @@ class Design:
     """Ratings are rounded to it and end there; None: they stay as they are, as a mean of several ratings nearly does."""
 
 
-def tost(a: ArrayLike, b: ArrayLike, margin: float | tuple[float, float], paired: bool = False, alpha: float = 0.05) -> Tost:
+def tost(
+    a: ArrayLike, b: ArrayLike, margin: float | tuple[float, float], paired: bool = False, alpha: float = 0.05
+) -> Tost:
     """Equivalence of two means by two one-sided t tests (Schuirmann 1987): Welch's for two samples, or paired.
 
     Args:
@@ -82,20 +84,35 @@ def tost(a: ArrayLike, b: ArrayLike, margin: float | tuple[float, float], paired
         ValueError: fewer than two values, missing values, unequal lengths though paired, no spread, or a margin around nothing.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if first.ndim != 1 or second.ndim != 1 or min(len(first), len(second)) < 2 or not np.isfinite([*first, *second]).all():
-        raise ValueError(f"Equivalence needs two lists of two or more numbers without gaps, found shapes {first.shape} and {second.shape}.")
+    if (
+        first.ndim != 1
+        or second.ndim != 1
+        or min(len(first), len(second)) < 2
+        or not np.isfinite([*first, *second]).all()
+    ):
+        raise ValueError(
+            f"Equivalence needs two lists of two or more numbers without gaps, found shapes {first.shape} and {second.shape}."
+        )
     if paired:
         if len(first) != len(second):
             raise ValueError(f"Paired values must be equally many, found {len(first)} and {len(second)}.")
         apart = first - second
-        return tost_of(float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart))), margin, len(apart) - 1, alpha)
+        return tost_of(
+            float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart))), margin, len(apart) - 1, alpha
+        )
     parts = [float(side.var(ddof=1) / len(side)) for side in (first, second)]
     whole = sum(parts)
-    df = whole**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True)) if whole else 0.0
+    df = (
+        whole**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True))
+        if whole
+        else 0.0
+    )
     return tost_of(float(first.mean() - second.mean()), float(np.sqrt(whole)), margin, df, alpha)
 
 
-def tost_of(difference: float, se: float, margin: float | tuple[float, float], df: float = float("inf"), alpha: float = 0.05) -> Tost:
+def tost_of(
+    difference: float, se: float, margin: float | tuple[float, float], df: float = float("inf"), alpha: float = 0.05
+) -> Tost:
     """The same from a difference and its standard error, such as an effect of a mixed model. Raises ValueError as `tost` does."""
     low, high = (-abs(margin), abs(margin)) if isinstance(margin, int | float) else margin
     if not low < high:
@@ -108,7 +125,9 @@ def tost_of(difference: float, se: float, margin: float | tuple[float, float], d
     p_lower, p_upper = float(law.sf((difference - low) / se)), float(law.cdf((difference - high) / se))
     half = float(law.ppf(1 - alpha)) * se
     p = max(p_lower, p_upper)
-    return Tost(difference, se, float(df), (low, high), p_lower, p_upper, p, difference - half, difference + half, p < alpha)
+    return Tost(
+        difference, se, float(df), (low, high), p_lower, p_upper, p, difference - half, difference + half, p < alpha
+    )
 
 
 def power(design: Design, effect: float, alpha: float = 0.05, simulations: int = 500, seed: int = 0) -> Power:
@@ -127,7 +146,9 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
         ValueError: a design without two people, conditions and ratings, more ratings than items, or no simulation.
     """
     if design.participants < 2 or design.conditions < 2 or design.per_condition < 1 or simulations < 1:
-        raise ValueError(f"A study needs two participants, two conditions, a rating of each and a simulation: {design}, {simulations}.")
+        raise ValueError(
+            f"A study needs two participants, two conditions, a rating of each and a simulation: {design}, {simulations}."
+        )
     if design.per_condition * design.conditions > design.items:
         seen = design.per_condition * design.conditions
         raise ValueError(f"One person would see {seen} items, the pool has {design.items}. Raise items.")
@@ -151,7 +172,9 @@ def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: i
         ValueError: a design without two people and a comparison, or no simulation.
     """
     if design.participants < 2 or design.per_condition < 1 or simulations < 1:
-        raise ValueError(f"A study of preferences needs two participants, a comparison and a simulation: {design}, {simulations}.")
+        raise ValueError(
+            f"A study of preferences needs two participants, a comparison and a simulation: {design}, {simulations}."
+        )
     rng = np.random.default_rng(seed)
     return _power(design, [_compared(design, effect, rng) for _ in range(simulations)], alpha)
 
@@ -159,9 +182,20 @@ def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: i
 def _power(design: Design, tests: Sequence[tuple[float, float]], alpha: float) -> Power:
     share = float(np.mean([p < alpha for _, p in tests]))
     z2, n = 1.959964**2, len(tests)
-    middle, half = (share + z2 / (2 * n)) / (1 + z2 / n), np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    middle, half = (
+        (share + z2 / (2 * n)) / (1 + z2 / n),
+        np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n),
+    )
     ratings = design.participants * design.conditions * design.per_condition
-    return Power(share, float(middle - half), float(middle + half), n, design.participants, ratings, float(np.mean([b for b, _ in tests])))
+    return Power(
+        share,
+        float(middle - half),
+        float(middle + half),
+        n,
+        design.participants,
+        ratings,
+        float(np.mean([b for b, _ in tests])),
+    )
 
 
 def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -176,7 +210,9 @@ def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple
     y = y + (design.sd_item * rng.standard_normal(design.items))[items]
     if design.scale is not None:
         y = np.clip(np.round(y), *design.scale)
-    columns = {"(Intercept)": np.ones(len(y))} | {f"condition{k}": (condition == k) * 1.0 for k in range(1, design.conditions)}
+    columns = {"(Intercept)": np.ones(len(y))} | {
+        f"condition{k}": (condition == k) * 1.0 for k in range(1, design.conditions)
+    }
     groups: dict[str, Sequence[int]] = {"participant": people.tolist()}
     if 1 < len(np.unique(items)) < len(y):
         groups["item"] = items.tolist()
@@ -192,7 +228,11 @@ def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[
 
     people, each = design.participants, design.per_condition
     items = np.stack([rng.permutation(design.items)[:each] for _ in range(people)])
-    latent = effect + design.sd_residual * rng.standard_normal((people, each)) + design.sd_participant * rng.standard_normal((people, 1))
+    latent = (
+        effect
+        + design.sd_residual * rng.standard_normal((people, each))
+        + design.sd_participant * rng.standard_normal((people, 1))
+    )
     item = design.sd_item * rng.standard_normal(design.items)
     means = (latent + (item - item.mean())[items] > 0).mean(axis=1) - 0.5
     mean, se = float(means.mean()), float(means.std(ddof=1) / np.sqrt(people))

@@ -70,7 +70,9 @@ def anova(values: ArrayLike, factors: Mapping[str, Sequence[Any]]) -> Anova:
     cells, place, sizes = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     place, df2 = place.ravel(), len(y) - len(cells)
     if df2 < 1:
-        raise ValueError(f"Every one of the {len(cells)} cells has one value, so there is no spread within cells to test against.")
+        raise ValueError(
+            f"Every one of the {len(cells)} cells has one value, so there is no spread within cells to test against."
+        )
     means = np.bincount(place, weights=y) / sizes
     residuals: Matrix = y - means[place]
     residual = float(residuals @ residuals)
@@ -78,7 +80,9 @@ def anova(values: ArrayLike, factors: Mapping[str, Sequence[Any]]) -> Anova:
         residual = 0.0  # differences of this size are rounding, not spread
     # All terms together fit every cell exactly, so what tells them apart is in the means of the cells, weighted by their sizes.
     roots = np.sqrt(sizes)
-    contrasts = {name: cells[:, [column]] == np.arange(1, cells[:, column].max() + 1) for column, name in enumerate(factors)}
+    contrasts = {
+        name: cells[:, [column]] == np.arange(1, cells[:, column].max() + 1) for column, name in enumerate(factors)
+    }
     blocks = {
         names: roots[:, None] * _product([contrasts[name].astype(float) for name in names])
         for size in range(1, len(factors) + 1)
@@ -100,7 +104,9 @@ def _codes(name: str, levels: Sequence[Any], n: int) -> NDArray[np.intp]:
         raise ValueError(f"Factor '{name}' has {len(levels)} rows, the values have {n}.")
     known = {level: code for code, level in enumerate(dict.fromkeys(str(level) for level in levels))}
     if len(known) < 2:
-        raise ValueError(f"Factor '{name}' has one level ({', '.join(known)}), so there is nothing to compare. At least two are needed.")
+        raise ValueError(
+            f"Factor '{name}' has one level ({', '.join(known)}), so there is nothing to compare. At least two are needed."
+        )
     return np.array([known[str(level)] for level in levels], dtype=np.intp)
 
 
@@ -127,7 +133,11 @@ def _term(name: str, ss: float, df1: int, residual: float, df2: int) -> Term:
     if df1 == 0:
         return Term(name, 0.0, float("nan"), 0, df2, float("nan"), float("nan"))
     if residual == 0:
-        return Term(name, ss, float("inf"), df1, df2, 0.0, 1.0) if ss > 0 else Term(name, 0.0, float("nan"), df1, df2, 1.0, float("nan"))
+        return (
+            Term(name, ss, float("inf"), df1, df2, 0.0, 1.0)
+            if ss > 0
+            else Term(name, 0.0, float("nan"), df1, df2, 1.0, float("nan"))
+        )
     from scipy.stats import f
 
     statistic = (ss / df1) / (residual / df2)

@@ -55,7 +55,9 @@ class BaseStudent(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.config = model.config
-        self.positions: float = getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
+        self.positions: float = (
+            getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
+        )
         """How many tokens the model itself can read; without end where positions are relative (T5)."""
         self.max_length = int(min(max_length, self.positions))
 
@@ -135,7 +137,9 @@ class BaseStudent(nn.Module):
         said = [""] * len(prompts)
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            for index, text in zip(some, self.continue_text([prompts[index] for index in some], max_tokens), strict=True):
+            for index, text in zip(
+                some, self.continue_text([prompts[index] for index in some], max_tokens), strict=True
+            ):
                 said[index] = text
             if tick:
                 tick("answer", start + len(some), len(order), "")
@@ -153,7 +157,9 @@ class BaseStudent(nn.Module):
         """(start, end) in `text` of each token of `prompt_ids`; (0, 0) for the model's own tokens. Raises StudentError."""
         if not self.tokenizer.is_fast:
             needs = "Attribution needs one of the `tokenizers` library (tokenizer.json)"
-            raise StudentError(f"The tokenizer {type(self.tokenizer).__name__} does not say where its tokens stand. {needs}.")
+            raise StudentError(
+                f"The tokenizer {type(self.tokenizer).__name__} does not say where its tokens stand. {needs}."
+            )
         found = self.tokenizer(text, add_special_tokens=True, return_offsets_mapping=True)["offset_mapping"]
         return [(int(start), int(end)) for start, end in found]
 
@@ -191,7 +197,9 @@ class BaseStudent(nn.Module):
             self.model = self.model.merge_and_unload()
         self.model.save_pretrained(new)
         self.tokenizer.save_pretrained(new)
-        (new / "shrinklm.json").write_text(json.dumps({"family": self.family, "class": _name(type(self)), "max_length": self.max_length}))
+        (new / "shrinklm.json").write_text(
+            json.dumps({"family": self.family, "class": _name(type(self)), "max_length": self.max_length})
+        )
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(new, folder)
@@ -206,7 +214,9 @@ def adapted(model: Any, family: Kind, lora: int | None = None, keep_every: int =
     from peft import LoraConfig, get_peft_model
 
     task = "CAUSAL_LM" if family == "causal" else "SEQ_2_SEQ_LM"
-    return get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.0, target_modules="all-linear", task_type=task))
+    return get_peft_model(
+        model, LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.0, target_modules="all-linear", task_type=task)
+    )
 
 
 _DEPTHS = ("num_hidden_layers", "num_layers", "num_decoder_layers")
@@ -218,7 +228,9 @@ def keep_layers(model: Any, every: int) -> None:
     depths = {getattr(config, name, None) for config in configs for name in _DEPTHS} - {None}
     stacks = [stack for stack in _stacks(model, depths) if len(stack) >= every]
     if not stacks:
-        raise StudentError(f"`keep_every: {every}` finds no stack of layers in {type(model).__name__}. Leave it out for this model.")
+        raise StudentError(
+            f"`keep_every: {every}` finds no stack of layers in {type(model).__name__}. Leave it out for this model."
+        )
     kept: dict[int, list[int]] = {}
     for stack in stacks:
         places = list(range(0, len(stack), every))
@@ -273,7 +285,9 @@ def open_student(
     if name not in names("students"):  # "module:attribute"
         name, rest = spec, ""
     family: type[BaseStudent] = find("students", name)
-    return family.open(rest, root, lora=lora, keep_every=keep_every, max_length=max_length, trust_remote_code=trust_remote_code)
+    return family.open(
+        rest, root, lora=lora, keep_every=keep_every, max_length=max_length, trust_remote_code=trust_remote_code
+    )
 
 
 def load_student(folder: Path, dtype: str = "auto", spec: str | None = None) -> BaseStudent:
@@ -294,7 +308,9 @@ def load_student(folder: Path, dtype: str = "auto", spec: str | None = None) -> 
         about = json.loads(note.read_text(encoding="utf-8"))
         kind, max_length = str(about["class"]), int(about["max_length"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StudentError(f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE") from error
+        raise StudentError(
+            f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE"
+        ) from error
     own = [spec] if spec and split_spec(spec)[0] not in names("students") else []
     known: list[type[BaseStudent]] = [find("students", name) for name in [*names("students"), *own]]
     families = {_name(family): family for family in known}

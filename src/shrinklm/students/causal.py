@@ -49,7 +49,10 @@ class CausalStudent(BaseStudent):
             if row is None:
                 rows.append(row := [])
             first = 1 + max((token[2] for token in row), default=0)
-            row += [(ids, at, segment + first, parent + first, label, pair) for ids, at, segment, parent, label, pair in block]
+            row += [
+                (ids, at, segment + first, parent + first, label, pair)
+                for ids, at, segment, parent, label, pair in block
+            ]
         width = max(len(row) for row in rows)
         padding = (self.tokenizer.pad_token_id or 0, 0, 0, 0, IGNORE, 0)
         table = torch.tensor([row + [padding] * (width - len(row)) for row in rows])
@@ -111,7 +114,9 @@ class CausalStudent(BaseStudent):
 
     def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
         """See BaseStudent."""
-        self._decoder = Decoder(self.model, self.tokenizer)  # anew: what it remembers was computed with the weights of then
+        self._decoder = Decoder(
+            self.model, self.tokenizer
+        )  # anew: what it remembers was computed with the weights of then
         return super().answer(prompts, max_tokens, batch, tick)
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:

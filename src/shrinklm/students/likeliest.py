@@ -47,7 +47,9 @@ def likeliest_options(
     return likeliest(student, asked, batch, per_character)
 
 
-def likeliest(student: Asked, asked: Sequence[Sequence[Pair]], batch: int, per_character: bool = True) -> list[str | None]:
+def likeliest(
+    student: Asked, asked: Sequence[Sequence[Pair]], batch: int, per_character: bool = True
+) -> list[str | None]:
     """For each group of `option_pairs` the option with the highest log-likelihood; see `likeliest_options`."""
     flat = [pair for pairs in asked for pair in pairs]
     values = iter(student.likelihood(flat, batch=batch) if flat else [])
@@ -75,6 +77,10 @@ def option_pairs(prompt: str, said: str, choices: Sequence[str], split: bool = F
 
 def _best(valued: Sequence[tuple[Pair, float]], per_character: bool) -> str | None:
     alone = next((value for pair, value in valued if not pair.option), 0.0)
-    ranked = [((value - alone) / (len(pair.option) if per_character else 1), pair.option) for pair, value in valued if pair.option]
+    ranked = [
+        ((value - alone) / (len(pair.option) if per_character else 1), pair.option)
+        for pair, value in valued
+        if pair.option
+    ]
     finite = [item for item in ranked if math.isfinite(item[0])]
     return max(finite, key=lambda item: item[0])[1] if finite else None

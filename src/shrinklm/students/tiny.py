@@ -32,8 +32,18 @@ class Tiny(CausalStudent):
             "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
         }  # fmt: skip
         if ref == "seq2seq":
-            t5 = T5Config(d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, decoder_start_token_id=tokenizer.pad_token_id, **common)
-            return Seq2SeqStudent(adapted(T5ForConditionalGeneration(t5), "seq2seq", lora, keep_every), tokenizer, max_length)
+            t5 = T5Config(
+                d_model=64,
+                d_kv=16,
+                d_ff=128,
+                num_layers=2,
+                num_heads=4,
+                decoder_start_token_id=tokenizer.pad_token_id,
+                **common,
+            )
+            return Seq2SeqStudent(
+                adapted(T5ForConditionalGeneration(t5), "seq2seq", lora, keep_every), tokenizer, max_length
+            )
         llama = LlamaConfig(
             hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=None, **common,
@@ -47,7 +57,10 @@ def build_tokenizer(vocabulary: int = 2000) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=["<pad>", "<end>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=["<pad>", "<end>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(_TEXT.read_text(encoding="utf-8").splitlines(), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>")

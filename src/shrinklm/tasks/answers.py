@@ -25,13 +25,17 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _JOINED = re.compile(
-    r"[\s\"'*_`,:/&()-]*(?:\b(?:or|and|either|both|maybe|perhaps|possibly|also|an?|the|option|choice)\b[\s\"',/()]*)*", re.IGNORECASE
+    r"[\s\"'*_`,:/&()-]*(?:\b(?:or|and|either|both|maybe|perhaps|possibly|also|an?|the|option|choice)\b[\s\"',/()]*)*",
+    re.IGNORECASE,
 )
 _STOPS = re.compile(
-    r"[\"'*_`)\]]*(?:\s*$|\s*[.,;:!?(–—-]|\s+(?:because|since|as|it|it's|they|he|she|this|that|there|we|you|i)\b)", re.IGNORECASE
+    r"[\"'*_`)\]]*(?:\s*$|\s*[.,;:!?(–—-]|\s+(?:because|since|as|it|it's|they|he|she|this|that|there|we|you|i)\b)",
+    re.IGNORECASE,
 )
 _NOT = re.compile(r"\b(?:not|never|neither|nor|cannot|unlike|except|without|than|instead)\b|n't\b", re.IGNORECASE)
-_WRONG = re.compile(r"\s+(?:(?:is|are|was|would be|can|could|does|do|seems)\s+)?(?:not|never|wrong|incorrect|\w+n't)\b", re.IGNORECASE)
+_WRONG = re.compile(
+    r"\s+(?:(?:is|are|was|would be|can|could|does|do|seems)\s+)?(?:not|never|wrong|incorrect|\w+n't)\b", re.IGNORECASE
+)
 _BREAK = re.compile(r"[,;:.!?]|\bbut\b", re.IGNORECASE)
 _REASON = re.compile(r"\b(?:because|since|as)\b|,? which\b", re.IGNORECASE)
 # A full stop after an initial or a title ends no sentence.
@@ -126,7 +130,9 @@ class _Options:
         line, mentions = self._read(said)
         if mentions and _LEAD.fullmatch(line, 0, mentions[0].start):
             return _unless_joined(line, mentions)[0]
-        end = min((match.start() for pattern in (_SENTENCE, _REASON) if (match := pattern.search(line))), default=len(line))
+        end = min(
+            (match.start() for pattern in (_SENTENCE, _REASON) if (match := pattern.search(line))), default=len(line)
+        )
         options = {mention.option for mention in mentions if mention.end <= end and not _denied(line, mention)}
         return None if not options else options.pop() if len(options) == 1 else _AMBIGUOUS
 
@@ -141,13 +147,18 @@ class _Options:
 
     def _read(self, said: str) -> tuple[str, list[_Mention]]:
         line = said.casefold()
-        found = [_Mention(match.start(), match.end(), self._spelled(match[0], said)) for match in self._pattern.finditer(line)]
+        found = [
+            _Mention(match.start(), match.end(), self._spelled(match[0], said))
+            for match in self._pattern.finditer(line)
+        ]
         letters = list(_LETTER.finditer(line))
         if first := _FIRST_LETTER.match(line):
             letters.append(first)
         for match in letters:
             option = self._by_letter.get(next(group for group in match.groups() if group))
-            if option is not None and not any(mention.start < match.end() and match.start() < mention.end for mention in found):
+            if option is not None and not any(
+                mention.start < match.end() and match.start() < mention.end for mention in found
+            ):
                 found.append(_Mention(match.start(), match.end(), option, by_letter=True))
         return line, sorted(found, key=lambda mention: mention.start)
 
@@ -216,7 +227,9 @@ def _stated_number(said: str) -> Decimal | None:
     found = [match for match in _NUMBER.finditer(sentence) if match[0]]
     if not found or _NOT.search(sentence, 0, found[0].start()):
         return None
-    joined = len(found) > 1 and re.fullmatch(r"\W*(?:or|and|to|[x×])?\W*", sentence[found[0].end() : found[1].start()], re.IGNORECASE)
+    joined = len(found) > 1 and re.fullmatch(
+        r"\W*(?:or|and|to|[x×])?\W*", sentence[found[0].end() : found[1].start()], re.IGNORECASE
+    )
     return None if joined and _decimal(found[0][0]) != _decimal(found[1][0]) else _decimal(found[0][0])
 
 
@@ -234,7 +247,9 @@ def _decimal(digits: str) -> Decimal:
 
 def _plain(text: str) -> str:
     """One spelling of quotes, dashes and letters; line breaks stay."""
-    return unicodedata.normalize("NFKC", text).translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2011: "-"})
+    return unicodedata.normalize("NFKC", text).translate(
+        {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2011: "-"}
+    )
 
 
 def _core(text: str) -> str:

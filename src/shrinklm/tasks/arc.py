@@ -11,4 +11,6 @@ COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "
 def arc(options: TaskOptions) -> SplitTask:
     """ARC-Challenge: three to five options."""
     name = "allenai/ai2_arc:ARC-Challenge"
-    return named("arc", options, COLUMNS, {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"})
+    return named(
+        "arc", options, COLUMNS, {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"}
+    )

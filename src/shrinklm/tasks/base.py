@@ -51,7 +51,9 @@ def make_task(spec_name: str, options: TaskOptions) -> Task:
     """The task that a recipe calls `spec_name`. Raises UnknownName or RecipeError; bad data is found when it is read."""
     factory = find("tasks", spec_name)
     if not callable(factory):
-        raise RecipeError(f"'{spec_name}' is no task: expected a function of TaskOptions, found {type(factory).__name__}.")
+        raise RecipeError(
+            f"'{spec_name}' is no task: expected a function of TaskOptions, found {type(factory).__name__}."
+        )
     task: Task = factory(options)
     return task
 
@@ -80,7 +82,9 @@ class SplitTask:
         self._parse = parse
         for what, share in (("dev", options.dev), ("test", options.test)):
             if isinstance(share, (int, float)) and not 0 <= share < 1:
-                raise TaskError(f"task.{what} is {share}: a share of train lies from 0 to below 1, such as 0.1. Or name a file.")
+                raise TaskError(
+                    f"task.{what} is {share}: a share of train lies from 0 to below 1, such as 0.1. Or name a file."
+                )
 
     def examples(self, split: Split) -> Iterator[Example]:
         """The examples of a split, in the order of their file. Raises TaskError for bad data."""
@@ -95,7 +99,9 @@ class SplitTask:
         options, own = self.options, self._own
         source = options.train or own.get("train")
         if not source:
-            raise TaskError(f"Task '{self.name}' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), folder or hub name.")
+            raise TaskError(
+                f"Task '{self.name}' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), folder or hub name."
+            )
         train = list(self._read(source, "train"))
         taken: dict[Split, list[Example]] = {}
         # Test first, so that another dev share leaves the test split as it is.

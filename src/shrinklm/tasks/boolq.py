@@ -13,4 +13,6 @@ COLUMNS = {"question": "question", "context": "passage", "choices": ["yes", "no"
 
 def boolq(options: TaskOptions) -> SplitTask:
     """BoolQ."""
-    return named("boolq", options, COLUMNS, {"train": "google/boolq@train", "test": "google/boolq@validation"}, type="yesno")
+    return named(
+        "boolq", options, COLUMNS, {"train": "google/boolq@train", "test": "google/boolq@validation"}, type="yesno"
+    )

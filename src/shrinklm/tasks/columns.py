@@ -63,16 +63,22 @@ class Columns:
         """`task.columns` for this table. Raises TaskError: an unknown key, a missing column."""
         for key in said:
             if key not in _KEYS:
-                raise TaskError(f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', ""))
+                raise TaskError(
+                    f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', "")
+                )
         look = _Look(rows)
         for key in ("question", "answer"):
             if not said.get(key):
-                raise TaskError(f"task.columns lacks `{key}`. Columns found in {rows.name}: {look.found}. Write: columns: {{{key}: NAME}}")
+                raise TaskError(
+                    f"task.columns lacks `{key}`. Columns found in {rows.name}: {look.found}. Write: columns: {{{key}: NAME}}"
+                )
         ask = said["question"] if isinstance(said["question"], str) and said["question"].rstrip().endswith("?") else ""
         ask = "" if ask in rows.columns else ask
         start = said.get("answer_from")
         if start not in (None, 0, 1) or isinstance(start, bool):
-            raise TaskError(f"task.columns.answer_from is {start!r}: write 0 or 1, the number of the first option in your file.")
+            raise TaskError(
+                f"task.columns.answer_from is {start!r}: write 0 or 1, the number of the first option in your file."
+            )
         context = said.get("context") or {}
         named = context if isinstance(context, Mapping) else {name: name for name in _list(context)}
         return cls(
@@ -107,7 +113,9 @@ class _Look:
             return column
         near = difflib.get_close_matches(str(column), self.rows.columns, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise TaskError(f"{self.rows.name} has no column '{column}' (task.columns.{key}).{hint} Columns found: {self.found}.")
+        raise TaskError(
+            f"{self.rows.name} has no column '{column}' (task.columns.{key}).{hint} Columns found: {self.found}."
+        )
 
     def all(self, key: str, columns: Any) -> tuple[str, ...]:
         return tuple(self.one(key, column) for column in _list(columns))
@@ -123,11 +131,15 @@ class _Look:
         names = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(said)]
         missing = [name for name in names if name not in self.rows.columns]
         if missing and len(missing) < len(names):
-            raise TaskError(f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.found}.")
+            raise TaskError(
+                f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.found}."
+            )
         if not missing:
             return Choices(columns=tuple(names))
         if len({name.casefold() for name in names}) < max(2, len(names)):
-            raise TaskError(f"task.columns.choices: a fixed list needs two or more different options, found: {', '.join(names)}.")
+            raise TaskError(
+                f"task.columns.choices: a fixed list needs two or more different options, found: {', '.join(names)}."
+            )
         return Choices(fixed=tuple(names))
 
     def pattern(self, said: str) -> tuple[str, ...]:
@@ -137,7 +149,11 @@ class _Look:
             found = sorted((int(match[1]), column) for column in self.rows.columns if (match := number.match(column)))
             columns = [column for _, column in found]
         else:
-            columns = [column for column in self.rows.columns if fnmatch.fnmatchcase(column, said)] if re.search(r"[*?\[]", said) else []
+            columns = (
+                [column for column in self.rows.columns if fnmatch.fnmatchcase(column, said)]
+                if re.search(r"[*?\[]", said)
+                else []
+            )
         if len(columns) < 2:
             raise TaskError(
                 f"{self.rows.name} has no column '{said}' (task.columns.choices). Columns found: {self.found}. "

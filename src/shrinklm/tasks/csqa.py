@@ -13,4 +13,6 @@ COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "
 
 def csqa(options: TaskOptions) -> SplitTask:
     """CommonsenseQA."""
-    return named("csqa", options, COLUMNS, {"train": "tau/commonsense_qa@train", "test": "tau/commonsense_qa@validation"})
+    return named(
+        "csqa", options, COLUMNS, {"train": "tau/commonsense_qa@train", "test": "tau/commonsense_qa@validation"}
+    )

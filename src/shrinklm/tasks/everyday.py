@@ -13,4 +13,6 @@ COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "
 
 def everyday(options: TaskOptions) -> SplitTask:
     """The packaged questions in their fixed splits."""
-    return named("everyday", options, COLUMNS, {split: str(FOLDER / f"{split}.jsonl") for split in ("train", "dev", "test")})
+    return named(
+        "everyday", options, COLUMNS, {split: str(FOLDER / f"{split}.jsonl") for split in ("train", "dev", "test")}
+    )

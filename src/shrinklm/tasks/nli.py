@@ -17,7 +17,12 @@ from .table import named
 
 QUESTION = "Does the premise entail the hypothesis, contradict it, or neither (neutral)?"
 # The label column of all three counts entailment, neutral, contradiction from 0.
-COLUMNS: dict[str, Any] = {"question": QUESTION, "context": ["premise", "hypothesis"], "choices": list(LABELS), "answer": "label"}
+COLUMNS: dict[str, Any] = {
+    "question": QUESTION,
+    "context": ["premise", "hypothesis"],
+    "choices": list(LABELS),
+    "answer": "label",
+}
 
 
 def esnli(options: TaskOptions) -> SplitTask:
@@ -29,10 +34,20 @@ def esnli(options: TaskOptions) -> SplitTask:
 
 def anli(options: TaskOptions) -> SplitTask:
     """ANLI, round 1."""
-    own: dict[Split, str] = {"train": "facebook/anli@train_r1", "dev": "facebook/anli@dev_r1", "test": "facebook/anli@test_r1"}
+    own: dict[Split, str] = {
+        "train": "facebook/anli@train_r1",
+        "dev": "facebook/anli@dev_r1",
+        "test": "facebook/anli@test_r1",
+    }
     return named("anli", options, {**COLUMNS, "id": "uid", "explanation": "reason"}, own, type="nli")
 
 
 def mnli(options: TaskOptions) -> SplitTask:
     """MultiNLI."""
-    return named("mnli", options, COLUMNS, {"train": "nyu-mll/multi_nli@train", "test": "nyu-mll/multi_nli@validation_matched"}, type="nli")
+    return named(
+        "mnli",
+        options,
+        COLUMNS,
+        {"train": "nyu-mll/multi_nli@train", "test": "nyu-mll/multi_nli@validation_matched"},
+        type="nli",
+    )

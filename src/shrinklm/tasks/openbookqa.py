@@ -11,4 +11,6 @@ COLUMNS = {"id": "id", "question": "question_stem", "choices": "choices", "answe
 def openbookqa(options: TaskOptions) -> SplitTask:
     """OpenBookQA without its book of facts."""
     name = "allenai/openbookqa:main"
-    return named("openbookqa", options, COLUMNS, {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"})
+    return named(
+        "openbookqa", options, COLUMNS, {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"}
+    )

@@ -60,7 +60,9 @@ def read_rows(source: str, split: Split, root: Path = Path(".")) -> Rows:
     if path.is_dir():
         return _folder(path, asked, split)
     if path.suffix.lower() in SUFFIXES or not _HUB_NAME.match(asked.name):
-        raise TaskError(f"No file or folder at {path.resolve()} (for {split}: {source}).{_nearest(path)} Paths start at the recipe.")
+        raise TaskError(
+            f"No file or folder at {path.resolve()} (for {split}: {source}).{_nearest(path)} Paths start at the recipe."
+        )
     return _hub(asked, split, path)
 
 
@@ -78,8 +80,14 @@ def _folder(folder: Path, asked: Source, split: Split) -> Rows:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return _saved(folder, asked, split)
     inside = folder / asked.config if asked.config and (folder / asked.config).is_dir() else folder
-    files = [path for path in sorted(inside.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA]
-    files = [path for path in files if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    files = [
+        path for path in sorted(inside.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA
+    ]
+    files = [
+        path
+        for path in files
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
     names = {path: _names(path.relative_to(inside)) for path in files}
     wanted = {asked.split} if asked.split else set(SPLIT_NAMES[split])
     chosen = [path for path in files if wanted & names[path]]
@@ -119,7 +127,9 @@ def _saved(folder: Path, asked: Source, split: Split) -> Rows:
     try:
         data = datasets.load_from_disk(str(folder))
     except Exception as error:
-        raise TaskError(f"{folder} looks like a folder of save_to_disk but does not load: {error}. Save it again.") from error
+        raise TaskError(
+            f"{folder} looks like a folder of save_to_disk but does not load: {error}. Save it again."
+        ) from error
     if isinstance(data, datasets.DatasetDict):
         data = data[_pick(list(data), asked, split, str(folder))]
     return _dataset(data, asked.name)
@@ -130,7 +140,9 @@ def _pick(there: Sequence[str], asked: Source, split: Split, where: str) -> str:
     found = [name for name in there if name in wanted]
     if not found:
         splits = ", ".join(there)
-        raise TaskError(f"{where} has no split '{asked.split or split}'. Splits found: {splits}. Name one with {asked.name}@SPLIT.")
+        raise TaskError(
+            f"{where} has no split '{asked.split or split}'. Splits found: {splits}. Name one with {asked.name}@SPLIT."
+        )
     return found[0]
 
 
@@ -146,7 +158,9 @@ def _hub(asked: Source, split: Split, path: Path) -> Rows:
             if "scripts are no longer supported" not in str(error):
                 raise
             # The hub keeps a Parquet copy of data sets whose loading script no longer runs.
-            data = datasets.load_dataset(asked.name, data_dir=asked.config, revision="refs/convert/parquet", split=wanted)
+            data = datasets.load_dataset(
+                asked.name, data_dir=asked.config, revision="refs/convert/parquet", split=wanted
+            )
     except Exception as error:  # the network, the hub's answer and the data set's own files fail in many ways; all are the user's to see
         config = f", configuration '{asked.config}'" if asked.config else ""
         raise TaskError(

@@ -13,4 +13,10 @@ COLUMNS = {"id": "qid", "question": "question", "choices": ["yes", "no"], "answe
 
 def strategyqa(options: TaskOptions) -> SplitTask:
     """StrategyQA."""
-    return named("strategyqa", options, COLUMNS, {"train": "ChilleD/StrategyQA@train", "test": "ChilleD/StrategyQA@test"}, type="yesno")
+    return named(
+        "strategyqa",
+        options,
+        COLUMNS,
+        {"train": "ChilleD/StrategyQA@train", "test": "ChilleD/StrategyQA@test"},
+        type="yesno",
+    )

@@ -20,9 +20,13 @@ from .values import answers, options_of, text_of
 def table(options: TaskOptions) -> SplitTask:
     """A table of the user's: `task.columns` says what is where. Raises TaskError when nothing is named."""
     if not options.train:
-        raise TaskError("Task 'table' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), a folder, or a hub name.")
+        raise TaskError(
+            "Task 'table' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), a folder, or a hub name."
+        )
     if not options.columns:
-        raise TaskError("Task 'table' needs columns. Write under task: columns: {question: NAME, choices: NAME, answer: NAME}")
+        raise TaskError(
+            "Task 'table' needs columns. Write under task: columns: {question: NAME, choices: NAME, answer: NAME}"
+        )
     return named("table", options, {}, {}, type=None)
 
 

@@ -44,7 +44,9 @@ def text_of(value: Any, place: str, column: str, empty: bool = False) -> str:
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
     if isinstance(value, (Mapping, list, tuple, bytes)):
-        raise TaskError(f"{place}, column '{column}': expected a text, found a {type(value).__name__}: {_shown(value)}.")
+        raise TaskError(
+            f"{place}, column '{column}': expected a text, found a {type(value).__name__}: {_shown(value)}."
+        )
     text = _plain(value)
     if not text and not empty:
         raise TaskError(f"{place}, column '{column}' is empty. Fill it in or take the row out.")
@@ -66,7 +68,9 @@ def options_of(row: Mapping[str, Any], choices: Choices, place: str) -> Options:
     else:
         return Options()
     if len(set(found.texts)) < 2:
-        raise TaskError(f"{place}, {where}: a question needs two or more different options, found: {' | '.join(found.texts) or 'none'}.")
+        raise TaskError(
+            f"{place}, {where}: a question needs two or more different options, found: {' | '.join(found.texts) or 'none'}."
+        )
     return found
 
 
@@ -79,7 +83,9 @@ def _listed(value: Any, place: str, column: str) -> Options:
         )
     texts = tuple(_plain(item) for item in value)
     if "" in texts:
-        raise TaskError(f"{place}, column '{column}': option {texts.index('') + 1} of {len(texts)} is empty. Fill it in or take it out.")
+        raise TaskError(
+            f"{place}, column '{column}': option {texts.index('') + 1} of {len(texts)} is empty. Fill it in or take it out."
+        )
     return Options(texts, tuple(map(str, labels)) if len(labels) == len(texts) else (), tuple(range(len(texts))))
 
 
@@ -113,7 +119,9 @@ def answers(places: Sequence[str], values: Sequence[Any], options: Sequence[Opti
     column = columns.answer
     for place, value in zip(places, values, strict=True):
         if not _plain(_accepted(value)[:1] or ""):
-            raise TaskError(f"{place}, column '{column}' is empty. Fill it in or take the row out; hidden answers cannot be used.")
+            raise TaskError(
+                f"{place}, column '{column}' is empty. Fill it in or take the row out; hidden answers cannot be used."
+            )
     if not any(option.texts for option in options):
         return [_free(value, place, column) for place, value in zip(places, values, strict=True)]
     start = columns.answer_from
@@ -187,7 +195,11 @@ def _by_letter(value: Any, option: Options) -> int | None:
 def _by_number(value: Any, option: Options, start: int) -> int | None:
     text = _plain(value)
     # Counted as in the row, where an empty cell has its number too.
-    return option.order.index(int(text) - start) if re.fullmatch(r"\d+", text) and int(text) - start in option.order else None
+    return (
+        option.order.index(int(text) - start)
+        if re.fullmatch(r"\d+", text) and int(text) - start in option.order
+        else None
+    )
 
 
 def _accepted(value: Any) -> list[Any]:

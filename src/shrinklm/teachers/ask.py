@@ -48,7 +48,9 @@ def ask(
     for position, completion in judge.complete([missing[key] for key in order], sampling) if order else ():
         now = time.perf_counter()
         key = order[position]
-        known[key] = _generation(judge, key, missing.pop(key), sampling, replace(completion, seconds=completion.seconds or now - before))
+        known[key] = _generation(
+            judge, key, missing.pop(key), sampling, replace(completion, seconds=completion.seconds or now - before)
+        )
         store.put([known[key]])
         before = now
         if tick is not None:
@@ -70,4 +72,6 @@ def ask(
 
 def _generation(judge: Teacher, key: str, prompt: Prompt, sampling: Sampling, completion: Completion) -> Generation:
     turns, source = provenance(judge, prompt, sampling, completion)
-    return Generation(prompt.example.id, KIND, prompt.answer, completion.text, turns, (), source, key, completion.refusal)
+    return Generation(
+        prompt.example.id, KIND, prompt.answer, completion.text, turns, (), source, key, completion.refusal
+    )

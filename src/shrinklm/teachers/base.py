@@ -54,7 +54,9 @@ def make_teacher(spec: str, options: TeacherOptions | None = None) -> Teacher:
     found = find("teachers", name)
     teacher: Teacher = found(rest, options or TeacherOptions()) if callable(found) else found
     if not all(hasattr(teacher, attribute) for attribute in ("name", "revision", "complete")):
-        raise TeacherError(f"'{spec}' is no teacher: it needs `name`, `revision` and `complete`, found {type(teacher).__name__}.")
+        raise TeacherError(
+            f"'{spec}' is no teacher: it needs `name`, `revision` and `complete`, found {type(teacher).__name__}."
+        )
     return teacher
 
 

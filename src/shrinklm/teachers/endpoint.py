@@ -31,9 +31,13 @@ class EndpointTeacher:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise TeacherError(f"'{self.url}' is not the address of a server. Write endpoint:http://HOST:PORT/v1#MODEL")
         if parts.username or parts.password:
-            raise TeacherError("The server's address must not hold a password. Put the key into the variable that `api_key_env` names.")
+            raise TeacherError(
+                "The server's address must not hold a password. Put the key into the variable that `api_key_env` names."
+            )
         if not self.name:
-            raise TeacherError(f"'endpoint:{rest}' names no model. Write endpoint:{self.url or 'http://HOST:PORT/v1'}#MODEL")
+            raise TeacherError(
+                f"'endpoint:{rest}' names no model. Write endpoint:{self.url or 'http://HOST:PORT/v1'}#MODEL"
+            )
         self.revision = ""
         self.options = options
         self._host = parts.hostname
@@ -90,10 +94,14 @@ class EndpointTeacher:
         def again(error: Exception) -> bool:
             if isinstance(error, openai.APIConnectionError):
                 return self._answered  # a server that never answered is not there
-            return isinstance(error, openai.APIStatusError) and (error.status_code in (408, 409, 429) or error.status_code >= 500)
+            return isinstance(error, openai.APIStatusError) and (
+                error.status_code in (408, 409, 429) or error.status_code >= 500
+            )
 
         try:
-            for attempt in stamina.retry_context(on=again, attempts=self.attempts, wait_initial=self.wait, wait_max=30, timeout=None):
+            for attempt in stamina.retry_context(
+                on=again, attempts=self.attempts, wait_initial=self.wait, wait_max=30, timeout=None
+            ):
                 with attempt:
                     reply = self._ask(prompt, sampling)
         except openai.OpenAIError as error:
@@ -103,12 +111,16 @@ class EndpointTeacher:
             return completion
         self._answered = True
         if not reply.choices:
-            raise TeacherError(f"{self.url} answered without any text. Is it an OpenAI-compatible server with /chat/completions?")
+            raise TeacherError(
+                f"{self.url} answered without any text. Is it an OpenAI-compatible server with /chat/completions?"
+            )
         choice, usage = reply.choices[0], reply.usage
         text = choice.message.content or ""
         stop = first_stop(text, sampling.stop)  # the server may not know all of them
         finished = choice.finish_reason != "length" or stop is not None
-        return Completion(text[:stop], usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0, finished)
+        return Completion(
+            text[:stop], usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0, finished
+        )
 
     def _ask(self, prompt: Prompt, sampling: Sampling) -> Any:
         import openai
@@ -131,7 +143,11 @@ class EndpointTeacher:
         try:
             return self._client.chat.completions.create(model=self.name, messages=messages, **wanted)
         except openai.BadRequestError as error:
-            if error.code != "unsupported_parameter" or error.param not in ("max_tokens", "stop", "seed") or error.param in self._dropped:
+            if (
+                error.code != "unsupported_parameter"
+                or error.param not in ("max_tokens", "stop", "seed")
+                or error.param in self._dropped
+            ):
                 raise
             self._dropped.add(error.param)  # newer OpenAI models renamed the cap and take no stops
             return self._ask(prompt, sampling)
@@ -139,7 +155,11 @@ class EndpointTeacher:
     def _refused(self, error: Exception) -> Completion | None:
         """A prompt longer than the server's context is refused; any other error stops the run."""
         text = str(error).lower()
-        if getattr(error, "status_code", 0) == 400 and "context" in text and re.search("exceed|maximum|length|size", text):
+        if (
+            getattr(error, "status_code", 0) == 400
+            and "context" in text
+            and re.search("exceed|maximum|length|size", text)
+        ):
             return Completion("", refusal=f"{DOES_NOT_FIT}: {_short(error)}")
         return None
 
@@ -149,14 +169,22 @@ class EndpointTeacher:
         variable, status = self.options.api_key_env, getattr(error, "status_code", None)
         where, why = f"{self.url} (model '{self.name}')", _short(error)
         if isinstance(error, openai.APIConnectionError):
-            return TeacherError(f"No server answers at {self.url}: {error.__cause__ or error}. Start it, or mend the address.")
+            return TeacherError(
+                f"No server answers at {self.url}: {error.__cause__ or error}. Start it, or mend the address."
+            )
         if status in (401, 403):
             state = "was refused" if os.environ.get(variable) else "is not set"
-            return TeacherError(f"{where} wants a key: the environment variable {variable} {state} ({status}). Run: export {variable}=...")
+            return TeacherError(
+                f"{where} wants a key: the environment variable {variable} {state} ({status}). Run: export {variable}=..."
+            )
         if status == 404:
-            return TeacherError(f"{where} answers 404: {why}. Models there: {self._known()}. The address usually ends in /v1.")
+            return TeacherError(
+                f"{where} answers 404: {why}. Models there: {self._known()}. The address usually ends in /v1."
+            )
         tried = f" after {self.attempts} attempts" if status == 429 or (status or 0) >= 500 else ""
-        return TeacherError(f"{where} cannot answer{tried}: {why}. What was said is stored; the same command goes on from there.")
+        return TeacherError(
+            f"{where} cannot answer{tried}: {why}. What was said is stored; the same command goes on from there."
+        )
 
     def _known(self) -> str:
         import openai

@@ -206,13 +206,17 @@ class _Loop:
             items = list(self._items(step, turn, examples, known, report))
             for start in range(0, len(items), SLICE):
                 some = items[start : start + SLICE]
-                for item, generation in zip(some, self._slice(request, step, some, report, (start, len(items))), strict=True):
+                for item, generation in zip(
+                    some, self._slice(request, step, some, report, (start, len(items))), strict=True
+                ):
                     slot = (request.name, "" if step.about == "own" else item.answer)
                     if generation is not None:
                         known[item.example.id][slot] = generation
         return known
 
-    def _items(self, step: Step, turn: int, examples: Sequence[Example], known: Said, report: StepReport) -> Iterator[_Item]:
+    def _items(
+        self, step: Step, turn: int, examples: Sequence[Example], known: Said, report: StepReport
+    ) -> Iterator[_Item]:
         """What the step has to say. One whose parent is refused or missing is counted, and not asked."""
         for example in examples:
             said = known[example.id]
@@ -245,7 +249,9 @@ class _Loop:
         pending = list(range(len(items)))
         for attempt in range(1 if self.reads or step.marks else self.settings.retries + 1):
             sampling = self._sampling(request, step, attempt)
-            keys = {index: ask_key(self.teacher.name, self.teacher.revision, asked[index], sampling) for index in pending}
+            keys = {
+                index: ask_key(self.teacher.name, self.teacher.revision, asked[index], sampling) for index in pending
+            }
             found = self.store.get(keys.values())
             report.found += len(found)
             missing = list({key: index for index, key in keys.items() if key not in found}.values())
@@ -291,7 +297,12 @@ class _Loop:
         )
 
     def _ask(
-        self, step: str, asked: Sequence[tuple[str, _Item, Prompt]], sampling: Sampling, report: StepReport, place: tuple[int, int]
+        self,
+        step: str,
+        asked: Sequence[tuple[str, _Item, Prompt]],
+        sampling: Sampling,
+        report: StepReport,
+        place: tuple[int, int],
     ) -> dict[str, Generation]:
         """Asks and stores, answer by answer: a killed run loses what was in flight and no more."""
         new: dict[str, Generation] = {}
@@ -301,7 +312,9 @@ class _Loop:
             for position, completion in self.teacher.complete([prompt for _, _, prompt in asked], sampling):
                 now = time.perf_counter()
                 key, item, prompt = asked[position]
-                generation = self._generation(key, item, prompt, sampling, replace(completion, seconds=completion.seconds or now - before))
+                generation = self._generation(
+                    key, item, prompt, sampling, replace(completion, seconds=completion.seconds or now - before)
+                )
                 before = now
                 new[key] = generation
                 waiting.append(generation)
@@ -321,7 +334,9 @@ class _Loop:
             )
         return new
 
-    def _generation(self, key: str, item: _Item, prompt: Prompt, sampling: Sampling, completion: Completion) -> Generation:
+    def _generation(
+        self, key: str, item: _Item, prompt: Prompt, sampling: Sampling, completion: Completion
+    ) -> Generation:
         answer: str | None = item.answer
         if prompt.kind == "label":
             answer = None if completion.refusal else self.parse(clean(completion.text, prompt.kind)[0], item.example)
@@ -350,7 +365,9 @@ class _Loop:
         report.refused.update(reason.partition(":")[0] for reason in refusals if reason)
         if self.ask and refusals and set(refusals) == {EMPTY} and report.kept == 0:
             what = f"all {len(refusals):,} texts of the step '{request.name}' are empty"
-            raise TeacherError(f"The teacher '{self.teacher.name}' says nothing: {what}. Try one prompt by hand, or another teacher.")
+            raise TeacherError(
+                f"The teacher '{self.teacher.name}' says nothing: {what}. Try one prompt by hand, or another teacher."
+            )
 
     def _count(self, report: StepReport, generations: Sequence[Generation]) -> None:
         for generation in generations:

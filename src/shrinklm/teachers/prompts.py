@@ -76,7 +76,9 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:
-            raise RecipeError(f"The prompt uses {{{match[1]}}}, which is not a value of this step. Known: {', '.join(sorted(values))}.")
+            raise RecipeError(
+                f"The prompt uses {{{match[1]}}}, which is not a value of this step. Known: {', '.join(sorted(values))}."
+            )
         return values[match[1]]
 
     return _NAME.sub(value, template)
@@ -98,7 +100,9 @@ class Prompts:
         """The few-shot examples of the task's type, each with what a template can name: text, question, answer, explanation ..."""
         return _shots(self.file(f"shots/{self.task_type}.yaml"))
 
-    def prompt(self, step: Step, example: Example, answer: str, quoted: Mapping[str, str], max_words: int | None = None) -> Prompt:
+    def prompt(
+        self, step: Step, example: Example, answer: str, quoted: Mapping[str, str], max_words: int | None = None
+    ) -> Prompt:
         """The prompt of `step` about `answer`; `quoted` holds the texts of the steps before it (explanation, critique)."""
         template = self.template(step.template)
         limit = f" Use at most {max_words} words." if max_words else ""
@@ -125,7 +129,9 @@ def _template(path: Path) -> Template:
     sections: dict[str, str] = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
     missing = {"system", "user", "assistant"} - sections.keys()
     if missing:
-        raise RecipeError(f"{path} lacks the section '# {sorted(missing)[0]}'. A prompt has # system, # user and # assistant.")
+        raise RecipeError(
+            f"{path} lacks the section '# {sorted(missing)[0]}'. A prompt has # system, # user and # assistant."
+        )
     return Template(**sections)
 
 

@@ -38,15 +38,21 @@ class RecordedTeacher:
     reads = True
 
     def __init__(self, rest: str, options: TeacherOptions) -> None:
-        self.files = [(options.root / Path(part.strip()).expanduser()).resolve() for part in rest.split(",") if part.strip()]
+        self.files = [
+            (options.root / Path(part.strip()).expanduser()).resolve() for part in rest.split(",") if part.strip()
+        ]
         self.columns = dict(options.columns)
         self._id, self._question = self.columns.pop("id", "id"), self.columns.pop("question", "question")
         if not self.files or not self.columns:
             what = "columns" if self.files else "files"
-            raise TeacherError(f"'recorded:{rest}' names no {what}. Write use: recorded:FILE and columns: {{explanation: COLUMN}}.")
+            raise TeacherError(
+                f"'recorded:{rest}' names no {what}. Write use: recorded:FILE and columns: {{explanation: COLUMN}}."
+            )
         for path in self.files:
             if not path.is_file():
-                raise TeacherError(f"No recording at {path}. Give a Parquet, CSV or JSONL file, relative to the recipe.")
+                raise TeacherError(
+                    f"No recording at {path}. Give a Parquet, CSV or JSONL file, relative to the recipe."
+                )
         self.name = "recorded:" + "+".join(path.name for path in self.files)
 
     @cached_property
@@ -67,7 +73,10 @@ class RecordedTeacher:
                 )
         for position, prompt in enumerate(prompts):
             text = self._text(prompt)
-            yield position, Completion("", refusal=MISSING) if text is None else Completion(reletter(text, prompt.example))
+            yield (
+                position,
+                Completion("", refusal=MISSING) if text is None else Completion(reletter(text, prompt.example)),
+            )
 
     def _text(self, prompt: Prompt) -> str | None:
         example, column = prompt.example, self.columns[prompt.kind]
@@ -81,7 +90,9 @@ class RecordedTeacher:
             if row is None:
                 continue
             if column not in table.columns:
-                raise TeacherError(f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. Mend `columns` of the teacher.")
+                raise TeacherError(
+                    f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. Mend `columns` of the teacher."
+                )
             return "" if row[column] is None else str(row[column])
         return None
 
@@ -99,7 +110,9 @@ class RecordedTeacher:
             )
         wanted = "|".join(re.escape(column).replace(re.escape(_OPTION), r"\d+") for column in self.columns.values())
         rows: dict[str, Row] = {}
-        for _, row in table.records([by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]):
+        for _, row in table.records(
+            [by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]
+        ):
             rows.setdefault(str(row[by]).strip(), row)
         return _Table(table.columns, by == self._question, rows)
 
@@ -111,12 +124,16 @@ def reletter(text: str, example: Example) -> str:
     """
     if "(" not in text or not example.choices:
         return text
-    shown = {place: new for new, place in enumerate(example.order)} or {place: place for place in range(len(example.choices))}
+    shown = {place: new for new, place in enumerate(example.order)} or {
+        place: place for place in range(len(example.choices))
+    }
     options = sorted(enumerate(example.choices), key=lambda item: -len(item[1]))
 
     def new(match: re.Match[str]) -> str:
         after = text[match.end() :].lower()
-        place = next((i for i, choice in options if after.startswith(choice.lower())), shown.get(ord(match[1]) - ord("a")))
+        place = next(
+            (i for i, choice in options if after.startswith(choice.lower())), shown.get(ord(match[1]) - ord("a"))
+        )
         return match[0] if place is None else f"({letter(place)}){match[2]}"
 
     return _LETTER.sub(new, text)

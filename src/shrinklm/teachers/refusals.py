@@ -57,11 +57,15 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
     body = _LABEL.sub("", said, count=1) if _LABEL.match(said) else said
     body = _first(_RUN_ON, body).strip()
     paragraphs = _BREAK.split(body)
-    while len(paragraphs) > 1 and (paragraphs[0].startswith("#") or (paragraphs[0].endswith(":") and len(paragraphs[0]) < 80)):
+    while len(paragraphs) > 1 and (
+        paragraphs[0].startswith("#") or (paragraphs[0].endswith(":") and len(paragraphs[0]) < 80)
+    ):
         paragraphs.pop(0)  # "Here is a better explanation:" is not the explanation
     paragraph = paragraphs[0]
     lists = _LIST.search(paragraph)
-    if lists and (_ENDS.search(paragraph[: lists.start()].rstrip()) or paragraph[: lists.start()].rstrip().endswith(":")):
+    if lists and (
+        _ENDS.search(paragraph[: lists.start()].rstrip()) or paragraph[: lists.start()].rstrip().endswith(":")
+    ):
         paragraph = paragraph[: lists.start()]
     return _plain(paragraph), said.endswith(paragraph)
 
@@ -122,7 +126,11 @@ def ended(text: str) -> bool:
 
 def whole_sentences(text: str, least: int = 5) -> str:
     """The text up to its last complete sentence; "" when no sentence of `least` words is complete."""
-    ends = [match.end() for match in _SENTENCE_END.finditer(text) if not _ABBREVIATION.search(text[: match.end()].rstrip("\"'”’)]"))]
+    ends = [
+        match.end()
+        for match in _SENTENCE_END.finditer(text)
+        if not _ABBREVIATION.search(text[: match.end()].rstrip("\"'”’)]"))
+    ]
     kept = text[: ends[-1]] if ends else ""
     starts = [0, *ends]
     return kept if any(len(_words(text[a:b])) >= least for a, b in zip(starts, ends, strict=False)) else ""
@@ -189,9 +197,7 @@ def _shingles(text: str, size: int = 12) -> frozenset[tuple[str, ...]]:
 
 
 _BE = r"(?:is|are|was|would be)"
-_FIT = (
-    r"(?:correct|right|best|suitable|appropriate|fitting|logical|plausible|valid|good|accurate|likely|reasonable|proper|relevant|sensible)"
-)
+_FIT = r"(?:correct|right|best|suitable|appropriate|fitting|logical|plausible|valid|good|accurate|likely|reasonable|proper|relevant|sensible)"
 _ASSERTS = re.compile(
     r"\b(?:(?:(?:correct|right|best|better|actual|true|most (?:suitable|appropriate|likely|logical)) (?:answer|choice|option)|answer)"
     r"(?: to the question| here)? (?:is|was|would be|should be|must be)(?: actually| indeed| therefore| clearly)?)[\s:]*",
@@ -211,9 +217,12 @@ _PRAISES = re.compile(
     rf" (?:{_FIT}|better|more \w+) (?:answer|choice|option)\b",
     re.IGNORECASE,
 )
-_THIS = re.compile(r"\b(?:this|that|the|the given|the chosen|the selected|the provided) (?:answer|choice|option)\Z", re.IGNORECASE)
+_THIS = re.compile(
+    r"\b(?:this|that|the|the given|the chosen|the selected|the provided) (?:answer|choice|option)\Z", re.IGNORECASE
+)
 _NONE_FITS = re.compile(
-    rf"\bnone of the (?:\w+ )?(?:choices|options|answers)\b[^.]{{0,30}}\b(?:fit|align|match|apply|make sense|{_FIT})", re.IGNORECASE
+    rf"\bnone of the (?:\w+ )?(?:choices|options|answers)\b[^.]{{0,30}}\b(?:fit|align|match|apply|make sense|{_FIT})",
+    re.IGNORECASE,
 )
 
 
@@ -233,7 +242,9 @@ def _disagrees(prompt: Prompt, text: str, recorded: bool) -> str | None:
             return reason
     for match in _DENIES.finditer(lowered):
         before = lowered[: match.start()]
-        if _at_end(before, options) == own or (_THIS.search(before) and _last_named(before[-160:], options) in (own, None)):
+        if _at_end(before, options) == own or (
+            _THIS.search(before) and _last_named(before[-160:], options) in (own, None)
+        ):
             return reason
     if prompt.kind == "counterfactual":
         if any(_at_end(lowered[: match.start()], options) == gold for match in _PRAISES.finditer(lowered)):

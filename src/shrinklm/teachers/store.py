@@ -52,7 +52,9 @@ class Store:
             for start in range(0, len(wanted), 500):
                 some = wanted[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for row in self._db.execute(f"SELECT {','.join(COLUMNS)} FROM generations WHERE key IN ({marks})", some):
+                for row in self._db.execute(
+                    f"SELECT {','.join(COLUMNS)} FROM generations WHERE key IN ({marks})", some
+                ):
                     found[row[0]] = _from_row(row)
         return found
 
@@ -120,7 +122,9 @@ def read(path: Path) -> list[Generation]:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return [_from_row(tuple(row[name] for name in COLUMNS)) for row in rows]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export") from error
+        raise StoreError(
+            f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export"
+        ) from error
 
 
 def _to_row(generation: Generation) -> tuple[Any, ...]:

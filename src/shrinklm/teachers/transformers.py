@@ -22,7 +22,9 @@ class TransformersTeacher:
 
     def __init__(self, rest: str, options: TeacherOptions) -> None:
         if not rest:
-            raise TeacherError("'transformers' names no model. Write transformers:PATH_OR_ID, such as transformers:smollm2-135m-instruct")
+            raise TeacherError(
+                "'transformers' names no model. Write transformers:PATH_OR_ID, such as transformers:smollm2-135m-instruct"
+            )
         self.model = models.locate(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
         self.options, self.price = options, options.price
@@ -81,7 +83,9 @@ class TransformersTeacher:
         import torch
 
         dtype = self.dtype or ("bfloat16" if models.bf16_supported() else "float32")
-        model, tokenizer = models.load(self.model, "seq2seq" if self._seq2seq else "causal", dtype, self.options.trust_remote_code)
+        model, tokenizer = models.load(
+            self.model, "seq2seq" if self._seq2seq else "causal", dtype, self.options.trust_remote_code
+        )
         model = model.to("cuda" if torch.cuda.is_available() else "cpu")
         if self._seq2seq:
             from ..models.decode_seq2seq import Seq2SeqDecoder
@@ -102,7 +106,11 @@ class TransformersTeacher:
         limit = int(built or stated)
         if length + (0 if self._seq2seq else cap) <= limit:
             return None
-        return f"{DOES_NOT_FIT}: {length} tokens" + ("" if self._seq2seq else f" and {cap} for the completion") + f", limit {limit}"
+        return (
+            f"{DOES_NOT_FIT}: {length} tokens"
+            + ("" if self._seq2seq else f" and {cap} for the completion")
+            + f", limit {limit}"
+        )
 
 
 def _chat(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:

@@ -77,13 +77,17 @@ def _known(group: str) -> Iterator[tuple[str, str]]:
 
 def generations(report: Report) -> None:
     """What became of each generation step."""
-    table = Table("Step", *(("Found", "Asked", "Kept", "Refused", "Tokens", "Cost")), title="Generations", title_justify="left")
+    table = Table(
+        "Step", *(("Found", "Asked", "Kept", "Refused", "Tokens", "Cost")), title="Generations", title_justify="left"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for name, step in report.steps.items():
         cost = "-" if step.cost is None else f"${step.cost:,.2f}"
         tokens = step.tokens_in + step.tokens_out
-        table.add_row(name, *(f"{number:,}" for number in (step.found, step.asked, step.kept, step.refused.total(), tokens)), cost)
+        table.add_row(
+            name, *(f"{number:,}" for number in (step.found, step.asked, step.kept, step.refused.total(), tokens)), cost
+        )
     Console().print(table)
     for name, step in report.steps.items():
         for reason, count in step.refused.most_common():
@@ -108,7 +112,9 @@ _AUDIT = (
 def audit(figures: Mapping[str, Any]) -> None:
     """What the teacher's texts are like, a column for each step."""
     steps = figures["steps"]
-    table = Table(f"{figures['examples']:,} questions", *steps, title=f"Audit of {figures['teacher']}", title_justify="left")
+    table = Table(
+        f"{figures['examples']:,} questions", *steps, title=f"Audit of {figures['teacher']}", title_justify="left"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for key, title in (("n", "Texts"), ("missing", "Not asked for yet"), ("empty", "Empty"), ("cut", "Cut off")):
@@ -128,7 +134,9 @@ def audit(figures: Mapping[str, Any]) -> None:
         )
     for step, found in steps.items():
         if found["missing"]:
-            say(f"{found['missing']:,} texts of {step} were not asked for yet. Run: shrinklm generate RECIPE --step {step}")
+            say(
+                f"{found['missing']:,} texts of {step} were not asked for yet. Run: shrinklm generate RECIPE --step {step}"
+            )
 
 
 def _one(value: float | None) -> str:
@@ -152,7 +160,9 @@ def results(folder: Path) -> None:
     for column in table.columns[-3:]:
         column.justify = "right"
     for row in rows:
-        between = f"{_share(row, f'{metric}_low')} to {_share(row, f'{metric}_high')}" if row.get(f"{metric}_low") else ""
+        between = (
+            f"{_share(row, f'{metric}_low')} to {_share(row, f'{metric}_high')}" if row.get(f"{metric}_low") else ""
+        )
         length = f"{float(row['length']):.1f}" if row.get("length") else ""
         named = [row[name.lower()] for name in names]
         table.add_row(*(Text(value) for value in (*named, _share(row, metric), between, length)))
@@ -199,7 +209,10 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
     console.rule(Text("summary", style="bold"), align="left")
     say(f"{summary['examples']:,} training examples")
     for method, views in summary["pairs"].items():
-        say(f"{method}: " + (", ".join(f"{view} {count:,}" for view, count in views.items()) or "asked as it is, not trained"))
+        say(
+            f"{method}: "
+            + (", ".join(f"{view} {count:,}" for view, count in views.items()) or "asked as it is, not trained")
+        )
     for step, reasons in summary["refused"].items():
         for reason, count in reasons.items():
             say(f"refused {step}: {count:,}: {reason}")
@@ -209,9 +222,13 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
 
 def prediction(found: Prediction) -> None:
     """A student's answer and explanation."""
-    say(f"Answer: {found.answer if found.answer is not None else f'none that can be read; it said: {found.raw.strip()}'}")
+    say(
+        f"Answer: {found.answer if found.answer is not None else f'none that can be read; it said: {found.raw.strip()}'}"
+    )
     if found.explanation is None:
-        say(f"Explanation: none. {found.run.partition('--')[0]} teaches no explanation; name another student with --cell.")
+        say(
+            f"Explanation: none. {found.run.partition('--')[0]} teaches no explanation; name another student with --cell."
+        )
     else:
         say(f"Explanation: {found.explanation}")
 
@@ -231,12 +248,21 @@ def saliency(figures: Mapping[str, Any]) -> None:
         column.justify = "right"
     for step, found in figures["steps"].items():
         people, erased = found["highlight"] or {}, [found.get(name) for name in ("comprehensiveness", "sufficiency")]
-        nats = ["-" if value is None else f"{value['value']:.2f} ({value['low']:.2f}–{value['high']:.2f})" for value in erased]
+        nats = [
+            "-" if value is None else f"{value['value']:.2f} ({value['low']:.2f}–{value['high']:.2f})"
+            for value in erased
+        ]
         shares = [_percent(value) for value in (found["gold_hit"], people.get("f1"), people.get("auprc"))]
         table.add_row(step, f"{found['n']:,}", *shares, *nats)
     chance = figures["chance"]
     people = chance["highlight"] or {}
-    table.add_row("chance", "", *(_percent(value) for value in (chance["gold_hit"], people.get("f1"), people.get("auprc"))), "", "")
+    table.add_row(
+        "chance",
+        "",
+        *(_percent(value) for value in (chance["gold_hit"], people.get("f1"), people.get("auprc"))),
+        "",
+        "",
+    )
     Console().print(table)
 
 
@@ -266,7 +292,9 @@ def scores(found: Mapping[str, Sequence[Score]]) -> None:
 
 def judged(found: Mapping[str, Any]) -> None:
     """The judges' mean ratings by method, and what to know before believing them."""
-    say(f"{found['explanations']:,} explanations of {found['questions']:,} questions, {found['empty']:,} of them without a word")
+    say(
+        f"{found['explanations']:,} explanations of {found['questions']:,} questions, {found['empty']:,} of them without a word"
+    )
     for name, judge in found["judges"].items():
         if "means" in judge:
             titles = [construct.capitalize() for construct in found["constructs"]]
@@ -279,7 +307,11 @@ def judged(found: Mapping[str, Any]) -> None:
             for construct, unread in judge["unread"].items():
                 if unread:
                     say(f"  {construct}: {unread:,} of {found['explanations']:,} scores could not be read")
-            by_length = {construct: value for construct, value in judge["length"].items() if value is not None and abs(value) >= 0.5}
+            by_length = {
+                construct: value
+                for construct, value in judge["length"].items()
+                if value is not None and abs(value) >= 0.5
+            }
             if by_length:
                 said = ", ".join(f"{construct} {value:.2f}" for construct, value in by_length.items())
                 say(f"  its scores go with the length of the text (rank correlation): {said}")
@@ -300,7 +332,9 @@ def _duels(name: str, found: Mapping[str, Any]) -> None:
     for column in table.columns[2:]:
         column.justify = "right"
     for row in found["wins"]:
-        table.add_row(Text(row["a"]), Text(row["b"]), *(f"{row[key]:,}" for key in ("first", "second", "tie", "unread")))
+        table.add_row(
+            Text(row["a"]), Text(row["b"]), *(f"{row[key]:,}" for key in ("first", "second", "tie", "unread"))
+        )
     Console().print(table)
     say(
         f"  alike in both orders: {_percent(found['consistent'])} %; preferred what stood first: {_percent(found['first_position'])} % "

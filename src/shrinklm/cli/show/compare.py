@@ -27,7 +27,10 @@ def comparison(found: Factorial) -> None:
     console.print(_terms(found))
     for within, pairs in groupby(found.tukey, key=lambda entry: entry[0]):
         console.print(_pairs(found, within, [pair for _, pair in pairs]))
-    _listed("Left out as outliers" if found.removed else "Outside 1.5 interquartile ranges of their cell, and counted", found.outliers)
+    _listed(
+        "Left out as outliers" if found.removed else "Outside 1.5 interquartile ranges of their cell, and counted",
+        found.outliers,
+    )
     _listed("Without a value", found.unmeasured)
     say("")
     say(found.paragraph)
@@ -54,17 +57,23 @@ def _terms(found: Factorial) -> Table:
     table = _table(["Term"], ["df", "F", "p", "Partial η²", *extra], "Type-II analysis of variance")
     for place, term in enumerate(found.anova.terms):
         beside = [_p(whole.anova.terms[place].p)] if whole else []
-        table.add_row(Text(term.term), f"{term.df1}, {term.df2}", ratio(term.F), _p(term.p), share(term.partial_eta2), *beside)
+        table.add_row(
+            Text(term.term), f"{term.df1}, {term.df2}", ratio(term.F), _p(term.p), share(term.partial_eta2), *beside
+        )
     levene = found.levene
     beside = [_p(whole.levene.p)] if whole else []
     table.add_section()
-    table.add_row("Levene over the cells", f"{levene.df1}, {levene.df2}", ratio(levene.statistic), _p(levene.p), "", *beside)
+    table.add_row(
+        "Levene over the cells", f"{levene.df1}, {levene.df2}", ratio(levene.statistic), _p(levene.p), "", *beside
+    )
     return table
 
 
 def _pairs(found: Factorial, within: Levels, pairs: Sequence[Tukey]) -> Table:
     whole, digits = found.everything, decimals(found)
-    table = _table([found.first], ["Difference", "95 % interval", "p", *(["p, all rows"] if whole else [])], "Tukey" + _at(within))
+    table = _table(
+        [found.first], ["Difference", "95 % interval", "p", *(["p, all rows"] if whole else [])], "Tukey" + _at(within)
+    )
     known = {(pair.a, pair.b): pair.p for where, pair in whole.tukey if where == within} if whole else {}
     for pair in pairs:
         beside = [_p(known.get((pair.a, pair.b), float("nan")))] if whole else []

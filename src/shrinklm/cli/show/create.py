@@ -49,7 +49,9 @@ def checked(study: Study) -> None:
     say(f"Every person sees each {what} {design.per_person // len(design.treatments)} times and no question twice.")
     say(f"Every question is rated in each {what} {_range(each)} times.")
     if min(each) < design.raters_per_item:
-        say(f"! Fewer than the {design.raters_per_item} that were asked for: {design.people} people would do it (recruiting.people).")
+        say(
+            f"! Fewer than the {design.raters_per_item} that were asked for: {design.people} people would do it (recruiting.people)."
+        )
     for note in study.facts.get("notes", ()):
         say(f"- {note}")
     for reason, count in study.facts.get("left_out", {}).items():
@@ -58,7 +60,9 @@ def checked(study: Study) -> None:
         say(f"- In {same} of the questions two conditions say word for word the same.")
     if (match := study.facts.get("match_length")) is not None:
         before = ", ".join(f"{name} {size:.0f}" for name, size in study.facts.get("lengths_pool", {}).items() if size)
-        say(f"- Explanations of a question are within {match:.0%} of each other in length. Mean characters in the runs: {before}.")
+        say(
+            f"- Explanations of a question are within {match:.0%} of each other in length. Mean characters in the runs: {before}."
+        )
     for todo in _open(study):
         say(f"! {todo}")
 
@@ -74,18 +78,30 @@ def planned(found: Plan, study: Study | None) -> None:
     )
     if found.wanted is not None:
         say(f"That is the smallest number found for {found.wanted:.0%}.")
-    one, more = ("pair", "pairs") if found.kind == "preference" else ("comparison with the first condition", "comparisons with the first")
-    say(f"{f'Each of {found.comparisons} {more}' if found.comparisons > 1 else f'The {one}'} is tested at {found.alpha:.4f}.")
+    one, more = (
+        ("pair", "pairs")
+        if found.kind == "preference"
+        else ("comparison with the first condition", "comparisons with the first")
+    )
+    say(
+        f"{f'Each of {found.comparisons} {more}' if found.comparisons > 1 else f'The {one}'} is tested at {found.alpha:.4f}."
+    )
     if points:
         say(f"Rounding to the scale leaves {power.effect:.2f} of the {found.effect:g} points in the ratings.")
     spread = [f"{found.spread[name]:g}" for name in ("sd_participant", "sd_item", "sd_residual")]
     unit = "points, as standard deviations" if points else "on the scale of a probit model"
-    say(f"Assumed: people differ by {spread[0]}, questions by {spread[1]}, single answers by {spread[2]} ({unit}). A pilot tells: --sd-...")
+    say(
+        f"Assumed: people differ by {spread[0]}, questions by {spread[1]}, single answers by {spread[2]} ({unit}). A pilot tells: --sd-..."
+    )
     cell = "pair" if found.kind == "preference" else "condition"
     say(f"{power.ratings:,} answers, {found.raters_per_item:.1f} people for each question in each {cell}.")
-    say(f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = {found.cost:,.2f} {pay.currency}.")
+    say(
+        f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = {found.cost:,.2f} {pay.currency}."
+    )
     if study is not None and study.people != power.participants:
-        say(f"The study has {study.people} seats (--people {study.people}: what they find); recruiting.people in study.yaml changes that.")
+        say(
+            f"The study has {study.people} seats (--people {study.people}: what they find); recruiting.people in study.yaml changes that."
+        )
 
 
 def _conditions(study: Study) -> Table:
@@ -105,7 +121,9 @@ def _conditions(study: Study) -> Table:
 
 def _questions(study: Study) -> Table:
     says = {"right": "all are right", "differ": "answers differ", "wrong": "all wrong, and alike"}
-    table = columns(["Stratum", "in which"], ["Asked", "Wanted", "In the runs"], f"{len(study.design.questions)} questions")
+    table = columns(
+        ["Stratum", "in which"], ["Asked", "Wanted", "In the runs"], f"{len(study.design.questions)} questions"
+    )
     for name, entry in study.facts.get("strata", {}).items():
         table.add_row(name, says.get(name, ""), str(entry["chosen"]), str(entry["wanted"]), f"{entry['pool']:,}")
     return table
@@ -114,7 +132,11 @@ def _questions(study: Study) -> Table:
 def _open(study: Study) -> list[str]:
     """What is still to be decided before people come."""
     form, found = study.form, []
-    sizes = {name: float(study.runs[name].get("length", 0)) for name in study.design.conditions if not name.endswith(UNEXPLAINED)}
+    sizes = {
+        name: float(study.runs[name].get("length", 0))
+        for name in study.design.conditions
+        if not name.endswith(UNEXPLAINED)
+    }
     long, short = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
     if sizes[long] > _LONGER * sizes[short] and study.facts.get("match_length") is None:
         found.append(

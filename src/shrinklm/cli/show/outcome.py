@@ -19,7 +19,9 @@ Json = dict[str, Any]
 def outcome(found: Json) -> None:
     """The counts, machine and people by condition, differences, who was left out, and what it comes to."""
     people, rows = found["people"], found["ratings"]
-    say(f"{found['study']}: {people['began']} people began, {people['finished']} finished, {people['analysed']} are analysed.")
+    say(
+        f"{found['study']}: {people['began']} people began, {people['finished']} finished, {people['analysed']} are analysed."
+    )
     for reason, count in found["exclusions"]["counts"].items():
         say(f"- left out: {count} {reason}")
     say(f"{rows['analysed']:,} of {rows['given']:,} answers.")

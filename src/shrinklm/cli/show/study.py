@@ -46,7 +46,9 @@ def calibration(found: Json) -> None:
 
 
 def _means(found: Json) -> Table:
-    table = columns(["Mean (SD)"], list(found["conditions"]), f"{found['n']:,} ratings by {people(found['raters']['n'])}")
+    table = columns(
+        ["Mean (SD)"], list(found["conditions"]), f"{found['n']:,} ratings by {people(found['raters']['n'])}"
+    )
     for name, entry in found["measures"].items():
         cells = []
         for level in found["conditions"]:
@@ -61,8 +63,16 @@ def _tests(found: Json) -> Table:
     table = columns(["Measure"], ["H", "p", "η²", "Pairs told apart", "Levene p"], title)
     for name, entry in found["measures"].items():
         test, pairs = entry["kruskal"], entry["dunn"]
-        apart = f"{sum(pair['p_adjusted'] < 0.05 for pair in pairs)} of {len(pairs)}" if isinstance(pairs, list) else "-"
-        numbers = (_cell(test, "statistic"), _cell(test, "p", _p), _cell(test, "eta2", _three), apart, _cell(entry["levene"], "p", _p))
+        apart = (
+            f"{sum(pair['p_adjusted'] < 0.05 for pair in pairs)} of {len(pairs)}" if isinstance(pairs, list) else "-"
+        )
+        numbers = (
+            _cell(test, "statistic"),
+            _cell(test, "p", _p),
+            _cell(test, "eta2", _three),
+            apart,
+            _cell(entry["levene"], "p", _p),
+        )
         table.add_row(Text(name), *numbers)
     return table
 
@@ -83,7 +93,9 @@ def _models(found: Json) -> Table:
 
 def _effects(found: Json) -> Table:
     name = main(found)
-    table = columns(["Condition", "Model"], ["Estimate", "95 % interval", "p"], f"{name}: points above {found['reference']}")
+    table = columns(
+        ["Condition", "Model"], ["Estimate", "95 % interval", "p"], f"{name}: points above {found['reference']}"
+    )
     entry = found["measures"][name]
     fits = {
         "mixed": fullest(entry["mixed"]),
@@ -92,9 +104,16 @@ def _effects(found: Json) -> Table:
         "no outliers": entry["mixed"]["without_outliers"],
     }
     for level in list(found["conditions"])[1:]:
-        rows = [(model, row) for model, fit in fits.items() for row in fit.get("effects", []) if row.get("condition") == level]
+        rows = [
+            (model, row)
+            for model, fit in fits.items()
+            for row in fit.get("effects", [])
+            if row.get("condition") == level
+        ]
         boot = entry["bootstrap"].get("differences", {}).get(level)
-        lines = [(model, row["estimate"], row) for model, row in rows] + ([("bootstrap", boot["value"], boot)] if boot else [])
+        lines = [(model, row["estimate"], row) for model, row in rows] + (
+            [("bootstrap", boot["value"], boot)] if boot else []
+        )
         for place, (model, value, row) in enumerate(lines):
             between = f"{signed(row['low'], 3)} to {signed(row['high'], 3)}"
             table.add_row(Text("" if place else level), model, signed(value, 3), between, _p(row["p"]))

@@ -100,9 +100,16 @@ def compare(
 
     Raises TeacherError when the judge cannot answer, StoreError when the store cannot be written.
     """
-    alike = [(first.answer, plain(first.explanation)) == (second.answer, plain(second.explanation)) for first, second in pairs]
+    alike = [
+        (first.answer, plain(first.explanation)) == (second.answer, plain(second.explanation))
+        for first, second in pairs
+    ]
     open_pairs = [pair for pair, same in zip(pairs, alike, strict=True) if not same]
-    asking = [comparing_prompt(prompts, asked, *shown) for first, second in open_pairs for shown in ((first, second), (second, first))]
+    asking = [
+        comparing_prompt(prompts, asked, *shown)
+        for first, second in open_pairs
+        for shown in ((first, second), (second, first))
+    ]
     said, bill = ask(judge, asking, store, MAX_TOKENS, seed, tick)
     verdicts = iter(read_verdict(generation.text) for generation in said)
     found = []

@@ -124,7 +124,9 @@ def _asking(template: Template, rated: Rated, order: Sequence[Construct]) -> str
 
 def _form(template: Template, order: Sequence[Construct], given: Mapping[str, Mapping[str, Any]]) -> str:
     """A line a construct, with what was given for it: evidence and score."""
-    lines = ({"name": item.title, **{key: str(given[item.name][key]) for key in ("evidence", "score")}} for item in order)
+    lines = (
+        {"name": item.title, **{key: str(given[item.name][key]) for key in ("evidence", "score")}} for item in order
+    )
     return "\n".join(fill(template.assistant, line) for line in lines)
 
 
@@ -134,8 +136,12 @@ def _shots(prompts: Prompts) -> list[tuple[Rated, Mapping[str, Mapping[str, Any]
     found: list[tuple[Rated, Mapping[str, Mapping[str, Any]]]] = []
     for number, row in enumerate(_yaml(path) or (), 1):
         try:
-            example = Example(f"rated-{number}", str(row["question"]), tuple(map(str, row["choices"])), str(row["answer"]))
-            ratings = {str(name): {key: given[key] for key in ("evidence", "score")} for name, given in row["ratings"].items()}
+            example = Example(
+                f"rated-{number}", str(row["question"]), tuple(map(str, row["choices"])), str(row["answer"])
+            )
+            ratings = {
+                str(name): {key: given[key] for key in ("evidence", "score")} for name, given in row["ratings"].items()
+            }
             found.append((Rated(example, example.answer, str(row["explanation"])), ratings))
         except (KeyError, TypeError, AttributeError) as error:
             needed = "Each has question, choices, answer, explanation, and ratings with evidence and score."
@@ -207,4 +213,6 @@ def rate(
     said, bill = ask(judge, rating_prompts(prompts, asked, rated, seed), store, TOKENS_EACH * len(names), seed, tick)
     texts = [generation.text for generation in said]
     scores = [read_ratings(text, names) for text in texts]
-    return Ratings(judge.name, scores, texts, bill, {name: sum(name not in found for found in scores) for name in names})
+    return Ratings(
+        judge.name, scores, texts, bill, {name: sum(name not in found for found in scores) for name in names}
+    )

@@ -46,14 +46,18 @@ class Sitting:
     def scores(self) -> list[Score]:
         """What the judge gave, under its name."""
         found = [
-            Score(*place, name, float(value), self.judge.name) for place, scores in self.given.items() for name, value in scores.items()
+            Score(*place, name, float(value), self.judge.name)
+            for place, scores in self.given.items()
+            for name, value in scores.items()
         ]
         points: dict[Place, list[float]] = {}
         for (first, second), duel in zip(self.pairs, self.duels.found if self.duels else (), strict=False):
             if duel.points is not None:
                 points.setdefault(first, []).append(duel.points)
                 points.setdefault(second, []).append(1 - duel.points)
-        return found + [Score(*place, PREFERRED, float(np.mean(values)), self.judge.name) for place, values in points.items()]
+        return found + [
+            Score(*place, PREFERRED, float(np.mean(values)), self.judge.name) for place, values in points.items()
+        ]
 
 
 def keep(sittings: Sequence[Sitting], cells: Sequence[Cell]) -> None:
@@ -82,9 +86,17 @@ def table(sittings: Sequence[Sitting], cells: Sequence[Cell]) -> str:
         for (name, example_id), scores in sitting.given.items():
             cell, length = by_name[name], len(sitting.shown[name, example_id].explanation.strip())
             model = f"{cell.method.name} on {cell.student.label}" if many else cell.method.name
-            row = {"rater": sitting.judge.name, "model": model, "student": cell.student.label, "seed": cell.seed, "item": example_id}
+            row = {
+                "rater": sitting.judge.name,
+                "model": model,
+                "student": cell.student.label,
+                "seed": cell.seed,
+                "item": example_id,
+            }
             if scores:
-                rated = {construct.title: scores[construct.name] for construct in sitting.asked if construct.name in scores}
+                rated = {
+                    construct.title: scores[construct.name] for construct in sitting.asked if construct.name in scores
+                }
                 writer.writerow({**row, **rated, "rationale_length": length})
     return out.getvalue()
 
@@ -112,7 +124,10 @@ def _about(sitting: Sitting, methods: Mapping[str, str]) -> dict[str, Any]:
             "asked": asdict(sitting.ratings.bill),
             "unread": sitting.ratings.unread,
             "means": {method: _means(sitting, method, methods, names) for method in dict.fromkeys(methods.values())},
-            "length": {name: _rank_correlation(lengths, {at: got[name] for at, got in given.items() if name in got}) for name in names},
+            "length": {
+                name: _rank_correlation(lengths, {at: got[name] for at, got in given.items() if name in got})
+                for name in names
+            },
         }
         found["means"] = {method: means for method, means in found["means"].items() if means}
     if sitting.duels is not None:
@@ -126,7 +141,11 @@ def _about(sitting: Sitting, methods: Mapping[str, str]) -> dict[str, Any]:
 
 def _means(sitting: Sitting, method: str, methods: Mapping[str, str], names: Sequence[str]) -> dict[str, float]:
     given = [scores for (cell, _), scores in sitting.given.items() if methods[cell] == method]
-    return {name: float(np.mean(values)) for name in names if (values := [scores[name] for scores in given if name in scores])}
+    return {
+        name: float(np.mean(values))
+        for name in names
+        if (values := [scores[name] for scores in given if name in scores])
+    }
 
 
 def _rank_correlation(lengths: Mapping[Place, int], scores: Mapping[Place, int]) -> float | None:
@@ -155,7 +174,9 @@ def _wins(sitting: Sitting, methods: Mapping[str, str]) -> list[dict[str, Any]]:
     """For each two methods, how often each was preferred."""
     counts: dict[Place, dict[str, int]] = {}
     for (first, second), duel in zip(sitting.pairs, sitting.duels.found if sitting.duels else (), strict=True):
-        found = counts.setdefault((methods[first[0]], methods[second[0]]), {"first": 0, "second": 0, "tie": 0, "unread": 0})
+        found = counts.setdefault(
+            (methods[first[0]], methods[second[0]]), {"first": 0, "second": 0, "tie": 0, "unread": 0}
+        )
         found["unread" if duel.points is None else {1.0: "first", 0.0: "second"}.get(duel.points, "tie")] += 1
     return [{"a": a, "b": b, **found} for (a, b), found in counts.items()]
 
@@ -165,11 +186,17 @@ def _agreement(sittings: Sequence[Sitting], name: str) -> dict[str, Any]:
     from ...stats.agreement import gwet, krippendorff
 
     places = list(sittings[0].shown)
-    ratings = np.array([[sitting.given.get(place, {}).get(name, math.nan) for sitting in sittings] for place in places], dtype=float)
+    ratings = np.array(
+        [[sitting.given.get(place, {}).get(name, math.nan) for sitting in sittings] for place in places], dtype=float
+    )
     found: dict[str, Any] = {}
     for key in ("alpha", "ac2"):
         try:
-            measured = krippendorff(ratings, "ordinal") if key == "alpha" else gwet(ratings, scale=range(SCALE[0], SCALE[1] + 1))
+            measured = (
+                krippendorff(ratings, "ordinal")
+                if key == "alpha"
+                else gwet(ratings, scale=range(SCALE[0], SCALE[1] + 1))
+            )
             found[key] = {field: _number(value) for field, value in asdict(measured).items()}
         except ValueError as error:
             found[key] = {"value": None, "why": str(error)}

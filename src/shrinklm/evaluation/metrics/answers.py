@@ -61,7 +61,9 @@ def normalise(text: str) -> str:
 
 
 def _same(answer: str, gold: str) -> bool:
-    numbers = _numbers(answer) == _numbers(gold)  # normalised, "1/2" and "2.5" would lose what makes them other than 12 and 25
+    numbers = _numbers(answer) == _numbers(
+        gold
+    )  # normalised, "1/2" and "2.5" would lose what makes them other than 12 and 25
     if _NUMBER.fullmatch(gold.strip()):
         return numbers  # "7 apples" is 7; "7 or 8" is not
     return numbers and normalise(answer) == normalise(gold)

@@ -53,7 +53,11 @@ def named(text: str, options: Sequence[str]) -> set[str]:
 def places(folded: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
     """(start, end, `spell(option)`) of every option that stands in a case-folded text as whole words, from left to right."""
     pattern = _pattern(options)
-    return [(match.start(), match.end(), " ".join(match[0].split())) for match in pattern.finditer(folded)] if pattern else []
+    return (
+        [(match.start(), match.end(), " ".join(match[0].split())) for match in pattern.finditer(folded)]
+        if pattern
+        else []
+    )
 
 
 def spell(option: str) -> str:

@@ -47,7 +47,10 @@ class CounterfactualConsistency:
         option, answer = _argued(answers)
         if same(example, answers["own"], option):
             return {}
-        return {"cf_consistency": float(same(example, answer, option)), "cf_baseline": float(same(example, answers["other"], option))}
+        return {
+            "cf_consistency": float(same(example, answer, option)),
+            "cf_baseline": float(same(example, answers["other"], option)),
+        }
 
 
 class Perturbation:
@@ -160,7 +163,11 @@ class TagShortcut:
             return {}
         own = str(prediction.explanation)
         texts = {"own": own, "blank": "", "other": other}
-        found = {f"{name}{mark}": Given(text, swapped) for name, text in texts.items() for mark, swapped in (("", ""), ("'", tag))}
+        found = {
+            f"{name}{mark}": Given(text, swapped)
+            for name, text in texts.items()
+            for mark, swapped in (("", ""), ("'", tag))
+        }
         against = _against(example, prediction, context)
         more = {} if against is None else {f"for {against[0]}": Given(against[1], tag)}
         return {**found, "neutral": Given(own, NEUTRAL), **more}
@@ -196,7 +203,12 @@ def _against(example: Example, prediction: Prediction, context: Context) -> tupl
     said = prediction.answer or prediction.likeliest
     options = [option for option in example.wrong if option not in (prediction.answer, prediction.likeliest)]
     told = context.told.get(example.id, {})
-    if not context.told and said and _says(prediction) and named(str(prediction.explanation), (*example.choices, said)) & {said}:
+    if (
+        not context.told
+        and said
+        and _says(prediction)
+        and named(str(prediction.explanation), (*example.choices, said)) & {said}
+    ):
         told = {option: exchanged(str(prediction.explanation), said, option) for option in options}
     usable = [option for option in options if told.get(option)]
     option = context.draw("against", example.id).choice(usable) if usable else None
@@ -256,7 +268,9 @@ class Faithfulness:
         """All their numbers."""
         found: dict[str, float] = {}
         for part, one in self.parts.items():
-            own = {name.removeprefix(f"{part}/"): answer for name, answer in answers.items() if name.startswith(f"{part}/")}
+            own = {
+                name.removeprefix(f"{part}/"): answer for name, answer in answers.items() if name.startswith(f"{part}/")
+            }
             found |= one.values(example, prediction, own) if own else {}
         return found
 

@@ -68,7 +68,10 @@ class Roscoe:
     def many(self, rows: Rows, encoder: Encoder) -> Found:
         """The figures of each row."""
         said = [[] if row[1].explanation is None else sentences(row[1].explanation) for row in rows]
-        shown = [[part for text in (*example.fields.values(), example.question) for part in sentences(text)] for example, _ in rows]
+        shown = [
+            [part for text in (*example.fields.values(), example.question) for part in sentences(text)]
+            for example, _ in rows
+        ]
         every = list(dict.fromkeys(text for texts in (*said, *shown) for text in texts))
         vectors = dict(zip(every, encoder.embed(every), strict=True))
         found: list[dict[str, float] | None] = [
@@ -101,7 +104,9 @@ class Entailment:
     def many(self, rows: Rows, encoder: Encoder) -> Found:
         """The figures of each row. Raises RecipeError when no entailment model is named."""
         asked = [
-            [*dict.fromkeys((*example.choices, example.answer, *filter(None, [prediction.answer])))] if prediction.explanation else []
+            [*dict.fromkeys((*example.choices, example.answer, *filter(None, [prediction.answer])))]
+            if prediction.explanation
+            else []
             for example, prediction in rows
         ]
         pairs = [
@@ -118,7 +123,10 @@ class Entailment:
                 continue
             row = {"entails_gold": by[example.answer][0]}
             if prediction.answer is not None:
-                row |= {"entails_predicted": by[prediction.answer][0], "contradicts_predicted": by[prediction.answer][2]}
+                row |= {
+                    "entails_predicted": by[prediction.answer][0],
+                    "contradicts_predicted": by[prediction.answer][2],
+                }
                 if example.choices:
                     row["entails_best"] = float(by[prediction.answer][0] >= max(values[0] for values in by.values()))
             found.append(row)

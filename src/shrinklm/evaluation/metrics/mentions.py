@@ -43,7 +43,9 @@ _AROUND = re.compile(
 )
 """What sets aside the options before it in the clause; where there is none, those after it."""
 _LETTER = re.compile(r"\([a-z]\)")
-_FILLER = re.compile(rf"[{_MASK}\s\"'“”,]|\b(?:an?|the|or|and|both|either|any|other|options?|choices?|such as|such|like|in|on|at|of|to)\b")
+_FILLER = re.compile(
+    rf"[{_MASK}\s\"'“”,]|\b(?:an?|the|or|and|both|either|any|other|options?|choices?|such as|such|like|in|on|at|of|to)\b"
+)
 _BEST = re.compile(
     r"[\s\"'”]*(?:is|are|was|were|would be|seems? to be)(?: \w+ly)? the (?:best|most \w+|correct|right|only|ideal)"
     r" (?:\w+ )?(?:answer|choice|option|place|location|one)"
@@ -108,7 +110,9 @@ def supported(text: str, example: Example) -> str | None:
         return stated
     named = [mention for mention in mentions(text, example.choices) if not mention.aside]
     counts = Counter(mention.option for mention in [mention for mention in named if mention.best][-1:] or named)
-    asked = {mention.option for mention in mentions(" ".join((*example.fields.values(), example.question)), example.choices)}
+    asked = {
+        mention.option for mention in mentions(" ".join((*example.fields.values(), example.question)), example.choices)
+    }
     best = max(counts, key=lambda option: (option not in asked, counts[option]), default=None)
     return next((choice for choice in example.choices if spell(choice) == best), None)
 
@@ -167,11 +171,19 @@ def _set_aside(text: str, start: int, end: int, named: Sequence[int]) -> set[int
             found.update(before or [place for place in inside[at] if place > a + cue.start()])
         for cue in _AFTER.finditer(clause):
             following = [place for place in inside[at] if place > a + cue.start()]
-            if not following and at + 1 < len(clauses) and _lists(text, clauses[at + 1]):  # "the other options (zoo, river)"
+            if (
+                not following and at + 1 < len(clauses) and _lists(text, clauses[at + 1])
+            ):  # "the other options (zoo, river)"
                 following = inside[at + 1]
             found.update(following)
-    for at in reversed(range(len(clauses) - 1)):  # "zoos, rivers and ovens are not ...": a list shares what its last member is told
-        if _lists(text, clauses[at]) and _JOINS.match(text[slice(*clauses[at + 1])].lstrip(", ")) and found & set(inside[at + 1]):
+    for at in reversed(
+        range(len(clauses) - 1)
+    ):  # "zoos, rivers and ovens are not ...": a list shares what its last member is told
+        if (
+            _lists(text, clauses[at])
+            and _JOINS.match(text[slice(*clauses[at + 1])].lstrip(", "))
+            and found & set(inside[at + 1])
+        ):
             found.update(inside[at])
     for at in range(1, len(clauses)):  # "not zoos, rivers or ovens"
         if _lists(text, clauses[at]) and inside[at] and inside[at - 1] and inside[at - 1][-1] in found:

@@ -20,9 +20,17 @@ getting / obtaining | help / assist | helps / assists | provide / offer | provid
 common / usual | is not / isn't | are not / aren't | was not / wasn't | does not / doesn't | do not / don't | did not / didn't
 cannot / can't | would not / wouldn't | could not / couldn't | should not / shouldn't | it is / it's | they are / they're
 """
-_ONE_WAY = {"since": "as", "commonly": "usually", "individuals": "persons", "crucial": "essential", "appropriate": "suitable"}
+_ONE_WAY = {
+    "since": "as",
+    "commonly": "usually",
+    "individuals": "persons",
+    "crucial": "essential",
+    "appropriate": "suitable",
+}
 _PAIRS = dict(pair.strip().split(" / ") for line in _EITHER.strip().splitlines() for pair in line.split("|"))
-_BACK = {two: one for one, two in _PAIRS.items() if two not in ("like", "little", "yet", "hold")}  # these four mean more than one thing
+_BACK = {
+    two: one for one, two in _PAIRS.items() if two not in ("like", "little", "yet", "hold")
+}  # these four mean more than one thing
 _OTHER: dict[str, str] = {**_ONE_WAY, **_PAIRS, **_BACK}
 
 
@@ -38,7 +46,9 @@ def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
     for place in draw.sample(range(len(words)), -(-len(words) // 2)):
         old = words[place]
         drawn = (draw.choice(context.words) for _ in range(_TRIES))
-        words[place] = next((word for owner, word in drawn if owner != example_id and word.casefold() != old.casefold()), old)
+        words[place] = next(
+            (word for owner, word in drawn if owner != example_id and word.casefold() != old.casefold()), old
+        )
     return " ".join(words)
 
 

@@ -146,7 +146,9 @@ def analyse(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -
     return dataclasses.replace(_found(kept, value, outside, outside, list(whole.unmeasured)), everything=whole)
 
 
-def _found(rows: list[Measured], value: str, outside: list[Measured], removed: list[Measured], unmeasured: list[Measured]) -> Factorial:
+def _found(
+    rows: list[Measured], value: str, outside: list[Measured], removed: list[Measured], unmeasured: list[Measured]
+) -> Factorial:
     levels = _levels(rows)
     inside = _cells(rows)
     cells = tuple(
@@ -160,7 +162,19 @@ def _found(rows: list[Measured], value: str, outside: list[Measured], removed: l
     normal = shapiro(table.residuals) if 3 <= len(rows) <= 5000 and table.residual > 0 else None
     notes = (*_notes(cells, table), *skipped)
     return Factorial(
-        value, levels, tuple(rows), tuple(outside), tuple(removed), tuple(unmeasured), cells, spread, normal, table, pairs, notes, None
+        value,
+        levels,
+        tuple(rows),
+        tuple(outside),
+        tuple(removed),
+        tuple(unmeasured),
+        cells,
+        spread,
+        normal,
+        table,
+        pairs,
+        notes,
+        None,
     )
 
 
@@ -186,7 +200,9 @@ def _testable(rows: Sequence[Measured]) -> None:
     cells, widest = math.prod(map(len, levels.values())), max(levels, key=lambda name: len(levels[name]))
     if cells > _MOST:
         many = f"{len(levels[widest]):,}"
-        raise TaskError(f"{over} makes {cells:,} cells; at most {_MOST:,} are compared. Is '{widest}', of {many} levels, a factor?")
+        raise TaskError(
+            f"{over} makes {cells:,} cells; at most {_MOST:,} are compared. Is '{widest}', of {many} levels, a factor?"
+        )
 
 
 def _cells(rows: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured]]:
@@ -199,11 +215,17 @@ def _cells(rows: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured]]:
 
 def _outside(rows: Sequence[Measured]) -> list[Measured]:
     """The rows outside the fences of their cell, in the file's order."""
-    gone = {id(cell[place]) for cell in _cells(rows).values() for place in outliers([row.value or 0.0 for row in cell]).places}
+    gone = {
+        id(cell[place])
+        for cell in _cells(rows).values()
+        for place in outliers([row.value or 0.0 for row in cell]).places
+    }
     return [row for row in rows if id(row) in gone]
 
 
-def _pairs(levels: Mapping[str, tuple[str, ...]], cells: Sequence[Cell]) -> tuple[tuple[tuple[Levels, Tukey], ...], list[str]]:
+def _pairs(
+    levels: Mapping[str, tuple[str, ...]], cells: Sequence[Cell]
+) -> tuple[tuple[tuple[Levels, Tukey], ...], list[str]]:
     first, *others = levels
     found: list[tuple[Levels, Tukey]] = []
     notes = []

@@ -50,16 +50,28 @@ def cells(found: Factorial) -> Drawn:
     left_out = " Grey crosses: rows left out as outliers." if gone else ""
     caption = f"Large marks: means of the cells, with 95 % intervals (t). Small dots: each row.{left_out}"
     spoken_cells = "; ".join(
-        f"{spoken(cell.levels)}: {number(cell.mean, decimals(found))} (n {cell.n})" for cell in found.cells if cell.mean is not None
+        f"{spoken(cell.levels)}: {number(cell.mean, decimals(found))} (n {cell.n})"
+        for cell in found.cells
+        if cell.mean is not None
     )
-    return Drawn("cells", f"{found.value} by {' and '.join(found.levels)}", caption, f"Dot plot. {spoken_cells}.", width == PAGE, figure)
+    return Drawn(
+        "cells",
+        f"{found.value} by {' and '.join(found.levels)}",
+        caption,
+        f"Dot plot. {spoken_cells}.",
+        width == PAGE,
+        figure,
+    )
 
 
 def differences(found: Factorial) -> Drawn | None:
     """Differences of means with Tukey's intervals, around zero; filled where told apart."""
     if not found.tukey:
         return None
-    groups = [(within, [pair for _, pair in pairs]) for within, pairs in groupby(found.tukey, key=lambda entry: spoken(entry[0]))]
+    groups = [
+        (within, [pair for _, pair in pairs])
+        for within, pairs in groupby(found.tukey, key=lambda entry: spoken(entry[0]))
+    ]
     width = _width([f"{pair.a} {MINUS} {pair.b}" for _, pair in found.tukey])
     figure, [axes] = canvas(width, 0.6 + 0.24 * len(found.tukey) + 0.3 * len(groups))
     heads, names, y = [], [], 0.0
@@ -72,7 +84,13 @@ def differences(found: Factorial) -> Drawn | None:
             shade = INK if pair.p < ALPHA else MUTED
             axes.plot([pair.low, pair.high], [y, y], color=shade, linewidth=1.2, solid_capstyle="butt", zorder=2)
             axes.plot(
-                [pair.difference], [y], "o", color=shade if pair.p < ALPHA else PAPER, markeredgecolor=shade, markersize=4.6, zorder=3
+                [pair.difference],
+                [y],
+                "o",
+                color=shade if pair.p < ALPHA else PAPER,
+                markeredgecolor=shade,
+                markersize=4.6,
+                zorder=3,
             )
         y += 1.3
     _label(axes, heads, names, y)
@@ -80,8 +98,18 @@ def differences(found: Factorial) -> Drawn | None:
     axes.set_xlabel(fill(f"Difference in {found.value}", 32))
     axes.grid(axis="x")
     caption = "Differences of means with Tukey's 95 % intervals, which hold for all pairs of a group together. Filled: p < .05."
-    said = "; ".join(f"{pair.a} minus {pair.b} {number(pair.difference, decimals(found))}, {p_value(pair.p)}" for _, pair in found.tukey)
-    return Drawn("differences", f"Differences between levels of {found.first}", caption, f"Dot plot. {said}.", width == PAGE, figure)
+    said = "; ".join(
+        f"{pair.a} minus {pair.b} {number(pair.difference, decimals(found))}, {p_value(pair.p)}"
+        for _, pair in found.tukey
+    )
+    return Drawn(
+        "differences",
+        f"Differences between levels of {found.first}",
+        caption,
+        f"Dot plot. {said}.",
+        width == PAGE,
+        figure,
+    )
 
 
 def normality(found: Factorial) -> Drawn | None:
@@ -125,11 +153,23 @@ def _cell(axes: Any, cell: Cell, y: float, rank: int, rng: np.random.Generator) 
         from scipy.stats import t
 
         reach = float(t.ppf(0.975, cell.n - 1)) * cell.sd / cell.n**0.5
-        axes.plot([cell.mean - reach, cell.mean + reach], [y, y], color=shade, linewidth=1.4, solid_capstyle="butt", zorder=2)
-    axes.plot([cell.mean], [y], mark(rank), color=shade, markersize=5.2, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3)
+        axes.plot(
+            [cell.mean - reach, cell.mean + reach], [y, y], color=shade, linewidth=1.4, solid_capstyle="butt", zorder=2
+        )
+    axes.plot(
+        [cell.mean], [y], mark(rank), color=shade, markersize=5.2, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3
+    )
     if cell.n > 1:
         # A little apart, so that equal runs stay visible.
-        axes.scatter(cell.values, y + 0.3 + rng.uniform(-0.06, 0.06, cell.n), s=7, color=shade, alpha=0.65, linewidths=0, zorder=2)
+        axes.scatter(
+            cell.values,
+            y + 0.3 + rng.uniform(-0.06, 0.06, cell.n),
+            s=7,
+            color=shade,
+            alpha=0.65,
+            linewidths=0,
+            zorder=2,
+        )
 
 
 def _label(axes: Any, heads: list[tuple[float, str]], names: list[tuple[float, str]], bottom: float) -> None:

@@ -57,7 +57,9 @@ def read(path: Path, value: str, factors: Sequence[str]) -> list[Measured]:
     """
     _sensible(value, factors)
     if not path.is_file():
-        raise TaskError(f"No file at {path}. Name a table with a row for each run: shrinklm compare runs.csv --value ... --factors ...")
+        raise TaskError(
+            f"No file at {path}. Name a table with a row for each run: shrinklm compare runs.csv --value ... --factors ..."
+        )
     table = read_file(path, path.name)
     for name in (value, *factors):
         if name not in table.columns:
@@ -75,7 +77,9 @@ def _sensible(value: str, factors: Sequence[str]) -> None:
         raise TaskError("No factor is named. Write the columns that tell the runs apart: --factors model,model_size")
     twice = [name for name in factors if list(factors).count(name) > 1 or name == value]
     if twice:
-        raise TaskError(f"'{twice[0]}' is asked for twice. --value names the numbers, --factors other columns, each once.")
+        raise TaskError(
+            f"'{twice[0]}' is asked for twice. --value names the numbers, --factors other columns, each once."
+        )
     taken = sorted(_RESERVED & set(factors))
     if taken:
         raise TaskError(f"A factor cannot be called '{taken[0]}': the result uses that name itself. Rename the column.")
@@ -86,14 +90,20 @@ def missing_column(name: str, column: str, found: Sequence[str]) -> str:
     lower = {known.lower(): known for known in reversed(found)}
     near = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
     hint = f" Did you mean '{lower[near[0]]}'?" if near else ""
-    joined = " Its columns seem to be separated by ';'. Save the file with commas." if len(found) == 1 and ";" in found[0] else ""
+    joined = (
+        " Its columns seem to be separated by ';'. Save the file with commas."
+        if len(found) == 1 and ";" in found[0]
+        else ""
+    )
     return f"{name} has no column '{column}'.{hint} Columns found: {', '.join(found)}.{joined}"
 
 
 def _level(cell: Any, name: str, place: str) -> str:
     level = "" if cell is None else str(cell).strip()
     if not level:
-        raise TaskError(f"{place}: no {name}. Every row needs a level of every factor; fill it in, or take the row out.")
+        raise TaskError(
+            f"{place}: no {name}. Every row needs a level of every factor; fill it in, or take the row out."
+        )
     return level
 
 
@@ -105,7 +115,9 @@ def _number(cell: Any, name: str, place: str) -> float | None:
         number = float(text)
     except ValueError:
         comma = " Write decimals with a point." if text.replace(",", "", 1).lstrip("-").isdigit() else ""
-        raise TaskError(f"{place}: {name} is '{text}', which is no number.{comma} For a run without a value leave it empty.") from None
+        raise TaskError(
+            f"{place}: {name} is '{text}', which is no number.{comma} For a run without a value leave it empty."
+        ) from None
     if math.isinf(number):
         raise TaskError(f"{place}: {name} is infinite. For a run without a value leave it empty.")
     return None if math.isnan(number) else number

@@ -97,7 +97,9 @@ def _spread(found: Factorial) -> str:
     normal = ""
     if found.shapiro is not None:
         judged = "are not normal" if found.shapiro.p < ALPHA else "show no sign of not being normal"
-        normal = f" The residuals {judged} (Shapiro–Wilk W = {share(found.shapiro.statistic)}, {p_value(found.shapiro.p)})."
+        normal = (
+            f" The residuals {judged} (Shapiro–Wilk W = {share(found.shapiro.statistic)}, {p_value(found.shapiro.p)})."
+        )
     return f"{differ} ({figures}).{normal}"
 
 
@@ -142,7 +144,9 @@ def _with_all(found: Factorial, whole: Factorial) -> str:
             at = f" at {spoken(within)}" if within else ""
             said.append(f"{entry.a} and {entry.b}{at} {p_value(after)} instead of {p_value(entry.p)}")
     if not said:
-        return f"With all {_rows(whole.n)} in, every one of these findings stays on the same side of p = {share(ALPHA)}."
+        return (
+            f"With all {_rows(whole.n)} in, every one of these findings stays on the same side of p = {share(ALPHA)}."
+        )
     return f"This rests on the rows left out. With all {_rows(whole.n)} in: {'; '.join(said)}."
 
 

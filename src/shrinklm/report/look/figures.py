@@ -65,13 +65,22 @@ def styled(draw: Callable[[], Iterable[plots.Drawn | None]]) -> list[Figure]:
 def _save(drawn: plots.Drawn) -> Figure:
     made = {kind: _bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg")}
     return Figure(
-        drawn.name, drawn.title, drawn.caption, drawn.alt, drawn.wide, made["pdf"], made["png"], _inline(made["svg"].decode(), drawn.name)
+        drawn.name,
+        drawn.title,
+        drawn.caption,
+        drawn.alt,
+        drawn.wide,
+        made["pdf"],
+        made["png"],
+        _inline(made["svg"].decode(), drawn.name),
     )
 
 
 def _bytes(figure: Any, kind: str) -> bytes:
     out = io.BytesIO()
-    figure.savefig(out, format=kind, dpi=300 if kind == "png" else 72, metadata=_NO_DATE[kind], transparent=kind == "svg")
+    figure.savefig(
+        out, format=kind, dpi=300 if kind == "png" else 72, metadata=_NO_DATE[kind], transparent=kind == "svg"
+    )
     return out.getvalue()
 
 

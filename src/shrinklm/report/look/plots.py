@@ -45,9 +45,24 @@ def accuracy(results: Results) -> Drawn | None:
         for cell, offset in zip(row.cells, _spread(len(row.cells)), strict=True):
             if metric in cell.scores and (len(row.cells) > 1 or cell.diverged):
                 value = 100 * float(np.nanmean(cell.scores[metric]))
-                shape = {"marker": "x", "s": 14, "linewidths": 0.9} if cell.diverged else {"marker": "o", "s": 9, "linewidths": 0}
-                axes.scatter([value], [y + 0.27 + offset], color=colour(row.rank), alpha=0.9 if cell.diverged else 0.65, zorder=2, **shape)
-    lines = [(name, share) for name in ("random", "majority") if (share := results.baseline(name)) is not None and metric != "f1"]
+                shape = (
+                    {"marker": "x", "s": 14, "linewidths": 0.9}
+                    if cell.diverged
+                    else {"marker": "o", "s": 9, "linewidths": 0}
+                )
+                axes.scatter(
+                    [value],
+                    [y + 0.27 + offset],
+                    color=colour(row.rank),
+                    alpha=0.9 if cell.diverged else 0.65,
+                    zorder=2,
+                    **shape,
+                )
+    lines = [
+        (name, share)
+        for name in ("random", "majority")
+        if (share := results.baseline(name)) is not None and metric != "f1"
+    ]
     if results.teacher:
         split = "" if results.teacher[2] == "test" else f" ({results.teacher[2]})"
         lines.append((f"teacher{split}", results.teacher[0]))
@@ -61,7 +76,9 @@ def accuracy(results: Results) -> Drawn | None:
         + (" (a cross: it diverged)" if any(cell.diverged for row in rows for cell in row.cells) else "")
         + ". Dashed lines: baselines."
     )
-    return Drawn("accuracy", "Accuracy by method, every seed", caption, f"Dot plot. {alt}. {_spoken(lines)}", False, figure)
+    return Drawn(
+        "accuracy", "Accuracy by method, every seed", caption, f"Dot plot. {alt}. {_spoken(lines)}", False, figure
+    )
 
 
 def differences(results: Results) -> Drawn | None:
@@ -75,14 +92,24 @@ def differences(results: Results) -> Drawn | None:
     for y, pair in enumerate(pairs):
         found, shade = pair.comparison, INK if pair.separated else MUTED
         axes.plot([100 * found.low, 100 * found.high], [y, y], color=shade, linewidth=1.2, solid_capstyle="butt")
-        axes.plot([100 * found.difference], [y], "o", markersize=4.2, color=shade, markerfacecolor=shade if pair.separated else PAPER)
+        axes.plot(
+            [100 * found.difference],
+            [y],
+            "o",
+            markersize=4.2,
+            color=shade,
+            markerfacecolor=shade if pair.separated else PAPER,
+        )
         reading = "separated" if pair.separated else "no difference shown"
         names = f"{pair.first.method} minus {pair.second.method}{f' on {pair.first.student}' if many else ''}"
         spoken.append(f"{names} {points(found.difference)} ({points(found.low)} to {points(found.high)}), {reading}")
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
     if results.pairs and results.gains:
         axes.axhline(len(results.pairs) - 0.5, color=GRID, linewidth=0.6)
-    labels = [f"{pair.first.method}\nminus {pair.second.method}" + (f", {pair.first.student}" if many else "") for pair in pairs]
+    labels = [
+        f"{pair.first.method}\nminus {pair.second.method}" + (f", {pair.first.student}" if many else "")
+        for pair in pairs
+    ]
     axes.set_yticks(range(len(pairs)), labels, fontsize=6.0)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -93,7 +120,9 @@ def differences(results: Results) -> Drawn | None:
         "On the same questions, with 95 % intervals. Filled: Holm-adjusted p below 0.05 and an interval without zero; "
         "hollow: no difference that this data can show."
     )
-    return Drawn("differences", "Differences between methods", caption, "Forest plot. " + "; ".join(spoken) + ".", False, figure)
+    return Drawn(
+        "differences", "Differences between methods", caption, "Forest plot. " + "; ".join(spoken) + ".", False, figure
+    )
 
 
 def explanations(results: Results) -> Drawn | None:
@@ -110,7 +139,11 @@ def explanations(results: Results) -> Drawn | None:
                 _estimate(axes, row, metric, y, scale)
         axes.set_title(_title(metric))
         axes.set_xlabel(unit)
-        right = 100.0 if scale == 100 else max(scale * row.estimates[metric].high for row in rows if metric in row.estimates) or 1.0
+        right = (
+            100.0
+            if scale == 100
+            else max(scale * row.estimates[metric].high for row in rows if metric in row.estimates) or 1.0
+        )
         axes.set_xlim(-0.04 * right, 1.06 * right)  # room for a mark at either end
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
@@ -118,7 +151,11 @@ def explanations(results: Results) -> Drawn | None:
     _names(panels[0], rows, places, results)
     spoken = ". ".join(
         f"{_title(metric)}: "
-        + ", ".join(f"{_label(row, results)} {scale * row.estimates[metric].value:.1f}" for row in rows if metric in row.estimates)
+        + ", ".join(
+            f"{_label(row, results)} {scale * row.estimates[metric].value:.1f}"
+            for row in rows
+            if metric in row.estimates
+        )
         for metric, _, scale in metrics
     )
     caption = "Means with 95 % bootstrap intervals. Length and overlap describe an explanation; they do not say that it is good."
@@ -138,8 +175,19 @@ def canvas(
 
 def _estimate(axes: Any, row: Row, metric: str, y: float, scale: float) -> None:
     found, shade = row.estimates[metric], colour(row.rank)
-    axes.plot([scale * found.low, scale * found.high], [y, y], color=shade, linewidth=1.4, solid_capstyle="butt", zorder=2)
-    axes.plot([scale * found.value], [y], mark(row.rank), color=shade, markersize=5.2, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3)
+    axes.plot(
+        [scale * found.low, scale * found.high], [y, y], color=shade, linewidth=1.4, solid_capstyle="butt", zorder=2
+    )
+    axes.plot(
+        [scale * found.value],
+        [y],
+        mark(row.rank),
+        color=shade,
+        markersize=5.2,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.6,
+        zorder=3,
+    )
 
 
 def _title(metric: str) -> str:
@@ -235,4 +283,8 @@ def _interval(row: Row, metric: str) -> str:
 
 
 def _spoken(lines: Sequence[tuple[str, float]]) -> str:
-    return f"Baselines: {', '.join(f'{name} {percent(share)} %' for name, share in lines)}." if lines else "No baseline is known."
+    return (
+        f"Baselines: {', '.join(f'{name} {percent(share)} %' for name, share in lines)}."
+        if lines
+        else "No baseline is known."
+    )

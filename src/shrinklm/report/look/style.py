@@ -80,5 +80,7 @@ def variables() -> tuple[dict[str, str], dict[str, str]]:
     """CSS variables on a light and on a dark page."""
     base = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}
     light = base | {f"m{place}": method[0] for place, method in enumerate(METHODS)}
-    dark = {name: DARK[value] for name, value in base.items()} | {f"m{place}": method[1] for place, method in enumerate(METHODS)}
+    dark = {name: DARK[value] for name, value in base.items()} | {
+        f"m{place}": method[1] for place, method in enumerate(METHODS)
+    }
     return light, dark

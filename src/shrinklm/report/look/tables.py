@@ -63,8 +63,16 @@ class Table:
 _SHARES = ("accuracy", "f1", "accuracy_likelihood", "unparsed", "names_answer", "names_distractors")
 _MAIN = (
     Column("Method", numeric=False),
-    Column("Accuracy", "Answers, %", title="Answers right, as generated and read by the task's parser, with the 95 % interval below"),
-    Column("By likelihood", "Answers, %", title="Accuracy of the likeliest option: the highest mean log-probability of its tokens"),
+    Column(
+        "Accuracy",
+        "Answers, %",
+        title="Answers right, as generated and read by the task's parser, with the 95 % interval below",
+    ),
+    Column(
+        "By likelihood",
+        "Answers, %",
+        title="Accuracy of the likeliest option: the highest mean log-probability of its tokens",
+    ),
     Column("Unparsed", "Answers, %", title="Answers that the parser could not read; counted wrong"),
     Column("Words", "Explanation", title="Mean length"),
     Column("ROUGE-L", "Explanation", title="Overlap with the reference explanation, 0 to 100"),
@@ -106,23 +114,39 @@ def main(results: Results) -> Table:
         value, n, split = results.teacher
         lines.append(Line((f"Teacher, {count(n)} {split} questions", percent(value), *blank), kind="baseline"))
         records.append({"method": "teacher", "accuracy": value, "accuracy_n": n, "split": split})
-    unit = next((row.estimates[results.primary].unit for row in results.trained if results.primary in row.estimates), "questions")
+    unit = next(
+        (row.estimates[results.primary].unit for row in results.trained if results.primary in row.estimates),
+        "questions",
+    )
     seeds = sorted({len(row.cells) for row in results.trained})
     caption = f"Means over {count(len(results.findings.items))} test questions"
     caption += (
-        f" and {f' {DASH} '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed{'' if seeds[-1] == 1 else 's'}" if seeds else ""
+        f" and {f' {DASH} '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed{'' if seeds[-1] == 1 else 's'}"
+        if seeds
+        else ""
     )
     caption += f"; below them 95 % bootstrap intervals over {unit}. A dash: does not apply, or not known."
     columns = list(_MAIN)
     if results.primary == "f1" or any("f1" in row.estimates for row in results.rows):
-        columns[1] = Column("F1", "Answers, %", title="Overlap of words with the nearest accepted answer, with the 95 % interval below")
+        columns[1] = Column(
+            "F1", "Answers, %", title="Overlap of words with the nearest accepted answer, with the 95 % interval below"
+        )
         columns[2] = Column("Exact match", "Answers, %", title="Answers right after normalising")
         columns[3] = Column("Unparsed", "Answers, %", title=_MAIN[3].title)
     return Table("table", caption, tuple(columns), tuple(lines), tuple(records))
 
 
 def _scores(row: Row) -> tuple[str, ...]:
-    names = ["accuracy", "accuracy_likelihood", "unparsed", "length", "rougeL", "bleu", "names_answer", "names_distractors"]
+    names = [
+        "accuracy",
+        "accuracy_likelihood",
+        "unparsed",
+        "length",
+        "rougeL",
+        "bleu",
+        "names_answer",
+        "names_distractors",
+    ]
     if "f1" in row.estimates:
         names[:2] = ["f1", "accuracy"]
     found = []
@@ -152,7 +176,15 @@ def _record(row: Row) -> dict[str, Any]:
     record["diverged"] = sum(cell.diverged for cell in row.cells)
     for name, found in row.estimates.items():
         record |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
-    for key in ("parameters", "bytes", "latency_ms", "tokens_per_second", "examples_seen", "tokens_seen", "train_seconds"):
+    for key in (
+        "parameters",
+        "bytes",
+        "latency_ms",
+        "tokens_per_second",
+        "examples_seen",
+        "tokens_seen",
+        "train_seconds",
+    ):
         record[key] = row.mean(key)
     return {**record, "teacher_tokens": row.teacher_tokens, "teacher_cost": row.teacher_cost}
 
@@ -166,7 +198,12 @@ def comparisons(results: Results) -> Table:
         Column("95 % interval", "First minus second"),
         Column("p", "Bootstrap", title="Paired bootstrap over questions and seeds, two-sided"),
         Column("p, Holm", "Bootstrap", title="Adjusted for the number of comparisons of its family"),
-        Column("p by seed", "McNemar, exact", False, "Two-sided; in brackets, questions that only the first and only the second got right"),
+        Column(
+            "p by seed",
+            "McNemar, exact",
+            False,
+            "Two-sided; in brackets, questions that only the first and only the second got right",
+        ),
         Column("Reading", numeric=False),
     )
     many = len(results.students) > 1
@@ -175,7 +212,10 @@ def comparisons(results: Results) -> Table:
         for pair in pairs:
             found = pair.comparison
             names = [f"{row.method} on {row.student}" if many else row.method for row in (pair.first, pair.second)]
-            exact = "; ".join(f"{seed}: {p_value(test.p)} ({test.only_a}/{test.only_b})" for seed, test in sorted(pair.by_seed.items()))
+            exact = "; ".join(
+                f"{seed}: {p_value(test.p)} ({test.only_a}/{test.only_b})"
+                for seed, test in sorted(pair.by_seed.items())
+            )
             better = names[0] if found.difference > 0 else names[1]
             interval = f"{points(found.low)} to {points(found.high)}"
             cells = (
@@ -214,7 +254,18 @@ def comparisons(results: Results) -> Table:
 
 def cells(results: Results) -> Table:
     """Exposure and cost of every cell: what must be equal, and what was not."""
-    names = ("Cell", "Seed", "Examples", "Batch", "Micro-batch", "Steps", "Tokens", "Pairs of each view", "Training time", "Accuracy, %")
+    names = (
+        "Cell",
+        "Seed",
+        "Examples",
+        "Batch",
+        "Micro-batch",
+        "Steps",
+        "Tokens",
+        "Pairs of each view",
+        "Training time",
+        "Accuracy, %",
+    )
     numeric = {"Seed", "Examples", "Batch", "Micro-batch", "Steps", "Tokens", "Training time", "Accuracy, %"}
     lines, records = [], []
     for row in results.rows:
@@ -223,7 +274,9 @@ def cells(results: Results) -> Table:
             pairs = cell.info.get("pairs") or {}
             numbers = [cell.number(key) for key in ("examples_seen", "batch", "micro_batch", "steps")]
             first = scores.get(results.primary or "")
-            name = f"{cell.method} on {cell.student}" + (", diverged" if cell.diverged else "" if cell.trained else ", untrained")
+            name = f"{cell.method} on {cell.student}" + (
+                ", diverged" if cell.diverged else "" if cell.trained else ", untrained"
+            )
             text = (
                 name,
                 str(cell.seed) if cell.trained else NONE,
@@ -233,9 +286,27 @@ def cells(results: Results) -> Table:
                 NONE if (seconds := cell.number("train_seconds")) is None or not cell.trained else duration(seconds),
                 NONE if first is None else percent(first),
             )
-            lines.append(Line(text, kind="diverged" if cell.diverged else "" if cell.trained else "baseline", rank=row.rank))
-            keys = ("examples_seen", "batch", "micro_batch", "steps", "tokens_seen", "train_seconds", "parameters", "bytes", "latency_ms")
-            record = {"cell": cell.name, "method": cell.method, "student": cell.student, "seed": cell.seed, "diverged": cell.diverged}
+            lines.append(
+                Line(text, kind="diverged" if cell.diverged else "" if cell.trained else "baseline", rank=row.rank)
+            )
+            keys = (
+                "examples_seen",
+                "batch",
+                "micro_batch",
+                "steps",
+                "tokens_seen",
+                "train_seconds",
+                "parameters",
+                "bytes",
+                "latency_ms",
+            )
+            record = {
+                "cell": cell.name,
+                "method": cell.method,
+                "student": cell.student,
+                "seed": cell.seed,
+                "diverged": cell.diverged,
+            }
             records.append({**record, **{key: cell.number(key) for key in keys}, **scores})
     columns = tuple(Column(name, numeric=name in numeric) for name in names)
     return Table("seeds", "Every cell: what it was shown, and what came of it.", columns, tuple(lines), tuple(records))
@@ -246,7 +317,10 @@ def steps(results: Results) -> Table:
     lines, records = [], []
     for name, step in (results.findings.generations.get("steps") or {}).items():
         refused = step.get("refused") or {}
-        why = "; ".join(f"{reason}: {count(number)}" for reason, number in sorted(refused.items(), key=lambda pair: (-pair[1], pair[0])))
+        why = "; ".join(
+            f"{reason}: {count(number)}"
+            for reason, number in sorted(refused.items(), key=lambda pair: (-pair[1], pair[0]))
+        )
         tokens = [step.get(key) or 0 for key in ("tokens_in", "tokens_out")]
         cost = step.get("cost")
         lines.append(
@@ -268,7 +342,18 @@ def steps(results: Results) -> Table:
         records.append({"step": name, **flat, **{f"refused: {reason}": number for reason, number in refused.items()}})
     columns = tuple(
         Column(name, numeric=name not in ("Step", "Reasons"))
-        for name in ("Step", "Found in store", "Asked", "Kept", "Refused", "Reasons", "Tokens read", "Tokens written", "Time", "Cost")
+        for name in (
+            "Step",
+            "Found in store",
+            "Asked",
+            "Kept",
+            "Refused",
+            "Reasons",
+            "Tokens read",
+            "Tokens written",
+            "Time",
+            "Cost",
+        )
     )
     return Table("generations", "Generations of the teacher, by step.", columns, tuple(lines), tuple(records))
 
@@ -285,7 +370,12 @@ def unbuilt(results: Results) -> Table:
         low, high = min(numbers), max(numbers)
         lines.append(Line((name, view, reason, count(low) if low == high else f"{count(low)}{DASH}{count(high)}")))
         records.append({"method": name, "view": view, "reason": reason, "fewest": low, "most": high})
-    columns = (Column("Method", numeric=False), Column("View", numeric=False), Column("Reason", numeric=False), Column("Pairs a cell"))
+    columns = (
+        Column("Method", numeric=False),
+        Column("View", numeric=False),
+        Column("Reason", numeric=False),
+        Column("Pairs a cell"),
+    )
     return Table("unbuilt", "Pairs that could not be built, for each cell.", columns, tuple(lines), tuple(records))
 
 
@@ -301,7 +391,12 @@ def logs(results: Results) -> tuple[Table, Table]:
                 loss.append({**who, "examples": point.examples, **values})
             if "dev_accuracy" in point.values:
                 dev.append(
-                    {**who, "examples": point.examples, "dev_accuracy": point.values["dev_accuracy"], "dev_n": point.values.get("dev_n")}
+                    {
+                        **who,
+                        "examples": point.examples,
+                        "dev_accuracy": point.values["dev_accuracy"],
+                        "dev_n": point.values.get("dev_n"),
+                    }
                 )
     return Table("losses", "", (), (), tuple(loss)), Table("dev", "", (), (), tuple(dev))
 

@@ -54,7 +54,13 @@ def size(number: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as "45 s", "12 min" or "3.4 h"."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def dollars(cost: float) -> str:
@@ -105,8 +111,14 @@ def _best(results: Results, student: str) -> str:
             leads.append((abs(pair.comparison.difference), pair.adjusted))
     if not behind:
         top = f"the highest, {best.method}, {share}"
-        some = any(pair.separated for pair in results.pairs if pair.first.student == student)  # between others than the best
-        between = f"between {best.method} and {listing(tied)}" if some or len(tied) == 1 else f"between the {len(rows)} methods"
+        some = any(
+            pair.separated for pair in results.pairs if pair.first.student == student
+        )  # between others than the best
+        between = (
+            f"between {best.method} and {listing(tied)}"
+            if some or len(tied) == 1
+            else f"between the {len(rows)} methods"
+        )
         rest = (
             f"{_value(others[-1], metric)} for the other"
             if len(tied) == 1
@@ -132,8 +144,14 @@ def _above(results: Results) -> str:
     if results.gains:
         shares = sorted({percent(pair.second.estimates[metric].value) for pair in results.gains}, key=float)
         name = f"the untrained student ({' to '.join(dict.fromkeys((shares[0], shares[-1])))} %)"
-        flat[name] = [_name(results, pair.first) for pair in results.gains if not (pair.separated and pair.comparison.difference > 0)]
-    chance = max((share for name in ("majority", "random") if (share := results.baseline(name)) is not None), default=None)
+        flat[name] = [
+            _name(results, pair.first)
+            for pair in results.gains
+            if not (pair.separated and pair.comparison.difference > 0)
+        ]
+    chance = max(
+        (share for name in ("majority", "random") if (share := results.baseline(name)) is not None), default=None
+    )
     if chance is not None and metric != "f1":
         name = f"chance ({percent(chance)} %, the better of guessing and the most frequent answer)"
         flat[name] = [_name(results, row) for row in rows if row.estimates[metric].low <= chance]
@@ -162,18 +180,26 @@ def cautions(results: Results) -> list[str]:
     diverged = [cell for cell in cells if cell.diverged]
     if diverged:
         names = ", ".join(cell.name for cell in diverged)
-        notes.append(f"{_cells(len(diverged))} diverged ({names}). What they answered is in every mean and marked; nothing is dropped.")
+        notes.append(
+            f"{_cells(len(diverged))} diverged ({names}). What they answered is in every mean and marked; nothing is dropped."
+        )
     single = [row.method for row in results.trained if len(row.cells) == 1]
     if single:
         who = "Each method" if len(single) == len(results.trained) else listing(single)
         was = "were" if len(single) > 1 and len(single) < len(results.trained) else "was"
-        notes.append(f"{who} {was} trained from one seed only: differences may be those of seeds, and the intervals do not include that.")
+        notes.append(
+            f"{who} {was} trained from one seed only: differences may be those of seeds, and the intervals do not include that."
+        )
     unread = [row for row in results.trained if "unparsed" in row.estimates and row.estimates["unparsed"].value > 0.05]
     for row in unread:
         share = percent(row.estimates["unparsed"].value)
-        notes.append(f"{_name(results, row)}: {share} % of the answers did not parse. They count as wrong, in accuracy by generation only.")
+        notes.append(
+            f"{_name(results, row)}: {share} % of the answers did not parse. They count as wrong, in accuracy by generation only."
+        )
     partly = [
-        row for row in results.trained if results.primary in row.estimates and row.estimates[results.primary or ""].n < len(findings.items)
+        row
+        for row in results.trained
+        if results.primary in row.estimates and row.estimates[results.primary or ""].n < len(findings.items)
     ]
     if partly:
         notes.append(
@@ -185,13 +211,18 @@ def cautions(results: Results) -> list[str]:
             f"The teacher's accuracy is measured on {count(teacher[1])} questions of the {teacher[2]} split, not of the test split."
         )
     if len({exposure(row) for row in results.trained}) > 1:
-        notes.append("The methods did not see as many examples in equal batches: their comparison is confounded with exposure (see below).")
+        notes.append(
+            "The methods did not see as many examples in equal batches: their comparison is confounded with exposure (see below)."
+        )
     return notes + list(findings.gaps)
 
 
 def exposure(row: Row) -> tuple[frozenset[object], ...]:
     """What must be equal for two rows to be compared: examples seen, effective batch, optimizer steps."""
-    return tuple(frozenset(cell.info.get(key) for cell in row.cells if cell.trained) for key in ("examples_seen", "batch", "steps"))
+    return tuple(
+        frozenset(cell.info.get(key) for cell in row.cells if cell.trained)
+        for key in ("examples_seen", "batch", "steps")
+    )
 
 
 def equal_exposure(results: Results) -> str:
@@ -201,7 +232,9 @@ def equal_exposure(results: Results) -> str:
         return "No student was trained."
     seen = {tuple(cell.number(key) for key in ("examples_seen", "batch", "steps")) for cell in cells}
     if len(seen) > 1:
-        return f"Exposure was not equal: the {len(cells)} trained cells differ in examples seen, effective batch or steps."
+        return (
+            f"Exposure was not equal: the {len(cells)} trained cells differ in examples seen, effective batch or steps."
+        )
     examples, batch, steps = (count(number) if number is not None else "an unknown number of" for number in seen.pop())
     return (
         f"Every one of the {_cells(len(cells))} saw {examples} examples in {steps} optimizer steps at an effective batch of {batch}. "

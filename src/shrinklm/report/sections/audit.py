@@ -53,7 +53,11 @@ def found(findings: Findings) -> Mapping[str, Any] | None:
 
 def steps(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The figures of each step that has texts."""
-    return {str(step): figures for step in block(audit, "steps") if number((figures := block(block(audit, "steps"), step)).get("n"))}
+    return {
+        str(step): figures
+        for step in block(audit, "steps")
+        if number((figures := block(block(audit, "steps"), step)).get("n"))
+    }
 
 
 def estimate(figures: Mapping[str, Any], key: str) -> Estimate | None:
@@ -62,7 +66,11 @@ def estimate(figures: Mapping[str, Any], key: str) -> Estimate | None:
     if value is None or not isinstance(edges, list) or len(edges) != 2:
         return None
     low, high = (number(edge) for edge in edges)
-    return None if low is None or high is None else Estimate(value, low, high, int(number(figures.get("n")) or 0), 1, "texts")
+    return (
+        None
+        if low is None or high is None
+        else Estimate(value, low, high, int(number(figures.get("n")) or 0), 1, "texts")
+    )
 
 
 def measured(audit: Mapping[str, Any]) -> list[Measure]:
@@ -80,7 +88,10 @@ def table(findings: Findings) -> Table:
     audit = found(findings) or {}
     shown = measured(audit)
     names = ("Step", "Texts", "Empty", "Cut off", "Refused")
-    columns = (*(Column(name, numeric=name != "Step") for name in names), *(Column(m.name, m.group, title=m.title) for m in shown))
+    columns = (
+        *(Column(name, numeric=name != "Step") for name in names),
+        *(Column(m.name, m.group, title=m.title) for m in shown),
+    )
     lines, records = [], []
     for step, figures in steps(audit).items():
         refused = sum(int(number(times) or 0) for times in block(figures, "refused").values())
@@ -117,11 +128,15 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
         passed = f" The recipe asks for {100 * limit:g} % at least." if limit is not None else ""
         weak = "" if len(supports) == 1 else f" The weakest step is {worst}."
         text = f"Texts that name their answer and argue for no other option: {shares}.{weak}{passed} "
-        said.append(("Support", f"{text}A good reason in other words is not found this way, so the true shares may be higher."))
+        said.append(
+            ("Support", f"{text}A good reason in other words is not found this way, so the true shares may be higher.")
+        )
     if audit.get("labels"):
         said.append(("Labels", "All questions have the same options, so a text counts as support without naming one."))
     for step, figures in block(audit, "again").items():
-        if not isinstance(figures, Mapping) or any(number(figures.get(key)) is None for key in ("changed", "gained", "lost", "ratio")):
+        if not isinstance(figures, Mapping) or any(
+            number(figures.get(key)) is None for key in ("changed", "gained", "lost", "ratio")
+        ):
             continue
         changed, gained, lost = (percent(figures[key]) for key in ("changed", "gained", "lost"))
         text = f"{changed} % of {count(number(figures.get('n')) or 0)} texts were changed; {gained} % gained the name of their answer and "

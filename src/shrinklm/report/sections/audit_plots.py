@@ -33,8 +33,19 @@ def audit(results: Results) -> Drawn | None:
             got = estimate(steps(figures)[step], measure.key)
             if got is None:
                 continue
-            axes.plot([scale * got.low, scale * got.high], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt", zorder=2)
-            axes.plot([scale * got.value], [y], "D", color=INK, markersize=4.6, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3)
+            axes.plot(
+                [scale * got.low, scale * got.high], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt", zorder=2
+            )
+            axes.plot(
+                [scale * got.value],
+                [y],
+                "D",
+                color=INK,
+                markersize=4.6,
+                markeredgecolor=PAPER,
+                markeredgewidth=0.6,
+                zorder=3,
+            )
             ends.append(scale * got.high)
             if measure.key == "support":
                 _rules(axes, steps(figures)[step], y)
@@ -48,7 +59,9 @@ def audit(results: Results) -> Drawn | None:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         told = ((step, estimate(steps(figures)[step], measure.key)) for step in names)
-        spoken.append(f"{_title(measure.key)}: " + ", ".join(f"{step} {measure.show(one.value)}" for step, one in told if one))
+        spoken.append(
+            f"{_title(measure.key)}: " + ", ".join(f"{step} {measure.show(one.value)}" for step, one in told if one)
+        )
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     caption = "Diamonds: means with 95 % intervals. Hollow, in the first panel: texts in which the answer merely occurs"
@@ -63,7 +76,14 @@ def _rules(axes: Any, figures: Any, y: float) -> None:
         got = estimate(figures, key)
         if got is not None:
             axes.plot(
-                [100 * got.value], [y + 0.27], shape, color=INK, markerfacecolor="none", markersize=3.6, markeredgewidth=0.8, zorder=2
+                [100 * got.value],
+                [y + 0.27],
+                shape,
+                color=INK,
+                markerfacecolor="none",
+                markersize=3.6,
+                markeredgewidth=0.8,
+                zorder=2,
             )
 
 

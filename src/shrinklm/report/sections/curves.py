@@ -18,9 +18,18 @@ def losses(results: Results, student: str) -> Drawn | None:
     """One panel a view, one line a method: running mean of the training loss over examples seen."""
     rows = [row for row in results.trained if row.student == student]
     views = list(
-        dict.fromkeys(name for row in rows for cell in row.cells for point in cell.log for name in point.values if name.startswith("loss/"))
+        dict.fromkeys(
+            name
+            for row in rows
+            for cell in row.cells
+            for point in cell.log
+            for name in point.values
+            if name.startswith("loss/")
+        )
     )
-    views = views or (["loss"] if any("loss" in point.values for row in rows for cell in row.cells for point in cell.log) else [])
+    views = views or (
+        ["loss"] if any("loss" in point.values for row in rows for cell in row.cells for point in cell.log) else []
+    )
     if not views:
         return None
     columns = min(len(views), 4)
@@ -60,12 +69,23 @@ def losses(results: Results, student: str) -> Drawn | None:
         f" A cross ends a run that diverged: {', '.join(lost)}." if lost else ""
     )
     name = _file("losses", student, results)
-    return Drawn(name, f"Training loss of each view, {student}", caption, f"Line plots. Loss of {'; '.join(spoken)}.", columns > 1, figure)
+    return Drawn(
+        name,
+        f"Training loss of each view, {student}",
+        caption,
+        f"Line plots. Loss of {'; '.join(spoken)}.",
+        columns > 1,
+        figure,
+    )
 
 
 def dev(results: Results, student: str) -> Drawn | None:
     """Accuracy on the dev split against examples seen."""
-    rows = [row for row in results.trained if row.student == student and any(_curve(cell, "dev_accuracy")[0].size for cell in row.cells)]
+    rows = [
+        row
+        for row in results.trained
+        if row.student == student and any(_curve(cell, "dev_accuracy")[0].size for cell in row.cells)
+    ]
     if not rows:
         return None
     figure, [axes] = canvas(COLUMN, 2.3)
@@ -75,10 +95,28 @@ def dev(results: Results, student: str) -> Drawn | None:
         for x, y in curves if len(curves) > 1 else ():
             axes.plot(x, 100 * y, color=colour(row.rank), linewidth=0.6, alpha=0.4)
         x, y = _average(curves)
-        axes.plot(x, 100 * y, color=colour(row.rank), marker=mark(row.rank), markersize=4, markeredgecolor=PAPER, markeredgewidth=0.5)
-        spoken.append(f"{row.method} from {percent(y[0])} % at {x[0]:,.0f} examples to {percent(y[-1])} % at {x[-1]:,.0f}")
+        axes.plot(
+            x,
+            100 * y,
+            color=colour(row.rank),
+            marker=mark(row.rank),
+            markersize=4,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.5,
+        )
+        spoken.append(
+            f"{row.method} from {percent(y[0])} % at {x[0]:,.0f} examples to {percent(y[-1])} % at {x[-1]:,.0f}"
+        )
         seen = max(
-            [seen, *(int(point.values.get("dev_n", 0)) for cell in row.cells for point in cell.log if "dev_accuracy" in point.values)]
+            [
+                seen,
+                *(
+                    int(point.values.get("dev_n", 0))
+                    for cell in row.cells
+                    for point in cell.log
+                    if "dev_accuracy" in point.values
+                ),
+            ]
         )
     axes.set_xlabel("Examples seen")
     axes.set_ylabel(f"Dev accuracy, %{f' (n = {seen:,})' if seen else ''}")
@@ -86,9 +124,7 @@ def dev(results: Results, student: str) -> Drawn | None:
     axes.set_xlim(left=0)
     _thousands(axes)
     _legend(figure, rows)
-    caption = (
-        "Accuracy by generation on the dev split while training: the mean over seeds with a mark at each measurement; thin lines are seeds."
-    )
+    caption = "Accuracy by generation on the dev split while training: the mean over seeds with a mark at each measurement; thin lines are seeds."
     return Drawn(
         _file("dev", student, results),
         f"Accuracy against examples seen, {student}",
@@ -120,7 +156,11 @@ def _draw_loss(axes: Any, row: Row, cell: Cell, view: str, top: float) -> tuple[
         return None
     x, y = x[kept], y[kept]
     alone = len(row.cells) == 1
-    first = {"marker": mark(row.rank), "markersize": 3.4, "markevery": 0.24, "markeredgewidth": 0} if cell is row.cells[0] else {}
+    first = (
+        {"marker": mark(row.rank), "markersize": 3.4, "markevery": 0.24, "markeredgewidth": 0}
+        if cell is row.cells[0]
+        else {}
+    )
     axes.plot(x, y, color=colour(row.rank), linewidth=1.2 if alone else 0.9, alpha=1 if alone else 0.75, **first)
     if cell.diverged:
         above = np.flatnonzero(y > top) if top > 0 else np.array([], dtype=int)
@@ -153,10 +193,15 @@ def _legend(figure: Any, rows: Sequence[Row]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=colour(row.rank), marker=mark(row.rank), markersize=4, markeredgecolor=PAPER, label=row.method) for row in rows
+        Line2D(
+            [], [], color=colour(row.rank), marker=mark(row.rank), markersize=4, markeredgecolor=PAPER, label=row.method
+        )
+        for row in rows
     ]
     width = figure.get_size_inches()[0]
-    figure.legend(handles=handles, loc="outside upper left", ncols=max(1, int(width // 1.7)), handlelength=1.8, columnspacing=1.2)
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=max(1, int(width // 1.7)), handlelength=1.8, columnspacing=1.2
+    )
 
 
 def _file(kind: str, student: str, results: Results) -> str:

@@ -67,7 +67,9 @@ def decide(results: Results) -> Decision | None:
     if primary is None or not axes:
         return None
     key = axes[0].key
-    rows = sorted((row for row in trained if key in row.estimates), key=lambda row: (-_at(row, primary), -_at(row, key)))
+    rows = sorted(
+        (row for row in trained if key in row.estimates), key=lambda row: (-_at(row, primary), -_at(row, key))
+    )
     silent = tuple(row for row in trained if key not in row.estimates)
     found = front(rows, primary, key)
     return Decision(axes, tuple(rows), silent, tuple(found), tuple(_steps(found, primary, key)))
@@ -75,8 +77,12 @@ def decide(results: Results) -> Decision | None:
 
 def front(rows: Sequence[Row], first: str, second: str) -> list[Row]:
     """The rows that no other one beats: at least as good in both figures, better in one. Sorted by the first figure, best first."""
-    points = [(row, _at(row, first), _at(row, second)) for row in rows if first in row.estimates and second in row.estimates]
-    kept = [(row, x, y) for row, x, y in points if not any(u >= x and v >= y and (u > x or v > y) for _, u, v in points)]
+    points = [
+        (row, _at(row, first), _at(row, second)) for row in rows if first in row.estimates and second in row.estimates
+    ]
+    kept = [
+        (row, x, y) for row, x, y in points if not any(u >= x and v >= y and (u > x or v > y) for _, u, v in points)
+    ]
     return [row for row, x, _ in sorted(kept, key=lambda point: (-point[1], -point[2]))]
 
 
@@ -85,7 +91,10 @@ def _at(row: Row, key: str) -> float:
 
 
 def _steps(rows: Sequence[Row], primary: str, key: str) -> list[Step]:
-    pairs = [(one, other, paired(other.matrix(primary), one.matrix(primary)), _paired(other, one, key)) for one, other in pairwise(rows)]
+    pairs = [
+        (one, other, paired(other.matrix(primary), one.matrix(primary)), _paired(other, one, key))
+        for one, other in pairwise(rows)
+    ]
     tested = [found for _, _, answers, explanations in pairs for found in (answers, explanations) if found is not None]
     adjusted = iter(holm([found.p for found in tested]))
     steps = []
@@ -117,7 +126,9 @@ def sentences(results: Results, decision: Decision) -> list[tuple[str, str]]:
         found.append(("Take", f"{results.label(best)}: {_both(best, answers, axis)}.{what}"))
     else:
         found.append(("If right answers count most", f"{results.label(best)}: {_both(best, answers, axis)}."))
-        found += [("Between them", f"{results.label(row)}: {_both(row, answers, axis)}.") for row in decision.front[1:-1]]
+        found += [
+            ("Between them", f"{results.label(row)}: {_both(row, answers, axis)}.") for row in decision.front[1:-1]
+        ]
         found.append(("If explanations count most", f"{results.label(clearest)}: {_both(clearest, answers, axis)}."))
     found += [("What the change costs", _exchange(results, step, answers, axis)) for step in decision.steps]
     behind = [row for row in decision.rows if row not in decision.front]
@@ -131,7 +142,9 @@ def sentences(results: Results, decision: Decision) -> list[tuple[str, str]]:
     if decision.silent:
         told = "; ".join(f"{results.label(row)} ({_word(answers)} {_value(row, answers)})" for row in decision.silent)
         whose = "its explanations" if len(decision.silent) == 1 else "their explanations"
-        found.append((f"Without {_word(axis)}", f"{told}. It was not measured there, and nothing can be said about {whose}."))
+        found.append(
+            (f"Without {_word(axis)}", f"{told}. It was not measured there, and nothing can be said about {whose}.")
+        )
     return found
 
 
@@ -160,7 +173,11 @@ def _exchange(results: Results, step: Step, answers: Measure, axis: Measure) -> 
             unit = " points" if one.share else ""
             text = f"{one.signed(found.difference)}{unit} in {_word(one)} ({one.signed(found.low)} to {one.signed(found.high)})"
             apart = found.low * found.high > 0
-            told.append(text if shown else f"{text}, {'not shown once adjusted for all of these comparisons' if apart else NO_DIFFERENCE}")
+            told.append(
+                text
+                if shown
+                else f"{text}, {'not shown once adjusted for all of these comparisons' if apart else NO_DIFFERENCE}"
+            )
     return f"From {results.label(step.accurate)} to {results.label(step.explaining)}: {'; '.join(told)}."
 
 
@@ -180,14 +197,23 @@ def table(results: Results) -> Table:
     for one in ordered({key for row in rows for key in row.estimates}):
         if one.group != group:
             group = one.group
-            lines.append(Line((f"{group.name}{f': {group.note}' if group.note else ''}", *("",) * len(rows)), kind="group"))
+            lines.append(
+                Line((f"{group.name}{f': {group.note}' if group.note else ''}", *("",) * len(rows)), kind="group")
+            )
         found = [row.estimates.get(one.key) for row in rows]
         unit = f", {one.unit}" if one.share else ""
         arrow = {"higher": " ↑", "lower": " ↓"}.get(one.better, "")
-        cells = (f"{one.name}{unit}{arrow}", *(NONE if estimate is None else one.show(estimate.value) for estimate in found))
-        below = {at: one.between(estimate.low, estimate.high) for at, estimate in enumerate(found, 1) if estimate is not None}
+        cells = (
+            f"{one.name}{unit}{arrow}",
+            *(NONE if estimate is None else one.show(estimate.value) for estimate in found),
+        )
+        below = {
+            at: one.between(estimate.low, estimate.high) for at, estimate in enumerate(found, 1) if estimate is not None
+        }
         lines.append(Line(cells, below, kind="chance" if one.name.startswith(("the same", "both by")) else ""))
-        records += [_record(row, one, estimate) for row, estimate in zip(rows, found, strict=True) if estimate is not None]
+        records += [
+            _record(row, one, estimate) for row, estimate in zip(rows, found, strict=True) if estimate is not None
+        ]
     columns = (
         Column("Measure", numeric=False),
         *(Column(results.label(row)) for row in rows),
@@ -196,9 +222,7 @@ def table(results: Results) -> Table:
     caption = f"{caption} {raters(results)}".rstrip()
     empty = [results.label(row) for row in rows if "simulatability" in row.estimates and "las" not in row.estimates]
     if empty:
-        caption += (
-            f" LAS has no value for {listing(empty)}: one of its groups, explanations that leak the answer and those that do not, is empty."
-        )
+        caption += f" LAS has no value for {listing(empty)}: one of its groups, explanations that leak the answer and those that do not, is empty."
     return Table("measures", caption, columns, tuple(lines), tuple(records))
 
 

@@ -30,7 +30,13 @@ def tradeoff(results: Results) -> Drawn | None:
     figure, panels = canvas(PAGE if wide else COLUMN, 2.5 + 0.15 * lines, columns=len(decision.axes))
     for axes, axis in zip(panels, decision.axes, strict=True):
         _panel(axes, decision, plain, answers, axis)
-    figure.legend(handles=_handles(shown, names, decision), loc="outside lower left", ncols=columns, handletextpad=0.5, columnspacing=1.2)
+    figure.legend(
+        handles=_handles(shown, names, decision),
+        loc="outside lower left",
+        ncols=columns,
+        handletextpad=0.5,
+        columnspacing=1.2,
+    )
     spoken = ". ".join(_spoken(results, decision, answers, axis) for axis in decision.axes)
     caption = (
         "Means with 95 % bootstrap intervals, further right and further up is better. Filled marks joined by the line: the front of "
@@ -52,7 +58,11 @@ def _panel(axes: Any, decision: Decision, plain: list[Row], answers: Measure, ax
     }
     corners = [places[id(row)] for row in best]
     # A staircase: to the left of a method and below it nothing is better, and between two methods nothing is known.
-    stairs = [corner for (left, up), (right, down) in pairwise(reversed(corners)) for corner in ((left, up), (left, down), (right, down))]
+    stairs = [
+        corner
+        for (left, up), (right, down) in pairwise(reversed(corners))
+        for corner in ((left, up), (left, down), (right, down))
+    ]
     axes.plot([x for x, _ in stairs], [y for _, y in stairs], color=MUTED, linewidth=0.9, zorder=1)
     for row in [*plain, *rows]:
         if id(row) not in places:
@@ -61,12 +71,20 @@ def _panel(axes: Any, decision: Decision, plain: list[Row], answers: Measure, ax
         for one, vertical in ((answers, False), (axis, True)):
             found = row.estimates[one.key]
             ends = [_scaled(one, found.low), _scaled(one, found.high)]
-            axes.plot(*(([x, x], ends) if vertical else (ends, [y, y])), color=shade, linewidth=0.9, alpha=0.75, zorder=2)
+            axes.plot(
+                *(([x, x], ends) if vertical else (ends, [y, y])), color=shade, linewidth=0.9, alpha=0.75, zorder=2
+            )
         inside = shade if row in best else PAPER
-        axes.plot([x], [y], mark(row.rank), color=shade, markersize=6, markerfacecolor=inside, markeredgewidth=1.0, zorder=3)
+        axes.plot(
+            [x], [y], mark(row.rank), color=shade, markersize=6, markerfacecolor=inside, markeredgewidth=1.0, zorder=3
+        )
     for row in decision.silent:
         axes.axvline(
-            _scaled(answers, row.estimates[answers.key].value), color=colour(row.rank), linewidth=0.9, linestyle=(0, (4, 3)), zorder=0
+            _scaled(answers, row.estimates[answers.key].value),
+            color=colour(row.rank),
+            linewidth=0.9,
+            linestyle=(0, (4, 3)),
+            zorder=0,
         )
     axes.set_title(axis.name if len(axis.name) < 34 else _broken(axis.name))
     axes.set_xlabel(f"{answers.name}, %")
@@ -96,7 +114,14 @@ def _handles(shown: list[Row], names: list[str], decision: Decision) -> list[Any
             inside = colour(row.rank) if row.trained else PAPER
             found.append(
                 Line2D(
-                    [], [], color=colour(row.rank), linestyle="", marker=mark(row.rank), markersize=5.5, markerfacecolor=inside, label=name
+                    [],
+                    [],
+                    color=colour(row.rank),
+                    linestyle="",
+                    marker=mark(row.rank),
+                    markersize=5.5,
+                    markerfacecolor=inside,
+                    label=name,
                 )
             )
     if len(decision.front) > 1:
@@ -110,5 +135,7 @@ def _spoken(results: Results, decision: Decision, answers: Measure, axis: Measur
     told = []
     for row in rows:
         one, two = (row.estimates[key].value for key in (answers.key, axis.key))
-        told.append(f"{results.label(row)} {answers.show(one)} % and {axis.show(two)}{', on the front' if row in best else ''}")
+        told.append(
+            f"{results.label(row)} {answers.show(one)} % and {axis.show(two)}{', on the front' if row in best else ''}"
+        )
     return f"{axis.name}: {'; '.join(told)}"

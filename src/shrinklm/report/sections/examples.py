@@ -51,7 +51,11 @@ def examples(results: Results, decision: Decision) -> list[Shown]:
     for at, item in enumerate(results.findings.items):
         said = [cell.said.get(item.id) for cell in cells]
         if said[0] and said[1] and said[0].explanation is not None and said[1].explanation is not None:
-            one, two = (_voice(row, cell, told, at, item, axis) for row, cell, told in zip(pair, cells, said, strict=True) if told)
+            one, two = (
+                _voice(row, cell, told, at, item, axis)
+                for row, cell, told in zip(pair, cells, said, strict=True)
+                if told
+            )
             found.append((at, (one, two)))
     picked: dict[int, tuple[tuple[Voice, Voice], str]] = {}
     for fits, lead in _wanted(results, pair):

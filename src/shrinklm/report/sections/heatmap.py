@@ -66,7 +66,9 @@ def png(item: Marked, path: str | Path) -> None:
     try:
         Path(path).write_bytes(picture)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}. Name a file in a folder that you can write to.") from error
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. Name a file in a folder that you can write to."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ def _draw(item: Marked) -> bytes:
                 shade = _mixed(run.heat)
                 axes.add_patch(Rectangle((x, base - 0.145), width, 0.19, facecolor=shade, edgecolor="none"))
             weight = "bold" if run.bold or run.kept else "normal"
-            axes.text(x, base, run.text, fontsize=_SIZE, fontfamily=SANS, fontweight=weight, color=run.colour, va="baseline")
+            axes.text(
+                x, base, run.text, fontsize=_SIZE, fontfamily=SANS, fontweight=weight, color=run.colour, va="baseline"
+            )
             if run.kept:
                 axes.plot([x, x + width], [base + 0.035] * 2, color=run.colour, linewidth=1.1, solid_capstyle="butt")
     out = io.BytesIO()
@@ -110,10 +114,18 @@ def _draw(item: Marked) -> bytes:
 
 
 def _paragraphs(item: Marked) -> Iterator[list[_Run]]:
-    yield [_Run("Item ", colour=MUTED), _Run(_plain(item.id), bold=True), _Run("  gold answer: ", colour=MUTED), _Run(_plain(item.answer))]
+    yield [
+        _Run("Item ", colour=MUTED),
+        _Run(_plain(item.id), bold=True),
+        _Run("  gold answer: ", colour=MUTED),
+        _Run(_plain(item.answer)),
+    ]
     for marks in item.markings:
         yield []
-        yield [_Run(_plain(marks.step), bold=True), _Run(f"  {_plain(marks.about)}" if marks.about else "", colour=MUTED)]
+        yield [
+            _Run(_plain(marks.step), bold=True),
+            _Run(f"  {_plain(marks.about)}" if marks.about else "", colour=MUTED),
+        ]
         line: list[_Run] = []
         for piece, heat, is_kept in _shaded(_plain(item.text), marks):
             first, *rest = piece.split("\n")
@@ -134,13 +146,18 @@ class _Pen:
         from matplotlib.font_manager import FontProperties
 
         self.renderer = renderer
-        self.fonts = {bold: FontProperties(family=SANS, size=_SIZE, weight="bold" if bold else "normal") for bold in (False, True)}
+        self.fonts = {
+            bold: FontProperties(family=SANS, size=_SIZE, weight="bold" if bold else "normal") for bold in (False, True)
+        }
         self.known: dict[tuple[str, bool], float] = {}
 
     def width(self, text: str, bold: bool) -> float:
         """In inches; blanks at the ends count."""
         if (text, bold) not in self.known:
-            both = [self.renderer.get_text_width_height_descent(shown, self.fonts[bold], False)[0] for shown in (f"|{text}|", "||")]
+            both = [
+                self.renderer.get_text_width_height_descent(shown, self.fonts[bold], False)[0]
+                for shown in (f"|{text}|", "||")
+            ]
             self.known[text, bold] = (both[0] - both[1]) / DPI
         return self.known[text, bold]
 
@@ -194,7 +211,10 @@ def _style(heat: float, is_kept: bool) -> Style | str:
 def _mixed(heat: float) -> str:
     """The background of a word: paper for none, nearly `HOT` for the highest score, so that dark letters can be read on all."""
     share = 0.8 * heat
-    return "#" + "".join(f"{round(int(PAPER[at : at + 2], 16) * (1 - share) + int(HOT[at : at + 2], 16) * share):02x}" for at in (1, 3, 5))
+    return "#" + "".join(
+        f"{round(int(PAPER[at : at + 2], 16) * (1 - share) + int(HOT[at : at + 2], 16) * share):02x}"
+        for at in (1, 3, 5)
+    )
 
 
 def _plain(text: str) -> str:

@@ -107,7 +107,9 @@ def item(run_folder: str | Path, id: str) -> Marked:
         if ids[-1] == id:
             return _item(run, place, row, found.figures if found else {})
     near = difflib.get_close_matches(id, ids, n=3, cutoff=0.4) or ids[:3]
-    raise StoreError(f"No item '{id}' among the {len(ids):,} marked items of {run}. Nearest: {', '.join(near) or 'there is none'}.")
+    raise StoreError(
+        f"No item '{id}' among the {len(ids):,} marked items of {run}. Nearest: {', '.join(near) or 'there is none'}."
+    )
 
 
 def block(figures: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -118,7 +120,11 @@ def block(figures: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def number(value: Any) -> float | None:
     """A finite number, or None."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
+    return (
+        float(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        else None
+    )
 
 
 def estimate_of(value: Any) -> Estimate | None:
@@ -126,7 +132,9 @@ def estimate_of(value: Any) -> Estimate | None:
     if not isinstance(value, Mapping):
         return None
     middle, low, high, n = (number(value.get(key)) for key in ("value", "low", "high", "n"))
-    return None if middle is None or low is None or high is None else Estimate(middle, low, high, int(n or 0), 1, "items")
+    return (
+        None if middle is None or low is None or high is None else Estimate(middle, low, high, int(n or 0), 1, "items")
+    )
 
 
 def _found(figures: Mapping[str, Any], name: str) -> Any:
@@ -156,7 +164,9 @@ def _item(run: Path, place: int, row: Mapping[str, Any], figures: Mapping[str, A
         markings = tuple(_marks(text, step, given[step], block(block(figures, "steps"), step)) for step in names)
         return Marked(str(row["id"]), text, str(row["answer"]), markings)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{run / 'saliency' / 'items.jsonl'}, line {place}: {error!r}. Remove the file. {AGAIN}") from error
+        raise StoreError(
+            f"{run / 'saliency' / 'items.jsonl'}, line {place}: {error!r}. Remove the file. {AGAIN}"
+        ) from error
 
 
 def _marks(text: str, step: str, row: Mapping[str, Any], about: Mapping[str, Any]) -> Marks:
@@ -167,7 +177,9 @@ def _marks(text: str, step: str, row: Mapping[str, Any], about: Mapping[str, Any
         raise ValueError(f"the words of {step} do not fit the text")
     if any(not math.isfinite(score) or score < 0 for score in scores):
         raise ValueError(f"a score of {step} is not a share")
-    return Marks(step, ", ".join(filter(None, (str(about.get("by") or ""), str(about.get("method") or "")))), spans, scores, kept)
+    return Marks(
+        step, ", ".join(filter(None, (str(about.get("by") or ""), str(about.get("method") or "")))), spans, scores, kept
+    )
 
 
 def pieces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:

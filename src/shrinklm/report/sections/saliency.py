@@ -67,7 +67,12 @@ def table(found: Saliency, ranks: Mapping[str, int]) -> Table:
     columns = (Column("Words marked by", numeric=False), *(Column(m.name, m.group, title=m.title) for m in shown))
     lines, records = [], []
     for step, about in found.steps.items():
-        record: dict[str, Any] = {"step": step, "by": about.get("by"), "method": about.get("method"), "n": about.get("n")}
+        record: dict[str, Any] = {
+            "step": step,
+            "by": about.get("by"),
+            "method": about.get("method"),
+            "n": about.get("n"),
+        }
         cells, below = [step], {}
         for place, measure in enumerate(shown, 1):
             got = found.estimate(step, measure.key)
@@ -82,7 +87,9 @@ def table(found: Saliency, ranks: Mapping[str, int]) -> Table:
     chances = [found.chance(measure.key) for measure in shown]
     shares = (NONE if chance is None else m.show(chance) for m, chance in zip(shown, chances, strict=True))
     lines.append(Line((f"Chance: {keeps(found)} at random", *shares), kind="baseline"))
-    records.append({"step": "chance"} | {m.key: chance for m, chance in zip(shown, chances, strict=True) if chance is not None})
+    records.append(
+        {"step": "chance"} | {m.key: chance for m, chance in zip(shown, chances, strict=True) if chance is not None}
+    )
     erasure = ""
     if any(m.key in ("comprehensiveness", "sufficiency") for m in shown):
         erasure = f" {erasure_chance(found)}"
@@ -100,10 +107,15 @@ def refused(found: Saliency) -> Table:
     lines, records = [], []
     for step, about in found.steps.items():
         reasons = {str(reason): int(number(times) or 0) for reason, times in block(about, "refused").items()}
-        why = "; ".join(f"{reason}: {count(times)}" for reason, times in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))
+        why = "; ".join(
+            f"{reason}: {count(times)}"
+            for reason, times in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+        )
         by, way, n = str(about.get("by") or NONE), str(about.get("method") or NONE), int(number(about.get("n")) or 0)
         lines.append(Line((step, by, way, count(n), count(sum(reasons.values())), why or NONE)))
-        records.append({"step": step, "by": by, "method": way, "marked": n, "refused": sum(reasons.values()), "reasons": why})
+        records.append(
+            {"step": step, "by": by, "method": way, "marked": n, "refused": sum(reasons.values()), "reasons": why}
+        )
     names = ("Step", "Marked by", "Method", "Marked", "Refused", "Reasons")
     columns = tuple(Column(name, numeric=name in ("Marked", "Refused")) for name in names)
     return Table("saliency-steps", "Who marked the words, and what was refused.", columns, tuple(lines), tuple(records))

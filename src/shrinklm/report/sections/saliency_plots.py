@@ -62,7 +62,13 @@ def agreement(results: Results) -> Drawn | None:
                 shade = METHODS[0][0] if value >= 0 else METHODS[1][0]
                 axes.add_patch(
                     Rectangle(
-                        (j - 0.5, i - 1.5), 1, 1, facecolor=shade, alpha=_DARKEST * min(1, abs(value)), edgecolor=PAPER, linewidth=0.8
+                        (j - 0.5, i - 1.5),
+                        1,
+                        1,
+                        facecolor=shade,
+                        alpha=_DARKEST * min(1, abs(value)),
+                        edgecolor=PAPER,
+                        linewidth=0.8,
                     )
                 )
                 spoken.append(f"{names[i]} and {names[j]} {rho(value)}")
@@ -76,7 +82,9 @@ def agreement(results: Results) -> Drawn | None:
         side.set_visible(False)
     n = count(number(block(found.figures, "agreement").get("n")) or 0)
     caption = f"Spearman's rank correlation of the scores of content words, mean over {n} items. Chance is 0; 1 is the same order of words."
-    return Drawn("agreement", "Agreement of the ways to attribute", caption, f"Matrix. {'; '.join(spoken)}.", False, figure)
+    return Drawn(
+        "agreement", "Agreement of the ways to attribute", caption, f"Matrix. {'; '.join(spoken)}.", False, figure
+    )
 
 
 def ranks_of(results: Results) -> dict[str, int]:
@@ -93,9 +101,23 @@ def _panel(axes: Any, found: Saliency, measure: Measure, ranks: dict[str, int]) 
         if got is None:
             continue
         rank = ranks.get(step)
-        axes.plot([scale * got.low, scale * got.high], [y, y], color=colour(rank), linewidth=1.4, solid_capstyle="butt", zorder=2)
         axes.plot(
-            [scale * got.value], [y], mark(rank), color=colour(rank), markersize=5.2, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3
+            [scale * got.low, scale * got.high],
+            [y, y],
+            color=colour(rank),
+            linewidth=1.4,
+            solid_capstyle="butt",
+            zorder=2,
+        )
+        axes.plot(
+            [scale * got.value],
+            [y],
+            mark(rank),
+            color=colour(rank),
+            markersize=5.2,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.6,
+            zorder=3,
         )
         ends += [scale * got.low, scale * got.high]
     low, high = min(0.0, *ends), max(ends)
@@ -111,4 +133,6 @@ def _spoken(found: Saliency, measure: Measure) -> str:
     chance = found.chance(measure.key)
     got = {step: one for step in found.steps if (one := found.estimate(step, measure.key)) is not None}
     rows = ", ".join(f"{step} {measure.show(one.value)}" for step, one in got.items())
-    return f"{measure.group.partition(',')[0]}, {measure.name}: {rows}" + ("" if chance is None else f", chance {measure.show(chance)}")
+    return f"{measure.group.partition(',')[0]}, {measure.name}: {rows}" + (
+        "" if chance is None else f", chance {measure.show(chance)}"
+    )

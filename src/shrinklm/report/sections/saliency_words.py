@@ -34,7 +34,11 @@ def _model(found: Saliency) -> str:
     before, after = (estimate_of(accuracy.get(key)) for key in ("before", "after"))
     if not about.get("finetuned"):
         got = before or after
-        known = f"it answers {_share(got)} of {count(got.n)} test questions right" if got else "its accuracy was not measured"
+        known = (
+            f"it answers {_share(got)} of {count(got.n)} test questions right"
+            if got
+            else "its accuracy was not measured"
+        )
         return f"{name} was not fine-tuned on the task; {known}."
     if before and after:
         if after.low > before.high:
@@ -67,7 +71,9 @@ def _measure(found: Saliency, key: str) -> str:
         beside = f"{_against(one, chance)} ({show(chance)}{unit})"
     else:
         beside = (
-            f"where chance, that is {CHANCE_STEP}, has {show(drawn.value)}{unit}" if drawn and lead != CHANCE_STEP else "chance not known"
+            f"where chance, that is {CHANCE_STEP}, has {show(drawn.value)}{unit}"
+            if drawn and lead != CHANCE_STEP
+            else "chance not known"
         )
     interval = f"(95 % interval {show(one.low)} to {show(one.high)})"
     parts = [f"{_what(found, key)}: {lead} {show(one.value)}{unit} {of} {count(one.n)} items {interval}, {beside}."]
@@ -128,7 +134,11 @@ def _completeness(found: Saliency) -> str:
     if mean is None or not n:
         return ""
     above = int(number(about.get("above_5_percent")) or 0)
-    rest = "none is above 5 %" if not above else f"{count(above)} {'is' if above == 1 else 'are'} above 5 %, so read these scores with care"
+    rest = (
+        "none is above 5 %"
+        if not above
+        else f"{count(above)} {'is' if above == 1 else 'are'} above 5 %, so read these scores with care"
+    )
     return f"Integrated gradients miss {percent(mean)} % of what they should sum to, on average over {count(n)} items; {rest}."
 
 
@@ -142,7 +152,13 @@ def _share(found: Estimate) -> str:
 
 
 def _against(found: Estimate, chance: float) -> str:
-    return "above chance" if found.low > chance else "below chance" if found.high < chance else "not shown to differ from chance"
+    return (
+        "above chance"
+        if found.low > chance
+        else "below chance"
+        if found.high < chance
+        else "not shown to differ from chance"
+    )
 
 
 def _controls(got: Mapping[str, Estimate], more: bool = True) -> str:
@@ -159,7 +175,9 @@ def _controls(got: Mapping[str, Estimate], more: bool = True) -> str:
     if wins:
         parts.append(f"{'a control does' if len(wins) == 1 else 'controls do'} better than {LEAD}: {listing(wins)}")
     if loses:
-        parts.append(f"{LEAD} does better than {'every control' if loses == others and len(others) > 1 else listing(loses)}")
+        parts.append(
+            f"{LEAD} does better than {'every control' if loses == others and len(others) > 1 else listing(loses)}"
+        )
     if even:
         one = len(even) == 1
         parts.append(

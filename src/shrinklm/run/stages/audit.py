@@ -22,7 +22,9 @@ def audited(steps: Sequence[StepRequest], teacher: Teacher | None) -> list[str]:
     return [] if teacher is None else [name for request, turn in order if turn == 1 and _writes(name := request.name)]
 
 
-def look_through(folder: Path, teacher: Teacher | None, examples: Sequence[Example], known: Said, steps: Sequence[str], tick: Tick) -> Any:
+def look_through(
+    folder: Path, teacher: Teacher | None, examples: Sequence[Example], known: Said, steps: Sequence[str], tick: Tick
+) -> Any:
     """The audit of what was said about the examples, from `audit.json` when it is about the same texts.
 
     Raises RecipeError when the recipe asks for no text, MethodError when none was said yet.
@@ -31,7 +33,9 @@ def look_through(folder: Path, teacher: Teacher | None, examples: Sequence[Examp
         raise RecipeError(
             "The recipe asks a teacher for no text that could be looked through. Add: generate: [explanation, counterfactual]"
         )
-    keys = sorted((found.key, found.refusal or "") for said in known.values() for slot, found in said.items() if slot[0] in steps)
+    keys = sorted(
+        (found.key, found.refusal or "") for said in known.values() for slot, found in said.items() if slot[0] in steps
+    )
     if not keys:
         raise MethodError("The teacher has said nothing yet. Run: shrinklm generate RECIPE")
     asked = digest(keys, list(steps), [example.id for example in examples])

@@ -67,7 +67,9 @@ class Panel:
 
     def __init__(self, recipe: Recipe, teacher: Teacher | None) -> None:
         if recipe.judge is None:
-            raise RecipeError('The recipe names no judge. Add: judge: {use: ["endpoint:http://127.0.0.1:8000/v1#MODEL"]}')
+            raise RecipeError(
+                'The recipe names no judge. Add: judge: {use: ["endpoint:http://127.0.0.1:8000/v1#MODEL"]}'
+            )
         self.recipe, self.teacher = recipe, teacher
         self.block: JudgeBlock = recipe.judge
 
@@ -76,10 +78,14 @@ class Panel:
         """The judges, their weights not yet loaded. Raises RecipeError when one cannot judge or all of them wrote what they would rate."""
         found = []
         for block in self.block.use:
-            options = TeacherOptions(self.recipe.root, {}, block.batch, block.trust_remote_code, block.api_key_env, block.price)
+            options = TeacherOptions(
+                self.recipe.root, {}, block.batch, block.trust_remote_code, block.api_key_env, block.price
+            )
             kind = split_spec(block.use)[0]
             if kind in names("teachers") and getattr(find("teachers", kind), "reads", False):
-                raise RecipeError(f"'{block.use}' reads what others wrote and cannot judge. Name a model, such as transformers:PATH_OR_ID.")
+                raise RecipeError(
+                    f"'{block.use}' reads what others wrote and cannot judge. Name a model, such as transformers:PATH_OR_ID."
+                )
             found.append(make_teacher(block.use, options))
         called = [judge.name for judge in found]
         if len(set(called)) < len(called):
@@ -112,7 +118,9 @@ class Panel:
             found.append(Writer(*_model(split_spec(student.use)[1] or student.use, self.recipe.root), role))
         return found
 
-    def sit(self, cells: Sequence[Cell], tests: Sequence[Example], prompts: Prompts, store: Store, tick: Tick) -> list[Sitting]:
+    def sit(
+        self, cells: Sequence[Cell], tests: Sequence[Example], prompts: Prompts, store: Store, tick: Tick
+    ) -> list[Sitting]:
         """Has every judge rate what the cells explained.
 
         Raises StudentError when nothing was explained, TeacherError when nothing that any judge said can be read.
@@ -126,7 +134,9 @@ class Panel:
             ratings = rate(judge, list(shown.values()), asked, prompts, store, self.block.seed, tick) if asked else None
             duels = None
             if pairs:
-                duels = compare(judge, [(shown[a], shown[b]) for a, b in pairs], looked_at, prompts, store, self.block.seed, tick)
+                duels = compare(
+                    judge, [(shown[a], shown[b]) for a, b in pairs], looked_at, prompts, store, self.block.seed, tick
+                )
             sittings.append(Sitting(judge, self.role(judge), tuple(asked), shown, ratings, tuple(pairs), duels))
         if not any(sitting.scores() for sitting in sittings):
             wrote = next((text for sitting in sittings if sitting.ratings for text in sitting.ratings.texts), "")
@@ -142,7 +152,9 @@ class Panel:
         for cell in cells:
             path = cell.folder / "predictions.parquet"
             if not path.is_file():
-                raise StudentError(f"{cell.name} was not asked yet, so there is nothing to judge. Run: shrinklm evaluate RECIPE")
+                raise StudentError(
+                    f"{cell.name} was not asked yet, so there is nothing to judge. Run: shrinklm evaluate RECIPE"
+                )
             told = {found.example_id: found for found in read_predictions(path) if found.explanation is not None}
             if told:
                 said[cell.name] = told

@@ -54,7 +54,9 @@ class Markers:
         """The teacher of the step `salient`. Raises TeacherError, ModelError."""
         block, model = self.block, locate(self._ref, self.recipe.root)
         if not block.finetune:
-            return WhiteBox(lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch)
+            return WhiteBox(
+                lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch
+            )
         if self.cell.done("train") is None:
             raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
         tuned, view = locate(str(self._tuned)), method("finetune").answer
@@ -64,7 +66,11 @@ class Markers:
     def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
         """The teacher as the judge of every step's words: it is asked without them."""
         teacher, block = self.teacher, self.block
-        about = {"name": teacher.name, "finetuned": block.finetune is not None, "accuracy": self.accuracy(task, tests, tick)}
+        about = {
+            "name": teacher.name,
+            "finetuned": block.finetune is not None,
+            "accuracy": self.accuracy(task, tests, tick),
+        }
         return Examiner(teacher.model, teacher.view, about, block.erase, block.compare, block.batch)
 
     @property
@@ -88,7 +94,9 @@ class Markers:
         Raises RecipeError when the recipe fine-tunes no teacher.
         """
         if self.block.finetune is None:
-            raise RecipeError("The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}")
+            raise RecipeError(
+                "The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}"
+            )
         teaching = self.recipe.model_copy(update={"train": self.block.finetune})
         train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
         return self.accuracy(task, tests, tick)
@@ -115,7 +123,10 @@ class Markers:
         for start in range(0, len(asked), self.block.batch):
             some = asked[start : start + self.block.batch]
             said = own_answers(model, view, some, self.block.batch)
-            read = [text if one.choices or text is None else task.parse(text, one) for one, text in zip(some, said, strict=True)]
+            read = [
+                text if one.choices or text is None else task.parse(text, one)
+                for one, text in zip(some, said, strict=True)
+            ]
             right += [matches(one, text) for one, text in zip(some, read, strict=True)]
             tick(f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip(), len(right), len(asked), "")
         accuracy = figure(right)

@@ -39,7 +39,12 @@ def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> 
     """What the figures hang on besides the predictions and the names of the metrics; empty for a recipe that says nothing of it."""
     block = recipe.evaluate
     told = [example.meta.get("counterfactual") for example in tests] if probes(names) else []
-    said = [block.encoder, block.entailment, block.simulator and block.simulator.model_dump(mode="json"), [one for one in told if one]]
+    said = [
+        block.encoder,
+        block.entailment,
+        block.simulator and block.simulator.model_dump(mode="json"),
+        [one for one in told if one],
+    ]
     return said if any(said) else []
 
 
@@ -50,7 +55,13 @@ def added(cell: Cell) -> list[str]:
 
 
 def measure(
-    cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], names: Iterable[str], student: Callable[[], Asked], tick: Tick
+    cell: Cell,
+    recipe: Recipe,
+    task: Task,
+    tests: Sequence[Example],
+    names: Iterable[str],
+    student: Callable[[], Asked],
+    tick: Tick,
 ) -> list[Score]:
     """The scores of a cell's predictions. `student` opens who said them, and is called only for a probe that was not asked before.
 
@@ -61,7 +72,11 @@ def measure(
     predictions = read_predictions(cell.folder / "predictions.parquet")
     metrics = {name: find("metrics", name) for name in wanted}
     asking = [metric for metric in metrics.values() if hasattr(metric, "conditions")]
-    plain = [name for name, metric in metrics.items() if not hasattr(metric, "conditions") and not hasattr(metric, "simulate")]
+    plain = [
+        name
+        for name, metric in metrics.items()
+        if not hasattr(metric, "conditions") and not hasattr(metric, "simulate")
+    ]
     scores = score(task, tests, predictions, plain, lambda: Encoder(block.encoder, recipe.root, block.entailment))
     explained = [said for said in predictions if said.explanation is not None]
     if not explained:
@@ -69,7 +84,9 @@ def measure(
     if asking:
         told = {example.id: found for example in tests if (found := example.meta.get("counterfactual"))}
         context = Context(cell.method, explained, told=told)
-        scores += probe(student, task, tests, predictions, asking, context, cell.folder / "probes.parquet", asked, block.batch, tick)
+        scores += probe(
+            student, task, tests, predictions, asking, context, cell.folder / "probes.parquet", asked, block.batch, tick
+        )
     for name, metric in metrics.items():
         if hasattr(metric, "simulate"):
             scores += _simulated(name, metric, cell, recipe, tests, explained, asked, tick)
@@ -77,12 +94,20 @@ def measure(
 
 
 def add(
-    cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], names: Sequence[str], student: Callable[[], Asked], tick: Tick
+    cell: Cell,
+    recipe: Recipe,
+    task: Task,
+    tests: Sequence[Example],
+    names: Sequence[str],
+    student: Callable[[], Asked],
+    tick: Tick,
 ) -> list[Score]:
     """Measures more of a cell that was asked, and adds it to scores.parquet; what else stands there stays. Returns the new scores."""
     scores = measure(cell, recipe, task, tests, names, student, tick)
     file, new = cell.folder / "scores.parquet", {score.metric for score in scores}
-    kept = [old for old in (read_scores(file) if file.is_file() else ()) if old.rater is not None or old.metric not in new]
+    kept = [
+        old for old in (read_scores(file) if file.is_file() else ()) if old.rater is not None or old.metric not in new
+    ]
     write_scores([*kept, *scores], file)
     names = list(dict.fromkeys([*added(cell), *names]))
     cell.mark("score", json.dumps({"asked": cell.done("predict"), "metrics": names}))
@@ -90,7 +115,14 @@ def add(
 
 
 def _simulated(
-    name: str, metric: Any, cell: Cell, recipe: Recipe, tests: Sequence[Example], explained: Sequence[Prediction], asked: str, tick: Tick
+    name: str,
+    metric: Any,
+    cell: Cell,
+    recipe: Recipe,
+    tests: Sequence[Example],
+    explained: Sequence[Prediction],
+    asked: str,
+    tick: Tick,
 ) -> list[Score]:
     """The simulator's scores: of before, when it would learn the same from the same."""
     block = recipe.evaluate.simulator
@@ -120,5 +152,7 @@ def _open(block: SimulatorBlock, recipe: Recipe) -> BaseStudent:
 def _training(block: SimulatorBlock) -> Any:
     from ...students.training.train import TrainSettings
 
-    own = block.model_dump(include={"examples", "batch", "micro_batch", "learning_rate", "precision", "max_length", "seed"})
+    own = block.model_dump(
+        include={"examples", "batch", "micro_batch", "learning_rate", "precision", "max_length", "seed"}
+    )
     return TrainSettings(**own, checkpoints=1, curve=0)

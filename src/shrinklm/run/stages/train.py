@@ -37,9 +37,16 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     if chosen is None:
         del block["checkpoints"], block["curve"]
     said = [
-        (example.id, [(kind, answer, generation.text, generation.refusal) for (kind, answer), generation in generations.items()])
+        (
+            example.id,
+            [(kind, answer, generation.text, generation.refusal) for (kind, answer), generation in generations.items()],
+        )
         for example in corpus.examples
-        if (generations := {slot: found for slot, found in corpus.said.get(example.id, {}).items() if slot[0] in cell.method.needs})
+        if (
+            generations := {
+                slot: found for slot, found in corpus.said.get(example.id, {}).items() if slot[0] in cell.method.needs
+            }
+        )
     ]
     student = cell.student.model_dump(mode="json", exclude={"name"})
     return digest(cell.method.name, student, block, cell.seed, chosen, said, pairs(cell, corpus))
@@ -94,10 +101,15 @@ def train_cell(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequ
     block = recipe.train
     settings = TrainSettings(**block.model_dump(exclude={"seeds"}), seed=cell.seed)
     use_dev = measure if dev and (block.curve or block.early_stopping) else None
-    student, fit = train(lambda: open_block(cell.student, recipe), corpus, cell.method, settings, cell.folder, use_dev, named)
+    student, fit = train(
+        lambda: open_block(cell.student, recipe), corpus, cell.method, settings, cell.folder, use_dev, named
+    )
     student.save(cell.folder / "student")
     size = sum(path.stat().st_size for path in (cell.folder / "student").glob("*.safetensors"))
-    write_json(cell.folder / "cell.json", {**_about(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size})
+    write_json(
+        cell.folder / "cell.json",
+        {**_about(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size},
+    )
     cell.mark("train", key)
     _tidy(cell)
 
@@ -125,18 +137,24 @@ def evaluate_cell(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Exampl
     before, _, explained = (cell.done("predict") or "").partition(_EXPLAINED)
     anew = before != asked
     names = [*block.metrics, *added(cell)]
-    if anew or int(explained) < explain:  # answers that are known are not asked for again to have more of them explained
+    if (
+        anew or int(explained) < explain
+    ):  # answers that are known are not asked for again to have more of them explained
         _ask(cell, recipe, task, tests, tick, f"{asked}{_EXPLAINED}{explain}", anew)
     references = [example.meta.get("reference") for example in tests]
     scored = digest(cell.done("predict"), block.metrics, references, *settings(names, recipe, tests))
     if cell.done("evaluate") != scored:
         file = cell.folder / "scores.parquet"
         rated = [old for old in (read_scores(file) if file.is_file() and not anew else ()) if old.rater is not None]
-        write_scores([*measure(cell, recipe, task, tests, names, lambda: asked_student(cell, recipe), tick), *rated], file)
+        write_scores(
+            [*measure(cell, recipe, task, tests, names, lambda: asked_student(cell, recipe), tick), *rated], file
+        )
         cell.mark("evaluate", scored)
 
 
-def score_cell(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], names: Sequence[str], tick: Tick) -> list[Score]:
+def score_cell(
+    cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], names: Sequence[str], tick: Tick
+) -> list[Score]:
     """Adds metrics to a cell whose student was asked; see `scoring.add`."""
     return add(cell, recipe, task, tests, names, lambda: asked_student(cell, recipe), tick)
 
@@ -168,7 +186,11 @@ def open_block(block: StudentBlock, recipe: Recipe) -> BaseStudent:
 
 def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick: Tick, key: str, anew: bool) -> None:
     block = recipe.evaluate
-    known = None if anew else (read_predictions(cell.folder / "predictions.parquet"), Timing(**read_json(cell.folder / "timing.json")))
+    known = (
+        None
+        if anew
+        else (read_predictions(cell.folder / "predictions.parquet"), Timing(**read_json(cell.folder / "timing.json")))
+    )
     student = asked_student(cell, recipe)
     how = EvaluateSettings(_cap(student, cell, recipe), block.batch, block.explanations)
     part = cell.folder / "predictions.part"
@@ -176,7 +198,15 @@ def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick:
     write_predictions(predictions, cell.folder / "predictions.parquet")
     write_json(cell.folder / "timing.json", asdict(timing))
     if not cell.method.views:
-        none = {"examples_seen": 0, "batch": 0, "micro_batch": 0, "steps": 0, "tokens_seen": 0, "pairs": {}, "unbuilt": {}}
+        none = {
+            "examples_seen": 0,
+            "batch": 0,
+            "micro_batch": 0,
+            "steps": 0,
+            "tokens_seen": 0,
+            "pairs": {},
+            "unbuilt": {},
+        }
         rest = {"train_seconds": 0.0, "diverged": False, "parameters": student.parameters_total, "bytes": None}
         write_json(cell.folder / "cell.json", {**_about(cell), **none, **rest})
     cell.mark("predict", key)

@@ -47,7 +47,9 @@ class Lessons(Dataset[Lesson]):
                     limit = f"no pair fits into {student.max_length} tokens"
                     raise MethodError(f"Method '{method.name}': {limit}. Raise `train: {{max_length: ...}}`.")
                 before, current = len(self.items), epoch
-            views = tuple(shown.view.name for shown in corpus.show(method, index, epoch, self.unbuilt) if self._fitting(shown))
+            views = tuple(
+                shown.view.name for shown in corpus.show(method, index, epoch, self.unbuilt) if self._fitting(shown)
+            )
             if views:
                 self.items.append(Lesson(index, epoch, views))
             if len(self.items) == seen:
@@ -71,7 +73,11 @@ class Lessons(Dataset[Lesson]):
         return {view: counts[view] for view in self._places}
 
     def _shown(self, lesson: Lesson) -> list[Shown]:
-        return [shown for shown in self.corpus.show(self.method, lesson.index, lesson.epoch) if shown.view.name in lesson.views]
+        return [
+            shown
+            for shown in self.corpus.show(self.method, lesson.index, lesson.epoch)
+            if shown.view.name in lesson.views
+        ]
 
     def _fitting(self, shown: Shown) -> bool:
         if shown.pair not in self._fits:

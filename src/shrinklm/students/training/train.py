@@ -102,7 +102,12 @@ def train(
         micro = _divisor(settings.batch, micro // 2)
         note.write_text(str(micro))
         if tick:
-            tick("out of memory", 0, 0, f"micro-batch halved to {micro}, accumulation {settings.batch // micro}: same effective batch")
+            tick(
+                "out of memory",
+                0,
+                0,
+                f"micro-batch halved to {micro}, accumulation {settings.batch // micro}: same effective batch",
+            )
 
 
 def _train(

@@ -71,7 +71,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self._sums = torch.zeros(len(self.weights))
         self._counts = torch.zeros(len(self.weights))
         super().__init__(
-            model=lessons.student, args=arguments, train_dataset=lessons, data_collator=lessons.tensors, callbacks=[_Points(save, measure)]
+            model=lessons.student,
+            args=arguments,
+            train_dataset=lessons,
+            data_collator=lessons.tensors,
+            callbacks=[_Points(save, measure)],
         )
         self.loss_is_scaled_for_ga = True
         for default in ("PrinterCallback", "ProgressCallback"):
@@ -84,7 +88,9 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
         return SequentialSampler(self.lessons)
 
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Tensor]:
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor]:
         """The micro-batches of one step, and how many pairs of each view they hold together, over all processes."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         counts = torch.zeros(len(self.weights), dtype=torch.long)
@@ -93,7 +99,11 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return batches, self.accelerator.reduce(counts.to(device), "sum")
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Σ_view weight × Σ of the pairs' mean cross-entropies / pairs of that view in the step."""
         view = inputs.pop("view")
@@ -113,14 +123,24 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         if "loss" not in logs:
             return
         means = (self._sums / self._counts.clamp(min=1)).tolist()
-        parts = {f"loss/{name}": mean for name, mean, count in zip(self.names, means, self._counts.tolist(), strict=True) if count}
+        parts = {
+            f"loss/{name}": mean
+            for name, mean, count in zip(self.names, means, self._counts.tolist(), strict=True)
+            if count
+        }
         self._sums.zero_()
         self._counts.zero_()
-        loss = sum(weight * parts.get(f"loss/{name}", 0.0) for name, weight in zip(self.names, self.weights, strict=True))
-        self._write({"loss": loss, **parts, **{name: logs[name] for name in ("learning_rate", "grad_norm") if name in logs}})
+        loss = sum(
+            weight * parts.get(f"loss/{name}", 0.0) for name, weight in zip(self.names, self.weights, strict=True)
+        )
+        self._write(
+            {"loss": loss, **parts, **{name: logs[name] for name in ("learning_rate", "grad_norm") if name in logs}}
+        )
         self.control.should_training_stop |= self.lost
         if self.tick:
-            note = " ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in {"loss": loss, **parts}.items())
+            note = " ".join(
+                f"{name.removeprefix('loss/')} {value:.3f}" for name, value in {"loss": loss, **parts}.items()
+            )
             self.tick("train", self.state.global_step, self.state.max_steps, note)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -176,7 +196,9 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         """Whether numbers were lost, or the last loss of a view is twice that of guessing every token."""
         vocabulary = self.lessons.student.config.get_text_config(decoder=True).vocab_size
         last: dict[str, Any] = next((line for line in reversed(self.lines) if "loss" in line), {})
-        return self.lost or any(value > 2 * math.log(vocabulary) for name, value in last.items() if name.startswith("loss/"))
+        return self.lost or any(
+            value > 2 * math.log(vocabulary) for name, value in last.items() if name.startswith("loss/")
+        )
 
     @property
     def waited(self) -> bool:
@@ -206,7 +228,9 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _write(self, values: Mapping[str, float | None]) -> None:
         """Appends a line to the log; null stands where there is no number."""
-        numbers = {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
+        numbers = {
+            name: value if value is not None and math.isfinite(value) else None for name, value in values.items()
+        }
         step = {"step": self.state.global_step, "examples": self.examples_seen}
         line = {**step, **numbers, "seconds": round(self.seconds, 2), "tokens": self.tokens_seen}
         self.lines.append(line)

@@ -67,7 +67,9 @@ def analyze(
     return found
 
 
-def _measure(ratings: Ratings, name: str, values: Array, adjust: Adjust, margin: float | None, seed: int, resamples: int) -> Json:
+def _measure(
+    ratings: Ratings, name: str, values: Array, adjust: Adjust, margin: float | None, seed: int, resamples: int
+) -> Json:
     outliers, kept = outlying(ratings, values)
     of_rows = name in ratings.constructs
     why = {"why": "No controls are named; name them with --controls."}
@@ -87,12 +89,16 @@ def _measure(ratings: Ratings, name: str, values: Array, adjust: Adjust, margin:
             if ratings.controls
             else why,
             "with_items": tried(lambda: linear_mixed(ratings, name, values, items=True, margin=margin)),
-            "with_explanations": tried(lambda: linear_mixed(ratings, name, values, items=True, explanations=True, margin=margin)),
+            "with_explanations": tried(
+                lambda: linear_mixed(ratings, name, values, items=True, explanations=True, margin=margin)
+            ),
             "without_outliers": tried(lambda: linear_mixed(ratings, name, kept, **full, margin=margin)),
         },
         "ordinal": {
             "condition_only": tried(lambda: ordinal_mixed(ratings, name, values)) if of_rows else averaged,
-            "with_controls": (tried(lambda: ordinal_mixed(ratings, name, values, controls=True)) if ratings.controls else why)
+            "with_controls": (
+                tried(lambda: ordinal_mixed(ratings, name, values, controls=True)) if ratings.controls else why
+            )
             if of_rows
             else averaged,
             "with_items": tried(lambda: ordinal_mixed(ratings, name, values, items=True)) if of_rows else averaged,
@@ -108,7 +114,11 @@ def _raters(ratings: Ratings) -> Json:
     rows = {rater: np.flatnonzero(labels == rater) for rater in dict.fromkeys(ratings.raters)}
     table = np.column_stack(list(ratings.values.values()))
     sizes = [len(found) for found in rows.values()]
-    same = [rater for rater, found in rows.items() if len(found) > 1 and len(np.unique(table[found][~np.isnan(table[found])])) == 1]
+    same = [
+        rater
+        for rater, found in rows.items()
+        if len(found) > 1 and len(np.unique(table[found][~np.isnan(table[found])])) == 1
+    ]
     return {
         "column": ratings.rater,
         "n": len(rows),

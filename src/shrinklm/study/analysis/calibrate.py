@@ -25,7 +25,9 @@ Cell = TypeVar("Cell")
 JUDGES = "mean of judges"
 
 
-def calibrate(people: Ratings, judged: Ratings, length: str | None = None, seed: int = 0, resamples: int = 5000) -> Json:
+def calibrate(
+    people: Ratings, judged: Ratings, length: str | None = None, seed: int = 0, resamples: int = 5000
+) -> Json:
     """Bias and correlation of a judge, by construct and for their mean; of several judges each alone, and their mean.
 
     `judges` has, by judge and measure: `bias` (judge - people, the mean over conditions, with an interval over resampled people and
@@ -64,12 +66,22 @@ def calibrate(people: Ratings, judged: Ratings, length: str | None = None, seed:
         "judges": {},
     }
     for name, ratings in judges.items():
-        found["judges"][name] = {measure: _measure(people, ratings, measure, levels, sizes, seed, resamples) for measure in people.measures}
+        found["judges"][name] = {
+            measure: _measure(people, ratings, measure, levels, sizes, seed, resamples) for measure in people.measures
+        }
     found["paragraph"] = _paragraph(found)
     return found
 
 
-def _measure(people: Ratings, judge: Ratings, name: str, levels: Sequence[str], sizes: dict[str, float], seed: int, resamples: int) -> Json:
+def _measure(
+    people: Ratings,
+    judge: Ratings,
+    name: str,
+    levels: Sequence[str],
+    sizes: dict[str, float],
+    seed: int,
+    resamples: int,
+) -> Json:
     return {
         "bias": tried(lambda: _bias(people, judge, name, levels, seed, resamples)),
         "by_condition": tried(lambda: _by_condition(people, judge, name, levels, sizes, seed, resamples)),
@@ -77,7 +89,9 @@ def _measure(people: Ratings, judge: Ratings, name: str, levels: Sequence[str], 
     }
 
 
-def _draws(ratings: Ratings, name: str, levels: Sequence[str], people: bool, seed: int, resamples: int) -> tuple[Array, Array]:
+def _draws(
+    ratings: Ratings, name: str, levels: Sequence[str], people: bool, seed: int, resamples: int
+) -> tuple[Array, Array]:
     """Means [levels] and resampled means [resamples, levels]: people are drawn whole, a judge's explanations by question where known."""
     clusters = ratings.raters if people else ratings.items or ratings.places
     points, draws, _, names = cluster_draws(ratings.measures[name], ratings.conditions, clusters, seed, resamples)
@@ -95,7 +109,13 @@ def _bias(people: Ratings, judge: Ratings, name: str, levels: Sequence[str], see
 
 
 def _by_condition(
-    people: Ratings, judge: Ratings, name: str, levels: Sequence[str], sizes: dict[str, float], seed: int, resamples: int
+    people: Ratings,
+    judge: Ratings,
+    name: str,
+    levels: Sequence[str],
+    sizes: dict[str, float],
+    seed: int,
+    resamples: int,
 ) -> Json:
     theirs, their_draws = _draws(people, name, levels, True, seed, resamples)
     its, its_draws = _draws(judge, name, levels, False, seed + 1, resamples)
@@ -118,7 +138,9 @@ def _by_item(people: Ratings, judge: Ratings, name: str, sizes: dict[str, float]
     theirs, its = _item_means(people, name), _item_means(judge, name)
     shared = [key for key in theirs if key in its]
     if len(shared) < 4:
-        raise ValueError(f"{len(shared)} explanations (the same question and condition) were rated by both; four or more are needed.")
+        raise ValueError(
+            f"{len(shared)} explanations (the same question and condition) were rated by both; four or more are needed."
+        )
     a, b = np.array([theirs[key] for key in shared]), np.array([its[key] for key in shared])
     long = np.array([sizes.get(key, np.nan) for key in shared])
     low, high = bootstrap_pearson(a, b, seed, min(resamples, 2000)) if np.ptp(a) and np.ptp(b) else (None, None)
@@ -145,7 +167,9 @@ def _interval(draws: Array) -> Json:
 
 def _item_means(ratings: Ratings, name: str) -> dict[str, float]:
     if ratings.rated is None:
-        raise ValueError(f"{ratings.file} does not say which question a rating is about. Name the column: --item COLUMN")
+        raise ValueError(
+            f"{ratings.file} does not say which question a rating is about. Name the column: --item COLUMN"
+        )
     parts: dict[str, list[float]] = {}
     for key, value in zip(ratings.rated, ratings.measures[name], strict=True):
         if not np.isnan(value):
@@ -166,7 +190,9 @@ def _length(people: Ratings, judged: Ratings, length: str | None) -> dict[str, f
                 if not np.isnan(value):
                     parts.setdefault(key, []).append(float(value))
             return {key: float(np.mean(values)) for key, values in parts.items()}
-    raise TaskError(f"'{length}' is no column of numbers in {people.file} or {judged.file}, so length cannot be taken out.")
+    raise TaskError(
+        f"'{length}' is no column of numbers in {people.file} or {judged.file}, so length cannot be taken out."
+    )
 
 
 def _only(ratings: Ratings, rater: str) -> Ratings:
@@ -180,7 +206,8 @@ def _only(ratings: Ratings, rater: str) -> Ratings:
         items=_pick(ratings.items, rows) if ratings.items else None,
         values={name: column[rows] for name, column in ratings.values.items()},
         controls={
-            name: column[rows] if isinstance(column, np.ndarray) else _pick(column, rows) for name, column in ratings.controls.items()
+            name: column[rows] if isinstance(column, np.ndarray) else _pick(column, rows)
+            for name, column in ratings.controls.items()
         },
     )
 
@@ -204,7 +231,9 @@ def _paragraph(found: Json) -> str:
             for measure, entry in measures.items()
             if "why" not in entry["bias"] and (entry["bias"]["low"] > 0 or entry["bias"]["high"] < 0)
         ]
-        said.append(f"Off by more than chance on {listed(off)}." if off else "On no construct is it off by more than chance.")
+        said.append(
+            f"Off by more than chance on {listed(off)}." if off else "On no construct is it off by more than chance."
+        )
     if len(found["conditions"]) < 6:
         said.append(f"A correlation over {len(found['conditions'])} conditions says little: read the means.")
     return " ".join(said)
@@ -217,7 +246,9 @@ def _judge(judge: str, name: str, entry: Json, conditions: int) -> str:
     text = f"{judge} rates {name} {signed(bias['value'])} points from people ({signed(bias['low'])} to {signed(bias['high'])})"
     if "why" not in over:
         pairs = conditions * (conditions - 1) // 2
-        text += f" and puts {round(over['same_order']['value'] * pairs)} of {pairs} pairs of conditions in people's order"
+        text += (
+            f" and puts {round(over['same_order']['value'] * pairs)} of {pairs} pairs of conditions in people's order"
+        )
         text += f" (r = {rounded(over['pearson']['value'])})" if "why" not in over["pearson"] else ""
     if "why" in item or "why" in item["pearson"]:
         return text + "."

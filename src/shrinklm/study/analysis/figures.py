@@ -74,9 +74,19 @@ def forest(found: Json) -> Drawn | None:
         heads.append((y + (len(effects) - 1) / 2, name))
         for effect in effects:
             shade, apart = colour(ranks[effect["condition"]]), effect["p_adjusted"] < 0.05
-            axes.plot([effect["low"], effect["high"]], [y, y], color=shade, linewidth=1.3, solid_capstyle="butt", zorder=2)
+            axes.plot(
+                [effect["low"], effect["high"]], [y, y], color=shade, linewidth=1.3, solid_capstyle="butt", zorder=2
+            )
             shape = mark(ranks[effect["condition"]])
-            axes.plot([effect["estimate"]], [y], shape, color=shade, markersize=4.6, markerfacecolor=shade if apart else PAPER, zorder=3)
+            axes.plot(
+                [effect["estimate"]],
+                [y],
+                shape,
+                color=shade,
+                markersize=4.6,
+                markerfacecolor=shade if apart else PAPER,
+                zorder=3,
+            )
             said.append(
                 f"{name}, {effect['condition']} {signed(effect['estimate'])} ({signed(effect['low'])} to {signed(effect['high'])}, "
                 f"{p_value(effect['p_adjusted'])})"
@@ -93,20 +103,30 @@ def forest(found: Json) -> Drawn | None:
     axes.grid(axis="x")
     from matplotlib.lines import Line2D
 
-    keys = [Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4.6, label=level) for level, rank in ranks.items() if rank]
+    keys = [
+        Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4.6, label=level)
+        for level, rank in ranks.items()
+        if rank
+    ]
     figure.legend(handles=keys, loc="outside upper left", handlelength=1.6)
     caption = (
         f"Linear mixed models with a level of its own for each of {people(found['raters']['n'])}"
         f"{', each question and each explanation' if any(len(fit['groups']) > 1 for fit in fits.values()) else ''}; 95 % intervals. "
         "Filled: Holm-adjusted p below 0.05 over the conditions of a construct; hollow: no difference that these data can show."
     )
-    return Drawn("effects", f"Effects against {found['reference']}", caption, f"Forest plot. {'; '.join(said)}.", False, figure)
+    return Drawn(
+        "effects", f"Effects against {found['reference']}", caption, f"Forest plot. {'; '.join(said)}.", False, figure
+    )
 
 
 def normality(found: Json, ratings: Ratings) -> Drawn | None:
     """Quantiles of each condition's ratings against those of a normal distribution."""
     name = main(found)
-    groups = {level: values for level, values in ratings.by_condition(ratings.measures[name]).items() if len(values) > 2 and np.ptp(values)}
+    groups = {
+        level: values
+        for level, values in ratings.by_condition(ratings.measures[name]).items()
+        if len(values) > 2 and np.ptp(values)
+    }
     if not groups:
         return None
     from scipy.stats import norm
@@ -118,7 +138,9 @@ def normality(found: Json, ratings: Ratings) -> Drawn | None:
         ideal = norm.ppf((np.arange(1, len(values) + 1) - 0.5) / len(values))
         reach = np.array([ideal[0], ideal[-1]])
         axes.plot(reach, values.mean() + values.std(ddof=1) * reach, color=MUTED, linewidth=0.8, zorder=1)
-        axes.scatter(ideal, np.sort(values), s=5, color=colour(list(found["conditions"]).index(level)), linewidths=0, zorder=2)
+        axes.scatter(
+            ideal, np.sort(values), s=5, color=colour(list(found["conditions"]).index(level)), linewidths=0, zorder=2
+        )
         axes.set_title(_wrapped(level, 22))
         axes.grid()
         axes.set_xlabel("Normal quantile")
@@ -129,7 +151,9 @@ def normality(found: Json, ratings: Ratings) -> Drawn | None:
     tests = {level: test for level, test in found["measures"][name]["shapiro"].items() if "why" not in test}
     said = listed(f"{level} W = {share(test['statistic'])}, {p_value(test['p'])}" for level, test in tests.items())
     caption = f"Points on the line are normal. Shapiro–Wilk: {said}."
-    return Drawn("normality", f"Is {name} normal within conditions?", caption, f"Quantile plots. {caption}", True, figure)
+    return Drawn(
+        "normality", f"Is {name} normal within conditions?", caption, f"Quantile plots. {caption}", True, figure
+    )
 
 
 def _wrapped(name: str, width: int) -> str:

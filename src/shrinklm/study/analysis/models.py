@@ -30,7 +30,11 @@ def regression(ratings: Ratings, name: str, values: Array) -> Json:
     dropped = {"residuals", "fitted"}
     return {
         "formula": formula,
-        **{field.name: plain(getattr(found, field.name)) for field in dataclasses.fields(found) if field.name not in dropped},
+        **{
+            field.name: plain(getattr(found, field.name))
+            for field in dataclasses.fields(found)
+            if field.name not in dropped
+        },
     }
 
 
@@ -62,7 +66,9 @@ def linear_mixed(
     if explanations:
         rated = ratings.rated  # made anew each time it is asked for
         if rated is None or not ratings.explained:
-            raise ValueError("No explanation was rated by several people, so explanations cannot have a level of their own.")
+            raise ValueError(
+                "No explanation was rated by several people, so explanations cannot have a level of their own."
+            )
         groups[EXPLANATION] = [rated[row] for row in rows]
     found = mixed(values[rows], columns, groups)
     whole = sum(found.variances.values())
@@ -127,7 +133,9 @@ def _groups(ratings: Ratings, rows: Rows, items: bool) -> dict[str, list[str]]:
     return groups
 
 
-def _design(ratings: Ratings, name: str, values: Array, controls: Sequence[str] | Any) -> tuple[Rows, dict[str, Array], str]:
+def _design(
+    ratings: Ratings, name: str, values: Array, controls: Sequence[str] | Any
+) -> tuple[Rows, dict[str, Array], str]:
     """(rows that have every value, columns named as R names them, the formula)."""
     given = ~np.isnan(values)
     for control in controls:
@@ -148,7 +156,9 @@ def _design(ratings: Ratings, name: str, values: Array, controls: Sequence[str] 
         for text in list(dict.fromkeys(cells))[1:]:
             columns[f"{control}{text}"] = (cells == text).astype(float)
     if not (labels == ratings.reference).any():
-        raise ValueError(f"No complete row of the reference '{ratings.reference}', so the others have nothing to be compared with.")
+        raise ValueError(
+            f"No complete row of the reference '{ratings.reference}', so the others have nothing to be compared with."
+        )
     return rows, columns, " + ".join([f"{name} ~ {ratings.condition}", *controls])
 
 

@@ -49,6 +49,8 @@ def read_pair(
 def _renamed(judged: Ratings, same: Mapping[str, str]) -> Ratings:
     strays = [name for name in same if name not in judged.levels]
     if strays:
-        raise TaskError(f"{judged.file} has no {judged.condition} '{strays[0]}' to be called otherwise. Found: {', '.join(judged.levels)}.")
+        raise TaskError(
+            f"{judged.file} has no {judged.condition} '{strays[0]}' to be called otherwise. Found: {', '.join(judged.levels)}."
+        )
     levels = tuple(dict.fromkeys(same.get(level, level) for level in judged.levels))
     return replace(judged, levels=levels, conditions=tuple(same.get(level, level) for level in judged.conditions))

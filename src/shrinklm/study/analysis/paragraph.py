@@ -14,7 +14,15 @@ Json = dict[str, Any]
 def paragraph(found: Json) -> str:
     """Sentences over the JSON of `analyze`."""
     measures = found["measures"]
-    said = [_tested(found), _differ(measures), *_pairs(found), _mixed(found), _controls(found), _ordinal(found), _outliers(found)]
+    said = [
+        _tested(found),
+        _differ(measures),
+        *_pairs(found),
+        _mixed(found),
+        _controls(found),
+        _ordinal(found),
+        _outliers(found),
+    ]
     said += [_equivalent(found), _together(found), _agreement(measures), _shows(found)]
     return " ".join(sentence for sentence in said if sentence)
 
@@ -89,7 +97,9 @@ def _differ(measures: Json) -> str:
     start = "Taking every rating as independent, Kruskal–Wallis tests show"
     if not apart:
         return f"{start} no difference between the conditions on {listed(rest)}."
-    return f"{start} that the conditions differ on {listed(apart)}" + (f", and no difference on {listed(rest)}." if rest else ".")
+    return f"{start} that the conditions differ on {listed(apart)}" + (
+        f", and no difference on {listed(rest)}." if rest else "."
+    )
 
 
 def _pairs(found: Json) -> list[str]:
@@ -108,7 +118,11 @@ def _pairs(found: Json) -> list[str]:
     largest = max(sizes)
     word = "negligible" if largest < 0.06 else "small" if largest < 0.14 else "medium" if largest < 0.21 else "large"
     way = {"bonferroni": "Bonferroni-adjusted", "holm": "Holm-adjusted", "none": "unadjusted"}[found["adjustment"]]
-    body = f"Pairs told apart by Dunn's test ({way}): {'; '.join(said)}." if said else f"Dunn's test ({way}) tells no pair apart."
+    body = (
+        f"Pairs told apart by Dunn's test ({way}): {'; '.join(said)}."
+        if said
+        else f"Dunn's test ({way}) tells no pair apart."
+    )
     return [f"{body} The largest difference of all is {word} (A = {share(0.5 + largest)} for the higher)."]
 
 
@@ -122,7 +136,11 @@ def _mixed(found: Json) -> str:
     if "why" in fit:
         return f"A mixed model of {name} cannot be fitted: {fit['why']}"
     part = fit["shares"][found["raters"]["column"]]
-    who = "each person has a level of her or his own" if len(fit["groups"]) == 1 else "people, questions and explanations have levels"
+    who = (
+        "each person has a level of her or his own"
+        if len(fit["groups"]) == 1
+        else "people, questions and explanations have levels"
+    )
     return (
         f"A linear mixed model, in which {who} ({100 * part:.0f} % of the variance of {name} lies "
         f"between people), puts {name} against {found['reference']} at {_effects(fit)}; jointly χ²({fit['joint']['df']}) = "
@@ -143,7 +161,9 @@ def _controls(found: Json) -> str:
         return ""
     if "why" in fit:
         return f"With the controls the model cannot be fitted: {fit['why']}"
-    own = [f"{effect['term']} {p_value(effect['p'])}" for effect in fit["effects"] if effect["term"] in found["controls"]]
+    own = [
+        f"{effect['term']} {p_value(effect['p'])}" for effect in fit["effects"] if effect["term"] in found["controls"]
+    ]
     held = listed(found["controls"])
     return f"With {held} held fixed ({fit['n']:,} rows) it is {_effects(fit)}{'; ' + ', '.join(own) if own else ''}."
 
@@ -188,8 +208,14 @@ def _outliers(found: Json) -> str:
         for effect, other in zip(_named(before), _named(after), strict=False)
         if (effect["p"] < ALPHA) != (other["p"] < ALPHA)
     ]
-    decided = f"they decide {listed(flips)}, so read it with care" if flips else "without them the same effects are told apart"
-    return f"{gone} ratings of {name} lie outside 1.5 interquartile ranges of their condition and count here; {decided}."
+    decided = (
+        f"they decide {listed(flips)}, so read it with care"
+        if flips
+        else "without them the same effects are told apart"
+    )
+    return (
+        f"{gone} ratings of {name} lie outside 1.5 interquartile ranges of their condition and count here; {decided}."
+    )
 
 
 def _named(fit: Json) -> list[Json]:

@@ -185,19 +185,27 @@ def _sensible(condition: str, rater: str, constructs: Sequence[str], controls: S
     if not constructs:
         raise TaskError("No construct is named. Write the columns of ratings: --constructs Plausibility,Completeness")
     if QUALITY in constructs and len(constructs) > 1:
-        raise TaskError(f"'{QUALITY}' is what the mean of the constructs is called. Rename the column, or analyse it alone.")
+        raise TaskError(
+            f"'{QUALITY}' is what the mean of the constructs is called. Rename the column, or analyse it alone."
+        )
     names = [condition, rater, *constructs, *controls]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise TaskError(f"'{twice}' is asked for twice. Condition, rater, constructs and controls are different columns, each named once.")
+        raise TaskError(
+            f"'{twice}' is asked for twice. Condition, rater, constructs and controls are different columns, each named once."
+        )
 
 
 def _levels(name: str, column: str, found: Sequence[str], reference: str | None) -> tuple[str, ...]:
     known = list(dict.fromkeys(found))
     if len(known) < 2:
-        raise TaskError(f"{name} has one {column} only ('{known[0]}'): nothing to compare. Name another column with --condition.")
+        raise TaskError(
+            f"{name} has one {column} only ('{known[0]}'): nothing to compare. Name another column with --condition."
+        )
     if len(known) > _MOST:
-        raise TaskError(f"{name}: '{column}' has {len(known):,} values in {len(found):,} rows: an id, not a condition. Name another.")
+        raise TaskError(
+            f"{name}: '{column}' has {len(known):,} values in {len(found):,} rows: an id, not a condition. Name another."
+        )
     if reference is None:
         return tuple(known)
     if reference not in known:
@@ -223,10 +231,14 @@ def _rating(cell: Any, name: str, place: str, scale: tuple[float, float]) -> flo
     try:
         value = float(text)
     except ValueError:
-        raise TaskError(f"{place}: {name} is '{text}', which is no number. For a rating that was not given leave it empty.") from None
+        raise TaskError(
+            f"{place}: {name} is '{text}', which is no number. For a rating that was not given leave it empty."
+        ) from None
     if not scale[0] <= value <= scale[1]:
         between = f"{scale[0]:g}-{scale[1]:g}"
-        raise TaskError(f"{place}: {name} is {text}, outside the scale {between}. Correct it, or name the scale, such as: --scale 1-7")
+        raise TaskError(
+            f"{place}: {name} is {text}, outside the scale {between}. Correct it, or name the scale, such as: --scale 1-7"
+        )
     return value
 
 

@@ -78,7 +78,12 @@ def outlying(ratings: Ratings, values: Array) -> tuple[Json, Array]:
         fences = outliers(values[rows])
         out = rows[list(fences.places)]
         kept[out] = np.nan
-        found[level] = {"n": len(out), "low": fences.low, "high": fences.high, "rows": [_named(ratings, values, row) for row in out]}
+        found[level] = {
+            "n": len(out),
+            "low": fences.low,
+            "high": fences.high,
+            "rows": [_named(ratings, values, row) for row in out],
+        }
     return found, kept
 
 
@@ -95,7 +100,9 @@ def together(ratings: Ratings, seed: int, permutations: int) -> Json:
     rows = np.column_stack([ratings.values[name] for name in ratings.constructs])
     manova = tried(lambda: npmanova(rows, ratings.conditions, permutations, seed))
     for effects in [manova["effects"]] if "effects" in manova else []:
-        manova["effects"] = {level: dict(zip(ratings.constructs, shares, strict=True)) for level, shares in effects.items()}
+        manova["effects"] = {
+            level: dict(zip(ratings.constructs, shares, strict=True)) for level, shares in effects.items()
+        }
     return {
         "cronbach_alpha": tried(lambda: cronbach_alpha(rows)),
         "manova": manova,
@@ -106,7 +113,9 @@ def together(ratings: Ratings, seed: int, permutations: int) -> Json:
 def agreement(ratings: Ratings, measure: str, values: Array, seed: int, resamples: int) -> Json:
     """How far raters of the same explanation agree: ordinal alpha, AC2 and ICC(2,1), or why this cannot be said."""
     if ratings.rated is None:
-        return {"why": "Agreement cannot be computed: no column says which question a rating is about. Name it: --item COLUMN"}
+        return {
+            "why": "Agreement cannot be computed: no column says which question a rating is about. Name it: --item COLUMN"
+        }
     rows = np.flatnonzero(~np.isnan(values))
     rated, raters = [ratings.rated[row] for row in rows], [ratings.raters[row] for row in rows]
     try:
@@ -120,7 +129,9 @@ def agreement(ratings: Ratings, measure: str, values: Array, seed: int, resample
     low, high = ratings.scale
     whole = bool((values[rows] == np.round(values[rows])).all())
     found = {
-        "krippendorff": tried(lambda: krippendorff(table, "interval" if level == "interval" else "ordinal", seed, resamples)),
+        "krippendorff": tried(
+            lambda: krippendorff(table, "interval" if level == "interval" else "ordinal", seed, resamples)
+        ),
         "icc": tried(lambda: icc(table, "2", seed, resamples)),
     }
     if whole and high - low <= 100 and low == round(low):

@@ -173,7 +173,9 @@ class Design:
         """Of a pair, who stands left: drawn for the block, and then by turns, so that neither side tells anything."""
         if len(treatment) < 2:
             return treatment
-        rng = np.random.default_rng([self.seed, 4, block, self.conditions.index(treatment[0]), self.conditions.index(treatment[1])])
+        rng = np.random.default_rng(
+            [self.seed, 4, block, self.conditions.index(treatment[0]), self.conditions.index(treatment[1])]
+        )
         return treatment if (int(rng.integers(2)) + turn) % 2 else treatment[::-1]
 
     def _checked(self, pages: list[Page], others: list[str], rng: np.random.Generator) -> list[Page]:

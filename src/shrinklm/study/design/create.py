@@ -56,16 +56,26 @@ def create(
         StudyError: too few questions, numbers that do not fit together, or a folder that holds a study already.
     """
     parts = [form] if form else [FORMS / f"{kind}.yaml", FORMS / "common.yaml"]
-    asked = Form.read(form) if form else Form.parse(yaml.safe_load("".join(part.read_text(encoding="utf-8") for part in parts)), kind)
+    asked = (
+        Form.read(form)
+        if form
+        else Form.parse(yaml.safe_load("".join(part.read_text(encoding="utf-8") for part in parts)), kind)
+    )
     text = "".join(part.read_text(encoding="utf-8") for part in parts)
     if form and kind not in ("rating", asked.kind):
-        raise StudyError(f"{form} is of a {asked.kind} study, not of a {kind} one. Leave --kind out, or name another --form.")
+        raise StudyError(
+            f"{form} is of a {asked.kind} study, not of a {kind} one. Leave --kind out, or name another --form."
+        )
     if baseline and asked.kind != "simulation":
-        raise StudyError(f"--baseline is for a forward simulation, this is a {asked.kind} study. Leave it out, or write --kind simulation")
+        raise StudyError(
+            f"--baseline is for a forward simulation, this is a {asked.kind} study. Leave it out, or write --kind simulation"
+        )
     pool = read_pool(runs, conditions, baseline)
     usable, left_out = list(pool.questions), Counter(pool.left_out)
     if asked.kind == "simulation":
-        usable = [one for one in usable if one.choices and all(said.answer in one.choices for said in one.said.values())]
+        usable = [
+            one for one in usable if one.choices and all(said.answer in one.choices for said in one.said.values())
+        ]
         left_out["answered with none of the options"] += len(pool.questions) - len(usable)
     lengths = _lengths(usable, pool.origins)
     if match_length is not None:
@@ -80,14 +90,22 @@ def create(
     taken = {one.id for one in chosen}
     rest = [one for one in usable if one.id not in taken]
     practice = [rest[at] for at in rng.permutation(len(rest))[: asked.practice]]
-    steps = {"rating": len(asked.scale.labels), "preference": 2, "simulation": min((len(one.choices) for one in chosen), default=0)}
+    steps = {
+        "rating": len(asked.scale.labels),
+        "preference": 2,
+        "simulation": min((len(one.choices) for one in chosen), default=0),
+    }
     design = Design(
         asked.kind, tuple(pool.origins), tuple(one.id for one in chosen), tuple(one.id for one in practice), per_person, raters_per_item,
         asked.checks.number(per_person), steps[asked.kind], seed,
     )  # fmt: skip
     design.check()
-    found = {name: {"pool": _count(usable, name), "wanted": wanted[name], "chosen": _count(chosen, name)} for name in STRATA}
-    short = [f"{one['chosen']} of {one['wanted']} '{name}'" for name, one in found.items() if one["chosen"] < one["wanted"]]
+    found = {
+        name: {"pool": _count(usable, name), "wanted": wanted[name], "chosen": _count(chosen, name)} for name in STRATA
+    }
+    short = [
+        f"{one['chosen']} of {one['wanted']} '{name}'" for name, one in found.items() if one["chosen"] < one["wanted"]
+    ]
     notes = [*pool.notes, *(f"Only {one} questions could be had; the others fill up." for one in short)]
     facts: dict[str, Any] = {
         "pool": len(pool.questions), "left_out": {reason: count for reason, count in left_out.items() if count}, "notes": notes,
@@ -134,7 +152,9 @@ def _draw(
     return min(draws, key=_imbalance), wanted
 
 
-def _one(groups: Mapping[str, Sequence[Question]], sizes: Mapping[str, int], rng: np.random.Generator) -> list[Question]:
+def _one(
+    groups: Mapping[str, Sequence[Question]], sizes: Mapping[str, int], rng: np.random.Generator
+) -> list[Question]:
     """A draw within the strata. Questions about which two conditions say the same tell nothing of these two: they come last."""
     found = []
     for name, group in groups.items():
@@ -154,7 +174,9 @@ def _shares(number: int, strata: Mapping[str, float]) -> dict[str, int]:
     unknown = set(strata) - set(STRATA)
     total = sum(strata.values())
     if unknown or total <= 0 or min(strata.values()) < 0:
-        raise StudyError(f"Strata are shares of {', '.join(STRATA)}, found {dict(strata)}. Write: --strata right=0.5,differ=0.3,wrong=0.2")
+        raise StudyError(
+            f"Strata are shares of {', '.join(STRATA)}, found {dict(strata)}. Write: --strata right=0.5,differ=0.3,wrong=0.2"
+        )
     exact = {name: number * strata.get(name, 0.0) / total for name in STRATA}
     whole = {name: int(value) for name, value in exact.items()}
     for name in sorted(STRATA, key=lambda name: whole[name] - exact[name])[: number - sum(whole.values())]:
@@ -164,7 +186,10 @@ def _shares(number: int, strata: Mapping[str, float]) -> dict[str, int]:
 
 def _lengths(questions: Sequence[Question], names: Mapping[str, Any]) -> dict[str, float]:
     """Mean characters by condition."""
-    return {name: round(float(np.mean([len(one.said[name].explanation) for one in questions])), 1) if questions else 0.0 for name in names}
+    return {
+        name: round(float(np.mean([len(one.said[name].explanation) for one in questions])), 1) if questions else 0.0
+        for name in names
+    }
 
 
 def _count(questions: Sequence[Question], stratum: str) -> int:

@@ -53,7 +53,9 @@ class Study:
         if seat not in self._booklets:
             spare = self.design.practice[self.form.practice :]
             pages = self.design.booklet(seat)
-            self._booklets[seat] = tuple(page for page in pages if page.kind != "practice" or page.question not in spare)
+            self._booklets[seat] = tuple(
+                page for page in pages if page.kind != "practice" or page.question not in spare
+            )
         return self._booklets[seat]
 
     def write(self, form_text: str) -> None:
@@ -64,32 +66,46 @@ class Study:
         except (OSError, UnicodeDecodeError):
             other = True
         if other or any((self.home / name).exists() for name in ("design.json", "questions.jsonl", RECORDS)):
-            raise StudyError(f"{self.home} holds a study already. Name another place with --out, or move that one away.")
+            raise StudyError(
+                f"{self.home} holds a study already. Name another place with --out, or move that one away."
+            )
         lines = [json.dumps(asdict(question), ensure_ascii=False) for question in self.questions.values()]
         decided = {"design": asdict(self.design), "runs": dict(self.runs), "facts": dict(self.facts)}
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             form.write_text(form_text, encoding="utf-8")
             (self.home / "questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-            (self.home / "design.json").write_text(json.dumps(decided, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            (self.home / "design.json").write_text(
+                json.dumps(decided, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         except OSError as error:
-            raise StudyError(f"{self.home} cannot be written: {error.strerror or error}. Name a place that you can write to.") from error
+            raise StudyError(
+                f"{self.home} cannot be written: {error.strerror or error}. Name a place that you can write to."
+            ) from error
 
     @classmethod
     def read(cls, home: Path) -> Study:
         """The study in a folder. Raises StudyError for a folder that is none, or whose files do not fit together."""
         if not (home / "design.json").is_file():
-            raise StudyError(f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B --out {home}")
+            raise StudyError(
+                f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B --out {home}"
+            )
         form = Form.read(home / "study.yaml")
         try:
             decided = json.loads((home / "design.json").read_text(encoding="utf-8"))
-            rows = [json.loads(line) for line in (home / "questions.jsonl").read_text(encoding="utf-8").split("\n") if line.strip()]
+            rows = [
+                json.loads(line)
+                for line in (home / "questions.jsonl").read_text(encoding="utf-8").split("\n")
+                if line.strip()
+            ]
             design = _edited(_design(decided["design"]), form)
             questions = {str(row["id"]): _question(row) for row in rows}
             found = cls(home, form, design, questions, dict(decided["runs"]), dict(decided["facts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise StudyError(f"{home}: design.json or questions.jsonl is not as written ({what}). Make the study anew.") from error
+            raise StudyError(
+                f"{home}: design.json or questions.jsonl is not as written ({what}). Make the study anew."
+            ) from error
         found._fits()
         return found
 
@@ -109,7 +125,9 @@ class Study:
             said = self.questions[name].said if name in self.questions else {}
             missing = [condition for condition in self.design.conditions if condition not in said]
             if missing:
-                raise StudyError(f"{self.home}/questions.jsonl lacks question '{name}' of {missing[0]}. Make the study anew.")
+                raise StudyError(
+                    f"{self.home}/questions.jsonl lacks question '{name}' of {missing[0]}. Make the study anew."
+                )
 
 
 def _edited(design: Design, form: Form) -> Design:
@@ -119,13 +137,22 @@ def _edited(design: Design, form: Form) -> Design:
 
 
 def _design(data: Mapping[str, Any]) -> Design:
-    conditions, questions, practice = (tuple(str(one) for one in data[name]) for name in ("conditions", "questions", "practice"))
-    per_person, raters, checks, steps, seed = (int(data[name]) for name in ("per_person", "raters_per_item", "checks", "steps", "seed"))
+    conditions, questions, practice = (
+        tuple(str(one) for one in data[name]) for name in ("conditions", "questions", "practice")
+    )
+    per_person, raters, checks, steps, seed = (
+        int(data[name]) for name in ("per_person", "raters_per_item", "checks", "steps", "seed")
+    )
     return Design(str(data["kind"]), conditions, questions, practice, per_person, raters, checks, steps, seed)
 
 
 def _question(row: Mapping[str, Any]) -> Question:
-    said = {str(name): Shown(one["answer"], str(one["explanation"]), bool(one["right"])) for name, one in row["said"].items()}
+    said = {
+        str(name): Shown(one["answer"], str(one["explanation"]), bool(one["right"]))
+        for name, one in row["said"].items()
+    }
     fields = {str(name): str(value) for name, value in row["fields"].items()}
     choices = tuple(str(choice) for choice in row["choices"])
-    return Question(str(row["id"]), str(row["question"]), choices, str(row["answer"]), fields, str(row["stratum"]), said)
+    return Question(
+        str(row["id"]), str(row["question"]), choices, str(row["answer"]), fields, str(row["stratum"]), said
+    )

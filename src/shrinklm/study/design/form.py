@@ -26,13 +26,17 @@ class Statement(_Block):
     """One thing that an explanation is rated for, or that two explanations are compared in."""
 
     name: str = Field(description="The construct: a column of the export.", pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,39}$")
-    text: str = Field(description="What people agree or disagree with; of a preference: what they are asked.", min_length=1)
+    text: str = Field(
+        description="What people agree or disagree with; of a preference: what they are asked.", min_length=1
+    )
 
 
 class Scale(_Block):
     """What each statement is answered with."""
 
-    labels: tuple[str, ...] = Field(min_length=2, max_length=9, description="The steps in words, from the lowest (1) up.")
+    labels: tuple[str, ...] = Field(
+        min_length=2, max_length=9, description="The steps in words, from the lowest (1) up."
+    )
 
 
 class Consent(_Block):
@@ -70,7 +74,9 @@ class Demographic(_Block):
 class Checks(_Block):
     """Items that say themselves which step to choose. People are told beforehand that there are some."""
 
-    rate: float = Field(0.08, ge=0, le=0.5, description="Checks as a share of the items that a person sees; rounded, 0 for none.")
+    rate: float = Field(
+        0.08, ge=0, le=0.5, description="Checks as a share of the items that a person sees; rounded, 0 for none."
+    )
 
     def number(self, per_person: int) -> int:
         """How many checks a person meets."""
@@ -80,21 +86,33 @@ class Checks(_Block):
 class Exclusions(_Block):
     """Who is left out of the analysis, said before there are ratings."""
 
-    failed_checks: int | None = Field(1, ge=1, description="Leave a person out who failed so many checks or more; null: nobody.")
-    faster_than: float | None = Field(3.0, gt=0, description="Leave a person out whose median seconds an item are fewer; null: nobody.")
+    failed_checks: int | None = Field(
+        1, ge=1, description="Leave a person out who failed so many checks or more; null: nobody."
+    )
+    faster_than: float | None = Field(
+        3.0, gt=0, description="Leave a person out whose median seconds an item are fewer; null: nobody."
+    )
     same_answer: bool = Field(False, description="Leave a person out who gave one and the same step throughout.")
     unfinished: bool = Field(False, description="Leave a person out who did not come to the end.")
-    item_faster_than: float | None = Field(None, gt=0, description="Leave a single item out that was answered in fewer seconds.")
+    item_faster_than: float | None = Field(
+        None, gt=0, description="Leave a single item out that was answered in fewer seconds."
+    )
 
 
 class Recruiting(_Block):
     """How people come, and go."""
 
-    people: int | None = Field(None, ge=1, description="Close when so many have a seat; null: the number that the design needs.")
-    timeout: float = Field(120, gt=0, description="Minutes without a page after which an unfinished person's seat is given to the next.")
+    people: int | None = Field(
+        None, ge=1, description="Close when so many have a seat; null: the number that the design needs."
+    )
+    timeout: float = Field(
+        120, gt=0, description="Minutes without a page after which an unfinished person's seat is given to the next."
+    )
     code: str = Field("THANK-YOU", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="The completion code.")
     redirect: str | None = Field(None, description="Where people go at the end; {code} is filled in.")
-    keep_id: bool = Field(False, description="Keep the id that a recruiting platform sends (Prolific, MTurk), to pay people by.")
+    keep_id: bool = Field(
+        False, description="Keep the id that a recruiting platform sends (Prolific, MTurk), to pay people by."
+    )
     starts_per_minute: int = Field(60, ge=1, description="New people from one address in a minute, at most.")
 
     @field_validator("redirect")
@@ -117,7 +135,9 @@ class Form(_Block):
     """A study as people meet it. Made by `shrinklm study create`, to be edited before the first person comes."""
 
     title: str = Field(min_length=1)
-    kind: Kind = Field("rating", description="rating: on a scale; simulation: what would the model answer?; preference: which of two?")
+    kind: Kind = Field(
+        "rating", description="rating: on a scale; simulation: what would the model answer?; preference: which of two?"
+    )
     language: str = Field("en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
     texts: str | None = Field(None, description="A file of interface texts, in the place of the shipped English ones.")
     contact: str = Field("", description="Whom people can write to: shown on every page.")
@@ -158,7 +178,9 @@ class Form(_Block):
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise StudyError(f"There is no {path}. Make a study with: shrinklm study create RUN --conditions A,B --out study") from error
+            raise StudyError(
+                f"There is no {path}. Make a study with: shrinklm study create RUN --conditions A,B --out study"
+            ) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise StudyError(f"{path} cannot be read as YAML: {error}") from error
         return cls.parse(data, str(path))

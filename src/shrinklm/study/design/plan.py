@@ -106,14 +106,24 @@ def plan(
     effect = EFFECTS[kind] if effect is None else effect
     spread = {**SPREADS[kind], **(spread or {})}
     if not effect > 0 or not 0 < wanted < 1 or min(spread.values()) < 0 or not spread["sd_residual"] > 0:
-        raise StudyError(f"Effect and spread are above 0 and the power between 0 and 1, found {effect:g}, {dict(spread)} and {wanted:g}.")
+        raise StudyError(
+            f"Effect and spread are above 0 and the power between 0 and 1, found {effect:g}, {dict(spread)} and {wanted:g}."
+        )
     most = {"rating": steps - 1.0, "simulation": 1 - GUESSED, "preference": 0.5}[kind]
     if not effect < most:
-        raise StudyError(f"An effect of {effect:g} cannot be: in a {kind} study it is below {most:g}. Write a smaller one: --effect")
+        raise StudyError(
+            f"An effect of {effect:g} cannot be: in a {kind} study it is below {most:g}. Write a smaller one: --effect"
+        )
     comparisons = conditions if compared else conditions - 1
     level = alpha / comparisons
     base = Simulated(
-        conditions, per_person // conditions, conditions, questions, spread["sd_participant"], spread["sd_item"], spread["sd_residual"]
+        conditions,
+        per_person // conditions,
+        conditions,
+        questions,
+        spread["sd_participant"],
+        spread["sd_item"],
+        spread["sd_residual"],
     )
     if kind == "rating":
         base, raised = replace(base, mean=1 + 0.75 * (steps - 1), scale=(1, steps)), effect
@@ -138,7 +148,9 @@ def plan(
     payment = payment or Payment()
     cost = round(number * payment.per_person * (1 + payment.fee), 2)
     raters = number * per_person / (questions * conditions)
-    return Plan(kind, effect, wanted if people is None else None, level, comparisons, found, raters, cost, payment, spread)
+    return Plan(
+        kind, effect, wanted if people is None else None, level, comparisons, found, raters, cost, payment, spread
+    )
 
 
 def _threshold(share: float, spread: Mapping[str, float]) -> float:

@@ -105,7 +105,9 @@ def _questions(sources: Sequence[_Source], baseline: bool) -> tuple[list[Questio
             shown = {label: one for label, one in said.items() if isinstance(one, Shown)}
             if baseline:
                 shown = {key: one for label, own in shown.items() for key, one in _twins(label, own)}
-            questions.append(Question(name, item.question, item.choices, item.answer, item.fields, _stratum(shown), shown))
+            questions.append(
+                Question(name, item.question, item.choices, item.answer, item.fields, _stratum(shown), shown)
+            )
     return questions, left_out
 
 
@@ -134,16 +136,22 @@ def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) 
         known = [REFERENCE, *dict.fromkeys(cell.method for _, findings in runs for cell in findings.cells)]
         raise StudyError(str(UnknownName("condition", name, known)).replace(' Your own: "module:attribute".', ""))
     if not label or not label.isprintable() or len(label) > 80 or label.endswith(UNEXPLAINED):
-        raise StudyError(f"A condition's name has 1 to 80 printable characters and does not end in '{UNEXPLAINED}', found {label!r}.")
+        raise StudyError(
+            f"A condition's name has 1 to 80 printable characters and does not end in '{UNEXPLAINED}', found {label!r}."
+        )
     places = {(run, cell.method, cell.student) if cell else (run, REFERENCE, "") for run, _, cell in hits}
     if len(places) > 1:
         called = [run.resolve().name for run, _ in runs]
         alike = len(set(called)) < len(called)
-        full = ", ".join(f"{run if alike else run.resolve().name}:{cell.name if cell else REFERENCE}" for run, _, cell in hits)
+        full = ", ".join(
+            f"{run if alike else run.resolve().name}:{cell.name if cell else REFERENCE}" for run, _, cell in hits
+        )
         raise StudyError(f"'{name}' may be any of: {full}. Write the whole name.")
     run, findings, cell = min(hits, key=lambda hit: hit[2].seed if hit[2] else 0)
     if cell and len(hits) > 1:
-        notes.append(f"{label}: of {len(hits)} seeds the lowest, {cell.seed}. For another, write its whole name as in {cell.name}.")
+        notes.append(
+            f"{label}: of {len(hits)} seeds the lowest, {cell.seed}. For another, write its whole name as in {cell.name}."
+        )
     return _Source(label, run, findings, cell)
 
 
@@ -155,6 +163,8 @@ def _hits(name: str, runs: Sequence[tuple[Path, Findings]]) -> list[tuple[Path, 
         for run, findings in among:
             if wanted == REFERENCE and any(item.reference for item in findings.items):
                 found.append((run, findings, None))
-            cells = [cell for cell in findings.cells if wanted in (cell.name, cell.method, f"{cell.method}--{cell.student}")]
+            cells = [
+                cell for cell in findings.cells if wanted in (cell.name, cell.method, f"{cell.method}--{cell.student}")
+            ]
             found += [(run, findings, cell) for cell in cells]
     return found

@@ -15,7 +15,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Integer, Text, cast, create_engine, delete, event, func, insert, make_url, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    Text,
+    cast,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -138,7 +153,9 @@ class Records:
 
     # People
 
-    def begin(self, seats: int, timeout: timedelta, consent: str, source: str = "direct", external: str | None = None) -> Participant:
+    def begin(
+        self, seats: int, timeout: timedelta, consent: str, source: str = "direct", external: str | None = None
+    ) -> Participant:
         """A new person on the lowest free seat.
 
         Args:
@@ -185,7 +202,9 @@ class Records:
 
     def at_work(self, secret: str) -> tuple[Participant, set[int]] | None:
         """Who has the session, and the pages that are answered: both in one way to the database, since every item page needs them."""
-        both = select(t.participant, t.response.c.position).select_from(t.participant.join(t.session).outerjoin(t.response))
+        both = select(t.participant, t.response.c.position).select_from(
+            t.participant.join(t.session).outerjoin(t.response)
+        )
         with self._reader.connect() as c:
             rows = c.execute(both.where(t.session.c.hash == _hash(secret))).all()
         return (_participant(rows[0]), {row.position for row in rows if row.position is not None}) if rows else None
@@ -212,7 +231,9 @@ class Records:
             values["about"] = dict(about)
         with self._write() as c:
             if stage == "done":
-                c.execute(update(t.participant).where(who, t.participant.c.finished_at.is_(None)).values(finished_at=now))
+                c.execute(
+                    update(t.participant).where(who, t.participant.c.finished_at.is_(None)).values(finished_at=now)
+                )
             c.execute(update(t.participant).where(who).values(values))
 
     def show(self, person: Participant, position: int) -> None:
@@ -221,11 +242,17 @@ class Records:
         if person.opened == position and person.opened_at and now - person.opened_at < timedelta(seconds=5):
             return
         with self._write() as c:
-            c.execute(update(t.participant).where(t.participant.c.id == person.id).values(opened=position, opened_at=now, seen_at=now))
+            c.execute(
+                update(t.participant)
+                .where(t.participant.c.id == person.id)
+                .values(opened=position, opened_at=now, seen_at=now)
+            )
 
     # Answers
 
-    def answer(self, participant: int, position: int, page: Page, values: Mapping[str, int], remark: str | None = None) -> None:
+    def answer(
+        self, participant: int, position: int, page: Page, values: Mapping[str, int], remark: str | None = None
+    ) -> None:
         """Keeps what a person answered on a page, durably; a second answer to it takes the place of the first.
 
         Args:
@@ -274,12 +301,17 @@ class Records:
     def answered(self, participant: int) -> set[int]:
         """The pages that a person has answered."""
         with self._reader.connect() as c:
-            return set(c.execute(select(t.response.c.position).where(t.response.c.participant == participant)).scalars())
+            return set(
+                c.execute(select(t.response.c.position).where(t.response.c.participant == participant)).scalars()
+            )
 
     def responses(self) -> list[Response]:
         """Everything that was answered, by person and page."""
         with self._reader.connect() as c:
-            return [_response(row) for row in c.execute(select(t.response).order_by(t.response.c.participant, t.response.c.position))]
+            return [
+                _response(row)
+                for row in c.execute(select(t.response).order_by(t.response.c.participant, t.response.c.position))
+            ]
 
     # The researcher
 
@@ -317,9 +349,13 @@ class Records:
         """
         person = self.by_code(code)
         if person is None:
-            raise StudyError(f"Nobody has the code '{code}'. It stands at the foot of the person's pages, and in the export.")
+            raise StudyError(
+                f"Nobody has the code '{code}'. It stands at the foot of the person's pages, and in the export."
+            )
         with self._write() as c:
-            c.execute(select(t.participant.c.id).where(t.participant.c.id == person.id).with_for_update())  # as `answer` does first
+            c.execute(
+                select(t.participant.c.id).where(t.participant.c.id == person.id).with_for_update()
+            )  # as `answer` does first
             gone = c.execute(delete(t.response).where(t.response.c.participant == person.id)).rowcount
             c.execute(delete(t.session).where(t.session.c.participant == person.id))
             c.execute(update(t.seat).where(t.seat.c.participant == person.id).values(participant=None))
@@ -366,14 +402,20 @@ def _engine(url: str) -> Engine:
         raise StudyError(f"'{_public(url)}' is no database address. Write {wanted}.") from error
     if parsed.drivername in ("postgresql", "postgres"):
         # No ping before each use: it doubled the time of a page. A server that was restarted costs one failed page, then all is new.
-        return create_engine(parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600)
+        return create_engine(
+            parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600
+        )
     if parsed.drivername != "sqlite":
-        raise StudyError(f"Records are kept in SQLite or PostgreSQL, found '{parsed.drivername}'. Write --database postgresql://...")
+        raise StudyError(
+            f"Records are kept in SQLite or PostgreSQL, found '{parsed.drivername}'. Write --database postgresql://..."
+        )
     engine = create_engine(parsed, pool_size=20, max_overflow=20, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # `_write` begins transactions itself: Python's own begin would not take the lock at once.
+        connection.isolation_level = (
+            None  # `_write` begins transactions itself: Python's own begin would not take the lock at once.
+        )
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -394,7 +436,9 @@ def _migrate(engine: Engine) -> None:
         try:
             command.upgrade(config, "head")
         except CommandError as error:
-            raise StudyError(f"The database was made by a later version of shrinklm ({error}). Install that version.") from error
+            raise StudyError(
+                f"The database was made by a later version of shrinklm ({error}). Install that version."
+            ) from error
 
 
 def _free(c: Connection, seats: int, before: datetime) -> int | None:

@@ -49,7 +49,11 @@ def ratings(study: Study, participants: Sequence[Participant], responses: Sequen
             row |= {"left_length": len(shown[0].explanation), "right_length": len(shown[1].explanation)}
         else:
             row |= _values(study, one)
-            row |= {"rationale_id": one.question, "model": one.treatment[0], "rationale_length": len(shown[0].explanation)}
+            row |= {
+                "rationale_id": one.question,
+                "model": one.treatment[0],
+                "rationale_length": len(shown[0].explanation),
+            }
         row |= _about(study, person)
         row |= {"item": one.question, "seconds": round(one.seconds, 2), "order": order, "stratum": question.stratum}
         row |= {"answer_right": int(all(side.right for side in shown)), "revisions": one.revisions}
@@ -139,7 +143,9 @@ def _safe(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def files(study: Study, participants: Sequence[Participant], responses: Sequence[Response], kinds: Sequence[str]) -> dict[str, bytes]:
+def files(
+    study: Study, participants: Sequence[Participant], responses: Sequence[Response], kinds: Sequence[str]
+) -> dict[str, bytes]:
     """File → contents, for each of csv, parquet, potato and label-studio that is asked for. Raises StudyError when nobody has answered."""
     from . import export_tools
 

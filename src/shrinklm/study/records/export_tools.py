@@ -30,7 +30,10 @@ def potato(study: Study, participants: Sequence[Participant], responses: Sequenc
         "annotation_schemes": [_scheme(study, name) for name in study.form.constructs],
     }
     items = {_id(one): {"id": _id(one), "text": _text(study, one)} for one in responses if one.kind == "item"}
-    files = {"config.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "data.jsonl": _lines(list(items.values()))}
+    files = {
+        "config.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "data.jsonl": _lines(list(items.values())),
+    }
     for person in participants:
         own = [one for one in responses if one.participant == person.id and one.kind == "item"]
         rows = [
@@ -62,12 +65,18 @@ def label_studio(study: Study, participants: Sequence[Participant], responses: S
             for name in one.values
         ]  # fmt: skip
         task["annotations"].append(
-            {"completed_by": {"email": f"{codes[one.participant]}@study.invalid"}, "lead_time": round(one.seconds, 2), "result": result}
+            {
+                "completed_by": {"email": f"{codes[one.participant]}@study.invalid"},
+                "lead_time": round(one.seconds, 2),
+                "result": result,
+            }
         )
     parts = ["<View>", '  <Text name="text" value="$text"/>']
     for name in study.form.constructs:
         asked = next((one.text for one in study.form.statements if one.name == name), name)
-        parts.append(f'  <Header value="{escape(asked)}"/>\n  <Choices name="{_field(name)}" toName="text" choice="single-radio">')
+        parts.append(
+            f'  <Header value="{escape(asked)}"/>\n  <Choices name="{_field(name)}" toName="text" choice="single-radio">'
+        )
         parts += [f'    <Choice value="{escape(value)}"/>' for value in _values(study, name)]
         parts.append("  </Choices>")
     files = {"label_config.xml": "\n".join([*parts, "</View>"]) + "\n"}
@@ -85,7 +94,9 @@ def _text(study: Study, one: Response) -> str:
     lines += [f"({letter(at)}) {choice}" for at, choice in enumerate(question.choices)]
     for name in one.treatment:
         said = question.said[name]
-        lines += ([] if study.form.kind == "simulation" else [f"Answer: {said.answer}"]) + [f"Explanation: {said.explanation}"]
+        lines += ([] if study.form.kind == "simulation" else [f"Answer: {said.answer}"]) + [
+            f"Explanation: {said.explanation}"
+        ]
     return "\n".join(lines)
 
 

@@ -103,7 +103,9 @@ class Mean:
     n: int
 
 
-def overview(study: Study, participants: Sequence[Participant], responses: Sequence[Response], welcomed: int, now: datetime) -> Overview:
+def overview(
+    study: Study, participants: Sequence[Participant], responses: Sequence[Response], welcomed: int, now: datetime
+) -> Overview:
     """The state of a study at a time (UTC)."""
     own: dict[int, list[Response]] = {}
     for one in responses:
@@ -114,7 +116,9 @@ def overview(study: Study, participants: Sequence[Participant], responses: Seque
     for rule in out:
         if rule.position is None:
             broken.setdefault(rule.participant, []).append(REASONS[rule.reason])
-    people = tuple(_person(study, person, own.get(person.id, ()), late, broken.get(person.id, ())) for person in participants)
+    people = tuple(
+        _person(study, person, own.get(person.id, ()), late, broken.get(person.id, ())) for person in participants
+    )
     states = Counter(person.state for person in people)
     ended = [person.minutes for person in participants if person.minutes is not None]
     low, middle, high = np.quantile(ended, [0.25, 0.5, 0.75]) if ended else (0, 0, 0)
@@ -175,12 +179,16 @@ def _cells(study: Study, items: Sequence[Response], left: Sequence[Response]) ->
     counts = Counter((one.question, frozenset(one.treatment)) for one in items)
     usable = Counter(frozenset(one.treatment) for one in left)
     return tuple(
-        Cells(" and ".join(one), tuple(counts[q, frozenset(one)] for q in study.design.questions), usable[frozenset(one)])
+        Cells(
+            " and ".join(one), tuple(counts[q, frozenset(one)] for q in study.design.questions), usable[frozenset(one)]
+        )
         for one in study.design.treatments
     )
 
 
-def _person(study: Study, person: Participant, own: Sequence[Response], late: datetime, broken: Sequence[str]) -> Person:
+def _person(
+    study: Study, person: Participant, own: Sequence[Response], late: datetime, broken: Sequence[str]
+) -> Person:
     state = "finished" if person.finished_at else "underway" if person.seen_at >= late else "dropped"
     items = sum(one.kind == "item" for one in own)
     where, misses = _where(study, person, own), sum(map(failed, own))

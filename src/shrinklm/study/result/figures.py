@@ -21,7 +21,12 @@ def figures(found: Json, ratings: Ratings | None) -> list[Figure]:
         made = [tradeoff(found)]
         if ratings is None:
             return [*made, preferred(found)]
-        return [*made, plain.bars(found["analysis"]), plain.forest(found["analysis"]), plain.normality(found["analysis"], ratings)]
+        return [
+            *made,
+            plain.bars(found["analysis"]),
+            plain.forest(found["analysis"]),
+            plain.normality(found["analysis"], ratings),
+        ]
 
     return styled(drawn)
 
@@ -42,14 +47,18 @@ def tradeoff(found: Json) -> Drawn | None:
     for rank, name, machine, people in points:
         x, y = 100 * machine["value"], scale * people["value"]
         if people["low"] is not None:
-            axes.plot([x, x], [scale * people["low"], scale * people["high"]], color=colour(rank), linewidth=1.1, zorder=2)
+            axes.plot(
+                [x, x], [scale * people["low"], scale * people["high"]], color=colour(rank), linewidth=1.1, zorder=2
+            )
         axes.plot([100 * machine["low"], 100 * machine["high"]], [y, y], color=colour(rank), linewidth=1.1, zorder=2)
         axes.plot([x], [y], mark(rank), color=colour(rank), markersize=5.4, label=name, zorder=3)
         said.append(f"{name} {x:.0f} %, {y:.2f}")
     axes.set_xlabel("Accuracy, %")
     axes.set_ylabel(f"{measure}, by people{'' if scale == 1 else ', %'}")
     axes.grid()
-    figure.legend(loc="outside upper left", ncols=2 if max(len(name) for _, name, _, _ in points) < 26 else 1, handlelength=1.0)
+    figure.legend(
+        loc="outside upper left", ncols=2 if max(len(name) for _, name, _, _ in points) < 26 else 1, handlelength=1.0
+    )
     caption = f"Accuracy on the whole test set against {measure} as people gave it; lines are 95 % intervals."
     return Drawn("tradeoff", "Accuracy and people's view", caption, f"Scatter plot. {'; '.join(said)}.", False, figure)
 
@@ -66,7 +75,9 @@ def preferred(found: Json) -> Drawn:
             share = entry["shares"][name]
             axes.plot([100 * share["low"], 100 * share["high"]], [y, y], color=colour(rank), linewidth=1.3, zorder=2)
             label = name if y < len(names) else None
-            axes.plot([100 * share["value"]], [y], mark(rank), color=colour(rank), markersize=4.8, zorder=3, label=label)
+            axes.plot(
+                [100 * share["value"]], [y], mark(rank), color=colour(rank), markersize=4.8, zorder=3, label=label
+            )
             said.append(f"{construct}, {name} {share['value']:.0%}")
             y += 1
         y += 1
@@ -78,5 +89,9 @@ def preferred(found: Json) -> Drawn:
     axes.set_xlabel("Preferred, % of its comparisons")
     axes.grid(axis="x")
     figure.legend(loc="outside upper left", handlelength=1.2)
-    caption = f"{analysis['people']} people, {analysis['n']:,} pairs; ties count half. 95 % intervals over resampled people."
-    return Drawn("preferred", f"Which of {listed(names)} is preferred", caption, f"Dot plot. {'; '.join(said)}.", False, figure)
+    caption = (
+        f"{analysis['people']} people, {analysis['n']:,} pairs; ties count half. 95 % intervals over resampled people."
+    )
+    return Drawn(
+        "preferred", f"Which of {listed(names)} is preferred", caption, f"Dot plot. {'; '.join(said)}.", False, figure
+    )

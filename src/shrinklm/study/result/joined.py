@@ -23,7 +23,18 @@ Json = dict[str, Any]
 _Key = tuple[str, str, str]
 """(method, student, seed)."""
 JUDGED = "judged.csv"
-_MEASURES = ("accuracy", "f1", "cf_gain", "las", "simulatability", "supports_predicted", "leaks", "length", "rougeL", "similarity")
+_MEASURES = (
+    "accuracy",
+    "f1",
+    "cf_gain",
+    "las",
+    "simulatability",
+    "supports_predicted",
+    "leaks",
+    "length",
+    "rougeL",
+    "similarity",
+)
 """What stands in the table beside people's ratings; the run's own report has all of them."""
 
 
@@ -57,7 +68,9 @@ def joined(study: Study, rows: Rows, means: Mapping[str, Json], seed: int = 0) -
         elif runs[folder] is not None and cell != REFERENCE:
             found.missing.append(f"{folder} no longer has the cell {cell} of {name}.")
         people = means.get(name, {})
-        found.methods.append({"condition": name, "run": folder.name, "cell": cell, "measures": _measures(row), "people": people})
+        found.methods.append(
+            {"condition": name, "run": folder.name, "cell": cell, "measures": _measures(row), "people": people}
+        )
     keys = {key for entry in found.methods for key in entry["measures"]}
     shown = ("key", "name", "title", "share", "digits")
     found.columns = [{name: getattr(one, name) for name in shown} for one in ordered(keys)]
@@ -106,7 +119,9 @@ def _judge(study: Study, rows: Rows, folder: Path, cells: Mapping[_Key, str], se
                 given = {name: row[titles[name.lower()]] for name in shared}
                 lines.append((place, {"model": label, "rater": row["rater"], "item": row["item"], **given}))
         if not shared or len({line["model"] for _, line in lines}) < 2:
-            found.missing.append(f"The judges of {folder.name} rated fewer than two of these conditions on these constructs.")
+            found.missing.append(
+                f"The judges of {folder.name} rated fewer than two of these conditions on these constructs."
+            )
             return
         scale = (1, len(study.form.scale.labels))
         judge = ratings_of(JUDGED, lines, "model", "rater", shared, (), None, "item", scale)

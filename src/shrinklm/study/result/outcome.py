@@ -58,13 +58,17 @@ def outcome(
         StudyError: nobody has answered, or nothing is left to compare.
     """
     if not any(one.kind == "item" for one in responses):
-        raise StudyError(f"Nobody has answered an item yet. Serve the study, and come back: shrinklm study serve {study.home}")
+        raise StudyError(
+            f"Nobody has answered an item yet. Serve the study, and come back: shrinklm study serve {study.home}"
+        )
     out = excluded(study, participants, responses)
     left = kept(responses, out)
     rows, everything = ratings(study, participants, left), ratings(study, participants, responses)
     if not rows:
         counts = "; ".join(f"{REASONS[reason]}: {count}" for reason, count in _reasons(out).items())
-        raise StudyError(f"The exclusions of study.yaml leave nobody ({counts}). The records: shrinklm study export {study.home}")
+        raise StudyError(
+            f"The exclusions of study.yaml leave nobody ({counts}). The records: shrinklm study export {study.home}"
+        )
     analysis, means, everyone = _analysis(study, rows, everything, reference, adjust, margin, seed, resamples, tick)
     beside: Joined = joined(study, rows, means, seed)
     return {
@@ -84,9 +88,13 @@ def table(study: Study, rows: Rows, reference: str | None = None) -> Ratings:
     names = [SIMULATED] if simulated else list(study.form.constructs)
     scale = (0, 1) if simulated else (1, len(study.form.scale.labels))
     order = [name for name in study.design.conditions if any(row["model"] == name for row in rows)]
-    places = [(f"{row['CASE']}, {row['rationale']}", row) for row in sorted(rows, key=lambda row: order.index(row["model"]))]
+    places = [
+        (f"{row['CASE']}, {row['rationale']}", row) for row in sorted(rows, key=lambda row: order.index(row["model"]))
+    ]
     try:
-        return ratings_of(study.home.name, places, "model", "CASE", names, ["rationale_length"], reference, "item", scale)
+        return ratings_of(
+            study.home.name, places, "model", "CASE", names, ["rationale_length"], reference, "item", scale
+        )
     except ShrinkError as error:
         raise StudyError(str(error)) from error
 
@@ -142,8 +150,14 @@ def _reasons(out: Sequence[Exclusion]) -> dict[str, int]:
 
 def _exclusions(study: Study, out: Sequence[Exclusion]) -> Json:
     rules = study.form.exclusions.model_dump()
-    listed = [{"CASE": one.code, "reason": REASONS[one.reason], "detail": one.detail, "page": one.position} for one in out]
-    return {"rules": rules, "counts": {REASONS[reason]: count for reason, count in _reasons(out).items()}, "list": listed}
+    listed = [
+        {"CASE": one.code, "reason": REASONS[one.reason], "detail": one.detail, "page": one.position} for one in out
+    ]
+    return {
+        "rules": rules,
+        "counts": {REASONS[reason]: count for reason, count in _reasons(out).items()},
+        "list": listed,
+    }
 
 
 def _time(participants: Sequence[Participant], responses: Sequence[Response]) -> Json:
@@ -154,19 +168,33 @@ def _time(participants: Sequence[Participant], responses: Sequence[Response]) ->
     for one in responses:
         if one.kind == "item":
             own.setdefault(one.participant, []).append(one.seconds)
-    return {"minutes": _quartiles(minutes), "seconds_an_item": _quartiles([float(np.median(values)) for values in own.values()])}
+    return {
+        "minutes": _quartiles(minutes),
+        "seconds_an_item": _quartiles([float(np.median(values)) for values in own.values()]),
+    }
 
 
 def _quartiles(values: Sequence[float]) -> Json | None:
     if not values:
         return None
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {"n": len(values), "q1": float(low), "median": float(middle), "q3": float(high), "least": min(values), "most": max(values)}
+    return {
+        "n": len(values),
+        "q1": float(low),
+        "median": float(middle),
+        "q3": float(high),
+        "least": min(values),
+        "most": max(values),
+    }
 
 
 def _checks(responses: Sequence[Response]) -> Json:
     given = [one for one in responses if one.kind == "check"]
-    return {"given": len(given), "passed": sum(not failed(one) for one in given), "people": len({one.participant for one in given})}
+    return {
+        "given": len(given),
+        "passed": sum(not failed(one) for one in given),
+        "people": len({one.participant for one in given}),
+    }
 
 
 def _strata(study: Study, rows: Rows) -> Json:
@@ -176,7 +204,9 @@ def _strata(study: Study, rows: Rows) -> Json:
     columns = [SIMULATED] if study.form.kind == "simulation" else list(study.form.constructs)
     found: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        found.setdefault(row["stratum"], {}).setdefault(row["model"], []).append(float(np.mean([row[name] for name in columns])))
+        found.setdefault(row["stratum"], {}).setdefault(row["model"], []).append(
+            float(np.mean([row[name] for name in columns]))
+        )
     return {
         "measure": columns[0] if len(columns) == 1 else QUALITY,
         "means": {

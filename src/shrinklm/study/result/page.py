@@ -42,12 +42,17 @@ def answer(found: Json) -> str:
     effects = [effect for effect in fit.get("effects", ()) if "condition" in effect]
     reference = found["analysis"]["reference"]
     apart = [effect for effect in effects if effect["p_adjusted"] < 0.05]
-    means = ", ".join(f"{name} {_mean(found, name, main)}" for name in found["conditions"] if main in found["means"].get(name, {}))
+    means = ", ".join(
+        f"{name} {_mean(found, name, main)}" for name in found["conditions"] if main in found["means"].get(name, {})
+    )
     if not effects:
         return f"{main}: {means}. No mixed model could be fitted: {fit.get('why', 'too few ratings')}"
     if not apart:
         return f"{main}: {means}. These ratings show no condition to differ from {reference}."
-    told = [f"{effect['condition']} {'above' if effect['estimate'] > 0 else 'below'} {reference} ({_effect(effect)})" for effect in apart]
+    told = [
+        f"{effect['condition']} {'above' if effect['estimate'] > 0 else 'below'} {reference} ({_effect(effect)})"
+        for effect in apart
+    ]
     return f"{main}: {means}. Told apart: {'; '.join(told)}."
 
 
@@ -61,7 +66,9 @@ def cautions(found: Json) -> list[str]:
     if found["kind"] != "preference" and cells < wanted:
         said.append(f"The design asked for {wanted} people for each explanation; on average {cells:.1f} rated one.")
     if found["people"]["answered"] and found["people"]["excluded"] > 0.2 * found["people"]["answered"]:
-        said.append(f"The rules left out {found['people']['excluded']} of {found['people']['answered']} people. See the means of everyone.")
+        said.append(
+            f"The rules left out {found['people']['excluded']} of {found['people']['answered']} people. See the means of everyone."
+        )
     return said
 
 
@@ -97,10 +104,14 @@ def work(found: Json) -> list[str]:
         )
     if (seconds := found["time"]["seconds_an_item"]) is not None:
         reach = f"{seconds['least']:.0f} to {seconds['most']:.0f}"
-        said.append(f"An item took {seconds['median']:.0f} seconds (median of people's medians, which go from {reach}).")
+        said.append(
+            f"An item took {seconds['median']:.0f} seconds (median of people's medians, which go from {reach})."
+        )
     checks = found["checks"]
     if checks["given"]:
-        said.append(f"{checks['passed']} of {checks['given']} attention checks were answered as they asked, by {checks['people']} people.")
+        said.append(
+            f"{checks['passed']} of {checks['given']} attention checks were answered as they asked, by {checks['people']} people."
+        )
     else:
         said.append("There were no attention checks.")
     if found["kind"] != "preference" and (same := found["analysis"]["raters"]["always_the_same"]):

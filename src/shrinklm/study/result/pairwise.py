@@ -37,7 +37,13 @@ def preferences(study: Study, rows: Rows, seed: int = 0, resamples: int = 10_000
         raise StudyError("No two conditions were compared. Serve the study first: shrinklm study serve")
     people = list(dict.fromkeys(row["CASE"] for row in rows))
     draws = np.random.default_rng(seed).multinomial(len(people), np.full(len(people), 1 / len(people)), size=resamples)
-    found: Json = {"n": len(rows), "people": len(people), "conditions": names, "constructs": {}, "means": {name: {} for name in names}}
+    found: Json = {
+        "n": len(rows),
+        "people": len(people),
+        "conditions": names,
+        "constructs": {},
+        "means": {name: {} for name in names},
+    }
     for construct in study.form.constructs:
         entry = _construct(rows, construct, names, people, draws)
         found["constructs"][construct] = entry
@@ -47,7 +53,9 @@ def preferences(study: Study, rows: Rows, seed: int = 0, resamples: int = 10_000
     return found
 
 
-def _construct(rows: Rows, construct: str, names: Sequence[str], people: Sequence[str], draws: NDArray[np.int64]) -> Json:
+def _construct(
+    rows: Rows, construct: str, names: Sequence[str], people: Sequence[str], draws: NDArray[np.int64]
+) -> Json:
     place, who = {name: at for at, name in enumerate(names)}, {code: at for at, code in enumerate(people)}
     wins = np.zeros((len(people), len(names), len(names)))  # [person, winner, loser]; a tie is half of each
     left, alike = np.zeros(len(people)), np.zeros(len(people))
@@ -67,7 +75,9 @@ def _construct(rows: Rows, construct: str, names: Sequence[str], people: Sequenc
     for a, b in combinations(range(len(names)), 2):
         given = _share(resampled[:, a, b], resampled[:, b, a])
         if not np.isnan(given).all():
-            pairs.append({"first": names[a], "second": names[b], **_interval(wins[:, a, b].sum(), wins[:, b, a].sum(), given)})
+            pairs.append(
+                {"first": names[a], "second": names[b], **_interval(wins[:, a, b].sum(), wins[:, b, a].sum(), given)}
+            )
     strength = _strengths(wins.sum(0))
     few = [_strengths(table) for table in resampled[: min(1000, len(resampled))]]
     low, high = np.nanquantile(few, [0.025, 0.975], axis=0)
@@ -89,7 +99,13 @@ def _interval(won: float, lost: float, draws: Array) -> Json:
     """The share, its percentile interval, and a two-sided p of a half."""
     low, high = np.nanquantile(draws, [0.025, 0.975])
     p = min(1.0, 2 * min(float(np.nanmean(draws <= 0.5)), float(np.nanmean(draws >= 0.5))))
-    return {"value": float(won / (won + lost)), "low": float(low), "high": float(high), "n": round(won + lost), "p": max(p, 1 / len(draws))}
+    return {
+        "value": float(won / (won + lost)),
+        "low": float(low),
+        "high": float(high),
+        "n": round(won + lost),
+        "p": max(p, 1 / len(draws)),
+    }
 
 
 def _strengths(wins: Array, rounds: int = 200) -> list[float]:

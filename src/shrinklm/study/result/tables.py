@@ -15,7 +15,10 @@ Json = dict[str, Any]
 def methods(found: Json) -> Table:
     """A row for each measure, by machine, judges and people, and a column for each condition; as records, a row for each condition."""
     people = found["kind"] == "rating"
-    rows = [(_group(one["key"]), one["name"], "measures", one["key"], one["share"], one["digits"]) for one in found["columns"]]
+    rows = [
+        (_group(one["key"]), one["name"], "measures", one["key"], one["share"], one["digits"])
+        for one in found["columns"]
+    ]
     rows.sort(key=lambda row: row[0] != _MACHINE)
     rows += [("By people", name, "people", name, not people, 2 if people else 0) for name in found["measures"]]
     lines, group = [], ""
@@ -54,9 +57,22 @@ def exclusions(found: Json) -> Table:
     lines = []
     for key, (reason, rule) in said.items():
         used = rules[key] not in (None, False)
-        lines.append(Line((reason, rule.format(rules[key]) if used else "not a rule here", str(counts.get(reason, 0)) if used else DASH)))
+        lines.append(
+            Line(
+                (
+                    reason,
+                    rule.format(rules[key]) if used else "not a rule here",
+                    str(counts.get(reason, 0)) if used else DASH,
+                )
+            )
+        )
     what = "People, and of the last rule items, that the rules of study.yaml leave out. One person may be counted under several."
-    return Table("exclusions", what, (Column("Reason", numeric=False), Column("Rule", numeric=False), Column("Left out")), tuple(lines))
+    return Table(
+        "exclusions",
+        what,
+        (Column("Reason", numeric=False), Column("Rule", numeric=False), Column("Left out")),
+        tuple(lines),
+    )
 
 
 def sensitivity(found: Json) -> Table:
@@ -67,9 +83,15 @@ def sensitivity(found: Json) -> Table:
     share, digits = found["kind"] != "rating", 2 if found["kind"] == "rating" else 0
     lines = []
     for measure in found["measures"]:
-        given = [means.get(name, {}).get(measure) for name in found["conditions"] for means in (found["means"], found["everyone"])]
+        given = [
+            means.get(name, {}).get(measure)
+            for name in found["conditions"]
+            for means in (found["means"], found["everyone"])
+        ]
         lines.append(Line((measure, *(_value(entry, share, digits) for entry in given))))
-    return Table("sensitivity", "Means of those who are analysed, and of everyone who answered.", tuple(columns), tuple(lines))
+    return Table(
+        "sensitivity", "Means of those who are analysed, and of everyone who answered.", tuple(columns), tuple(lines)
+    )
 
 
 def strata(found: Json) -> Table | None:
@@ -89,7 +111,9 @@ def strata(found: Json) -> Table | None:
             if entry:
                 below[at + 1] = f"n = {entry['n']}"
         lines.append(Line(tuple(cells), below, rank=rank))
-    return Table("strata", f"Mean {found['strata']['measure']}, by what the conditions answered.", tuple(columns), tuple(lines))
+    return Table(
+        "strata", f"Mean {found['strata']['measure']}, by what the conditions answered.", tuple(columns), tuple(lines)
+    )
 
 
 def agreement(found: Json) -> Table | None:
@@ -109,14 +133,23 @@ def agreement(found: Json) -> Table | None:
             if one.get("low") is not None:
                 below[len(cells) - 1] = _between(one["low"], one["high"], 2)
         lines.append(Line(tuple(cells), below))
-    return Table("agreement", "Agreement of people on the same explanation; 95 % intervals.", columns, tuple(lines)) if lines else None
+    return (
+        Table("agreement", "Agreement of people on the same explanation; 95 % intervals.", columns, tuple(lines))
+        if lines
+        else None
+    )
 
 
 def effects(found: Json) -> Table | None:
     """Differences from the reference by the mixed model with people and questions."""
     if found["kind"] == "preference":
         return _pairs(found)
-    columns = (Column("Measure", numeric=False), Column("Condition", numeric=False), Column("Difference"), Column("p, Holm"))
+    columns = (
+        Column("Measure", numeric=False),
+        Column("Condition", numeric=False),
+        Column("Difference"),
+        Column("p, Holm"),
+    )
     lines = []
     for name, entry in found["analysis"]["measures"].items():
         fit = fullest(entry["mixed"])
@@ -174,4 +207,9 @@ def _between(low: float, high: float, digits: int) -> str:
 
 def _note(record: Json, key: str, entry: Json | None) -> None:
     if entry:
-        record |= {key: entry["value"], f"{key}_low": entry.get("low"), f"{key}_high": entry.get("high"), f"{key}_n": entry.get("n")}
+        record |= {
+            key: entry["value"],
+            f"{key}_low": entry.get("low"),
+            f"{key}_high": entry.get("high"),
+            f"{key}_n": entry.get("n"),
+        }

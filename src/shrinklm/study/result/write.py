@@ -65,4 +65,6 @@ def _replace(folder: Path, made: dict[str, bytes]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     except OSError as error:
-        raise StudyError(f"{folder} cannot be written: {error.strerror or error}. Free the place, and analyse again.") from error
+        raise StudyError(
+            f"{folder} cannot be written: {error.strerror or error}. Free the place, and analyse again."
+        ) from error

@@ -91,7 +91,9 @@ class Guard:
             return "broken", 415
         try:
             # NUL is no text, and PostgreSQL refuses it.
-            pairs = parse_qsl(body.decode("ascii").replace("\0", ""), keep_blank_values=True, max_num_fields=FIELDS, errors="replace")
+            pairs = parse_qsl(
+                body.decode("ascii").replace("\0", ""), keep_blank_values=True, max_num_fields=FIELDS, errors="replace"
+            )
         except ValueError:
             return "broken", 400
         request.scope["fields"] = {name: value.replace("\0", "") for name, value in pairs}
@@ -127,7 +129,9 @@ def csrf(request: Request) -> str:
 def forged(request: Request) -> bool:
     """Whether a form was not made for the one who sends it."""
     wanted = csrf(request)
-    return not wanted or not hmac.compare_digest(wanted, fields(request).get("csrf", "").encode("ascii", "replace").decode())
+    return not wanted or not hmac.compare_digest(
+        wanted, fields(request).get("csrf", "").encode("ascii", "replace").decode()
+    )
 
 
 def visit(request: Request) -> str:
@@ -158,7 +162,9 @@ class Doors:
         who = hmac.digest(self._key, f"{door} {host}".encode(), "sha256")
         now = self._clock()
         with self._lock:
-            self._times = {key: times for key, old in self._times.items() if (times := [at for at in old if now - at < 60])}
+            self._times = {
+                key: times for key, old in self._times.items() if (times := [at for at in old if now - at < 60])
+            }
             times = self._times.setdefault(who, [])
             if len(times) >= most:
                 return max(1, round(60 - (now - times[0])))
@@ -194,5 +200,3 @@ class Admins:
     @staticmethod
     def _hash(secret: str) -> str:
         return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-

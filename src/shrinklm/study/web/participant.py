@@ -86,7 +86,11 @@ def start(request: Request) -> Response:
     consent = site.study.form.consent
     try:
         person = site.records.begin(
-            site.study.people, timedelta(minutes=recruiting.timeout), digest(consent.text, consent.tick), source, external
+            site.study.people,
+            timedelta(minutes=recruiting.timeout),
+            digest(consent.text, consent.tick),
+            source,
+            external,
         )
     except Full:
         return site.note(request, "full", 403)
@@ -172,7 +176,13 @@ def item(request: Request) -> Response:
 
 
 def _item(
-    request: Request, site: Site, person: Participant, position: int, sheet: answers.Sheet, chosen: dict[str, str], missing: tuple[str, ...]
+    request: Request,
+    site: Site,
+    person: Participant,
+    position: int,
+    sheet: answers.Sheet,
+    chosen: dict[str, str],
+    missing: tuple[str, ...],
 ) -> Response:
     total = len(site.study.booklet(person.seat))
     values = {"sheet": sheet, "number": position + 1, "total": total, "chosen": chosen, "missing": missing}

@@ -98,7 +98,9 @@ def shown(request: Request, site: Site) -> Response:
 
 def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", status: int = 200) -> Response:
     people, responses = site.records.participants(), site.records.responses()
-    found = overview(site.study, people, responses, site.records.number("welcomed"), datetime.now(UTC).replace(tzinfo=None))
+    found = overview(
+        site.study, people, responses, site.records.number("welcomed"), datetime.now(UTC).replace(tzinfo=None)
+    )
     cells = list(found.cells)
     if not reveal:
         random.Random(site.study.digest).shuffle(cells)
@@ -145,11 +147,16 @@ def download(request: Request, site: Site) -> Response:
     if name not in _FILES:
         return site.note(request, "lost", 404)
     if name == "log.csv":
-        events = [{"at": f"{at:%Y-%m-%d %H:%M:%S}", "what": what, "detail": detail} for at, what, detail in site.records.events()]
+        events = [
+            {"at": f"{at:%Y-%m-%d %H:%M:%S}", "what": what, "detail": detail}
+            for at, what, detail in site.records.events()
+        ]
         found = {name: export.csv_text(events).encode()}
     else:
         try:
-            found = export.files(site.study, site.records.participants(), site.records.responses(), [name.rpartition(".")[2]])
+            found = export.files(
+                site.study, site.records.participants(), site.records.responses(), [name.rpartition(".")[2]]
+            )
         except StudyError:  # nobody has answered yet
             found = {}
     if name not in found:

@@ -37,7 +37,9 @@ class Site:
         pages.globals |= {"t": self.texts, "form": self.study.form, "paragraphs": paragraphs}
         object.__setattr__(self, "pages", pages)
 
-    def page(self, request: Request, template: str, status: int = 200, person: Participant | None = None, **values: Any) -> HTMLResponse:
+    def page(
+        self, request: Request, template: str, status: int = 200, person: Participant | None = None, **values: Any
+    ) -> HTMLResponse:
         """A page; with a person, their link and code stand at its foot."""
         link = str(request.url_for("resume", link=person.link)) if person else ""
         text = self.pages.get_template(template).render(person=person, link=link, csrf=csrf(request), **values)
@@ -59,4 +61,6 @@ class Site:
 
     def note(self, request: Request, name: str, status: int, **values: Any) -> HTMLResponse:
         """A page that says one thing, such as that all places are taken."""
-        return self.page(request, "note.html", status, title=self.texts(f"{name}_title"), text=self.texts(f"{name}_text", **values))
+        return self.page(
+            request, "note.html", status, title=self.texts(f"{name}_title"), text=self.texts(f"{name}_text", **values)
+        )

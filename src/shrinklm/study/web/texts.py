@@ -30,7 +30,10 @@ class Texts:
         if path is None:
             return cls(english)
         found = _load(path)
-        for what, names in (("lacks", english.keys() - found.keys()), ("has, unknown here,", found.keys() - english.keys())):
+        for what, names in (
+            ("lacks", english.keys() - found.keys()),
+            ("has, unknown here,", found.keys() - english.keys()),
+        ):
             if names:
                 raise StudyError(f"{path} {what} {', '.join(sorted(names))}. Its keys are those of {ENGLISH}.")
         for key, text in found.items():
@@ -44,7 +47,9 @@ def _load(path: Path) -> dict[str, str]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StudyError(f"{path} cannot be read as YAML: {error}. It is named by `texts` in study.yaml.") from error
-    if not isinstance(data, dict) or not all(isinstance(key, str) and isinstance(text, str) and text for key, text in data.items()):
+    if not isinstance(data, dict) or not all(
+        isinstance(key, str) and isinstance(text, str) and text for key, text in data.items()
+    ):
         raise StudyError(f"{path} must hold a text for each key. Start from a copy of {ENGLISH}.")
     return data
 
@@ -53,7 +58,9 @@ def _holes(path: Path, key: str, text: str) -> set[str]:
     try:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     except ValueError as error:
-        raise StudyError(f"{path}: '{key}' has a brace too many or too few ({error}). Write {{{{ for a brace itself.") from error
+        raise StudyError(
+            f"{path}: '{key}' has a brace too many or too few ({error}). Write {{{{ for a brace itself."
+        ) from error
 
 
 def paragraphs(text: str) -> list[str]:

@@ -58,7 +58,9 @@ def upgrade() -> None:
         sa.Column("what", sa.String(32), nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
     )
-    op.create_table("setting", sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.Text, nullable=False))
+    op.create_table(
+        "setting", sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.Text, nullable=False)
+    )
 
 
 def downgrade() -> None:

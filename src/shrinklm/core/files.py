@@ -1,0 +1,216 @@
+"""The one way onto the disk. A file or folder is there whole or not at all, whatever kills the process or fills the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+
+GO_ON = "Check permissions and free space. What was written before is safe; the same command goes on from there."
+NAME_ANOTHER = "Name a file in a folder that you can write to."
+
+
+@contextmanager
+def whole(path: Path, advice: str = GO_ON) -> Iterator[Path]:
+    """Gives the path of a new file beside `path`, which takes its place when the block ends without an error.
+
+    Args:
+        path: The file to write. Its folder is made.
+        advice: What the message of an error tells the reader to do.
+
+    Raises StoreError when it cannot be written; what stood at `path` then still does.
+    """
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield new
+        _flush(new)
+        os.replace(new, path)
+    except OSError as error:
+        raise unwritable(path, error, advice) from error
+    finally:
+        _remove(new)
+
+
+@contextmanager
+def whole_folder(folder: Path, shared: bool = False) -> Iterator[Path]:
+    """Gives a new folder beside `folder`, which takes its place when the block ends without an error.
+
+    Args:
+        folder: The folder to write; an old one is replaced with all that it held.
+        shared: Several processes may write the same folder at once, and the first to finish is kept.
+
+    Raises StoreError when it cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # The fixed name lets the next try remove what a killed process left; processes that write at once need names of their own.
+        new = (
+            Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            if shared
+            else folder.with_name(f".{folder.name}.new")
+        )
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            yield new
+            if not (shared and folder.is_dir()):
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(new, folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def write_bytes(path: Path, content: bytes, advice: str = GO_ON) -> None:
+    """Writes a file. Raises StoreError, see `whole`."""
+    with whole(path, advice) as new:
+        new.write_bytes(content)
+
+
+def write_text(path: Path, text: str, advice: str = GO_ON) -> None:
+    """Writes text as UTF-8. Raises StoreError, see `whole`."""
+    write_bytes(path, text.encode("utf-8"), advice)
+
+
+def write_json(path: Path, value: Any, advice: str = GO_ON) -> None:
+    """Writes JSON, keys in the order given. Raises StoreError, see `whole`."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", advice)
+
+
+def write_jsonl(path: Path, rows: Iterable[Any], advice: str = GO_ON) -> None:
+    """Writes one line of JSON for each row, as it comes. Raises StoreError, see `whole`."""
+    with whole(path, advice) as new, new.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_parquet(
+    path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any] | None = None, advice: str = GO_ON
+) -> None:
+    """Writes rows as Parquet.
+
+    Args:
+        path: The file.
+        rows: Column → value, a mapping for each row.
+        columns: Column → Arrow type or its name, such as "string", in order; left out: as the rows say.
+        advice: See `whole`.
+
+    Raises StoreError, see `whole`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = None if columns is None else pa.schema(list(columns.items()))
+    with whole(path, advice) as new:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), new, compression="zstd")
+
+
+def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON) -> None:
+    """Writes many files of a folder, and moves them into place when all of them are on the disk.
+
+    Args:
+        folder: Where they belong.
+        files: Path below the folder → content. Whatever stands directly in the folder is moved in the order in which it is first named; a
+            folder there, such as the first part of "report/main.csv", is replaced with all that it held.
+        advice: See `whole`.
+
+    Raises StoreError, see `whole`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            old.mkdir()
+            for name, content in files.items():
+                path = new / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                _flush(path)
+            for top in dict.fromkeys(Path(name).parts[0] for name in files):
+                if (folder / top).is_dir():  # a file is replaced in one step, a folder is not
+                    os.replace(folder / top, old / top)
+                os.replace(new / top, folder / top)
+    except OSError as error:
+        raise unwritable(folder, error, advice) from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON. Raises StoreError when it is missing or torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from error
+
+
+class Part:
+    """The finished chunks of work under way: a first line that says what is asked, then a line of JSON for each chunk.
+
+    Args:
+        path: The file. It is begun anew when it belongs to something else.
+        about: What is asked.
+
+    Raises StoreError when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, about: str) -> None:
+        self.path = path
+        self.chunks: list[dict[str, Any]] = []
+        head = json.dumps({"asked": about}).encode() + b"\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+            if lines[:1] != [head]:
+                path.write_bytes(head)
+                return
+            intact = len(head)
+            for line in lines[1:]:
+                if not line.endswith(b"\n"):
+                    break  # torn by a kill: that chunk is asked again
+                self.chunks.append(json.loads(line))
+                intact += len(line)
+            os.truncate(path, intact)
+        except (OSError, ValueError) as error:
+            raise _unusable(path, error) from error
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Writes a finished chunk; it is on the disk when this returns."""
+        try:
+            with self.path.open("ab") as file:
+                file.write(json.dumps(chunk).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        self.chunks.append(chunk)
+
+
+def unwritable(path: Path, error: OSError, advice: str = GO_ON) -> StoreError:
+    """The error for a path that cannot be written, and what to do about it."""
+    return StoreError(f"{path} cannot be written: {error.strerror or error}. {advice}")
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} cannot be used: {error}. Check that its folder can be written and has space (a broken file may be deleted), "
+        "then run the same command again."
+    )
+
+
+def _flush(path: Path) -> None:
+    """Forces a file's content onto the disk, so that its new name never stands before its content."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    """Removes what an error left, as far as that is possible."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
