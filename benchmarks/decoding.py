@@ -11,7 +11,8 @@ import time
 import torch
 
 from shrinklm import Sampling, TaskOptions, TeacherOptions, make_task, make_teacher
-from shrinklm.teachers.prompts import STEPS, Prompts
+from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.steps import STEPS
 
 TOKENS = 48
 

@@ -9,7 +9,7 @@ from typing import Any
 from shrinklm.core.marking import mark, words
 from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
 from shrinklm.methods.builtin import Corpus, method
-from shrinklm.teachers.prompts import STEPS
+from shrinklm.teachers.steps import STEPS
 
 TYPES: dict[str, Example] = {
     "choice": Example("choice", "Where does a kite fly?", ("cellar", "open field", "river bed"), "open field"),

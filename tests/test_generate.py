@@ -16,8 +16,9 @@ from shrinklm.core.types import Completion, Example, Prompt, Sampling, Teacher
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.teachers.generate import GenerateSettings, Report, Said, StepRequest, generate, plan, said
+from shrinklm.teachers.generate import GenerateSettings, Report, Said, generate, said
 from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.steps import StepRequest, plan
 from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, EXAMPLES, many
 
@@ -361,10 +362,10 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from teacher_cases import many
-from shrinklm.errors import StoreError
-from shrinklm.generate import *
-from shrinklm.prompts import Prompts
-from shrinklm.store import Store
+from shrinklm.core.errors import StoreError
+from shrinklm.teachers.generate import *
+from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.store import Store
 from shrinklm.teachers.fake import FakeTeacher
 store = Store(Path(sys.argv[1]) / "g.db")
 try:

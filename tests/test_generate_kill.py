@@ -12,8 +12,9 @@ from pathlib import Path
 
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.generate import GenerateSettings, StepRequest, said
+from shrinklm.teachers.generate import GenerateSettings, said
 from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.steps import StepRequest
 from shrinklm.teachers.store import Store
 from teacher_cases import many
 
@@ -26,9 +27,9 @@ from pathlib import Path
 root = Path(sys.argv[1])
 sys.path.insert(0, sys.argv[2])
 from test_generate_kill import COUNT, SPEC, STEPS, many
-from shrinklm.generate import GenerateSettings, generate
-from shrinklm.prompts import Prompts
-from shrinklm.store import Store
+from shrinklm.teachers.generate import GenerateSettings, generate
+from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.store import Store
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 with Store(root / "g.db") as store:

@@ -22,7 +22,7 @@ from shrinklm.models.load import locate
 from shrinklm.saliency.attribution import AttributionSettings
 from shrinklm.saliency.controls import Chance, Counts
 from shrinklm.saliency.whitebox import NO_WORDS, WhiteBox
-from shrinklm.teachers.prompts import STEPS
+from shrinklm.teachers.steps import STEPS
 from shrinklm.teachers.store import Store
 from student_cases import fresh, many
 

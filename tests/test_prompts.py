@@ -11,7 +11,8 @@ from shrinklm import Recipe, Run
 from shrinklm.core.errors import RecipeError
 from shrinklm.core.types import Example, Turn
 from shrinklm.tasks.base import question_key
-from shrinklm.teachers.prompts import FOLDER, STEPS, Prompts, Template, fill
+from shrinklm.teachers.prompts import FOLDER, Prompts, Template, fill
+from shrinklm.teachers.steps import STEPS
 from student_cases import TYPES
 
 QUOTED = {"explanation": "It is windy there.", "critique": "It could say why."}

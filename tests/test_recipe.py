@@ -12,7 +12,7 @@ import yaml
 from shrinklm.core.errors import RecipeError
 from shrinklm.methods.builtin import method
 from shrinklm.run.recipe import Recipe
-from shrinklm.teachers.prompts import STEPS
+from shrinklm.teachers.steps import STEPS
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "recipes"

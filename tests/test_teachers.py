@@ -10,8 +10,9 @@ import pytest
 from shrinklm.core.errors import RecipeError, TeacherError, UnknownName
 from shrinklm.core.types import Completion, Prompt, Sampling, ask_key
 from shrinklm.teachers.base import TeacherOptions, first_stop, make_teacher
-from shrinklm.teachers.prompts import STEPS, Prompts
+from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.refusals import judge
+from shrinklm.teachers.steps import STEPS
 from teacher_cases import BEAVER, EXAMPLES
 
 

@@ -11,8 +11,9 @@ import pytest
 from shrinklm.models.load import locate
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.generate import GenerateSettings, StepRequest, generate, said
+from shrinklm.teachers.generate import GenerateSettings, generate, said
 from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.steps import StepRequest
 from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, SKATES
 

@@ -278,7 +278,7 @@ def export(
 ) -> None:
     """Write the generations of a recipe's store, refused ones too, to a file."""
     from ..teachers.ask import KIND
-    from ..teachers.prompts import STEPS
+    from ..teachers.steps import STEPS
     from ..teachers.store import Store, write
     from . import show
 

@@ -15,8 +15,8 @@ from typing import Any
 from ..core.errors import AuditError, RecipeError
 from ..core.types import Example, Generation, Prompt, Sampling, Teacher, Tick
 from ..tasks.answers import stated_option
-from ..teachers.prompts import STEPS
 from ..teachers.refusals import CONTRADICTS, CUT, ELSEWHERE, EMPTY, clean, ended
+from ..teachers.steps import STEPS
 from .metrics.explanations import named, spell
 from .metrics.mentions import mentions, sentences, supported
 from .metrics.support import gives_away, markers

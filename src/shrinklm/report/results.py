@@ -12,7 +12,7 @@ from ..core.errors import ShrinkError
 from ..methods.builtin import method
 from ..stats import Comparison, Estimate, McNemar, estimates, holm, mcnemar, paired
 from ..stats.las import las
-from ..teachers.prompts import STEPS
+from ..teachers.steps import STEPS
 from .findings import Cell, Findings, Values, finite
 
 ALPHA = 0.05

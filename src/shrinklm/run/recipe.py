@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..core.errors import RecipeError, UnknownName
-from ..teachers.prompts import STEPS
+from ..teachers.steps import STEPS
 
 
 class _Block(BaseModel):

@@ -17,8 +17,9 @@ from ..methods.builtin import Corpus, Method, method
 from ..saliency.analysis import analyse, items, write
 from ..tasks.base import TaskOptions, make_task, question_key
 from ..teachers.base import TeacherOptions, make_teacher
-from ..teachers.generate import GenerateSettings, Report, Said, StepRequest, generate, look, plan
-from ..teachers.prompts import STEPS, Prompts
+from ..teachers.generate import GenerateSettings, Report, Said, generate, look
+from ..teachers.prompts import Prompts
+from ..teachers.steps import STEPS, StepRequest, plan
 from ..teachers.store import Store
 from . import folder as files
 from .folder import Cell, cell_name, read_json, write_json, write_text

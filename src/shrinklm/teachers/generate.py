@@ -16,11 +16,12 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from ..core.errors import TeacherError, UnknownName
+from ..core.errors import TeacherError
 from ..core.types import Completion, Example, Generation, Prompt, Sampling, Source, Teacher, Tick, Turn, ask_key
 from .base import Price
-from .prompts import STEPS, Prompts, Step
+from .prompts import Prompts
 from .refusals import EMPTY, LONG, RETRIED, clean, judge, too_long
+from .steps import STEPS, Step, StepRequest, plan
 from .store import Store
 
 Parse = Callable[[str, Example], str | None]
@@ -33,17 +34,6 @@ RETRY_TEMPERATURE = 0.7
 RETRY_SEED = 1000
 """Added to the seed at each retry."""
 _STOP = ("\n\n", "\nQuestion:")
-
-
-@dataclass(frozen=True)
-class StepRequest:
-    """One step of a recipe's `generate:` list."""
-
-    name: str
-    rounds: int = 1
-    """Rounds of critique and revision."""
-    max_words: int | None = None
-    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,25 +128,6 @@ def look(
     """`said`, and what is still to be asked: `missing` in each step's report."""
     loop = _Loop(teacher, prompts, store, settings, parse, lambda what, done, total, note: None, ask=False)
     return loop.run(examples, steps), loop.report
-
-
-def plan(steps: Sequence[StepRequest], reads: bool = False) -> list[tuple[StepRequest, int]]:
-    """(step, round) in the order to work in; steps that others build on are added unless the teacher only reads."""
-    wanted = {request.name: request for request in steps}
-    for name in tuple(wanted):
-        if name not in STEPS:
-            raise UnknownName("step", name, STEPS)
-        if not reads:
-            for need in STEPS[name].needs:
-                wanted.setdefault(need, StepRequest(need))
-    rounds = wanted["revision"].rounds if "revision" in wanted and not reads else 1
-    ordered = [wanted[name] for name in STEPS if name in wanted]
-    order = [(request, 1) for request in ordered]
-    if rounds > 1:
-        more = [(wanted[name], turn) for turn in range(2, rounds + 1) for name in ("critique", "revision")]
-        at = order.index((wanted["revision"], 1)) + 1
-        order[at:at] = more
-    return order
 
 
 def provenance(teacher: Teacher, prompt: Prompt, sampling: Sampling, completion: Completion) -> tuple[str, Source]:

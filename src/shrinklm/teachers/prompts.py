@@ -11,55 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from ..core.errors import RecipeError
 from ..core.types import Example, Prompt, Turn
+from .steps import Step
 
 FOLDER = Path(__file__).parent / "templates"
 
 _SECTION = re.compile(r"^# (system|user|assistant)[ \t]*$", re.MULTILINE)
 _NAME = re.compile(r"\{(\w+)\}")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing a teacher is asked to write, or a model to mark."""
-
-    name: str
-    template: str
-    """File name, without .md, of its prompt; "" for a step that marks words."""
-    about: Literal["gold", "wrong", "own"]
-    """Which answer the text argues for: the gold one, every wrong one, or the teacher's own."""
-    needs: tuple[str, ...] = ()
-    """The steps before it, whose texts its prompt quotes."""
-    max_tokens: int = 120
-    by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
-    """Who says it. All but the teacher mark words of the question instead of writing (`shrinklm.words`)."""
-
-    @property
-    def marks(self) -> bool:
-        """Whether it marks words: no prompt file, nothing drawn, nothing to be tried again."""
-        return self.by != "teacher"
-
-
-STEPS: dict[str, Step] = {
-    step.name: step
-    for step in (
-        Step("explanation", "explanation", "gold"),
-        Step("critique", "critique", "gold", ("explanation",)),
-        Step("revision", "revision", "gold", ("explanation", "critique"), 160),
-        # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
-        Step("counterfactual", "explanation", "wrong"),
-        Step("label", "label", "own"),
-        Step("salient", "", "gold", by="white-box"),
-        Step("own-saliency", "", "gold", by="student"),
-        Step("random-tokens", "", "gold", by="chance"),
-        Step("tfidf-tokens", "", "gold", by="counts"),
-    )
-}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 from ...core.errors import StoreError
 from ...core.registry import Group, find, names
 from ...methods.builtin import Method
-from ...teachers.prompts import STEPS
+from ...teachers.steps import STEPS
 
 if TYPE_CHECKING:
     from ...core.types import Prediction, Score

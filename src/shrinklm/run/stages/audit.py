@@ -10,8 +10,7 @@ from ...core.errors import MethodError, RecipeError
 from ...core.types import Example, Teacher, Tick, digest
 from ...evaluation.audit import ARGUES, Said, audit, gate, recorded
 from ...methods.builtin import Method
-from ...teachers.generate import StepRequest, plan
-from ...teachers.prompts import STEPS
+from ...teachers.steps import STEPS, StepRequest, plan
 from ..folder import read_json, write_json, write_text
 from ..recipe import Recipe
 

@@ -18,7 +18,7 @@ from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
 from ...stats import estimate
-from ...teachers.prompts import Step
+from ...teachers.steps import Step
 from ..folder import Cell, read_json, write_json
 from ..recipe import Recipe, SalientBlock, StudentBlock
 from .train import open_block, train_cell

@@ -1,0 +1,87 @@
+"""The steps of a generation: what a teacher writes or a model marks, what each step builds on, and the order they are taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..core.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kind of text that a teacher is asked to write, or of words that a model marks."""
+
+    name: str
+    template: str
+    """File name, without .md, of its prompt; "" for a step that marks words."""
+    about: Literal["gold", "wrong", "own"]
+    """Which answer the text argues for: the gold one, every wrong one, or the teacher's own."""
+    needs: tuple[str, ...] = ()
+    """The steps before it, whose texts its prompt quotes."""
+    max_tokens: int = 120
+    by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
+    """Who takes it. All but the teacher mark words of the question instead of writing (`core.marking`)."""
+
+    @property
+    def marks(self) -> bool:
+        """Whether it marks words: no prompt file, nothing sampled, no retry."""
+        return self.by != "teacher"
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("explanation", "explanation", "gold"),
+        Step("critique", "critique", "gold", ("explanation",)),
+        Step("revision", "revision", "gold", ("explanation", "critique"), 160),
+        # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
+        Step("counterfactual", "explanation", "wrong"),
+        Step("label", "label", "own"),
+        Step("salient", "", "gold", by="white-box"),
+        Step("own-saliency", "", "gold", by="student"),
+        Step("random-tokens", "", "gold", by="chance"),
+        Step("tfidf-tokens", "", "gold", by="counts"),
+    )
+}
+"""Every step by its name, each after the steps it builds on."""
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """One step of a recipe's `generate:` list."""
+
+    name: str
+    rounds: int = 1
+    """Rounds of critique and revision."""
+    max_words: int | None = None
+    max_tokens: int | None = None
+    """None: the step's own."""
+
+
+def plan(requests: Sequence[StepRequest], reads: bool = False) -> list[tuple[StepRequest, int]]:
+    """Return (step, round from 1) in the order to work in. Steps that others build on are added.
+
+    Args:
+        requests: The steps asked for.
+        reads: The teacher is a recording, whose revisions do not need the explanations before them.
+
+    Raises UnknownName for a step that is not in `STEPS`.
+    """
+    wanted = {request.name: request for request in requests}
+    for name in tuple(wanted):
+        if name not in STEPS:
+            raise UnknownName("step", name, STEPS)
+        if not reads:
+            for need in STEPS[name].needs:
+                wanted.setdefault(need, StepRequest(need))
+    order = [(wanted[name], 1) for name in STEPS if name in wanted]
+    rounds = wanted["revision"].rounds if "revision" in wanted and not reads else 1
+    if rounds > 1:
+        # Further rounds stand right behind the first, before any step that does not belong to them.
+        position = order.index((wanted["revision"], 1)) + 1
+        order[position:position] = [
+            (wanted[name], number) for number in range(2, rounds + 1) for name in ("critique", "revision")
+        ]
+    return order
