@@ -163,7 +163,7 @@ def test_packaged_model_that_is_not_installed(tmp_path: Path, monkeypatch: pytes
 def test_run_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "blocked").write_text("a file where a folder should be")
     said = failed("train", recipe(tmp_path, runs="blocked", teacher=None, generate=[], methods=["finetune"]))
-    assert f"Cannot write {tmp_path / 'blocked' / 'mini' / 'env.json'}: Not a directory." in said
+    assert f"{tmp_path / 'blocked' / 'mini' / 'env.json'} cannot be written: Not a directory." in said
     assert "or name another folder with `runs:` in the recipe" in said
 
 

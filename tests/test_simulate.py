@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shrinklm.core.results import Part
+from shrinklm.core.files import Part
 from shrinklm.core.types import Example, Prediction
 from shrinklm.evaluation.simulate import VIEWS, SimulateSettings, masked, simulatability, simulated, trained
 from shrinklm.methods.builtin import Corpus, Method

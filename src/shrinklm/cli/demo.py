@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from ..core.errors import ModelError
+from ..core.files import write_text
 from ..core.registry import split_spec
 from ..core.types import Tick
 from ..models.load import PACKAGED, locate
-from ..run.folder import write_text
 from ..run.recipe import Recipe
 from ..run.run import Run
 from ..teachers.generate import Report

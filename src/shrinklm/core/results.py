@@ -1,16 +1,59 @@
-"""Files of predictions and scores: Parquet, written whole or not at all; and the parts of an evaluation under way."""
+"""What a run folder holds: the names of its files, and the tables of questions, predictions, scores and probes (Parquet)."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from .errors import StoreError
-from .types import Prediction, Score
+from .files import write_parquet
+from .types import Example, Prediction, Score
+
+
+class RunFile(StrEnum):
+    """The files and folders of a run folder."""
+
+    RECIPE = "recipe.yaml"
+    ENVIRONMENT = "env.json"
+    DATA = "data.json"
+    GENERATIONS = "generations.json"
+    EXAMPLES = "examples.parquet"
+    AUDIT = "audit.json"
+    JUDGES = "judge.json"
+    JUDGED = "judged.csv"
+    SALIENCY = "saliency"
+    TEACHER = "teacher"
+    CELLS = "cells"
+    DONE = "done"
+
+
+class SaliencyFile(StrEnum):
+    """The files of the folder about marked words."""
+
+    ITEMS = "items.jsonl"
+    FIGURES = "figures.json"
+
+
+class CellFile(StrEnum):
+    """The files and folders of a cell: one method, one student, one seed."""
+
+    ABOUT = "cell.json"
+    PAIRS = "pairs.jsonl"
+    LOG = "train.jsonl"
+    STUDENT = "student"
+    STARTED = "started"
+    PREDICTIONS = "predictions.parquet"
+    PREDICTIONS_PART = "predictions.part"
+    TIMING = "timing.json"
+    SCORES = "scores.parquet"
+    PROBES = "probes.parquet"
+    SIMULATOR = "simulator.parquet"
+    SIMULATOR_FOLDER = "simulator"
+    SIMULATOR_PART = "simulator.part"
 
 
 @dataclass(frozen=True)
@@ -31,46 +74,25 @@ class Probed:
 Row = TypeVar("Row", Prediction, Score, Probed)
 
 
-class Part:
-    """The finished chunks of an evaluation under way: a first line that says what is asked, then a line for each chunk."""
+def write_examples(tests: Sequence[Example], path: Path) -> None:
+    """Writes the test questions, with the explanation that overlap is measured against and who wrote it."""
+    import pyarrow as pa
 
-    def __init__(self, path: Path, about: str) -> None:
-        self.path = path
-        self.chunks: list[dict[str, Any]] = []
-        head = json.dumps({"asked": about}).encode() + b"\n"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            if lines[:1] != [head]:
-                path.write_bytes(head)
-                return
-            whole = len(head)
-            for line in lines[1:]:
-                if not line.endswith(b"\n"):
-                    break  # torn by a kill: that chunk is asked again
-                self.chunks.append(json.loads(line))
-                whole += len(line)
-            os.truncate(path, whole)
-        except (OSError, ValueError) as error:
-            raise _unwritable(path, error) from error
-
-    def add(self, chunk: dict[str, Any]) -> None:
-        """Writes a finished chunk; it is on the disk when this returns."""
-        try:
-            with self.path.open("ab") as file:
-                file.write(json.dumps(chunk).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        self.chunks.append(chunk)
-
-
-def _unwritable(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} cannot be used: {error}. Check that its folder can be written and has space (a broken file may be deleted), "
-        "then run the same command again."
-    )
+    names = ("id", "question", "choices", "answer", "fields", "reference", "teacher")
+    columns = {name: pa.list_(pa.string()) if name == "choices" else pa.string() for name in names}
+    rows = [
+        {
+            "id": example.id,
+            "question": example.question,
+            "choices": list(example.choices),
+            "answer": example.answer,
+            "fields": json.dumps(dict(example.fields), ensure_ascii=False),
+            "reference": example.meta["reference"],
+            "teacher": example.meta["reference_by"],
+        }
+        for example in tests
+    ]
+    write_parquet(path, rows, columns)
 
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
@@ -104,17 +126,9 @@ def read_probes(path: Path) -> list[Probed]:
 
 
 def _write(rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, str]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([(field.name, types.get(field.name, "string")) for field in fields(kind)])
-    beside = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), beside, compression="zstd")
-        os.replace(beside, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    write_parquet(
+        path, [asdict(row) for row in rows], {field.name: types.get(field.name, "string") for field in fields(kind)}
+    )
 
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:

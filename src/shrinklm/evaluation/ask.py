@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ShrinkError, TaskError
+from ..core.files import Part
 from ..core.registry import find
-from ..core.results import Part, read_predictions, read_scores, write_predictions, write_scores
+from ..core.results import read_predictions, read_scores, write_predictions, write_scores
 from ..core.types import Example, Prediction, Score, Task, Tick, by_id, digest
 from ..methods.builtin import Method, View
 from ..models.encoder import Encoder

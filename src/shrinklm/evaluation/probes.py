@@ -17,7 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from ..core.results import Part, Probed, read_probes, write_probes
+from ..core.files import Part
+from ..core.results import Probed, read_probes, write_probes
 from ..core.types import Example, Pair, Prediction, Score, Task, Tick, by_id, digest
 from ..methods.builtin import Method, sentence
 from ..students.likeliest import Asked, likeliest, option_pairs

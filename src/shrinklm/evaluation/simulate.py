@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.results import Part
+from ..core.files import Part
 from ..core.types import Example, Pair, Prediction, Score, Tick, by_id, digest, letter
 from ..methods.builtin import Corpus, Draw, Generations, Method, View, sentence
 from ..students.likeliest import Asked, likeliest, option_pairs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -15,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StoreError
+from ..core.files import write_text
 from ..core.types import Example, Split, Task
 from ..methods.builtin import Method
 from ..tasks.base import duplicates_across
@@ -33,6 +32,12 @@ _PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
+
+NO_FOLDER = (
+    "Check permissions and free space, or name another folder with `runs:` in the recipe. "
+    "What was written before is safe; the same command goes on from there."
+)
+"""What to do when a run folder cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -62,36 +67,6 @@ class Cell:
 def cell_name(method: str, student: str, seed: int) -> str:
     """A cell's name, fit for a folder on any system."""
     return "--".join(re.sub(r"[^A-Za-z0-9._+=&-]", "_", part) for part in (method, student, f"s{seed}"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all. Raises StoreError when the folder cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write {path}: {error.strerror or error}. Check permissions and free space, or name another folder with `runs:` in the "
-            "recipe. What was written before is safe; the same command goes on from there."
-        ) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, keys in the order given."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Reads JSON. Raises StoreError when it is missing or torn."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}. Delete it and run the same command again.") from error
 
 
 def environment() -> dict[str, Any]:
@@ -147,23 +122,3 @@ def _kind(example: Example, labels: bool) -> str:
         if labels
         else str(example.choices.index(example.answer) if example.answer in example.choices else -1)
     )
-
-
-def write_examples(tests: Sequence[Example], path: Path) -> None:
-    """The test questions, with the explanation that overlap is measured against and who wrote it, as Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        {
-            "id": example.id, "question": example.question, "choices": list(example.choices), "answer": example.answer,
-            "fields": json.dumps(dict(example.fields), ensure_ascii=False), "reference": example.meta["reference"],
-            "teacher": example.meta["reference_by"],
-        }
-        for example in tests
-    ]  # fmt: skip
-    columns = {name: pa.string() for name in ("id", "question", "choices", "answer", "fields", "reference", "teacher")}
-    schema = pa.schema(list({**columns, "choices": pa.list_(pa.string())}.items()))
-    new = path.with_name(f".{path.name}.new")
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), new, compression="zstd")
-    new.replace(path)

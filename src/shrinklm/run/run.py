@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import MethodError, RecipeError, StoreError, StudentError
+from ..core.files import read_json, write_json, write_text
 from ..core.marking import Keep
+from ..core.results import RunFile, write_examples
 from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick, digest
 from ..evaluation.judges.sitting import figures, keep, table
 from ..methods.builtin import Corpus, Method, method
@@ -22,7 +24,7 @@ from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest, plan
 from ..teachers.store import Store
 from . import folder as files
-from .folder import Cell, cell_name, read_json, write_json, write_text
+from .folder import Cell, cell_name
 from .recipe import Recipe, StudentBlock
 from .stages import audit as auditing
 from .stages.audit import audited, look_through
@@ -187,7 +189,8 @@ class Run:
         if not (
             self.folder / "env.json"
         ).is_file():  # first of all: it tells a run folder from a folder that holds a recipe
-            write_json(self.folder / "env.json", {**files.environment(), "root": str(self.recipe.root.resolve())})
+            about = {**files.environment(), "root": str(self.recipe.root.resolve())}
+            write_json(self.folder / "env.json", about, files.NO_FOLDER)
         write_text(self.folder / "recipe.yaml", self.recipe.dump())
         write_json(self.folder / "data.json", files.describe(self.task, self.splits))
 
@@ -305,7 +308,7 @@ class Run:
         """Predictions and scores of every trained cell, and of each student before training."""
         self.start()
         tests = self._tests([*self.recipe.evaluate.metrics, *(name for cell in self.cells for name in added(cell))])
-        files.write_examples(tests, self.folder / "examples.parquet")
+        write_examples(tests, self.folder / RunFile.EXAMPLES)
         for cell in self.cells:
             evaluate_cell(cell, self.recipe, self.task, tests, self.tick)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import MethodError, RecipeError
+from ...core.files import read_json, write_json, write_text
 from ...core.types import Example, Teacher, Tick, digest
 from ...evaluation.audit import ARGUES, Said, audit, gate, recorded
 from ...methods.builtin import Method
 from ...teachers.steps import STEPS, StepRequest, plan
-from ..folder import read_json, write_json, write_text
 from ..recipe import Recipe
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError, RecipeError, TeacherError
+from ...core.files import read_json, write_json
 from ...core.registry import find, split_spec
 from ...core.types import Example, Task, Teacher, Tick, digest
 from ...evaluation.metrics.answers import matches
@@ -19,7 +20,7 @@ from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
 from ...stats import estimate
 from ...teachers.steps import Step
-from ..folder import Cell, read_json, write_json
+from ..folder import Cell
 from ..recipe import Recipe, SalientBlock, StudentBlock
 from .train import open_block, train_cell
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import RecipeError
+from ...core.files import Part
 from ...core.registry import find
-from ...core.results import Part, read_predictions, read_scores, write_scores
+from ...core.results import read_predictions, read_scores, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
 from ...evaluation.ask import Asked, score
 from ...evaluation.probes import Context, probe

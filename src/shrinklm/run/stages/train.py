@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import StoreError, StudentError
+from ...core.files import read_json, write_json, write_text
 from ...core.results import read_predictions, read_scores, write_predictions, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Timing, predict, read_answer, reason, score
 from ...methods.builtin import Corpus, View
-from ..folder import Cell, read_json, write_json, write_text
+from ..folder import Cell
 from ..recipe import Recipe, StudentBlock
 from .score import add, added, measure, settings
 
