@@ -12,7 +12,8 @@ import torch
 
 from shrinklm import TaskOptions, make_task
 from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
-from shrinklm.methods.builtin import Corpus, method
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.spec import method
 from shrinklm.models.load import bf16_supported
 from shrinklm.students.base import BaseStudent, Batch, open_student
 
@@ -44,7 +45,7 @@ def main() -> None:
     student = open_student(model).train()
     corpus = Corpus(examples, {example.id: said(example) for example in examples})
     for name in ("multitask", "multitask+counterfactual"):
-        groups = [[shown.pair for shown in corpus.show(method(name), index, 0)] for index in range(len(examples))]
+        groups = [[shown.pair for shown in corpus.pairs(method(name), index, 0)] for index in range(len(examples))]
         packed, alone = [], []
         for start in range(0, len(groups), 8):
             some = groups[start : start + 8]

@@ -8,7 +8,8 @@ from typing import Any
 
 from shrinklm.core.marking import mark, words
 from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
-from shrinklm.methods.builtin import Corpus, method
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.spec import method
 from shrinklm.teachers.steps import STEPS
 
 TYPES: dict[str, Example] = {
@@ -101,5 +102,5 @@ def fitted(
 
 def pairs() -> list[Pair]:
     """Pairs whose prompts share their beginning, with targets of different lengths."""
-    shown = corpus(4).show(method("multitask+counterfactual"), 1, 0)
+    shown = corpus(4).pairs(method("multitask+counterfactual"), 1, 0)
     return [item.pair for item in shown]

@@ -20,7 +20,8 @@ from shrinklm.evaluation.ask import (
     write_predictions,
     write_scores,
 )
-from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT, method
+from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT
+from shrinklm.methods.spec import method
 
 TASK = FakeTask()
 SETTINGS = EvaluateSettings(max_tokens=40, batch=2)

@@ -17,7 +17,7 @@ COUNT = 24
 def evaluate(folder: Path, delay: float) -> None:
     from evaluation_fakes import FakeStudent, FakeTask, questions
     from shrinklm.evaluation.ask import EvaluateSettings, predict, write_predictions
-    from shrinklm.methods.builtin import method
+    from shrinklm.methods.spec import method
 
     student, settings = FakeStudent(folder / "asked.log", delay), EvaluateSettings(batch=2)
     predictions, timing = predict(

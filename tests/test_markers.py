@@ -159,7 +159,7 @@ def test_each_student_marks_its_own_words(tmp_path: Path, teacher: Path) -> None
         "own-saliency (two)": 12,
     }
     texts = [
-        [found.text for said in run.corpus(0, student).said.values() for found in said.values()]
+        [found.text for said in run.corpus(0, student).generations.values() for found in said.values()]
         for student in run.recipe.student
     ]
     assert [len(found) for found in texts] == [12, 12]

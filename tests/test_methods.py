@@ -14,18 +14,10 @@ import pytest
 from shrinklm.core.errors import MethodError, UnknownName
 from shrinklm.core.registry import names
 from shrinklm.core.types import Example, Pair
-from shrinklm.methods.builtin import (
-    COUNTERFACTUAL,
-    EXPLAIN,
-    FACTUAL,
-    JUSTIFY,
-    PREDICT,
-    Corpus,
-    Method,
-    Shown,
-    View,
-    method,
-)
+from shrinklm.methods.builtin import COUNTERFACTUAL, EXPLAIN, FACTUAL, JUSTIFY, PREDICT
+from shrinklm.methods.corpus import Corpus, ViewPair
+from shrinklm.methods.spec import method
+from shrinklm.methods.view import Method, View
 from student_cases import OPTIONS, TYPES, corpus, generation, many, taught
 
 GOLDEN = Path(__file__).parent / "golden" / "views.txt"
@@ -42,10 +34,10 @@ SPECS = [
 own = Method("own", {PREDICT: 2.0}, PREDICT, None)
 
 
-def shown(spec: str | Method, examples: list[Example] | None = None, epoch: int = 0) -> list[Shown]:
+def shown(spec: str | Method, examples: list[Example] | None = None, epoch: int = 0) -> list[ViewPair]:
     found = corpus(examples=examples or many(6))
     asked = method(spec) if isinstance(spec, str) else spec
-    return [item for index in range(len(found.examples)) for item in found.show(asked, index, epoch)]
+    return [item for index in range(len(found.examples)) for item in found.pairs(asked, index, epoch)]
 
 
 def views_text() -> str:
@@ -56,7 +48,7 @@ def views_text() -> str:
         found: dict[tuple[str, str, str], list[str]] = {}
         for spec in SPECS:
             asked = method(spec)
-            for item in corpus(examples=[example, donor]).show(asked, 0, 0):
+            for item in corpus(examples=[example, donor]).pairs(asked, 0, 0):
                 found.setdefault((item.view.name, item.pair.prompt, item.pair.target), []).append(
                     f"{spec} {item.weight:g}"
                 )
@@ -143,7 +135,7 @@ def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
         **taught(example),
         ("label", ""): generation(example, "label", "cellar", "Kites are kept below. The answer is cellar."),
     }
-    found = Corpus([example], {example.id: said}).show(method("multitask+counterfactual:teacher-labels"), 0, 0)
+    found = Corpus([example], {example.id: said}).pairs(method("multitask+counterfactual:teacher-labels"), 0, 0)
     assert {item.view.name: item.pair.target for item in found} == {
         "predict": "The answer is cellar.",
         "explain": "Kites are kept below.",
@@ -227,7 +219,7 @@ def test_refused_counterfactuals_are_passed_over() -> None:
     example = TYPES["choice"]
     refused = generation(example, "counterfactual", "cellar", "It is not cellar.", "contradicts the answer")
     found = Corpus([example], {example.id: {**taught(example), ("counterfactual", "cellar"): refused}})
-    items = [item for epoch in range(4) for item in found.show(method("counterfactual"), 0, epoch)]
+    items = [item for epoch in range(4) for item in found.pairs(method("counterfactual"), 0, epoch)]
     assert {item.pair.option for item in items if item.view is COUNTERFACTUAL} == {"river bed"}
 
 
@@ -267,7 +259,7 @@ def test_defect_03_and_05_on_the_released_data(tmp_path: Path, limit: int | None
         places: Counter[int] = Counter()
         own_words = 0
         for index, example in enumerate(found.examples):
-            for item in found.show(asked, index, epoch):
+            for item in found.pairs(asked, index, epoch):
                 if item.view is COUNTERFACTUAL:
                     option = item.pair.option
                     assert option != example.answer
@@ -299,7 +291,8 @@ def test_defect_09_factual_and_counterfactual_wrap_the_same_words_the_same_way()
         slot: replace(found, text="A plain reason") for slot, found in taught(example).items() if slot[0] != "label"
     }
     items = {
-        item.view.name: item.pair for item in Corpus([example], {example.id: said}).show(method("counterfactual"), 0, 0)
+        item.view.name: item.pair
+        for item in Corpus([example], {example.id: said}).pairs(method("counterfactual"), 0, 0)
     }
     assert items["factual"].target == f"A plain reason. So the answer is {example.answer}."
     assert items["counterfactual"].prompt.split("\n")[-2:] == ["Explanation: A plain reason.", "[counterfactual]"]
@@ -315,7 +308,7 @@ def test_shuffled_explanation_has_the_same_words_in_a_seeded_order() -> None:
         return [
             item.pair.target
             for index in range(8)
-            for item in found.show(method(spec), index, 0)
+            for item in found.pairs(method(spec), index, 0)
             if item.view.name == "explain"
         ]
 
@@ -337,7 +330,7 @@ def test_random_explanation_is_each_time_another_questions() -> None:
 
 def test_a_single_question_has_no_other_to_explain() -> None:
     unbuilt: Counter[tuple[str, str]] = Counter()
-    assert [item.view.name for item in corpus(1).show(method("random-explanation"), 0, 0, unbuilt)] == ["predict"]
+    assert [item.view.name for item in corpus(1).pairs(method("random-explanation"), 0, 0, unbuilt)] == ["predict"]
     assert unbuilt == {("explain", "no other example"): 1}
 
 
@@ -353,7 +346,7 @@ def test_what_cannot_be_built_is_counted_by_reason() -> None:
     said["q2"] = {key: replace(found, refusal="repeats itself") for key, found in said["q2"].items()}
     found, unbuilt = Corpus(examples, said), Counter[tuple[str, str]]()
     views = [
-        [item.view.name for item in found.show(method("multitask+counterfactual"), index, 0, unbuilt)]
+        [item.view.name for item in found.pairs(method("multitask+counterfactual"), index, 0, unbuilt)]
         for index in range(4)
     ]
     whole = ["predict", "explain", "factual", "counterfactual"]

@@ -8,7 +8,7 @@ from shrinklm.core.types import Example, Prediction
 from shrinklm.evaluation.ask import EvaluateSettings, predict, score
 from shrinklm.evaluation.metrics.answers import accepted, accuracy, accuracy_likelihood, f1, unparsed
 from shrinklm.evaluation.metrics.explanations import length, named, names_answer, names_distractors, overlap
-from shrinklm.methods.builtin import method
+from shrinklm.methods.spec import method
 
 BANK = Example("b", "Where is money kept?", ("bank", "bank account", "river", "bank"), "bank")
 YESNO = Example("y", "Is water dry?", ("yes", "no"), "no")

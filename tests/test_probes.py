@@ -17,7 +17,7 @@ from shrinklm.core.types import Example, Pair, Prediction
 from shrinklm.evaluation.metrics import faithfulness
 from shrinklm.evaluation.metrics.explanations import named
 from shrinklm.evaluation.probes import Context, Given, answers, framed, probe
-from shrinklm.methods.builtin import method
+from shrinklm.methods.spec import method
 from shrinklm.tasks.base import parse_answer
 
 COLOURS = ("red", "green", "blue", "black", "white")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shrinklm.core.errors import RecipeError
-from shrinklm.methods.builtin import method
+from shrinklm.methods.spec import method
 from shrinklm.run.recipe import Recipe
 from shrinklm.teachers.steps import STEPS
 

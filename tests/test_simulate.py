@@ -13,7 +13,8 @@ import pytest
 from shrinklm.core.files import Part
 from shrinklm.core.types import Example, Prediction
 from shrinklm.evaluation.simulate import VIEWS, SimulateSettings, masked, simulatability, simulated, trained
-from shrinklm.methods.builtin import Corpus, Method
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.view import Method
 from shrinklm.stats import las
 
 OPTIONS = ("red", "green", "blue", "black")
@@ -156,7 +157,7 @@ def test_what_each_view_shows():
     (one,) = simulated(QUESTIONS[:1], [Prediction("c", "q0", "green", "Grass is green (b), so", "")])
     corpus = Corpus([one], {})
     method = Method("simulator", dict.fromkeys(VIEWS.values(), 0.2), VIEWS["sim_question"], None)
-    shown = {item.view.name: item.pair for item in corpus.show(method, 0, 0)}
+    shown = {item.view.name: item.pair for item in corpus.pairs(method, 0, 0)}
     options = "Choices: (a) red (b) green (c) blue (d) black"
     assert {pair.target for pair in shown.values()} == {"The answer is green."}
     assert shown["sim-question"].prompt == f"Question: What about 0?\n{options}\n[sim-question]"

@@ -89,7 +89,7 @@ def student(request: pytest.FixtureRequest) -> Any:
 
 
 def test_a_packed_forward_is_each_pair_alone_and_transformers_own_loss(student: Any) -> None:
-    shown = [[item.pair for item in corpus(5).show(_method(), index, 1)] for index in range(5)]
+    shown = [[item.pair for item in corpus(5).pairs(_method(), index, 1)] for index in range(5)]
     expected = torch.stack([alone(student, pair) for group in shown for pair in group])
     torch.testing.assert_close(packed(student, shown), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(
@@ -98,14 +98,14 @@ def test_a_packed_forward_is_each_pair_alone_and_transformers_own_loss(student: 
 
 
 def _method(name: str = "multitask+counterfactual") -> Any:
-    from shrinklm.methods.builtin import method
+    from shrinklm.methods.spec import method
 
     return method(name)
 
 
 def test_neighbours_change_nothing(student: Any) -> None:
-    first = [item.pair for item in corpus(12).show(_method(), 0, 0)]
-    others = [[item.pair for item in corpus(12).show(_method(), index, 0)] for index in range(1, 12)]
+    first = [item.pair for item in corpus(12).pairs(_method(), 0, 0)]
+    others = [[item.pair for item in corpus(12).pairs(_method(), index, 0)] for index in range(1, 12)]
     torch.testing.assert_close(
         packed(student, [first, *others])[: len(first)], packed(student, [first]), atol=1e-5, rtol=0
     )
@@ -123,7 +123,7 @@ def test_attention_written_out_in_python_sees_the_same() -> None:
 
 def test_one_row_holds_several_examples_and_the_question_once() -> None:
     student = fresh()
-    groups = [[item.pair for item in corpus(4).show(_method("multitask"), index, 0)] for index in range(4)]
+    groups = [[item.pair for item in corpus(4).pairs(_method("multitask"), index, 0)] for index in range(4)]
     batch = student.encode(groups)
     assert batch["input_ids"].shape[0] < 4
     whole = sum(student.length(pair) - 1 for group in groups for pair in group)
@@ -135,7 +135,7 @@ def test_one_row_holds_several_examples_and_the_question_once() -> None:
 @pytest.mark.parametrize("spec", FAMILIES)
 def test_defect_15_padding_is_never_scored(spec: str) -> None:
     student = fresh(spec)
-    shown = [[item.pair for item in corpus(20).show(_method(), index, 0)] for index in range(20)]
+    shown = [[item.pair for item in corpus(20).pairs(_method(), index, 0)] for index in range(20)]
     batch = student.encode(shown)
     scored = batch["labels"] != IGNORE
     assert int(scored.sum()) == sum(len(student.target_ids(pair.target)) for group in shown for pair in group)

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from shrinklm.core.errors import MethodError, StudentError
-from shrinklm.methods.builtin import Corpus, Method, method
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.spec import method
+from shrinklm.methods.view import Method
 from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.train import Fit, TrainSettings, discard_checkpoints, train
 from shrinklm.students.training.trainer import last_checkpoint
@@ -104,7 +106,7 @@ def test_defect_19_weights_mean_the_same_for_both_families(
     before = fresh(spec)
     train(lambda: sober(spec), found, asked, settings, tmp_path)
     (line,) = log(tmp_path)
-    shown = [item for index in range(4) for item in found.show(asked, index, 0)]
+    shown = [item for index in range(4) for item in found.pairs(asked, index, 0)]
     losses = before.loss([item.pair for item in shown])
     means = [losses[[place for place, item in enumerate(shown) if item.view is view]].mean() for view in asked.views]
     loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
@@ -131,7 +133,7 @@ def test_defect_18_the_logged_loss_of_a_view_is_the_mean_of_its_pairs(tmp_path: 
     fitted(tmp_path, "multitask", examples=8)
     found, asked = corpus(10), method("multitask")
     lessons = Lessons(fresh(), found, asked, 8)
-    shown = [item for lesson in lessons.items for item in found.show(asked, lesson.index, lesson.epoch)]
+    shown = [item for lesson in lessons.items for item in found.pairs(asked, lesson.index, lesson.epoch)]
     each = [fresh().loss([item.pair]).item() for item in shown if item.view.name == "explain"]
     assert log(tmp_path)[0]["loss/explain"] == pytest.approx(sum(each) / len(each), abs=1e-5)
 

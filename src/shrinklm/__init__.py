@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "core.errors": ("ShrinkError",),
-    "methods.builtin": ("Method", "View", "method"),
+    "methods.spec": ("method",),
+    "methods.view": ("Method", "View"),
     "run.recipe": ("Recipe",),
     "run.run": ("Run", "open_run"),
     "teachers.store": ("Store",),
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
         Task,
         Teacher,
     )
-    from .methods.builtin import Method, View, method
+    from .methods.spec import method
+    from .methods.view import Method, View
     from .run.recipe import Recipe
     from .run.run import Run, open_run
     from .students.base import Student

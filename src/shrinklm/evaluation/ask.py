@@ -15,7 +15,7 @@ from ..core.files import Part
 from ..core.registry import find
 from ..core.results import read_predictions, read_scores, write_predictions, write_scores
 from ..core.types import Example, Prediction, Score, Task, Tick, by_id, digest
-from ..methods.builtin import Method, View
+from ..methods.view import Method, View
 from ..models.encoder import Encoder
 from ..students.likeliest import Asked, choice_pairs, likeliest_options, reason
 from ..tasks.base import split_answer

@@ -20,7 +20,8 @@ from typing import Protocol
 from ..core.files import Part
 from ..core.results import Probed, read_probes, write_probes
 from ..core.types import Example, Pair, Prediction, Score, Task, Tick, by_id, digest
-from ..methods.builtin import Method, sentence
+from ..methods.builtin import sentence
+from ..methods.view import Method
 from ..students.likeliest import Asked, likeliest, option_pairs
 from .ask import read_answer
 from .metrics.answers import normalise

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from ..core.files import Part
 from ..core.types import Example, Pair, Prediction, Score, Tick, by_id, digest, letter
-from ..methods.builtin import Corpus, Draw, Generations, Method, View, sentence
+from ..methods.builtin import sentence
+from ..methods.corpus import Corpus
+from ..methods.view import Draw, Generations, Method, View
 from ..students.likeliest import Asked, likeliest, option_pairs
 from .metrics.answers import normalise
 

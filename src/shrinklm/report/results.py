@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from ..core.errors import ShrinkError
-from ..methods.builtin import method
+from ..methods.spec import method
 from ..stats import Comparison, Estimate, McNemar, estimates, holm, mcnemar, paired
 from ..stats.las import las
 from ..teachers.steps import STEPS

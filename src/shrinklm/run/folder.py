@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.files import write_text
 from ..core.types import Example, Split, Task
-from ..methods.builtin import Method
+from ..methods.view import Method
 from ..tasks.base import duplicates_across
 from .recipe import StudentBlock
 

@@ -15,7 +15,9 @@ from ..core.marking import Keep
 from ..core.results import RunFile, write_examples
 from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick, digest
 from ..evaluation.judges.sitting import figures, keep, table
-from ..methods.builtin import Corpus, Method, method
+from ..methods.corpus import Corpus
+from ..methods.spec import method
+from ..methods.view import Method
 from ..saliency.analysis import analyse, items, write
 from ..tasks.base import TaskOptions, make_task, question_key
 from ..teachers.base import TeacherOptions, make_teacher
@@ -250,7 +252,7 @@ class Run:
         for found in self.methods:
             count = counts[found.name] = {view.name: 0 for view in found.views}
             for index in range(len(corpus.examples)):
-                for shown in corpus.show(found, index, epoch):
+                for shown in corpus.pairs(found, index, epoch):
                     count[shown.view.name] += 1
                     if limit and index >= limit:
                         continue
@@ -288,7 +290,7 @@ class Run:
         """
         self.start()
         steps = audited(self.steps, self.teacher)
-        known = self.corpus().said if steps else {}
+        known = self.corpus().generations if steps else {}
         figures: dict[str, Any] = look_through(self.folder, self.teacher, self.splits["train"], known, steps, self.tick)
         if min_support is not None:
             auditing.check(figures, self.recipe, self.methods, min_support)
@@ -355,7 +357,7 @@ class Run:
                 "The recipe asks for no marked words. Add: generate: [salient, own-saliency, tfidf-tokens, random-tokens]"
             )
         self.start()
-        examples, known = self.splits["train"], self.corpus().said
+        examples, known = self.splits["train"], self.corpus().generations
         said = {
             step: {
                 example.id: found for example in examples if (found := known[example.id].get((step, example.answer)))

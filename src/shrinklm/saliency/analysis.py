@@ -23,7 +23,7 @@ from .erasure import agreement, compare, erasure
 from .highlights import content_words, highlight, highlight_chance, human_words, kept_words
 
 if TYPE_CHECKING:
-    from ..methods.builtin import View
+    from ..methods.view import View
     from ..students.base import BaseStudent
 
 Said = Mapping[str, Mapping[str, Generation]]

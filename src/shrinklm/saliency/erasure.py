@@ -11,7 +11,7 @@ from ..core.types import Example, Tick
 from .highlights import kept_words, word_scores
 
 if TYPE_CHECKING:
-    from ..methods.builtin import View
+    from ..methods.view import View
     from ..students.base import BaseStudent
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.marking import mark, words
 from ..core.types import Completion, Example, Pair, Prompt, Sampling
-from ..methods.builtin import View
+from ..methods.view import View
 from ..students.likeliest import likeliest_options
 from ..teachers.base import DOES_NOT_FIT
 from ..teachers.refusals import NO_ANSWER

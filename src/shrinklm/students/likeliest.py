@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..core.types import Example, Pair, Tick
-from ..methods.builtin import View
+from ..methods.view import View
 from ..tasks.base import split_answer
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ...core.errors import StoreError
 from ...core.registry import Group, find, names
-from ...methods.builtin import Method
+from ...methods.view import Method
 from ...teachers.steps import STEPS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ...core.errors import MethodError, RecipeError
 from ...core.files import read_json, write_json, write_text
 from ...core.types import Example, Teacher, Tick, digest
 from ...evaluation.audit import ARGUES, Said, audit, gate, recorded
-from ...methods.builtin import Method
+from ...methods.view import Method
 from ...teachers.steps import STEPS, StepRequest, plan
 from ..recipe import Recipe
 

@@ -13,7 +13,9 @@ from ...core.files import read_json, write_json
 from ...core.registry import find, split_spec
 from ...core.types import Example, Task, Teacher, Tick, digest
 from ...evaluation.metrics.answers import matches
-from ...methods.builtin import ASK, Corpus, method
+from ...methods.builtin import ASK
+from ...methods.corpus import Corpus
+from ...methods.spec import method
 from ...models.load import family, load, locate
 from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts

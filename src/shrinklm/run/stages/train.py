@@ -15,7 +15,8 @@ from ...core.files import read_json, write_json, write_text
 from ...core.results import read_predictions, read_scores, write_predictions, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Timing, predict, read_answer, reason, score
-from ...methods.builtin import Corpus, View
+from ...methods.corpus import Corpus
+from ...methods.view import View
 from ..folder import Cell
 from ..recipe import Recipe, StudentBlock
 from .score import add, added, measure, settings
@@ -45,7 +46,9 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
         for example in corpus.examples
         if (
             generations := {
-                slot: found for slot, found in corpus.said.get(example.id, {}).items() if slot[0] in cell.method.needs
+                slot: found
+                for slot, found in corpus.generations.get(example.id, {}).items()
+                if slot[0] in cell.method.needs
             }
         )
     ]
@@ -57,7 +60,7 @@ def pairs(cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
     """What a cell's student is shown in its first epoch, one row a pair."""
     rows = []
     for index in range(len(corpus.examples)):
-        for shown in corpus.show(cell.method, index, 0):
+        for shown in corpus.pairs(cell.method, index, 0):
             row = {"view": shown.view.name, "weight": shown.weight, "example_id": shown.example.id}
             rows.append({**row, "option": shown.pair.option, "prompt": shown.pair.prompt, "target": shown.pair.target})
     return rows

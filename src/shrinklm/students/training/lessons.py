@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from ...core.errors import MethodError
 from ...core.types import Pair
-from ...methods.builtin import Corpus, Method, Shown
+from ...methods.corpus import Corpus, ViewPair
+from ...methods.view import Method
 from ..base import BaseStudent
 
 
@@ -48,7 +49,7 @@ class Lessons(Dataset[Lesson]):
                     raise MethodError(f"Method '{method.name}': {limit}. Raise `train: {{max_length: ...}}`.")
                 before, current = len(self.items), epoch
             views = tuple(
-                shown.view.name for shown in corpus.show(method, index, epoch, self.unbuilt) if self._fitting(shown)
+                shown.view.name for shown in corpus.pairs(method, index, epoch, self.unbuilt) if self._fitting(shown)
             )
             if views:
                 self.items.append(Lesson(index, epoch, views))
@@ -72,14 +73,14 @@ class Lessons(Dataset[Lesson]):
         counts = Counter(view for lesson in self.items[:seen] for view in lesson.views)
         return {view: counts[view] for view in self._places}
 
-    def _shown(self, lesson: Lesson) -> list[Shown]:
+    def _shown(self, lesson: Lesson) -> list[ViewPair]:
         return [
             shown
-            for shown in self.corpus.show(self.method, lesson.index, lesson.epoch)
+            for shown in self.corpus.pairs(self.method, lesson.index, lesson.epoch)
             if shown.view.name in lesson.views
         ]
 
-    def _fitting(self, shown: Shown) -> bool:
+    def _fitting(self, shown: ViewPair) -> bool:
         if shown.pair not in self._fits:
             self._fits[shown.pair] = self.student.length(shown.pair) <= self.student.max_length
         if not self._fits[shown.pair]:

@@ -13,7 +13,8 @@ from transformers import TrainingArguments, set_seed
 
 from ...core.errors import StudentError
 from ...core.types import Tick
-from ...methods.builtin import Corpus, Method
+from ...methods.corpus import Corpus
+from ...methods.view import Method
 from ...models.load import bf16_supported
 from ..base import BaseStudent
 from .lessons import Lessons

@@ -1,0 +1,126 @@
+"""The training examples of a run as prompt → target pairs: in a seeded order, epoch by epoch."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..core.errors import MethodError
+from ..core.types import Example, Pair, digest
+from .view import Draw, Generations, Method, View
+
+
+@dataclass(frozen=True)
+class ViewPair:
+    """One pair of one view of one example, and its weight in the loss."""
+
+    example: Example
+    view: View
+    weight: float
+    pair: Pair
+
+
+@dataclass(frozen=True)
+class _Built:
+    """All that a method makes of one example in one epoch."""
+
+    pairs: tuple[ViewPair, ...]
+    unbuilt: tuple[tuple[str, str], ...]
+    """(view, reason) of each view that cannot be built."""
+
+
+class Corpus:
+    """Training examples with the teacher's generations, and the seeded order behind every draw.
+
+    Args:
+        examples: The training examples.
+        generations: Example id → the teacher's generations for it.
+        seed: Of the order of the examples and of every draw.
+    """
+
+    def __init__(self, examples: Sequence[Example], generations: Mapping[str, Generations], seed: int = 0) -> None:
+        self.examples = list(examples)
+        self.generations = generations
+        self.seed = seed
+        self._order = list(range(len(self.examples)))
+        random.Random(digest("order", seed)).shuffle(self._order)
+        self._rank = {index: rank for rank, index in enumerate(self._order)}
+        self._built: dict[int, _Built] = {}
+        self._built_for: tuple[Method, int] | None = None
+        """The method and the epoch of `_built`."""
+
+    def generations_of(self, index: int) -> Generations:
+        """The teacher's generations for the example at `index`."""
+        return self.generations.get(self.examples[index].id, {})
+
+    def pairs(
+        self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None
+    ) -> list[ViewPair]:
+        """All pairs of an example in an epoch; those that cannot be built are counted in `unbuilt` by (view, reason)."""
+        built = self._build(method, index, epoch)
+        if unbuilt is not None:
+            unbuilt.update(built.unbuilt)
+        return list(built.pairs)
+
+    def usable(self, method: Method) -> list[int]:
+        """The examples of which the method can show anything. Raises MethodError when one of its views can be built of none."""
+        unbuilt: Counter[tuple[str, str]] = Counter()
+        pairs = [self.pairs(method, index, 0, unbuilt) for index in range(len(self.examples))]
+        names = {item.view.name for items in pairs for item in items}
+        if any(view.name not in names for view in method.views):
+            raise MethodError(lacking(method, unbuilt, len(self.examples)))
+        return [index for index, items in enumerate(pairs) if items]
+
+    def schedule(self, method: Method) -> Iterator[tuple[int, int]]:
+        """(index of an example, epoch) without end: whole epochs, each in its own seeded order.
+
+        The order is that of all examples, so that two methods meet those that both can show in the same order.
+        """
+        usable = set(self.usable(method))
+        for epoch in itertools.count():
+            order = list(range(len(self.examples)))
+            random.Random(digest("epoch", self.seed, epoch)).shuffle(order)
+            yield from ((index, epoch) for index in order if index in usable)
+
+    def _build(self, method: Method, index: int, epoch: int) -> _Built:
+        # A training asks for the pairs of an epoch several times over: for its key, for pairs.jsonl, for what fits, and for the tensors.
+        # One epoch is remembered, so that memory does not grow with their number. By identity: a method's views have no order in ==.
+        if self._built_for is None or self._built_for[0] is not method or self._built_for[1] != epoch:
+            self._built_for = (method, epoch)
+            self._built = {}
+        if index not in self._built:
+            self._built[index] = self._anew(method, index, epoch)
+        return self._built[index]
+
+    def _anew(self, method: Method, index: int, epoch: int) -> _Built:
+        rank = self._rank[index]
+        donor = self._order[(rank + 1) % len(self._order)]
+        donated = None if donor == index else (self.examples[donor], self.generations_of(donor))
+        draw = Draw(self.seed, epoch, rank, donated)
+        example = self.examples[index]
+        pairs, unbuilt = [], []
+        for view, weight in method.views.items():
+            pair = view.pair(example, self.generations_of(index), draw)
+            if isinstance(pair, Pair):
+                pairs.append(ViewPair(example, view, weight, pair))
+            else:
+                unbuilt.append((view.name, pair))
+        return _Built(tuple(pairs), tuple(unbuilt))
+
+
+def lacking(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
+    """The message for a method that lacks generations: which, of how many examples, and what to type."""
+    reasons = "; ".join(
+        f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items())
+    )
+    kinds = ", ".join(f"'{kind}'" for kind in method.needs) or "no"
+    missing = [kind for kind in method.needs if any(reason == f"no {kind}" for _, reason in unbuilt)]
+    advice = (
+        f"Run: shrinklm generate RECIPE --step {missing[0]}"
+        if missing
+        else "Leave this method out, or ask another teacher."
+    )
+    return f"Method '{method.name}' needs {kinds} generations. {reasons or 'There is no training example'}. {advice}"

@@ -1,0 +1,106 @@
+"""The records of a method: what a view is, and which weighted views make a method. No model, no torch.
+
+A View turns an example and the teacher's generations into one prompt → target pair. A Method is a set of weighted views and says which
+of them answers and which explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..core.marking import Keep
+from ..core.types import Example, Generation, Pair
+from ..tasks.answers import after_answer
+from ..tasks.base import split_answer
+
+Generations = Mapping[tuple[str, str], Generation]
+"""The teacher's generations for one example: (kind, answer it argues for) → Generation; (label, "") for its own answer."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The seeded choices behind one pair."""
+
+    seed: int
+    epoch: int
+    rank: int
+    """The example's position in a seeded order of all examples: spreads the wrong options evenly over an epoch."""
+    donor: tuple[Example, Generations] | None
+    """The next example in that order, for the control that explains another question; None when there is no other."""
+
+
+Build = Callable[["View", Example, Generations, Draw], "Pair | str"]
+"""(the view, example, generations, draw) → a pair, or the reason why it cannot be built."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to show an example."""
+
+    name: str
+    build: Build
+    """Makes the pair, or gives the reason why there is none: counted, never silent."""
+    source: str = ""
+    """The kind of generation its target is made of: explanation, revision or label; "" = the gold answer alone."""
+    also: tuple[str, ...] = ()
+    """Further kinds it needs."""
+    says: tuple[str, ...] = ("answer",)
+    """What its target holds, in order: answer, explanation, or both."""
+    lead: str = "The answer is"
+    """The words before the answer."""
+    tag: str = ""
+    """The last line of its prompt; `[name]` when empty."""
+    keep: Keep | None = None
+    """Which of the marked words its target holds; None for a view of texts."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The kinds of generation without which it cannot be built."""
+        return ((self.source,) if self.source else ()) + self.also
+
+    def prompt(self, example: Example, premise: str = "") -> str:
+        """The student's prompt: the question first and the tag last, so that all views of an example share their beginning."""
+        return example.text + (f"\nExplanation: {premise}" if premise else "") + f"\n{self.last_line}"
+
+    @property
+    def last_line(self) -> str:
+        """The line of its prompt that names the view."""
+        return self.tag or f"[{self.name}]"
+
+    def pair(self, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+        """The pair of this view, or why there is none."""
+        return self.build(self, example, generations, draw)
+
+    def states(self, answer: str) -> str:
+        """The sentence in which its target states an answer."""
+        return f"{self.lead} {answer}."
+
+    def read(self, raw: str, choices: Sequence[str] = ()) -> str:
+        """The explanation in a student's reply to this view's prompt; "" for a view that only answers.
+
+        `choices` tell where an answer that comes first ends, whatever full stops are in it.
+        """
+        if "explanation" not in self.says:
+            return ""
+        if self.says == ("explanation",):
+            return raw.strip()
+        return (split_answer(raw)[0] if self.says[0] == "explanation" else after_answer(raw, choices)).strip()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train a student. Every method is asked and scored alike."""
+
+    name: str
+    views: Mapping[View, float]
+    """The weights of the loss: Σ weight × mean cross-entropy of the view's targets. Empty: nothing is trained."""
+    answer: View
+    """The view that answers test questions."""
+    explain: View | None
+    """The view that explains them; None where the method teaches no explanation."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The kinds of generation its views need."""
+        return tuple(dict.fromkeys(kind for view in self.views for kind in view.needs))
