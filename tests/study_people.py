@@ -12,7 +12,8 @@ from sqlalchemy import insert
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import CHOICE
 from shrinklm.study.records import schema as tables
-from shrinklm.study.records.database import Participant, Records, Response
+from shrinklm.study.records.database import Records
+from shrinklm.study.records.people import Participant, Response
 
 START = datetime(2026, 3, 2, 9, 0)
 

@@ -89,7 +89,7 @@ def test_texts_are_kept_as_they_are(records: Records) -> None:
     nasty = "'; DROP TABLE response; -- \u202e \U0001f600 <script>"
     person = records.begin(4, HOUR, "c")
     records.answer(person.id, 0, Page("item", nasty, (nasty,)), {"P": 1}, nasty)
-    records.go(person.id, "items", {"age": nasty})
+    records.move(person.id, "items", {"age": nasty})
     (found,) = records.responses()
     assert (found.question, found.treatment, found.remark) == (nasty, (nasty,), nasty)
     assert records.participants()[0].about == {"age": nasty}
@@ -142,7 +142,7 @@ def test_the_same_thing_sent_many_times_at_once_is_done_once(records: Records) -
 
 def test_the_seat_of_somebody_who_left_is_free_and_nobody_elses(records: Records) -> None:
     left, done, here = (records.begin(3, HOUR, "c") for _ in range(3))
-    records.go(done.id, "done")
+    records.move(done.id, "done")
     with records.engine.begin() as c:
         old = _now() - 2 * HOUR
         c.execute(update(tables.participant).where(tables.participant.c.id.in_([left.id, done.id])).values(seen_at=old))

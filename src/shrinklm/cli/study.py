@@ -18,7 +18,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..report.look.figures import Figure
     from ..study.design.folder import Study
-    from ..study.records.database import Participant, Response
+    from ..study.records.people import Participant, Response
 
 DATABASE = "SHRINKLM_STUDY_DATABASE"
 """Environment variable: the address of a study's database, with its password."""

@@ -8,7 +8,7 @@ from statistics import median
 
 from ..design.folder import Study
 from ..design.form import CHOICE
-from .database import Participant, Response
+from .people import Participant, Response
 
 REASONS: Mapping[str, str] = {
     "checks": "failed attention checks",

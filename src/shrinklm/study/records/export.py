@@ -15,8 +15,8 @@ from typing import Any
 from ...core.errors import StudyError
 from ..design.folder import Study
 from ..design.form import CHOICE
-from .database import Participant, Response
 from .exclude import failed
+from .people import Participant, Response
 
 Rows = list[dict[str, Any]]
 SIMULATED = "Simulated"

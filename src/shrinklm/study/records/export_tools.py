@@ -12,7 +12,7 @@ import yaml
 from ...core.types import letter
 from ..design.folder import Study
 from ..design.form import CHOICE
-from .database import Participant, Response
+from .people import Participant, Response
 
 ALIKE = ("no difference", "left", "right")
 

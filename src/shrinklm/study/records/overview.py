@@ -11,9 +11,9 @@ from statistics import median
 import numpy as np
 
 from ..design.folder import Study
-from .database import Participant, Response
 from .exclude import REASONS, excluded, failed, kept
 from .export import SIMULATED, ratings
+from .people import Participant, Response
 
 
 @dataclass(frozen=True)

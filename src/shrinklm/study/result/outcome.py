@@ -16,9 +16,9 @@ from ...stats.groups import Adjust
 from ..analysis.analyze import analyze
 from ..analysis.ratings import QUALITY, Ratings, ratings_of
 from ..design.folder import Study
-from ..records.database import Participant, Response
 from ..records.exclude import REASONS, Exclusion, excluded, failed, kept
 from ..records.export import SIMULATED, Rows, ratings
+from ..records.people import Participant, Response
 from .joined import Joined, joined
 from .pairwise import preferences
 

@@ -14,8 +14,8 @@ from ...report.look.figures import Figure
 from ...stats.groups import Adjust
 from ..design.folder import Study
 from ..records import export
-from ..records.database import Participant, Response
 from ..records.exclude import excluded, kept
+from ..records.people import Participant, Response
 from . import tables as result_tables
 from .figures import figures
 from .outcome import outcome, table

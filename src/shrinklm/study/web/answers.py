@@ -10,7 +10,7 @@ from ...core.types import letter
 from ..design.booklets import Page, Question
 from ..design.folder import Study
 from ..design.form import CHOICE
-from ..records.database import Participant
+from ..records.people import Participant
 
 SHORT, LONG = 200, 2000
 """Characters of a short answer and of a remark, at most."""

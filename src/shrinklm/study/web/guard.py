@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..records.sessions import new_secret, secret_hash
+
 BODY = 64 * 1024
 """Bytes of a request, at most."""
 FIELDS = 200
@@ -185,18 +187,14 @@ class Admins:
         """The secret of a new session, or None for a wrong token; compared in constant time."""
         if not hmac.compare_digest(self._token, token.strip().encode("utf-8", "surrogatepass")):
             return None
-        secret = secrets.token_urlsafe(32)
-        self._until[self._hash(secret)] = self._clock() + self.hours * 3600
+        secret = new_secret()
+        self._until[secret_hash(secret)] = self._clock() + self.hours * 3600
         return secret
 
     def known(self, request: Request) -> bool:
         """Whether the researcher sends this."""
-        return self._until.get(self._hash(request.cookies.get(ADMIN, "")), 0.0) > self._clock()
+        return self._until.get(secret_hash(request.cookies.get(ADMIN, "")), 0.0) > self._clock()
 
     def leave(self, request: Request) -> None:
         """Ends the session."""
-        self._until.pop(self._hash(request.cookies.get(ADMIN, "")), None)
-
-    @staticmethod
-    def _hash(secret: str) -> str:
-        return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+        self._until.pop(secret_hash(request.cookies.get(ADMIN, "")), None)

@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...core.types import digest
-from ..records.database import Full, Gone, Known, Participant
+from ..records.database import Full, Gone, Known
+from ..records.people import Participant
 from . import answers
 from .guard import SESSION, fields, forged, give
 from .site import Site
@@ -109,7 +110,7 @@ def instructions(request: Request) -> Response:
             return site.note(request, "expired", 403)
         if person.stage == "instructions":
             asks = bool(site.study.form.demographics)
-            site.records.go(person.id, "about" if asks else "items")
+            site.records.move(person.id, "about" if asks else "items")
             return _to("/about" if asks else _first(site, person))
         return _to(_place(site, person))
     return site.page(request, "instructions.html", person=person)
@@ -132,7 +133,7 @@ def about(request: Request) -> Response:
             given = sent.get(f"d{at}", "").strip()[: answers.SHORT]
             if given and (not one.options or given in one.options):
                 found[one.name] = given
-        site.records.go(person.id, "items", found)
+        site.records.move(person.id, "items", found)
         return _to(_first(site, person))
     return site.page(request, "about.html", person=person, asked=asked)
 
@@ -170,7 +171,7 @@ def item(request: Request) -> Response:
         return _to("/")
     following = _open(answered | {position}, len(pages)) if position == first else position + 1
     if following == len(pages):
-        site.records.go(person.id, "done")
+        site.records.move(person.id, "done")
         return _to("/done")
     return _to(f"/item/{following + 1}")
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..design.folder import Study
-from ..records.database import Participant, Records
+from ..records.database import Records
+from ..records.people import Participant
 from .guard import VISIT, Admins, Doors, csrf, give, secret_of, visit
 from .texts import Texts, paragraphs
 

@@ -1,8 +1,11 @@
-"""What Alembic runs: the versions, on the connection that `records` hands over."""
+"""Alembic's environment: runs the versions on the connection that `engine.py` passes.
+
+Alembic loads this file by its path, not as a module of the package, so the import below is absolute.
+"""
 
 from alembic import context
 
-from ..schema import metadata
+from shrinklm.study.records.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

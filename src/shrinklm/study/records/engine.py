@@ -1,0 +1,92 @@
+"""Opens a study's database, SQLite or PostgreSQL, and brings its schema up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from ...core.errors import StudyError
+
+_LOCK = 5317
+"""Key of PostgreSQL's advisory lock while the schema is brought up to date."""
+
+
+def open_engine(url: str) -> Engine:
+    """Open the database, create it if need be, and bring its schema up to date.
+
+    Args:
+        url: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME.
+
+    Raises:
+        StudyError: another kind of database, one that cannot be reached, or a schema of a later version of shrinklm.
+    """
+    engine = _connect(url)
+    try:
+        _migrate(engine)
+    except SQLAlchemyError as error:
+        raise StudyError(
+            f"The database {_public(url)} cannot be opened: {_reason(error).rstrip('.')}. "
+            "Check the address, and that its server runs."
+        ) from error
+    return engine
+
+
+def _connect(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError as error:
+        wanted = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
+        raise StudyError(f"'{_public(url)}' is no database address. Write {wanted}.") from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        # No ping before each use: it doubles the time of a page. After a restart of the server one page fails, then connections are new.
+        return create_engine(
+            parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600
+        )
+    if parsed.drivername != "sqlite":
+        raise StudyError(
+            f"Records are kept in SQLite or PostgreSQL, found '{parsed.drivername}'. Write --database postgresql://..."
+        )
+    engine = create_engine(parsed, pool_size=20, max_overflow=20, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        # `Records` begins transactions itself: Python's own BEGIN would not take the write lock at once.
+        connection.isolation_level = None
+        # FULL: an answer that was acknowledged survives a power cut, at the cost of one sync for each commit.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Several servers may start at once; the first migrates, the others wait and find nothing to do.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _LOCK})
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StudyError(
+                f"The database was made by a later version of shrinklm ({error}). Install that version."
+            ) from error
+
+
+def _public(url: str) -> str:
+    """Return the address without user and password, for messages."""
+    head, at, rest = url.rpartition("@")
+    return f"{head.partition('://')[0]}://...@{rest}" if at else url
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
