@@ -8,30 +8,22 @@ import pytest
 
 from evaluation_fakes import FakeStudent, FakeTask, questions
 from shrinklm.core.errors import ShrinkError, StoreError, TaskError, UnknownName
+from shrinklm.core.results import read_predictions, read_scores, write_predictions, write_scores
 from shrinklm.core.types import Example, Prediction, Score
-from shrinklm.evaluation.ask import (
-    EvaluateSettings,
-    choice_pairs,
-    predict,
-    read_answer,
-    read_predictions,
-    read_scores,
-    score,
-    write_predictions,
-    write_scores,
-)
+from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict, read_answer
+from shrinklm.evaluation.score import score
 from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT
 from shrinklm.methods.spec import method
+from shrinklm.students.likeliest import choice_pairs, likeliest_options
 
 TASK = FakeTask()
-SETTINGS = EvaluateSettings(max_tokens=40, batch=2)
+SETTINGS = EvaluateSettings(max_tokens=40, batch=2, explanations=None)
 
 
 def ask(tmp_path, name="multitask", count=10, student=None, settings=SETTINGS, **more):
     student = student or FakeStudent()
-    predictions, timing = predict(
-        student, TASK, questions(count), method(name), "cell", settings, tmp_path / "part.jsonl", **more
-    )
+    evaluation = Evaluation(student, TASK, method(name), "cell", settings)
+    predictions, timing = predict(evaluation, questions(count), tmp_path / "part.jsonl", **more)
     return predictions, timing, student
 
 
@@ -239,15 +231,14 @@ def test_likelihood_is_per_character():
         def likelihood(self, pairs, batch=32):
             return [{"ab": -4.0, "abcdefgh": -8.0}[pair.target] for pair in pairs]
 
-    from shrinklm.evaluation.ask import likeliest_options
-
     example = Example("l", "Which?", ("ab", "abcdefgh"), "ab")
     assert likeliest_options(Lengths(), PREDICT, [example], [""], 2) == ["abcdefgh"]
 
 
 def test_free_answers_have_no_likeliest_option(tmp_path):
     free = [replace(example, choices=()) for example in questions(3)]
-    predictions, _ = predict(FakeStudent(), TASK, free, method("finetune"), "cell", SETTINGS, tmp_path / "p")
+    evaluation = Evaluation(FakeStudent(), TASK, method("finetune"), "cell", SETTINGS)
+    predictions, _ = predict(evaluation, free, tmp_path / "p")
     assert [p.likeliest for p in predictions] == [None] * 3
     scores = score(TASK, free, predictions, ["accuracy", "accuracy_likelihood"])
     assert [(s.metric, s.value) for s in scores] == [("accuracy", 0.0), ("accuracy", 1.0), ("accuracy", 1.0)]

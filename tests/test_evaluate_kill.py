@@ -16,13 +16,13 @@ COUNT = 24
 
 def evaluate(folder: Path, delay: float) -> None:
     from evaluation_fakes import FakeStudent, FakeTask, questions
-    from shrinklm.evaluation.ask import EvaluateSettings, predict, write_predictions
+    from shrinklm.core.results import write_predictions
+    from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict
     from shrinklm.methods.spec import method
 
-    student, settings = FakeStudent(folder / "asked.log", delay), EvaluateSettings(batch=2)
-    predictions, timing = predict(
-        student, FakeTask(), questions(COUNT), method("multitask"), "cell", settings, folder / "part.jsonl"
-    )
+    student, settings = FakeStudent(folder / "asked.log", delay), EvaluateSettings(96, batch=2, explanations=None)
+    evaluation = Evaluation(student, FakeTask(), method("multitask"), "cell", settings)
+    predictions, timing = predict(evaluation, questions(COUNT), folder / "part.jsonl")
     write_predictions(predictions, folder / "predictions.parquet")
     (folder / "timing.json").write_text(json.dumps(asdict(timing)))
 
@@ -40,7 +40,7 @@ def asked(folder: Path) -> Counter[str]:
 
 
 def test_a_killed_evaluation_goes_on_and_asks_no_finished_chunk_again(tmp_path):
-    from shrinklm.evaluation.ask import read_predictions
+    from shrinklm.core.results import read_predictions
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = start(killed, delay=0.05)

@@ -12,8 +12,8 @@ import pytest
 from evaluation_fakes import FakeTask
 from shrinklm.core.errors import RecipeError
 from shrinklm.core.types import Example, Prediction
-from shrinklm.evaluation.ask import score
 from shrinklm.evaluation.metrics.likeness import bertscore, entailment, roscoe, similarity
+from shrinklm.evaluation.score import score
 from shrinklm.models.encoder import Encoder, installed, unit
 
 BANK = Example(

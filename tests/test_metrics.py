@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from shrinklm.core.registry import find, names
 from shrinklm.core.types import Example, Prediction
-from shrinklm.evaluation.ask import EvaluateSettings, predict, score
+from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict
 from shrinklm.evaluation.metrics.answers import accepted, accuracy, accuracy_likelihood, f1, unparsed
+from shrinklm.evaluation.metrics.base import BatchMetric, Probe, Simulated
 from shrinklm.evaluation.metrics.explanations import length, named, names_answer, names_distractors, overlap
+from shrinklm.evaluation.score import score
 from shrinklm.methods.spec import method
 
 BANK = Example("b", "Where is money kept?", ("bank", "bank account", "river", "bank"), "bank")
@@ -155,7 +158,25 @@ def test_defect_29_accuracy_is_read_by_the_parser_and_no_never_matches_not(tmp_p
     right = ["The answer is no.", "So the answer is NO"]
     wrong = ["The answer is not clear.", "The answer is not", "nothing", "The answer is yes."]
     for number, (text, value) in enumerate([*((text, 1.0) for text in right), *((text, 0.0) for text in wrong)]):
-        predictions, _ = predict(
-            Says(text), Yesno(), [YESNO], method("finetune"), "run", EvaluateSettings(), tmp_path / str(number)
-        )
+        settings = EvaluateSettings(max_tokens=96, batch=32, explanations=None)
+        evaluation = Evaluation(Says(text), Yesno(), method("finetune"), "run", settings)
+        predictions, _ = predict(evaluation, [YESNO], tmp_path / str(number))
         assert [s.value for s in score(Yesno(), [YESNO], predictions, ["accuracy"])] == [value], text
+
+
+def test_each_named_metric_is_of_one_kind():
+    kinds = {
+        name: [kind for kind in (BatchMetric, Probe, Simulated) if isinstance(find("metrics", name), kind)]
+        for name in names("metrics")
+    }
+    assert [name for name, kind in kinds.items() if len(kind) > 1] == []
+    assert [name for name, kind in kinds.items() if kind == [BatchMetric]] == [
+        "bertscore",
+        "entailment",
+        "roscoe",
+        "similarity",
+    ]
+    assert [name for name, kind in kinds.items() if kind == [Simulated]] == ["simulatability"]
+    assert {"faithfulness", "filler", "tag_shortcut"} <= {name for name, kind in kinds.items() if kind == [Probe]}
+    assert kinds["accuracy"] == []
+    assert callable(find("metrics", "accuracy"))

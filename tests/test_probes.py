@@ -15,8 +15,9 @@ from shrinklm.core.registry import find
 from shrinklm.core.results import read_probes
 from shrinklm.core.types import Example, Pair, Prediction
 from shrinklm.evaluation.metrics import faithfulness
+from shrinklm.evaluation.metrics.base import Condition, Context
 from shrinklm.evaluation.metrics.explanations import named
-from shrinklm.evaluation.probes import Context, Given, answers, framed, probe
+from shrinklm.evaluation.probes import AnswerCache, conditional_answers, framed, probe
 from shrinklm.methods.spec import method
 from shrinklm.tasks.base import parse_answer
 
@@ -96,10 +97,12 @@ def run(
 ):
     predictions = more.pop("predictions", PREDICTIONS)
     student = student or Scripted(rule)
-    context = Context(method(spec), [said for said in predictions if said.explanation is not None], told=told)
+    explained = [prediction for prediction in predictions if prediction.explanation is not None]
+    context = Context(method(spec), explained, counterfactuals=told)
     probes = [find("metrics", name) for name in metrics]
     settings = {"file": tmp_path / "probes.parquet", "key": "k", "batch": 16, **more}
-    return probe(lambda: student, FakeTask(), QUESTIONS, predictions, probes, context, **settings), student
+    cache = AnswerCache(lambda: student, FakeTask(), **settings)
+    return probe(cache, QUESTIONS, probes, context), student
 
 
 @pytest.mark.parametrize("spec", ["counterfactual", "multitask+counterfactual", "explain-then-answer", "multitask"])
@@ -232,14 +235,14 @@ def test_each_explanation_is_handed_to_one_other_question():
 
 
 def test_the_explanation_stands_where_the_method_reads_it():
-    one, given = QUESTIONS[0], Given("Blood is red")
+    one, given = QUESTIONS[0], Condition("Blood is red")
     assert framed(method("counterfactual"), one, given) == (f"{one.text}\n[factual]", "Blood is red. So the answer is")
-    assert framed(method("counterfactual"), one, Given()) == (f"{one.text}\n[factual]", "So the answer is")
+    assert framed(method("counterfactual"), one, Condition()) == (f"{one.text}\n[factual]", "So the answer is")
     premised = f"{one.text}\nExplanation: Blood is red.\n[predict]"
     assert framed(method("multitask"), one, given) == (premised, "The answer is")
-    swapped = framed(method("multitask"), one, Given("Blood is red", "[counterfactual]"))
+    swapped = framed(method("multitask"), one, Condition("Blood is red", "[counterfactual]"))
     assert swapped == (premised.replace("[predict]", "[counterfactual]"), "The answer is")
-    assert framed(method("finetune"), one, Given()) == (f"{one.text}\n[predict]", "The answer is")
+    assert framed(method("finetune"), one, Condition()) == (f"{one.text}\n[predict]", "The answer is")
 
 
 def test_an_encoder_decoder_student_is_asked_in_its_own_way(tmp_path):
@@ -264,11 +267,15 @@ def test_free_answers_are_generated_and_read():
             return parse_answer(text, example)
 
     one, student = Example("f", "How many?", (), "12"), Says()
-    assert answers(student, Free(), method("explain-then-answer"), [(one, Given("Ten and two"))], 4) == ["12"]
+    assert conditional_answers(
+        student, Free(), method("explain-then-answer"), [(one, Condition("Ten and two"))], 4
+    ) == ["12"]
     assert student.prompts == [f"{one.text}\n[factual] Ten and two. So the answer is"]
-    assert answers(student, Free(), method("multitask"), [(one, Given("Ten"))], 4) == ["7"]
+    assert conditional_answers(student, Free(), method("multitask"), [(one, Condition("Ten"))], 4) == ["7"]
     student.family = "seq2seq"
-    assert answers(student, Free(), method("explain-then-answer"), [(one, Given("Ten and two"))], 4) == [None]
+    assert conditional_answers(
+        student, Free(), method("explain-then-answer"), [(one, Condition("Ten and two"))], 4
+    ) == [None]
 
 
 @pytest.mark.parametrize(

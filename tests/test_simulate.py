@@ -12,7 +12,8 @@ import pytest
 
 from shrinklm.core.files import Part
 from shrinklm.core.types import Example, Prediction
-from shrinklm.evaluation.simulate import VIEWS, SimulateSettings, masked, simulatability, simulated, trained
+from shrinklm.evaluation.metrics.base import SimulateSettings
+from shrinklm.evaluation.simulate import VIEWS, masked, simulatability, simulated, trained
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.view import Method
 from shrinklm.stats import las
@@ -68,7 +69,8 @@ def simulate(tmp_path: Path, predictions, learns=True, fit=None, **more):
         return Scripted(learns)
 
     part = Part(tmp_path / "simulator.part", "k")
-    scores = simulatability.simulate(QUESTIONS, predictions, fit or scripted, SimulateSettings(**more), part)
+    settings = SimulateSettings(**{"folds": 2, "seed": 0, "masked": False, "batch": 32, **more})
+    scores = simulatability.simulate(QUESTIONS, predictions, fit or scripted, settings, part)
     found = {name: {score.example_id: score.value for score in scores if score.metric == name} for name in VIEWS}
     return {name: [values[key] for key in sorted(values)] for name, values in found.items() if values}, taught
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,11 @@ from ..methods.corpus import Corpus
 from ..methods.view import Draw, Generations, Method, View
 from ..students.likeliest import Asked, likeliest, option_pairs
 from .metrics.answers import normalise
+from .metrics.base import Fit, SimulateSettings
 
 if TYPE_CHECKING:
     from ..students.base import BaseStudent
     from ..students.training.train import TrainSettings
-
-Fit = Callable[[Corpus, Method, int], Asked]
-"""(what to learn from, as which views, number of the fold) → a trained simulator."""
 
 _FREE_TOKENS = 24
 
@@ -52,17 +50,6 @@ _INPUTS: Mapping[str, tuple[bool, str]] = {
 """View → whether it shows the question, and which text as its explanation."""
 VIEWS = {name.replace("-", "_"): View(name, _build) for name in _INPUTS}
 """Score → the view whose answer it marks."""
-
-
-@dataclass(frozen=True)
-class SimulateSettings:
-    """How a student is simulated."""
-
-    folds: int = 2
-    seed: int = 0
-    masked: bool = False
-    """Also read the explanation without the names and letters of the options."""
-    batch: int = 32
 
 
 class Simulatability:

@@ -1,4 +1,4 @@
-"""Does the student's answer hang on its explanation? Probes: they ask the student again and compare (see `shrinklm.probes`).
+"""Does the student's answer hang on its explanation? Probes: they ask the student again and compare (see `evaluation.probes`).
 
 "Its answer" is here the likeliest option with its own explanation in place (a free answer: what it then says). Each share stands beside a
 baseline in which chance, or the explanation of another question, takes the place of the reasons: what moves an answer as often as the
@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...core.types import Example, Prediction
-from ..probes import Context, Given, Probe, same
 from .answers import matches
+from .base import Condition, Context, Probe, same_answer
 from .explanations import named
 from .rewording import cut, exchanged, paraphrased, perturbed
 
 Answers = Mapping[str, str | None]
-Conditions = Mapping[str, Given]
+Conditions = Mapping[str, Condition]
 Numbers = Mapping[str, float]
 
 CUTS = (0, 25, 50, 75, 100)
@@ -40,16 +40,20 @@ class CounterfactualConsistency:
         found = _against(example, prediction, context)
         if found is None or example.id not in context.others:
             return {}
-        return {"own": _own(prediction), f"for {found[0]}": Given(found[1]), "other": Given(context.others[example.id])}
+        return {
+            "own": _own(prediction),
+            f"for {found[0]}": Condition(found[1]),
+            "other": Condition(context.others[example.id]),
+        }
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """cf_consistency, cf_baseline."""
         option, answer = _argued(answers)
-        if same(example, answers["own"], option):
+        if same_answer(example, answers["own"], option):
             return {}
         return {
-            "cf_consistency": float(same(example, answer, option)),
-            "cf_baseline": float(same(example, answers["other"], option)),
+            "cf_consistency": float(same_answer(example, answer, option)),
+            "cf_baseline": float(same_answer(example, answers["other"], option)),
         }
 
 
@@ -66,8 +70,8 @@ class Perturbation:
         if other is None or not _says(prediction):
             return {}
         return {
-            "own": _own(prediction), "own perturbed": Given(perturbed(str(prediction.explanation), example.id, context, "own")),
-            "other": Given(other), "other perturbed": Given(perturbed(other, example.id, context, "other")),
+            "own": _own(prediction), "own perturbed": Condition(perturbed(str(prediction.explanation), example.id, context, "own")),
+            "other": Condition(other), "other perturbed": Condition(perturbed(other, example.id, context, "other")),
         }  # fmt: skip
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
@@ -90,7 +94,7 @@ class EarlyAnswering:
         if not _says(prediction):
             return {}
         texts = {"own": str(prediction.explanation), "other": context.others.get(example.id, "")}
-        return {f"{who} {share}": Given(cut(text, share)) for who, text in texts.items() if text for share in CUTS}
+        return {f"{who} {share}": Condition(cut(text, share)) for who, text in texts.items() if text for share in CUTS}
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """early_0 to early_100, early_aoc, early_baseline."""
@@ -164,34 +168,34 @@ class TagShortcut:
         own = str(prediction.explanation)
         texts = {"own": own, "blank": "", "other": other}
         found = {
-            f"{name}{mark}": Given(text, swapped)
+            f"{name}{mark}": Condition(text, swapped)
             for name, text in texts.items()
             for mark, swapped in (("", ""), ("'", tag))
         }
         against = _against(example, prediction, context)
-        more = {} if against is None else {f"for {against[0]}": Given(against[1], tag)}
-        return {**found, "neutral": Given(own, NEUTRAL), **more}
+        more = {} if against is None else {f"for {against[0]}": Condition(against[1], tag)}
+        return {**found, "neutral": Condition(own, NEUTRAL), **more}
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """tag_follows, tag_blank, tag_other, tag_baseline, reasons_follow, reasons_baseline."""
         names = {"tag_follows": ("own", "own'"), "tag_blank": ("blank", "blank'"), "tag_other": ("other", "other'")}
         pairs = {**names, "tag_baseline": ("own", "neutral")}
         found = {
-            name: float(not same(example, answers[one], answers[two]))
+            name: float(not same_answer(example, answers[one], answers[two]))
             for name, (one, two) in pairs.items()
             if answers[one] is not None and answers[two] is not None
         }
         if any(name.startswith("for ") for name in answers):
             option, answer = _argued(answers)
             if answers["own'"] is not None:
-                moved = not same(example, answers["own'"], option)
-                found["reasons_follow"] = float(moved and same(example, answer, option))
-                found["reasons_baseline"] = float(moved and same(example, answers["other'"], option))
+                moved = not same_answer(example, answers["own'"], option)
+                found["reasons_follow"] = float(moved and same_answer(example, answer, option))
+                found["reasons_baseline"] = float(moved and same_answer(example, answers["other'"], option))
         return found
 
 
-def _own(prediction: Prediction) -> Given:
-    return Given(str(prediction.explanation))
+def _own(prediction: Prediction) -> Condition:
+    return Condition(str(prediction.explanation))
 
 
 def _says(prediction: Prediction) -> bool:
@@ -202,9 +206,9 @@ def _against(example: Example, prediction: Prediction, context: Context) -> tupl
     """(w, an explanation of w): a seeded draw from the wrong options that are not the student's answer; None where there is none."""
     said = prediction.answer or prediction.likeliest
     options = [option for option in example.wrong if option not in (prediction.answer, prediction.likeliest)]
-    told = context.told.get(example.id, {})
+    told = context.counterfactuals.get(example.id, {})
     if (
-        not context.told
+        not context.counterfactuals
         and said
         and _says(prediction)
         and named(str(prediction.explanation), (*example.choices, said)) & {said}
@@ -224,19 +228,19 @@ def _beside(example: Example, prediction: Prediction, context: Context, text: st
     """Its own explanation, `text` in its place, and another question's where there is one."""
     if not _says(prediction):
         return {}
-    other = {"other": Given(context.others[example.id])} if example.id in context.others else {}
-    return {"own": _own(prediction), "text": Given(text), **other}
+    other = {"other": Condition(context.others[example.id])} if example.id in context.others else {}
+    return {"own": _own(prediction), "text": Condition(text), **other}
 
 
 def _stays(example: Example, answers: Answers, name: str) -> Numbers:
     if answers["own"] is None:
         return {}
     names = {"text": name, "other": "other_same"}
-    return {names[key]: float(same(example, answers["own"], answers[key])) for key in names if key in answers}
+    return {names[key]: float(same_answer(example, answers["own"], answers[key])) for key in names if key in answers}
 
 
 def _curve(example: Example, answers: Answers, who: str) -> list[float]:
-    return [float(same(example, answers[f"{who} {share}"], answers[f"{who} 100"])) for share in CUTS]
+    return [float(same_answer(example, answers[f"{who} {share}"], answers[f"{who} 100"])) for share in CUTS]
 
 
 def _over(curve: list[float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..probes import Context
+from .base import Context
 
 _TRIES = 100
 """Draws for a word that differs."""

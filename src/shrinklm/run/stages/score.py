@@ -12,10 +12,12 @@ from ...core.files import Part
 from ...core.registry import find
 from ...core.results import read_predictions, read_scores, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
-from ...evaluation.ask import Asked, score
-from ...evaluation.probes import Context, probe
-from ...evaluation.simulate import SimulateSettings, simulated, trained
+from ...evaluation.metrics.base import AnyMetric, Context, Probe, Simulated, SimulateSettings
+from ...evaluation.probes import AnswerCache, probe
+from ...evaluation.score import score
+from ...evaluation.simulate import simulated, trained
 from ...models.encoder import Encoder
+from ...students.likeliest import Asked
 from ..folder import Cell
 from ..recipe import Recipe, SimulatorBlock
 
@@ -26,14 +28,14 @@ if TYPE_CHECKING:
 def check(names: Iterable[str], recipe: Recipe) -> None:
     """Raises UnknownName or RecipeError for a metric that cannot be measured, before anything is."""
     for name in names:
-        if hasattr(find("metrics", name), "simulate") and recipe.evaluate.simulator is None:
+        if isinstance(find("metrics", name), Simulated) and recipe.evaluate.simulator is None:
             add = "evaluate: {simulator: {use: causal:PATH_OR_ID}}"
             raise RecipeError(f"The metric '{name}' trains a simulator, and the recipe names none. Add: {add}")
 
 
 def probes(names: Iterable[str]) -> bool:
     """Whether one of the metrics asks the student again."""
-    return any(hasattr(find("metrics", name), "conditions") for name in names)
+    return any(isinstance(find("metrics", name), Probe) for name in names)
 
 
 def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> list[Any]:
@@ -71,25 +73,19 @@ def measure(
     check(wanted := list(dict.fromkeys(names)), recipe)
     block, asked = recipe.evaluate, str(cell.done("predict"))
     predictions = read_predictions(cell.folder / "predictions.parquet")
-    metrics = {name: find("metrics", name) for name in wanted}
-    asking = [metric for metric in metrics.values() if hasattr(metric, "conditions")]
-    plain = [
-        name
-        for name, metric in metrics.items()
-        if not hasattr(metric, "conditions") and not hasattr(metric, "simulate")
-    ]
+    metrics: dict[str, AnyMetric] = {name: find("metrics", name) for name in wanted}
+    asking = [metric for metric in metrics.values() if isinstance(metric, Probe)]
+    plain = [name for name, metric in metrics.items() if not isinstance(metric, Probe | Simulated)]
     scores = score(task, tests, predictions, plain, lambda: Encoder(block.encoder, recipe.root, block.entailment))
     explained = [said for said in predictions if said.explanation is not None]
     if not explained:
         return scores
     if asking:
         told = {example.id: found for example in tests if (found := example.meta.get("counterfactual"))}
-        context = Context(cell.method, explained, told=told)
-        scores += probe(
-            student, task, tests, predictions, asking, context, cell.folder / "probes.parquet", asked, block.batch, tick
-        )
+        cache = AnswerCache(student, task, cell.folder / "probes.parquet", asked, block.batch, tick)
+        scores += probe(cache, tests, asking, Context(cell.method, explained, counterfactuals=told))
     for name, metric in metrics.items():
-        if hasattr(metric, "simulate"):
+        if isinstance(metric, Simulated):
             scores += _simulated(name, metric, cell, recipe, tests, explained, asked, tick)
     return scores
 
@@ -117,7 +113,7 @@ def add(
 
 def _simulated(
     name: str,
-    metric: Any,
+    metric: Simulated,
     cell: Cell,
     recipe: Recipe,
     tests: Sequence[Example],

@@ -14,9 +14,11 @@ from ...core.errors import StoreError, StudentError
 from ...core.files import read_json, write_json, write_text
 from ...core.results import read_predictions, read_scores, write_predictions, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
-from ...evaluation.ask import EvaluateSettings, Timing, predict, read_answer, reason, score
+from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, predict, read_answer
+from ...evaluation.score import score
 from ...methods.corpus import Corpus
 from ...methods.view import View
+from ...students.likeliest import reason
 from ..folder import Cell
 from ..recipe import Recipe, StudentBlock
 from .score import add, added, measure, settings
@@ -198,7 +200,8 @@ def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick:
     student = asked_student(cell, recipe)
     how = EvaluateSettings(_cap(student, cell, recipe), block.batch, block.explanations)
     part = cell.folder / "predictions.part"
-    predictions, timing = predict(student, task, tests, cell.method, cell.name, how, part, tick, key, known)
+    evaluation = Evaluation(student, task, cell.method, cell.name, how)
+    predictions, timing = predict(evaluation, tests, part, key, known, tick)
     write_predictions(predictions, cell.folder / "predictions.parquet")
     write_json(cell.folder / "timing.json", asdict(timing))
     if not cell.method.views:
@@ -223,7 +226,9 @@ def _dev(student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequ
     examples = dev[:_DEV_QUESTIONS]
     with tempfile.TemporaryDirectory() as place:
         settings = EvaluateSettings(_cap(asked, cell, recipe), recipe.evaluate.batch, 0)
-        predictions, _ = predict(asked, task, examples, cell.method, cell.name, settings, Path(place) / "part")
+        predictions, _ = predict(
+            Evaluation(asked, task, cell.method, cell.name, settings), examples, Path(place) / "part"
+        )
     scores = score(task, examples, predictions, ["accuracy"])
     return {"dev_accuracy": sum(found.value for found in scores) / len(examples), "dev_n": len(examples)}
 

@@ -1,0 +1,159 @@
+"""The four kinds of metric, and what the metrics that need a student are given.
+
+A metric is whatever its name leads to (`core.registry.find("metrics", name)`): a function, or an object with the methods of one of the
+protocols below. `isinstance` tells the kinds apart, so that a plug-in needs no base class:
+
+- `Metric`: a function of one example and one prediction.
+- `BatchMetric`: all rows at once, with an encoder; for metrics that compare meanings.
+- `Probe`: asks the student again under changed conditions (`evaluation.probes`).
+- `Simulated`: trains a second student to predict the first (`evaluation.simulate`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+from ...core.files import Part
+from ...core.types import Example, Metric, Prediction, Score, Tick, digest
+from ...methods.corpus import Corpus
+from ...methods.view import Method
+from ...models.encoder import Encoder
+from ...students.likeliest import Asked
+from .answers import normalise
+
+Value = float | Mapping[str, float] | None
+"""What a metric says of one row: a number, several by their names, or None where it cannot be scored."""
+Rows = Sequence[tuple[Example, Prediction]]
+Fit = Callable[[Corpus, Method, int], Asked]
+"""(what to learn from, as which views, index of the fold) → a trained simulator."""
+
+
+@runtime_checkable
+class BatchMetric(Protocol):
+    """A metric of all rows at once, so that texts are encoded in batches and each of them once."""
+
+    def many(self, rows: Rows, encoder: Encoder) -> Sequence[Value]:
+        """The value of each row, in the order of the rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What replaces a student's own explanation and tag when it is asked again."""
+
+    explanation: str = ""
+    """"": no explanation at all."""
+    tag: str = ""
+    """"": the method's own."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a probe may need besides one question: the student's other explanations, and seeded random choices."""
+
+    method: Method
+    explained: Sequence[Prediction]
+    """The predictions with an explanation, in the order of the questions."""
+    seed: int = 0
+    counterfactuals: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Example id → wrong option → the teacher's explanation of it; empty where the teacher explained none."""
+
+    @cached_property
+    def others(self) -> Mapping[str, str]:
+        """Example id → the explanation of another question.
+
+        The explanations that hold text stand in a seeded circle and each question gets the next one, so that every text is used once and
+        the texts in use are the same as in the test: only their pairing with questions changes.
+        """
+        circle = [
+            prediction for prediction in self.explained if prediction.explanation and prediction.explanation.strip()
+        ]
+        random.Random(digest("others", self.seed)).shuffle(circle)
+        position = {prediction.example_id: index for index, prediction in enumerate(circle)}
+        others = {}
+        for index, prediction in enumerate(self.explained):
+            # An empty explanation is not in the circle; its question takes one by its own index.
+            successor = position.get(prediction.example_id, index - 1) + 1
+            other = circle[successor % len(circle)] if circle else prediction
+            if other is not prediction:
+                others[prediction.example_id] = str(other.explanation)
+        return others
+
+    @cached_property
+    def words(self) -> Sequence[tuple[str, str]]:
+        """(example id, word) of every word of every explanation."""
+        return [
+            (prediction.example_id, word)
+            for prediction in self.explained
+            for word in str(prediction.explanation).split()
+        ]
+
+    def draw(self, *about: str) -> random.Random:
+        """A generator of its own for each question and purpose, so that a further probe does not change what the others draw."""
+        return random.Random(digest(self.seed, *about))
+
+    @property
+    def other_tag(self) -> str:
+        """The tag under which the method learned to defend a wrong answer; "" where it learned none."""
+        views = [view for view in self.method.views if "counterfactual" in view.also]
+        return views[0].last_line if views and views[0].last_line != self.method.answer.last_line else ""
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """A metric that needs further answers of the student."""
+
+    def conditions(self, example: Example, prediction: Prediction, context: Context) -> Mapping[str, Condition]:
+        """What to ask about an explained question, each under a name of the probe's own; empty where there is nothing to ask."""
+        ...
+
+    def values(
+        self, example: Example, prediction: Prediction, answers: Mapping[str, str | None]
+    ) -> Mapping[str, float]:
+        """The scores, by name, from the answer under each condition (None: none could be read). What cannot be scored is left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """How a student is simulated."""
+
+    folds: int
+    """Each question is simulated by a model that learned from the other folds."""
+    seed: int
+    """Divides the questions into folds."""
+    masked: bool
+    """Also read the explanation without the names and letters of the options."""
+    batch: int
+    """Questions in one pass."""
+
+
+@runtime_checkable
+class Simulated(Protocol):
+    """A metric that trains a model to predict the student's answers."""
+
+    def simulate(
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        fit: Fit,
+        settings: SimulateSettings,
+        part: Part,
+        tick: Tick | None = None,
+    ) -> list[Score]:
+        """The scores of the explained predictions. `part` keeps each finished fold, so that a killed evaluation resumes."""
+        ...
+
+
+AnyMetric = Metric | BatchMetric | Probe | Simulated
+
+
+def same_answer(example: Example, first: str | None, second: str | None) -> bool:
+    """Whether two answers are the same option, or free answers of the same normalised words. An unread answer (None) equals no answer."""
+    if first is None or second is None:
+        return False
+    return first == second if example.choices else normalise(first) == normalise(second)

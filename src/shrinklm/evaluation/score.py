@@ -1,0 +1,81 @@
+"""Score predictions: Predictions × metrics → Scores. For metrics that ask or train a student, see `probes` and `simulate`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from ..core.errors import ShrinkError
+from ..core.registry import find
+from ..core.types import Example, Metric, Prediction, Score, Task, by_id
+from ..models.encoder import Encoder
+from .metrics.base import BatchMetric, Rows, Value
+
+
+def score(
+    task: Task,
+    examples: Iterable[Example],
+    predictions: Iterable[Prediction],
+    metric_names: Iterable[str],
+    encoder: Callable[[], Encoder] | None = None,
+) -> list[Score]:
+    """All scores of predictions, row by row; a value that is None or NaN has no row.
+
+    Args:
+        task: Whose questions these are.
+        examples: The questions.
+        predictions: Predictions of all these questions, of one run or several.
+        metric_names: What is measured.
+        encoder: Opens the model of the metrics that compare meanings; called only where one is measured. Left out: the packaged one.
+
+    Raises:
+        ShrinkError: a question has no prediction, or a prediction no question.
+        UnknownName: there is no such metric.
+    """
+    metrics: dict[str, Metric | BatchMetric] = {name: find("metrics", name) for name in metric_names}
+    questions, predictions = by_id(examples), list(predictions)
+    for run in dict.fromkeys(prediction.run for prediction in predictions) or [""]:
+        _check_complete(
+            task, questions, [prediction.example_id for prediction in predictions if prediction.run == run], run
+        )
+    rows = [(questions[prediction.example_id], prediction) for prediction in predictions]
+    values = _values(metrics, rows, encoder or Encoder)
+    scores = []
+    for index, (_, prediction) in enumerate(rows):
+        for name in metrics:
+            value = values[name][index]
+            named = value.items() if isinstance(value, Mapping) else [(name, value)]
+            scores += [
+                Score(prediction.run, prediction.example_id, key, float(number))
+                for key, number in named
+                if number is not None and not math.isnan(number)
+            ]
+    return scores
+
+
+def _values(
+    metrics: Mapping[str, Metric | BatchMetric], rows: Rows, encoder: Callable[[], Encoder]
+) -> dict[str, Sequence[Value]]:
+    """Name → the value of each row."""
+    # One encoder serves all metrics, since it keeps what it encoded; where none needs it, its weights are not looked for.
+    opened: Encoder | None = None
+    values: dict[str, Sequence[Value]] = {}
+    for name, metric in metrics.items():
+        if isinstance(metric, BatchMetric):
+            if opened is None:
+                opened = encoder()
+            values[name] = metric.many(rows, opened)
+        else:
+            values[name] = [metric(example, prediction) for example, prediction in rows]
+    return values
+
+
+def _check_complete(task: Task, questions: Mapping[str, Example], answered: Sequence[str], run: str) -> None:
+    """Raise ShrinkError unless each question is answered exactly once."""
+    missing, strange = questions.keys() - set(answered), set(answered) - questions.keys()
+    if missing or strange or len(answered) != len(questions):
+        raise ShrinkError(
+            f"Run '{run}' has {len(answered):,} predictions for the {len(questions):,} questions of task '{task.name}': "
+            f"{len(missing):,} have none, {len(strange):,} are about other questions. "
+            "Remove the cell's predictions.parquet and run: shrinklm evaluate RECIPE"
+        )
