@@ -11,7 +11,7 @@ import pytest
 
 from cli_cases import call
 from published import TOOTH_GROWTH
-from shrinklm.core.errors import TaskError
+from shrinklm.core.errors import TableError
 from shrinklm.report.factorial import Factorial, Measured, analyse, read
 from shrinklm.report.factorial.words import p_value
 from shrinklm.report.look.figures import Figure
@@ -312,16 +312,16 @@ def test_other_bad_input(tmp_path: Path) -> None:
     done = call("compare", tmp_path / "none.csv", "--value", "v", "--factors", "f")
     assert (done.exit_code, "No file at" in done.stderr) == (1, True)
     path = write(tmp_path / "semicolons.csv", [("a;1",)], "model;acc")
-    with pytest.raises(TaskError, match="separated by ';'"):
+    with pytest.raises(TableError, match="separated by ';'"):
         read(path, "acc", ["model"])
-    with pytest.raises(TaskError, match="A factor cannot be called 'mean'"):
+    with pytest.raises(TableError, match="A factor cannot be called 'mean'"):
         read(path, "acc", ["mean"])
     many = [
         Measured(number, "", 1.0 * number, {"a": str(number // 2 % 40), "b": str(number % 39)}, {})
         for number in range(1600)
     ]
     with pytest.raises(
-        TaskError, match=r"a × b makes 1,560 cells; at most 500 are compared\. Is 'a', of 40 levels, a factor"
+        TableError, match=r"a × b makes 1,560 cells; at most 500 are compared\. Is 'a', of 40 levels, a factor"
     ):
         analyse([*many, many[0]], "v")
     done = call(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cli_cases import call
-from shrinklm.core.errors import TaskError
+from shrinklm.core.errors import TableError
 from shrinklm.study import analyze, read_ratings
 from shrinklm.study.analysis.figures import figures
 from shrinklm.study.analysis.ratings import QUALITY, parse_scale
@@ -74,18 +74,18 @@ def test_a_bad_table_is_said_to_be(tmp_path, change, options, says):
     rows = ratings(12)
     rows[0] |= change
     given = {"condition": "model", "rater": "who", "constructs": ["Clear"], **options}
-    with pytest.raises(TaskError, match=says):
+    with pytest.raises(TableError, match=says):
         read_ratings(write(tmp_path / "r.csv", rows), **given)
 
 
 def test_one_condition_and_no_file(tmp_path):
-    with pytest.raises(TaskError, match="one model only"):
+    with pytest.raises(TableError, match="one model only"):
         table(tmp_path, [row for row in ratings() if row["model"] == "plain"])
-    with pytest.raises(TaskError, match="No file at"):
+    with pytest.raises(TableError, match="No file at"):
         read_ratings(tmp_path / "none.csv", "model", "who", CONSTRUCTS)
     assert parse_scale("1-7") == (1, 7)
     for text in ("5", "5-1", "a-b"):
-        with pytest.raises(TaskError, match="--scale 1-5"):
+        with pytest.raises(TableError, match="--scale 1-5"):
             parse_scale(text)
 
 

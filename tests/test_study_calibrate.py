@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cli_cases import call
-from shrinklm.core.errors import TaskError
+from shrinklm.core.errors import TableError
 from shrinklm.study import calibrate, read_pair
 from shrinklm.study.analysis.ratings import QUALITY
 from study_tables import CONSTRUCTS, ratings, write
@@ -106,16 +106,16 @@ def test_other_questions_leave_the_conditions(tmp_path):
 def test_conditions_called_differently(tmp_path):
     rows = [{**row, "model": f"student-{row['model']}"} for row in judged(lambda mean, *_: mean)]
     with pytest.raises(
-        TaskError, match=r"share 0 conditions.*People: plain, short, revised. Judge: student-plain.*--same"
+        TableError, match=r"share 0 conditions.*People: plain, short, revised. Judge: student-plain.*--same"
     ):
         compare(tmp_path, rows)
     same = {f"student-{name}": name for name in ("plain", "short", "revised")}
     assert compare(tmp_path, rows, same=same)["conditions"] == ["plain", "short", "revised"]
-    with pytest.raises(TaskError, match="no model 'x' to be called"):
+    with pytest.raises(TableError, match="no model 'x' to be called"):
         compare(tmp_path, rows, same={"x": "plain"})
-    with pytest.raises(TaskError, match=r"Neither p.csv nor j.csv has a column 'words', which --length names"):
+    with pytest.raises(TableError, match=r"Neither p.csv nor j.csv has a column 'words', which --length names"):
         compare(tmp_path, rows, length="words")
-    with pytest.raises(TaskError, match="no column of numbers"):
+    with pytest.raises(TableError, match="no column of numbers"):
         compare(
             tmp_path,
             judged(lambda mean, *_: mean),

@@ -279,7 +279,7 @@ def test_a_row_with_a_repeated_option_is_kept(tmp_path: Path) -> None:
 def test_hub_name_without_network(tmp_path: Path) -> None:
     code = (
         "from shrinklm.tasks.base import make_task, TaskOptions\n"
-        "from shrinklm.errors import TaskError\n"
+        "from shrinklm.core.errors import TaskError\n"
         "try: list(make_task('csqa', TaskOptions()).examples('test'))\n"
         "except TaskError as error: print(error)"
     )

@@ -2,7 +2,8 @@
 
 ShrinkError                     the base: catch this one
 ├── RecipeError                 the recipe: an unknown key, a value out of range, a file that is not there
-├── TaskError                   the data: a missing column, a bad row, an answer not among its choices
+├── TableError                  a table: it cannot be read, or lacks a column, a row or a value that is asked of it
+│   └── TaskError               a task's data: a missing column, a bad row, an answer not among its choices
 ├── TeacherError                a teacher cannot answer: no server, no weights, nothing said
 ├── AuditError                  the teacher's texts support their answers less often than the recipe asks for
 ├── MethodError                 a method's name or its generations are missing
@@ -30,8 +31,12 @@ class RecipeError(ShrinkError):
     """A recipe asks for something that cannot be."""
 
 
-class TaskError(ShrinkError):
-    """A data set or a row of it is not what the recipe says."""
+class TableError(ShrinkError):
+    """A table cannot be read, or lacks what is asked of it."""
+
+
+class TaskError(TableError):
+    """A dataset of a task, or a row of it, is not what the recipe says."""
 
 
 class TeacherError(ShrinkError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import TaskError
+from .errors import TableError
 
 Row = dict[str, Any]
 
@@ -27,14 +28,14 @@ class Rows:
 
 
 def read_file(path: Path, name: str) -> Rows:
-    """The rows of a file, by its suffix. Raises TaskError: cannot be read, is empty, is not what its suffix says."""
+    """The rows of a file, by its suffix. Raises TableError: cannot be read, is empty, is not what its suffix says."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise TaskError(f"{name}: files of the kind '{path.suffix}' are not read. Known: {', '.join(SUFFIXES)}.")
+        raise TableError(f"{name}: files of the kind '{path.suffix}' are not read. Known: {', '.join(SUFFIXES)}.")
     try:
         return reader(path, name)
     except OSError as error:
-        raise TaskError(f"{name} cannot be read: {error.strerror or error}. Is it readable by you?") from error
+        raise TableError(f"{name} cannot be read: {error.strerror or error}. Is it readable by you?") from error
 
 
 def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[str]], Iterable[Any]]) -> Rows:
@@ -47,7 +48,7 @@ def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[st
                 rows = batch.to_pylist()
             except UnicodeDecodeError as error:
                 where = f"{name}, near row {number + 1}"
-                raise TaskError(
+                raise TableError(
                     f"{where}: a text is not UTF-8 ({error.reason}). Write the file again as UTF-8."
                 ) from error
             for row in rows:
@@ -57,16 +58,29 @@ def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[st
     return Rows(name, tuple(columns), records)
 
 
+def missing_column(name: str, column: str, columns: Sequence[str]) -> str:
+    """Return the message for a table that lacks a column: it names the nearest one, and all that the table has."""
+    lower = {known.lower(): known for known in reversed(columns)}
+    near = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
+    hint = f" Did you mean '{lower[near[0]]}'?" if near else ""
+    joined = (
+        " Its columns seem to be separated by ';'. Save the file with commas."
+        if len(columns) == 1 and ";" in columns[0]
+        else ""
+    )
+    return f"{name} has no column '{column}'.{hint} Columns found: {', '.join(columns)}.{joined}"
+
+
 def _text(path: Path, name: str) -> str:
     data = path.read_bytes()
     if not data.strip():
-        raise TaskError(f"{name} is empty. A table needs a header and at least one row.")
+        raise TableError(f"{name} is empty. A table needs a header and at least one row.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise TaskError(
+        raise TableError(
             f"{name}, line {line}, byte {column}: 0x{data[error.start]:02x} is not UTF-8. "
             f"Save the file as UTF-8, such as with: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8{path.suffix}"
         ) from error
@@ -74,7 +88,7 @@ def _text(path: Path, name: str) -> str:
 
 def _listed(name: str, found: Sequence[tuple[str, Row]]) -> Rows:
     if not found:
-        raise TaskError(f"{name} is empty. A table needs at least one row.")
+        raise TableError(f"{name} is empty. A table needs at least one row.")
     columns = tuple(dict.fromkeys(column for _, row in found for column in row))
     return Rows(
         name, columns, lambda wanted: ((place, {column: row.get(column) for column in wanted}) for place, row in found)
@@ -99,18 +113,18 @@ def _csv(path: Path, name: str) -> Rows:
                 header = [value.strip() for value in values]
                 twice = {column for column in header if header.count(column) > 1}
                 if twice:
-                    raise TaskError(
+                    raise TableError(
                         f"{place}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own."
                     )
                 continue
             if len(values) != len(header):
-                raise TaskError(
+                raise TableError(
                     f"{place} has {len(values)} values, the header has {len(header)}. Columns found: {', '.join(header)}. "
                     'Put a text that holds a comma between double quotes: "like, this".'
                 )
             found.append((place, dict(zip(header, values, strict=True))))
     except csv.Error as error:
-        raise TaskError(
+        raise TableError(
             f"{name}, line {reader.line_num}: {error}. Write a double quote inside a quoted text twice."
         ) from error
     return _listed(name, found)
@@ -129,7 +143,7 @@ def _jsonl(path: Path, name: str) -> Rows:
 def _json_list(path: Path, name: str) -> Rows:
     data = _json(_text(path, name), name)
     if not isinstance(data, list):
-        raise TaskError(
+        raise TableError(
             f'{name} holds a {type(data).__name__}; expected a list of objects: [{{"question": ...}}, ...]. '
             "A file with one object a line ends in .jsonl."
         )
@@ -143,12 +157,12 @@ def _json(text: str, place: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if "\n" in text.strip() else ""
-        raise TaskError(f"{place}{line}: not JSON: {error.msg} at column {error.colno}.") from error
+        raise TableError(f"{place}{line}: not JSON: {error.msg} at column {error.colno}.") from error
 
 
 def _object(row: Any, place: str) -> Row:
     if not isinstance(row, dict):
-        raise TaskError(f'{place}: expected an object such as {{"question": "..."}}, found {type(row).__name__}.')
+        raise TableError(f'{place}: expected an object such as {{"question": "..."}}, found {type(row).__name__}.')
     return row
 
 
@@ -160,9 +174,9 @@ def _parquet(path: Path, name: str) -> Rows:
         table = pq.ParquetFile(path)
         empty = not table.metadata.num_rows
     except pa.ArrowInvalid as error:
-        raise TaskError(f"{name} is not a Parquet file: {error}") from error
+        raise TableError(f"{name} is not a Parquet file: {error}") from error
     if empty:
-        raise TaskError(f"{name} is empty. A table needs at least one row.")
+        raise TableError(f"{name} is empty. A table needs at least one row.")
     return arrow_rows(name, table.schema_arrow.names, lambda wanted: table.iter_batches(columns=list(wanted)))
 
 
@@ -175,9 +189,9 @@ def _arrow(path: Path, name: str) -> Rows:
         except pa.ArrowInvalid:
             table = pa.ipc.open_file(path.read_bytes()).read_all()
     except pa.ArrowInvalid as error:
-        raise TaskError(f"{name} is not an Arrow file: {error}") from error
+        raise TableError(f"{name} is not an Arrow file: {error}") from error
     if not table.num_rows:
-        raise TaskError(f"{name} is empty. A table needs at least one row.")
+        raise TableError(f"{name} is empty. A table needs at least one row.")
     return arrow_rows(name, table.column_names, lambda wanted: table.select(list(wanted)).to_batches())
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import TaskError
+from ..core.errors import TableError, TaskError
 from ..core.tables import SUFFIXES, Row, Rows, arrow_rows, read_file
 from ..core.types import Split
 
@@ -52,6 +53,29 @@ def read_rows(source: str, split: Split, root: Path = Path(".")) -> Rows:
 
     Raises TaskError: nothing is there, it cannot be read, or it is empty.
     """
+    with _as_task_error():
+        rows = _rows(source, split, root)
+    return replace(rows, records=lambda columns: _checked(rows, columns))
+
+
+@contextmanager
+def _as_task_error() -> Iterator[None]:
+    """Raises a table's fault as a fault of the task whose data it holds."""
+    try:
+        yield
+    except TaskError:
+        raise
+    except TableError as error:
+        raise TaskError(str(error)) from error
+
+
+def _checked(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    # Some faults, such as a text that is not UTF-8, show only while the rows are read.
+    with _as_task_error():
+        yield from rows.records(columns)
+
+
+def _rows(source: str, split: Split, root: Path) -> Rows:
     path = _path(root, source)
     asked = Source(source) if path.exists() else Source.parse(source)
     path = _path(root, asked.name)

@@ -63,7 +63,7 @@ class RecordedTeacher:
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """The recorded texts; one that is not in the files is refused as "not recorded".
 
-        Raises TeacherError for a step without a column and for a column that is not in the file, TaskError for a file that is no table.
+        Raises TeacherError for a step without a column and for a column that is not in the file, TableError for a file that is no table.
         """
         for kind in dict.fromkeys(prompt.kind for prompt in prompts):
             if kind not in self.columns:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import TaskError
+from ...core.errors import TableError
 from ...stats import Anova, Levene, Shapiro, Tukey, anova, levene, outliers, shapiro, tukey
 from .table import Measured
 
@@ -131,11 +131,11 @@ def analyse(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -
             the analysis of all rows too.
 
     Raises:
-        TaskError: no row with a value, a factor of one level, or no cell with more than one value.
+        TableError: no row with a value, a factor of one level, or no cell with more than one value.
     """
     measured = [row for row in rows if row.value is not None]
     if not measured:
-        raise TaskError(f"No row has a value in '{value}', so there is nothing to compare.")
+        raise TableError(f"No row has a value in '{value}', so there is nothing to compare.")
     _testable(measured)
     outside = _outside(measured)
     whole = _found(measured, value, outside, [], [row for row in rows if row.value is None])
@@ -187,20 +187,20 @@ def _testable(rows: Sequence[Measured]) -> None:
     levels = _levels(rows)
     for name, known in levels.items():
         if len(known) < 2:
-            raise TaskError(
+            raise TableError(
                 f"Factor '{name}' has one level ('{known[0]}') in every row with a value ({len(rows)}), so nothing can be compared. "
                 "Leave it out of --factors, or add rows of another level."
             )
     over = " × ".join(levels)
     if len(_cells(rows)) == len(rows):
-        raise TaskError(
+        raise TableError(
             f"Every cell of {over} has one row, so there is no spread within cells to compare against. "
             "Add runs (other seeds), or name fewer factors."
         )
     cells, widest = math.prod(map(len, levels.values())), max(levels, key=lambda name: len(levels[name]))
     if cells > _MOST:
         many = f"{len(levels[widest]):,}"
-        raise TaskError(
+        raise TableError(
             f"{over} makes {cells:,} cells; at most {_MOST:,} are compared. Is '{widest}', of {many} levels, a factor?"
         )
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import TaskError
-from ...core.tables import read_file
+from ...core.errors import TableError
+from ...core.tables import missing_column, read_file
 
 _NONE = {"", "na", "n/a", "nan", "null", "none", "-"}
 """How tables write that there is no value."""
@@ -53,17 +52,17 @@ def read(path: Path, value: str, factors: Sequence[str]) -> list[Measured]:
         factors: the columns whose values make the cells.
 
     Raises:
-        TaskError: no such file or column, a value that is no finite number, or a row without a level.
+        TableError: no such file or column, a value that is no finite number, or a row without a level.
     """
     _sensible(value, factors)
     if not path.is_file():
-        raise TaskError(
+        raise TableError(
             f"No file at {path}. Name a table with a row for each run: shrinklm compare runs.csv --value ... --factors ..."
         )
     table = read_file(path, path.name)
     for name in (value, *factors):
         if name not in table.columns:
-            raise TaskError(missing_column(path.name, name, table.columns))
+            raise TableError(missing_column(path.name, name, table.columns))
     rows = []
     for number, (place, row) in enumerate(table.records(table.columns), 1):
         levels = {name: _level(row[name], name, place) for name in factors}
@@ -74,34 +73,21 @@ def read(path: Path, value: str, factors: Sequence[str]) -> list[Measured]:
 
 def _sensible(value: str, factors: Sequence[str]) -> None:
     if not factors:
-        raise TaskError("No factor is named. Write the columns that tell the runs apart: --factors model,model_size")
+        raise TableError("No factor is named. Write the columns that tell the runs apart: --factors model,model_size")
     twice = [name for name in factors if list(factors).count(name) > 1 or name == value]
     if twice:
-        raise TaskError(
+        raise TableError(
             f"'{twice[0]}' is asked for twice. --value names the numbers, --factors other columns, each once."
         )
     taken = sorted(_RESERVED & set(factors))
     if taken:
-        raise TaskError(f"A factor cannot be called '{taken[0]}': the result uses that name itself. Rename the column.")
-
-
-def missing_column(name: str, column: str, found: Sequence[str]) -> str:
-    """What to say when a table lacks a column: the nearest one, and all that it has."""
-    lower = {known.lower(): known for known in reversed(found)}
-    near = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
-    hint = f" Did you mean '{lower[near[0]]}'?" if near else ""
-    joined = (
-        " Its columns seem to be separated by ';'. Save the file with commas."
-        if len(found) == 1 and ";" in found[0]
-        else ""
-    )
-    return f"{name} has no column '{column}'.{hint} Columns found: {', '.join(found)}.{joined}"
+        raise TableError(f"A factor cannot be called '{taken[0]}': the result uses that name itself. Rename the column.")
 
 
 def _level(cell: Any, name: str, place: str) -> str:
     level = "" if cell is None else str(cell).strip()
     if not level:
-        raise TaskError(
+        raise TableError(
             f"{place}: no {name}. Every row needs a level of every factor; fill it in, or take the row out."
         )
     return level
@@ -115,9 +101,9 @@ def _number(cell: Any, name: str, place: str) -> float | None:
         number = float(text)
     except ValueError:
         comma = " Write decimals with a point." if text.replace(",", "", 1).lstrip("-").isdigit() else ""
-        raise TaskError(
+        raise TableError(
             f"{place}: {name} is '{text}', which is no number.{comma} For a run without a value leave it empty."
         ) from None
     if math.isinf(number):
-        raise TaskError(f"{place}: {name} is infinite. For a run without a value leave it empty.")
+        raise TableError(f"{place}: {name} is infinite. For a run without a value leave it empty.")
     return None if math.isnan(number) else number

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...core.errors import TaskError
+from ...core.errors import TableError
 from ...stats.clusters import cluster_draws
 from ...stats.correlation import bootstrap_pearson, concordance, partial, pearson, spearman
 from .paragraph import listed, people, rounded, signed
@@ -42,16 +42,16 @@ def calibrate(
         resamples: how many.
 
     Raises:
-        TaskError: fewer than two conditions in common, other constructs, or no such length.
+        TableError: fewer than two conditions in common, other constructs, or no such length.
     """
     levels = [level for level in people.levels if level in judged.levels]
     if len(levels) < 2:
-        raise TaskError(
+        raise TableError(
             f"{people.file} and {judged.file} share {len(levels)} conditions, and two or more are needed. "
             f'People: {", ".join(people.levels)}. Judge: {", ".join(judged.levels)}. Say which is which: --same "multitask=MT,finetune=FT"'
         )
     if people.constructs != judged.constructs:
-        raise TaskError(f"The constructs differ: {', '.join(people.constructs)}; {', '.join(judged.constructs)}.")
+        raise TableError(f"The constructs differ: {', '.join(people.constructs)}; {', '.join(judged.constructs)}.")
     sizes = _length(people, judged, length)
     names = list(dict.fromkeys(judged.raters))
     judges = {name: _only(judged, name) for name in names} if len(names) > 1 else {names[0]: judged}
@@ -190,7 +190,7 @@ def _length(people: Ratings, judged: Ratings, length: str | None) -> dict[str, f
                 if not np.isnan(value):
                     parts.setdefault(key, []).append(float(value))
             return {key: float(np.mean(values)) for key, values in parts.items()}
-    raise TaskError(
+    raise TableError(
         f"'{length}' is no column of numbers in {people.file} or {judged.file}, so length cannot be taken out."
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...core.errors import TaskError
+from ...core.errors import TableError
 from ...core.tables import read_file
 from .ratings import Ratings, read_ratings
 
@@ -24,13 +24,13 @@ def read_pair(
 ) -> tuple[Ratings, Ratings]:
     """People's and the judge's table; `item` and `length` are read from whichever has them.
 
-    `same` says which condition of the judge's is which of people's, where they are called differently. Raises TaskError as
+    `same` says which condition of the judge's is which of people's, where they are called differently. Raises TableError as
     `read_ratings` does, and for an item or a length that neither table has.
     """
     columns = [set(read_file(path, path.name).columns) if path.is_file() else set() for path in (ratings, judged)]
     for option, name in (("--item", item), ("--length", length)):
         if name is not None and all(columns) and not any(name in found for found in columns):
-            raise TaskError(f"Neither {ratings.name} nor {judged.name} has a column '{name}', which {option} names.")
+            raise TableError(f"Neither {ratings.name} nor {judged.name} has a column '{name}', which {option} names.")
     first, second = (
         read_ratings(
             path,
@@ -49,7 +49,7 @@ def read_pair(
 def _renamed(judged: Ratings, same: Mapping[str, str]) -> Ratings:
     strays = [name for name in same if name not in judged.levels]
     if strays:
-        raise TaskError(
+        raise TableError(
             f"{judged.file} has no {judged.condition} '{strays[0]}' to be called otherwise. Found: {', '.join(judged.levels)}."
         )
     levels = tuple(dict.fromkeys(same.get(level, level) for level in judged.levels))

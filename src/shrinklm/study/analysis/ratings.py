@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import TaskError
-from ...core.tables import read_file
+from ...core.errors import TableError
+from ...core.tables import missing_column, read_file
 from ...core.types import Score
-from ...report.factorial.table import missing_column
 
 Array = NDArray[np.float64]
 
@@ -123,16 +122,16 @@ def read_ratings(
         scale: lowest and highest rating.
 
     Raises:
-        TaskError: no such file or column, a rating that is no number or not on the scale, a row without condition or rater, an unknown
+        TableError: no such file or column, a rating that is no number or not on the scale, a row without condition or rater, an unknown
             reference, or fewer than two conditions.
     """
     if not path.is_file():
-        raise TaskError(f"No file at {path}. Name a table with a row for each rating.")
+        raise TableError(f"No file at {path}. Name a table with a row for each rating.")
     _sensible(condition, rater, constructs, controls)
     table = read_file(path, path.name)
     for name in (condition, rater, *constructs, *controls, *([item] if item else [])):
         if name not in table.columns:
-            raise TaskError(missing_column(path.name, name, table.columns))
+            raise TableError(missing_column(path.name, name, table.columns))
     taken = {condition, rater, *constructs, *controls}
     item = item or next((name for name in ITEMS if name in table.columns and name not in taken), None)
     wanted = [condition, rater, *constructs, *controls, *([item] if item else [])]
@@ -151,7 +150,7 @@ def ratings_of(
     item: str | None = None,
     scale: tuple[float, float] = (1, 5),
 ) -> Ratings:
-    """The same from rows at hand: (where it stands, column → cell). Raises TaskError as `read_ratings` does, but for missing columns."""
+    """The same from rows at hand: (where it stands, column → cell). Raises TableError as `read_ratings` does, but for missing columns."""
     return Ratings(
         file=name,
         condition=condition,
@@ -170,28 +169,28 @@ def ratings_of(
 
 
 def parse_scale(text: str) -> tuple[float, float]:
-    """ "1-5" → (1, 5). Raises TaskError for anything else."""
+    """ "1-5" → (1, 5). Raises TableError for anything else."""
     low, _, high = text.partition("-")
     try:
         found = float(low), float(high)
     except ValueError:
         found = (0.0, 0.0)
     if not found[0] < found[1]:
-        raise TaskError(f"The scale is '{text}'. Write the lowest and the highest rating: --scale 1-5")
+        raise TableError(f"The scale is '{text}'. Write the lowest and the highest rating: --scale 1-5")
     return found
 
 
 def _sensible(condition: str, rater: str, constructs: Sequence[str], controls: Sequence[str]) -> None:
     if not constructs:
-        raise TaskError("No construct is named. Write the columns of ratings: --constructs Plausibility,Completeness")
+        raise TableError("No construct is named. Write the columns of ratings: --constructs Plausibility,Completeness")
     if QUALITY in constructs and len(constructs) > 1:
-        raise TaskError(
+        raise TableError(
             f"'{QUALITY}' is what the mean of the constructs is called. Rename the column, or analyse it alone."
         )
     names = [condition, rater, *constructs, *controls]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise TaskError(
+        raise TableError(
             f"'{twice}' is asked for twice. Condition, rater, constructs and controls are different columns, each named once."
         )
 
@@ -199,17 +198,17 @@ def _sensible(condition: str, rater: str, constructs: Sequence[str], controls: S
 def _levels(name: str, column: str, found: Sequence[str], reference: str | None) -> tuple[str, ...]:
     known = list(dict.fromkeys(found))
     if len(known) < 2:
-        raise TaskError(
+        raise TableError(
             f"{name} has one {column} only ('{known[0]}'): nothing to compare. Name another column with --condition."
         )
     if len(known) > _MOST:
-        raise TaskError(
+        raise TableError(
             f"{name}: '{column}' has {len(known):,} values in {len(found):,} rows: an id, not a condition. Name another."
         )
     if reference is None:
         return tuple(known)
     if reference not in known:
-        raise TaskError(f"{name} has no {column} '{reference}' to compare with. Found: {', '.join(known)}.")
+        raise TableError(f"{name} has no {column} '{reference}' to compare with. Found: {', '.join(known)}.")
     return (reference, *(level for level in known if level != reference))
 
 
@@ -220,7 +219,7 @@ def _blank(cell: Any) -> bool:
 def _label(cell: Any, name: str, place: str) -> str:
     text = "" if cell is None else str(cell).strip()
     if not text:
-        raise TaskError(f"{place}: no {name}. Every row needs one; fill it in, or take the row out.")
+        raise TableError(f"{place}: no {name}. Every row needs one; fill it in, or take the row out.")
     return text
 
 
@@ -231,12 +230,12 @@ def _rating(cell: Any, name: str, place: str, scale: tuple[float, float]) -> flo
     try:
         value = float(text)
     except ValueError:
-        raise TaskError(
+        raise TableError(
             f"{place}: {name} is '{text}', which is no number. For a rating that was not given leave it empty."
         ) from None
     if not scale[0] <= value <= scale[1]:
         between = f"{scale[0]:g}-{scale[1]:g}"
-        raise TaskError(
+        raise TableError(
             f"{place}: {name} is {text}, outside the scale {between}. Correct it, or name the scale, such as: --scale 1-7"
         )
     return value
