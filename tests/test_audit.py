@@ -13,7 +13,8 @@ from cli_cases import call, recipe
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import AuditError, MethodError, RecipeError
 from shrinklm.core.types import Example, Generation, Prompt, Sampling, Source
-from shrinklm.evaluation.audit import audit, gate, occurs_in, read, wilson
+from shrinklm.evaluation.audit import audit, gate, occurs_in, read
+from shrinklm.stats import wilson
 from shrinklm.teachers.refusals import CONTRADICTS, CUT, EMPTY
 
 MONEY = Example("m", "Where do people keep money?", ("zoo", "bank", "river"), "bank")
@@ -147,7 +148,7 @@ def test_the_gate_names_the_step_the_share_and_what_to_do() -> None:
 
 
 def test_wilson_and_occurs() -> None:
-    assert wilson(0, 10) == [0.0, pytest.approx(0.2775, abs=1e-4)]  # Brown, Cai and DasGupta, 2001
+    assert wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=1e-4))  # Brown, Cai and DasGupta, 2001
     assert wilson(10, 10)[1] == pytest.approx(1)
     assert occurs_in("bank ", "An EMBANKMENT")
     assert not occurs_in(" ", "anything")

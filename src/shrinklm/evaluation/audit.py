@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.errors import AuditError, RecipeError
 from ..core.types import Example, Generation, Prompt, Sampling, Teacher, Tick
+from ..stats import mean_interval, wilson
 from ..tasks.answers import stated_option
 from ..teachers.refusals import CONTRADICTS, CUT, ELSEWHERE, EMPTY, clean, ended
 from ..teachers.steps import STEPS
@@ -28,7 +29,6 @@ AGAIN: Mapping[str, str] = {"revision": "explanation"}
 """Step → the step whose text it writes again."""
 Said = Mapping[str, Mapping[tuple[str, str], Generation]]
 """Example id → (step, answer) → what was said, as `generate.look` finds it."""
-_Z = 1.959964
 _EVERY = 500
 
 Heard = Mapping[tuple[str, str, str], str]
@@ -216,23 +216,9 @@ def _figures(texts: Sequence[Text | None]) -> dict[str, Any]:
         values = [float(value) for value in column if value is not None]
         figures[name] = math.fsum(values) / len(values) if values else None
         if values:
-            interval[name] = _spread(values) if name in _COUNTS else wilson(round(sum(values)), len(values))
+            hits = round(sum(values))
+            interval[name] = list(mean_interval(values) if name in _COUNTS else wilson(hits, len(values)))
     return {**figures, "interval": interval}
-
-
-def wilson(hits: int, n: int) -> list[float]:
-    """95 % interval of a share (Wilson's score interval): [low, high]."""
-    share, square = hits / n, _Z * _Z
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return [max(0.0, middle - half), min(1.0, middle + half)]
-
-
-def _spread(values: Sequence[float]) -> list[float]:
-    """95 % interval of a mean, by its standard error."""
-    mean = math.fsum(values) / len(values)
-    half = _Z * math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1) / len(values))
-    return [mean - half, mean + half]
 
 
 def _pairs(examples: Sequence[Example], said: Said, step: str, before: str) -> Iterator[tuple[str, str, str]]:

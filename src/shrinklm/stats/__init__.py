@@ -21,6 +21,7 @@ from .groups import (
     tukey,
     vargha_delaney,
 )
+from .intervals import mean_interval, wilson
 from .las import Group, Las, las
 from .linear import Coefficient, Regression, cronbach_alpha, ols
 from .mixed import Effect, Mixed, mixed
@@ -72,6 +73,7 @@ __all__ = [
     "las",
     "levene",
     "mcnemar",
+    "mean_interval",
     "mean_sd",
     "mixed",
     "npmanova",
@@ -89,4 +91,5 @@ __all__ = [
     "tost_of",
     "tukey",
     "vargha_delaney",
+    "wilson",
 ]

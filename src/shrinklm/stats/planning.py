@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .intervals import wilson
 from .mixed import Array, mixed
 
 
@@ -180,18 +181,14 @@ def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: i
 
 
 def _power(design: Design, tests: Sequence[tuple[float, float]], alpha: float) -> Power:
-    share = float(np.mean([p < alpha for _, p in tests]))
-    z2, n = 1.959964**2, len(tests)
-    middle, half = (
-        (share + z2 / (2 * n)) / (1 + z2 / n),
-        np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n),
-    )
+    hits = sum(p < alpha for _, p in tests)
+    low, high = wilson(hits, len(tests))
     ratings = design.participants * design.conditions * design.per_condition
     return Power(
-        share,
-        float(middle - half),
-        float(middle + half),
-        n,
+        hits / len(tests),
+        low,
+        high,
+        len(tests),
         design.participants,
         ratings,
         float(np.mean([b for b, _ in tests])),
