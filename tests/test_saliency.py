@@ -19,7 +19,7 @@ from shrinklm.core.errors import StoreError
 from shrinklm.core.marking import Keep, Marking, best_places, mark, words
 from shrinklm.core.types import Example, Generation, Pair, by_id
 from shrinklm.methods.builtin import ASK, PREDICT
-from shrinklm.saliency.analysis import Examiner, analyse, gold_chance, gold_hit, gold_words, items, method_of, write
+from shrinklm.saliency.analysis import Examiner, analyze, gold_chance, gold_hit, gold_words, items, method_of, write
 from shrinklm.saliency.controls import Chance, Counts
 from shrinklm.saliency.erasure import WAYS, agreement, compare, erased, erasure, spearman
 from shrinklm.saliency.highlights import (
@@ -347,7 +347,7 @@ def test_erasure_measures_a_prompt_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_random_markings_are_at_chance() -> None:
     examples = synthetic(400)
     said = {"random-tokens": marked_by("random-tokens", examples, Draw(0))}
-    figures = analyse(examples, said, Keep(3), resamples=1000)
+    figures = analyze(examples, said, Keep(3), resamples=1000)
     step, chance = figures["steps"]["random-tokens"], figures["chance"]
     pairs = [(step[name], chance[name]) for name in ("gold_hit", "gold_hit_top1")]
     pairs += [(step["highlight"][name], chance["highlight"][name]) for name in ("precision", "recall", "f1", "auprc")]
@@ -375,7 +375,7 @@ def test_figures_have_the_shape_of_the_report(tmp_path: Path) -> None:
     said["salient"] = {id_: replace(found, prompt=prompt) for id_, found in said["salient"].items()}
     about = {"name": "tiny", "finetuned": False, "accuracy": {"before": None, "after": None}}
     examiner = Examiner(fresh(), ASK, about, erased=2, compared=2)
-    figures = analyse(examples, said, TWO, examiner=examiner, resamples=100)
+    figures = analyze(examples, said, TWO, examiner=examiner, resamples=100)
     assert list(figures) == [
         "split", "n", "keep", "model", "steps", "chance", "left_out", "erased", "agreement", "completeness",
     ]  # fmt: skip
@@ -440,21 +440,21 @@ def test_incomplete_gradients_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("shrinklm.saliency.analysis.compare", lambda *_: {"integrated_gradients": markings})
     monkeypatch.setattr("shrinklm.saliency.analysis.erasure", lambda *_: {})
     examiner = Examiner(None, ASK, {})  # type: ignore[arg-type]
-    figures = analyse(
+    figures = analyze(
         examples, {"salient": marked_by("salient", examples, Chance())}, TWO, examiner=examiner, resamples=10
     )
     assert figures["completeness"] == {"mean": pytest.approx(0.13), "above_5_percent": 2, "n": 3}
 
 
 def test_without_a_model_nothing_is_erased() -> None:
-    figures = analyse([KITE], {"random-tokens": marked_by("random-tokens", [KITE], Chance())}, TWO, resamples=10)
+    figures = analyze([KITE], {"random-tokens": marked_by("random-tokens", [KITE], Chance())}, TWO, resamples=10)
     assert (figures["model"], figures["erased"], figures["agreement"], figures["completeness"]) == (None, 0, None, None)
     assert figures["steps"]["random-tokens"]["comprehensiveness"] is None
 
 
 def test_without_highlights_there_is_no_figure() -> None:
     plain = replace(KITE, meta={})
-    figures = analyse([plain], {"salient": marked_by("salient", [plain], Chance())}, TWO, resamples=10)
+    figures = analyze([plain], {"salient": marked_by("salient", [plain], Chance())}, TWO, resamples=10)
     assert figures["steps"]["salient"]["highlight"] is None
     assert figures["chance"]["highlight"] is None
     assert figures["left_out"] == {MISSING: 1}
@@ -462,7 +462,7 @@ def test_without_highlights_there_is_no_figure() -> None:
 
 def test_a_step_that_marked_nothing_has_no_figures() -> None:
     refused = {"kite": generation(KITE, "salient", KITE.answer, "", "does not fit")}
-    figures = analyse(
+    figures = analyze(
         [KITE], {"salient": refused, "random-tokens": marked_by("random-tokens", [KITE], Chance())}, TWO, resamples=10
     )
     empty = figures["steps"]["salient"]
@@ -472,14 +472,14 @@ def test_a_step_that_marked_nothing_has_no_figures() -> None:
 def test_markings_of_other_words_are_refused() -> None:
     other = replace(KITE, question="Where does a blue kite fly when the wind blows hard?")
     text = mark(other, [1.0] * len(words(other)), other.answer).dump()
-    figures = analyse([KITE], {"salient": {"kite": generation(KITE, "salient", KITE.answer, text)}}, TWO)
+    figures = analyze([KITE], {"salient": {"kite": generation(KITE, "salient", KITE.answer, text)}}, TWO)
     assert figures["steps"]["salient"]["refused"] == {"marks other words than the question has": 1}
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
     examples = synthetic(40)
     said = {"salient": marked_by("salient", examples, Chance())}
-    first, again, other = (analyse(examples, said, TWO, seed=seed, resamples=200) for seed in (1, 1, 2))
+    first, again, other = (analyze(examples, said, TWO, seed=seed, resamples=200) for seed in (1, 1, 2))
     assert first == again
     assert first["steps"]["salient"]["gold_hit"]["value"] == other["steps"]["salient"]["gold_hit"]["value"]
     assert first != other

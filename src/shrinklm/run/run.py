@@ -18,7 +18,7 @@ from ..evaluation.judges.sitting import figures, keep, table
 from ..methods.corpus import Corpus
 from ..methods.spec import method
 from ..methods.view import Method
-from ..saliency.analysis import analyse, items, write
+from ..saliency.analysis import analyze, items, write
 from ..tasks.base import TaskOptions, make_task, question_key
 from ..teachers.base import TeacherOptions, make_teacher
 from ..teachers.generate import GenerateSettings, Report, Said, generate, look
@@ -377,7 +377,7 @@ class Run:
             examiner = self.markers.examiner(self.task, self._tests(), self.tick) if self._looks_inside else None
             write(
                 self.folder / "saliency",
-                analyse(examples, said, keep, examiner=examiner, tick=self.tick),
+                analyze(examples, said, keep, examiner=examiner, tick=self.tick),
                 items(examples, said, keep),
             )
             write_text(marker, asked)

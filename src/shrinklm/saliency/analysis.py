@@ -1,6 +1,6 @@
 """What the words that moved a model are worth: the gold option, people's highlights, erasure, agreement; each with its chance level.
 
-`analyse` gives the figures of a run, `write` puts them into its folder. Importing it loads no torch.
+`analyze` gives the figures of a run, `write` puts them into its folder. Importing it loads no torch.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def method_of(generation: Generation) -> str:
         return ""
 
 
-def analyse(
+def analyze(
     examples: Sequence[Example],
     said: Said,
     keep: Keep,
