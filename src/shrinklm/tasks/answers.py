@@ -95,7 +95,7 @@ def stated_text(text: str, example: Example) -> str | None:
     return next((words for line in said if (words := _clause(line))), None)
 
 
-def normalise(text: str) -> str:
+def canonical(text: str) -> str:
     """Case, quotes, surrounding punctuation and doubled blanks taken away: what makes two spellings the same answer."""
     return _core(_plain(" ".join(text.split()))).casefold()
 
@@ -121,7 +121,7 @@ class _Options:
         self._by_letter = {letter(index): choice for index, choice in enumerate(choices)}
         self._by_text: dict[str, list[str]] = {}
         for choice in dict.fromkeys(choices):
-            self._by_text.setdefault(normalise(choice), []).append(choice)
+            self._by_text.setdefault(canonical(choice), []).append(choice)
         longest_first = sorted(self._by_text, key=len, reverse=True)
         self._pattern = re.compile("|".join(_whole_words(text) for text in longest_first))
 
@@ -210,7 +210,7 @@ def _free(text: str, example: Example) -> str | None:
         return None if value is None else example.answer if value == gold else f"{value.normalize():f}"
     words = stated_text(text, example)
     accepted = (example.answer, *map(str, example.meta.get("answers") or ()))
-    return words and next((answer for answer in accepted if normalise(answer) == normalise(words)), words)
+    return words and next((answer for answer in accepted if canonical(answer) == canonical(words)), words)
 
 
 def _clause(said: str) -> str:

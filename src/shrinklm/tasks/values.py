@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.errors import TaskError
 from ..core.types import letter
-from .answers import normalise
+from .answers import canonical
 from .columns import Choices, Columns
 
 # So many answers without a 0 are unlikely to count from 0.
@@ -179,7 +179,7 @@ def _by_text(value: Any, option: Options) -> int | None:
 
 @lru_cache(4096)
 def _alike(text: str) -> str:
-    return normalise(text)
+    return canonical(text)
 
 
 def _by_label(value: Any, option: Options) -> int | None:

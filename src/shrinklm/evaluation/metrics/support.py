@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from ...core.types import Example, Prediction, letter
-from ...tasks.answers import normalise, split_answer, stated_option
+from ...tasks.answers import canonical, split_answer, stated_option
 from .explanations import named, spell
 from .mentions import mentions, supported
 
@@ -85,7 +85,7 @@ def gives_away(text: str, example: Example, answer: str) -> bool:
     if not example.choices:
         before, after = split_answer(text)
         said = after if before or after != text else ""
-        return bool(said) and bool(answer.strip()) and normalise(said).startswith(normalise(answer))
+        return bool(said) and bool(answer.strip()) and canonical(said).startswith(canonical(answer))
     if (stated := stated_option(text, example)) is not None and spell(stated) == spell(answer):
         return True
     own = {letter(place) for place, choice in enumerate(example.choices) if spell(choice) == spell(answer)}
