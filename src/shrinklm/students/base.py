@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..core.errors import StudentError
 from ..core.registry import find, names, split_spec
 from ..core.types import Pair, Tick
-from ..models.load import Kind, Model, bf16_supported, load, locate
+from ..models.load import bf16_supported, load_model
+from ..models.locate import Family, Model, locate_model
 
 Batch = dict[str, Tensor]
 """What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (whose token it is), `pairs`
@@ -48,7 +49,7 @@ class Student(Protocol):
 class BaseStudent(nn.Module):
     """A transformers model with its tokenizer. As a module it maps a batch to (summed loss, scored tokens) of each pair."""
 
-    family: ClassVar[Kind]
+    family: ClassVar[Family]
 
     def __init__(self, model: Any, tokenizer: Any, max_length: int = 1024) -> None:
         super().__init__()
@@ -67,8 +68,8 @@ class BaseStudent(nn.Module):
         trust_remote_code: bool = False,
     ) -> BaseStudent:  # fmt: skip
         """A student to train, in float32, from a hub id, folder or GGUF file. Raises ModelError or StudentError."""
-        where: Model = locate(ref, root)
-        model, tokenizer = load(where, cls.family, "float32", trust_remote_code)
+        where: Model = locate_model(ref, root)
+        model, tokenizer = load_model(where, cls.family, "float32", trust_remote_code)
         return cls(adapted(model, cls.family, lora, keep_every), tokenizer, max_length)
 
     @property
@@ -205,7 +206,7 @@ class BaseStudent(nn.Module):
         os.replace(new, folder)
 
 
-def adapted(model: Any, family: Kind, lora: int | None = None, keep_every: int = 1) -> Any:
+def adapted(model: Any, family: Family, lora: int | None = None, keep_every: int = 1) -> Any:
     """The model with fewer layers, or with LoRA adapters of rank `lora` as its only trained weights. Raises StudentError."""
     if keep_every > 1:
         keep_layers(model, keep_every)
@@ -318,7 +319,7 @@ def load_student(folder: Path, dtype: str = "auto", spec: str | None = None) -> 
         raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")
     family = families[kind]
     place = Model(str(folder), folder.name, "", folder.resolve())
-    model, tokenizer = load(place, family.family, asked_dtype() if dtype == "auto" else dtype)
+    model, tokenizer = load_model(place, family.family, asked_dtype() if dtype == "auto" else dtype)
     student = family(model, tokenizer, max_length)
     student.to(default_device()).eval()
     return student

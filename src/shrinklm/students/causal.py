@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.types import Pair, Tick
 from ..models.decode import Decoder, shared_beginning
-from ..models.load import Kind
+from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
 
 ROW = 256
@@ -24,7 +24,7 @@ ROW = 256
 class CausalStudent(BaseStudent):
     """A decoder-only student."""
 
-    family: ClassVar[Kind] = "causal"
+    family: ClassVar[Family] = "causal"
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """A target is tokenised on its own, after a space, here and when it is scored: no token spans prompt and target."""

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ..core.types import Pair
-from ..models.load import Kind
+from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
 
 
 class Seq2SeqStudent(BaseStudent):
     """An encoder–decoder student."""
 
-    family: ClassVar[Kind] = "seq2seq"
+    family: ClassVar[Family] = "seq2seq"
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""

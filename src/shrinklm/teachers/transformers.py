@@ -10,7 +10,8 @@ from typing import Any
 
 from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling, Turn, digest
-from ..models import load as models
+from ..models.load import default_device, default_dtype, family_of, load_model
+from ..models.locate import locate_model
 from .base import DOES_NOT_FIT, TeacherOptions, first_stop
 
 
@@ -25,7 +26,7 @@ class TransformersTeacher:
             raise TeacherError(
                 "'transformers' names no model. Write transformers:PATH_OR_ID, such as transformers:smollm2-135m-instruct"
             )
-        self.model = models.locate(rest, options.root)
+        self.model = locate_model(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
         self.options, self.price = options, options.price
 
@@ -80,13 +81,11 @@ class TransformersTeacher:
     @cached_property
     def _decoder(self) -> Any:
         """The loaded model."""
-        import torch
-
-        dtype = self.dtype or ("bfloat16" if models.bf16_supported() else "float32")
-        model, tokenizer = models.load(
+        dtype = self.dtype or default_dtype()
+        model, tokenizer = load_model(
             self.model, "seq2seq" if self._seq2seq else "causal", dtype, self.options.trust_remote_code
         )
-        model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model = model.to(default_device())
         if self._seq2seq:
             from ..models.decode_seq2seq import Seq2SeqDecoder
 
@@ -97,7 +96,7 @@ class TransformersTeacher:
 
     @cached_property
     def _seq2seq(self) -> bool:
-        return models.family(self.model, self.options.trust_remote_code) == "seq2seq"
+        return family_of(self.model, self.options.trust_remote_code) == "seq2seq"
 
     def _too_long(self, length: int, cap: int) -> str | None:
         """Why a prompt of `length` tokens cannot be asked, if so."""

