@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from shrinklm.core.types import Example, Prompt, Turn
+from shrinklm.teachers.generate import GenerateSettings
+from shrinklm.teachers.steps import StepRequest
 
 BEAVER = Example(
     "beaver",
@@ -30,6 +32,17 @@ KETTLE = Example(
     "kettle", "What do you boil water in for tea?", ("kettle", "drawer", "lamp"), "kettle", order=(2, 1, 0)
 )
 EXAMPLES = [BEAVER, SKATES, KETTLE]
+
+
+def step(name: str, rounds: int = 1, max_words: int | None = None, max_tokens: int | None = None) -> StepRequest:
+    """A step as a recipe asks for it that says no more."""
+    return StepRequest(name, rounds, max_words, max_tokens)
+
+
+def settings(**changes: Any) -> GenerateSettings:
+    """The settings of a recipe's teacher, but for `changes`."""
+    defaults = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "retries": 2, "price": None}
+    return GenerateSettings(**{**defaults, **changes})
 
 
 def many(count: int) -> list[Example]:

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from shrinklm.core.errors import StoreError, TeacherError, UnknownName
-from shrinklm.core.types import Completion, Example, Prompt, Sampling, Teacher
+from shrinklm.core.types import Completion, Example, Prompt, Sampling
 from shrinklm.tasks.base import parse_answer
-from shrinklm.teachers.base import TeacherOptions, make_teacher
+from shrinklm.teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.teachers.generate import GenerateSettings, Report, Said, generate, said
+from shrinklm.teachers.generate import Report, Said, look, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.steps import StepRequest, plan
 from shrinklm.teachers.store import Store
-from teacher_cases import BEAVER, EXAMPLES, many
+from teacher_cases import BEAVER, EXAMPLES, many, settings, step
 
-ALL = [StepRequest(name) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
+ALL = [step(name) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
 
 
-class Scripted:
+class Scripted(BaseTeacher):
     """Says what a function says, and remembers what it was asked."""
 
     name, revision = "scripted", ""
@@ -54,15 +54,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def go(
-    teacher: Teacher,
+    teacher: BaseTeacher,
     store: Store,
     steps: Sequence[StepRequest] = ALL,
     examples: Sequence[Example] = EXAMPLES,
-    **settings: Any,
+    **changes: Any,
 ) -> tuple[Report, Said]:
-    arguments = (examples, steps, teacher, Prompts("choice"), store, GenerateSettings(**settings), parse_answer)
-    report = generate(*arguments)
-    return report, said(*arguments)
+    arguments = (examples, steps, teacher, Prompts("choice"), store, settings(**changes), parse_answer)
+    report = run_steps(*arguments)
+    return report, look(*arguments)[0]
 
 
 def test_all_steps_then_nothing_is_asked_again(store: Store) -> None:
@@ -105,7 +105,7 @@ def test_rounds_of_revision(store: Store) -> None:
     teacher = Scripted(
         lambda prompt, sampling: f"With {prompt.answer} there is a link of number {next(count)} that people know."
     )
-    report, known = go(teacher, store, [StepRequest("revision", rounds=3)], [BEAVER])
+    report, known = go(teacher, store, [step("revision", rounds=3)], [BEAVER])
     assert [prompt.kind for prompt, _ in teacher.asked] == ["explanation", *["critique", "revision"] * 3]
     last = known["beaver"]["revision", "wooded area"]
     assert "number 6" in last.text
@@ -114,21 +114,21 @@ def test_rounds_of_revision(store: Store) -> None:
 
 
 def test_plan() -> None:
-    assert [request.name for request, _ in plan([StepRequest("label"), StepRequest("revision")])] == [
+    assert [request.name for request, _ in plan([step("label"), step("revision")])] == [
         "explanation",
         "critique",
         "revision",
         "label",
     ]
-    assert [request.name for request, _ in plan([StepRequest("revision")], reads=True)] == ["revision"]
+    assert [request.name for request, _ in plan([step("revision")], reads=True)] == ["revision"]
     with pytest.raises(UnknownName, match="revision"):
-        plan([StepRequest("revison")])
+        plan([step("revison")])
 
 
 def test_defect_03_and_05_counterfactuals_are_asked_for_every_wrong_option_and_never_for_gold(store: Store) -> None:
     teacher = Scripted(good)
     examples = [*EXAMPLES, Example("twice", "Which colour is twice here?", ("red", "blue", "red", "green"), "green")]
-    go(teacher, store, [StepRequest("counterfactual")], examples)
+    go(teacher, store, [step("counterfactual")], examples)
     asked = Counter((prompt.example.id, prompt.answer) for prompt, _ in teacher.asked)
     assert asked == Counter(
         (example.id, option) for example in examples for option in set(example.choices) - {example.answer}
@@ -139,7 +139,7 @@ def test_refused_texts_are_asked_again_with_new_seeds_and_then_kept_as_refused(s
     teacher = Scripted(
         lambda prompt, sampling: good(prompt) if prompt.example.id == "beaver" or sampling.seed >= 2005 else ""
     )
-    report, known = go(teacher, store, [StepRequest("explanation")], retries=2, seed=5)
+    report, known = go(teacher, store, [step("explanation")], retries=2, seed=5)
     tries = [
         (sampling.seed, sampling.temperature) for prompt, sampling in teacher.asked if prompt.example.id == "kettle"
     ]
@@ -147,7 +147,7 @@ def test_refused_texts_are_asked_again_with_new_seeds_and_then_kept_as_refused(s
     assert (report.steps["explanation"].asked, report.steps["explanation"].kept) == (7, 3)
     assert known["kettle"]["explanation", "kettle"].source.seed == 2005
     assert len(store) == 7  # every try is kept
-    again, _ = go(teacher, store, [StepRequest("explanation")], retries=2, seed=5)
+    again, _ = go(teacher, store, [step("explanation")], retries=2, seed=5)
     assert (again.steps["explanation"].found, again.steps["explanation"].asked) == (7, 0)
 
 
@@ -157,10 +157,10 @@ def test_more_retries_later_go_on_down_the_chain(store: Store) -> None:
             good(prompt) if prompt.example.id == "beaver" or sampling.seed >= 1000 else "no end " * 9
         )
     )
-    first, known = go(teacher, store, [StepRequest("explanation")], retries=0)
+    first, known = go(teacher, store, [step("explanation")], retries=0)
     assert first.steps["explanation"].refused == {"repeats itself": 2}
     assert known["kettle"]["explanation", "kettle"].refusal == "repeats itself"
-    second, _ = go(teacher, store, [StepRequest("explanation")], retries=1)
+    second, _ = go(teacher, store, [step("explanation")], retries=1)
     assert (second.steps["explanation"].found, second.steps["explanation"].asked, second.steps["explanation"].kept) == (
         3,
         2,
@@ -170,7 +170,7 @@ def test_more_retries_later_go_on_down_the_chain(store: Store) -> None:
 
 def test_child_of_a_refused_parent_is_counted_and_not_asked(store: Store) -> None:
     teacher = Scripted(lambda prompt, sampling: "" if prompt.example.id == "kettle" else good(prompt))
-    report, known = go(teacher, store, [StepRequest("revision")])
+    report, known = go(teacher, store, [step("revision")])
     assert report.steps["explanation"].refused == {"empty": 1}
     assert report.steps["critique"].refused == report.steps["revision"].refused == {"no explanation to build on": 1}
     assert ("revision", "kettle") not in known["kettle"]
@@ -180,7 +180,7 @@ def test_child_of_a_refused_parent_is_counted_and_not_asked(store: Store) -> Non
 def test_same_question_twice_is_asked_once_and_belongs_to_both(store: Store) -> None:
     teacher = Scripted(good)
     twin = replace(BEAVER, id="twin")
-    _, known = go(teacher, store, [StepRequest("explanation")], [BEAVER, twin])
+    _, known = go(teacher, store, [step("explanation")], [BEAVER, twin])
     assert len(teacher.asked) == 1
     assert known["twin"]["explanation", "wooded area"].example_id == "twin"
 
@@ -191,19 +191,19 @@ def test_defect_13_any_number_of_questions_in_any_slices(store: Store, monkeypat
         lambda prompt, sampling: "" if sampling.seed == 0 and prompt.example.id.endswith("3") else good(prompt)
     )
     examples = many(23)
-    report, known = go(teacher, store, [StepRequest("explanation")], examples)
+    report, known = go(teacher, store, [step("explanation")], examples)
     assert report.steps["explanation"].kept == 23
     assert len(known) == 23 == sum(len(found) for found in known.values())
     assert len(teacher.asked) == 25
     other, _ = go(
-        teacher, store, [StepRequest("explanation")], many(30)[::-1]
+        teacher, store, [step("explanation")], many(30)[::-1]
     )  # another order and more questions: only the new are asked
     assert other.steps["explanation"].asked == 8  # one of the seven twice
 
 
 def test_defect_26_sampling_reaches_every_step(store: Store) -> None:
     teacher = Scripted(good)
-    go(teacher, store, [*ALL, StepRequest("revision", max_tokens=77)], temperature=0.4, top_p=0.8, seed=3)
+    go(teacher, store, [*ALL, step("revision", max_tokens=77)], temperature=0.4, top_p=0.8, seed=3)
     assert {prompt.kind for prompt, _ in teacher.asked} == {step.name for step in ALL}
     for prompt, sampling in teacher.asked:
         assert (sampling.temperature, sampling.top_p, sampling.seed) == (0.4, 0.8, 3)
@@ -215,7 +215,7 @@ def test_defect_26_sampling_reaches_every_step(store: Store) -> None:
 
 def test_defect_09_wrong_and_right_answers_are_explained_by_the_same_prompt(store: Store) -> None:
     teacher = Scripted(good)
-    go(teacher, store, [StepRequest("explanation"), StepRequest("counterfactual")], [BEAVER])
+    go(teacher, store, [step("explanation"), step("counterfactual")], [BEAVER])
     shown = {tuple(turn.text.replace(prompt.answer, "X") for turn in prompt.turns[:-1]) for prompt, _ in teacher.asked}
     assert len(shown) == 1
 
@@ -226,13 +226,13 @@ def test_length_cap_may_change_without_asking_what_fits_again(store: Store) -> N
             good(prompt) if prompt.example.id == "kettle" else f"{good(prompt)} And so it is for all of us."
         )
     )
-    free, _ = go(teacher, store, [StepRequest("explanation")], retries=0)
+    free, _ = go(teacher, store, [step("explanation")], retries=0)
     assert free.steps["explanation"].kept == 3
-    capped, known = go(teacher, store, [StepRequest("explanation", max_words=12)], retries=0)
+    capped, known = go(teacher, store, [step("explanation", max_words=12)], retries=0)
     assert capped.steps["explanation"].refused == {"too long": 2}
     assert capped.steps["explanation"].asked == 0
     assert known["beaver"]["explanation", "wooded area"].refusal == "too long"
-    assert go(teacher, store, [StepRequest("explanation")], retries=0)[0].steps["explanation"].kept == 3
+    assert go(teacher, store, [step("explanation")], retries=0)[0].steps["explanation"].kept == 3
 
 
 def test_labels_are_parsed_and_unparsed_ones_counted(store: Store) -> None:
@@ -243,7 +243,7 @@ def test_labels_are_parsed_and_unparsed_ones_counted(store: Store) -> None:
             "kettle": "I really cannot say which one.",
         }[prompt.example.id]
 
-    report, known = go(Scripted(say), store, [StepRequest("label")])
+    report, known = go(Scripted(say), store, [step("label")])
     assert known["beaver"]["label", ""].answer == "zoo"
     assert known["beaver"]["label", ""].text == "It swims there. The answer is zoo."
     assert report.steps["label"].refused == {"no answer": 1}
@@ -255,7 +255,7 @@ def test_prompt_that_does_not_fit_is_counted_without_its_numbers_and_not_asked_a
             "", 9000, refusal=f"the prompt does not fit: {9000 + len(prompt.example.id)} tokens"
         )
     )
-    report, known = go(teacher, store, [StepRequest("explanation")])
+    report, known = go(teacher, store, [step("explanation")])
     assert report.steps["explanation"].refused == {"the prompt does not fit": 3}
     assert report.steps["explanation"].asked == 3
     assert known["kettle"]["explanation", "kettle"].refusal == "the prompt does not fit: 9006 tokens"
@@ -274,8 +274,46 @@ def test_half_an_answer_is_stored_before_the_error(store: Store) -> None:
             yield from list(super().complete(prompts, sampling))[:2]
 
     with pytest.raises(TeacherError, match="1 of 3"):
-        go(Half(good), store, [StepRequest("explanation")])
+        go(Half(good), store, [step("explanation")])
     assert len(store) == 2
+
+
+@pytest.mark.parametrize(
+    ("position", "what"), [(0, "position 0 of 3 prompts twice"), (3, "position 3 of 3"), (-1, "-1")]
+)
+def test_a_completion_too_many_is_an_error(store: Store, position: int, what: str) -> None:
+    class Stray(Scripted):
+        def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+            *_, last = super().complete(prompts, sampling)
+            yield last
+            yield position, Completion("Because.")
+
+    with pytest.raises(TeacherError, match=f"The teacher 'scripted' answered .*{what}.* of the step 'explanation'"):
+        go(Stray(good), store, [step("explanation")])
+    assert len(store) == 1
+
+
+def test_a_bare_object_teaches_a_run_as_it_is_and_by_name(tmp_path: Path) -> None:
+    from judge_cases import fair
+    from shrinklm import Recipe, Run
+
+    blocks = {
+        "name": "r",
+        "task": {"use": "everyday", "limit": {"train": 3, "dev": 2, "test": 2}},
+        "generate": ["explanation"],
+        "methods": ["multitask"],
+        "student": "tiny",
+        "root": tmp_path,
+    }
+    teacher = fair()
+    teacher.rule = good
+    report = Run(Recipe.parse({**blocks, "teacher": {"use": "fake"}}), teacher=teacher).generate()
+    assert (report.steps["explanation"].asked, len(teacher.asked)) == (3, 3)
+    assert report.steps["explanation"].cost is None
+    named = Run(
+        Recipe.parse({**blocks, "name": "n", "teacher": {"use": "judge_cases:UNREADABLE", "retries": 0}})
+    ).generate()
+    assert named.steps["explanation"].asked == 3
 
 
 def test_error_on_the_way_loses_nothing(store: Store) -> None:
@@ -285,25 +323,25 @@ def test_error_on_the_way_loses_nothing(store: Store) -> None:
         return good(prompt)
 
     with pytest.raises(TeacherError, match="went away"):
-        go(Scripted(fail), store, [StepRequest("explanation")])
+        go(Scripted(fail), store, [step("explanation")])
     teacher = Scripted(good)
-    go(teacher, store, [StepRequest("explanation")])
+    go(teacher, store, [step("explanation")])
     assert [prompt.example.id for prompt, _ in teacher.asked] == ["beaver"]
 
 
 def test_cost_and_progress(store: Store) -> None:
     ticks: list[tuple[str, int, int, str]] = []
-    arguments = (EXAMPLES, [StepRequest("explanation")], Scripted(good), Prompts("choice"), store)
-    report = generate(
+    arguments = (EXAMPLES, [step("explanation")], Scripted(good), Prompts("choice"), store)
+    report = run_steps(
         *arguments,
-        GenerateSettings(price={"input": 10_000.0, "output": 1000.0}),
+        settings(price={"input": 10_000.0, "output": 1000.0}),
         parse_answer,
         lambda *tick: ticks.append(tick),
     )
     assert report.steps["explanation"].cost == pytest.approx(3 * (100 * 0.01 + 10 * 0.001))
     assert [(what, done, total) for what, done, total, _ in ticks] == [("explanation", done, 3) for done in range(4)]
     assert ticks[-1][3] == "0 found, 3 asked, 330 tokens, $3.03"
-    assert generate(*arguments, GenerateSettings(), parse_answer).steps["explanation"].cost is None
+    assert run_steps(*arguments, settings(), parse_answer).steps["explanation"].cost is None
     assert json.loads(json.dumps(report.as_dict()))["explanation"]["kept"] == 3
 
 
@@ -320,34 +358,32 @@ def test_recording_is_read_once_and_never_asked_again(store: Store, tmp_path: Pa
     teacher = make_teacher(
         "recorded:r.jsonl", TeacherOptions(root=tmp_path, columns={"explanation": "why", "revision": "again"})
     )
-    report, known = go(teacher, store, [StepRequest("explanation"), StepRequest("revision")], retries=2)
+    report, known = go(teacher, store, [step("explanation"), step("revision")], retries=2)
     assert report.steps.keys() == {"explanation", "revision"}
     assert report.steps["explanation"].refused == {"empty": 1, "not recorded": 1}
     assert report.steps["revision"].refused == {"cut at the token cap": 1, "not recorded": 1}
     assert known["beaver"]["explanation", "wooded area"].text == "Wooded areas have many branches."
     assert report.steps["explanation"].cost == 0.0
     assert len(store) == 6
-    longer, _ = go(teacher, store, [StepRequest("explanation", max_tokens=5)], temperature=0.3)
+    longer, _ = go(teacher, store, [step("explanation", max_tokens=5)], temperature=0.3)
     assert longer.steps["explanation"].asked == 0
 
 
-def test_said_reads_only(store: Store) -> None:
+def test_look_reads_only(store: Store) -> None:
     teacher = Scripted(good)
-    assert said(EXAMPLES, ALL, teacher, Prompts("choice"), store, GenerateSettings(), parse_answer) == {
-        example.id: {} for example in EXAMPLES
-    }
+    known, report = look(EXAMPLES, ALL, teacher, Prompts("choice"), store, settings(), parse_answer)
+    assert known == {example.id: {} for example in EXAMPLES}
+    assert report.steps["explanation"].missing == 3
     assert teacher.asked == []
 
 
 def test_another_prompt_teacher_or_seed_asks_anew(store: Store, tmp_path: Path) -> None:
-    steps = [StepRequest("explanation")]
+    steps = [step("explanation")]
     go(Scripted(good), store, steps)
     (tmp_path / "explanation.md").write_text("# system\nShort.\n# user\n{text} {answer}\n# assistant\n{explanation}\n")
     mine = Prompts("choice", tmp_path)
     assert (
-        generate(EXAMPLES, steps, Scripted(good), mine, store, GenerateSettings(), parse_answer)
-        .steps["explanation"]
-        .asked
+        run_steps(EXAMPLES, steps, Scripted(good), mine, store, settings(), parse_answer).steps["explanation"].asked
         == 3
     )
     assert go(FakeTeacher(), store, steps)[0].steps["explanation"].asked == 3
@@ -361,7 +397,7 @@ def test_full_disk_is_a_clear_error(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from teacher_cases import many
+from teacher_cases import many, settings, step
 from shrinklm.core.errors import StoreError
 from shrinklm.teachers.generate import *
 from shrinklm.teachers.prompts import Prompts
@@ -369,8 +405,8 @@ from shrinklm.teachers.store import Store
 from shrinklm.teachers.fake import FakeTeacher
 store = Store(Path(sys.argv[1]) / "g.db")
 try:
-    steps = [StepRequest("explanation")]
-    generate(many(500), steps, FakeTeacher(), Prompts("choice"), store, GenerateSettings(), lambda text, example: None)
+    steps = [step("explanation")]
+    run_steps(many(500), steps, FakeTeacher(), Prompts("choice"), store, settings(), lambda text, example: None)
 except StoreError as error:
     print(error)
 """

@@ -12,28 +12,27 @@ from pathlib import Path
 
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.generate import GenerateSettings, said
+from shrinklm.teachers.generate import look
 from shrinklm.teachers.prompts import Prompts
-from shrinklm.teachers.steps import StepRequest
 from shrinklm.teachers.store import Store
-from teacher_cases import many
+from teacher_cases import many, settings, step
 
 COUNT = 60
-STEPS = [StepRequest("explanation"), StepRequest("counterfactual"), StepRequest("label")]
+STEPS = [step("explanation"), step("counterfactual"), step("label")]
 SPEC = "fake:first,log=asked.log,delay=0.005"
 CODE = """
 import sys
 from pathlib import Path
 root = Path(sys.argv[1])
 sys.path.insert(0, sys.argv[2])
-from test_generate_kill import COUNT, SPEC, STEPS, many
-from shrinklm.teachers.generate import GenerateSettings, generate
+from test_generate_kill import COUNT, SPEC, STEPS, many, settings
+from shrinklm.teachers.generate import run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 with Store(root / "g.db") as store:
-    generate(many(COUNT), STEPS, make_teacher(SPEC, TeacherOptions(root=root)), Prompts("choice"), store, GenerateSettings(), parse_answer)
+    run_steps(many(COUNT), STEPS, make_teacher(SPEC, TeacherOptions(root=root)), Prompts("choice"), store, settings(), parse_answer)
 print("done")
 """
 
@@ -67,7 +66,7 @@ def test_killed_generation_goes_on_and_asks_nothing_twice(tmp_path: Path) -> Non
     assert len(asked) == COUNT * (1 + 2 + 1) * 2  # the first try is empty, the second is good
     with Store(tmp_path / "g.db") as store:
         teacher = make_teacher(SPEC, TeacherOptions(root=tmp_path))
-        known = said(many(COUNT), STEPS, teacher, Prompts("choice"), store, GenerateSettings(), parse_answer)
+        known, _ = look(many(COUNT), STEPS, teacher, Prompts("choice"), store, settings(), parse_answer)
         assert len(store) == len(asked)
     assert all(
         len(found) == 4 and not any(generation.refusal for generation in found.values()) for found in known.values()

@@ -15,15 +15,16 @@ from shrinklm import Recipe, Store
 from shrinklm.core.errors import RecipeError, StudentError, TeacherError
 from shrinklm.core.results import read_scores
 from shrinklm.core.types import Example, Prompt
-from shrinklm.evaluation.judges.pairs import Duel, Duels, compare, read_verdict
-from shrinklm.evaluation.judges.rating import NOTHING, Rated, constructs, rate, rating_prompts, read_ratings
+from shrinklm.evaluation.judges.pairs import PairVerdict, PairVerdicts, compare, read_verdict
+from shrinklm.evaluation.judges.rating import NOTHING, Rated, rate, rating_prompts, read_constructs, read_ratings
 from shrinklm.run.stages.judge import Panel
-from shrinklm.teachers.ask import Bill
+from shrinklm.teachers.ask import Usage
+from shrinklm.teachers.base import BaseTeacher, as_teacher
 from shrinklm.teachers.prompts import Prompts
 
 NAMES = ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness")
 PROMPTS = Prompts("choice")
-ASKED = constructs(PROMPTS, NAMES)
+ASKED = read_constructs(PROMPTS, NAMES)
 EXAMPLE = Example("q1", "Where does a kettle stand?", ("kitchen", "shed", "attic"), "kitchen")
 
 
@@ -46,8 +47,8 @@ def scores_of(run: Any) -> list[Any]:
 def test_a_judge_is_shown_the_question_the_answer_and_the_explanation_and_nothing_else(tmp_path: Path) -> None:
     judge = fair()
     run = run_of(tmp_path, use="judge_cases:FAIR")
-    shown = list(Panel(run.recipe, run.teacher).shown(run.cells, run.splits["test"]).values())
-    rate(judge, shown, ASKED, PROMPTS, run.store)
+    shown = list(Panel(run.recipe, run.teacher).items(run.cells, run.splits["test"]).values())
+    rate(as_teacher(judge), shown, ASKED, PROMPTS, run.store, 0)
     words = "\n".join(prompt.text for prompt in judge.asked)
     for secret in ("multitask", "revised", "tiny", "finetune"):
         assert secret not in words
@@ -82,7 +83,7 @@ def test_examples_show_the_form_and_both_ends_of_the_scale_and_stand_first_for_e
 def test_examples_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "constructs.yaml").write_text('tone: {asks: "Is it kind?", low: rude, high: kind}\n')
     mine = Prompts("choice", tmp_path)
-    tone = constructs(mine, ["tone"])
+    tone = read_constructs(mine, ["tone"])
     assert len(rating_prompt(mine, tone, Rated(EXAMPLE, "shed", "It is there."), 0).turns) == 2, (
         "no example rates what is asked for"
     )
@@ -134,17 +135,17 @@ def test_golden_prompts() -> None:
 def test_constructs_are_the_five_of_the_study_and_users_may_add_their_own(tmp_path: Path) -> None:
     assert [item.name for item in ASKED] == list(NAMES)
     with pytest.raises(RecipeError, match=r"No construct is called 'plausability'. Did you mean 'plausibility'\?"):
-        constructs(PROMPTS, ["plausability"])
+        read_constructs(PROMPTS, ["plausability"])
     (tmp_path / "constructs.yaml").write_text(
         'tone: {asks: "Is it kind?", low: rude, high: kind}\nhalf: {asks: "Is it?", low: bad}\n'
     )
     mine = Prompts("choice", tmp_path)
-    assert constructs(mine, ["tone"])[0].high == "kind"
+    assert read_constructs(mine, ["tone"])[0].high == "kind"
     with pytest.raises(RecipeError, match=r"the construct 'half' lacks 'high'. Each has asks, low and high"):
-        constructs(mine, ["half"])
+        read_constructs(mine, ["half"])
     (tmp_path / "constructs.yaml").write_text("tone: {asks: Is it kind?}")
     with pytest.raises(RecipeError, match=r"constructs.yaml is not YAML"):
-        constructs(mine, ["tone"])
+        read_constructs(mine, ["tone"])
 
 
 # How its words are read
@@ -344,11 +345,11 @@ def test_agreement_of_two_judges_and_of_one(tmp_path: Path) -> None:
 def test_nothing_is_asked_twice_and_a_killed_judge_goes_on(store: Store) -> None:
     judge = fair()
     rated = [Rated(EXAMPLE, "kitchen", f"Reason {number}, because.") for number in range(6)]
-    rate(judge, rated[:2], ASKED, PROMPTS, store)
-    again = rate(judge, [*rated, *rated], ASKED, PROMPTS, store)
+    rate(as_teacher(judge), rated[:2], ASKED, PROMPTS, store, 0)
+    again = rate(as_teacher(judge), [*rated, *rated], ASKED, PROMPTS, store, 0)
     assert len(judge.asked) == 6
-    assert (again.bill.found, again.bill.asked) == (2, 4)
-    assert again.bill.tokens_in == 60
+    assert (again.usage.found, again.usage.asked) == (2, 4)
+    assert again.usage.tokens_in == 60
     assert len(again.scores) == 12
     kept = [generation for generation in store if generation.kind == "judgement"]
     assert len(kept) == 6
@@ -356,7 +357,7 @@ def test_nothing_is_asked_twice_and_a_killed_judge_goes_on(store: Store) -> None
     assert json.loads(kept[0].prompt)[0]["role"] == "system"
 
 
-class Dies:
+class Dies(BaseTeacher):
     name, revision = "dies", ""
 
     def complete(self, prompts: Any, sampling: Any) -> Any:
@@ -369,7 +370,7 @@ class Dies:
 def test_what_a_stopped_judge_said_is_kept(store: Store) -> None:
     rated = [Rated(EXAMPLE, "kitchen", f"Reason {number}, because.") for number in range(6)]
     with pytest.raises(KeyboardInterrupt):
-        rate(Dies(), rated, ASKED, PROMPTS, store)
+        rate(Dies(), rated, ASKED, PROMPTS, store, 0)
     assert len(store) == 2
 
 
@@ -377,7 +378,7 @@ def test_a_judge_that_skips_a_prompt_is_an_error(store: Store) -> None:
     from shrinklm.teachers.fake import FakeTeacher
 
     with pytest.raises(TeacherError, match="returned nothing for 1 of 1 prompts"):
-        rate(FakeTeacher("silent"), [Rated(EXAMPLE, "kitchen", "Because.")], ASKED, PROMPTS, store)
+        rate(FakeTeacher("silent"), [Rated(EXAMPLE, "kitchen", "Because.")], ASKED, PROMPTS, store, 0)
 
 
 def test_silence_is_rated_and_counted(tmp_path: Path) -> None:
@@ -399,7 +400,7 @@ def test_only_questions_that_every_explaining_student_explained_are_judged_and_a
 
     def ids(place: str, **judge: Any) -> list[str]:
         run = run_of(tmp_path / place, explain, use="judge_cases:FAIR", **judge)
-        shown = Panel(run.recipe, run.teacher).shown(run.cells, run.splits["test"])
+        shown = Panel(run.recipe, run.teacher).items(run.cells, run.splits["test"])
         by_cell: dict[str, list[str]] = {}
         for cell, example_id in shown:
             by_cell.setdefault(cell, []).append(example_id)
@@ -428,19 +429,19 @@ def test_nothing_explained_is_nothing_to_judge(tmp_path: Path) -> None:
 def test_two_explanations_that_are_the_same_tie_unasked(store: Store) -> None:
     judge = longest()
     same, other = Rated(EXAMPLE, "shed", "It is  so."), Rated(EXAMPLE, "shed", "It is so.")
-    found = compare(judge, [(same, other)], ASKED, PROMPTS, store)
+    found = compare(as_teacher(judge), [(same, other)], ASKED, PROMPTS, store, 0)
     assert judge.asked == []
-    assert found.found == [Duel("same", "same")]
-    assert found.found[0].points == 0.5
+    assert found.verdicts == [PairVerdict("same", "same")]
+    assert found.verdicts[0].points == 0.5
 
 
 def test_points_of_a_pair() -> None:
-    assert Duel("first", "first").points == 1.0
-    assert Duel("second", "second").points == 0.0
-    assert Duel("first", "second").points == 0.5, "the verdict goes with the place"
-    assert Duel("same", "first").points == 0.5
-    assert Duel(None, "first").points is None
-    nothing = Duels("j", [Duel(None, None), Duel("same", "same")], Bill())
+    assert PairVerdict("first", "first").points == 1.0
+    assert PairVerdict("second", "second").points == 0.0
+    assert PairVerdict("first", "second").points == 0.5, "the verdict goes with the place"
+    assert PairVerdict("same", "first").points == 0.5
+    assert PairVerdict(None, "first").points is None
+    nothing = PairVerdicts("j", [PairVerdict(None, None), PairVerdict("same", "same")], Usage())
     assert (nothing.first_position, nothing.consistent, nothing.unread) == (None, 1.0, 1)
 
 
@@ -487,7 +488,9 @@ def test_the_command_prints_a_table_and_its_json_alone(tmp_path: Path) -> None:
 def test_the_fake_teacher_fills_the_form(store: Store) -> None:
     from shrinklm.teachers.fake import FakeTeacher
 
-    found = rate(FakeTeacher(), [Rated(EXAMPLE, "kitchen", f"Because {n}.") for n in range(20)], ASKED, PROMPTS, store)
+    found = rate(
+        FakeTeacher(), [Rated(EXAMPLE, "kitchen", f"Because {n}.") for n in range(20)], ASKED, PROMPTS, store, 0
+    )
     assert all(len(scores) == 5 for scores in found.scores)
     assert {value for scores in found.scores for value in scores.values()} == {1, 2, 3, 4, 5}
 

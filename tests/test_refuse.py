@@ -4,7 +4,7 @@ import pytest
 
 from shrinklm.core.types import Completion, Example, Prompt
 from shrinklm.teachers import refusals as refuse
-from shrinklm.teachers.refusals import clean, judge, too_long, whole_sentences
+from shrinklm.teachers.refusals import assess, clean, too_long, whole_sentences
 from teacher_cases import BEAVER, asking
 
 GOOD = "A wooded area has the branches that a beaver needs for its dam."
@@ -13,7 +13,7 @@ GOOD = "A wooded area has the branches that a beaver needs for its dam."
 def verdict(
     text: str, kind: str = "explanation", answer: str = "wooded area", finished: bool = True, **more: object
 ) -> str | None:
-    return judge(Prompt((), BEAVER, kind, answer), Completion(text, finished=finished), **more)[1]  # type: ignore[arg-type]
+    return assess(Prompt((), BEAVER, kind, answer), Completion(text, finished=finished), **more)[1]  # type: ignore[arg-type]
 
 
 def test_defect_01_leading_line_break_does_not_empty_the_text() -> None:
@@ -72,7 +72,7 @@ def test_defect_12_text_cut_at_the_cap_is_refused() -> None:
 
 
 def test_defect_12_recorded_text_is_trimmed_to_whole_sentences() -> None:
-    text, reason = judge(
+    text, reason = assess(
         Prompt((), BEAVER, "explanation", "wooded area"), Completion(f"{GOOD} It also gives the"), recorded=True
     )
     assert (text, reason) == (GOOD, None)
@@ -113,8 +113,8 @@ def test_echo() -> None:
     assert verdict(f"A beaver builds dams. {GOOD}") is None
     prompt = asking("x")
     leaked = "Sure, you explain answers in one short sentence and add nothing else to it at all, for wood."
-    assert judge(prompt, Completion(leaked), hidden=[turn.text for turn in prompt.turns])[1] == refuse.ECHOES
-    assert judge(prompt, Completion(GOOD), hidden=[turn.text for turn in prompt.turns])[1] is None
+    assert assess(prompt, Completion(leaked), hidden=[turn.text for turn in prompt.turns])[1] == refuse.ECHOES
+    assert assess(prompt, Completion(GOOD), hidden=[turn.text for turn in prompt.turns])[1] is None
 
 
 @pytest.mark.parametrize("kind", ["explanation", "revision"])
@@ -150,10 +150,10 @@ def test_contrast_is_no_contradiction(text: str) -> None:
 def test_longer_option_is_not_mistaken_for_a_shorter_one() -> None:
     example = Example("t", "Where do children hide?", ("house", "tree house", "tree"), "tree house")
     said = Completion("It is high up and secret, so the answer is tree house.")
-    assert judge(Prompt((), example, "explanation", "tree house"), said)[1] is None
+    assert assess(Prompt((), example, "explanation", "tree house"), said)[1] is None
     denied = Completion("A tree house is not the best choice, since it is too small for them.")
-    assert judge(Prompt((), example, "explanation", "house"), denied)[1] is None
-    assert judge(Prompt((), example, "explanation", "tree house"), denied)[1] == refuse.CONTRADICTS
+    assert assess(Prompt((), example, "explanation", "house"), denied)[1] is None
+    assert assess(Prompt((), example, "explanation", "tree house"), denied)[1] == refuse.CONTRADICTS
 
 
 @pytest.mark.parametrize(
@@ -181,11 +181,13 @@ def test_counterfactual_that_argues_for_its_answer_is_kept() -> None:
 def test_option_that_begins_with_an_article() -> None:
     example = Example("m", "What lights up the night?", ("the moon", "a lamp"), "a lamp")
     assert (
-        judge(Prompt((), example, "explanation", "a lamp"), Completion("It is up there, so the answer is the moon."))[1]
+        assess(Prompt((), example, "explanation", "a lamp"), Completion("It is up there, so the answer is the moon."))[
+            1
+        ]
         == refuse.CONTRADICTS
     )
     assert (
-        judge(Prompt((), example, "explanation", "a lamp"), Completion("It is in the room, so the answer is a lamp."))[
+        assess(Prompt((), example, "explanation", "a lamp"), Completion("It is in the room, so the answer is a lamp."))[
             1
         ]
         is None
@@ -194,10 +196,10 @@ def test_option_that_begins_with_an_article() -> None:
 
 def test_label_and_teacher_refusals() -> None:
     label = Prompt((), BEAVER, "label", "")
-    assert judge(label, Completion("I cannot say which of them it could be."), answer=None)[1] == refuse.NO_ANSWER
-    assert judge(label, Completion("The answer is zoo", finished=False), answer="zoo")[1] is None
+    assert assess(label, Completion("I cannot say which of them it could be."), answer=None)[1] == refuse.NO_ANSWER
+    assert assess(label, Completion("The answer is zoo", finished=False), answer="zoo")[1] is None
     assert (
-        judge(label, Completion("", refusal="the prompt does not fit: 9 tokens"))[1]
+        assess(label, Completion("", refusal="the prompt does not fit: 9 tokens"))[1]
         == "the prompt does not fit: 9 tokens"
     )
 

@@ -4,14 +4,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shrinklm.core.errors import RecipeError, TeacherError, UnknownName
 from shrinklm.core.types import Completion, Prompt, Sampling, ask_key
-from shrinklm.teachers.base import TeacherOptions, first_stop, make_teacher
+from shrinklm.teachers.base import TeacherOptions, as_teacher, first_stop, is_recording, make_teacher
 from shrinklm.teachers.prompts import Prompts
-from shrinklm.teachers.refusals import judge
+from shrinklm.teachers.refusals import assess
 from shrinklm.teachers.steps import STEPS
 from teacher_cases import BEAVER, EXAMPLES
 
@@ -34,6 +35,37 @@ def test_plug_in_by_module_and_attribute(monkeypatch: pytest.MonkeyPatch) -> Non
     sys.modules["pkg.parrots"] = sys.modules[__name__]
     assert make_teacher("pkg.parrots:Parrot", TeacherOptions(batch=3)).batch == 3  # type: ignore[attr-defined]
     assert make_teacher("test_teachers:Parrot").name == "parrot"
+
+
+def test_a_bare_object_gets_the_defaults_and_keeps_what_it_declares() -> None:
+    class Bare:
+        name, revision = "bare", "7"
+
+        def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+            yield from ()
+
+    class Declares(Bare):
+        reads, free, price, asks = True, 1, {"input": 2.0, "output": 3.0}, {"method": "mine"}
+
+    bare, declares = as_teacher(Bare()), as_teacher(Declares())
+    assert (bare.name, bare.revision, bare.reads, bare.free, bare.price, dict(bare.asks)) == (
+        "bare", "7", False, False, None, {},
+    )  # fmt: skip
+    assert (declares.reads, declares.free, declares.price, declares.asks) == (
+        True, True, {"input": 2.0, "output": 3.0}, {"method": "mine"},
+    )  # fmt: skip
+    assert list(bare.complete([], Sampling())) == []
+    assert as_teacher(bare) is bare
+    assert not hasattr(bare, "no_such")
+    no_teacher: Any = {}
+    with pytest.raises(TeacherError, match=r"The object given is no teacher: .* found dict"):
+        as_teacher(no_teacher)
+
+
+def test_a_recording_is_known_by_its_spec() -> None:
+    assert is_recording("recorded:no_such_file.csv")
+    assert not is_recording("fake")
+    assert not is_recording("test_teachers:Parrot")
 
 
 def test_unknown_teachers() -> None:
@@ -71,7 +103,7 @@ def test_fake_words_pass_and_its_modes_do_not(tmp_path: Path) -> None:
         for step in (STEPS["explanation"], STEPS["revision"]):
             prompt = prompts.prompt(step, BEAVER, BEAVER.answer, quoted)
             ((_, completion),) = teacher.complete([prompt], Sampling())
-            assert judge(prompt, completion)[1] == refusal
+            assert assess(prompt, completion)[1] == refusal
     with pytest.raises(TeacherError, match="not known"):
         make_teacher("fake:nonsense")
 

@@ -11,16 +11,13 @@ import pytest
 from shrinklm.models.locate import locate_model
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.generate import GenerateSettings, generate, said
+from shrinklm.teachers.generate import look, run_steps
 from shrinklm.teachers.prompts import Prompts
-from shrinklm.teachers.steps import StepRequest
 from shrinklm.teachers.store import Store
-from teacher_cases import BEAVER, SKATES
+from teacher_cases import BEAVER, SKATES, settings, step
 
 MODEL = "smollm2-135m-instruct"
-STEPS = [
-    StepRequest(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")
-]
+STEPS = [step(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,13 +50,13 @@ def check(spec: str, folder: Path) -> None:
             teacher,
             Prompts("choice"),
             store,
-            GenerateSettings(retries=1),
+            settings(retries=1),
             parse_answer,
         )
-        report = generate(*arguments)
+        report = run_steps(*arguments)
         stored = list(store)
-        again = generate(*arguments)
-        known = said(*arguments)
+        again = run_steps(*arguments)
+        known, _ = look(*arguments)
     explained = report.steps["explanation"]
     assert 2 <= explained.asked <= 4
     assert explained.tokens_in > 200

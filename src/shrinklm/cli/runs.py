@@ -277,14 +277,14 @@ def export(
     kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
 ) -> None:
     """Write the generations of a recipe's store, refused ones too, to a file."""
-    from ..teachers.ask import KIND
+    from ..teachers.ask import JUDGEMENT
     from ..teachers.steps import STEPS
     from ..teachers.store import Store, write
     from . import show
 
     path = _store(source)
-    if kind not in (None, KIND, *STEPS):
-        raise UnknownName("step", str(kind), (KIND, *STEPS))
+    if kind not in (None, JUDGEMENT, *STEPS):
+        raise UnknownName("step", str(kind), (JUDGEMENT, *STEPS))
     if not path.is_file():
         raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
     with Store(path) as store:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import AuditError, RecipeError
-from ..core.types import Example, Generation, Prompt, Sampling, Teacher, Tick
+from ..core.types import Example, Generation, Prompt, Tick
 from ..stats import mean_interval, wilson
 from ..tasks.answers import stated_option
+from ..teachers.ask import read_recording
+from ..teachers.base import BaseTeacher
 from ..teachers.refusals import CONTRADICTS, CUT, ELSEWHERE, EMPTY, clean, ended
 from ..teachers.steps import STEPS
 from .metrics.explanations import named, spell
@@ -168,9 +170,9 @@ def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mappin
     )
 
 
-def recorded(teacher: Teacher, examples: Sequence[Example], said: Said, steps: Iterable[str]) -> Heard | None:
+def recorded(teacher: BaseTeacher, examples: Sequence[Example], said: Said, steps: Iterable[str]) -> Heard | None:
     """The texts of a recording as they stand in its files; None for a teacher that is asked."""
-    if not getattr(teacher, "reads", False):
+    if not teacher.reads:
         return None
     wanted = set(steps)
     asked = [
@@ -179,8 +181,7 @@ def recorded(teacher: Teacher, examples: Sequence[Example], said: Said, steps: I
         for kind, answer in said.get(example.id, {})
         if kind in wanted
     ]
-    told = ((asked[place], completion.text) for place, completion in teacher.complete(asked, Sampling()))
-    return {(prompt.example.id, prompt.kind, prompt.answer): text for prompt, text in told}
+    return {(prompt.example.id, prompt.kind, prompt.answer): text for prompt, text in read_recording(teacher, asked)}
 
 
 def occurs_in(answer: str, text: str) -> bool:

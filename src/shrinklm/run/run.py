@@ -14,23 +14,22 @@ from ..core.files import read_json, write_json, write_text
 from ..core.marking import Keep
 from ..core.results import RunFile, write_examples
 from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick, digest
-from ..evaluation.judges.sitting import figures, keep, table
 from ..methods.corpus import Corpus
 from ..methods.spec import method
 from ..methods.view import Method
 from ..saliency.analysis import analyze, items, write
 from ..tasks.base import TaskOptions, make_task, question_key
-from ..teachers.base import TeacherOptions, make_teacher
-from ..teachers.generate import GenerateSettings, Report, Said, generate, look
+from ..teachers.base import BaseTeacher, TeacherOptions, as_teacher, make_teacher
+from ..teachers.generate import GenerateSettings, Report, Said, look, run_steps
 from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest, plan
 from ..teachers.store import Store
 from . import folder as files
 from .folder import Cell, cell_name
-from .recipe import Recipe, StudentBlock
+from .recipe import Recipe, StudentBlock, TeacherBlock
 from .stages import audit as auditing
 from .stages.audit import audited, look_through
-from .stages.judge import Panel
+from .stages.judge import Panel, write_judgements
 from .stages.saliency import Markers
 from .stages.score import added, check, probes
 from .stages.train import ask_cell, evaluate_cell, open_block, score_cell, train_cell, train_key, unchanged
@@ -49,7 +48,7 @@ class Run:
         self.recipe = recipe
         self.folder = recipe.run_folder
         self.tick: Tick = tick or (lambda what, done, total, note: None)
-        self._teacher = teacher
+        self._teacher = None if teacher is None else as_teacher(teacher)
         self._looked: dict[str, tuple[Said, Report]] = {}
 
     # What the stages work on
@@ -79,7 +78,7 @@ class Run:
         return found
 
     @cached_property
-    def teacher(self) -> Teacher | None:
+    def teacher(self) -> BaseTeacher | None:
         """The recipe's teacher, its weights not yet loaded."""
         block = self.recipe.teacher
         if self._teacher is not None or block is None:
@@ -101,9 +100,8 @@ class Run:
 
     @property
     def _settings(self) -> GenerateSettings:
-        block = self.recipe.teacher
-        if block is None:
-            return GenerateSettings()
+        # Without a teacher nothing but words is marked, and no setting changes those.
+        block = self.recipe.teacher or TeacherBlock(use="")
         return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)
 
     @property
@@ -138,10 +136,12 @@ class Run:
         """Who marks words."""
         return Markers(self.recipe, self.folder, self.splits["train"])
 
-    def _askers(self, steps: Sequence[StepRequest], student: StudentBlock) -> list[tuple[Teacher, list[StepRequest]]]:
+    def _askers(
+        self, steps: Sequence[StepRequest], student: StudentBlock
+    ) -> list[tuple[BaseTeacher, list[StepRequest]]]:
         """Who takes which steps: the teacher all that are written, and each that marks words its own."""
         written = [step for step in steps if not STEPS[step.name].marks]
-        found: list[tuple[Teacher, list[StepRequest]]] = []
+        found: list[tuple[BaseTeacher, list[StepRequest]]] = []
         if written and self.teacher is not None:
             found.append((self.teacher, written))
         marked = [step for step in steps if STEPS[step.name].marks]
@@ -156,8 +156,8 @@ class Run:
         for teacher, some in self._askers(steps, student or self.recipe.student[0]):
             asked = (examples, some, teacher, self.prompts, self.store, self._settings, self.task.parse)
             found, lacks = look(*asked)
-            if getattr(teacher, "free", False) and any(step.missing for step in lacks.steps.values()):
-                generate(*asked, self.tick)
+            if teacher.free and any(step.missing for step in lacks.steps.values()):
+                run_steps(*asked, self.tick)
                 found, lacks = look(*asked)
             for example_id, said in found.items():
                 known[example_id] |= said
@@ -172,7 +172,7 @@ class Run:
                 own = any(STEPS[step.name].by == "student" for step in some)
                 if student != self.recipe.student[0] and not own:
                     continue
-                found = generate(
+                found = run_steps(
                     examples, some, teacher, self.prompts, self.store, self._settings, self.task.parse, self.tick
                 ).steps
                 several = own and len(self.recipe.student) > 1
@@ -198,7 +198,7 @@ class Run:
 
     def _check_steps(self) -> None:
         """Raises MethodError when a method needs what the recipe asks no teacher for."""
-        asked = [request.name for request, _ in plan(self.steps, bool(getattr(self.teacher, "reads", False)))]
+        asked = [request.name for request, _ in plan(self.steps, self.teacher is not None and self.teacher.reads)]
         for found in self.methods:
             lacks = [kind for kind in found.needs if kind not in asked]
             if lacks:
@@ -335,11 +335,7 @@ class Run:
         panel.check()
         self.start()
         sittings = panel.sit(self.cells, self.splits["test"], self.prompts, self.store, self.tick)
-        keep(sittings, self.cells)
-        write_text(self.folder / "judged.csv", table(sittings, self.cells))
-        found = figures(sittings, self.cells)
-        write_json(self.folder / "judge.json", found)
-        return found
+        return write_judgements(sittings, self.cells, self.folder)
 
     def train_teacher(self) -> dict[str, Any]:
         """Fine-tunes the teacher of the step `salient`; its accuracy before and after. Raises RecipeError or TeacherError."""

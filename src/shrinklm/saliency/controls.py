@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from ..core.marking import mark, words
 from ..core.types import Completion, Example, Prompt, Sampling, digest
+from ..teachers.base import BaseTeacher
 
 
-class _Control:
-    """A teacher (`shrinklm.core.types.Teacher`) that marks words and costs nothing."""
+class _Control(BaseTeacher):
+    """A teacher that marks words and costs nothing."""
 
-    name: str
-    revision: str
-    asks: Mapping[str, Any]
     free = True
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:

@@ -12,7 +12,7 @@ from ..core.marking import mark, words
 from ..core.types import Completion, Example, Pair, Prompt, Sampling
 from ..methods.view import View
 from ..students.likeliest import likeliest_options
-from ..teachers.base import DOES_NOT_FIT
+from ..teachers.base import DOES_NOT_FIT, BaseTeacher
 from ..teachers.refusals import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ COMPLETENESS = 0.05
 """Integrated gradients that miss F(x) − F(baseline) by more are warned of."""
 
 
-class WhiteBox:
-    """A teacher (`shrinklm.core.types.Teacher`) that marks words.
+class WhiteBox(BaseTeacher):
+    """A teacher that marks words.
 
     Args:
         open: Loads the model, at the first question.
@@ -44,9 +44,9 @@ class WhiteBox:
     ) -> None:  # fmt: skip
         self.open, self.name, self.revision, self.view = open, name, revision, view
         self.settings, self.label, self.batch = settings, label, batch
+        self.asks = self._asks()
 
-    @property
-    def asks(self) -> Mapping[str, Any]:
+    def _asks(self) -> Mapping[str, Any]:
         """What tells one marking of a question from another: part of its prompt, and so of its key."""
         settings = self.settings
         asked: dict[str, Any] = {

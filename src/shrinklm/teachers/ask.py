@@ -1,77 +1,238 @@
-"""Asking a judge: what the store holds is not asked again, and what is said is stored word by word as it comes."""
+"""The one place that asks a teacher, or a judge, which is a teacher too.
+
+Every completion becomes a Generation with its provenance and is stored as it comes, so that a killed run loses what was in flight and
+no more. What the store holds is not asked again.
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from importlib.metadata import version
+from typing import Any, Literal
 
 from ..core.errors import TeacherError
-from ..core.types import Completion, Generation, Prompt, Sampling, Teacher, Tick, ask_key, digest
-from .generate import dollars, provenance
+from ..core.types import Completion, Generation, Prompt, Sampling, Source, Tick, ask_key, digest
+from .base import BaseTeacher, Price
 from .store import Store
 
-KIND = "judgement"
-"""What a judge's words are called in the store."""
+SLICE = 1024
+"""Completions of a free teacher that are stored at a time, and questions whose prompts are held in memory at a time."""
+JUDGEMENT = "judgement"
+"""The kind of a judge's texts, where those of a teacher have the name of their step."""
 
 
 @dataclass
-class Bill:
-    """What asking one judge took."""
+class Usage:
+    """What asking one teacher or judge took, and what came of it."""
 
     found: int = 0
-    """Answers that were in the store."""
+    """Generations that were in the store, refused ones included."""
     asked: int = 0
-    refused: int = 0
-    """Prompts it could not take, such as one longer than its context."""
+    """Prompts sent, retries included."""
+    missing: int = 0
+    """Texts that the store lacks and that were not asked for."""
+    kept: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """Reason → texts that stayed refused."""
     tokens_in: int = 0
+    """Of all generations, those found included: what they took to make."""
     tokens_out: int = 0
     seconds: float = 0.0
     cost: float | None = None
     """Dollars; None when no price is known."""
 
+    def add(self, generations: Iterable[Generation], price: Price | None) -> None:
+        """Add the tokens, the seconds and the cost of generations."""
+        for generation in generations:
+            self.tokens_in += generation.source.tokens_in
+            self.tokens_out += generation.source.tokens_out
+            self.seconds += generation.source.seconds
+        if price is not None:
+            dollars = self.tokens_in * price.get("input", 0) + self.tokens_out * price.get("output", 0)
+            self.cost = dollars / 1_000_000
 
-def ask(
-    judge: Teacher, prompts: Sequence[Prompt], store: Store, max_tokens: int, seed: int = 0, tick: Tick | None = None
-) -> tuple[list[Generation], Bill]:
-    """What a judge says to each prompt, in their order, and what it took. Greedy; what the store holds is not asked again.
+    def settle(self, refusals: Iterable[str | None]) -> None:
+        """Count final texts as kept or refused. A reason counts without its details, which follow a colon."""
+        for refusal in refusals:
+            if refusal:
+                self.refused[refusal.partition(":")[0]] += 1
+            else:
+                self.kept += 1
 
-    It is asked in an order drawn from `seed`, so that what a killed run has is a fair sample. Raises TeacherError.
+    def as_dict(self) -> dict[str, Any]:
+        """The record in plain types, for JSON."""
+        return {**vars(self), "refused": dict(self.refused.most_common())}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is stored of a completion."""
+
+    text: str
+    refusal: str | None
+    answer: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """A prompt that the store has no generation for."""
+
+    key: str
+    prompt: Prompt
+    read: Callable[[Completion], Reading]
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asker:
+    """One teacher or judge with the store of its texts."""
+
+    teacher: BaseTeacher
+    store: Store
+    price: Price | None
+    role: Literal["teacher", "judge"]
+    """What an error calls it."""
+
+    def key(self, prompt: Prompt, sampling: Sampling) -> str:
+        """The key of a prompt in the store."""
+        return ask_key(self.teacher.name, self.teacher.revision, prompt, sampling)
+
+    def find(self, keys: Iterable[str], usage: Usage) -> dict[str, Generation]:
+        """Return what the store holds under the keys, and count it."""
+        generations = self.store.get(keys)
+        usage.found += len(generations)
+        usage.add(generations.values(), self.price)
+        return generations
+
+    def ask(
+        self, queries: Sequence[Query], sampling: Sampling, usage: Usage, progress: Callable[[int], None]
+    ) -> dict[str, Generation]:
+        """Ask in the order given, store each completion as it comes and count it; return the generations by key.
+
+        Args:
+            queries: What to ask, no key twice.
+            sampling: The same for all.
+            usage: Is added to, also when an error ends the asking.
+            progress: Called with the number of completions so far.
+
+        Raises TeacherError when the teacher cannot answer or does not answer every prompt once, StoreError.
+        """
+        if not queries:
+            return {}
+        answered: dict[str, Generation] = {}
+        unstored: list[Generation] = []
+        free = self.teacher.free
+        previous = time.perf_counter()
+        try:
+            for position, completion in self.teacher.complete([query.prompt for query in queries], sampling):
+                now = time.perf_counter()
+                query = self._query(queries, position, answered)
+                # A teacher that measures nothing took the time since its last completion.
+                completion = replace(completion, seconds=completion.seconds or now - previous)
+                previous = now
+                answered[query.key] = self._generation(query, sampling, completion)
+                unstored.append(answered[query.key])
+                usage.asked += 1
+                usage.add([answered[query.key]], self.price)
+                # Each commit waits for the disk: too slow for texts that cost nothing, and those may as well be made again.
+                if len(unstored) >= (SLICE if free else 1):
+                    self.store.put(unstored)
+                    unstored = []
+                if not free or len(answered) == len(queries):
+                    progress(len(answered))
+        finally:
+            self.store.put(unstored)
+        if len(answered) < len(queries):
+            missing = f"returned nothing for {len(queries) - len(answered):,} of {len(queries):,} prompts"
+            raise self._error(missing, queries[0].prompt)
+        return answered
+
+    def _query(self, queries: Sequence[Query], position: int, answered: dict[str, Generation]) -> Query:
+        """The query that a completion belongs to. Raises TeacherError for a position that does not exist or has one already."""
+        if not 0 <= position < len(queries):
+            raise self._error(f"answered position {position} of {len(queries):,} prompts", queries[0].prompt)
+        if queries[position].key in answered:
+            raise self._error(f"answered position {position} of {len(queries):,} prompts twice", queries[0].prompt)
+        return queries[position]
+
+    def _generation(self, query: Query, sampling: Sampling, completion: Completion) -> Generation:
+        prompt, reading = query.prompt, query.read(completion)
+        turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
+        source = Source(
+            teacher=self.teacher.name,
+            revision=self.teacher.revision,
+            sampling=sampling,
+            seed=sampling.seed,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            tokens_in=completion.tokens_in,
+            tokens_out=completion.tokens_out,
+            version=_version(),
+            seconds=round(completion.seconds, 4),
+        )
+        return Generation(
+            example_id=prompt.example.id,
+            kind=prompt.kind,
+            answer=reading.answer,
+            text=reading.text,
+            prompt=turns,
+            parents=query.parents,
+            source=source,
+            key=query.key,
+            refusal=reading.refusal,
+        )
+
+    def _error(self, what: str, prompt: Prompt) -> TeacherError:
+        step = f" of the step '{prompt.kind}'" if self.role == "teacher" else ""
+        return TeacherError(
+            f"The {self.role} '{self.teacher.name}' {what}{step}. `complete` must yield one completion for every prompt. "
+            "What it said is stored."
+        )
+
+
+def ask_judge(
+    judge: BaseTeacher, prompts: Sequence[Prompt], store: Store, max_tokens: int, seed: int, tick: Tick | None = None
+) -> tuple[list[Generation], Usage]:
+    """Return what a judge answers to each prompt, in their order and word for word, and what that took. Decoding is greedy.
+
+    The prompts are asked in an order drawn from `seed`, so that what a killed run leaves is a random sample. Raises TeacherError.
     """
-    sampling = Sampling(max_tokens)
-    keys = [ask_key(judge.name, judge.revision, prompt, sampling) for prompt in prompts]
-    known = store.get(keys)
-    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
-    bill = Bill(found=len(set(keys)) - len(missing), asked=len(missing))
+    sampling, usage = Sampling(max_tokens), Usage()
+    asker = Asker(judge, store, judge.price, "judge")
+    keys = [asker.key(prompt, sampling) for prompt in prompts]
+    generations = asker.find(keys, usage)
+    missing = {
+        key: Query(key, prompt, partial(_verbatim, prompt))
+        for key, prompt in zip(keys, prompts, strict=True)
+        if key not in generations
+    }
     order = sorted(missing, key=lambda key: digest(seed, key))
-    before = time.perf_counter()
-    for position, completion in judge.complete([missing[key] for key in order], sampling) if order else ():
-        now = time.perf_counter()
-        key = order[position]
-        known[key] = _generation(
-            judge, key, missing.pop(key), sampling, replace(completion, seconds=completion.seconds or now - before)
-        )
-        store.put([known[key]])
-        before = now
+
+    def progress(done: int) -> None:
         if tick is not None:
-            tick(f"judge {judge.name}", len(order) - len(missing), len(order), f"{bill.found:,} found")
-    if missing:
-        raise TeacherError(
-            f"The judge '{judge.name}' returned nothing for {len(missing):,} of {len(order):,} prompts. `complete` must yield one "
-            "completion for every prompt. What it said is stored."
-        )
-    for generation in known.values():
-        bill.refused += generation.refusal is not None
-        bill.tokens_in += generation.source.tokens_in
-        bill.tokens_out += generation.source.tokens_out
-        bill.seconds += generation.source.seconds
-    if (price := getattr(judge, "price", None)) is not None:
-        bill.cost = dollars(price, bill.tokens_in, bill.tokens_out)
-    return [known[key] for key in keys], bill
+            tick(f"judge {judge.name}", done, len(order), f"{usage.found:,} found")
+
+    generations |= asker.ask([missing[key] for key in order], sampling, usage, progress)
+    usage.settle(generation.refusal for generation in generations.values())
+    return [generations[key] for key in keys], usage
 
 
-def _generation(judge: Teacher, key: str, prompt: Prompt, sampling: Sampling, completion: Completion) -> Generation:
-    turns, source = provenance(judge, prompt, sampling, completion)
-    return Generation(
-        prompt.example.id, KIND, prompt.answer, completion.text, turns, (), source, key, completion.refusal
-    )
+def read_recording(teacher: BaseTeacher, prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, str]]:
+    """Yield each prompt with its text as a recording holds it, neither cleaned nor stored. Raises TeacherError."""
+    for position, completion in teacher.complete(prompts, Sampling()):
+        yield prompts[position], completion.text
+
+
+def _verbatim(prompt: Prompt, completion: Completion) -> Reading:
+    return Reading(completion.text, completion.refusal, prompt.answer)
+
+
+@cache
+def _version() -> str:
+    """The package's version. Cached: it is read from a file."""
+    return version("shrinklm")

@@ -1,29 +1,74 @@
-"""Finding a teacher by its spec. The protocol itself, with the one method to write, is `shrinklm.core.types.Teacher`.
-
-Optional attributes of a teacher, all read by `generate`:
-
-- `reads = True`: it looks texts up instead of writing them. It gets prompts without turns and is never asked again after a refusal.
-- `free = True`: it costs nothing, and its answers are stored by the thousand instead of one by one.
-- `price`: dollars per million tokens, {"input": ..., "output": ...}; None when unknown.
-"""
+"""What every teacher has, and the door through which one comes in: by its spec, or as an object of the user's."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from ..core.errors import TeacherError
 from ..core.registry import find, names, split_spec
-from ..core.types import Teacher
+from ..core.types import Completion, Prompt, Sampling, Teacher
 
 Price = Mapping[Literal["input", "output"], float]
 """Dollars per million tokens."""
 
 DOES_NOT_FIT = "the prompt does not fit"
 """How the refusal of a prompt that is longer than a teacher's context begins; the length and the limit follow."""
+
+
+class BaseTeacher(ABC):
+    """A teacher with all that the package reads from one. A subclass sets what differs and writes `complete`.
+
+    To write a teacher it is not needed: any object with `name`, `revision` and `complete` is one, see `as_teacher`.
+    """
+
+    name: str
+    revision: str
+    reads: bool = False
+    """It looks texts up instead of writing them: it gets prompts without turns, and a refused one is not tried again."""
+    free: bool = False
+    """It costs nothing, and its completions are stored by the thousand instead of one by one."""
+    asks: Mapping[str, Any] = MappingProxyType({})
+    """Teachers that mark words: the settings that tell one marking of a question from another, as JSON values."""
+
+    @property
+    def price(self) -> Price | None:
+        """None when unknown. A subclass overrides it with a property or an attribute of the class."""
+        return None
+
+    @abstractmethod
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """Yield (position in `prompts`, completion) as they come, in any order, one for every prompt."""
+
+
+class _Adapted(BaseTeacher):
+    """An object with `name`, `revision` and `complete`, and with the defaults of what it does not declare."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = teacher
+        self.name, self.revision = teacher.name, teacher.revision
+        self.reads = bool(getattr(teacher, "reads", BaseTeacher.reads))
+        self.free = bool(getattr(teacher, "free", BaseTeacher.free))
+        self.asks = getattr(teacher, "asks", BaseTeacher.asks)
+
+    @property
+    def price(self) -> Price | None:
+        """What the teacher states, read when it is needed: it may have to look its price up."""
+        price: Price | None = getattr(self._teacher, "price", None)
+        return price
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """See `BaseTeacher.complete`."""
+        return self._teacher.complete(prompts, sampling)
+
+    def __getattr__(self, attribute: str) -> Any:
+        # Whoever gets a teacher of their own back from `make_teacher` still finds its other attributes.
+        return getattr(self.__dict__["_teacher"], attribute)
 
 
 @dataclass(frozen=True)
@@ -42,25 +87,44 @@ class TeacherOptions:
     price: Price | None = None
 
 
-def make_teacher(spec: str, options: TeacherOptions | None = None) -> Teacher:
-    """The teacher a recipe names, such as "transformers:PATH", "endpoint:URL#model", "recorded:FILE", "fake" or "module:attribute".
+def make_teacher(spec: str, options: TeacherOptions | None = None) -> BaseTeacher:
+    """Return the teacher that a recipe names: "transformers:PATH", "endpoint:URL#model", "recorded:FILE", "fake" or "module:attribute".
 
     Cheap: no weights are loaded and no server is asked before the first `complete`, so that generations that are in the store already
-    are found without either. Raises UnknownName, RecipeError or TeacherError.
+    need neither. Raises UnknownName, RecipeError or TeacherError.
     """
     name, rest = split_spec(spec)
     if name and name not in names("teachers") and ("." in name or importlib.util.find_spec(name)):
         name, rest = spec, ""  # "module:attribute" is an object of the user's
-    found = find("teachers", name)
-    teacher: Teacher = found(rest, options or TeacherOptions()) if callable(found) else found
+    factory = find("teachers", name)
+    teacher: Teacher = factory(rest, options or TeacherOptions()) if callable(factory) else factory
+    return as_teacher(teacher, f"'{spec}'")
+
+
+def as_teacher(teacher: Teacher, source: str = "The object given") -> BaseTeacher:
+    """Return a teacher with every attribute of `BaseTeacher`: itself where it inherits from it, else adapted.
+
+    Args:
+        teacher: Any object with `name`, `revision` and `complete`; what else of `BaseTeacher` it declares is taken from it.
+        source: Where it comes from, as the message of an error begins.
+
+    Raises TeacherError when one of the three is missing.
+    """
     if not all(hasattr(teacher, attribute) for attribute in ("name", "revision", "complete")):
         raise TeacherError(
-            f"'{spec}' is no teacher: it needs `name`, `revision` and `complete`, found {type(teacher).__name__}."
+            f"{source} is no teacher: it needs `name`, `revision` and `complete`, found {type(teacher).__name__}."
         )
-    return teacher
+    return teacher if isinstance(teacher, BaseTeacher) else _Adapted(teacher)
+
+
+def is_recording(spec: str) -> bool:
+    """Whether a spec names a registered teacher that reads texts instead of writing them. Nothing is opened to tell."""
+    name, _ = split_spec(spec)
+    # A plug-in may register a function, which has no `reads`.
+    return name in names("teachers") and bool(getattr(find("teachers", name), "reads", False))
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int | None:
     """Where the first of the stops begins; None without one. White space that opens the text is no stop."""
     start = len(text) - len(text.lstrip())
-    return min((place for place in (text.find(stop, start) for stop in stops) if place >= 0), default=None)
+    return min((index for index in (text.find(stop, start) for stop in stops) if index >= 0), default=None)

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling
-from .base import DOES_NOT_FIT, Price, TeacherOptions, first_stop
+from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, first_stop
 
 
-class EndpointTeacher:
+class EndpointTeacher(BaseTeacher):
     """`endpoint:http://host:port/v1#model`. Requests run side by side in threads and are tried again, with growing pauses, when the
     server is busy (429), broken (5xx) or the connection drops.
     """

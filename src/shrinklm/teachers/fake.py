@@ -6,25 +6,25 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
 
 from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling, digest
-from .base import TeacherOptions
+from .base import BaseTeacher, TeacherOptions
 
 _BLANK = re.compile(r"<([^<>]+)>")
 
 MODES = ("empty", "cut", "loop", "deny", "silent", "first")
 
 
-class FakeTeacher:
+class FakeTeacher(BaseTeacher):
     """`fake`, or `fake:MODE,log=FILE,delay=SECONDS`.
 
     Modes provoke refusals: `empty`, `cut` and `loop` are what they say, `deny` argues against the answer, `first` is empty at the first
     try and good at the next, `silent` yields nothing at all. `log` appends a line to FILE for each prompt it was asked.
     """
 
-    price: ClassVar[dict[str, float]] = {"input": 0.0, "output": 0.0}
+    price = MappingProxyType({"input": 0.0, "output": 0.0})
 
     def __init__(self, rest: str = "", options: TeacherOptions | None = None) -> None:
         options = options or TeacherOptions()

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..core.errors import TeacherError
 from ..core.tables import Row, read_file
 from ..core.types import Completion, Example, Prompt, Sampling, digest, letter
-from .base import TeacherOptions
+from .base import BaseTeacher, TeacherOptions
 
 MISSING = "not recorded"
 _OPTION = "{option}"
@@ -27,7 +27,7 @@ class _Table:
     rows: Mapping[str, Row]
 
 
-class RecordedTeacher:
+class RecordedTeacher(BaseTeacher):
     """`recorded:FILE` or several files joined by commas (Parquet, CSV or JSONL), and the column of each step.
 
     `{option}` in a column counts the options of the source row from 1. Rows are found by the column `id`, or `question` where there is
@@ -54,11 +54,8 @@ class RecordedTeacher:
                     f"No recording at {path}. Give a Parquet, CSV or JSONL file, relative to the recipe."
                 )
         self.name = "recorded:" + "+".join(path.name for path in self.files)
-
-    @cached_property
-    def revision(self) -> str:
-        """Hash of the files and the columns: another column is another recording."""
-        return digest([_sha256(path) for path in self.files], self.columns, self._id, self._question)
+        # Of the columns too: another column of the same file is another recording.
+        self.revision = digest([_sha256(path) for path in self.files], self.columns, self._id, self._question)
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """The recorded texts; one that is not in the files is refused as "not recorded".

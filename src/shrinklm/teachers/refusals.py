@@ -70,7 +70,7 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
     return _plain(paragraph), said.endswith(paragraph)
 
 
-def judge(
+def assess(
     prompt: Prompt,
     completion: Completion,
     *,
@@ -115,7 +115,7 @@ def judge(
 
 
 def too_long(text: str, max_words: int | None) -> bool:
-    """Whether a text has more words than a step allows. Apart from `judge`, since the cap may change between two runs."""
+    """Whether a text has more words than a step allows. Apart from `assess`, since the cap may change between two runs."""
     return max_words is not None and len(text.split()) > max_words
 
 

@@ -53,10 +53,10 @@ class StepRequest:
     """One step of a recipe's `generate:` list."""
 
     name: str
-    rounds: int = 1
+    rounds: int
     """Rounds of critique and revision."""
-    max_words: int | None = None
-    max_tokens: int | None = None
+    max_words: int | None
+    max_tokens: int | None
     """None: the step's own."""
 
 
@@ -75,7 +75,7 @@ def plan(requests: Sequence[StepRequest], reads: bool = False) -> list[tuple[Ste
             raise UnknownName("step", name, STEPS)
         if not reads:
             for need in STEPS[name].needs:
-                wanted.setdefault(need, StepRequest(need))
+                wanted.setdefault(need, StepRequest(need, rounds=1, max_words=None, max_tokens=None))
     order = [(wanted[name], 1) for name in STEPS if name in wanted]
     rounds = wanted["revision"].rounds if "revision" in wanted and not reads else 1
     if rounds > 1:

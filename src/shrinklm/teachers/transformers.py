@@ -12,10 +12,10 @@ from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling, Turn, digest
 from ..models.load import default_device, default_dtype, family_of, load_model
 from ..models.locate import locate_model
-from .base import DOES_NOT_FIT, TeacherOptions, first_stop
+from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, first_stop
 
 
-class TransformersTeacher:
+class TransformersTeacher(BaseTeacher):
     """`transformers:PATH_OR_ID`. The weights are loaded at the first `complete`."""
 
     dtype: str | None = None
@@ -28,7 +28,12 @@ class TransformersTeacher:
             )
         self.model = locate_model(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
-        self.options, self.price = options, options.price
+        self.options = options
+
+    @property
+    def price(self) -> Price | None:
+        """As the recipe says."""
+        return self.options.price
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Completions batch by batch, the longest prompts first.

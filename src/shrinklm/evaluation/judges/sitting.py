@@ -1,207 +1,222 @@
-"""What judges said, as scores of the cells, as a table of ratings (`judged.csv`) and as figures about the judges (`judge.json`)."""
+"""What judges gave: as scores of the cells, as a table of ratings (`judged.csv`) and as figures about the judges (`judge.json`)."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from ...core.results import read_scores, write_scores
-from ...core.types import Score, Teacher
-from ...run.folder import Cell
-from .pairs import Duels
+from ...core.types import Score
+from ...teachers.ask import Usage
+from ...teachers.base import BaseTeacher
+from .pairs import PairVerdict, PairVerdicts
 from .rating import SCALE, Construct, Rated, Ratings
 
 PREFERRED = "preferred"
 """The metric of pairwise judging: the share of opponents that an explanation is preferred to, ties counting half."""
 
-Place = tuple[str, str]
-"""(cell, question)."""
+Item = tuple[str, str]
+"""(cell, question): one explanation."""
+
+
+@dataclass(frozen=True)
+class JudgedCell:
+    """The cell of a run, as far as judging concerns it."""
+
+    name: str
+    method: str
+    student: str
+    seed: int
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """What one judge did."""
+    """One judge's ratings and verdicts."""
 
-    judge: Teacher
+    judge: BaseTeacher
     role: str | None
     """What it has to do with the explanations ("the teacher of this run"); None when nothing."""
-    asked: tuple[Construct, ...]
-    shown: Mapping[Place, Rated]
+    constructs: tuple[Construct, ...]
+    """What it rated for."""
+    items: Mapping[Item, Rated]
     """What was rated, in the order of the ratings."""
     ratings: Ratings | None
-    pairs: tuple[tuple[Place, Place], ...]
-    duels: Duels | None
+    pairs: tuple[tuple[Item, Item], ...]
+    verdicts: PairVerdicts | None
 
     @property
-    def given(self) -> dict[Place, dict[str, int]]:
-        """The scores that could be read, by what they are about."""
-        return dict(zip(self.shown, self.ratings.scores, strict=True)) if self.ratings else {}
+    def ratings_by_item(self) -> dict[Item, dict[str, int]]:
+        """For each item construct → score, where it could be read."""
+        return dict(zip(self.items, self.ratings.scores, strict=True)) if self.ratings else {}
+
+    @property
+    def verdicts_by_pair(self) -> list[tuple[Item, Item, PairVerdict]]:
+        """(first item, second item, verdict) of each pair."""
+        verdicts = self.verdicts.verdicts if self.verdicts else ()
+        return [(first, second, verdict) for (first, second), verdict in zip(self.pairs, verdicts, strict=False)]
 
     def scores(self) -> list[Score]:
-        """What the judge gave, under its name."""
-        found = [
-            Score(*place, name, float(value), self.judge.name)
-            for place, scores in self.given.items()
-            for name, value in scores.items()
+        """Its ratings, and the share of pairs in which each item was preferred, under the judge's name."""
+        scores = [
+            Score(*item, construct, float(value), self.judge.name)
+            for item, ratings in self.ratings_by_item.items()
+            for construct, value in ratings.items()
         ]
-        points: dict[Place, list[float]] = {}
-        for (first, second), duel in zip(self.pairs, self.duels.found if self.duels else (), strict=False):
-            if duel.points is not None:
-                points.setdefault(first, []).append(duel.points)
-                points.setdefault(second, []).append(1 - duel.points)
-        return found + [
-            Score(*place, PREFERRED, float(np.mean(values)), self.judge.name) for place, values in points.items()
+        points: dict[Item, list[float]] = {}
+        for first, second, verdict in self.verdicts_by_pair:
+            if verdict.points is not None:
+                points.setdefault(first, []).append(verdict.points)
+                points.setdefault(second, []).append(1 - verdict.points)
+        preferred = [
+            Score(*item, PREFERRED, float(np.mean(values)), self.judge.name) for item, values in points.items()
         ]
+        return scores + preferred
 
 
-def keep(sittings: Sequence[Sitting], cells: Sequence[Cell]) -> None:
-    """Puts the judges' scores into the cells' scores.parquet: what these judges gave before goes, everything else stays."""
-    raters = {sitting.judge.name for sitting in sittings}
-    given: dict[str, list[Score]] = {}
-    for sitting in sittings:
-        for score in sitting.scores():
-            given.setdefault(score.run, []).append(score)
-    for cell in cells:
-        path = cell.folder / "scores.parquet"
-        others = [score for score in read_scores(path) if score.rater not in raters]
-        write_scores(others + given.get(cell.name, []), path)
-
-
-def table(sittings: Sequence[Sitting], cells: Sequence[Cell]) -> str:
+def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str:
     """The ratings as CSV, a row for each judge and explanation, in the form of a study with people, for `shrinklm study`."""
-    many = len({cell.student.label for cell in cells}) > 1
+    several_students = len({cell.student for cell in cells}) > 1
     by_name = {cell.name: cell for cell in cells}
-    titles = [construct.title for construct in sittings[0].asked]
+    titles = [construct.title for construct in sittings[0].constructs]
     out = io.StringIO()
     columns = ["rater", "model", "student", "seed", "item", *titles, "rationale_length"]
     writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
     writer.writeheader()
     for sitting in sittings:
-        for (name, example_id), scores in sitting.given.items():
-            cell, length = by_name[name], len(sitting.shown[name, example_id].explanation.strip())
-            model = f"{cell.method.name} on {cell.student.label}" if many else cell.method.name
+        for (name, example_id), ratings in sitting.ratings_by_item.items():
+            if not ratings:  # a row without any rating is no answer
+                continue
+            cell, length = by_name[name], len(sitting.items[name, example_id].explanation.strip())
             row = {
                 "rater": sitting.judge.name,
-                "model": model,
-                "student": cell.student.label,
+                "model": f"{cell.method} on {cell.student}" if several_students else cell.method,
+                "student": cell.student,
                 "seed": cell.seed,
                 "item": example_id,
             }
-            if scores:
-                rated = {
-                    construct.title: scores[construct.name] for construct in sitting.asked if construct.name in scores
-                }
-                writer.writerow({**row, **rated, "rationale_length": length})
+            rated = {item.title: ratings[item.name] for item in sitting.constructs if item.name in ratings}
+            writer.writerow({**row, **rated, "rationale_length": length})
     return out.getvalue()
 
 
-def figures(sittings: Sequence[Sitting], cells: Sequence[Cell]) -> dict[str, Any]:
-    """How the judges judged: what they gave each method, what could not be read, how far length and place led them, how far they agree."""
-    methods = {cell.name: cell.method.name for cell in cells}
+def summary(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> dict[str, Any]:
+    """How the judges judged, for JSON: means by method, unread answers, bias by length and position, and agreement of the judges."""
+    methods = {cell.name: cell.method for cell in cells}
     first = sittings[0]
     return {
-        "constructs": [construct.name for construct in first.asked],
-        "explanations": len(first.shown),
-        "questions": len({example_id for _, example_id in first.shown}),
-        "empty": sum(not rated.explanation.strip() for rated in first.shown.values()),
-        "judges": {sitting.judge.name: _about(sitting, methods) for sitting in sittings},
-        "agreement": {construct.name: _agreement(sittings, construct.name) for construct in first.asked},
+        "constructs": [construct.name for construct in first.constructs],
+        "explanations": len(first.items),
+        "questions": len({example_id for _, example_id in first.items}),
+        "empty": sum(not rated.explanation.strip() for rated in first.items.values()),
+        "judges": {sitting.judge.name: _of_judge(sitting, methods) for sitting in sittings},
+        "agreement": {construct.name: _agreement(sittings, construct.name) for construct in first.constructs},
     }
 
 
-def _about(sitting: Sitting, methods: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"revision": sitting.judge.revision, "wrote": sitting.role}
+def _of_judge(sitting: Sitting, methods: Mapping[str, str]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"revision": sitting.judge.revision, "wrote": sitting.role}
     if sitting.ratings is not None:
-        lengths = {place: len(rated.explanation.strip()) for place, rated in sitting.shown.items()}
-        names, given = [construct.name for construct in sitting.asked], sitting.given
-        found |= {
-            "asked": asdict(sitting.ratings.bill),
+        names = [construct.name for construct in sitting.constructs]
+        means = {method: _means(sitting, method, methods, names) for method in dict.fromkeys(methods.values())}
+        figures |= {
+            "asked": _usage(sitting.ratings.usage),
             "unread": sitting.ratings.unread,
-            "means": {method: _means(sitting, method, methods, names) for method in dict.fromkeys(methods.values())},
-            "length": {
-                name: _rank_correlation(lengths, {at: got[name] for at, got in given.items() if name in got})
-                for name in names
-            },
+            # A method that explains nothing was not judged.
+            "means": {method: values for method, values in means.items() if values},
+            "length": {name: _length_correlation(sitting, name) for name in names},
         }
-        found["means"] = {method: means for method, means in found["means"].items() if means}
-    if sitting.duels is not None:
-        duels = sitting.duels
-        found["pairwise"] = {
-            "asked": asdict(duels.bill), "pairs": len(duels.found), "unread": duels.unread, "first_position": duels.first_position,
-            "consistent": duels.consistent, "longer": _longer(sitting), "wins": _wins(sitting, methods),
-        }  # fmt: skip
-    return found
+    if sitting.verdicts is not None:
+        verdicts = sitting.verdicts
+        figures["pairwise"] = {
+            "asked": _usage(verdicts.usage),
+            "pairs": len(verdicts.verdicts),
+            "unread": verdicts.unread,
+            "first_position": verdicts.first_position,
+            "consistent": verdicts.consistent,
+            "longer": _longer(sitting),
+            "wins": _wins(sitting, methods),
+        }
+    return figures
 
 
-def _means(sitting: Sitting, method: str, methods: Mapping[str, str], names: Sequence[str]) -> dict[str, float]:
-    given = [scores for (cell, _), scores in sitting.given.items() if methods[cell] == method]
+def _usage(usage: Usage) -> dict[str, Any]:
+    """What asking took, under the keys of `judge.json`."""
     return {
-        name: float(np.mean(values))
-        for name in names
-        if (values := [scores[name] for scores in given if name in scores])
+        "found": usage.found,
+        "asked": usage.asked,
+        "refused": usage.refused.total(),
+        "tokens_in": usage.tokens_in,
+        "tokens_out": usage.tokens_out,
+        "seconds": usage.seconds,
+        "cost": usage.cost,
     }
 
 
-def _rank_correlation(lengths: Mapping[Place, int], scores: Mapping[Place, int]) -> float | None:
-    """Spearman's of the scores with the lengths; None where one side does not vary."""
+def _means(sitting: Sitting, method: str, methods: Mapping[str, str], constructs: Sequence[str]) -> dict[str, float]:
+    """Construct → mean rating of a method's items; without those that have no rating."""
+    of_method = [ratings for (cell, _), ratings in sitting.ratings_by_item.items() if methods[cell] == method]
+    values = {name: [ratings[name] for ratings in of_method if name in ratings] for name in constructs}
+    return {name: float(np.mean(column)) for name, column in values.items() if column}
+
+
+def _length_correlation(sitting: Sitting, construct: str) -> float | None:
+    """Spearman's correlation of a construct's ratings with the lengths in characters; None where one of them does not vary."""
     from scipy.stats import rankdata
 
+    scores = {item: ratings[construct] for item, ratings in sitting.ratings_by_item.items() if construct in ratings}
     if len(scores) < 3:
         return None
-    ranks = [rankdata(side) for side in ([lengths[place] for place in scores], list(scores.values()))]
-    if any(np.ptp(side) == 0 for side in ranks):
+    lengths = [len(sitting.items[item].explanation.strip()) for item in scores]
+    ranks = [rankdata(column) for column in (lengths, list(scores.values()))]
+    if any(np.ptp(column) == 0 for column in ranks):
         return None
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _longer(sitting: Sitting) -> float | None:
     """Share of the pairs with a preferred explanation, and two lengths, where the longer one is preferred."""
-    said = []
-    for (first, second), duel in zip(sitting.pairs, sitting.duels.found if sitting.duels else (), strict=True):
-        lengths = [len(sitting.shown[place].explanation.strip()) for place in (first, second)]
-        if duel.points in (0.0, 1.0) and lengths[0] != lengths[1]:
-            said.append((duel.points == 1.0) == (lengths[0] > lengths[1]))
-    return float(np.mean(said)) if said else None
+    preferred = []
+    for first, second, verdict in sitting.verdicts_by_pair:
+        lengths = [len(sitting.items[item].explanation.strip()) for item in (first, second)]
+        if verdict.points in (0.0, 1.0) and lengths[0] != lengths[1]:
+            preferred.append((verdict.points == 1.0) == (lengths[0] > lengths[1]))
+    return float(np.mean(preferred)) if preferred else None
 
 
 def _wins(sitting: Sitting, methods: Mapping[str, str]) -> list[dict[str, Any]]:
-    """For each two methods, how often each was preferred."""
-    counts: dict[Place, dict[str, int]] = {}
-    for (first, second), duel in zip(sitting.pairs, sitting.duels.found if sitting.duels else (), strict=True):
-        found = counts.setdefault(
-            (methods[first[0]], methods[second[0]]), {"first": 0, "second": 0, "tie": 0, "unread": 0}
-        )
-        found["unread" if duel.points is None else {1.0: "first", 0.0: "second"}.get(duel.points, "tie")] += 1
-    return [{"a": a, "b": b, **found} for (a, b), found in counts.items()]
+    """How often each of two methods was preferred, for each two methods."""
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for (first, _), (second, _), verdict in sitting.verdicts_by_pair:
+        count = counts.setdefault((methods[first], methods[second]), {"first": 0, "second": 0, "tie": 0, "unread": 0})
+        count["unread" if verdict.points is None else {1.0: "first", 0.0: "second"}.get(verdict.points, "tie")] += 1
+    return [{"a": a, "b": b, **count} for (a, b), count in counts.items()]
 
 
-def _agreement(sittings: Sequence[Sitting], name: str) -> dict[str, Any]:
-    """How far the judges agree about a construct, or why that cannot be said."""
-    from ...stats.agreement import gwet, krippendorff
+def _agreement(sittings: Sequence[Sitting], construct: str) -> dict[str, Any]:
+    """Krippendorff's α and Gwet's AC2 of the judges' ratings for a construct, or why one cannot be computed."""
+    from ...stats.agreement import Agreement, gwet, krippendorff
 
-    places = list(sittings[0].shown)
-    ratings = np.array(
-        [[sitting.given.get(place, {}).get(name, math.nan) for sitting in sittings] for place in places], dtype=float
-    )
-    found: dict[str, Any] = {}
-    for key in ("alpha", "ac2"):
+    rated = [sitting.ratings_by_item for sitting in sittings]
+    table = [[ratings.get(item, {}).get(construct, math.nan) for ratings in rated] for item in sittings[0].items]
+    ratings = np.array(table, dtype=float)
+    coefficients: dict[str, Callable[[], Agreement]] = {
+        "alpha": lambda: krippendorff(ratings, "ordinal"),
+        "ac2": lambda: gwet(ratings, scale=range(SCALE[0], SCALE[1] + 1)),
+    }
+    agreement: dict[str, Any] = {}
+    for key, coefficient in coefficients.items():
         try:
-            measured = (
-                krippendorff(ratings, "ordinal")
-                if key == "alpha"
-                else gwet(ratings, scale=range(SCALE[0], SCALE[1] + 1))
-            )
-            found[key] = {field: _number(value) for field, value in asdict(measured).items()}
+            agreement[key] = {name: _number(value) for name, value in asdict(coefficient()).items()}
         except ValueError as error:
-            found[key] = {"value": None, "why": str(error)}
-    return found
+            agreement[key] = {"value": None, "why": str(error)}
+    return agreement
 
 
 def _number(value: Any) -> Any:
+    """JSON has no NaN."""
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -8,21 +8,27 @@ from typing import Any
 
 from ...core.errors import MethodError, RecipeError
 from ...core.files import read_json, write_json, write_text
-from ...core.types import Example, Teacher, Tick, digest
+from ...core.types import Example, Tick, digest
 from ...evaluation.audit import ARGUES, Said, audit, gate, recorded
 from ...methods.view import Method
+from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, StepRequest, plan
 from ..recipe import Recipe
 
 
-def audited(steps: Sequence[StepRequest], teacher: Teacher | None) -> list[str]:
+def audited(steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> list[str]:
     """The steps that can be looked through: those in which the teacher writes, but for its own answers."""
-    order = plan(steps, bool(getattr(teacher, "reads", False)))
+    order = plan(steps, teacher is not None and teacher.reads)
     return [] if teacher is None else [name for request, turn in order if turn == 1 and _writes(name := request.name)]
 
 
 def look_through(
-    folder: Path, teacher: Teacher | None, examples: Sequence[Example], known: Said, steps: Sequence[str], tick: Tick
+    folder: Path,
+    teacher: BaseTeacher | None,
+    examples: Sequence[Example],
+    known: Said,
+    steps: Sequence[str],
+    tick: Tick,
 ) -> Any:
     """The audit of what was said about the examples, from `audit.json` when it is about the same texts.
 

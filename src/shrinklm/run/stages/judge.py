@@ -1,4 +1,4 @@
-"""The judges of a recipe: who may sit, and what they are shown. What comes of it is in `judged`."""
+"""The judges of a recipe: who may sit, and what they are shown. Their scores are written into the cells here."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import ModelError, RecipeError, StudentError, TeacherError
-from ...core.registry import find, names, split_spec
-from ...core.results import read_predictions
-from ...core.types import Example, Teacher, Tick
+from ...core.files import write_json, write_text
+from ...core.registry import split_spec
+from ...core.results import CellFile, RunFile, read_predictions, read_scores, write_scores
+from ...core.types import Example, Score, Teacher, Tick
 from ...evaluation.judges.pairs import compare
-from ...evaluation.judges.rating import Rated, constructs, rate
-from ...evaluation.judges.sitting import Place, Sitting
+from ...evaluation.judges.rating import Rated, rate, read_constructs
+from ...evaluation.judges.sitting import Item, JudgedCell, Sitting, ratings_csv, summary
 from ...models.locate import locate_model
-from ...teachers.base import TeacherOptions, make_teacher
+from ...teachers.base import BaseTeacher, TeacherOptions, is_recording, make_teacher
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from ..folder import Cell
@@ -65,7 +67,7 @@ class Panel:
     Raises RecipeError when the recipe names no judge.
     """
 
-    def __init__(self, recipe: Recipe, teacher: Teacher | None) -> None:
+    def __init__(self, recipe: Recipe, teacher: BaseTeacher | None) -> None:
         if recipe.judge is None:
             raise RecipeError(
                 'The recipe names no judge. Add: judge: {use: ["endpoint:http://127.0.0.1:8000/v1#MODEL"]}'
@@ -74,15 +76,14 @@ class Panel:
         self.block: JudgeBlock = recipe.judge
 
     @cached_property
-    def judges(self) -> list[Teacher]:
+    def judges(self) -> list[BaseTeacher]:
         """The judges, their weights not yet loaded. Raises RecipeError when one cannot judge or all of them wrote what they would rate."""
         found = []
         for block in self.block.use:
             options = TeacherOptions(
                 self.recipe.root, {}, block.batch, block.trust_remote_code, block.api_key_env, block.price
             )
-            kind = split_spec(block.use)[0]
-            if kind in names("teachers") and getattr(find("teachers", kind), "reads", False):
+            if is_recording(block.use):
                 raise RecipeError(
                     f"'{block.use}' reads what others wrote and cannot judge. Name a model, such as transformers:PATH_OR_ID."
                 )
@@ -125,60 +126,82 @@ class Panel:
 
         Raises StudentError when nothing was explained, TeacherError when nothing that any judge said can be read.
         """
-        asked = constructs(prompts, self.block.constructs)
-        looked_at = asked or constructs(prompts, JudgeBlock.model_fields["constructs"].default)
-        shown = self.shown(cells, tests)
-        pairs = self._pairs(cells, shown) if self.block.pairwise else []
-        sittings = []
+        constructs = read_constructs(prompts, self.block.constructs)
+        # A recipe that only compares names no constructs; its pairs are compared by all that there are.
+        compared = constructs or read_constructs(prompts, JudgeBlock.model_fields["constructs"].default)
+        items = self.items(cells, tests)
+        pairs = self._pairs(cells, items) if self.block.pairwise else []
+        seed, sittings = self.block.seed, []
         for judge in self.judges:
-            ratings = rate(judge, list(shown.values()), asked, prompts, store, self.block.seed, tick) if asked else None
-            duels = None
+            ratings = rate(judge, list(items.values()), constructs, prompts, store, seed, tick) if constructs else None
+            verdicts = None
             if pairs:
-                duels = compare(
-                    judge, [(shown[a], shown[b]) for a, b in pairs], looked_at, prompts, store, self.block.seed, tick
-                )
-            sittings.append(Sitting(judge, self.role(judge), tuple(asked), shown, ratings, tuple(pairs), duels))
+                rated_pairs = [(items[a], items[b]) for a, b in pairs]
+                verdicts = compare(judge, rated_pairs, compared, prompts, store, seed, tick)
+            role = self.role(judge)
+            sittings.append(Sitting(judge, role, tuple(constructs), items, ratings, tuple(pairs), verdicts))
         if not any(sitting.scores() for sitting in sittings):
             wrote = next((text for sitting in sittings if sitting.ratings for text in sitting.ratings.texts), "")
             raise TeacherError(
-                f"No judge gave a score that can be read in {len(shown):,} explanations. '{sittings[0].judge.name}' wrote, for one: "
+                f"No judge gave a score that can be read in {len(items):,} explanations. '{sittings[0].judge.name}' wrote, for one: "
                 f"{' '.join(wrote.split())[:200]!r}. Name a larger model under `judge: {{use: [...]}}`."
             )
         return sittings
 
-    def shown(self, cells: Sequence[Cell], tests: Sequence[Example]) -> dict[Place, Rated]:
+    def items(self, cells: Sequence[Cell], tests: Sequence[Example]) -> dict[Item, Rated]:
         """(cell, question) → what is rated: of every cell that explains the same questions, drawn by the block's seed."""
-        said = {}
+        explained = {}
         for cell in cells:
             path = cell.folder / "predictions.parquet"
             if not path.is_file():
                 raise StudentError(
                     f"{cell.name} was not asked yet, so there is nothing to judge. Run: shrinklm evaluate RECIPE"
                 )
-            told = {found.example_id: found for found in read_predictions(path) if found.explanation is not None}
-            if told:
-                said[cell.name] = told
-        common = [example for example in tests if all(example.id in told for told in said.values())]
-        if not said or not common:
+            predictions = {item.example_id: item for item in read_predictions(path) if item.explanation is not None}
+            if predictions:
+                explained[cell.name] = predictions
+        common = [example for example in tests if all(example.id in ids for ids in explained.values())]
+        if not explained or not common:
             raise StudentError(
                 "No test question was explained by every student that explains, so there is nothing to judge. Name a method that explains, "
                 "such as multitask, and let `evaluate.explanations` be more than 0."
             )
         if self.block.items is not None and self.block.items < len(common):
-            drawn = sorted(random.Random(self.block.seed).sample(range(len(common)), self.block.items))
-            common = [common[place] for place in drawn]
+            sample = sorted(random.Random(self.block.seed).sample(range(len(common)), self.block.items))
+            common = [common[index] for index in sample]
         return {
-            (cell, example.id): Rated(example, found.answer, found.explanation or "")
-            for cell, told in said.items() for example in common for found in [told[example.id]]
+            (cell, example.id): Rated(example, prediction.answer, prediction.explanation or "")
+            for cell, predictions in explained.items() for example in common for prediction in [predictions[example.id]]
         }  # fmt: skip
 
     @staticmethod
-    def _pairs(cells: Sequence[Cell], shown: Mapping[Place, Rated]) -> list[tuple[Place, Place]]:
+    def _pairs(cells: Sequence[Cell], items: Mapping[Item, Rated]) -> list[tuple[Item, Item]]:
         """Every two cells of one student and seed, question by question."""
-        explaining = {name for name, _ in shown}
-        ids = list(dict.fromkeys(example_id for _, example_id in shown))
+        explaining = {name for name, _ in items}
+        ids = list(dict.fromkeys(example_id for _, example_id in items))
         pairs = []
         for a, b in combinations([cell for cell in cells if cell.name in explaining], 2):
             if (a.student.label, a.seed) == (b.student.label, b.seed):
                 pairs += [((a.name, example_id), (b.name, example_id)) for example_id in ids]
         return pairs
+
+
+def write_judgements(sittings: Sequence[Sitting], cells: Sequence[Cell], folder: Path) -> dict[str, Any]:
+    """Write the judges' scores into the cells, `judged.csv` and `judge.json` into the run's folder; return the content of the last.
+
+    What these judges gave before is replaced; scores of other raters and of metrics stay.
+    """
+    raters = {sitting.judge.name for sitting in sittings}
+    by_cell: dict[str, list[Score]] = {}
+    for sitting in sittings:
+        for score in sitting.scores():
+            by_cell.setdefault(score.run, []).append(score)
+    for cell in cells:
+        path = cell.folder / CellFile.SCORES
+        others = [score for score in read_scores(path) if score.rater not in raters]
+        write_scores(others + by_cell.get(cell.name, []), path)
+    judged = [JudgedCell(cell.name, cell.method.name, cell.student.label, cell.seed) for cell in cells]
+    write_text(folder / RunFile.JUDGED, ratings_csv(sittings, judged))
+    figures = summary(sittings, judged)
+    write_json(folder / RunFile.JUDGES, figures)
+    return figures

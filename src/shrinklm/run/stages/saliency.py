@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ModelError, RecipeError, TeacherError
 from ...core.files import read_json, write_json
 from ...core.registry import find, split_spec
-from ...core.types import Example, Task, Teacher, Tick, digest
+from ...core.types import Example, Task, Tick, digest
 from ...evaluation.metrics.answers import matches
 from ...methods.builtin import ASK
 from ...methods.corpus import Corpus
@@ -22,6 +22,7 @@ from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
 from ...stats import estimate
+from ...teachers.base import BaseTeacher
 from ...teachers.steps import Step
 from ..folder import Cell
 from ..recipe import Recipe, SalientBlock, StudentBlock
@@ -45,7 +46,7 @@ class Markers:
         self.recipe, self.folder, self.train = recipe, folder, train
         self._students: dict[str, WhiteBox] = {}
 
-    def who(self, step: Step, student: StudentBlock) -> Teacher:
+    def who(self, step: Step, student: StudentBlock) -> BaseTeacher:
         """Who takes a step that marks words. Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet."""
         if step.by == "white-box":
             return self.teacher
