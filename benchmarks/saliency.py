@@ -28,15 +28,17 @@ from shrinklm.run.recipe import SalientBlock
 from shrinklm.saliency.attribution import AttributionSettings, Question, attribute
 from shrinklm.students.base import BaseStudent, open_student
 
-BATCH = SalientBlock().batch
-"""As many as a recipe has that names none."""
+RECIPE = SalientBlock()
+"""The defaults of a recipe."""
+BATCH = RECIPE.batch
+SETTINGS = AttributionSettings(RECIPE.method, RECIPE.norm, RECIPE.pieces, RECIPE.steps)
 
 
 def batched(student: BaseStudent, questions: Sequence[Question]) -> None:
     """Questions of like length together, scores of words."""
     order = sorted(questions, key=lambda question: len(question.prompt))
     for start in range(0, len(order), BATCH):
-        attribute(student, order[start : start + BATCH], AttributionSettings())
+        attribute(student, order[start : start + BATCH], SETTINGS)
 
 
 def alone(model: Any, tokenizer: Any, questions: Sequence[Question]) -> None:

@@ -15,20 +15,33 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from shrinklm.core.errors import StudentError
 from shrinklm.core.marking import words
 from shrinklm.core.types import Example, Pair
-from shrinklm.saliency.attribution import Attribution, AttributionSettings, Question, attribute, log_probability
+from shrinklm.saliency.attribution import (
+    Attribution,
+    AttributionSettings,
+    Kind,
+    Question,
+    attribute,
+    log_probability,
+)
 from shrinklm.students.causal import CausalStudent
 from shrinklm.students.seq2seq import Seq2SeqStudent
 from student_cases import TYPES, fresh, many
 from test_students import causal
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
+
+
+def attributing(method: Kind = "gradient", **settings: Any) -> AttributionSettings:
+    return AttributionSettings(method, **{"norm": "l2", "pieces": "max", "steps": 32, **settings})
+
+
 METHODS = [
-    AttributionSettings(),
-    AttributionSettings(norm="l1", pieces="sum"),
-    AttributionSettings("input_x_gradient"),
-    AttributionSettings("integrated_gradients", steps=5, pieces="sum"),
-    AttributionSettings("occlusion"),
-    AttributionSettings("attention"),
+    attributing(),
+    attributing(norm="l1", pieces="sum"),
+    attributing("input_x_gradient"),
+    attributing("integrated_gradients", steps=5, pieces="sum"),
+    attributing("occlusion"),
+    attributing("attention"),
 ]
 NAMES = [f"{settings.method} {settings.norm}" for settings in METHODS]
 FOREIGN = Example(
@@ -122,7 +135,7 @@ def by_word(student: Any, question: Question, tokens: Tensor, pieces: str = "max
 
 
 def one(student: Any, question: Question, method: Any = "gradient", **settings: Any) -> Attribution:
-    return attribute(student, [question], AttributionSettings(method, **settings))[0]
+    return attribute(student, [question], attributing(method, **settings))[0]
 
 
 def same(found: Any, expected: Any, within: float = 1e-6) -> None:
@@ -279,7 +292,7 @@ def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> 
 @pytest.mark.parametrize("spec", FAMILIES)
 def test_half_precision_gives_nearly_the_same(spec: str) -> None:
     exact, half = fresh(spec), fresh(spec).to(torch.bfloat16)
-    for settings in (AttributionSettings(), AttributionSettings("attention")):
+    for settings in (attributing(), attributing("attention")):
         for found, expected in zip(
             attribute(half, QUESTIONS[:5], settings), attribute(exact, QUESTIONS[:5], settings), strict=True
         ):
@@ -291,7 +304,7 @@ def test_half_precision_gives_nearly_the_same(spec: str) -> None:
 
 def test_many_questions_keep_their_order(student: Any) -> None:
     batch = [asked(example) for example in many(40)]
-    found = attribute(student, batch, AttributionSettings())
+    found = attribute(student, batch, attributing())
     values = log_probability(student, batch)
     for place in (0, 17, 39):
         plain = Plain(student, batch[place])
@@ -320,13 +333,11 @@ def test_a_caller_without_gradients_gets_them_all_the_same(student: Any) -> None
 @pytest.mark.parametrize("kind", ["qwen2", "gpt2", "gemma2"])
 def test_other_architectures(kind: str) -> None:
     student = causal(kind).double().requires_grad_(False)
-    for question, found in zip(QUESTIONS[:6], attribute(student, QUESTIONS[:6], AttributionSettings()), strict=True):
+    for question, found in zip(QUESTIONS[:6], attribute(student, QUESTIONS[:6], attributing()), strict=True):
         plain = Plain(student, question)
         gradient = Saliency(plain).attribute(plain.embeddings(), abs=False)[0]
         same(found.scores, by_word(student, question, gradient.norm(2, -1)), 1e-5)
-    for question, found in zip(
-        QUESTIONS[:6], attribute(student, QUESTIONS[:6], AttributionSettings("attention")), strict=True
-    ):
+    for question, found in zip(QUESTIONS[:6], attribute(student, QUESTIONS[:6], attributing("attention")), strict=True):
         same(found.scores, one(student, question, "attention").scores, 1e-5)
 
 

@@ -59,8 +59,8 @@ def recipe(root: Path, folder: Path, **changes: Any) -> Recipe:
 
 def white_box(model: Any = None, **options: Any) -> WhiteBox:
     model = model or fresh("tiny")
-    settings = options.pop("settings", AttributionSettings())
-    return WhiteBox(lambda: model, "tiny", "1", ASK, settings, **options)
+    settings = options.pop("settings", AttributionSettings("gradient", "l2", "max", steps=32))
+    return WhiteBox(lambda: model, "tiny", "1", ASK, settings, **{"label": "gold", "batch": 32, **options})
 
 
 def asked(examples: Sequence[Example]) -> list[Prompt]:
@@ -233,7 +233,7 @@ def test_free_answers_attribute_what_the_model_says() -> None:
 
 
 def test_integrated_gradients_that_do_not_add_up_are_warned_of() -> None:
-    settings = AttributionSettings("integrated_gradients", steps=1)
+    settings = AttributionSettings("integrated_gradients", "l2", "max", steps=1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = said(white_box(settings=settings), many(4))

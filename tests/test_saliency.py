@@ -19,22 +19,23 @@ from shrinklm.core.errors import StoreError
 from shrinklm.core.marking import Keep, Marking, best_places, mark, words
 from shrinklm.core.types import Example, Generation, Pair, by_id
 from shrinklm.methods.builtin import ASK, PREDICT
+from shrinklm.saliency.agreement import WAYS, agreement_table, mark_all_ways, spearman
 from shrinklm.saliency.analysis import Examiner, analyze, gold_chance, gold_hit, gold_words, items, method_of, write
 from shrinklm.saliency.controls import Chance, Counts
-from shrinklm.saliency.erasure import WAYS, agreement, compare, erased, erasure, spearman
+from shrinklm.saliency.erasure import LogProbabilities, erased, erasure_effects
 from shrinklm.saliency.highlights import (
     EMPTY,
     EVERYTHING,
     MISSING,
     NOT_FOUND,
     NOTHING,
-    average_precision,
-    highlight,
     highlight_chance,
+    highlight_scores,
     human_words,
-    place,
+    locate_highlight,
     question_words,
 )
+from shrinklm.stats.ranking import average_precision
 from student_cases import fresh, generation
 
 KITE = Example(
@@ -156,7 +157,7 @@ def test_highlights_are_found_again(text: str | None, found: Any) -> None:
 
 def test_whole_words_win_over_earlier_letters() -> None:
     question = "Is concatenating a cat odd?"
-    runs = place("cat", question)
+    runs = locate_highlight("cat", question)
     assert [question[run.start : run.stop] for run in runs if isinstance(run, range)] == ["cat"]
     assert runs == [range(19, 22)]
 
@@ -181,7 +182,7 @@ def test_accents_and_typographic_signs_do_not_matter() -> None:
 
 def test_highlight_by_hand() -> None:
     """Marked: kite fly wind. Kept: kite, hard, and `open` of an option, which counts neither way."""
-    found = highlight(KITE, scored(KITE, kite=6, hard=5, open=4, wind=3, red=2, fly=1), Keep(3))
+    found = highlight_scores(KITE, scored(KITE, kite=6, hard=5, open=4, wind=3, red=2, fly=1), Keep(3))
     # Ranked question words: kite + hard wind + red fly + blows.
     assert found == pytest.approx(
         {"precision": 1 / 2, "recall": 1 / 3, "f1": 2 / 5, "auprc": (1 / 1 + 2 / 3 + 3 / 5) / 3}
@@ -189,20 +190,20 @@ def test_highlight_by_hand() -> None:
 
 
 def test_nothing_kept_of_the_question_is_nothing_right() -> None:
-    found = highlight(KITE, scored(KITE, open=2, field=1), TWO)
+    found = highlight_scores(KITE, scored(KITE, open=2, field=1), TWO)
     assert found is not None
     assert (found["precision"], found["recall"], found["f1"]) == (0.0, 0.0, 0.0)
 
 
 def test_an_oracle_is_perfect() -> None:
     oracle = scored(KITE, kite=1, fly=1, wind=1)
-    assert highlight(KITE, oracle, Keep(3)) == dict.fromkeys(("precision", "recall", "f1", "auprc"), 1.0)
+    assert highlight_scores(KITE, oracle, Keep(3)) == dict.fromkeys(("precision", "recall", "f1", "auprc"), 1.0)
     assert gold_hit(KITE, scored(KITE, field=1), Keep(1)) == {"any": 1.0, "top1": 1.0}
 
 
 @pytest.mark.parametrize("keep", [Keep(1), TWO, Keep(5), Keep(0.3), Keep(50)], ids=str)
 def test_highlight_chance_is_the_mean_over_all_subsets(keep: Keep) -> None:
-    all_found = [highlight(KITE, marking, keep) for marking in subsets(KITE, keep)]
+    all_found = [highlight_scores(KITE, marking, keep) for marking in subsets(KITE, keep)]
     chance = highlight_chance(KITE, keep)
     assert chance is not None
     for name in ("precision", "recall", "f1"):
@@ -249,7 +250,7 @@ def test_average_precision_is_the_area_under_the_curve() -> None:
         area += (recall - before) * (relevant & above).sum() / above.sum()
         before = recall
     assert average_precision(scores.tolist(), relevant.tolist()) == pytest.approx(area)
-    with pytest.raises(ValueError, match="needs a relevant word"):
+    with pytest.raises(ValueError, match="needs a relevant item"):
         average_precision([1.0], [False])
 
 
@@ -270,7 +271,7 @@ def test_markings_without_an_order_agree_with_none() -> None:
     flat, steep = scored(example, cats=1, chase=1, mice=1), scored(example, cats=3, chase=2, mice=1)
     assert spearman(example, flat, steep) is None
     other = replace(example, id="y")
-    found = agreement(
+    found = agreement_table(
         [example, other], {"a": {"x": steep, "y": steep}, "b": {"x": flat, "y": steep}, "c": {"x": flat, "y": flat}}
     )
     assert found is not None
@@ -281,7 +282,7 @@ def test_markings_without_an_order_agree_with_none() -> None:
         [pytest.approx(1), pytest.approx(1), None],
         [None] * 3,
     ]
-    assert agreement([example], {"a": {}}) is None
+    assert agreement_table([example], {"a": {}}) is None
     json.dumps(found, allow_nan=False)
 
 
@@ -305,7 +306,8 @@ def test_erasure_asks_other_prompts(spec: str, view: Any) -> None:
     other = Example("other", "What sails on water?", ("boat", "tree"), "boat")
     markings = {"kite": scored(KITE, kite=2, field=1), "other": scored(other, sails=2, boat=1)}
     known: dict[tuple[str, str], float] = {}
-    found = erasure(model, [KITE, other, replace(KITE, id="unmarked")], markings, TWO, view, 2, known)
+    probabilities = LogProbabilities(model, view, 2, known=known)
+    found = erasure_effects(probabilities, [KITE, other, replace(KITE, id="unmarked")], markings, TWO)
     assert found.keys() == markings.keys()
     tail = view.prompt(KITE).removeprefix(KITE.text)
     prompts = [
@@ -334,9 +336,9 @@ def test_erasure_measures_a_prompt_once(monkeypatch: pytest.MonkeyPatch) -> None
         return [float(len(question.prompt)) for question in questions]
 
     monkeypatch.setattr("shrinklm.saliency.attribution.log_probability", log_probability)
-    known: dict[tuple[str, str], float] = {}
+    probabilities = LogProbabilities(None, ASK, 4)  # type: ignore[arg-type]
     for kite in (1.0, 2.0):
-        erasure(None, [KITE], {"kite": scored(KITE, kite=kite, red=1.5)}, Keep(1), ASK, 4, known)  # type: ignore[arg-type]
+        erasure_effects(probabilities, [KITE], {"kite": scored(KITE, kite=kite, red=1.5)}, Keep(1))
     assert len(asked) == len(set(asked)) == 5
     assert asked.count(ASK.prompt(KITE)) == 1
 
@@ -374,7 +376,7 @@ def test_figures_have_the_shape_of_the_report(tmp_path: Path) -> None:
     )
     said["salient"] = {id_: replace(found, prompt=prompt) for id_, found in said["salient"].items()}
     about = {"name": "tiny", "finetuned": False, "accuracy": {"before": None, "after": None}}
-    examiner = Examiner(fresh(), ASK, about, erased=2, compared=2)
+    examiner = Examiner(fresh(), ASK, about, erased=2, compared=2, batch=16)
     figures = analyze(examples, said, TWO, examiner=examiner, resamples=100)
     assert list(figures) == [
         "split", "n", "keep", "model", "steps", "chance", "left_out", "erased", "agreement", "completeness",
@@ -424,7 +426,7 @@ def test_figures_have_the_shape_of_the_report(tmp_path: Path) -> None:
 
 def test_every_way_marks_every_example() -> None:
     examples = [KITE, *synthetic(2)]
-    found = compare(fresh(), examples, ASK, batch=2)
+    found = mark_all_ways(fresh(), examples, ASK, batch=2)
     assert list(found) == list(WAYS)
     for way, markings in found.items():
         assert markings.keys() == by_id(examples).keys()
@@ -437,9 +439,9 @@ def test_incomplete_gradients_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     examples = synthetic(3)
     errors = dict(zip(by_id(examples), (0.01, 0.08, 0.3), strict=True))
     markings = {e.id: replace(scored(e), figures={"completeness_error": errors[e.id]}) for e in examples}
-    monkeypatch.setattr("shrinklm.saliency.analysis.compare", lambda *_: {"integrated_gradients": markings})
-    monkeypatch.setattr("shrinklm.saliency.analysis.erasure", lambda *_: {})
-    examiner = Examiner(None, ASK, {})  # type: ignore[arg-type]
+    monkeypatch.setattr("shrinklm.saliency.analysis.mark_all_ways", lambda *_: {"integrated_gradients": markings})
+    monkeypatch.setattr("shrinklm.saliency.analysis.erasure_effects", lambda *_: {})
+    examiner = Examiner(None, ASK, {}, erased=200, compared=20, batch=16)  # type: ignore[arg-type]
     figures = analyze(
         examples, {"salient": marked_by("salient", examples, Chance())}, TWO, examiner=examiner, resamples=10
     )
@@ -509,7 +511,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         write(tmp_path, {"n": float("nan")}, [{"id": "b"}])
     assert json.loads((tmp_path / "figures.json").read_text()) == {"n": 1}
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"Cannot write .*items\.jsonl"):
+    with pytest.raises(StoreError, match=r"items\.jsonl cannot be written: .+\. Check permissions and free space"):
         write(tmp_path / "file", {}, [])
 
 

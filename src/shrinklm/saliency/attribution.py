@@ -1,7 +1,9 @@
-"""Which words of a question moved a model's answer: the attribution of arXiv 2409.12586, and what it is compared with. On captum.
+"""Attribute a model's answer to the words of its question: the gradient norm of arXiv 2409.12586, and four other ways.
 
-The figure moved is F = Σ log p of the label's tokens given the prompt. Questions of a batch never see each other, so that one backward
-pass serves them all and its gradients are those of each question alone.
+On captum.
+
+What is attributed is F = Σ log p of the label's tokens given the prompt. Questions of a batch never see each other, so
+that one backward pass serves them all and its gradients are those of each question alone.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, Literal
 
 import torch
@@ -24,22 +26,25 @@ from ..students.base import IGNORE, BaseStudent, Batch
 Kind = Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"]
 
 _ROWS = 16
-"""Rows of one pass where a method needs more than the batch's own: bounds memory, whatever the steps, words or layers."""
+"""Rows of one pass where a method needs more than the batch's own: bounds memory."""
 
 _SHORT = 192
-"""Rows of so many tokens are faster with attention written out, on a CPU in half precision (4 times at 65 tokens, no more at 250)."""
+"""Up to so many tokens a row, attention written out is faster on a CPU in half precision.
+
+Measured: 4 times as fast at 65 tokens, no faster at 250.
+"""
 
 
 @dataclass(frozen=True)
 class AttributionSettings:
     """How words are attributed."""
 
-    method: Kind = "gradient"
-    norm: Literal["l1", "l2"] = "l2"
+    method: Kind
+    norm: Literal["l1", "l2"]
     """gradient: the norm over the width of the embedding."""
-    pieces: Literal["max", "sum"] = "max"
-    """How the tokens of a word make one score: the largest (of signed scores the one furthest from zero), or all together."""
-    steps: int = 32
+    pieces: Literal["max", "sum"]
+    """The score of a word: of its tokens the largest (with signs: the one furthest from zero), or their sum."""
+    steps: int
     """integrated_gradients: points of the Gauss–Legendre rule."""
 
 
@@ -50,9 +55,9 @@ class Question:
     prompt: str
     label: str
     words: Sequence[Word]
-    """Their spans are places in `prompt`."""
+    """Their spans are characters of `prompt`."""
     lead: str = ""
-    """Words between prompt and label, given and not scored, such as "The answer is"."""
+    """Words between prompt and label that are not scored, such as "The answer is"."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Attribution:
     """How much each word moved the label."""
 
     scores: tuple[float, ...]
-    """One a word; those of occlusion, input_x_gradient and integrated_gradients have signs."""
+    """One score for each word; those of occlusion, input_x_gradient and integrated_gradients have signs."""
     value: float
     """F of the question as it is."""
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -68,19 +73,19 @@ class Attribution:
 
 
 def attribute(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
-    """Attributes one batch of questions; what else is in it changes no score. Questions of like length waste least.
+    """Attribute one batch of questions. The batch changes no score; questions of like length waste least.
 
     gradient: ‖∂F/∂e_i‖ for the embedding e_i of each token (arXiv 2409.12586; Simonyan et al., arXiv 1312.6034).
-    input_x_gradient: e_i · ∂F/∂e_i. integrated_gradients: from embeddings of zeros at the words, the rest of the prompt standing
-    (Sundararajan et al., arXiv 1703.01365). occlusion: F(x) − F(x without the word). attention: mean weight over layers, heads and the
-    positions that say the label (encoder–decoder: cross-attention).
+    input_x_gradient: e_i · ∂F/∂e_i. integrated_gradients: from embeddings of zeros at the words, the rest of the prompt
+    standing (Sundararajan et al., arXiv 1703.01365). occlusion: F(x) − F(x without the word). attention: mean weight
+    over layers, heads and the positions that say the label (encoder–decoder: cross-attention).
 
     Raises:
-        StudentError: a question does not fit the model, or its tokenizer does not say where its tokens stand.
+        StudentError: a question does not fit the model, or its tokenizer gives no offsets of its tokens.
     """
     if not questions:
         return []
-    with _still(model), torch.inference_mode(False), torch.enable_grad():
+    with _frozen(model), torch.inference_mode(False), torch.enable_grad():
         return _METHODS[settings.method](model, questions, settings)
 
 
@@ -88,30 +93,32 @@ def log_probability(model: BaseStudent, questions: Sequence[Question]) -> list[f
     """F of each question of one batch. Raises StudentError for one that does not fit the model."""
     if not questions:
         return []
-    with _still(model), torch.inference_mode():
-        return _Asked(model, questions).value().tolist()
+    with _frozen(model), torch.inference_mode():
+        return _Encoded(model, questions).value().tolist()
 
 
-class _Asked:
-    """A batch of questions in a model's hands."""
+class _Encoded:
+    """A batch of questions as tensors of one model."""
 
     def __init__(self, model: BaseStudent, questions: Sequence[Question]) -> None:
         self.model, self.questions = model, questions
         self.first = [0, *accumulate(len(question.words) for question in questions)]
-        """The number of each question's first word, over all questions."""
+        """Index of each question's first word, counted over all questions; then the number of all words."""
         pairs = [Pair(question.prompt, f"{question.lead} {question.label}".strip()) for question in questions]
         batch = model.encode([[pair] for pair in pairs], end=False, pack=False)
         scored, leads = batch["labels"] != IGNORE, []
         for question, pair in zip(questions, pairs, strict=True):
-            both = [model.target_ids(text, end=False) for text in (question.lead, pair.target)]
-            leads.append([0] * shared_beginning(both))
+            # A tokenizer may join the lead's last token with the label's first: that token then counts as the label's.
+            tokens = [model.target_ids(text, end=False) for text in (question.lead, pair.target)]
+            leads.append([0] * shared_beginning(tokens))
         saying = _spread(leads, batch["pair"].masked_fill(~scored, -1), rest=1)
         self.batch: Batch = model.to_device({**batch, "saying": scored & (saying == 1)})
+        """The encoded pairs; "saying", [rows, tokens], is true at positions that predict a token of the label."""
 
     def embeddings(self) -> Tensor:
         """[rows, tokens, width] of what the model reads."""
-        found: Tensor = self.model.model.get_input_embeddings()(self.batch["input_ids"])
-        return found.detach()
+        embeddings: Tensor = self.model.model.get_input_embeddings()(self.batch["input_ids"])
+        return embeddings.detach()
 
     def rows(self, rows: Tensor | slice) -> Batch:
         """These rows of the batch."""
@@ -125,11 +132,11 @@ class _Asked:
         with self.attention():
             logits, labels, pair = self.model.logits(batch)
         saying = batch["saying"][batch["labels"] != IGNORE]
-        said = -nn.functional.cross_entropy(_exact(logits[saying]), labels[saying], reduction="none")
-        return said.new_zeros(len(self.questions)).index_add(0, pair[saying], said)
+        log_p = -nn.functional.cross_entropy(_float32(logits[saying]), labels[saying], reduction="none")
+        return log_p.new_zeros(len(self.questions)).index_add(0, pair[saying], log_p)
 
     def attention(self) -> AbstractContextManager[None]:
-        """The way of attention that suits the batch."""
+        """The implementation of attention that is fastest for the batch (see `_SHORT`)."""
         weight = next(self.model.model.parameters())
         short = self.batch["input_ids"].shape[1] <= _SHORT
         return (
@@ -139,20 +146,21 @@ class _Asked:
         )
 
     def words(self) -> Tensor:
-        """[rows, tokens]: the number of the word a token belongs to, over all questions; -1 for none."""
-        found = []
+        """[rows, tokens]: the index of the word a token belongs to, counted over all questions; -1 for none."""
+        indices = []
         for question, first in zip(self.questions, self.first, strict=False):
-            spelled = [-1] * len(question.prompt)
-            for number, word in enumerate(question.words, start=first):
-                spelled[word.start : word.end] = [number] * (word.end - word.start)
-            numbers = []
+            by_character = [-1] * len(question.prompt)
+            for index, word in enumerate(question.words, start=first):
+                by_character[word.start : word.end] = [index] * (word.end - word.start)
+            by_token = []
             for start, end in self.model.offsets(question.prompt):
-                inside = [number for number in spelled[start:end] if number >= 0]
-                numbers.append(max(inside, key=inside.count, default=-1))
-            found.append(numbers)
-        return _spread(found, self.model.owner(self.batch), rest=-1)
+                # A token may reach over a word's edge: it belongs to the word with most of its characters.
+                inside = [index for index in by_character[start:end] if index >= 0]
+                by_token.append(max(inside, key=inside.count, default=-1))
+            indices.append(by_token)
+        return _spread(indices, self.model.owner(self.batch), rest=-1)
 
-    def made(
+    def attributions(
         self,
         tokens: Tensor,
         words: Tensor,
@@ -160,49 +168,48 @@ class _Asked:
         value: Tensor,
         figures: Sequence[Mapping[str, float]] = (),
     ) -> list[Attribution]:
-        """From scores of tokens, [rows, tokens], `words`, and F of each question."""
-        place, scores = words[words >= 0], tokens[words >= 0].double()
+        """From scores of tokens and `words()`, both [rows, tokens], and F of each question."""
+        index, scores = words[words >= 0], tokens[words >= 0].double()
         zeros = scores.new_zeros(self.first[-1])
         if settings.pieces == "sum":
-            found = zeros.index_add(0, place, scores)
+            by_word = zeros.index_add(0, index, scores)
         else:
-            highest, lowest = (
-                zeros.scatter_reduce(0, place, scores, "amax"),
-                zeros.scatter_reduce(0, place, scores, "amin"),
-            )
-            found = torch.where(-lowest > highest, lowest, highest)
-        flat, values = found.tolist(), value.tolist()
+            highest = zeros.scatter_reduce(0, index, scores, "amax")
+            lowest = zeros.scatter_reduce(0, index, scores, "amin")
+            by_word = torch.where(-lowest > highest, lowest, highest)
+        flat, values = by_word.tolist(), value.tolist()
         return [
-            Attribution(tuple(flat[start:end]), values[place], figures[place] if figures else {})
-            for place, (start, end) in enumerate(pairwise(self.first))
+            Attribution(tuple(flat[start:end]), values[position], figures[position] if figures else {})
+            for position, (start, end) in enumerate(pairwise(self.first))
         ]
 
 
 def _gradient(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
-    asked = _Asked(model, questions)
-    words, value = asked.words(), _Last(asked.value)
-    gradient = Saliency(value).attribute(asked.embeddings().requires_grad_(), abs=False)
-    norm = torch.linalg.vector_norm(_exact(gradient), 1 if settings.norm == "l1" else 2, -1)
-    return asked.made(norm, words, settings, value.last)
+    encoded = _Encoded(model, questions)
+    words, value = encoded.words(), _Last(encoded.value)
+    gradient = Saliency(value).attribute(encoded.embeddings().requires_grad_(), abs=False)
+    norm = torch.linalg.vector_norm(_float32(gradient), 1 if settings.norm == "l1" else 2, -1)
+    return encoded.attributions(norm, words, settings, value.last)
 
 
 def _input_x_gradient(
     model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings
 ) -> list[Attribution]:
-    asked = _Asked(model, questions)
-    words, value = asked.words(), _Last(asked.value)
-    product = InputXGradient(value).attribute(asked.embeddings().requires_grad_())
-    return asked.made(_exact(product).sum(-1), words, settings, value.last)
+    encoded = _Encoded(model, questions)
+    words, value = encoded.words(), _Last(encoded.value)
+    product = InputXGradient(value).attribute(encoded.embeddings().requires_grad_())
+    return encoded.attributions(_float32(product).sum(-1), words, settings, value.last)
 
 
 def _integrate(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
-    asked = _Asked(model, questions)
-    words, embeddings = asked.words(), asked.embeddings()
+    encoded = _Encoded(model, questions)
+    words, embeddings = encoded.words(), encoded.embeddings()
     inside = words >= 0
+    # The rest of the prompt stays, so that the baseline is still a prompt that the model knows how to read.
     baseline = embeddings.masked_fill(inside[..., None], 0.0)
     rows = torch.arange(len(embeddings), device=embeddings.device)
-    parts = _exact(
-        IntegratedGradients(asked.value).attribute(
+    parts = _float32(
+        IntegratedGradients(encoded.value).attribute(
             embeddings,
             baseline,
             additional_forward_args=(rows,),
@@ -211,31 +218,26 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
         )
     ).sum(-1)
     with torch.inference_mode():
-        value = asked.value(embeddings)
-        moved = (value - asked.value(baseline)).double()
-    total = torch.zeros_like(moved).index_add(0, model.owner(asked.batch)[inside], parts[inside].double())
+        value = encoded.value(embeddings)
+        moved = (value - encoded.value(baseline)).double()
+    total = torch.zeros_like(moved).index_add(0, model.owner(encoded.batch)[inside], parts[inside].double())
     errors = ((total - moved).abs() / moved.abs().clamp(min=1e-6)).tolist()
-    return asked.made(
+    return encoded.attributions(
         parts, words, settings, value, [{"completeness_error": float(f"{error:.3g}")} for error in errors]
     )
 
 
 def _occlude(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
-    asked = []
+    variants = []
     for question in questions:
-        asked += [question, *(replace(question, prompt=_cut(question.prompt, word)) for word in question.words)]
-    values = iter(
-        [
-            value
-            for start in range(0, len(asked), _ROWS)
-            for value in log_probability(model, asked[start : start + _ROWS])
-        ]
-    )
-    found = []
+        variants += [question, *(replace(question, prompt=_cut(question.prompt, word)) for word in question.words)]
+    batches = (log_probability(model, variants[start : start + _ROWS]) for start in range(0, len(variants), _ROWS))
+    values = chain.from_iterable(batches)
+    attributions = []
     for question in questions:
         whole = next(values)
-        found.append(Attribution(tuple(whole - next(values) for _ in question.words), whole))
-    return found
+        attributions.append(Attribution(tuple(whole - next(values) for _ in question.words), whole))
+    return attributions
 
 
 def _cut(prompt: str, word: Word) -> str:
@@ -244,22 +246,21 @@ def _cut(prompt: str, word: Word) -> str:
 
 
 def _attend(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
-    asked = _Asked(model, questions)
-    words, batch = asked.words(), asked.batch
-    said = torch.bincount(batch["pair"][batch["saying"]], minlength=len(questions))
-    share = batch["saying"] / said[batch["pair"]]  # [rows, tokens that say]
-    found = torch.zeros(batch["input_ids"].shape, dtype=torch.double, device=share.device)
+    encoded = _Encoded(model, questions)
+    words, batch = encoded.words(), encoded.batch
+    counts = torch.bincount(batch["pair"][batch["saying"]], minlength=len(questions))
+    share = batch["saying"] / counts[batch["pair"]]  # [rows, tokens that say]
+    weights = torch.zeros(batch["input_ids"].shape, dtype=torch.double, device=share.device)
     with torch.inference_mode():
-        value = asked.value()
+        value = encoded.value()
         with _eager(model.model):
-            for start in range(0, len(found), _ROWS):
+            for start in range(0, len(weights), _ROWS):
                 rows = slice(start, start + _ROWS)
-                layers = model.attentions(asked.rows(rows))
+                layers = model.attentions(encoded.rows(rows))
                 for layer in layers:
-                    found[rows] += torch.einsum("rs,rst->rt", share[rows].double(), layer.double().mean(1)) / len(
-                        layers
-                    )
-    return asked.made(found, words, settings, value)
+                    mean = torch.einsum("rs,rst->rt", share[rows].double(), layer.double().mean(1))
+                    weights[rows] += mean / len(layers)
+    return encoded.attributions(weights, words, settings, value)
 
 
 _METHODS: dict[Kind, Callable[[BaseStudent, Sequence[Question], AttributionSettings], list[Attribution]]] = {
@@ -272,44 +273,43 @@ _METHODS: dict[Kind, Callable[[BaseStudent, Sequence[Question], AttributionSetti
 
 
 def _spread(values: Sequence[Sequence[int]], owner: Tensor, rest: int) -> Tensor:
-    """[rows, tokens]: the values of each pair on its tokens, in their order, then `rest`; `owner` is -1 where nobody's token stands."""
+    """[rows, tokens]: each pair's values on its tokens, in order, then `rest`; `owner` is -1 at tokens of no pair."""
     counts = torch.bincount(owner[owner >= 0], minlength=len(values)).tolist()
-    laid = [
-        value for some, count in zip(values, counts, strict=True) for value in (*some, *[rest] * (count - len(some)))
-    ]
-    order = owner.flatten().argsort(stable=True)[owner.numel() - len(laid) :]
-    found = torch.full((owner.numel(),), rest, device=owner.device)
-    found[order] = torch.tensor(laid, dtype=found.dtype, device=owner.device)
-    return found.view(owner.shape)
+    flat = [value for row, count in zip(values, counts, strict=True) for value in (*row, *[rest] * (count - len(row)))]
+    # A stable sort by owner puts the tokens of no pair first and then those of each pair in their order.
+    order = owner.flatten().argsort(stable=True)[owner.numel() - len(flat) :]
+    spread = torch.full((owner.numel(),), rest, device=owner.device)
+    spread[order] = torch.tensor(flat, dtype=spread.dtype, device=owner.device)
+    return spread.view(owner.shape)
 
 
-def _exact(numbers: Tensor) -> Tensor:
+def _float32(numbers: Tensor) -> Tensor:
     """In float32 where the model computes in less."""
     return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 class _Last:
-    """A function that remembers what it gave last: captum keeps the gradient alone."""
+    """A function that keeps its last value: captum returns the gradient alone."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         self.function = function
 
     def __call__(self, embeddings: Tensor) -> Tensor:
-        found = self.function(embeddings)
-        self.last = found.detach()
-        return found
+        value = self.function(embeddings)
+        self.last = value.detach()
+        return value
 
 
 @contextmanager
-def _still(model: BaseStudent) -> Iterator[None]:
+def _frozen(model: BaseStudent) -> Iterator[None]:
     """No dropout, and weights without gradients, which are half of the backward pass. Afterwards as before."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
     training = [module for module in model.modules() if module.training]
     model.eval().requires_grad_(False)
     try:
         yield
     finally:
-        for weight in learning:
+        for weight in trainable:
             weight.requires_grad_(True)
         for module in training:
             module.training = True
@@ -317,7 +317,7 @@ def _still(model: BaseStudent) -> Iterator[None]:
 
 @contextmanager
 def _eager(model: Any) -> Iterator[None]:
-    """Attention written out in Python: the other ways keep no weights."""
+    """Attention written out in Python: the other implementations keep no weights."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:

@@ -1,4 +1,4 @@
-"""What marked words are compared with: words drawn at random, and words that are rare in the data. Neither asks a model."""
+"""Controls for marked words: words drawn at random, and words that are rare in the data. Neither asks a model."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class _Control(BaseTeacher):
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Markings as JSON, in order."""
-        for place, prompt in enumerate(prompts):
-            yield place, Completion(mark(prompt.example, self.scores(prompt.example), prompt.answer).dump())
+        for index, prompt in enumerate(prompts):
+            yield index, Completion(mark(prompt.example, self.scores(prompt.example), prompt.answer).dump())
 
     def scores(self, example: Example) -> list[float]:
-        """One a word of `words(example)`."""
+        """One score for each of `words(example)`."""
         raise NotImplementedError
 
 
@@ -39,8 +39,8 @@ class Chance(_Control):
     def scores(self, example: Example) -> list[float]:
         """Uniform in [0, 1); a word that stands twice draws once, or it would be kept too often."""
         draw = random.Random(digest(self.seed, example.text))
-        drawn: dict[str, float] = {}
-        return [drawn.setdefault(word.text.lower(), draw.random()) for word in words(example)]
+        scores: dict[str, float] = {}
+        return [scores.setdefault(word.text.lower(), draw.random()) for word in words(example)]
 
 
 class Counts(_Control):
@@ -50,12 +50,16 @@ class Counts(_Control):
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.size = len(examples)
-        self.found_in = Counter(word for example in examples for word in {word.text.lower() for word in words(example)})
+        self.documents = Counter(
+            word for example in examples for word in {word.text.lower() for word in words(example)}
+        )
+        """df: word → questions that hold it."""
         self.asks = {"method": "tf-idf"}
-        self.revision = digest(self.size, sorted(self.found_in.items()))
+        # The counts are this teacher's weights: other data are another teacher.
+        self.revision = digest(self.size, sorted(self.documents.items()))
 
     def scores(self, example: Example) -> list[float]:
-        """Never 0."""
-        said = [word.text.lower() for word in words(example)]
-        times = Counter(said)
-        return [times[word] * (math.log((1 + self.size) / (1 + self.found_in[word])) + 1) for word in said]
+        """tf-idf of each word, never 0."""
+        spelled = [word.text.lower() for word in words(example)]
+        times = Counter(spelled)
+        return [times[word] * (math.log((1 + self.size) / (1 + self.documents[word])) + 1) for word in spelled]

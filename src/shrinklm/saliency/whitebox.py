@@ -1,10 +1,11 @@
-"""A teacher whose insides are open: it marks the words that moved its answer (arXiv 2409.12586) instead of writing about them."""
+"""A teacher with gradients: it marks the words that moved its answer (arXiv 2409.12586), and writes no text."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,45 +22,48 @@ if TYPE_CHECKING:
 
 NO_WORDS = "no content word"
 _FREE_TOKENS = 16
+"""Cap of a free answer of the model's own, in tokens."""
 COMPLETENESS = 0.05
-"""Integrated gradients that miss F(x) − F(baseline) by more are warned of."""
+"""Integrated gradients that miss F(x) − F(baseline) by a larger share are warned of and counted."""
 
 
+@dataclass(eq=False)
 class WhiteBox(BaseTeacher):
-    """A teacher that marks words.
+    """A teacher that marks words."""
 
-    Args:
-        open: Loads the model, at the first question.
-        name: The model's name, without host or folder.
-        revision: What pins its weights.
-        view: How it is asked: as it was trained, or in its own terms.
-        settings: How words are attributed.
-        label: Whose answer is attributed: the gold one, or the model's own (the option of the highest F; free answers: what it says).
-        batch: Questions in one pass.
-    """
+    open: Callable[[], BaseStudent]
+    """Loads the model, at the first question."""
+    name: str
+    """The model's name, without host or folder."""
+    revision: str
+    """What pins its weights."""
+    view: View
+    """How it is asked: as it was trained, or in its own terms."""
+    settings: AttributionSettings
+    """How words are attributed."""
+    label: Literal["gold", "own"]
+    """Which answer is attributed: the gold one, or the model's own (`own_answers`)."""
+    batch: int
+    """Questions in one pass."""
 
-    def __init__(
-        self, open: Callable[[], BaseStudent], name: str, revision: str, view: View, settings: AttributionSettings,
-        label: Literal["gold", "own"] = "gold", batch: int = 32,
-    ) -> None:  # fmt: skip
-        self.open, self.name, self.revision, self.view = open, name, revision, view
-        self.settings, self.label, self.batch = settings, label, batch
+    def __post_init__(self) -> None:
         self.asks = self._asks()
 
     def _asks(self) -> Mapping[str, Any]:
         """What tells one marking of a question from another: part of its prompt, and so of its key."""
         settings = self.settings
-        asked: dict[str, Any] = {
+        details: dict[str, Any] = {
             "method": settings.method,
             "label": self.label,
             "pieces": settings.pieces,
             "tag": self.view.last_line,
         }
+        # A setting that the method does not read must not make a new key: the same marking would be computed again.
         if settings.method == "gradient":
-            asked["norm"] = settings.norm
+            details["norm"] = settings.norm
         if settings.method == "integrated_gradients":
-            asked["steps"] = settings.steps
-        return asked
+            details["steps"] = settings.steps
+        return details
 
     @cached_property
     def model(self) -> BaseStudent:
@@ -69,27 +73,28 @@ class WhiteBox(BaseTeacher):
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Markings as JSON, in batches of questions of like length; one that does not fit is refused, never cut."""
         fitting: dict[int, int] = {}
-        for place, prompt in enumerate(prompts):
+        for index, prompt in enumerate(prompts):
             refusal, tokens = self._refusal(prompt.example)
             if refusal is None:
-                fitting[place] = tokens
+                fitting[index] = tokens
             else:
-                yield place, Completion("", tokens, refusal=refusal)
-        order = sorted(fitting, key=lambda place: -fitting[place])
-        missed = 0
+                yield index, Completion("", tokens, refusal=refusal)
+        # The longest first: if memory runs out, it does so at once.
+        order = sorted(fitting, key=lambda index: -fitting[index])
+        incomplete = 0
         for start in range(0, len(order), self.batch):
-            some = order[start : start + self.batch]
+            batch = order[start : start + self.batch]
             began = time.perf_counter()
-            marked = self._mark([prompts[place] for place in some])
-            seconds = (time.perf_counter() - began) / len(some)
-            for place, (text, refusal, missing) in zip(some, marked, strict=True):
-                missed += missing > COMPLETENESS
-                yield place, Completion(text, fitting[place], refusal=refusal, seconds=seconds)
-        if missed:
+            marked = self._mark([prompts[index] for index in batch])
+            seconds = (time.perf_counter() - began) / len(batch)
+            for index, (text, refusal, error) in zip(batch, marked, strict=True):
+                incomplete += error > COMPLETENESS
+                yield index, Completion(text, fitting[index], refusal=refusal, seconds=seconds)
+        if incomplete:
             advice = "Ask for more: salient: {steps: ...}"
             warnings.warn(
-                f"Integrated gradients of {missed:,} of {len(order):,} questions miss the difference that they should add up to by more "
-                f"than {COMPLETENESS:.0%} with {self.settings.steps} steps. {advice}",
+                f"Integrated gradients of {incomplete:,} of {len(order):,} questions miss the difference that they "
+                f"should add up to by more than {COMPLETENESS:.0%} with {self.settings.steps} steps. {advice}",
                 stacklevel=2,
             )
 
@@ -115,34 +120,36 @@ class WhiteBox(BaseTeacher):
         from .attribution import attribute
 
         labels = self._labels([prompt.example for prompt in prompts])
-        asked = [(prompt.example, label) for prompt, label in zip(prompts, labels, strict=True) if label]
-        moved = iter(attribute(self.model, [self.question(*one) for one in asked], self.settings) if asked else [])
-        found: list[tuple[str, str | None, float]] = []
+        questions = [
+            self.question(prompt.example, label) for prompt, label in zip(prompts, labels, strict=True) if label
+        ]
+        attributions = iter(attribute(self.model, questions, self.settings))
+        results: list[tuple[str, str | None, float]] = []
         for prompt, label in zip(prompts, labels, strict=True):
             if not label:
-                found.append(("", NO_ANSWER, 0.0))
+                results.append(("", NO_ANSWER, 0.0))
                 continue
-            one = next(moved)
+            attribution = next(attributions)
             try:
-                text = mark(prompt.example, one.scores, label, one.figures).dump()
-            except ValueError as error:
-                found.append(("", str(error), 0.0))
+                text = mark(prompt.example, attribution.scores, label, attribution.figures).dump()
+            except ValueError as error:  # a score that is not finite
+                results.append(("", str(error), 0.0))
             else:
-                found.append((text, None, one.figures.get("completeness_error", 0.0)))
-        return found
+                results.append((text, None, attribution.figures.get("completeness_error", 0.0)))
+        return results
 
     def _labels(self, examples: Sequence[Example]) -> list[str | None]:
-        """What is attributed of each question; None where the model answers nothing itself."""
+        """The answer that is attributed for each question; None where the model gives none of its own."""
         if self.label == "gold":
             return [example.answer for example in examples]
         return own_answers(self.model, self.view, examples, self.batch)
 
 
-def own_answers(model: BaseStudent, view: View, examples: Sequence[Example], batch: int = 16) -> list[str | None]:
-    """What a model answers itself: the option with the highest F = Σ log p, the figure that is attributed; free answers: what it says."""
-    found = likeliest_options(model, view, examples, [""] * len(examples), batch, per_character=False)
-    free = [place for place, example in enumerate(examples) if not example.choices]
-    said = model.answer([view.prompt(examples[place]) for place in free], _FREE_TOKENS, batch) if free else []
-    for place, text in zip(free, said, strict=True):
-        found[place] = text.removeprefix(view.lead).strip(" .\n") or None
-    return found
+def own_answers(model: BaseStudent, view: View, examples: Sequence[Example], batch: int) -> list[str | None]:
+    """A model's own answers: the option with the highest F = Σ log p; for free answers, the generated text."""
+    answers = likeliest_options(model, view, examples, [""] * len(examples), batch, per_character=False)
+    free = [index for index, example in enumerate(examples) if not example.choices]
+    texts = model.answer([view.prompt(examples[index]) for index in free], _FREE_TOKENS, batch) if free else []
+    for index, text in zip(free, texts, strict=True):
+        answers[index] = text.removeprefix(view.lead).strip(" .\n") or None
+    return answers
