@@ -18,7 +18,7 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from shrinklm.study.design.create import create
+from shrinklm.study.design.selection import create
 from shrinklm.study.design.folder import Study
 from shrinklm.study.records.database import Records
 from shrinklm.study.result import write as result

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from cli_cases import call, golden
 from report_run import write_run
 from shrinklm.cli import app
-from shrinklm.core.errors import ShrinkError, StudyError
+from shrinklm.core.errors import ShrinkError, StoreError, StudyError
 from shrinklm.study.design.booklets import UNEXPLAINED, Question, Shown
-from shrinklm.study.design.create import STRATA, _draw, create
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import Kind
-from shrinklm.study.design.plan import plan
 from shrinklm.study.design.pool import read_pool
+from shrinklm.study.design.sample_size import Aim, Layout, plan
+from shrinklm.study.design.selection import STRATA, Settings, _draw, create
 
 REVISED = "revised=multitask+counterfactual:revised"
 
@@ -59,8 +59,7 @@ def test_questions_are_drawn_by_strata_and_a_short_one_is_filled_up(run: Path, t
         tmp_path / "study",
         [run],
         ["multitask", REVISED],
-        questions=24,
-        strata={"right": 0.5, "differ": 0.25, "wrong": 0.25},
+        Settings(questions=24, strata={"right": 0.5, "differ": 0.25, "wrong": 0.25}),
     )
     strata = made.facts["strata"]
     assert {name: entry["wanted"] for name, entry in strata.items()} == {"right": 12, "differ": 6, "wrong": 6}
@@ -78,7 +77,7 @@ def test_questions_are_drawn_by_strata_and_a_short_one_is_filled_up(run: Path, t
 
 def test_the_same_seed_draws_the_same_study(run: Path, tmp_path: Path) -> None:
     first, again, other = (
-        create(tmp_path / name, [run], ["multitask", "reference"], questions=24, seed=seed)
+        create(tmp_path / name, [run], ["multitask", "reference"], Settings(questions=24, seed=seed))
         for name, seed in (("a", 3), ("b", 3), ("c", 4))
     )
     assert first.digest == again.digest
@@ -86,8 +85,8 @@ def test_the_same_seed_draws_the_same_study(run: Path, tmp_path: Path) -> None:
 
 
 def test_lengths_are_matched(run: Path, tmp_path: Path) -> None:
-    free = create(tmp_path / "free", [run], ["multitask", REVISED], questions=12)
-    held = create(tmp_path / "held", [run], ["multitask", REVISED], questions=12, match_length=1.0)
+    free = create(tmp_path / "free", [run], ["multitask", REVISED], Settings(questions=12))
+    held = create(tmp_path / "held", [run], ["multitask", REVISED], Settings(questions=12, match_length=1.0))
     for question in (held.questions[name] for name in held.design.questions):
         sizes = [len(one.explanation) for one in question.said.values()]
         assert max(sizes) <= 2 * min(sizes)
@@ -101,7 +100,10 @@ def test_lengths_are_matched(run: Path, tmp_path: Path) -> None:
 
 def test_a_simulation_can_ask_without_the_explanation(run: Path, tmp_path: Path) -> None:
     made = create(
-        tmp_path / "study", [run], ["multitask", "finetune=reference"], kind="simulation", questions=24, baseline=True
+        tmp_path / "study",
+        [run],
+        ["multitask", "finetune=reference"],
+        Settings(kind="simulation", questions=24, baseline=True),
     )
     assert made.design.conditions == ("multitask", "multitask" + UNEXPLAINED, "finetune", "finetune" + UNEXPLAINED)
     for question in made.questions.values():
@@ -155,7 +157,7 @@ def test_questions_about_which_conditions_differ_come_first() -> None:
 
 
 def test_any_character_of_a_text_is_read_back(run: Path, tmp_path: Path) -> None:
-    made = create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    made = create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
     odd = "a\u2028b\u2029c\x85d\x0be\r\nf\x1cg\x00"
     questions = {name: replace(one, question=odd) for name, one in made.questions.items()}
     replace(made, home=tmp_path / "other", questions=questions).write((tmp_path / "study" / "study.yaml").read_text())
@@ -163,14 +165,16 @@ def test_any_character_of_a_text_is_read_back(run: Path, tmp_path: Path) -> None
 
 
 def test_a_form_of_ones_own_is_kept_as_it_is(run: Path, tmp_path: Path) -> None:
-    create(tmp_path / "one", [run], ["multitask", "reference"], questions=12)
+    create(tmp_path / "one", [run], ["multitask", "reference"], Settings(questions=12))
     text = (
         (tmp_path / "one" / "study.yaml")
         .read_text()
         .replace("How good are these explanations?", "Wie gut sind diese Erklärungen?")
     )
     (tmp_path / "mine.yaml").write_text("# mine\n" + text, encoding="utf-8")
-    made = create(tmp_path / "two", [run], ["multitask", "reference"], form=tmp_path / "mine.yaml", questions=12)
+    made = create(
+        tmp_path / "two", [run], ["multitask", "reference"], Settings(form=tmp_path / "mine.yaml", questions=12)
+    )
     assert (tmp_path / "two" / "study.yaml").read_text(encoding="utf-8") == "# mine\n" + text
     assert made.form.title == "Wie gut sind diese Erklärungen?"
     with pytest.raises(StudyError, match="is of a rating study, not of a preference one"):
@@ -178,15 +182,13 @@ def test_a_form_of_ones_own_is_kept_as_it_is(run: Path, tmp_path: Path) -> None:
             tmp_path / "three",
             [run],
             ["multitask", "reference"],
-            form=tmp_path / "mine.yaml",
-            kind="preference",
-            questions=12,
+            Settings(form=tmp_path / "mine.yaml", kind="preference", questions=12),
         )
 
 
 def test_hostile_words_come_through_unchanged(tmp_path: Path) -> None:
     evil = write_run(tmp_path / "evil", evil=True)
-    made = create(tmp_path / "study", [evil], ["multitask", "reference"], questions=12)
+    made = create(tmp_path / "study", [evil], ["multitask", "reference"], Settings(questions=12))
     assert Study.read(tmp_path / "study").questions == made.questions
     assert any("<script" in one.explanation for question in made.questions.values() for one in question.said.values())
 
@@ -210,23 +212,40 @@ def test_hostile_words_come_through_unchanged(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_made_is_told(run: Path, tmp_path: Path, changes: dict[str, object], says: str) -> None:
-    arguments = {"runs": [run], "questions": 24, **changes}
+    options = {"questions": 24, **changes}
+    runs, conditions = options.pop("runs", [run]), options.pop("conditions")
     with pytest.raises(ShrinkError, match=says):
-        create(tmp_path / "study", **arguments)  # type: ignore[arg-type]
+        create(tmp_path / "study", runs, conditions, Settings(**options))  # type: ignore[arg-type]
     assert not (tmp_path / "study").exists()
 
 
 def test_a_study_is_never_overwritten(run: Path, tmp_path: Path) -> None:
-    create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
     before = (tmp_path / "study" / "design.json").read_bytes()
     with pytest.raises(StudyError, match="holds a study already"):
-        create(tmp_path / "study", [run], ["multitask", "reference"], questions=12, seed=9)
+        create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12, seed=9))
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "study.yaml").write_text("mine: true\n")
     with pytest.raises(StudyError, match="holds a study already"):
-        create(tmp_path / "own", [run], ["multitask", "reference"], questions=12)
+        create(tmp_path / "own", [run], ["multitask", "reference"], Settings(questions=12))
     assert (tmp_path / "own" / "study.yaml").read_text() == "mine: true\n"
     assert (tmp_path / "study" / "design.json").read_bytes() == before
+
+
+def test_a_study_that_cannot_be_written_leaves_none(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StoreError, match=r"file/study cannot be written: .* Name a file in a folder that you can"):
+        create(tmp_path / "file" / "study", [run], ["multitask", "reference"], Settings(questions=12))
+
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shrinklm.core.files._flush", full)
+        with pytest.raises(StoreError, match="study cannot be written: No space left on device"):
+            create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
+    assert not any((tmp_path / "study").iterdir())
+    create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +259,7 @@ def test_a_study_is_never_overwritten(run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_an_edit_that_does_not_fit_is_told(run: Path, tmp_path: Path, old: str, new: str, says: str) -> None:
-    create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
     form = tmp_path / "study" / "study.yaml"
     text = form.read_text()
     assert old in text
@@ -251,7 +270,7 @@ def test_an_edit_that_does_not_fit_is_told(run: Path, tmp_path: Path, old: str, 
 
 def test_checks_and_scale_may_be_changed_until_people_come(run: Path, tmp_path: Path) -> None:
     home = tmp_path / "study"
-    before = create(home, [run], ["multitask", "reference"], questions=12)
+    before = create(home, [run], ["multitask", "reference"], Settings(questions=12))
     text = (
         (home / "study.yaml")
         .read_text()
@@ -268,7 +287,7 @@ def test_checks_and_scale_may_be_changed_until_people_come(run: Path, tmp_path: 
 
 
 def test_a_broken_folder_is_told(run: Path, tmp_path: Path) -> None:
-    create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
     for file, text in (
         ("design.json", "{"),
         ("design.json", '{"design": {}}'),
@@ -285,7 +304,7 @@ def test_a_broken_folder_is_told(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_shipped_forms_ask_for_the_five_constructs(run: Path, tmp_path: Path) -> None:
-    made = create(tmp_path / "study", [run], ["multitask", "reference"], questions=12)
+    made = create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
     assert made.form.constructs == (
         "Plausibility",
         "Understandability",
@@ -297,36 +316,39 @@ def test_the_shipped_forms_ask_for_the_five_constructs(run: Path, tmp_path: Path
 
 
 def test_more_people_find_a_smaller_effect() -> None:
-    many = plan(2, 24, 8, 0.6, simulations=100)
+    many = plan(Layout(2, 24, 8), Aim(0.6), simulations=100)
     assert many.found.power >= 0.8
-    fewer = plan(2, 24, 8, 0.6, people=max(2, many.found.participants // 3), simulations=100)
+    fewer = plan(Layout(2, 24, 8), Aim(0.6, people=max(2, many.found.participants // 3)), simulations=100)
     assert fewer.found.power < many.found.power
     assert many.cost == pytest.approx(many.found.participants * 2.0 * 1.33, abs=0.01)
-    assert plan(4, 48, 12, 0.5, people=20, simulations=20).alpha == pytest.approx(0.05 / 3)
+    assert plan(Layout(4, 48, 12), Aim(0.5, people=20), simulations=20).alpha == pytest.approx(0.05 / 3)
     with pytest.raises(StudyError, match="More than 2,000 people"):
-        plan(2, 24, 8, 0.0001, simulations=40)
+        plan(Layout(2, 24, 8), Aim(0.0001), simulations=40)
     with pytest.raises(StudyError, match="do not fit together"):
-        plan(4, 48, 13, 0.3)
+        plan(Layout(4, 48, 13), Aim(0.3))
 
 
 @pytest.mark.parametrize(("kind", "conditions"), [("simulation", 2), ("preference", 1)])
 def test_guesses_and_preferences_are_planned_as_shares(kind: Kind, conditions: int) -> None:
-    found = plan(conditions, 24, 8, people=40, kind=kind, simulations=150)
+    found = plan(Layout(conditions, 24, 8, kind), Aim(people=40), simulations=150)
     assert found.effect == 0.1
     assert found.found.effect == pytest.approx(0.1, abs=0.02)
     assert found.found.power > 0.5
     assert found.alpha == 0.05
-    none = plan(conditions, 24, 8, 1e-9, people=40, kind=kind, simulations=150)
+    none = plan(Layout(conditions, 24, 8, kind), Aim(1e-9, people=40), simulations=150)
     assert none.found.power < 0.1
     with pytest.raises(StudyError, match="cannot be"):
-        plan(conditions, 24, 8, 0.7, kind=kind)
+        plan(Layout(conditions, 24, 8, kind), Aim(0.7))
 
 
 def test_a_longer_scale_has_more_points() -> None:
-    five, nine = (plan(2, 24, 8, 4.5 if steps > 5 else 0.5, people=8, steps=steps, simulations=20) for steps in (5, 9))
+    five, nine = (
+        plan(Layout(2, 24, 8, steps=steps), Aim(4.5 if steps > 5 else 0.5, people=8), simulations=20)
+        for steps in (5, 9)
+    )
     assert nine.found.effect > five.found.effect > 0
     with pytest.raises(StudyError, match="below 4"):
-        plan(2, 24, 8, 4.5)
+        plan(Layout(2, 24, 8), Aim(4.5))
 
 
 def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

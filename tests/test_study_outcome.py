@@ -23,8 +23,8 @@ from report_run import EVIL, add_measures, write_run
 from shrinklm.core.errors import StudyError
 from shrinklm.study import read_ratings
 from shrinklm.study.design.booklets import UNEXPLAINED
-from shrinklm.study.design.create import create
 from shrinklm.study.design.folder import Study
+from shrinklm.study.design.selection import Settings, create
 from shrinklm.study.records import export
 from shrinklm.study.records.database import Records
 from shrinklm.study.records.exclude import excluded, kept
@@ -67,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(run: Path, home: Path, kind: str = "rating", **options: Any) -> Study:
-    return create(home, [run], ["multitask", REVISED, "reference"], kind=kind, questions=24, **options)  # type: ignore[arg-type]
+    return create(home, [run], ["multitask", REVISED, "reference"], Settings(kind=kind, questions=24, **options))  # type: ignore[arg-type]
 
 
 def test_ratings_have_the_columns_of_the_published_file(run: Path, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_preferences_find_the_better_one_and_the_side(run: Path, tmp_path: Path)
 
 
 def test_an_explanation_that_helps_to_guess_is_told_from_none(run: Path, tmp_path: Path) -> None:
-    study = create(tmp_path / "study", [run], ["multitask"], kind="simulation", questions=24, baseline=True)
+    study = create(tmp_path / "study", [run], ["multitask"], Settings(kind="simulation", questions=24, baseline=True))
     effects = {"multitask": 1.2, "multitask" + UNEXPLAINED: -0.6}
     found = outcome(study, *answered(study, 24, effects), resamples=300)
     fit = found["analysis"]["measures"]["Simulated"]["mixed"]["with_explanations"]
@@ -302,7 +302,7 @@ def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> 
 
 def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
     evil = write_run(tmp_path / "evil", evil=True)
-    study = create(tmp_path / "study", [evil], ["<script>1</script>=multitask", "reference"], questions=24)
+    study = create(tmp_path / "study", [evil], ["<script>1</script>=multitask", "reference"], Settings(questions=24))
     text = (tmp_path / "study" / "study.yaml").read_text()
     text = text.replace("How good are these explanations?", "'<img src=x onerror=alert(1)>'", 1)
     (tmp_path / "study" / "study.yaml").write_text(text)

@@ -2,10 +2,10 @@
 
 from . import runs  # isort: split
 
-from . import create, serve, study
+from . import compare, create, serve, study
 from .app import app
 
-__all__ = ["app", "create", "main", "runs", "serve", "study"]
+__all__ = ["app", "compare", "create", "main", "runs", "serve", "study"]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Making a study with people out of finished runs, planning its size, and looking it over."""
+"""The commands `study create`, `study check` and `study plan`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .progress import Progress
 from .study import names, study
 
 if TYPE_CHECKING:
-    from ..study.design.form import Kind
+    from ..study.design.folder import Study
+    from ..study.design.sample_size import Layout
 
 
 class KindOf(StrEnum):
@@ -73,14 +74,23 @@ def study_create(
     ] = False,
 ) -> None:
     """Make a study with people from finished runs: questions drawn, conditions blind and balanced."""
-    from ..study.design.create import create
+    from ..study.design.selection import Settings, create
     from .show import create as show_create
 
-    named = [name.strip() for name in conditions.split(";")] if ";" in conditions else names(conditions)
-    made = create(
-        out, runs, named, form, kind.value, questions, per_person, raters_per_item, seed, _shares(strata), match_length,
-        baseline,
-    )  # fmt: skip
+    # A condition's name may hold a comma; then semicolons separate them.
+    specs = [spec.strip() for spec in conditions.split(";")] if ";" in conditions else names(conditions)
+    settings = Settings(
+        kind=kind.value,
+        form=form,
+        questions=questions,
+        per_person=per_person,
+        raters_per_item=raters_per_item,
+        seed=seed,
+        strata=_shares(strata),
+        match_length=match_length,
+        baseline=baseline,
+    )
+    made = create(out, runs, specs, settings)
     show_create.checked(made)
     show_create.created(made)
 
@@ -134,7 +144,7 @@ def study_plan(
 ) -> None:
     """How many people a study needs to find an effect, by simulation, and what they cost."""
     from ..study.design.folder import Study
-    from ..study.design.plan import plan
+    from ..study.design.sample_size import Aim, plan
     from .show import create as show_create
 
     made = Study.read(home) if home else None
@@ -142,30 +152,39 @@ def study_plan(
         raise StudyError(
             f"Kind, conditions, questions and items a person are those of {home}. Leave the options out, or the folder."
         )
-    compared = conditions or 4
-    if kind is KindOf.preference:
-        compared = compared * (compared - 1) // 2
-    sizes = (compared, questions or 48, per_person or 12)
-    what: Kind = kind.value if kind else "rating"
-    if made:
-        what, sizes = made.form.kind, (len(made.design.treatments), len(made.design.questions), made.design.per_person)
-    given = {"sd_participant": sd_participant, "sd_item": sd_item, "sd_residual": sd_residual}
-    spread = {name: value for name, value in given.items() if value is not None}
-    payment, steps = (made.form.payment, len(made.form.scale.labels)) if made else (None, 5)
+    layout = _layout_of(made) if made else _layout(kind, conditions or 4, questions or 48, per_person or 12)
+    options = {"sd_participant": sd_participant, "sd_item": sd_item, "sd_residual": sd_residual}
+    spread = {name: value for name, value in options.items() if value is not None}
+    payment = made.form.payment if made else None
     with Progress() as progress:
-        found = plan(*sizes, effect, power, people, payment, spread, what, steps, seed=seed, tick=progress.tick)
+        result = plan(layout, Aim(effect, power, people), payment, spread, seed=seed, tick=progress.tick)
     if as_json:
-        typer.echo(json.dumps(asdict(found) | {"payment": found.payment.model_dump()}, indent=1))
+        typer.echo(json.dumps(asdict(result) | {"payment": result.payment.model_dump()}, indent=1))
     else:
-        show_create.planned(found, made)
+        show_create.planned(result, made)
+
+
+def _layout_of(study: Study) -> Layout:
+    from ..study.design.sample_size import Layout
+
+    design, steps = study.design, len(study.form.scale.labels)
+    return Layout(len(design.treatments), len(design.questions), design.per_person, study.form.kind, steps)
+
+
+def _layout(kind: KindOf | None, conditions: int, questions: int, per_person: int) -> Layout:
+    from ..study.design.sample_size import Layout
+
+    if kind is KindOf.preference:  # what is compared are pairs of conditions
+        conditions = conditions * (conditions - 1) // 2
+    return Layout(conditions, questions, per_person, kind.value if kind else "rating")
 
 
 def _shares(text: str) -> dict[str, float]:
-    found = {}
+    shares = {}
     for part in names(text):
         name, _, share = part.partition("=")
         try:
-            found[name.strip()] = float(share)
+            shares[name.strip()] = float(share)
         except ValueError:
             raise StudyError(f"'{part}' is no share. Write: --strata right=0.5,differ=0.3,wrong=0.2") from None
-    return found
+    return shares

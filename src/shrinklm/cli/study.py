@@ -1,4 +1,4 @@
-"""Commands on tables of people's ratings and of runs: no model and no recipe."""
+"""The commands `study analyze`, `study export` and `study calibrate`. They need no model and no recipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import MissingExtra, StoreError, StudyError
+from ..core import files
+from ..core.errors import MissingExtra, StudyError
 from .app import app, command
 from .progress import Progress
 
@@ -33,51 +34,6 @@ class Adjusted(StrEnum):
     bonferroni = "bonferroni"
     holm = "holm"
     none = "none"
-
-
-class Outlying(StrEnum):
-    """Rules by which rows are left out."""
-
-    iqr = "iqr"
-
-
-@command()
-def compare(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table with a row for each run.", show_default=False)],
-    value: Annotated[str, typer.Option(help="The column of numbers.", show_default=False)],
-    factors: Annotated[
-        str,
-        typer.Option(
-            help="The columns that tell the runs apart, joined by commas; the first is compared pair by pair."
-        ),
-    ],
-    drop_outliers: Annotated[
-        Outlying | None,
-        typer.Option(help="Leave out rows 1.5 interquartile ranges outside their cell.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
-    ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
-    ] = None,
-) -> None:
-    """Compare runs over crossed factors: analysis of variance, Levene, Tukey, and what the outliers decide."""
-    from ..report.factorial import analyse, read
-    from .show import compare as show_compare
-
-    names = [name.strip() for name in factors.split(",") if name.strip()]
-    found = analyse(read(file, value, names), value, drop_outliers is not None)
-    show_compare.comparison(found)
-    if out is not None:
-        _write(out, (json.dumps(found.json(), indent=1, ensure_ascii=False) + "\n").encode())
-    if figures is not None:
-        from ..report.factorial.figures import figures as draw
-
-        for figure in draw(found):
-            _write(figures / f"{figure.name}.pdf", figure.pdf)
-            _write(figures / f"{figure.name}.png", figure.png)
-    show_compare.written([path for path in (out, figures) if path is not None])
 
 
 Condition = Annotated[
@@ -221,11 +177,16 @@ def _records(made: Study, database: str | None) -> tuple[list[Participant], list
 
 def _results(found: dict[str, Any], drawn: Sequence[Figure], out: Path | None, folder: Path | None) -> None:
     if out is not None:
-        _write(out, (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        files.write_text(out, _json(found), files.NAME_ANOTHER)
     if folder is not None:
-        for figure in drawn:
-            _write(folder / f"{figure.name}.pdf", figure.pdf)
-            _write(folder / f"{figure.name}.png", figure.png)
+        write_figures(folder, drawn)
+
+
+def write_figures(folder: Path, figures: Sequence[Figure]) -> None:
+    """Write each figure as PDF and PNG. Raises StoreError when the folder cannot be written."""
+    for figure in figures:
+        files.write_bytes(folder / f"{figure.name}.pdf", figure.pdf, files.NAME_ANOTHER)
+        files.write_bytes(folder / f"{figure.name}.png", figure.png, files.NAME_ANOTHER)
 
 
 class Format(StrEnum):
@@ -259,7 +220,7 @@ def study_export(
     kinds = [one.value for one in formats or (Format.csv, Format.parquet)]
     written = []
     for name, data in export.files(made, people, responses, kinds).items():
-        _write(out / name, data)
+        files.write_bytes(out / name, data, files.NAME_ANOTHER)
         written.append(out / name)
     show_compare.written(written if len(written) < 8 else [out])
 
@@ -300,20 +261,14 @@ def study_calibrate(
     found = calibrate(*pair, length, seed)
     show_study.calibration(found)
     if out is not None:
-        _write(out, (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        files.write_text(out, _json(found), files.NAME_ANOTHER)
         show_compare.written([out])
+
+
+def _json(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def names(joined: str) -> list[str]:
     """Names that commas part."""
     return [name.strip() for name in joined.split(",") if name.strip()]
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. Name a place that you can write to."
-        ) from error

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ...study.design.booklets import UNEXPLAINED, places
 from ...study.design.folder import Study
-from ...study.design.plan import Plan
+from ...study.design.sample_size import Plan
 from . import columns, say
 
 _UNDECIDED = re.compile(r"\[[^\[\]]{1,60}\]")

@@ -1,4 +1,4 @@
-"""A study's folder: the form (`study.yaml`), what was decided (`design.json`), the questions (`questions.jsonl`) and the records."""
+"""A study's folder: the form (`study.yaml`), the design (`design.json`), the questions (`questions.jsonl`) and the records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...core import files
 from ...core.errors import StudyError
 from ...core.types import digest
 from .booklets import Design, Page, Question, Shown
@@ -25,43 +26,44 @@ class Study:
     form: Form
     design: Design
     questions: Mapping[str, Question]
-    """Id → question; those to practise on as well."""
+    """Id → question, those to practise on included."""
     runs: Mapping[str, Any]
     """Condition → where its explanations come from: {"run": folder, "cell": name, "length": mean characters}."""
     facts: Mapping[str, Any]
-    """What the choice of questions found: counts by stratum before and after, lengths, what was left out and why."""
+    """About the choice of questions: counts by stratum before and after, lengths, what was left out and why."""
     _booklets: dict[int, tuple[Page, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def digest(self) -> str:
-        """Of everything that decides what a person sees: once people have answered, it must not change."""
+        """Digest of everything that decides what a person sees. Once people have answered, it must not change."""
         form = self.form.model_dump(mode="json", include={"kind", "statements", "scale", "practice"})
         return digest(asdict(self.design), form, [asdict(question) for question in self.questions.values()])
 
     @property
     def people(self) -> int:
-        """How many seats there are."""
+        """Number of seats."""
         return self.form.recruiting.people or self.design.people
 
     @property
     def database(self) -> str:
-        """URL of the records in the folder."""
+        """URL of the SQLite records in the folder."""
         return f"sqlite:///{(self.home / RECORDS).resolve()}"
 
     def booklet(self, seat: int) -> tuple[Page, ...]:
-        """What the person in the seat sees, page by page."""
+        """Return the pages of the person in a seat, without the practice items that study.yaml has dropped."""
         if seat not in self._booklets:
-            spare = self.design.practice[self.form.practice :]
+            dropped = self.design.practice[self.form.practice :]
             pages = self.design.booklet(seat)
             self._booklets[seat] = tuple(
-                page for page in pages if page.kind != "practice" or page.question not in spare
+                page for page in pages if page.kind != "practice" or page.question not in dropped
             )
         return self._booklets[seat]
 
     def write(self, form_text: str) -> None:
-        """Makes the folder. Raises StudyError where there is a study already, StoreError where nothing can be written."""
+        """Write the folder. Raises StudyError where there is a study already, StoreError where it cannot be written."""
         form = self.home / "study.yaml"
         try:
+            # A study.yaml of the same text may stand there: written beforehand, or left by a try that failed.
             other = form.exists() and form.read_text(encoding="utf-8") != form_text
         except (OSError, UnicodeDecodeError):
             other = True
@@ -71,21 +73,17 @@ class Study:
             )
         lines = [json.dumps(asdict(question), ensure_ascii=False) for question in self.questions.values()]
         decided = {"design": asdict(self.design), "runs": dict(self.runs), "facts": dict(self.facts)}
-        try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            form.write_text(form_text, encoding="utf-8")
-            (self.home / "questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-            (self.home / "design.json").write_text(
-                json.dumps(decided, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-        except OSError as error:
-            raise StudyError(
-                f"{self.home} cannot be written: {error.strerror or error}. Name a place that you can write to."
-            ) from error
+        # design.json comes last: a folder without it is no study, so that one broken off on the way can be made again.
+        contents = {
+            form.name: form_text,
+            "questions.jsonl": "\n".join(lines) + "\n",
+            "design.json": json.dumps(decided, indent=1, ensure_ascii=False) + "\n",
+        }
+        files.write_together(self.home, {name: text.encode() for name, text in contents.items()}, files.NAME_ANOTHER)
 
     @classmethod
     def read(cls, home: Path) -> Study:
-        """The study in a folder. Raises StudyError for a folder that is none, or whose files do not fit together."""
+        """Read the study in a folder. Raises StudyError for a folder that holds none, or whose files do not fit together."""
         if not (home / "design.json").is_file():
             raise StudyError(
                 f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B --out {home}"
@@ -100,16 +98,17 @@ class Study:
             ]
             design = _edited(_design(decided["design"]), form)
             questions = {str(row["id"]): _question(row) for row in rows}
-            found = cls(home, form, design, questions, dict(decided["runs"]), dict(decided["facts"]))
+            study = cls(home, form, design, questions, dict(decided["runs"]), dict(decided["facts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise StudyError(
                 f"{home}: design.json or questions.jsonl is not as written ({what}). Make the study anew."
             ) from error
-        found._fits()
-        return found
+        study._check()
+        return study
 
-    def _fits(self) -> None:
+    def _check(self) -> None:
+        """Raise StudyError when form, design and questions do not fit together."""
         self.design.check()
         if self.form.kind != self.design.kind:
             raise StudyError(
@@ -131,7 +130,7 @@ class Study:
 
 
 def _edited(design: Design, form: Form) -> Design:
-    """The design with what a researcher may still change in study.yaml. Once people have come, the records refuse another one."""
+    """Return the design with what a researcher may still change in study.yaml. Once people have begun, the records refuse another."""
     steps = len(form.scale.labels) if design.kind == "rating" else design.steps
     return replace(design, checks=form.checks.number(design.per_person), steps=steps)
 

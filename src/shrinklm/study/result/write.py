@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ...core.errors import StudyError
+from ...core import files
 from ...core.types import Tick
 from ...report.look.figures import Figure
 from ...stats.groups import Adjust
@@ -37,34 +35,22 @@ def build(
 ) -> tuple[dict[str, Any], list[Figure]]:
     """Analyses a study and writes `analysis/`: (what `outcome` found, the figures). The arguments are those of `outcome`.
 
-    The folder is replaced as a whole once everything is made. Raises StudyError as `outcome` does, or where nothing can be written.
+    The folder is replaced as a whole once everything is made. Raises StudyError as `outcome` does, StoreError when it cannot be written.
     """
     found = outcome(study, participants, responses, reference, adjust, margin, seed, resamples, tick)
     left = kept(responses, excluded(study, participants, responses))
     rows = export.ratings(study, participants, left)
     drawn = figures(found, None if study.form.kind == "preference" else table(study, rows, reference))
-    made: dict[str, bytes] = {
+    contents: dict[str, bytes] = {
         "analysis.json": (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         "methods.csv": result_tables.methods(found).csv().encode(),
         "ratings.csv": export.csv_text(rows).encode(),
         "report.html": page(found, drawn).encode(),
     }
     for figure in drawn:
-        made |= {f"figures/{figure.name}.pdf": figure.pdf, f"figures/{figure.name}.png": figure.png}
-    _replace(study.home / FOLDER, made)
+        contents |= {f"figures/{figure.name}.pdf": figure.pdf, f"figures/{figure.name}.png": figure.png}
+    with files.whole_folder(study.home / FOLDER) as new:
+        for name, content in contents.items():
+            (new / name).parent.mkdir(exist_ok=True)
+            (new / name).write_bytes(content)
     return found, drawn
-
-
-def _replace(folder: Path, made: dict[str, bytes]) -> None:
-    new = folder.with_name(f".{folder.name}.new")
-    try:
-        shutil.rmtree(new, ignore_errors=True)
-        for name, data in made.items():
-            (new / name).parent.mkdir(parents=True, exist_ok=True)
-            (new / name).write_bytes(data)
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    except OSError as error:
-        raise StudyError(
-            f"{folder} cannot be written: {error.strerror or error}. Free the place, and analyse again."
-        ) from error

@@ -1,0 +1,55 @@
+"""The command `compare`: runs over crossed factors, from a table with a row for each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core import files
+from .app import command
+from .study import names, write_figures
+
+
+class Outlying(StrEnum):
+    """Rules by which rows are left out."""
+
+    iqr = "iqr"
+
+
+@command()
+def compare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table with a row for each run.", show_default=False)],
+    value: Annotated[str, typer.Option(help="The column of numbers.", show_default=False)],
+    factors: Annotated[
+        str,
+        typer.Option(
+            help="The columns that tell the runs apart, joined by commas; the first is compared pair by pair."
+        ),
+    ],
+    drop_outliers: Annotated[
+        Outlying | None,
+        typer.Option(help="Leave out rows 1.5 interquartile ranges outside their cell.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
+    ] = None,
+) -> None:
+    """Compare runs over crossed factors: analysis of variance, Levene, Tukey, and what the outliers decide."""
+    from ..report.factorial import analyse, read
+    from .show import compare as show_compare
+
+    factorial = analyse(read(file, value, names(factors)), value, drop_outliers is not None)
+    show_compare.comparison(factorial)
+    if out is not None:
+        files.write_json(out, factorial.json(), files.NAME_ANOTHER)
+    if figures is not None:
+        from ..report.factorial.figures import figures as draw
+
+        write_figures(figures, draw(factorial))
+    show_compare.written([path for path in (out, figures) if path is not None])
