@@ -410,7 +410,8 @@ try:
 except StoreError as error:
     print(error)
 """
-    mount = f"mount -t tmpfs -o size=256k tmpfs {tmp_path} && exec {sys.executable} -c '{code}' {tmp_path} {Path(__file__).parent}"
+    child = f"{sys.executable} -c '{code}' {tmp_path} {Path(__file__).parent}"
+    mount = f"mount -t tmpfs -o size=256k tmpfs {tmp_path} && exec {child}"
     done = subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True, text=True)
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip("no mount name spaces here")

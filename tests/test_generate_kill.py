@@ -32,7 +32,8 @@ from shrinklm.teachers.store import Store
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 with Store(root / "g.db") as store:
-    run_steps(many(COUNT), STEPS, make_teacher(SPEC, TeacherOptions(root=root)), Prompts("choice"), store, settings(), parse_answer)
+    teacher = make_teacher(SPEC, TeacherOptions(root=root))
+    run_steps(many(COUNT), STEPS, teacher, Prompts("choice"), store, settings(), parse_answer)
 print("done")
 """
 

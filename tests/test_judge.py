@@ -1,4 +1,4 @@
-"""Judges: what they are shown, how their words are read, who may not judge, and that a judge with a bias is seen to have it."""
+"""Judges: what they are shown, how their texts are read, who may not judge, and that a biased judge is seen."""
 
 from __future__ import annotations
 
@@ -155,8 +155,14 @@ def test_constructs_are_the_five_of_the_study_and_users_may_add_their_own(tmp_pa
     ("text", "scores"),
     [
         ("Plausibility: It holds. Score: 4\nCompleteness: Lacks why. Score: 2", {"plausibility": 4, "completeness": 2}),
-        ("1. **Plausibility** - sound.\n **Score:** 5/5\n2. **Completeness** - no. **Score:** 1/5", {"plausibility": 5, "completeness": 1}),
-        ('{"plausibility": {"because": "x", "score": 3}, "completeness": {"score": 2}}', {"plausibility": 3, "completeness": 2}),
+        (
+            "1. **Plausibility** - sound.\n **Score:** 5/5\n2. **Completeness** - no. **Score:** 1/5",
+            {"plausibility": 5, "completeness": 1},
+        ),
+        (
+            '{"plausibility": {"because": "x", "score": 3}, "completeness": {"score": 2}}',
+            {"plausibility": 3, "completeness": 2},
+        ),
         ("plausibility: fine, 4 out of 5\ncompleteness: fine. 3.", {"plausibility": 4, "completeness": 3}),
         ("Plausibility: It holds. Score: 4.0", {"plausibility": 4}),
         ("Plausibility: <evidence> Score: <1 to 5>\nCompleteness: Score: 2", {"completeness": 2}),

@@ -138,7 +138,8 @@ def test_defect_10_text_that_argues_against_its_answer_is_refused(kind: str, tex
     [
         "Therefore, the answer is (e) wooded area.",  # a recording's letters are those of an order we do not know
         "A zoo is not a good choice, since it has keepers. A wooded area has branches.",
-        "The other choices do not fit: (a) body of water: this choice does not align with it. (c) zoo: no wood. So it is the wooded area.",
+        "The other choices do not fit: (a) body of water: this choice does not align with it. (c) zoo: no wood. "
+        "So it is the wooded area.",
         "A wooded area is not only full of branches, it is also close to rivers.",
         "Unlike a zoo, which is not suitable, a wooded area has branches.",
     ],

@@ -81,7 +81,8 @@ def test_making_a_teacher_imports_no_torch() -> None:
     code = (
         "import sys; from shrinklm.teachers.base import *\n"
         "[make_teacher(s) for s in ('fake','endpoint:http://h/v1#m','transformers:smollm2-135m-instruct','transformers:org/name')]\n"
-        "import shrinklm.teachers.generate; print('torch' in sys.modules, 'transformers' in sys.modules, 'openai' in sys.modules)"
+        "import shrinklm.teachers.generate\n"
+        "print('torch' in sys.modules, 'transformers' in sys.modules, 'openai' in sys.modules)"
     )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -1,4 +1,4 @@
-"""A live teacher for real: the packaged SmolLM2, through transformers and through an OpenAI-compatible server in this process."""
+"""A live teacher: the packaged SmolLM2, through transformers and through an OpenAI-compatible server in-process."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from shrinklm.teachers.transformers import TransformersTeacher
 from teacher_cases import asking, tiny_model
 
 TEXTS = [
-    "Why is a beaver fond of wood?", "Why?", "What is it that a very old and tired beaver might build out of wood and mud in a river?",
+    "Why is a beaver fond of wood?", "Why?",
+    "What is it that a very old and tired beaver might build out of wood and mud in a river?",
     "Who builds a dam here?", "Where is the wood?",
 ]  # fmt: skip
 

@@ -277,8 +277,7 @@ def export(
     kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
 ) -> None:
     """Write the generations of a recipe's store, refused ones too, to a file."""
-    from ..teachers.ask import JUDGEMENT
-    from ..teachers.steps import STEPS
+    from ..teachers.steps import JUDGEMENT, STEPS
     from ..teachers.store import Store, write
     from . import show
 
@@ -288,12 +287,7 @@ def export(
     if not path.is_file():
         raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
     with Store(path) as store:
-        try:
-            count = write((found for found in store if kind in (None, found.kind)), out)
-        except OSError as error:
-            raise StoreError(
-                f"{out} cannot be written: {error.strerror or error}. Name a file in a folder that you can write to."
-            ) from error
+        count = write((generation for generation in store if kind in (None, generation.kind)), out)
     show.say(f"{count:,} generations written to {out}.")
 
 

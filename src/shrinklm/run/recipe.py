@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..core.errors import RecipeError, UnknownName
+from ..teachers.base import TeacherOptions
 from ..teachers.steps import STEPS
 
 
@@ -65,7 +66,7 @@ class TeacherBlock(_Block):
     columns: dict[str, str] = Field(
         default_factory=dict, description="recorded: step → column; {option} counts the options from 1."
     )
-    batch: int = Field(16, ge=1, description="Prompts in one forward pass, or requests at a time.")
+    batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
     temperature: float = Field(0.0, ge=0, description="0 is greedy; a retry after a refusal samples at 0.7 at least.")
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int = 0
@@ -73,7 +74,9 @@ class TeacherBlock(_Block):
     trust_remote_code: bool = Field(
         False, description="Run code that comes with a checkpoint. Only for sources you trust."
     )
-    api_key_env: str = Field("OPENAI_API_KEY", description="endpoint: the environment variable that holds the key.")
+    api_key_env: str = Field(
+        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
+    )
     price: dict[Literal["input", "output"], float] | None = Field(
         None, description="Dollars per million tokens; known models need none."
     )
@@ -228,11 +231,13 @@ class JudgeModelBlock(_Block):
     """One judge. It is asked greedily, once."""
 
     use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")
-    batch: int = Field(16, ge=1, description="Prompts in one forward pass, or requests at a time.")
+    batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
     trust_remote_code: bool = Field(
         False, description="Run code that comes with a checkpoint. Only for sources you trust."
     )
-    api_key_env: str = Field("OPENAI_API_KEY", description="endpoint: the environment variable that holds the key.")
+    api_key_env: str = Field(
+        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
+    )
     price: dict[Literal["input", "output"], float] | None = Field(
         None, description="Dollars per million tokens; known models need none."
     )

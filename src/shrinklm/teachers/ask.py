@@ -1,7 +1,7 @@
-"""The one place that asks a teacher, or a judge, which is a teacher too.
+"""The only place that asks a teacher, or a judge, which is a teacher too.
 
-Every completion becomes a Generation with its provenance and is stored as it comes, so that a killed run loses what was in flight and
-no more. What the store holds is not asked again.
+Every completion becomes a Generation with its provenance and is stored as it comes, so that a killed run loses what was
+in flight and no more. What the store holds is not asked again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from .store import Store
 
 SLICE = 1024
 """Completions of a free teacher that are stored at a time, and questions whose prompts are held in memory at a time."""
-JUDGEMENT = "judgement"
-"""The kind of a judge's texts, where those of a teacher have the name of their step."""
 
 
 @dataclass
@@ -140,7 +138,7 @@ class Asker:
                 unstored.append(answered[query.key])
                 usage.asked += 1
                 usage.add([answered[query.key]], self.price)
-                # Each commit waits for the disk: too slow for texts that cost nothing, and those may as well be made again.
+                # Each commit waits for the disk, which is too slow for texts that can be had again for nothing.
                 if len(unstored) >= (SLICE if free else 1):
                     self.store.put(unstored)
                     unstored = []
@@ -154,7 +152,7 @@ class Asker:
         return answered
 
     def _query(self, queries: Sequence[Query], position: int, answered: dict[str, Generation]) -> Query:
-        """The query that a completion belongs to. Raises TeacherError for a position that does not exist or has one already."""
+        """The query that a completion belongs to. Raises TeacherError for an unknown or repeated position."""
         if not 0 <= position < len(queries):
             raise self._error(f"answered position {position} of {len(queries):,} prompts", queries[0].prompt)
         if queries[position].key in answered:
@@ -190,17 +188,18 @@ class Asker:
     def _error(self, what: str, prompt: Prompt) -> TeacherError:
         step = f" of the step '{prompt.kind}'" if self.role == "teacher" else ""
         return TeacherError(
-            f"The {self.role} '{self.teacher.name}' {what}{step}. `complete` must yield one completion for every prompt. "
-            "What it said is stored."
+            f"The {self.role} '{self.teacher.name}' {what}{step}. "
+            "`complete` must yield one completion for every prompt. What it said is stored."
         )
 
 
 def ask_judge(
     judge: BaseTeacher, prompts: Sequence[Prompt], store: Store, max_tokens: int, seed: int, tick: Tick | None = None
 ) -> tuple[list[Generation], Usage]:
-    """Return what a judge answers to each prompt, in their order and word for word, and what that took. Decoding is greedy.
+    """Return a judge's answers in the order of the prompts, word for word, and what they took. Decoding is greedy.
 
-    The prompts are asked in an order drawn from `seed`, so that what a killed run leaves is a random sample. Raises TeacherError.
+    The prompts are asked in an order drawn from `seed`, so that what a killed run leaves is a random sample.
+    Raises TeacherError.
     """
     sampling, usage = Sampling(max_tokens), Usage()
     asker = Asker(judge, store, judge.price, "judge")

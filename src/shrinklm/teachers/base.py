@@ -1,4 +1,4 @@
-"""What every teacher has, and the door through which one comes in: by its spec, or as an object of the user's."""
+"""What every teacher has, and how one is made: from its spec, or from an object of the user's."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ DOES_NOT_FIT = "the prompt does not fit"
 
 
 class BaseTeacher(ABC):
-    """A teacher with all that the package reads from one. A subclass sets what differs and writes `complete`.
+    """All that the package reads from a teacher. A subclass sets `name` and `revision` and writes `complete`.
 
-    To write a teacher it is not needed: any object with `name`, `revision` and `complete` is one, see `as_teacher`.
+    A plug-in need not inherit from it: any object with `name`, `revision` and `complete` is adapted by `as_teacher`.
     """
 
     name: str
     revision: str
     reads: bool = False
-    """It looks texts up instead of writing them: it gets prompts without turns, and a refused one is not tried again."""
+    """It looks texts up instead of writing them: it gets prompts without turns, and refused ones are not retried."""
     free: bool = False
-    """It costs nothing, and its completions are stored by the thousand instead of one by one."""
+    """It costs nothing, and its completions are stored by the thousand instead of singly."""
     asks: Mapping[str, Any] = MappingProxyType({})
     """Teachers that mark words: the settings that tell one marking of a question from another, as JSON values."""
 
@@ -88,10 +88,10 @@ class TeacherOptions:
 
 
 def make_teacher(spec: str, options: TeacherOptions | None = None) -> BaseTeacher:
-    """Return the teacher that a recipe names: "transformers:PATH", "endpoint:URL#model", "recorded:FILE", "fake" or "module:attribute".
+    """Return the teacher of a spec: transformers:PATH, endpoint:URL#model, recorded:FILE, fake or module:attribute.
 
-    Cheap: no weights are loaded and no server is asked before the first `complete`, so that generations that are in the store already
-    need neither. Raises UnknownName, RecipeError or TeacherError.
+    Cheap: no weights are loaded and no server is asked before the first `complete`, so that generations that are in the
+    store already need neither. Raises UnknownName, RecipeError or TeacherError.
     """
     name, rest = split_spec(spec)
     if name and name not in names("teachers") and ("." in name or importlib.util.find_spec(name)):
@@ -105,7 +105,7 @@ def as_teacher(teacher: Teacher, source: str = "The object given") -> BaseTeache
     """Return a teacher with every attribute of `BaseTeacher`: itself where it inherits from it, else adapted.
 
     Args:
-        teacher: Any object with `name`, `revision` and `complete`; what else of `BaseTeacher` it declares is taken from it.
+        teacher: Any object with `name`, `revision` and `complete`; what else it declares of `BaseTeacher` counts too.
         source: Where it comes from, as the message of an error begins.
 
     Raises TeacherError when one of the three is missing.
@@ -125,6 +125,7 @@ def is_recording(spec: str) -> bool:
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int | None:
-    """Where the first of the stops begins; None without one. White space that opens the text is no stop."""
+    """The index where the first of the stops begins, or None. White space that opens the text is no stop."""
+    # Many models begin with a line break, which would end the text before it began.
     start = len(text) - len(text.lstrip())
     return min((index for index in (text.find(stop, start) for stop in stops) if index >= 0), default=None)

@@ -17,8 +17,10 @@ from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, first_stop
 
 
 class EndpointTeacher(BaseTeacher):
-    """`endpoint:http://host:port/v1#model`. Requests run side by side in threads and are tried again, with growing pauses, when the
-    server is busy (429), broken (5xx) or the connection drops.
+    """`endpoint:http://host:port/v1#model`.
+
+    Requests run side by side in threads. They are retried with growing pauses when a rate limit (429), an error of the
+    server (5xx) or a dropped connection stops them.
     """
 
     attempts = 6
@@ -62,14 +64,18 @@ class EndpointTeacher(BaseTeacher):
         return {"input": cost[0], "output": cost[1]}
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """Completions as they come. Raises TeacherError when the server is not there, wants a key, or does not know the model."""
+        """Yield completions as they come.
+
+        Raises TeacherError when the server does not answer, wants a key, or does not know the model.
+        """
         queue = iter(enumerate(prompts))
         running: dict[Future[Completion], int] = {}
         with ThreadPoolExecutor(self.options.batch) as pool:
             try:
                 while True:
+                    # Only `batch` are submitted at a time: an error must not leave thousands of requests waiting.
                     for position, prompt in queue:
-                        running[pool.submit(self._one, prompt, sampling)] = position
+                        running[pool.submit(self._completion, prompt, sampling)] = position
                         if len(running) >= self.options.batch:
                             break
                     if not running:
@@ -87,23 +93,23 @@ class EndpointTeacher(BaseTeacher):
         key = os.environ.get(self.options.api_key_env, "")
         return OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=600)
 
-    def _one(self, prompt: Prompt, sampling: Sampling) -> Completion:
+    def _completion(self, prompt: Prompt, sampling: Sampling) -> Completion:
         import openai
         import stamina
 
-        def again(error: Exception) -> bool:
+        def transient(error: Exception) -> bool:
             if isinstance(error, openai.APIConnectionError):
-                return self._answered  # a server that never answered is not there
+                return self._answered  # a server that never answered is not running, and waiting would not help
             return isinstance(error, openai.APIStatusError) and (
                 error.status_code in (408, 409, 429) or error.status_code >= 500
             )
 
         try:
             for attempt in stamina.retry_context(
-                on=again, attempts=self.attempts, wait_initial=self.wait, wait_max=30, timeout=None
+                on=transient, attempts=self.attempts, wait_initial=self.wait, wait_max=30, timeout=None
             ):
                 with attempt:
-                    reply = self._ask(prompt, sampling)
+                    reply = self._request(prompt, sampling)
         except openai.OpenAIError as error:
             completion = self._refused(error)
             if completion is None:
@@ -122,10 +128,10 @@ class EndpointTeacher(BaseTeacher):
             text[:stop], usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0, finished
         )
 
-    def _ask(self, prompt: Prompt, sampling: Sampling) -> Any:
+    def _request(self, prompt: Prompt, sampling: Sampling) -> Any:
         import openai
 
-        wanted: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -133,15 +139,15 @@ class EndpointTeacher(BaseTeacher):
             # A stop of mere white space would end an answer that begins with a line break before it began.
             "stop": [stop for stop in sampling.stop if stop.strip()],
         }
-        if not wanted["stop"]:
-            del wanted["stop"]
-        for name in self._dropped & wanted.keys():
-            value = wanted.pop(name)
+        if not arguments["stop"]:
+            del arguments["stop"]
+        for name in self._dropped & arguments.keys():
+            value = arguments.pop(name)
             if name == "max_tokens":
-                wanted["max_completion_tokens"] = value
+                arguments["max_completion_tokens"] = value
         messages = [{"role": turn.role, "content": turn.text} for turn in prompt.turns]
         try:
-            return self._client.chat.completions.create(model=self.name, messages=messages, **wanted)
+            return self._client.chat.completions.create(model=self.name, messages=messages, **arguments)
         except openai.BadRequestError as error:
             if (
                 error.code != "unsupported_parameter"
@@ -149,11 +155,12 @@ class EndpointTeacher(BaseTeacher):
                 or error.param in self._dropped
             ):
                 raise
-            self._dropped.add(error.param)  # newer OpenAI models renamed the cap and take no stops
-            return self._ask(prompt, sampling)
+            # Newer OpenAI models renamed the cap and take no stops. Remembered, so that only one request is lost.
+            self._dropped.add(error.param)
+            return self._request(prompt, sampling)
 
     def _refused(self, error: Exception) -> Completion | None:
-        """A prompt longer than the server's context is refused; any other error stops the run."""
+        """The refusal of a prompt longer than the server's context; None for any other error, which stops the run."""
         text = str(error).lower()
         if (
             getattr(error, "status_code", 0) == 400
@@ -175,18 +182,19 @@ class EndpointTeacher(BaseTeacher):
         if status in (401, 403):
             state = "was refused" if os.environ.get(variable) else "is not set"
             return TeacherError(
-                f"{where} wants a key: the environment variable {variable} {state} ({status}). Run: export {variable}=..."
+                f"{where} wants a key: the environment variable {variable} {state} ({status}). "
+                f"Run: export {variable}=..."
             )
         if status == 404:
             return TeacherError(
-                f"{where} answers 404: {why}. Models there: {self._known()}. The address usually ends in /v1."
+                f"{where} answers 404: {why}. Models there: {self._model_names()}. The address usually ends in /v1."
             )
         tried = f" after {self.attempts} attempts" if status == 429 or (status or 0) >= 500 else ""
         return TeacherError(
             f"{where} cannot answer{tried}: {why}. What was said is stored; the same command goes on from there."
         )
 
-    def _known(self) -> str:
+    def _model_names(self) -> str:
         import openai
 
         try:
@@ -202,7 +210,7 @@ def _short(error: Exception) -> str:
 
 
 def _local(host: str) -> bool:
-    """Whether the server is on this machine or in a private network, where no public price holds."""
+    """Whether the server is on this machine or in a private network, where no public price applies."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -1,4 +1,4 @@
-"""A teacher without a model: the same words for the same question, for tests and for trying out a recipe."""
+"""A teacher without a model: the same text for the same question, for tests and for trying out a recipe."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling, digest
 from .base import BaseTeacher, TeacherOptions
+from .steps import JUDGEMENT
 
 _BLANK = re.compile(r"<([^<>]+)>")
 
@@ -20,8 +21,9 @@ MODES = ("empty", "cut", "loop", "deny", "silent", "first")
 class FakeTeacher(BaseTeacher):
     """`fake`, or `fake:MODE,log=FILE,delay=SECONDS`.
 
-    Modes provoke refusals: `empty`, `cut` and `loop` are what they say, `deny` argues against the answer, `first` is empty at the first
-    try and good at the next, `silent` yields nothing at all. `log` appends a line to FILE for each prompt it was asked.
+    Modes provoke refusals: `empty`, `cut` and `loop` are what they say, `deny` argues against the answer, `first` is
+    empty at the first try and good at the next, `silent` yields nothing at all. `log` appends a line to FILE for each
+    prompt, at once, so that a test that kills the process can count what was asked.
     """
 
     price = MappingProxyType({"input": 0.0, "output": 0.0})
@@ -38,7 +40,7 @@ class FakeTeacher(BaseTeacher):
         self.revision = "1"
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """One completion after another, in order."""
+        """Yield completions in the order of the prompts."""
         for position, prompt in enumerate(prompts):
             time.sleep(self.delay)
             if self.log:
@@ -59,18 +61,18 @@ class FakeTeacher(BaseTeacher):
         if self.mode == "deny":
             return f"This choice is incorrect, so {answer} is not the right answer."
         subject = example.question.rstrip(" ?.!").split()[-1].lower()
-        if prompt.kind == "judgement":
+        if prompt.kind == JUDGEMENT:
             return _filled(prompt)
         if prompt.kind == "label":
-            return f"That suits the last word, {subject}. The answer is {self._own(prompt)}."
+            return f"That suits the last word, {subject}. The answer is {self._label(prompt)}."
         if prompt.kind == "critique":
             return f"It names {answer}, but it could say more about {subject}."
         more = "No other choice comes as close." if prompt.kind == "revision" else "That is how people know it."
         return f"For {subject} there is a link with {answer} that everyone has seen. {more}"
 
     @staticmethod
-    def _own(prompt: Prompt) -> str:
-        """Right three times in four, by the example's name."""
+    def _label(prompt: Prompt) -> str:
+        """The teacher's own answer: right three times in four, by a hash of the example's id."""
         example = prompt.example
         if not example.wrong or int(digest(example.id), 16) % 4:
             return example.answer
@@ -78,7 +80,7 @@ class FakeTeacher(BaseTeacher):
 
 
 def _filled(prompt: Prompt) -> str:
-    """The form that a judge is given, with every blank filled: a number by the question, else the last choice, else a sentence."""
+    """The form of a judge's prompt, filled: a score that depends on the question, the last choice, or a sentence."""
 
     def fill(blank: re.Match[str]) -> str:
         low, between, high = blank[1].partition(" to ")

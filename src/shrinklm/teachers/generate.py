@@ -1,7 +1,8 @@
-"""The loop over the steps: it asks a teacher for every text that the store lacks, and never asks the same question twice.
+"""The loop over the steps: asks a teacher for every text that the store lacks, and no question twice.
 
-Every question has a key (`core.types.ask_key`); what the store holds under it is used, whoever asked. A refused text is asked for again
-with a new seed, so the retries of a question are a chain of keys, and a run that was killed walks down the same chain when it resumes.
+Every question has a key (`core.types.ask_key`); what the store holds under it is used, whoever asked. A refused text is
+asked for again with a new seed, so the retries of a question are a chain of keys, and a run that was killed walks down
+the same chain when it resumes.
 """
 
 from __future__ import annotations
@@ -57,14 +58,20 @@ class Report:
 
 
 def run_steps(
-    examples: Sequence[Example], steps: Sequence[StepRequest], teacher: BaseTeacher, prompts: Prompts, store: Store,
-    settings: GenerateSettings, parse: Parse, tick: Tick | None = None,
-) -> Report:  # fmt: skip
+    examples: Sequence[Example],
+    steps: Sequence[StepRequest],
+    teacher: BaseTeacher,
+    prompts: Prompts,
+    store: Store,
+    settings: GenerateSettings,
+    parse: Parse,
+    tick: Tick | None = None,
+) -> Report:
     """Ask the teacher for everything that the steps need and the store lacks.
 
     Args:
         examples: The questions.
-        steps: What to write. The steps a step builds on are added (a recording needs none).
+        steps: What to write. The steps that a step builds on are added (a recording needs none).
         teacher: Who writes it.
         prompts: The templates and few-shot examples.
         store: Where it is kept; every completion is committed as it comes.
@@ -72,20 +79,22 @@ def run_steps(
         parse: The task's parser, for the step `label`.
         tick: Called with (step, done, total, note) on the way.
 
-    Raises TeacherError when the teacher cannot answer or every text is empty, StoreError when the store cannot be written.
+    Raises TeacherError when the teacher cannot answer or all texts are empty; StoreError.
     """
     asker = Asker(teacher, store, _price(teacher, settings), "teacher")
     return _Loop(asker, prompts, settings, parse, tick, ask=True).run(examples, steps)[1]
 
 
 def look(
-    examples: Sequence[Example], steps: Sequence[StepRequest], teacher: BaseTeacher, prompts: Prompts, store: Store,
-    settings: GenerateSettings, parse: Parse,
-) -> tuple[Said, Report]:  # fmt: skip
-    """Return what the store holds for the same arguments of `run_steps`, and what is still to be asked: `missing` of each step.
-
-    The teacher is not asked.
-    """
+    examples: Sequence[Example],
+    steps: Sequence[StepRequest],
+    teacher: BaseTeacher,
+    prompts: Prompts,
+    store: Store,
+    settings: GenerateSettings,
+    parse: Parse,
+) -> tuple[Said, Report]:
+    """Return what the store holds for these arguments of `run_steps`, and each step's `missing`. Nothing is asked."""
     asker = Asker(teacher, store, _price(teacher, settings), "teacher")
     return _Loop(asker, prompts, settings, parse, None, ask=False).run(examples, steps)
 
@@ -134,7 +143,7 @@ class _Round:
         self.step = STEPS[request.name]
         self.reads = loop.asker.teacher.reads
         self.sampled = not (self.reads or self.step.marks)
-        """Whether anything is sampled; a text that is read, or words that are marked, would be the same at every try."""
+        """Whether texts are sampled; what is read or marked would be the same at every try."""
 
     def run(self, examples: Sequence[Example], known: Said) -> None:
         """Take the step slice by slice, and enter each item's generation into `known`."""
@@ -143,7 +152,7 @@ class _Round:
             batch = items[start : start + SLICE]
             for item, generation in zip(batch, self._texts(batch, start, len(items)), strict=True):
                 if generation is not None:
-                    known[item.example.id][self.step.name, "" if self.step.about == "own" else item.answer] = generation
+                    known[item.example.id][self.step.name, item.answer] = generation
 
     def _items(self, examples: Sequence[Example], known: Said) -> Iterator[_Item]:
         """What is to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
@@ -199,7 +208,7 @@ class _Round:
     def _generations(
         self, queries: Mapping[str, Query], sampling: Sampling, end: int, total: int
     ) -> dict[str, Generation]:
-        """The generations by key, those that the store lacks asked for. `end` items of the step are done when all are there."""
+        """The generations by key; the store is asked first. `end` items of the step are done when all are there."""
         asker, usage = self.loop.asker, self.usage
         generations = asker.find(queries, usage)
         missing = [query for key, query in queries.items() if key not in generations]
@@ -249,7 +258,7 @@ class _Round:
         return Reading(text, refusal, answer or "")
 
     def _fitted(self, generation: Generation, item: _Item) -> Generation:
-        """A stored generation as this request sees it: an equal question may have asked for it, under another length cap."""
+        """A stored generation for this item: it may be of an equal question or of a request with another length cap."""
         refusal = None if generation.refusal == LONG else generation.refusal
         if refusal is None and too_long(generation.text, self.request.max_words):
             refusal = LONG

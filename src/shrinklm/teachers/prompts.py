@@ -1,7 +1,8 @@
-"""Prompts are data: Markdown templates and few-shot examples under prompts/, filled here. Users override any of them.
+"""Prompts are data: Markdown templates and few-shot examples under templates/, any of which a recipe may override.
 
-A template has `# system`, `# user` and `# assistant` sections. Each few-shot example fills `# user` and `# assistant`; the question
-asked fills `# user` alone. `{name}` stands for a value and nothing else is interpreted, so text from a data set cannot change a prompt.
+A template has `# system`, `# user` and `# assistant` sections. Each few-shot example fills `# user` and `# assistant`;
+the question fills `# user` alone. `{name}` stands for a value and nothing else is interpreted, so text from a dataset
+cannot change a prompt.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ class Template:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Replaces each {name} once; a value that holds braces stays as it is. Raises RecipeError for an unknown name."""
+    """Replace each {name} once; a value that holds braces stays as it is. Raises RecipeError for an unknown name."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:
             raise RecipeError(
-                f"The prompt uses {{{match[1]}}}, which is not a value of this step. Known: {', '.join(sorted(values))}."
+                f"The prompt uses {{{match[1]}}}, which is not a value of this step. "
+                f"Known: {', '.join(sorted(values))}."
             )
         return values[match[1]]
 
@@ -48,7 +50,12 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 class Prompts:
-    """The templates and few-shot examples of one recipe: the package's own, or the user's where `folder` has the file."""
+    """The templates and few-shot examples of one recipe.
+
+    Args:
+        task_type: The type of its task, which has few-shot examples of its own.
+        folder: Files in it replace the package's of the same name.
+    """
 
     def __init__(self, task_type: str, folder: Path | None = None) -> None:
         self.task_type = task_type
@@ -60,13 +67,21 @@ class Prompts:
 
     @property
     def shots(self) -> list[tuple[Example, dict[str, str]]]:
-        """The few-shot examples of the task's type, each with what a template can name: text, question, answer, explanation ..."""
+        """The few-shot examples of the task's type, each with the values for a template: text, question, answer ..."""
         return _shots(self.file(f"shots/{self.task_type}.yaml"))
 
     def prompt(
         self, step: Step, example: Example, answer: str, quoted: Mapping[str, str], max_words: int | None = None
     ) -> Prompt:
-        """The prompt of `step` about `answer`; `quoted` holds the texts of the steps before it (explanation, critique)."""
+        """Return the prompt of `step` about `answer`.
+
+        Args:
+            step: One that is written, with a template.
+            example: The question.
+            answer: The answer that the text must support.
+            quoted: Step → its text, of the steps that this one builds on.
+            max_words: The length that the prompt asks for; None: the prompt says nothing of it.
+        """
         template = self.template(step.template)
         limit = f" Use at most {max_words} words." if max_words else ""
         fixed = {"limit": limit}

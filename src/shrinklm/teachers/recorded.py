@@ -1,4 +1,4 @@
-"""A teacher that reads what another one wrote: columns of published tables, used without a model."""
+"""A teacher that reads the texts of another one from columns of published tables: no model is used."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _LETTER = re.compile(r"\(([a-z])\)(\s*[\"'“‘]?)")
 class _Table:
     columns: tuple[str, ...]
     by_question: bool
-    """Rows are found by the question, since they have no id."""
+    """Rows are looked up by the question, since they have no id."""
     rows: Mapping[str, Row]
 
 
 class RecordedTeacher(BaseTeacher):
     """`recorded:FILE` or several files joined by commas (Parquet, CSV or JSONL), and the column of each step.
 
-    `{option}` in a column counts the options of the source row from 1. Rows are found by the column `id`, or `question` where there is
-    none; `columns: {id: ..., question: ...}` renames them.
+    `{option}` in a column counts the options of the source row from 1. Rows are looked up by the column `id`, or
+    `question` where there is none; `columns: {id: ..., question: ...}` renames them.
     """
 
     free = True
@@ -58,9 +58,10 @@ class RecordedTeacher(BaseTeacher):
         self.revision = digest([_sha256(path) for path in self.files], self.columns, self._id, self._question)
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """The recorded texts; one that is not in the files is refused as "not recorded".
+        """Yield the recorded texts; one that is not in the files is refused as "not recorded".
 
-        Raises TeacherError for a step without a column and for a column that is not in the file, TableError for a file that is no table.
+        Raises TeacherError for a step without a column and for a column that is not in the file, TableError for a file
+        that is no table.
         """
         for kind in dict.fromkeys(prompt.kind for prompt in prompts):
             if kind not in self.columns:
@@ -78,17 +79,18 @@ class RecordedTeacher(BaseTeacher):
     def _text(self, prompt: Prompt) -> str | None:
         example, column = prompt.example, self.columns[prompt.kind]
         if _OPTION in column:
-            place = _place(example, prompt.answer)
-            if place is None:
+            index = _source_index(example, prompt.answer)
+            if index is None:
                 return None
-            column = column.replace(_OPTION, str(place + 1))
+            column = column.replace(_OPTION, str(index + 1))
         for path, table in zip(self.files, self._tables, strict=True):
             row = table.rows.get(example.question if table.by_question else example.id)
             if row is None:
                 continue
             if column not in table.columns:
                 raise TeacherError(
-                    f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. Mend `columns` of the teacher."
+                    f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. "
+                    "Mend `columns` of the teacher."
                 )
             return "" if row[column] is None else str(row[column])
         return None
@@ -102,45 +104,45 @@ class RecordedTeacher(BaseTeacher):
         by = self._id if self._id in table.columns else self._question
         if by not in table.columns:
             raise TeacherError(
-                f"{path} has no column '{self._id}' and no '{self._question}' to find rows by. Found: {', '.join(table.columns)}. "
-                "Add `id: COLUMN` or `question: COLUMN` to the teacher's columns."
+                f"{path} has no column '{self._id}' and no '{self._question}' to find rows by. "
+                f"Found: {', '.join(table.columns)}. Add `id: COLUMN` or `question: COLUMN` to the teacher's columns."
             )
+        # Only the columns that a step names: a published table may have a hundred others, of long texts.
         wanted = "|".join(re.escape(column).replace(re.escape(_OPTION), r"\d+") for column in self.columns.values())
         rows: dict[str, Row] = {}
-        for _, row in table.records(
-            [by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]
-        ):
+        columns = [by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]
+        for _, row in table.records(columns):
             rows.setdefault(str(row[by]).strip(), row)
         return _Table(table.columns, by == self._question, rows)
 
 
 def reletter(text: str, example: Example) -> str:
-    """The text with its option letters as the choices are shown now: "(c) zoo" must name the letter that zoo has here.
+    """Return the text with the example's option letters: "(c) zoo" must name the letter that zoo has among its choices.
 
     A letter before an option's words follows the words; one that stands alone follows the order of the source row.
     """
     if "(" not in text or not example.choices:
         return text
-    shown = {place: new for new, place in enumerate(example.order)} or {
-        place: place for place in range(len(example.choices))
-    }
+    order = example.order or tuple(range(len(example.choices)))
+    by_source = {source: index for index, source in enumerate(order)}
+    # The longest first, so that "tree house" is not taken for "tree".
     options = sorted(enumerate(example.choices), key=lambda item: -len(item[1]))
 
     def new(match: re.Match[str]) -> str:
         after = text[match.end() :].lower()
-        place = next(
-            (i for i, choice in options if after.startswith(choice.lower())), shown.get(ord(match[1]) - ord("a"))
-        )
-        return match[0] if place is None else f"({letter(place)}){match[2]}"
+        named = (index for index, choice in options if after.startswith(choice.lower()))
+        index = next(named, by_source.get(ord(match[1]) - ord("a")))
+        return match[0] if index is None else f"({letter(index)}){match[2]}"
 
     return _LETTER.sub(new, text)
 
 
-def _place(example: Example, answer: str) -> int | None:
-    """Where the source row has the option, from 0; the first place of an option that is there twice."""
+def _source_index(example: Example, answer: str) -> int | None:
+    """The option's index in the source row, from 0; the first of an option that is there twice."""
     order = example.order or tuple(range(len(example.choices)))
-    places = [place for choice, place in zip(example.choices, order, strict=True) if choice == answer]
-    return min(places, default=None)
+    return min(
+        (source for choice, source in zip(example.choices, order, strict=True) if choice == answer), default=None
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""What a teacher said, cleaned; and the reasons for which it may not be used. Pure text in, text and a fixed reason out.
+"""Completions cleaned, and the reasons for which one is refused. Pure text in, text and a fixed reason out.
 
-A reason is given only where the text itself shows the fault: an explanation that is merely weak is kept.
+A text is refused only where it shows the fault itself: an explanation that is merely weak is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LONG = "too long"
 NO_ANSWER = "no answer"
 
 RETRIED = frozenset({EMPTY, CUT, LOOPS, ECHOES, CONTRADICTS, ELSEWHERE, LONG, NO_ANSWER})
-"""Reasons that a new seed may mend; any other comes from the teacher itself, such as a prompt that does not fit."""
+"""Reasons worth a retry with a new seed; any other, such as a prompt that does not fit, comes from the teacher."""
 
 _THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _LABEL = re.compile(
@@ -31,7 +31,8 @@ _LABEL = re.compile(
 )
 _RUN_ON = re.compile(
     r"\s*(?:^|(?<=\s))[*_#]*(?:(?:Question|Choices|Answer choices)\s*\d*[*_]*:"
-    r"|(?<=\n)(?:Answer|Explanation|Critique|Revision|Revised explanation|User|Assistant|Human|System|Premise|Hypothesis|Passage)[*_]*:)"
+    r"|(?<=\n)(?:Answer|Explanation|Critique|Revision|Revised explanation|User|Assistant|Human|System|Premise"
+    r"|Hypothesis|Passage)[*_]*:)"
 )
 _BREAK = re.compile(r"[ \t]*\n[ \t]*\n\s*")
 _LIST = re.compile(r"\n\s*(?:[-*•–]|\d+[.)]|\(?[a-z]\))\s")
@@ -44,30 +45,33 @@ _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("`", "`"))
 
 
 def clean(text: str, kind: str) -> tuple[str, bool]:
-    """(the text as it will be used, whether its end is the end of what was said).
+    """Return (the text as it will be used, whether it goes on to the end of the completion).
 
-    Stripped before it is cut to its first paragraph, so that a completion that starts with a line break is not lost; labels, thoughts,
-    markup, wrapping quotes and a next question that the model went on to write are taken off.
+    Reasoning in <think> tags, labels ("Explanation:"), markup, wrapping quotes, further paragraphs and a next question
+    that the model went on to write are removed.
     """
-    said = _THOUGHT.sub("", text, count=1).strip()
+    # Stripped before it is cut to its first paragraph, or a completion that starts with a line break would be empty.
+    reply = _THOUGHT.sub("", text, count=1).strip()
     if kind == "label":
-        match = _STATED.search(said)
-        body = said[: match.end()] if match else _first(_RUN_ON, said)
-        return _plain(body), match is None and body == said
-    body = _LABEL.sub("", said, count=1) if _LABEL.match(said) else said
-    body = _first(_RUN_ON, body).strip()
+        # The sentence that states the answer may stand in a later paragraph, so it is not cut at the first.
+        match = _STATED.search(reply)
+        body = reply[: match.end()] if match else _before(_RUN_ON, reply)
+        return _plain(body), match is None and body == reply
+    body = _LABEL.sub("", reply, count=1) if _LABEL.match(reply) else reply
+    body = _before(_RUN_ON, body).strip()
     paragraphs = _BREAK.split(body)
     while len(paragraphs) > 1 and (
         paragraphs[0].startswith("#") or (paragraphs[0].endswith(":") and len(paragraphs[0]) < 80)
     ):
         paragraphs.pop(0)  # "Here is a better explanation:" is not the explanation
     paragraph = paragraphs[0]
-    lists = _LIST.search(paragraph)
-    if lists and (
-        _ENDS.search(paragraph[: lists.start()].rstrip()) or paragraph[: lists.start()].rstrip().endswith(":")
-    ):
-        paragraph = paragraph[: lists.start()]
-    return _plain(paragraph), said.endswith(paragraph)
+    bullet = _LIST.search(paragraph)
+    if bullet:
+        lead = paragraph[: bullet.start()].rstrip()
+        # A list after a whole sentence adds detail; one in the middle of a sentence is a part of it.
+        if _ENDS.search(lead) or lead.endswith(":"):
+            paragraph = paragraph[: bullet.start()]
+    return _plain(paragraph), reply.endswith(paragraph)
 
 
 def assess(
@@ -79,15 +83,16 @@ def assess(
     quoted: str = "",
     answer: str | None = None,
 ) -> tuple[str, str | None]:
-    """(the cleaned text, the reason for which it is refused or None).
+    """Return (the cleaned text, the reason for which it is refused or None).
 
     Args:
-        prompt: What was asked.
-        completion: What was said.
-        recorded: The text comes from a table, where only its end tells whether a token cap cut it; it is then trimmed to whole sentences.
-        hidden: Texts of the prompt that must not show up in the completion: instructions, few-shot examples, the critique.
-        quoted: What may show up although `hidden` holds it: a critique quotes the explanation, and so may a revision.
-        answer: For `label`, the answer that the task's parser found.
+        prompt: The prompt.
+        completion: Its completion.
+        recorded: The text comes from a table, where only its end tells whether a token cap cut it; it is then trimmed
+            to whole sentences.
+        hidden: Texts of the prompt that the completion must not repeat: instructions, few-shot examples, the critique.
+        quoted: What it may repeat although `hidden` holds it: a critique quotes the explanation, and so may a revision.
+        answer: For `label`, the answer that the task's parser read.
     """
     if completion.refusal:
         return "", completion.refusal
@@ -99,10 +104,11 @@ def assess(
         ended = bool(_ENDS.search(text))
     words = _words(text)
     if len(words) < (1 if kind == "label" else 3):
-        # Nothing but a next question is not nothing.
+        # A completion of nothing but a next question is not empty: the model went on with the prompt's pattern.
         return text, ECHOES if not words and _words(_THOUGHT.sub("", completion.text, count=1)) else EMPTY
     if kind == "label" and answer is not None:
         return text, None
+    # A live teacher says whether the cap cut it, unless more than the text we keep was written.
     if not ended and (recorded or text.endswith(":") or (to_the_end and not completion.finished)):
         return text, CUT
     if _echoes(words, example, hidden, quoted):
@@ -115,7 +121,7 @@ def assess(
 
 
 def too_long(text: str, max_words: int | None) -> bool:
-    """Whether a text has more words than a step allows. Apart from `assess`, since the cap may change between two runs."""
+    """Whether a text has more words than a step allows. Not part of `assess`: the cap may change between two runs."""
     return max_words is not None and len(text.split()) > max_words
 
 
@@ -136,7 +142,8 @@ def whole_sentences(text: str, least: int = 5) -> str:
     return kept if any(len(_words(text[a:b])) >= least for a, b in zip(starts, ends, strict=False)) else ""
 
 
-def _first(pattern: re.Pattern[str], text: str) -> str:
+def _before(pattern: re.Pattern[str], text: str) -> str:
+    """The text before the first match, or all of it."""
     match = pattern.search(text)
     return text[: match.start()] if match else text
 
@@ -146,9 +153,10 @@ def _plain(text: str) -> str:
     line = " ".join(text.split()).lstrip("#*->• ").replace("**", "").replace("__", "").replace("`", "")
     if line.count("*") == 1:
         line = line.replace("*", "")
-    for left, right in _QUOTES:
+    for opening, closing in _QUOTES:
         inner = line[1:-1]
-        if len(line) > 2 and line[0] == left and line[-1] == right and left not in inner and right not in inner:
+        wrapped = len(line) > 2 and line[0] == opening and line[-1] == closing
+        if wrapped and opening not in inner and closing not in inner:
             line = inner.strip()
     return line
 
@@ -158,6 +166,7 @@ def _words(text: str) -> list[str]:
 
 
 def _loops(text: str, words: list[str]) -> bool:
+    """Whether a text repeats itself: a run of words at once, a sentence anywhere, or too few different 4-grams."""
     grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
     if len(set(grams)) == len(grams):
         return False
@@ -175,9 +184,10 @@ def _loops(text: str, words: list[str]) -> bool:
 
 
 def _echoes(words: list[str], example: Example, hidden: Iterable[str], quoted: str) -> bool:
-    shown = _words(example.text)
-    if len(words) <= len(shown) + 4:  # longer, and it says more than the prompt does
-        grams = set(zip(shown, shown[1:], shown[2:], strict=False))
+    """Whether a text is made of the question's words, or repeats twelve words in a row of a hidden text."""
+    question = _words(example.text)
+    if len(words) <= len(question) + 4:  # a longer text says more than the question does
+        grams = set(zip(question, question[1:], question[2:], strict=False))
         covered = [False] * len(words)
         for i, gram in enumerate(zip(words, words[1:], words[2:], strict=False)):
             if gram in grams:
@@ -186,21 +196,26 @@ def _echoes(words: list[str], example: Example, hidden: Iterable[str], quoted: s
             return True
     if not hidden:
         return False
-    said = _shingles(" ".join(words)) - _shingles(quoted)
-    return any(said & _shingles(text) for text in hidden)
+    shingles = _shingles(" ".join(words)) - _shingles(quoted)
+    return any(shingles & _shingles(text) for text in hidden)
 
 
 @lru_cache(maxsize=512)
 def _shingles(text: str, size: int = 12) -> frozenset[tuple[str, ...]]:
+    """Every `size` words in a row. Cached: the instructions and few-shot examples are the same for every completion."""
     words = _words(text)
     return frozenset(zip(*(words[start:] for start in range(size)), strict=False))
 
 
 _BE = r"(?:is|are|was|would be)"
-_FIT = r"(?:correct|right|best|suitable|appropriate|fitting|logical|plausible|valid|good|accurate|likely|reasonable|proper|relevant|sensible)"
+_FIT = (
+    r"(?:correct|right|best|suitable|appropriate|fitting|logical|plausible|valid|good|accurate|likely|reasonable|proper"
+    r"|relevant|sensible)"
+)
 _ASSERTS = re.compile(
-    r"\b(?:(?:(?:correct|right|best|better|actual|true|most (?:suitable|appropriate|likely|logical)) (?:answer|choice|option)|answer)"
-    r"(?: to the question| here)? (?:is|was|would be|should be|must be)(?: actually| indeed| therefore| clearly)?)[\s:]*",
+    r"\b(?:(?:(?:correct|right|best|better|actual|true|most (?:suitable|appropriate|likely|logical))"
+    r" (?:answer|choice|option)|answer)(?: to the question| here)?"
+    r" (?:is|was|would be|should be|must be)(?: actually| indeed| therefore| clearly)?)[\s:]*",
     re.IGNORECASE,
 )
 _DENIES = re.compile(
@@ -227,23 +242,24 @@ _NONE_FITS = re.compile(
 
 
 def _disagrees(prompt: Prompt, text: str, recorded: bool) -> str | None:
-    """The reason when a text argues against the answer it was asked for."""
+    """Return the reason when a text argues against the answer that its prompt asked for."""
     example, answer = prompt.example, prompt.answer
     if not example.choices or not answer:
         return None
     reason = ELSEWHERE if prompt.kind == "counterfactual" else CONTRADICTS
     lowered = text.lower().replace("’", "'")
     options = sorted({choice.lower().replace("’", "'") for choice in example.choices}, key=len, reverse=True)
-    own, gold = answer.lower().replace("’", "'"), example.answer.lower().replace("’", "'")
-    letters = {} if recorded else {letter(place): choice.lower() for place, choice in enumerate(example.choices)}
+    wanted, gold = answer.lower().replace("’", "'"), example.answer.lower().replace("’", "'")
+    # The letters of a recording may be those of another order of the options.
+    letters = {} if recorded else {letter(index): choice.lower() for index, choice in enumerate(example.choices)}
     for match in _ASSERTS.finditer(lowered):
         stated = _at_start(lowered[match.end() :], options, letters)
-        if stated is not None and stated != own:
+        if stated is not None and stated != wanted:
             return reason
     for match in _DENIES.finditer(lowered):
         before = lowered[: match.start()]
-        if _at_end(before, options) == own or (
-            _THIS.search(before) and _last_named(before[-160:], options) in (own, None)
+        if _at_end(before, options) == wanted or (
+            _THIS.search(before) and _last_named(before[-160:], options) in (wanted, None)
         ):
             return reason
     if prompt.kind == "counterfactual":
@@ -271,13 +287,14 @@ def _at_start(text: str, options: Sequence[str], letters: dict[str, str]) -> str
 
 
 def _last_named(text: str, options: Sequence[str]) -> str | None:
-    """The option named last in `text`, which is what "this choice" speaks of; "" for a letter whose option is worded otherwise."""
-    places = [(match.end(), "") for match in re.finditer(r"\([a-z]\)", text)]
-    places += [(text.rfind(option) + len(option), option) for option in reversed(options) if option in text]
-    return max(places)[1] if places else None
+    """The option named last in `text`, which "this choice" refers to; "" for a letter without its option's words."""
+    mentions = [(match.end(), "") for match in re.finditer(r"\([a-z]\)", text)]
+    mentions += [(text.rfind(option) + len(option), option) for option in reversed(options) if option in text]
+    return max(mentions)[1] if mentions else None
 
 
 def _at_end(text: str, options: Sequence[str]) -> str | None:
+    """The option that `text` ends with; `options` are longest first."""
     text = text.rstrip(" \"'”’*)")
     for option in options:
         if text.endswith(option) and not text[: -len(option)][-1:].isalnum():

@@ -1,4 +1,4 @@
-"""The steps of a generation: what a teacher writes or a model marks, what each step builds on, and the order they are taken in."""
+"""The steps of a generation: what a teacher writes or a model marks, what a step builds on, and the order of steps."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ STEPS: dict[str, Step] = {
     )
 }
 """Every step by its name, each after the steps it builds on."""
+
+
+JUDGEMENT = "judgement"
+"""The kind of a judge's texts in the store, where those of a teacher have the name of their step."""
 
 
 @dataclass(frozen=True)

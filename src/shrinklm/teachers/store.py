@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StoreError
+from ..core.files import NAME_ANOTHER, unwritable, write_jsonl, write_parquet
 from ..core.types import Generation, Sampling, Source
 
 COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source")
+
+_KEYS = 500
+"""Keys in one query: older builds of SQLite take at most 999 parameters."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generations (
@@ -35,28 +41,28 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60)
             self._db.execute("PRAGMA journal_mode=WAL")
+            # NORMAL would lose the last commits when the machine, not only the process, goes down.
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
 
     def put(self, generations: Iterable[Generation]) -> None:
-        """Adds generations; one that stands under the same key already is kept as it is."""
+        """Add generations. One that is stored under its key already stays as it is."""
         marks = ",".join("?" * len(COLUMNS))
         with self._errors(), self._db:
             self._db.executemany(f"INSERT OR IGNORE INTO generations VALUES ({marks})", map(_to_row, generations))
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
-        """The generations under those of the keys that are there."""
+        """Return key → generation, for those of the keys that are stored."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[str, Generation] = {}
+        generations: dict[str, Generation] = {}
         with self._errors():
-            for start in range(0, len(wanted), 500):
-                some = wanted[start : start + 500]
-                marks = ",".join("?" * len(some))
-                for row in self._db.execute(
-                    f"SELECT {','.join(COLUMNS)} FROM generations WHERE key IN ({marks})", some
-                ):
-                    found[row[0]] = _from_row(row)
-        return found
+            for start in range(0, len(wanted), _KEYS):
+                batch = wanted[start : start + _KEYS]
+                marks = ",".join("?" * len(batch))
+                query = f"SELECT {','.join(COLUMNS)} FROM generations WHERE key IN ({marks})"
+                for row in self._db.execute(query, batch):
+                    generations[row[0]] = _from_row(row)
+        return generations
 
     def __iter__(self) -> Iterator[Generation]:
         with self._errors():
@@ -68,7 +74,7 @@ class Store:
             return int(self._db.execute("SELECT COUNT(*) FROM generations").fetchone()[0])
 
     def close(self) -> None:
-        """Closes the file; what was put is already safe."""
+        """Close the file. What was put is safe already."""
         self._db.close()
 
     def __enter__(self) -> Store:
@@ -95,23 +101,24 @@ class Store:
 
 
 def write(generations: Iterable[Generation], path: Path) -> int:
-    """Exports generations to .parquet or .jsonl; returns how many. Raises StoreError for another ending."""
-    rows = [dict(zip(COLUMNS, _to_row(generation), strict=True)) for generation in generations]
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    """Export generations to .parquet or .jsonl and return how many.
 
-        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    else:
+    Raises StoreError for another ending or a path that cannot be written.
+    """
+    rows = [dict(zip(COLUMNS, _to_row(generation), strict=True)) for generation in generations]
+    if path.suffix not in (".parquet", ".jsonl"):
         raise StoreError(f"Cannot export to '{path.name}': the file must end in .parquet or .jsonl.")
+    if not path.parent.is_dir():  # it is the user's to name, and more likely mistyped than wanted
+        raise unwritable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), NAME_ANOTHER)
+    if path.suffix == ".parquet":
+        write_parquet(path, rows, dict.fromkeys(COLUMNS, "string"), NAME_ANOTHER)
+    else:
+        write_jsonl(path, rows, NAME_ANOTHER)
     return len(rows)
 
 
 def read(path: Path) -> list[Generation]:
-    """Generations from a file that `write` made. Raises StoreError for any other file."""
+    """Return the generations of a file that `write` made. Raises StoreError for any other file."""
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
@@ -128,10 +135,17 @@ def read(path: Path) -> list[Generation]:
 
 
 def _to_row(generation: Generation) -> tuple[Any, ...]:
-    g = generation
-    source = json.dumps(asdict(g.source), ensure_ascii=False)
-    text = g.text.encode("utf-8", "replace").decode("utf-8")  # a server may cut a character in two
-    return (g.key, g.example_id, g.kind, g.answer, text, g.refusal, g.prompt, json.dumps(g.parents), source)
+    return (
+        generation.key,
+        generation.example_id,
+        generation.kind,
+        generation.answer,
+        generation.text.encode("utf-8", "replace").decode("utf-8"),  # a server may cut a character in two
+        generation.refusal,
+        generation.prompt,
+        json.dumps(generation.parents),
+        json.dumps(asdict(generation.source), ensure_ascii=False),
+    )
 
 
 def _from_row(row: tuple[Any, ...]) -> Generation:
@@ -140,6 +154,13 @@ def _from_row(row: tuple[Any, ...]) -> Generation:
     sampling = fields.pop("sampling")
     sampling["stop"] = tuple(sampling["stop"])
     return Generation(
-        example_id=example_id, kind=kind, answer=answer, text=text, prompt=prompt, parents=tuple(json.loads(parents)),
-        source=Source(sampling=Sampling(**sampling), **fields), key=key, refusal=refusal,
-    )  # fmt: skip
+        example_id=example_id,
+        kind=kind,
+        answer=answer,
+        text=text,
+        prompt=prompt,
+        parents=tuple(json.loads(parents)),
+        source=Source(sampling=Sampling(**sampling), **fields),
+        key=key,
+        refusal=refusal,
+    )

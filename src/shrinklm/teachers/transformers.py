@@ -1,4 +1,4 @@
-"""A teacher that runs here: any causal or encoder–decoder checkpoint, from a hub id, a folder, a GGUF file or a packaged model."""
+"""A teacher on this machine: a causal or encoder–decoder checkpoint, by hub id, folder, GGUF file or packaged name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class TransformersTeacher(BaseTeacher):
     def __init__(self, rest: str, options: TeacherOptions) -> None:
         if not rest:
             raise TeacherError(
-                "'transformers' names no model. Write transformers:PATH_OR_ID, such as transformers:smollm2-135m-instruct"
+                "'transformers' names no model. Write transformers:PATH_OR_ID, "
+                "such as transformers:smollm2-135m-instruct"
             )
         self.model = locate_model(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
@@ -36,7 +37,7 @@ class TransformersTeacher(BaseTeacher):
         return self.options.price
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """Completions batch by batch, the longest prompts first.
+        """Yield completions batch by batch, the longest prompts first.
 
         A prompt that does not fit with its completion is refused with its length and the limit, never cut.
         """
@@ -48,23 +49,25 @@ class TransformersTeacher(BaseTeacher):
                 fitting[position] = tokens
             else:
                 yield position, Completion("", len(tokens), refusal=refusal)
+        # Prompts of like length share a batch, so that little is padding; the longest come first, so that memory that
+        # does not suffice is noticed at once.
         order = sorted(fitting, key=lambda position: -len(fitting[position]))
         shared = len(os.path.commonprefix(list(fitting.values())))  # noqa: RUF071
         for start in range(0, len(order), self.options.batch):
             batch = order[start : start + self.options.batch]
             began = time.perf_counter()
-            said = self._decoder.decode(
+            decoded = self._decoder.decode(
                 [fitting[position] for position in batch],
                 sampling.max_tokens,
                 lambda text: first_stop(text, sampling.stop) is not None,
                 sampling.temperature,
                 sampling.top_p,
-                # A stream of random numbers for each prompt: who else is in the batch changes nothing.
+                # Each prompt has its own random numbers: the rest of the batch changes nothing.
                 [int(digest(sampling.seed, fitting[position])[:15], 16) for position in batch],
                 shared,
             )
             seconds = (time.perf_counter() - began) / len(batch)
-            for position, row in zip(batch, said, strict=True):
+            for position, row in zip(batch, decoded, strict=True):
                 text = self._decoder.text(row.tokens)
                 text = text[: first_stop(text, sampling.stop)]
                 yield position, Completion(text, len(fitting[position]), len(row.tokens), row.finished, seconds=seconds)
@@ -119,7 +122,7 @@ class TransformersTeacher(BaseTeacher):
 
 def _chat(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-    # enable_thinking is a switch of some templates, and nothing to the others: an explanation is wanted, not a train of thought.
+    # enable_thinking is a switch of some templates, and ignored by the others: an explanation is wanted, not reasoning.
     tokens: list[int] = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=False, enable_thinking=False
     )  # fmt: skip
@@ -127,7 +130,7 @@ def _chat(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:
 
 
 def _without_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """The turns for a template that knows no system role: its text opens the first user turn."""
+    """The turns for a template without a system role: its text opens the first user turn."""
     if len(turns) < 2 or turns[0].role != "system":
         return turns
     return (Turn(turns[1].role, f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:])

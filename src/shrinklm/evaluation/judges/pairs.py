@@ -1,4 +1,4 @@
-"""Pairwise judging: which of two explanations of one question is better, asked in both orders because of position bias."""
+"""Pairwise judging: which of two explanations is better, asked in both orders because of position bias."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.types import Prompt, Tick, Turn
-from ...teachers.ask import JUDGEMENT, Usage, ask_judge
+from ...teachers.ask import Usage, ask_judge
 from ...teachers.base import BaseTeacher
 from ...teachers.prompts import Prompts, fill
+from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
 from .rating import NOTHING, Construct, Rated, criteria, one_line
 
@@ -43,7 +44,7 @@ class PairVerdict:
 
     @property
     def points(self) -> float | None:
-        """Of the first: 1 when preferred in both orders, 0 when the other is; 0.5 for a tie or a verdict that goes with the position."""
+        """Of the first: 1 if preferred in both orders, 0 if the other is; 0.5 for a tie or inconsistent verdicts."""
         if not self.read:
             return None
         return {"first": 1.0, "second": 0.0}.get(self.forward or "", 0.5) if self.consistent else 0.5
@@ -59,7 +60,7 @@ class PairVerdicts:
 
     @property
     def first_position(self) -> float | None:
-        """Share of the decided answers that prefer what was shown first; 0.5 without position bias. None: nothing was decided."""
+        """Share of the decided answers that prefer what was shown first, 0.5 without position bias; None: none."""
         shown_first = [(pair.forward, "first") for pair in self.verdicts]
         shown_first += [(pair.backward, "second") for pair in self.verdicts]
         decided = [verdict == first for verdict, first in shown_first if verdict in ("first", "second")]
@@ -95,10 +96,24 @@ def read_verdict(text: str) -> str | None:
 
 
 def compare(
-    judge: BaseTeacher, pairs: Sequence[tuple[Rated, Rated]], constructs: Sequence[Construct], prompts: Prompts, store: Store,
-    seed: int, tick: Tick | None = None,
-) -> PairVerdicts:  # fmt: skip
-    """Have a judge compare explanations two by two, each pair in both orders. Two of the same words tie, and are not asked about.
+    judge: BaseTeacher,
+    pairs: Sequence[tuple[Rated, Rated]],
+    constructs: Sequence[Construct],
+    prompts: Prompts,
+    store: Store,
+    seed: int,
+    tick: Tick | None = None,
+) -> PairVerdicts:
+    """Have a judge compare explanations in pairs, each in both orders. Equal explanations tie without being asked.
+
+    Args:
+        judge: Who compares.
+        pairs: Two explanations of the same question each.
+        constructs: What a better explanation is better in.
+        prompts: The template `compare`.
+        store: Where its texts are kept; each is committed as it comes.
+        seed: Of the order of asking.
+        tick: Called with (what, done, total, note).
 
     Raises TeacherError when the judge cannot answer, StoreError when the store cannot be written.
     """

@@ -1,7 +1,7 @@
-"""A judge: a teacher that rates explanations from 1 to 5, with the evidence before the score, without knowing who wrote them.
+"""A judge: a teacher that rates explanations from 1 to 5, evidence before score, without knowing who wrote them.
 
-Its texts go into the store like those of any other teacher (kind "judgement"), so nothing is asked twice, and equal explanations of two
-methods get equal ratings. Scores are read from the stored texts: a better reader needs no new judgement.
+Its texts go into the store like those of any other teacher (kind "judgement"), so nothing is asked twice, and equal
+explanations of two methods get equal ratings. Scores are read from the stored texts: a better reader needs nothing new.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import yaml
 
 from ...core.errors import RecipeError, UnknownName
 from ...core.types import Example, Prompt, Tick, Turn, digest
-from ...teachers.ask import JUDGEMENT, Usage, ask_judge
+from ...teachers.ask import Usage, ask_judge
 from ...teachers.base import BaseTeacher
 from ...teachers.prompts import Prompts, Template, fill
+from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
 
 SCALE = (1, 5)
 NOTHING = "(none)"
-"""Shown for an answer that could not be read and for an empty explanation: a method that explains nothing is rated, not left out."""
+"""Shown for an unread answer and for an empty explanation: a method that explains nothing is rated, not skipped."""
 TOKENS_EACH = 70
 """Cap of the tokens about one construct."""
 
@@ -76,7 +77,7 @@ class Ratings:
 
 
 def read_constructs(prompts: Prompts, names: Sequence[str]) -> list[Construct]:
-    """Return the constructs of those names, from constructs.yaml of the package or the recipe's own. Raises RecipeError."""
+    """Return the constructs of those names, from the package's constructs.yaml or the recipe's. Raises RecipeError."""
     path = prompts.file("constructs.yaml")
     known: Mapping[str, Mapping[str, Any]] = _yaml(path) or {}
     constructs = []
@@ -103,8 +104,8 @@ def rating_prompts(
 ) -> list[Prompt]:
     """The prompts that ask for ratings, one for each explanation.
 
-    The order of the constructs is drawn for each text, so that none is favoured by its position. All turns but the last are the same for
-    every explanation: a model or a server that caches prefixes reads them once.
+    The order of the constructs is drawn for each text, so that none is favoured by its position. All turns but the last
+    are the same for every explanation: a model or a server that caches prefixes reads them once.
     """
     template = prompts.template("judge")
     prefix = [Turn("system", fill(template.system, {"criteria": criteria(constructs)}))]
@@ -115,14 +116,14 @@ def rating_prompts(
                 Turn("user", _question(template, shot, order)),
                 Turn("assistant", _form(template, order, ratings)),
             ]
-    asked = []
+    rating = []
     for rated in explanations:
         order = list(constructs)
-        # Seeded by the text, not by its place in the run, so that equal explanations share a prompt and its stored answer.
+        # Seeded by the text, not by its position in the run: equal explanations share a prompt and its stored answer.
         random.Random(digest(seed, rated.example.text, rated.answer, rated.explanation)).shuffle(order)
         turns = (*prefix, Turn("user", _question(template, rated, order)))
-        asked.append(Prompt(turns, rated.example, JUDGEMENT, rated.answer or ""))
-    return asked
+        rating.append(Prompt(turns, rated.example, JUDGEMENT, rated.answer or ""))
+    return rating
 
 
 def _question(template: Template, rated: Rated, order: Sequence[Construct]) -> str:
@@ -140,7 +141,7 @@ def _form(template: Template, order: Sequence[Construct], values: Mapping[str, M
 
 
 def _shots(prompts: Prompts) -> list[tuple[Rated, Mapping[str, Mapping[str, Any]]]]:
-    """The few-shot examples of rated.yaml: an explanation, and construct → evidence and score in the order of the file."""
+    """The few-shot examples of rated.yaml: an explanation, and construct → evidence and score in the file's order."""
     path = prompts.file("rated.yaml")
     shots: list[tuple[Rated, Mapping[str, Mapping[str, Any]]]] = []
     for number, row in enumerate(_yaml(path) or (), 1):
@@ -206,9 +207,14 @@ def _score(text: str) -> int | None:
 
 
 def rate(
-    judge: BaseTeacher, explanations: Sequence[Rated], constructs: Sequence[Construct], prompts: Prompts, store: Store, seed: int,
+    judge: BaseTeacher,
+    explanations: Sequence[Rated],
+    constructs: Sequence[Construct],
+    prompts: Prompts,
+    store: Store,
+    seed: int,
     tick: Tick | None = None,
-) -> Ratings:  # fmt: skip
+) -> Ratings:
     """Have a judge rate explanations.
 
     Args:

@@ -1,4 +1,4 @@
-"""What judges gave: as scores of the cells, as a table of ratings (`judged.csv`) and as figures about the judges (`judge.json`)."""
+"""What judges gave, as scores, as a table of ratings (`judged.csv`) and as figures about the judges (`judge.json`)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Sitting:
 
 
 def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str:
-    """The ratings as CSV, a row for each judge and explanation, in the form of a study with people, for `shrinklm study`."""
+    """The ratings as CSV, a row for each judge and explanation, in the form of a study's table (`shrinklm study`)."""
     several_students = len({cell.student for cell in cells}) > 1
     by_name = {cell.name: cell for cell in cells}
     titles = [construct.title for construct in sittings[0].constructs]
@@ -105,7 +105,7 @@ def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str
 
 
 def summary(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> dict[str, Any]:
-    """How the judges judged, for JSON: means by method, unread answers, bias by length and position, and agreement of the judges."""
+    """Figures for JSON: means by method, unread answers, bias by length and position, agreement of the judges."""
     methods = {cell.name: cell.method for cell in cells}
     first = sittings[0]
     return {
@@ -165,7 +165,7 @@ def _means(sitting: Sitting, method: str, methods: Mapping[str, str], constructs
 
 
 def _length_correlation(sitting: Sitting, construct: str) -> float | None:
-    """Spearman's correlation of a construct's ratings with the lengths in characters; None where one of them does not vary."""
+    """Spearman's correlation of a construct's ratings with lengths in characters; None where one does not vary."""
     from scipy.stats import rankdata
 
     scores = {item: ratings[construct] for item, ratings in sitting.ratings_by_item.items() if construct in ratings}
