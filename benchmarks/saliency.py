@@ -24,9 +24,10 @@ from shrinklm import TaskOptions, make_task
 from shrinklm.core.marking import words
 from shrinklm.methods.builtin import PREDICT
 from shrinklm.models.load import bf16_supported
-from shrinklm.run.recipe import SalientBlock
+from shrinklm.run.recipe import SalientBlock, StudentBlock
 from shrinklm.saliency.attribution import AttributionSettings, Question, attribute
-from shrinklm.students.base import BaseStudent, open_student
+from shrinklm.students.base import BaseStudent
+from shrinklm.students.open import open_student
 
 RECIPE = SalientBlock()
 """The defaults of a recipe."""
@@ -85,7 +86,7 @@ def main() -> None:
     questions = [
         Question(PREDICT.prompt(example), example.answer, words(example), PREDICT.lead) for example in examples
     ]
-    student = open_student(spec).eval()
+    student = open_student(StudentBlock(use=spec).spec(1024)).eval()
     precision = torch.bfloat16 if bf16_supported() else torch.float32
     student.to(precision).requires_grad_(False)
     longest = sorted(questions, key=lambda question: -len(question.prompt))[:BATCH]

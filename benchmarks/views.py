@@ -15,7 +15,9 @@ from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.models.load import bf16_supported
-from shrinklm.students.base import BaseStudent, Batch, open_student
+from shrinklm.run.recipe import StudentBlock
+from shrinklm.students.base import BaseStudent, Batch
+from shrinklm.students.open import open_student
 
 
 def said(example: Example) -> dict[tuple[str, str], Generation]:
@@ -42,7 +44,7 @@ def main() -> None:
     model = sys.argv[1] if len(sys.argv) > 1 else "causal:smollm2-135m-instruct"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 32
     examples = list(make_task("everyday", TaskOptions(limit={"train": count})).examples("train"))
-    student = open_student(model).train()
+    student = open_student(StudentBlock(use=model).spec(1024)).train()
     corpus = Corpus(examples, {example.id: said(example) for example in examples})
     for name in ("multitask", "multitask+counterfactual"):
         groups = [[shown.pair for shown in corpus.pairs(method(name), index, 0)] for index in range(len(examples))]

@@ -37,6 +37,8 @@ class FakeTask:
 class FakeStudent:
     """Answers by rule, remembers what it was asked, and writes it to `log` so that another process can read it."""
 
+    premise_in_target = False
+
     def __init__(
         self, log: Path | None = None, delay: float = 0.0, texts: dict[str, str] | None = None, likes: str = "gold"
     ) -> None:
@@ -68,5 +70,5 @@ class FakeStudent:
         self.pairs += pairs
         return [-1.0 * len(pair.target) + (10.0 if self.likes in pair.target else 0.0) for pair in pairs]
 
-    def target_ids(self, text: str, end: bool = True) -> list[int]:
-        return list(range(len(text.split()) + end))
+    def token_count(self, text: str) -> int | None:
+        return len(text.split())

@@ -72,14 +72,28 @@ def corpus(count: int = 12, seed: int = 0, examples: Iterable[Example] | None = 
     return Corpus(examples, {example.id: taught(example) for example in examples}, seed)
 
 
+def opened(use: str = "tiny", **options: Any) -> Any:
+    """The student that a recipe's block with these keys would open."""
+    from shrinklm.students.open import StudentSpec, open_student
+
+    plain = {"lora": None, "keep_every": 1, "max_length": 1024, "trust_remote_code": False}
+    return open_student(StudentSpec(use, **{**plain, **options}))
+
+
+def train_settings(seed: int = 0, **keys: Any) -> Any:
+    """The settings of a recipe's `train:` block with these keys."""
+    from shrinklm.run.recipe import TrainBlock
+    from shrinklm.students.training.train import TrainSettings
+
+    return TrainSettings(**TrainBlock(**keys).model_dump(exclude={"seeds"}), seed=seed)
+
+
 def fresh(spec: str = "tiny", seed: int = 0, **options: Any) -> Any:
     """An untrained student of its own, in float32, without dropout in its calls."""
     import torch
 
-    from shrinklm.students.base import open_student
-
     torch.manual_seed(seed)
-    return open_student(spec, **options).eval()
+    return opened(spec, **options).eval()
 
 
 def fitted(
@@ -91,13 +105,13 @@ def fitted(
     **settings: Any,
 ) -> Any:
     """(student, fit) of a short training in `folder`."""
-    from shrinklm.students.base import open_student
-    from shrinklm.students.training.train import TrainSettings, train
+    from shrinklm.students.training.train import train_student
 
     measure = settings.pop("measure", None)
     common = {"examples": 20, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "precision": "fp32"}
-    chosen = TrainSettings(**{**common, "checkpoints": 0, "curve": 0, **settings})
-    return train(lambda: open_student(spec), corpus(count, chosen.seed), method(name), chosen, folder, measure, tick)
+    chosen = train_settings(**{**common, "checkpoints": 0, "curve": 0, **settings})
+    examples = corpus(count, chosen.seed)
+    return train_student(lambda: opened(spec), examples, method(name), chosen, folder, measure, tick)
 
 
 def pairs() -> list[Pair]:

@@ -60,7 +60,7 @@ def test_an_answer_gets_few_tokens_and_an_explanation_its_cap_on_top(tmp_path):
 
 def test_a_student_that_cannot_count_tokens_reports_none_and_cuts_no_option(tmp_path):
     student = FakeStudent()
-    student.target_ids = None
+    student.token_count = lambda text: None
     _, timing, _ = ask(tmp_path, student=student)
     assert timing.tokens_out is None
     assert timing.tokens_per_second is None
@@ -212,7 +212,7 @@ def test_options_are_asked_adjacent_after_the_words_before_them():
 
 def test_an_encoder_decoder_is_measured_on_the_option_alone(tmp_path):
     example = questions(2)[1]
-    pairs = choice_pairs(PREDICT, example, "", split=True)
+    pairs = choice_pairs(PREDICT, example, "", premise_in_target=True)
     assert [p.target for p in pairs] == [
         "The answer is zero 1",
         "The answer is gold 1",
@@ -221,7 +221,7 @@ def test_an_encoder_decoder_is_measured_on_the_option_alone(tmp_path):
     ]
     assert {p.prompt for p in pairs} == {PREDICT.prompt(example)}
     student = FakeStudent()
-    student.family = "seq2seq"
+    student.premise_in_target = True
     predictions, _, _ = ask(tmp_path, student=student)
     assert [p.likeliest for p in predictions] == [f"gold {i}" for i in range(10)]
 

@@ -44,7 +44,7 @@ class Scripted:
     """A student that likes the option which a rule picks, and finds question, explanation and tag in what it is shown."""
 
     rule: Rule
-    family: str = "causal"
+    premise_in_target: bool = False
     asked: list[str] = field(default_factory=list)
 
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
@@ -246,14 +246,14 @@ def test_the_explanation_stands_where_the_method_reads_it():
 
 
 def test_an_encoder_decoder_student_is_asked_in_its_own_way(tmp_path):
-    student = Scripted(follows, family="seq2seq")
+    student = Scripted(follows, premise_in_target=True)
     assert means(run(tmp_path, follows, student=student)[0])["cf_consistency"] == 1
     assert all(prompt.endswith("]") for prompt in student.asked)  # the words before the answer stand in the target
 
 
 def test_free_answers_are_generated_and_read():
     class Says:
-        family = "causal"
+        premise_in_target = False
 
         def likelihood(self, pairs, batch=32):
             return []
@@ -272,7 +272,7 @@ def test_free_answers_are_generated_and_read():
     ) == ["12"]
     assert student.prompts == [f"{one.text}\n[factual] Ten and two. So the answer is"]
     assert conditional_answers(student, Free(), method("multitask"), [(one, Condition("Ten"))], 4) == ["7"]
-    student.family = "seq2seq"
+    student.premise_in_target = True
     assert conditional_answers(
         student, Free(), method("explain-then-answer"), [(one, Condition("Ten and two"))], 4
     ) == [None]

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 import shrinklm
 from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MethodError, StoreError, StudentError
-from shrinklm.core.types import Completion, Example, Prompt, Sampling
+from shrinklm.core.types import Completion, Example, Pair, Prompt, Sampling
+from shrinklm.methods.view import Draw, Method, View
 from shrinklm.run.stages import train as cells
 from shrinklm.students.base import BaseStudent
 from shrinklm.students.causal import CausalStudent
@@ -256,9 +257,7 @@ def test_what_is_done_is_skipped(finished: Run, copied: Path) -> None:
 
 
 def test_other_metrics_only_score_again(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm.students import base
-
-    monkeypatch.setattr(base, "load_student", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(BaseStudent, "__init__", lambda *_, **__: pytest.fail("asked again"))
     before = snapshot(copied / "runs" / "r" / "cells")
     Run(recipe(copied, evaluate={"metrics": ["accuracy"]})).evaluate()
     after = snapshot(copied / "runs" / "r" / "cells")
@@ -302,6 +301,27 @@ def test_fewer_explanations_throw_none_away_and_more_ask_for_those_alone(
     assert prompts
     assert all(prompt.endswith("[explain]") for prompt in prompts)
     assert pq.read_table(folder / "predictions.parquet").to_pylist() == whole, "as if asked in one go"
+
+
+SHOWN: Counter[tuple[str, str, int]] = Counter()
+
+
+def _counted(view: View, example: Example, generations: Any, draw: Draw) -> Pair:
+    SHOWN[view.name, example.id, draw.epoch] += 1
+    return Pair(view.prompt(example), view.states(example.answer), example.answer)
+
+
+COUNTING = Method("counting", {View("one", _counted): 0.5, View("two", _counted): 0.5}, View("one", _counted), None)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_builds_each_pair_of_an_epoch_at_most_twice(quick: Any, epochs: int) -> None:
+    limit = {"train": 40, "dev": 2, "test": 2}
+    train = {"examples": 40 * epochs, "batch": 8}
+    SHOWN.clear()
+    quick(methods=[f"{__name__}:COUNTING"], task={"limit": limit}, train=train).train()
+    assert len(SHOWN) == 2 * 40 * epochs
+    assert max(SHOWN.values()) <= 2
 
 
 @pytest.mark.parametrize("stage", ["generate", "train", "evaluate", "all"])

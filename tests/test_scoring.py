@@ -68,10 +68,9 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From when it is called, loading or opening any student fails."""
 
     def now() -> None:
-        from shrinklm.students import base
+        from shrinklm.students.base import BaseStudent
 
-        for name in ("load_student", "open_student"):
-            monkeypatch.setattr(base, name, lambda *_, **__: pytest.fail("asked or trained again"))
+        monkeypatch.setattr(BaseStudent, "__init__", lambda *_, **__: pytest.fail("asked or trained again"))
 
     return now
 

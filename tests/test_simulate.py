@@ -17,6 +17,7 @@ from shrinklm.evaluation.simulate import VIEWS, masked, simulatability, simulate
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.view import Method
 from shrinklm.stats import las
+from student_cases import opened, train_settings
 
 OPTIONS = ("red", "green", "blue", "black")
 QUESTIONS = [Example(f"q{i}", f"What about {i}?", OPTIONS, "red") for i in range(80)]
@@ -46,7 +47,7 @@ class Scripted:
     """A simulator that reads what is there: names, and the code where it also sees the question; else it guesses."""
 
     learns: bool = True
-    family: str = "causal"
+    premise_in_target: bool = False
 
     def likelihood(self, pairs, batch=32):
         return [0.0 if pair.option == self._guess(pair.prompt) else -10.0 * len(pair.target) for pair in pairs]
@@ -197,12 +198,9 @@ def test_letters_and_names_are_masked_as_whole_words():
 @pytest.mark.slow
 def test_the_training_loop_fits_a_simulator_that_reads_a_leak(tmp_path):
     """A real, tiny model: what it reads in the explanation gives the answer away, and nothing else does."""
-    from shrinklm.students.base import open_student
-    from shrinklm.students.training.train import TrainSettings
-
     code = {"red": "stop ", "green": "grass ", "blue": "sea ", "black": "night "}
-    settings = TrainSettings(examples=480, batch=4, learning_rate=1e-2, checkpoints=0, curve=0, precision="fp32")
-    fit = trained(lambda: open_student("tiny"), settings, tmp_path / "simulator")
+    settings = train_settings(examples=480, batch=4, learning_rate=1e-2, checkpoints=0, curve=0, precision="fp32")
+    fit = trained(lambda: opened(), settings, tmp_path / "simulator")
     scores, _ = simulate(tmp_path, says(lambda example, answer: 8 * code[answer]), fit=fit)
     assert sum(scores["sim_explanation"]) / 80 > 0.7
     assert sum(scores["sim_question"]) / 80 < 0.5

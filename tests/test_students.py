@@ -23,11 +23,13 @@ from transformers import (
 
 from shrinklm.core.errors import StudentError, UnknownName
 from shrinklm.core.types import Pair
-from shrinklm.students.base import IGNORE, keep_layers, load_student, open_student
+from shrinklm.students.base import IGNORE
 from shrinklm.students.causal import CausalStudent
+from shrinklm.students.layers import keep_layers
+from shrinklm.students.open import load_student
 from shrinklm.students.seq2seq import Seq2SeqStudent
 from shrinklm.students.tiny import Tiny, build_tokenizer
-from student_cases import OPTIONS, corpus, fresh, many, pairs
+from student_cases import OPTIONS, corpus, fresh, many, opened, pairs
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
 SMALL = {
@@ -234,6 +236,19 @@ def test_answers_come_in_order_whatever_the_batch(spec: str) -> None:
     assert student.answer([], 6) == []
 
 
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_text_is_continued_before_and_after_answering_alike(spec: str) -> None:
+    student = fresh(spec)
+    spread(student)
+    prompts = [f"Question: a long beginning that both of the prompts here have in common {word}" for word in "ab"]
+    first = student.continue_text(prompts, 8)
+    assert student.answer(prompts, 8) == first == student.continue_text(prompts, 8)
+    with torch.no_grad():
+        for weight in student.model.parameters():
+            weight.mul_(-1)
+    assert student.continue_text(prompts, 8) == student.answer(prompts, 8) != first, "nothing of the old weights"
+
+
 def spread(student: Any) -> None:
     """Weights far apart, so that rounding cannot change which token is likeliest."""
     torch.manual_seed(1)
@@ -367,20 +382,20 @@ def test_no_student_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_student_of_the_users_own_is_loaded_as_such(tmp_path: Path) -> None:
-    student = open_student("test_students:Mine")
+    student = opened("test_students:Mine")
     assert type(student) is Mine
     student.save(tmp_path / "s")
     assert json.loads((tmp_path / "s" / "shrinklm.json").read_text())["class"] == "test_students:Mine"
-    assert type(load_student(tmp_path / "s", spec="test_students:Mine")) is Mine
+    assert type(load_student(tmp_path / "s", use="test_students:Mine")) is Mine
     with pytest.raises(StudentError, match="names the class 'test_students:Mine', which is not known here"):
         load_student(tmp_path / "s")
 
 
 def test_unknown_students() -> None:
     with pytest.raises(UnknownName, match=r"No student is called 'tyni'\. Did you mean 'tiny'"):
-        open_student("tyni")
+        opened("tyni")
     with pytest.raises(StudentError, match="There are tiny and tiny:seq2seq"):
-        open_student("tiny:huge")
+        opened("tiny:huge")
 
 
 def test_defect_20_the_seed_draws_the_weights() -> None:

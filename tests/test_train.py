@@ -15,9 +15,9 @@ from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.methods.view import Method
 from shrinklm.students.training.lessons import Lessons
-from shrinklm.students.training.train import Fit, TrainSettings, discard_checkpoints, train
+from shrinklm.students.training.train import Fit, discard_checkpoints, train_student
 from shrinklm.students.training.trainer import last_checkpoint
-from student_cases import corpus, fitted, fresh, generation, many, pairs, taught
+from student_cases import corpus, fitted, fresh, generation, many, opened, pairs, taught, train_settings
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
 ALL = "multitask+counterfactual"
@@ -62,18 +62,16 @@ def test_defect_20_the_same_seed_gives_the_same_weights_and_another_others(spec:
 
 
 def test_defect_20_the_seed_reaches_the_first_weights_and_not_the_data_alone(tmp_path: Path) -> None:
-    from shrinklm.students.base import open_student
-
     drawn = []
 
-    def opened() -> Any:
-        student = open_student("tiny")
+    def drawing() -> Any:
+        student = opened()
         drawn.append(next(student.parameters()).detach().clone())
         return student
 
     for seed in (0, 1, 1):
-        settings = TrainSettings(examples=4, batch=4, checkpoints=0, curve=0, seed=seed)
-        train(opened, corpus(4), method("finetune"), settings, tmp_path / str(len(drawn)))
+        settings = train_settings(examples=4, batch=4, checkpoints=0, curve=0, seed=seed)
+        train_student(drawing, corpus(4), method("finetune"), settings, tmp_path / str(len(drawn)))
     assert torch.equal(drawn[1], drawn[2])
     assert not torch.equal(drawn[0], drawn[1])
 
@@ -99,12 +97,12 @@ def test_defect_19_weights_mean_the_same_for_both_families(
 ) -> None:
     base = method("counterfactual")
     asked = Method("w", dict(zip(base.views, weights, strict=True)), base.answer, base.explain)
-    settings = TrainSettings(
+    settings = train_settings(
         examples=4, batch=4, micro_batch=2, learning_rate=1e-3, precision="fp32", checkpoints=0, curve=0, clip=1e9
     )
     found = corpus(4)
     before = fresh(spec)
-    train(lambda: sober(spec), found, asked, settings, tmp_path)
+    train_student(lambda: sober(spec), found, asked, settings, tmp_path)
     (line,) = log(tmp_path)
     shown = [item for index in range(4) for item in found.pairs(asked, index, 0)]
     losses = before.loss([item.pair for item in shown])
@@ -255,7 +253,7 @@ def test_missing_generations_are_named(tmp_path: Path) -> None:
     with pytest.raises(
         MethodError, match=r"needs 'explanation', 'counterfactual' generations\. view 'counterfactual': 4 of 4 examples"
     ):
-        train(fresh, found, method(ALL), TrainSettings(), tmp_path)
+        train_student(fresh, found, method(ALL), train_settings(), tmp_path)
 
 
 @pytest.mark.parametrize("spec", FAMILIES)
@@ -308,10 +306,8 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
 
 
 def test_only_adapters_change(tmp_path: Path) -> None:
-    from shrinklm.students.base import open_student
-
-    settings = TrainSettings(examples=8, batch=8, checkpoints=1)
-    student, _ = train(lambda: open_student("tiny", lora=4), corpus(6), method("finetune"), settings, tmp_path)
+    settings = train_settings(examples=8, batch=8, checkpoints=1)
+    student, _ = train_student(lambda: opened(lora=4), corpus(6), method("finetune"), settings, tmp_path)
     (place,) = (tmp_path / "checkpoints").iterdir()
     from safetensors.torch import load_file
 

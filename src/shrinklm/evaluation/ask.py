@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import TaskError
 from ..core.files import Part
 from ..core.types import Example, Prediction, Task, Tick, digest
 from ..methods.view import Method, View
-from ..students.likeliest import Asked, likeliest_options, reason
+from ..students.likeliest import likeliest_options, reason
 from ..tasks.base import split_answer
+
+if TYPE_CHECKING:
+    from ..students.base import Student
 
 _ANSWER_TOKENS = 12
 """Tokens of an answer's sentence beyond its option: "The answer is" and its end."""
@@ -56,7 +59,7 @@ class Timing:
 class Evaluation:
     """One student that is asked in one method's way."""
 
-    student: Asked
+    student: Student
     task: Task
     """Its parser reads the answers."""
     method: Method
@@ -101,10 +104,8 @@ class Evaluation:
             Prediction(self.run, example.id, read_answer(self.task, answer, raw, example), explanation, raw, option)
             for example, raw, option, explanation in zip(chunk, raws, likeliest, explanations, strict=True)
         ]
-        count = _counter(self.student)
-        return _chunk(
-            predictions, answer_seconds, explain_seconds, None if count is None else sum(map(count, generated))
-        )
+        tokens_out = _total(map(self.student.token_count, generated))
+        return _chunk(predictions, answer_seconds, explain_seconds, tokens_out)
 
     def latency(self, examples: Sequence[Example], answer_tokens: int) -> list[float]:
         """Seconds that each question takes when asked alone."""
@@ -117,7 +118,8 @@ class Evaluation:
         if not options:
             return self.settings.max_tokens + (_ANSWER_TOKENS if explanation else 0)
         # Where tokens cannot be counted, one is taken for a character: no option is cut by a guess.
-        longest = max(map(_counter(self.student) or len, options))
+        counts = map(self.student.token_count, options)
+        longest = max(len(option) if count is None else count for option, count in zip(options, counts, strict=True))
         return longest + _ANSWER_TOKENS + explanation
 
     def _generate(
@@ -196,12 +198,6 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
     return next((answer for text in candidates if (answer := task.parse(text, example)) is not None), None)
 
 
-def _counter(student: Asked) -> Callable[[str], int] | None:
-    """Counts the tokens of a text; None where the student cannot."""
-    tokens = getattr(student, "target_ids", None)
-    return None if tokens is None else lambda text: len(tokens(text, end=False))
-
-
 def _chunk(
     predictions: Sequence[Prediction], answer_seconds: float, explain_seconds: float, tokens_out: int | None
 ) -> dict[str, Any]:
@@ -231,10 +227,16 @@ def _timing(chunks: Sequence[Mapping[str, Any]], alone: Sequence[float]) -> Timi
 
 def _speed(counts: Iterable[int | None], seconds: float) -> tuple[int | None, float | None]:
     """(all tokens, tokens a second); None where one chunk could not be counted."""
-    tokens = 0
+    tokens = _total(counts)
+    # A fake student takes no measurable time.
+    return tokens, None if tokens is None else tokens / max(seconds, 1e-9)
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    """The sum of counts; None where one is unknown."""
+    total = 0
     for count in counts:
         if count is None:
-            return None, None
-        tokens += count
-    # A fake student takes no measurable time.
-    return tokens, tokens / max(seconds, 1e-9)
+            return None
+        total += count
+    return total

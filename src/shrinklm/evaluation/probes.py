@@ -14,15 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.files import Part
 from ..core.results import Probed, read_probes, write_probes
 from ..core.types import Example, Pair, Score, Task, Tick, by_id, digest
 from ..methods.builtin import sentence
 from ..methods.view import Method
-from ..students.likeliest import Asked, likeliest, option_pairs
+from ..students.likeliest import likeliest, option_pairs
 from .ask import read_answer
 from .metrics.base import Condition, Context, Probe
+
+if TYPE_CHECKING:
+    from ..students.base import Student
 
 Ask = tuple[str, str, str]
 """(example id, explanation, tag): what makes two questions of the probes the same."""
@@ -34,7 +38,7 @@ _FREE_TOKENS = 24
 class AnswerCache:
     """The answers of one student to what probes ask: those in the file are looked up, the others are asked for and added."""
 
-    student: Callable[[], Asked]
+    student: Callable[[], Student]
     """Opens the student; called only when something is not in the file."""
     task: Task
     """Its parser reads free answers."""
@@ -75,7 +79,7 @@ class AnswerCache:
         self, questions: Mapping[str, Example], asks: Sequence[Ask], method: Method, part: Part, run: str
     ) -> list[str | None]:
         """Ask the student, and keep each finished chunk in `part`."""
-        student: Asked | None = None
+        student: Student | None = None
         for start in range(0, len(asks), self.batch):
             if start // self.batch >= len(part.chunks):
                 student = student or self.student()
@@ -133,23 +137,22 @@ def framed(method: Method, example: Example, condition: Condition) -> tuple[str,
 
 
 def conditional_answers(
-    student: Asked, task: Task, method: Method, asks: Sequence[tuple[Example, Condition]], batch: int
+    student: Student, task: Task, method: Method, asks: Sequence[tuple[Example, Condition]], batch: int
 ) -> list[str | None]:
     """The likeliest option under each condition; for a free answer, the generated and parsed answer.
 
     An encoder–decoder student cannot continue a text that it did not generate, so a free answer after a given explanation is None.
     """
-    encoder_decoder = getattr(student, "family", "") == "seq2seq"
     frames = [(example, *framed(method, example, condition)) for example, condition in asks]
     groups: list[list[Pair]] = [
-        option_pairs(prompt, before, example.choices, encoder_decoder) for example, prompt, before in frames
+        option_pairs(prompt, before, example.choices, student.premise_in_target) for example, prompt, before in frames
     ]
     answers = likeliest(student, groups, batch)
     explains_first = method.answer.says[0] == "explanation"
     free = [
         index
         for index, (example, _, _) in enumerate(frames)
-        if not example.choices and not (explains_first and encoder_decoder)
+        if not example.choices and not (explains_first and student.premise_in_target)
     ]
     prompts = [f"{frames[index][1]} {frames[index][2]}" if explains_first else frames[index][1] for index in free]
     raws = student.answer(prompts, _FREE_TOKENS, batch=batch) if prompts else []

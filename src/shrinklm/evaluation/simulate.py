@@ -19,12 +19,12 @@ from ..core.types import Example, Pair, Prediction, Score, Tick, by_id, digest, 
 from ..methods.builtin import sentence
 from ..methods.corpus import Corpus
 from ..methods.view import Draw, Generations, Method, View
-from ..students.likeliest import Asked, likeliest, option_pairs
+from ..students.likeliest import likeliest, option_pairs
 from .metrics.answers import normalise
 from .metrics.base import Fit, SimulateSettings
 
 if TYPE_CHECKING:
-    from ..students.base import BaseStudent
+    from ..students.base import BaseStudent, Student
     from ..students.training.train import TrainSettings
 
 _FREE_TOKENS = 24
@@ -131,24 +131,25 @@ def trained(
 ) -> Fit:
     """Fits simulators by the training loop of the students; each fold resumes from its checkpoints below `folder`."""
 
-    def fit(corpus: Corpus, method: Method, fold: int) -> Asked:
-        from ..students.training.train import train
+    def fit(corpus: Corpus, method: Method, fold: int) -> Student:
+        from ..students.training.train import train_student
 
         def named(name: str, done: int, total: int, note: str) -> None:
             if tick is not None:
                 tick(f"{name} {what} {fold + 1}", done, total, note)
 
-        student, _ = train(open_student, corpus, method, settings, folder / f"fold-{fold}", tick=named)
+        student, _ = train_student(open_student, corpus, method, settings, folder / f"fold-{fold}", tick=named)
         return student
 
     return fit
 
 
-def _right(simulator: Asked, view: View, examples: Sequence[Example], batch: int) -> list[float]:
+def _right(simulator: Student, view: View, examples: Sequence[Example], batch: int) -> list[float]:
     """1.0 for each example whose answer the simulator gives."""
-    split = getattr(simulator, "family", "") == "seq2seq"
     found = likeliest(
-        simulator, [option_pairs(_shown(view, one), view.lead, one.choices, split) for one in examples], batch
+        simulator,
+        [option_pairs(_shown(view, one), view.lead, one.choices, simulator.premise_in_target) for one in examples],
+        batch,
     )
     free = [place for place, example in enumerate(examples) if not example.choices]
     raws = (

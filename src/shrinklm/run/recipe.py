@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..core.errors import RecipeError, UnknownName
+from ..students.open import StudentSpec
 from ..teachers.base import TeacherOptions
 from ..teachers.steps import STEPS
 
@@ -98,6 +99,10 @@ class StudentBlock(_Block):
         """Its name in tables and folders."""
         return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
 
+    def spec(self, max_length: int) -> StudentSpec:
+        """What opens it; the longest pair is said in the block that trains it."""
+        return StudentSpec(self.use, self.lora, self.keep_every, max_length, self.trust_remote_code)
+
 
 class TrainBlock(_Block):
     """How long and how. The same for every method: equal exposure."""
@@ -176,6 +181,11 @@ class SimulatorBlock(_Block):
     trust_remote_code: bool = Field(
         False, description="Run code that comes with a checkpoint. Only for sources you trust."
     )
+
+    @property
+    def spec(self) -> StudentSpec:
+        """What opens it."""
+        return StudentSpec(self.use, self.lora, self.keep_every, self.max_length, self.trust_remote_code)
 
 
 class AuditBlock(_Block):

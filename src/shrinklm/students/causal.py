@@ -25,6 +25,8 @@ class CausalStudent(BaseStudent):
     """A decoder-only student."""
 
     family: ClassVar[Family] = "causal"
+    _decoder: Decoder | None = None
+    """While `answer` runs: what decodes all of its batches."""
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """A target is tokenised on its own, after a space, here and when it is scored: no token spans prompt and target."""
@@ -45,13 +47,15 @@ class CausalStudent(BaseStudent):
         width = max(ROW, max(len(block) for block in blocks))
         rows: list[list[tuple[int, ...]]] = []
         for block in blocks:
+            # First fit: an example joins the first row with room for it.
             row = next((row for row in rows if pack and len(row) + len(block) <= width), None)
             if row is None:
                 rows.append(row := [])
+            # Segments are counted within a block; in the row they go on after those of the examples before, so that none sees another.
             first = 1 + max((token[2] for token in row), default=0)
             row += [
-                (ids, at, segment + first, parent + first, label, pair)
-                for ids, at, segment, parent, label, pair in block
+                (ids, position, segment + first, parent + first, label, pair)
+                for ids, position, segment, parent, label, pair in block
             ]
         width = max(len(row) for row in rows)
         padding = (self.tokenizer.pad_token_id or 0, 0, 0, 0, IGNORE, 0)
@@ -61,19 +65,24 @@ class CausalStudent(BaseStudent):
         return {**columns, "pairs": torch.tensor(number), "tokens": torch.tensor(sum(map(len, blocks)))}
 
     def _block(self, group: Sequence[Pair], number: int, end: bool) -> list[tuple[int, ...]]:
-        """(id, position, segment, parent, label, pair) of the tokens of one example's pairs; segment 0 is what they share."""
+        """(id, position, segment, parent, label, pair) of the tokens of one example's pairs; segment 0 is their shared beginning.
+
+        `number` is that of the first pair in the batch.
+        """
         prompts = [self.prompt_ids(pair.prompt) for pair in group]
         targets = [self.target_ids(pair.target, end) for pair in group]
         for pair, prompt, target in zip(group, prompts, targets, strict=True):
-            self.refuse(pair, len(prompt), len(target), end)
+            self.check_length(pair, len(prompt), len(target), end)
         # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for itself.
         shared = min(shared_beginning(prompts), min(map(len, prompts)) - 1) if len(group) > 1 else 0
-        block: list[tuple[int, ...]] = [(token, at, 0, 0, IGNORE, 0) for at, token in enumerate(prompts[0][:shared])]
-        for place, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
-            shown = prompt[shared:] + target[:-1]
+        beginning = enumerate(prompts[0][:shared])
+        block: list[tuple[int, ...]] = [(token, position, 0, 0, IGNORE, 0) for position, token in beginning]
+        for index, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
+            # A label stands where it is predicted, one token before its own: the last token of a target is never read.
+            tokens = prompt[shared:] + target[:-1]
             labels = [IGNORE] * (len(prompt) - shared - 1) + (target or [IGNORE])
-            branch = enumerate(zip(shown, labels, strict=True), start=shared)
-            block += [(token, at, place + 1, 0, label, number + place) for at, (token, label) in branch]
+            branch = enumerate(zip(tokens, labels, strict=True), start=shared)
+            block += [(token, position, index + 1, 0, label, number + index) for position, (token, label) in branch]
         return block
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,8 +91,10 @@ class CausalStudent(BaseStudent):
         inner, inputs = self._inner, self._inputs(batch)
         config = self.config.get_text_config(decoder=True)
         if any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
-            logits = self.model(**inputs).logits[scored]  # these models do more after the projection than project
+            # These models scale or cap their logits after the projection: only their own forward does that.
+            logits = self.model(**inputs).logits[scored]
         else:
+            # The projection onto the vocabulary is most of the memory: only where a target stands.
             hidden = inner.get_decoder()(**inputs).last_hidden_state
             logits = inner.get_output_embeddings()(hidden[scored])
         return logits, batch["labels"][scored], batch["pair"][scored]
@@ -94,8 +105,9 @@ class CausalStudent(BaseStudent):
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
         """See BaseStudent."""
-        found: Sequence[Tensor] = self._inner.get_decoder()(**self._inputs(batch), output_attentions=True).attentions
-        return found
+        out = self._inner.get_decoder()(**self._inputs(batch), output_attentions=True)
+        attentions: Sequence[Tensor] = out.attentions
+        return attentions
 
     @property
     def _inner(self) -> Any:
@@ -114,17 +126,21 @@ class CausalStudent(BaseStudent):
 
     def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
         """See BaseStudent."""
-        self._decoder = Decoder(
-            self.model, self.tokenizer
-        )  # anew: what it remembers was computed with the weights of then
-        return super().answer(prompts, max_tokens, batch, tick)
+        # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since training may change
+        # the weights with which that was computed.
+        self._decoder = Decoder(self.model, self.tokenizer)
+        try:
+            return super().answer(prompts, max_tokens, batch, tick)
+        finally:
+            self._decoder = None
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """See BaseStudent."""
+        decoder = self._decoder or Decoder(self.model, self.tokenizer)
         ids = [self.prompt_ids(prompt) for prompt in prompts]
         for prompt, tokens in zip(prompts, ids, strict=True):
-            self.refuse(Pair(prompt, ""), len(tokens), max_tokens, end=False)
-        return [self._decoder.text(said.tokens).strip() for said in self._decoder.decode(ids, max_tokens)]
+            self.check_length(Pair(prompt, ""), len(tokens), max_tokens, end=False)
+        return [decoder.text(row.tokens).strip() for row in decoder.decode(ids, max_tokens)]
 
 
 def _plain(batch: Batch) -> bool:
@@ -134,10 +150,10 @@ def _plain(batch: Batch) -> bool:
 
 
 def _mask(batch: Batch) -> Any:
-    """[rows, 1, tokens, tokens] of booleans: a token sees earlier tokens of its own segment and of its parent."""
+    """[rows, 1, tokens, tokens] of booleans: a token sees earlier tokens of its segment and of that segment's parent."""
     segment, parent = batch["segment"], batch["parent"]
     length = segment.shape[1]
     earlier = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
-    own = segment[:, :, None] == segment[:, None, :]
+    same = segment[:, :, None] == segment[:, None, :]
     above = parent[:, :, None] == segment[:, None, :]
-    return ((own | above) & earlier)[:, None]
+    return ((same | above) & earlier)[:, None]

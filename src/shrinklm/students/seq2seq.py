@@ -17,6 +17,7 @@ class Seq2SeqStudent(BaseStudent):
     """An encoder–decoder student."""
 
     family: ClassVar[Family] = "seq2seq"
+    premise_in_target = True
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
@@ -29,7 +30,7 @@ class Seq2SeqStudent(BaseStudent):
         prompts = [self.prompt_ids(pair.prompt) for pair in pairs]
         targets = [self.target_ids(pair.target, end) for pair in pairs]
         for pair, prompt, target in zip(pairs, prompts, targets, strict=True):
-            self.refuse(pair, len(prompt), len(target), end)
+            self.check_length(pair, len(prompt), len(target), end)
         pad = self.tokenizer.pad_token_id or 0
         labels = _rows(targets, IGNORE)
         return {
@@ -53,25 +54,27 @@ class Seq2SeqStudent(BaseStudent):
         return torch.arange(len(read), device=read.device)[:, None].where(read > 0, -1)
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
-        """See BaseStudent. The decoder's cross-attention: what is read is the prompt."""
+        """See BaseStudent. The decoder's cross-attention: the tokens that are read are those of the prompt."""
         out = self.model(**_inputs(batch), labels=batch["labels"], output_attentions=True)
-        found: Sequence[Tensor] = out.cross_attentions
-        return found
+        attentions: Sequence[Tensor] = out.cross_attentions
+        return attentions
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
         """See BaseStudent."""
         inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts], end=False))
-        asked = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            out = self.model.generate(**asked, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
+            out = self.model.generate(**prompt, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
         return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
 
 
 def _inputs(batch: Batch) -> Batch:
+    """What the encoder is called with."""
     read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
     return {read: batch[read], "attention_mask": batch["attention_mask"]}
 
 
 def _rows(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    """[rows, longest row], filled up with `fill`."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])

@@ -9,8 +9,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from ..core.errors import StudentError
-from .base import BaseStudent, adapted
+from .base import BaseStudent
 from .causal import CausalStudent
+from .layers import adapted
 from .seq2seq import Seq2SeqStudent
 
 _TEXT = Path(__file__).parent.parent / "tasks" / "data" / "everyday" / "train.jsonl"

@@ -15,20 +15,22 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ...core.files import Part
 from ...core.types import Example, Metric, Prediction, Score, Tick, digest
 from ...methods.corpus import Corpus
 from ...methods.view import Method
 from ...models.encoder import Encoder
-from ...students.likeliest import Asked
 from .answers import normalise
+
+if TYPE_CHECKING:
+    from ...students.base import Student
 
 Value = float | Mapping[str, float] | None
 """What a metric says of one row: a number, several by their names, or None where it cannot be scored."""
 Rows = Sequence[tuple[Example, Prediction]]
-Fit = Callable[[Corpus, Method, int], Asked]
+Fit = Callable[[Corpus, Method, int], "Student"]
 """(what to learn from, as which views, index of the fold) → a trained simulator."""
 
 

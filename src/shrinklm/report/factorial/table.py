@@ -81,7 +81,9 @@ def _sensible(value: str, factors: Sequence[str]) -> None:
         )
     taken = sorted(_RESERVED & set(factors))
     if taken:
-        raise TableError(f"A factor cannot be called '{taken[0]}': the result uses that name itself. Rename the column.")
+        raise TableError(
+            f"A factor cannot be called '{taken[0]}': the result uses that name itself. Rename the column."
+        )
 
 
 def _level(cell: Any, name: str, place: str) -> str:

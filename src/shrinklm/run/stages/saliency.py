@@ -16,17 +16,18 @@ from ...evaluation.metrics.answers import matches
 from ...methods.builtin import ASK
 from ...methods.corpus import Corpus
 from ...methods.spec import method
-from ...models.load import family_of, load_model
+from ...models.load import default_dtype, family_of, load_model
 from ...models.locate import locate_model
 from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
 from ...stats import estimate
+from ...students.open import load_student, open_untrained, ready_to_answer
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import Step
 from ..folder import Cell
 from ..recipe import Recipe, SalientBlock, StudentBlock
-from .train import open_block, train_cell
+from .train import train_cell
 
 if TYPE_CHECKING:
     from ...saliency.attribution import AttributionSettings
@@ -152,9 +153,7 @@ class Markers:
 
     def _load(self, tuned: bool) -> BaseStudent:
         """The teacher's model, fine-tuned or not. Integrated gradients sum many small steps, which would not add up in bfloat16."""
-        from ...students.base import asked_dtype, default_device, load_student
-
-        dtype = "float32" if self.block.method == "integrated_gradients" else asked_dtype()
+        dtype = "float32" if self.block.method == "integrated_gradients" else default_dtype()
         if tuned:
             return load_student(self._tuned, dtype)
         where = locate_model(self._ref, self.recipe.root)
@@ -165,7 +164,7 @@ class Markers:
             what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
             raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
         student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
-        return student.to(default_device()).eval()
+        return ready_to_answer(student, None)
 
     @property
     def _tuned(self) -> Path:
@@ -176,14 +175,7 @@ class Markers:
         ref = split_spec(student.use)[1]
 
         def opened() -> BaseStudent:
-            import torch
-
-            from ...students.base import asked_dtype, default_device
-
-            torch.manual_seed(0)
-            found = open_block(student, self.recipe)
-            found.to(default_device(), getattr(torch, asked_dtype())).eval()
-            return found
+            return open_untrained(student.spec(self.recipe.train.max_length), self.recipe.root)
 
         try:
             where = locate_model(ref, self.recipe.root)

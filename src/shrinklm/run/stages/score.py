@@ -17,12 +17,13 @@ from ...evaluation.probes import AnswerCache, probe
 from ...evaluation.score import score
 from ...evaluation.simulate import simulated, trained
 from ...models.encoder import Encoder
-from ...students.likeliest import Asked
+from ...students.open import open_student
 from ..folder import Cell
-from ..recipe import Recipe, SimulatorBlock
+from ..recipe import Recipe, SimulatorBlock, TrainBlock
 
 if TYPE_CHECKING:
-    from ...students.base import BaseStudent
+    from ...students.base import Student
+    from ...students.training.train import TrainSettings
 
 
 def check(names: Iterable[str], recipe: Recipe) -> None:
@@ -63,7 +64,7 @@ def measure(
     task: Task,
     tests: Sequence[Example],
     names: Iterable[str],
-    student: Callable[[], Asked],
+    student: Callable[[], Student],
     tick: Tick,
 ) -> list[Score]:
     """The scores of a cell's predictions. `student` opens who said them, and is called only for a probe that was not asked before.
@@ -96,7 +97,7 @@ def add(
     task: Task,
     tests: Sequence[Example],
     names: Sequence[str],
-    student: Callable[[], Asked],
+    student: Callable[[], Student],
     tick: Tick,
 ) -> list[Score]:
     """Measures more of a cell that was asked, and adds it to scores.parquet; what else stands there stays. Returns the new scores."""
@@ -128,7 +129,13 @@ def _simulated(
     key = digest(name, asked, block.model_dump(mode="json"), said)
     file, folder, part = (cell.folder / place for place in ("simulator.parquet", "simulator", "simulator.part"))
     if cell.done("simulate") != key:
-        fit = trained(lambda: _open(block, recipe), _training(block), folder / key, tick, f"simulator of {cell.name}")
+        fit = trained(
+            lambda: open_student(block.spec, recipe.root),
+            _training(block),
+            folder / key,
+            tick,
+            f"simulator of {cell.name}",
+        )
         known = SimulateSettings(block.folds, block.seed, block.masked, recipe.evaluate.batch)
         write_scores(metric.simulate(tests, explained, fit, known, Part(part, key), tick), file)
         cell.mark("simulate", key)
@@ -137,19 +144,12 @@ def _simulated(
     return read_scores(file)
 
 
-def _open(block: SimulatorBlock, recipe: Recipe) -> BaseStudent:
-    from ...students.base import open_student
-
-    return open_student(
-        block.use, recipe.root, lora=block.lora, keep_every=block.keep_every, max_length=block.max_length,
-        trust_remote_code=block.trust_remote_code,
-    )  # fmt: skip
-
-
-def _training(block: SimulatorBlock) -> Any:
+def _training(block: SimulatorBlock) -> TrainSettings:
     from ...students.training.train import TrainSettings
 
-    own = block.model_dump(
+    stated = block.model_dump(
         include={"examples", "batch", "micro_batch", "learning_rate", "precision", "max_length", "seed"}
     )
-    return TrainSettings(**own, checkpoints=1, curve=0)
+    # What the block does not state is as in any training. One checkpoint: what is kept of a fold is its scores.
+    rest = TrainBlock().model_dump(exclude={"seeds"})
+    return TrainSettings(**{**rest, **stated, "checkpoints": 1, "curve": 0})

@@ -19,6 +19,7 @@ from ...evaluation.score import score
 from ...methods.corpus import Corpus
 from ...methods.view import View
 from ...students.likeliest import reason
+from ...students.open import load_student, open_student, open_untrained, ready_to_answer
 from ..folder import Cell
 from ..recipe import Recipe, StudentBlock
 from .score import add, added, measure, settings
@@ -84,7 +85,7 @@ def train_cell(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequ
 
     Raises StoreError when the cell holds a student trained otherwise, MethodError or StudentError when there is nothing to train on.
     """
-    from ...students.training.train import TrainSettings, discard_checkpoints, train
+    from ...students.training.train import TrainSettings, discard_checkpoints, train_student
 
     key = train_key(cell, recipe, corpus, dev)
     if unchanged(cell, key):
@@ -107,7 +108,7 @@ def train_cell(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequ
     block = recipe.train
     settings = TrainSettings(**block.model_dump(exclude={"seeds"}), seed=cell.seed)
     use_dev = measure if dev and (block.curve or block.early_stopping) else None
-    student, fit = train(
+    student, fit = train_student(
         lambda: open_block(cell.student, recipe), corpus, cell.method, settings, cell.folder, use_dev, named
     )
     student.save(cell.folder / "student")
@@ -167,9 +168,7 @@ def score_cell(
 
 def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
     """One question to one trained student."""
-    from ...students.base import load_student
-
-    student = load_student(cell.folder / "student", spec=cell.student.use)
+    student = load_student(cell.folder / "student", use=cell.student.use)
 
     def say(view: View) -> str:
         return student.answer([view.prompt(example)], _LONGEST_CAP)[0]
@@ -182,12 +181,7 @@ def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
 
 def open_block(block: StudentBlock, recipe: Recipe) -> BaseStudent:
     """The student that a recipe's block names, untrained."""
-    from ...students.base import open_student
-
-    return open_student(
-        block.use, recipe.root, lora=block.lora, keep_every=block.keep_every, max_length=recipe.train.max_length,
-        trust_remote_code=block.trust_remote_code,
-    )  # fmt: skip
+    return open_student(block.spec(recipe.train.max_length), recipe.root)
 
 
 def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick: Tick, key: str, anew: bool) -> None:
@@ -222,7 +216,7 @@ def _ask(cell: Cell, recipe: Recipe, task: Task, tests: Sequence[Example], tick:
 
 def _dev(student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequence[Example]) -> dict[str, float]:
     """Dev accuracy of a student in training: of a copy, in the precision it will be asked in."""
-    asked = _answering(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
+    asked = ready_to_answer(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
     examples = dev[:_DEV_QUESTIONS]
     with tempfile.TemporaryDirectory() as place:
         settings = EvaluateSettings(_cap(asked, cell, recipe), recipe.evaluate.batch, 0)
@@ -235,25 +229,9 @@ def _dev(student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequ
 
 def asked_student(cell: Cell, recipe: Recipe) -> BaseStudent:
     """The cell's student as it is asked: trained, or for a method without views as it came."""
-    import torch
-
-    from ...students.base import load_student
-
     if cell.method.views:
-        return load_student(cell.folder / "student", spec=cell.student.use)
-
-    torch.manual_seed(0)
-    return _answering(open_block(cell.student, recipe))
-
-
-def _answering(student: BaseStudent) -> BaseStudent:
-    """The student where and in the precision in which it is asked."""
-    import torch
-
-    from ...students.base import asked_dtype, default_device
-
-    student.to(default_device(), getattr(torch, asked_dtype())).eval()
-    return student
+        return load_student(cell.folder / "student", use=cell.student.use)
+    return open_untrained(cell.student.spec(recipe.train.max_length), recipe.root)
 
 
 def _cap(student: BaseStudent, cell: Cell, recipe: Recipe) -> int:

@@ -1,4 +1,4 @@
-"""transformers' Trainer, subclassed once: our loss, our order, our log, and checkpoints of the trained weights alone.
+"""transformers' Trainer, subclassed once: with its own loss, order and log, and checkpoints of the trained weights alone.
 
 The loss of a step is Σ_view weight × mean over the view's pairs of the whole effective batch, each pair counting once whatever its length,
 however the batch is cut into micro-batches and processes.
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from ...core.files import write_text
 from ...core.types import Tick
 from ..base import BaseStudent
 from .lessons import Lessons
@@ -27,11 +28,11 @@ from .lessons import Lessons
 WEIGHTS = "trained.safetensors"
 
 Measure = Callable[[BaseStudent], Mapping[str, float]]
-"""Scores a student on dev on the way, such as {"dev_accuracy": 0.41, "dev_n": 100}; "dev_accuracy" decides early stopping."""
+"""Scores a student on dev during training, such as {"dev_accuracy": 0.41, "dev_n": 100}; "dev_accuracy" decides early stopping."""
 
 
 class _Points(TrainerCallback):  # type: ignore[misc]
-    """When to save and when to measure."""
+    """The steps after which the Trainer saves and measures."""
 
     def __init__(self, save: set[int], measure: set[int]) -> None:
         self.save, self.measure = save, measure
@@ -45,28 +46,36 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     """Trains a student on lessons.
 
     Args:
-        lessons: What it is shown; its student is trained.
+        lessons: The dataset; its student is trained.
         arguments: The Trainer's own.
-        log_file: Grows by one line a step, whatever else is asked for.
+        log_file: Grows by one line a step.
         save: Steps after which a checkpoint is written.
-        measure: Steps → `score` is called after them.
+        measure: Steps after which `score` is called.
         score: Scores the student on dev.
-        patience: Stop when so many measurements in a row brought no better dev accuracy, and keep the best; None: never.
+        patience: Stop after so many measurements in a row without a better dev accuracy, and keep the best student; None: never.
         tick: Told of progress.
     """
 
     def __init__(
-        self, lessons: Lessons, arguments: TrainingArguments, log_file: Path, *, save: set[int], measure: set[int],
-        score: Measure | None = None, patience: int | None = None, tick: Tick | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        lessons: Lessons,
+        arguments: TrainingArguments,
+        log_file: Path,
+        *,
+        save: set[int],
+        measure: set[int],
+        score: Measure | None = None,
+        patience: int | None = None,
+        tick: Tick | None = None,
+    ) -> None:
         self.lessons = lessons
         self.names = [view.name for view in lessons.method.views]
         self.weights = list(lessons.method.views.values())
         self.log_file, self.score, self.patience, self.tick = log_file, score, patience, tick
         self.lines: list[dict[str, Any]] = []
-        """The log so far, of earlier processes too."""
-        self.lost = False
-        """Whether a loss or a gradient left the numbers."""
+        """The log so far, that of earlier processes included."""
+        self.non_finite = False
+        """Whether a loss or a gradient was NaN or infinite."""
         self.tokens_seen = 0
         self._sums = torch.zeros(len(self.weights))
         self._counts = torch.zeros(len(self.weights))
@@ -77,15 +86,17 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             data_collator=lessons.tensors,
             callbacks=[_Points(save, measure)],
         )
+        # `compute_loss` divides by the pairs of the whole step; the Trainer must not divide by the number of micro-batches once more.
         self.loss_is_scaled_for_ga = True
-        for default in ("PrinterCallback", "ProgressCallback"):
-            for callback in [found for found in self.callback_handler.callbacks if type(found).__name__ == default]:
+        for name in ("PrinterCallback", "ProgressCallback"):  # progress goes to `tick`
+            for callback in [each for each in self.callback_handler.callbacks if type(each).__name__ == name]:
                 self.remove_callback(callback)
         self._before, self._started = 0.0, time.perf_counter()
 
     # What the Trainer calls
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
+        # The corpus has ordered the examples already, the same for every method.
         return SequentialSampler(self.lessons)
 
     def get_batch_samples(
@@ -93,6 +104,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     ) -> tuple[list[Any], Tensor]:
         """The micro-batches of one step, and how many pairs of each view they hold together, over all processes."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        # Before any of them is computed: each micro-batch's share of the loss hangs on what the others hold.
         counts = torch.zeros(len(self.weights), dtype=torch.long)
         for batch in batches:
             counts += self._by_view(batch["view"]).cpu()
@@ -112,6 +124,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         losses = total / scored
         sums = losses.new_zeros(len(self.weights)).index_add(0, view, losses)
         weights = torch.tensor(self.weights, device=sums.device)
+        # Gradients are averaged over the processes, while the counts are already those of all processes.
         loss = (weights * sums / counts.clamp(min=1)).sum() * self.accelerator.num_processes
         self._sums += sums.detach().cpu()
         self._counts += self._by_view(view).cpu()
@@ -119,7 +132,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return (loss, losses) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """One line of the log a step; stops where a number is lost."""
+        """Write one line of the log a step; stop where a number is not finite."""
         if "loss" not in logs:
             return
         means = (self._sums / self._counts.clamp(min=1)).tolist()
@@ -136,7 +149,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         self._write(
             {"loss": loss, **parts, **{name: logs[name] for name in ("learning_rate", "grad_norm") if name in logs}}
         )
-        self.control.should_training_stop |= self.lost
+        self.control.should_training_stop |= self.non_finite
         if self.tick:
             note = " ".join(
                 f"{name.removeprefix('loss/')} {value:.3f}" for name, value in {"loss": loss, **parts}.items()
@@ -144,21 +157,21 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             self.tick("train", self.state.global_step, self.state.max_steps, note)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Measures the student on dev, on the way; its time is not training time."""
+        """Score the student on dev during training; its time is not training time."""
         self.control.should_evaluate = False
         if self.score is None:
             return {}
         before = time.perf_counter()
         self.lessons.student.eval()
-        found = dict(self.score(self.lessons.student))
+        scores = dict(self.score(self.lessons.student))
         self.lessons.student.train()
         self._started += time.perf_counter() - before
-        self._write(found)
-        self.control.should_training_stop |= self.waited
-        return found
+        self._write(scores)
+        self.control.should_training_stop |= self.out_of_patience
+        return scores
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """The Trainer's own, and the older ones go: all but the best so far where that is wanted."""
+        """Write the Trainer's own checkpoint and remove the older ones, but for the best so far where early stopping wants it."""
         super()._save_checkpoint(*args, **kwargs)
         self.control.should_save = False
         keep = {self.state.global_step, *([self.best_step] if self.patience else [])}
@@ -167,7 +180,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Only what is trained, each tied weight once."""
+        """Write the trained weights alone, each tied one once."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         trained = {name: weight for name, weight in self.lessons.student.named_parameters() if weight.requires_grad}
@@ -179,11 +192,12 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     # What `train` calls
 
     def fit(self) -> None:
-        """Trains to the end, from the last whole checkpoint where there is one; with `patience`, the best student is what stays."""
+        """Train to the end, from the last whole checkpoint where there is one; with `patience`, end with the best student."""
         folder = Path(self.args.output_dir)
         step, last = last_checkpoint(folder)
-        self._go_on(step)
-        if self.lost or self.waited:
+        self._resume_log(step)
+        if self.non_finite or self.out_of_patience:
+            # Training had already ended when the process was killed: one more step would change the weights.
             self.state.global_step = step
             self._load_from_checkpoint(str(last))
         else:
@@ -193,16 +207,16 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     @property
     def diverged(self) -> bool:
-        """Whether numbers were lost, or the last loss of a view is twice that of guessing every token."""
+        """Whether a loss was not finite, or the last loss of a view is twice that of guessing every token."""
         vocabulary = self.lessons.student.config.get_text_config(decoder=True).vocab_size
         last: dict[str, Any] = next((line for line in reversed(self.lines) if "loss" in line), {})
-        return self.lost or any(
+        return self.non_finite or any(
             value > 2 * math.log(vocabulary) for name, value in last.items() if name.startswith("loss/")
         )
 
     @property
-    def waited(self) -> bool:
-        """Whether patience is at its end."""
+    def out_of_patience(self) -> bool:
+        """Whether early stopping ends the training."""
         measured = [line["step"] for line in self.lines if "dev_accuracy" in line]
         return bool(self.patience and measured and len(measured) - 1 - measured.index(self.best_step) >= self.patience)
 
@@ -224,27 +238,29 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return self._before + time.perf_counter() - self._started
 
     def _by_view(self, view: Tensor) -> Tensor:
+        """The pairs of each view."""
         return torch.bincount(view, minlength=len(self.weights))
 
     def _write(self, values: Mapping[str, float | None]) -> None:
-        """Appends a line to the log; null stands where there is no number."""
+        """Append a line to the log, with null for a value that is not finite: JSON has no NaN."""
         numbers = {
             name: value if value is not None and math.isfinite(value) else None for name, value in values.items()
         }
         step = {"step": self.state.global_step, "examples": self.examples_seen}
         line = {**step, **numbers, "seconds": round(self.seconds, 2), "tokens": self.tokens_seen}
         self.lines.append(line)
-        self.lost |= None in numbers.values()
+        self.non_finite |= None in numbers.values()
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def _go_on(self, step: int) -> None:
-        """Takes the log back to `step`, which the checkpoint holds, so that nothing stands in it twice."""
+    def _resume_log(self, step: int) -> None:
+        """Take the log back to `step`, the last that the checkpoint holds, so that no step stands in it twice."""
         text = self.log_file.read_text(encoding="utf-8") if self.log_file.is_file() else ""
+        # A line that a kill tore does not end with "}".
         lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         self.lines = [line for line in lines if line["step"] <= step]
-        self.log_file.write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
-        self.lost = any(None in line.values() for line in self.lines)
+        write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in self.lines))
+        self.non_finite = any(None in line.values() for line in self.lines)
         if self.lines:
             self._before, self.tokens_seen = self.lines[-1]["seconds"], self.lines[-1]["tokens"]
         self._started = time.perf_counter()
@@ -253,14 +269,15 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 def last_checkpoint(folder: Path) -> tuple[int, Path | None]:
     """(step, folder) of the last whole checkpoint; (0, None) without one. Those that a kill left torn are removed."""
     whole: tuple[int, Path | None] = (0, None)
-    for step, place in _checkpoints(folder):
+    for step, checkpoint in _checkpoints(folder):
         try:
-            json.loads((place / "trainer_state.json").read_text(encoding="utf-8"))  # written last
-            whole = step, place
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))  # written last
+            whole = step, checkpoint
         except (OSError, ValueError):
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(checkpoint, ignore_errors=True)
     return whole
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    return sorted((int(place.name.partition("-")[2]), place) for place in folder.glob("checkpoint-*"))
+    """(step, folder) of the checkpoints, the first step first."""
+    return sorted((int(path.name.partition("-")[2]), path) for path in folder.glob("checkpoint-*"))

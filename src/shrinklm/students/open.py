@@ -1,0 +1,113 @@
+"""Opening students: untrained from a recipe's word, or trained from their folder; and where and in which precision they answer.
+
+Needs neither torch nor transformers before a student is opened.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import StudentError
+from ..core.registry import find, names, split_spec
+from ..models.load import default_device, default_dtype, load_model
+from ..models.locate import Model
+
+if TYPE_CHECKING:
+    from .base import BaseStudent
+
+
+@dataclass(frozen=True)
+class StudentSpec:
+    """Which student to open, and how; a recipe's blocks make one."""
+
+    use: str
+    """Such as "causal:PATH_OR_ID", "seq2seq:PATH_OR_ID", "tiny" or "module:attribute"."""
+    lora: int | None
+    """Rank of LoRA adapters; None: every weight is trained."""
+    keep_every: int
+    """Every n-th layer of the model is kept."""
+    max_length: int
+    """Longest prompt plus target, in tokens, that it is trained on."""
+    trust_remote_code: bool
+
+
+def open_student(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
+    """The student of a spec, ready to train; a relative path is relative to `root`.
+
+    Raises UnknownName, ModelError or StudentError.
+    """
+    name, ref = split_spec(spec.use)
+    if name not in names("students"):  # "module:attribute"
+        name, ref = spec.use, ""
+    family: type[BaseStudent] = find("students", name)
+    return family.open(
+        ref,
+        root,
+        lora=spec.lora,
+        keep_every=spec.keep_every,
+        max_length=spec.max_length,
+        trust_remote_code=spec.trust_remote_code,
+    )
+
+
+def open_untrained(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
+    """The student of a spec as it answers before any training. Raises as `open_student` does."""
+    import torch
+
+    # Weights that are drawn and not read (`tiny`, LoRA adapters) are the same whenever it is opened.
+    torch.manual_seed(0)
+    return ready_to_answer(open_student(spec, root))
+
+
+def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> BaseStudent:
+    """A saved student, ready to answer.
+
+    Args:
+        folder: What `save` wrote.
+        dtype: "auto" is bfloat16 where this machine is fast in it.
+        use: The recipe's word for the student. A class of the user is loaded only when this names it, never because the folder does.
+
+    Raises:
+        StudentError: there is no student in the folder, or it is of a class that is not known.
+    """
+    from .base import NOTE, class_name
+
+    note = folder / NOTE
+    if not note.is_file():
+        raise StudentError(f"No trained student in {folder}. Run: shrinklm train RECIPE")
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        kind, max_length = str(content["class"]), int(content["max_length"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudentError(
+            f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE"
+        ) from error
+    user_class = [use] if use and split_spec(use)[0] not in names("students") else []
+    known: list[type[BaseStudent]] = [find("students", name) for name in [*names("students"), *user_class]]
+    families = {class_name(family): family for family in known}
+    if kind not in families:
+        raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")
+    family = families[kind]
+    located = Model(str(folder), folder.name, "", folder.resolve())
+    model, tokenizer = load_model(located, family.family, default_dtype() if dtype == "auto" else dtype)
+    return ready_to_answer(family(model, tokenizer, max_length), None)
+
+
+def ready_to_answer(student: BaseStudent, dtype: str | None = "auto") -> BaseStudent:
+    """Move a student to where it answers, in evaluation mode.
+
+    Args:
+        student: It is changed and returned.
+        dtype: The precision of its weights; "auto" is the machine's own, None leaves them as they are. A student that was loaded in a
+            precision keeps some numbers, such as the frequencies of rotary positions, in float32: converting it again would round them.
+    """
+    import torch
+
+    if dtype is None:
+        student.to(default_device())
+    else:
+        student.to(default_device(), getattr(torch, default_dtype() if dtype == "auto" else dtype))
+    return student.eval()
