@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from shrinklm.models.decode import Decoder, Said, pick, shared_beginning
+from shrinklm.models.decode import Continuation, Decoder, pick, shared_beginning
 from shrinklm.models.load import load_model
 from shrinklm.models.locate import locate_model
 from teacher_cases import tiny_model
@@ -96,7 +96,7 @@ def test_defect_26_rows_stop_one_by_one(decoder: Decoder) -> None:
     free = decoder.decode(prompts, 16)
     word = decoder.text(free[1].tokens[:4])
     stopped = decoder.decode(prompts, 16, stop=lambda text: text == word)
-    assert stopped[1] == Said(free[1].tokens[:4], True)
+    assert stopped[1] == Continuation(free[1].tokens[:4], True)
     assert [stopped[row] for row in (0, 2, 3)] == [free[row] for row in (0, 2, 3)]
     assert [len(row.tokens) for row in free] == [16] * 4
     assert not any(row.finished for row in free)
@@ -109,7 +109,7 @@ def test_each_row_ends_at_its_own_end_token(decoder: Decoder) -> None:
     end = next(token for token in free[0].tokens if token not in free[1].tokens)
     other.ends = {end}
     said = other.decode(prompts, 12)
-    assert said[0] == Said(free[0].tokens[: free[0].tokens.index(end)], True)
+    assert said[0] == Continuation(free[0].tokens[: free[0].tokens.index(end)], True)
     assert said[1] == free[1]
 
 

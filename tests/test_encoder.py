@@ -1,4 +1,7 @@
-"""The encoder: pooled as sentence-transformers pools, batched without a trace, and nothing cut. On a random model of its own."""
+"""The encoder: pooled as sentence-transformers pools, batched without a trace, and nothing cut.
+
+On a random model of its own.
+"""
 
 from __future__ import annotations
 

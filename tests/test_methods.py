@@ -1,4 +1,6 @@
-"""What each method shows: golden text of every view for every task type, weights, options, counterfactuals, controls, schedules."""
+"""What each method shows: golden text of every view for every task type, weights, options, counterfactuals, controls,
+schedules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Where models come from: names that do not depend on the machine, conversion of GGUF files, and what is said when something lacks."""
+"""Where models come from: names that do not depend on the machine, conversion of GGUF files, and what is said when
+something lacks.
+"""
 
 from __future__ import annotations
 

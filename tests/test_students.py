@@ -328,7 +328,8 @@ def test_every_second_layer_still_runs_and_comes_back(spec: str, tmp_path: Path)
 
 
 def test_layers_are_kept_evenly_with_the_first_and_the_last() -> None:
-    # Three layers: as many as a decoder layer of T5 has parts, which are no layers. Encoder and decoder differ in depth.
+    # Three layers: as many as a decoder layer of T5 has parts, which are no layers. Encoder and decoder differ in
+    # depth.
     depths = {"num_layers": 6, "num_decoder_layers": 3}
     config = T5Config(d_model=16, d_kv=4, d_ff=16, num_heads=4, vocab_size=100, decoder_start_token_id=0, **depths)
     model = T5ForConditionalGeneration(config)

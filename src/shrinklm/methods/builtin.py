@@ -1,9 +1,10 @@
 """The built-in methods: a table of weighted views and how each view is built. No model, no torch.
 
-`finetune`, `multitask`, `counterfactual` and `multitask+counterfactual` are those of arXiv 2504.16056 (multitask: Distilling
-Step-by-Step, arXiv 2305.02301; counterfactual: after SCOTT, arXiv 2305.01879); `explain-then-answer` and `answer-then-explain` put both
-into one target; the two controls follow arXiv 2406.14511. `salient` teaches the words that moved a teacher beside the answer
-(arXiv 2409.12586); `random-tokens`, `tfidf-tokens` and `own-saliency` are its controls.
+`finetune`, `multitask`, `counterfactual` and `multitask+counterfactual` are those of arXiv 2504.16056 (multitask:
+Distilling Step-by-Step, arXiv 2305.02301; counterfactual: after SCOTT, arXiv 2305.01879); `explain-then-answer` and
+`answer-then-explain` put both into one target; the two controls follow arXiv 2406.14511. `salient` teaches the words
+that moved a teacher beside the answer (arXiv 2409.12586); `random-tokens`, `tfidf-tokens` and `own-saliency` are its
+controls.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .view import Draw, Generations, Method, View
 
 
 def _words(example: Example, generations: Generations, source: str) -> tuple[str, str] | tuple[None, str]:
-    """(answer, explanation) that `source` stands for, or (None, reason)."""
+    """(answer, explanation) by the generation of kind `source`, or (None, the reason why there is none)."""
     if not source:
         return example.answer, ""
     generation = generations.get((source, "" if source == "label" else example.answer))
@@ -27,12 +28,13 @@ def _words(example: Example, generations: Generations, source: str) -> tuple[str
     if generation.refusal:
         return None, f"{source} refused: {generation.refusal}"
     if source == "label":
+        # The teacher's own answer came with its reasons before it; a bare answer is all there is.
         return generation.answer, split_answer(generation.text)[0].strip() or generation.text
     return example.answer, generation.text
 
 
 def sentence(text: str) -> str:
-    """`text` with a full stop at its end, if nothing closes it."""
+    """`text` with a full stop at its end, unless a mark closes it already."""
     return text if text.rstrip("\"'”’)").endswith((".", "!", "?")) else f"{text}."
 
 
@@ -57,14 +59,21 @@ def _justify(view: View, example: Example, generations: Generations, draw: Draw)
 
 
 def _counterfactual(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
-    """A wrong option with the teacher's explanation of it. Each epoch takes the next wrong option, so that all get their turn."""
+    """A wrong option with the teacher's explanation of it.
+
+    Each epoch takes the next wrong option, so that all get their turn.
+    """
     if not example.wrong:
         return "no wrong option"
-    said = [generations.get(("counterfactual", option)) for option in example.wrong]
-    usable = [generation for generation in said if generation is not None and not generation.refusal]
+    argued = [generations.get(("counterfactual", option)) for option in example.wrong]
+    usable = [generation for generation in argued if generation is not None and not generation.refusal]
     if not usable:
-        refused = sorted({generation.refusal for generation in said if generation is not None and generation.refusal})
-        return f"counterfactual refused: {refused[0]}" if refused else "no counterfactual"
+        refusals = sorted(
+            {generation.refusal for generation in argued if generation is not None and generation.refusal}
+        )
+        # One of them, and always the same: reasons are counted.
+        return f"counterfactual refused: {refusals[0]}" if refusals else "no counterfactual"
+    # From the example's rank, so that an epoch has its wrong options evenly from all positions.
     generation = usable[(draw.rank + draw.epoch) % len(usable)]
     prompt = view.prompt(example, premise=sentence(generation.text))
     return Pair(prompt, view.states(generation.answer), generation.answer)
@@ -75,6 +84,7 @@ def _shuffled(view: View, example: Example, generations: Generations, draw: Draw
     answer, words = _words(example, generations, view.source)
     if answer is None:
         return words
+    # The same order in every epoch and for every method: by the example, not by the draw's epoch.
     order = words.split()
     random.Random(digest(draw.seed, example.id)).shuffle(order)
     return Pair(view.prompt(example), " ".join(order), "")
@@ -94,9 +104,8 @@ def _marked(view: View, example: Example, generations: Generations, draw: Draw) 
     if answer is None:
         return text
     marking, keep = Marking.read(text), view.keep or Keep()
-    return Pair(
-        view.prompt(example), " ".join(marking.words[place] for place in keep.choose(example, marking.scores)), ""
-    )
+    kept = " ".join(marking.words[index] for index in keep.choose(example, marking.scores))
+    return Pair(view.prompt(example), kept, "")
 
 
 PREDICT = View("predict", _predict)

@@ -59,14 +59,17 @@ class Corpus:
     def pairs(
         self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None
     ) -> list[ViewPair]:
-        """All pairs of an example in an epoch; those that cannot be built are counted in `unbuilt` by (view, reason)."""
+        """All pairs of an example in an epoch; `unbuilt` counts those that cannot be built by (view, reason)."""
         built = self._build(method, index, epoch)
         if unbuilt is not None:
             unbuilt.update(built.unbuilt)
         return list(built.pairs)
 
     def usable(self, method: Method) -> list[int]:
-        """The examples of which the method can show anything. Raises MethodError when one of its views can be built of none."""
+        """The examples of which the method can show anything.
+
+        Raises MethodError when one of its views can be built of none.
+        """
         unbuilt: Counter[tuple[str, str]] = Counter()
         pairs = [self.pairs(method, index, 0, unbuilt) for index in range(len(self.examples))]
         names = {item.view.name for items in pairs for item in items}
@@ -86,8 +89,9 @@ class Corpus:
             yield from ((index, epoch) for index in order if index in usable)
 
     def _build(self, method: Method, index: int, epoch: int) -> _Built:
-        # A training asks for the pairs of an epoch several times over: for its key, for pairs.jsonl, for what fits, and for the tensors.
-        # One epoch is remembered, so that memory does not grow with their number. By identity: a method's views have no order in ==.
+        # A training asks for the pairs of an epoch several times over: for its key, for pairs.jsonl, for what fits, and
+        # for the tensors. One epoch is remembered, so that memory does not grow with their number. By identity: a
+        # method's views have no order in ==.
         if self._built_for is None or self._built_for[0] is not method or self._built_for[1] != epoch:
             self._built_for = (method, epoch)
             self._built = {}

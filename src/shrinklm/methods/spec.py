@@ -23,12 +23,12 @@ Views = Mapping[View, View]
 
 
 def method(spec: str) -> Method:
-    """The method a recipe names: "multitask", "multitask:revised", "multitask+counterfactual:revised=explain", "salient:top=3,order=score".
+    """The method a recipe names, such as "multitask", "counterfactual:revised=factual" or "salient:top=3,order=score".
 
-    `revised` replaces the explanation by its revision in every view; `revised=VIEW` only in that view (several joined by &);
-    `teacher-labels` trains on the teacher's own answers and reasons; `top=` (words, or a share below 1) and `order=` (text or score) say
-    which marked words a view keeps; `alpha=` is the joint weight of the views that answer, the rest is for those that only explain (α of
-    arXiv 2504.16056).
+    `revised` replaces the explanation by its revision in every view; `revised=VIEW` only in that view (several joined
+    by &); `teacher-labels` trains on the teacher's own answers and reasons; `top=` (words, or a share below 1) and
+    `order=` (text or score) say which marked words a view keeps; `alpha=` is the joint weight of the views that answer,
+    the rest is for those that only explain (α of arXiv 2504.16056).
 
     Raises UnknownName for a method that does not exist, MethodError for an option that it does not have.
     """
@@ -52,7 +52,7 @@ def method(spec: str) -> Method:
 
 
 def _names_a_module(name: str) -> bool:
-    """Whether a spec that begins with `name` is "module:attribute" of the user rather than a known method with options."""
+    """Whether a spec that begins with `name` is the user's "module:attribute", not a known method with options."""
     # A known name wins over a module of that name; an unknown one that is no module either is a misspelt method.
     return bool(name and name not in names("methods") and ("." in name or importlib.util.find_spec(name)))
 
@@ -61,7 +61,8 @@ def _check_together(options: str, spec: str) -> None:
     keys = {option.partition("=")[0] for option in options.split(",")}
     if {"revised", "teacher-labels"} <= keys:
         raise MethodError(
-            f"Method '{spec}': 'revised' and 'teacher-labels' exclude each other: the teacher's own reasons are not revised."
+            f"Method '{spec}': 'revised' and 'teacher-labels' exclude each other: "
+            "the teacher's own reasons are not revised."
         )
 
 
@@ -111,13 +112,14 @@ def _teacher_labelled(views: Views, option: str, spec: str) -> Views:
 
 
 def _weighted(base: Method, value: str, spec: str) -> dict[View, float]:
-    """The views of a method with new weights: α for those that answer, together, and 1 - α for those that only explain."""
+    """The views of a method with new weights: together α for those that answer, 1 - α for those that only explain."""
     if not re.fullmatch(_SHARE, value):
         raise MethodError(f"Method '{spec}': 'alpha={value}' is not a weight between 0 and 1, such as 0.9.")
     answering = {view: "answer" in view.says for view in base.views}
     if set(answering.values()) != {True, False}:
         raise MethodError(
-            f"Method '{spec}': 'alpha' weighs answers against explanations, and '{base.name}' has no views of both kinds."
+            f"Method '{spec}': 'alpha' weighs answers against explanations, "
+            f"and '{base.name}' has no views of both kinds."
         )
     total = {
         kind: sum(weight for view, weight in base.views.items() if answering[view] == kind) for kind in (True, False)

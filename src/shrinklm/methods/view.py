@@ -1,7 +1,7 @@
 """The records of a method: what a view is, and which weighted views make a method. No model, no torch.
 
-A View turns an example and the teacher's generations into one prompt → target pair. A Method is a set of weighted views and says which
-of them answers and which explains.
+A View turns an example and the teacher's generations into one prompt → target pair. A Method is a set of weighted views
+and says which of them answers and which explains.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
 
 Generations = Mapping[tuple[str, str], Generation]
-"""The teacher's generations for one example: (kind, answer it argues for) → Generation; (label, "") for its own answer."""
+"""The teacher's generations for one example by (kind, answer it argues for); (label, "") holds its own answer."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class View:
         return ((self.source,) if self.source else ()) + self.also
 
     def prompt(self, example: Example, premise: str = "") -> str:
-        """The student's prompt: the question first and the tag last, so that all views of an example share their beginning."""
+        """The student's prompt: the question first, the tag last, so that an example's views share their beginning."""
         return example.text + (f"\nExplanation: {premise}" if premise else "") + f"\n{self.last_line}"
 
     @property

@@ -1,1 +1,1 @@
-"""Weights: found, loaded, decoded."""
+"""Models: located, loaded, decoded."""

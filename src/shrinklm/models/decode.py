@@ -1,7 +1,8 @@
-"""Token by token through a causal model, for teachers and students alike: one loop, fast on a CPU.
+"""Greedy and sampled decoding of a causal model, for teachers and students alike: one loop, fast on a CPU.
 
-Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once, stay in memory
-once, and every row attends to them where they are: nothing is copied per row. Rows leave the batch when they stop.
+Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once,
+stay in memory once, and every row attends to them where they are: nothing is copied per row. Rows leave the batch when
+they stop.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 Stops = Callable[[str], bool]
+"""Whether a row ends with the text so far."""
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of the rows, [rows, heads, tokens, width], grown in blocks; before them those that all rows share."""
+    """Keys and values of the rows, [rows, heads, tokens, width], grown in blocks, after those that all rows share."""
 
     BLOCK = 64
+    """Tokens by which a layer grows: growing by one would copy all keys and values for every token."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -55,12 +58,14 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         return self.get_seq_length() + query_length, 0
 
     def keep(self, rows: Tensor) -> None:
-        """Only these rows go on."""
+        """Drop the other rows."""
         if self.room is not None:
             self.room = (self.room[0][rows], self.room[1][rows])
 
 
 class _Cache(Cache):  # type: ignore[misc]
+    """The layers' keys and values, those of a shared beginning given."""
+
     def __init__(self, shared: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
         super().__init__(layer_class_to_replicate=_Layer)
         for pair in shared:
@@ -76,13 +81,18 @@ class _Cache(Cache):  # type: ignore[misc]
 def _attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Attention over shared and own keys in one softmax. query [rows, heads, q, width], key and value [rows, groups, k, width]."""
+    """Attention over the shared keys and the rows' keys in one softmax.
+
+    query [rows, heads, q, width], key and value [rows, groups, k, width].
+    """
     shared: tuple[Tensor, Tensor] | None = module._shrinklm_shared
     rows, heads, length, width = query.shape
     groups = key.shape[1]
     grouped = query.reshape(rows, groups, heads // groups * length, width)
     scores = grouped @ key.transpose(-1, -2)
     if shared is not None:
+        # All rows in one product with the shared keys, which stand in memory once: nothing is expanded to the number of
+        # rows.
         flat = grouped.transpose(0, 1).reshape(groups, -1, width)
         before = flat @ shared[0][0].transpose(-1, -2)
         scores = torch.cat((before.reshape(groups, rows, -1, before.shape[-1]).transpose(0, 1), scores), -1)
@@ -104,7 +114,7 @@ AttentionMaskInterface.register("shrinklm", eager_mask)  # always a mask: the fu
 
 
 @dataclass
-class Said:
+class Continuation:
     """The new tokens of one row."""
 
     tokens: list[int]
@@ -122,24 +132,34 @@ class Decoder:
         ends = [ends] if isinstance(ends, int) else list(ends or [])
         self.ends = {*ends, tokenizer.eos_token_id} - {None}
         config = model.config.get_text_config(decoder=True)
-        # Soft-capped scores and attention sinks are computed elsewhere than in a plain softmax: such models take their own path.
+        # Soft-capped scores and attention sinks are computed elsewhere than in a plain softmax: such models take their
+        # own path.
         sinks = any("sinks" in name for name, _ in model.named_parameters())
         self.plain = not sinks and not getattr(config, "attn_logit_softcapping", None)
         self._beginning: tuple[list[int], list[tuple[Tensor, Tensor]]] = ([], [])
 
     def decode(
-        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None = None, temperature: float = 0.0, top_p: float = 1.0,
-        seeds: Sequence[int] | None = None, shared: int | None = None,
-    ) -> list[Said]:  # fmt: skip
-        """Continues token ids. Each row ends at its own end token, where `stop(text so far)` holds, or at `max_tokens`.
+        self,
+        prompts: Sequence[list[int]],
+        max_tokens: int,
+        stop: Stops | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+        shared: int | None = None,
+    ) -> list[Continuation]:
+        """Continue token ids. Each row ends at its end token, where `stop(text so far)` holds, or at `max_tokens`.
 
         Args:
-            prompts: one list of token ids a row, none empty.
-            temperature: 0 takes the likeliest token. Otherwise each row draws from a generator of its own, so that its neighbours
-                change nothing.
-            seeds: one for each row; its place in the batch when left out.
-            shared: at most so many tokens are taken as the shared beginning: what all batches of a larger job begin with, so that
-                it is computed once for all of them.
+            prompts: The token ids of each row, none empty.
+            max_tokens: Cap of the new tokens of a row.
+            stop: Ends a row by its text.
+            temperature: 0 takes the likeliest token. Otherwise each row draws from a generator of its own, so that its
+                neighbours change nothing.
+            top_p: Draw from the likeliest tokens that have this probability together.
+            seeds: One for each row; its index in the batch when left out.
+            shared: At most so many tokens are taken as the shared beginning: those with which all batches of a larger
+                job begin, so that they are computed once for all of them.
         """
         config = self.model.config
         before = config._attn_implementation
@@ -152,14 +172,21 @@ class Decoder:
             self.model.set_attn_implementation(before)
 
     def _decode(
-        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None, temperature: float, top_p: float, seeds: Sequence[int],
+        self,
+        prompts: Sequence[list[int]],
+        max_tokens: int,
+        stop: Stops | None,
+        temperature: float,
+        top_p: float,
+        seeds: Sequence[int],
         limit: int | None,
-    ) -> list[Said]:  # fmt: skip
+    ) -> list[Continuation]:
         device = self.model.device
         shared = self._share(prompts, limit) if self.plain else 0
         width = max(len(prompt) for prompt in prompts) - shared
         pad = self.tokenizer.pad_token_id or 0
         gaps = [width + shared - len(prompt) for prompt in prompts]
+        # Padding stands on the left, so that every row's next token comes last.
         ids = torch.tensor(
             [[pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device
         )
@@ -167,42 +194,43 @@ class Decoder:
         cache = _Cache(self._beginning[1])
         self._point(cache)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        said = [Said([], False) for _ in prompts]
+        rows = [Continuation([], False) for _ in prompts]
         live = list(range(len(prompts)))
         positions = mask.cumsum(-1)[:, shared:] - 1
         for _ in range(max_tokens):
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
             logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
             tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
-            going = take(
-                [said[row] for row in live],
+            unfinished = take(
+                [rows[row] for row in live],
                 tokens.tolist(),
                 self.ends,
                 lambda new: stop is not None and stop(self.text(new)),
             )
-            if not going:
+            if not unfinished:
                 break
-            if len(going) < len(live):
-                rows = torch.tensor(going, device=device)
-                cache.keep(rows)
-                tokens, mask, positions = tokens[rows], mask[rows], positions[rows]
-                live = [live[place] for place in going]
+            if len(unfinished) < len(live):
+                kept = torch.tensor(unfinished, device=device)
+                cache.keep(kept)
+                tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
+                live = [live[index] for index in unfinished]
             ids = tokens[:, None].to(device)
             positions = positions[:, -1:] + 1
             mask = torch.cat((mask, mask.new_ones(len(live), 1)), -1)
-        return said
+        return rows
 
     def text(self, tokens: list[int]) -> str:
-        """The words of new tokens."""
+        """The text of new tokens."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _share(self, prompts: Sequence[list[int]], limit: int | None) -> int:
-        """Length of the beginning that all prompts share, its keys and values computed unless they are the last call's."""
+        """Length of the beginning that all prompts share; its keys and values are computed, or the last call's."""
         common = min(shared_beginning(prompts), min(len(prompt) for prompt in prompts) - 1)
         common = common if limit is None else min(common, limit)
         known, _ = self._beginning
         if known and common >= len(known) and prompts[0][: len(known)] == known:
             return len(known)
+        # A beginning that is short, or of one prompt, costs a pass of its own and saves nothing.
         if len(prompts) < 2 or common < 16:
             self._beginning = ([], [])
             return 0
@@ -230,18 +258,23 @@ def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     """How many first tokens all rows have in common."""
     first, last = min(rows, key=list), max(rows, key=list)  # of rows in order, those that differ most
     return next(
-        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other),
+        (index for index, (token, other) in enumerate(zip(first, last, strict=False)) if token != other),
         min(len(first), len(last)),
     )
 
 
-def take(rows: Sequence[Said], tokens: Sequence[int], ends: set[int], stops: Callable[[list[int]], bool]) -> list[int]:
-    """Adds a token to each row; the places of the rows that go on. A row ends at its own end token or its own stop, whatever others do."""
+def take(
+    rows: Sequence[Continuation], tokens: Sequence[int], ends: set[int], stops: Callable[[list[int]], bool]
+) -> list[int]:
+    """Add a token to each row and return the indices of the unfinished ones.
+
+    A row ends by its own tokens, whatever the others do.
+    """
     for row, token in zip(rows, tokens, strict=True):
         if token not in ends:
             row.tokens.append(token)
         row.finished = token in ends or stops(row.tokens)
-    return [place for place, row in enumerate(rows) if not row.finished]
+    return [index for index, row in enumerate(rows) if not row.finished]
 
 
 def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Tensor:
@@ -251,7 +284,7 @@ def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[
     probabilities = (logits / temperature).softmax(-1).cpu()
     ordered, order = probabilities.sort(-1, descending=True)
     ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
-    drawn = torch.stack(
+    ranks = torch.stack(
         [torch.multinomial(row, 1, generator=generator) for row, generator in zip(ordered, generators, strict=True)]
     )
-    return order.gather(-1, drawn).squeeze(-1).to(logits.device)
+    return order.gather(-1, ranks).squeeze(-1).to(logits.device)

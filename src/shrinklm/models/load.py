@@ -159,7 +159,10 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 
 def _needs_sentencepiece(model: Model, error: Exception) -> None:
-    """A checkpoint with spiece.model alone (T5) is read with packages that are not always there; transformers then names another."""
+    """Raise MissingExtra where a tokenizer could not be read for want of a package.
+
+    A checkpoint with spiece.model alone (T5) needs packages that are not always there, and transformers names another.
+    """
     if not any(word in str(error).lower() for word in ("sentencepiece", "tiktoken", "protobuf")):
         return
     if model.path is not None and not any(
@@ -175,7 +178,10 @@ def _needs_sentencepiece(model: Model, error: Exception) -> None:
 
 def _advice(model: Model, files: str) -> str:
     if model.path is not None or model.ref in PACKAGED:
-        return f"The folder needs {files} of a transformers checkpoint; the tokenizer of the model it was made from usually fits."
+        return (
+            f"The folder needs {files} of a transformers checkpoint; "
+            "the tokenizer of the model it was made from usually fits."
+        )
     return (
         "Is the hub reachable and the name right? Without network, give a local folder or one of: "
         + ", ".join(PACKAGED)

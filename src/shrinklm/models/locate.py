@@ -1,6 +1,7 @@
 """Where a model's files are: hub id, folder, GGUF file, or a model that installs from the package registry.
 
-Needs neither torch nor transformers nor the files of a packaged model, so that keys of generations can be computed without them.
+Needs neither torch nor transformers nor the files of a packaged model, so that keys of generations can be computed
+without them.
 """
 
 from __future__ import annotations
@@ -97,14 +98,15 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
     # Whatever else might be a path is reported as one: a misspelt folder is likelier than a hub id of that form.
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or ref.endswith(".gguf"):
         raise ModelError(
-            f"No model at {path}. Give a folder, a .gguf file, a hub id such as org/name, or one of: {', '.join(PACKAGED)}."
+            f"No model at {path}. Give a folder, a .gguf file, a hub id such as org/name, "
+            f"or one of: {', '.join(PACKAGED)}."
         )
     name, _, revision = ref.partition("@")
     return Model(ref, name.partition("/")[2], revision, None)
 
 
 def _packaged_path(packaged: Packaged) -> Path | None:
-    """The file of a packaged model: in its package, or joined in the cache; None when the packages are not installed."""
+    """The file of a packaged model: in its package, or joined in the cache; None when no package is installed."""
     joined = cache_folder() / "gguf" / f"{packaged.name}.gguf"
     if joined.is_file():
         return joined

@@ -1,4 +1,7 @@
-"""What both families of students share: saving, pairs → tensors → one loss per pair. A family adds `encode`, `logits` and the like."""
+"""What both families of students share: saving, pairs → tensors → one loss per pair.
+
+A family adds `encode`, `logits` and the like.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ from ..models.locate import Family, locate_model
 from .layers import adapted
 
 Batch = dict[str, Tensor]
-"""What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that a token belongs
-to), `pairs` (how many) and `tokens` (how many the model reads, padding not counted). `inputs_embeds` may replace `input_ids`."""
+"""What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
+a token belongs to), `pairs` (how many) and `tokens` (how many the model reads, padding not counted). `inputs_embeds`
+may replace `input_ids`."""
 
 IGNORE = -100
 
@@ -53,7 +57,10 @@ class Student(Protocol):
 
 
 class BaseStudent(nn.Module):
-    """A transformers model with its tokenizer. As a module it maps a batch to (summed loss, scored tokens) of each pair."""
+    """A transformers model with its tokenizer.
+
+    As a module it maps a batch to (summed loss, scored tokens) of each pair.
+    """
 
     family: ClassVar[Family]
     premise_in_target: bool = False
@@ -123,7 +130,7 @@ class BaseStudent(nn.Module):
         raise NotImplementedError
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
-        """For each layer [rows, heads, writing tokens, tokens that are read]; the model must compute attention "eager"."""
+        """For each layer [rows, heads, writing tokens, read tokens]; the model must compute attention "eager"."""
         raise NotImplementedError
 
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
@@ -137,7 +144,10 @@ class BaseStudent(nn.Module):
         return {name: value.to(self.device) for name, value in batch.items()}
 
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
-        """Σ log p of each target's tokens given its prompt, without the end token. Pairs of one question are best adjacent."""
+        """Σ log p of each target's tokens given its prompt, without the end token.
+
+        Pairs of one question are best adjacent.
+        """
         values: list[float] = []
         # Adjacent pairs of one prompt form a group, so that a decoder-only student reads their prompt once.
         groups: list[list[Pair]] = []
@@ -175,7 +185,10 @@ class BaseStudent(nn.Module):
         return list(self.tokenizer(text, add_special_tokens=True)["input_ids"])
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """(start, end) in `text` of each token of `prompt_ids`; (0, 0) for the model's own tokens. Raises StudentError."""
+        """(start, end) in `text` of each token of `prompt_ids`; (0, 0) for the model's own tokens.
+
+        Raises StudentError for a tokenizer that does not know them.
+        """
         if not self.tokenizer.is_fast:
             needs = "Attribution needs one of the `tokenizers` library (tokenizer.json)"
             raise StudentError(
@@ -218,7 +231,9 @@ class BaseStudent(nn.Module):
         return list(names), [False] * len(prompt) + [True] * len(target)
 
     def save(self, folder: Path) -> None:
-        """Write safetensors, the tokenizer and shrinklm.json, all or nothing. LoRA adapters become part of the weights, here too.
+        """Write safetensors, the tokenizer and shrinklm.json, all or nothing.
+
+        LoRA adapters become part of the weights, here too.
 
         Raises StoreError when the folder cannot be written.
         """

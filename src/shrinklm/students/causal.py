@@ -1,7 +1,8 @@
 """Decoder-only students (Llama, Qwen, SmolLM ...): all views of an example in one forward pass.
 
-The views of an example share their beginning, so the question is computed once: its tokens stand first, each view follows as a branch
-that sees the question and itself, never another branch. Several examples stand in one row. Positions count along each branch.
+The views of an example share their beginning, so the question is computed once: its tokens stand first, each view
+follows as a branch that sees the question and itself, never another branch. Several examples stand in one row.
+Positions count along each branch.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ class CausalStudent(BaseStudent):
     """While `answer` runs: what decodes all of its batches."""
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
-        """A target is tokenised on its own, after a space, here and when it is scored: no token spans prompt and target."""
+        """See BaseStudent."""
+        # On its own and after a space, in training and when it is scored: no token spans prompt and target.
         ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
         """Rows of packed examples.
 
-        Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the segment a branch
-        also sees), labels (the next token, or -100), pair (which pair a label belongs to).
+        Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the
+        segment a branch also sees), labels (the next token, or -100), pair (which pair a label belongs to).
         """
         blocks = []
         number = 0
@@ -51,7 +53,8 @@ class CausalStudent(BaseStudent):
             row = next((row for row in rows if pack and len(row) + len(block) <= width), None)
             if row is None:
                 rows.append(row := [])
-            # Segments are counted within a block; in the row they go on after those of the examples before, so that none sees another.
+            # Segments are counted within a block; in the row they go on after those of the examples before, so that
+            # none sees another.
             first = 1 + max((token[2] for token in row), default=0)
             row += [
                 (ids, position, segment + first, parent + first, label, pair)
@@ -65,15 +68,16 @@ class CausalStudent(BaseStudent):
         return {**columns, "pairs": torch.tensor(number), "tokens": torch.tensor(sum(map(len, blocks)))}
 
     def _block(self, group: Sequence[Pair], number: int, end: bool) -> list[tuple[int, ...]]:
-        """(id, position, segment, parent, label, pair) of the tokens of one example's pairs; segment 0 is their shared beginning.
+        """(id, position, segment, parent, label, pair) of the tokens of one example's pairs.
 
-        `number` is that of the first pair in the batch.
+        Segment 0 is their shared beginning; `number` is that of the first pair in the batch.
         """
         prompts = [self.prompt_ids(pair.prompt) for pair in group]
         targets = [self.target_ids(pair.target, end) for pair in group]
         for pair, prompt, target in zip(group, prompts, targets, strict=True):
             self.check_length(pair, len(prompt), len(target), end)
-        # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for itself.
+        # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for
+        # itself.
         shared = min(shared_beginning(prompts), min(map(len, prompts)) - 1) if len(group) > 1 else 0
         beginning = enumerate(prompts[0][:shared])
         block: list[tuple[int, ...]] = [(token, position, 0, 0, IGNORE, 0) for position, token in beginning]
@@ -126,8 +130,8 @@ class CausalStudent(BaseStudent):
 
     def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
         """See BaseStudent."""
-        # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since training may change
-        # the weights with which that was computed.
+        # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since
+        # training may change the weights with which that was computed.
         self._decoder = Decoder(self.model, self.tokenizer)
         try:
             return super().answer(prompts, max_tokens, batch, tick)
@@ -150,7 +154,7 @@ def _plain(batch: Batch) -> bool:
 
 
 def _mask(batch: Batch) -> Any:
-    """[rows, 1, tokens, tokens] of booleans: a token sees earlier tokens of its segment and of that segment's parent."""
+    """[rows, 1, tokens, tokens] of booleans: a token sees earlier ones of its segment and of that segment's parent."""
     segment, parent = batch["segment"], batch["parent"]
     length = segment.shape[1]
     earlier = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()

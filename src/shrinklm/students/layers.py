@@ -14,7 +14,10 @@ _DEPTHS = ("num_hidden_layers", "num_layers", "num_decoder_layers")
 
 
 def adapted(model: Any, family: Family, lora: int | None = None, keep_every: int = 1) -> Any:
-    """The model with fewer layers, or with LoRA adapters of rank `lora` as its only trained weights. Raises StudentError."""
+    """The model with fewer layers, or with LoRA adapters of rank `lora` as its only trained weights.
+
+    Raises StudentError.
+    """
     if keep_every > 1:
         keep_layers(model, keep_every)
     if not lora:
@@ -28,7 +31,7 @@ def adapted(model: Any, family: Family, lora: int | None = None, keep_every: int
 
 
 def keep_layers(model: Any, every: int) -> None:
-    """Keep layers 0, n, 2n, ... of each stack, the last in place of the last of these (layer selection as in DistilBERT).
+    """Keep layers 0, n, 2n, ... of each stack, its last layer in place of the last of these (as DistilBERT selects).
 
     Raises StudentError when the model has no stack of so many layers.
     """

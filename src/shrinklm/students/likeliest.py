@@ -29,7 +29,9 @@ def likeliest_options(
     batch: int,
     per_character: bool = True,
 ) -> list[str | None]:
-    """For each example the option with the highest log-likelihood, after the student's own explanation if that comes first.
+    """For each example the option with the highest log-likelihood.
+
+    A view that explains first is asked after the student's own explanation.
 
     Args:
         student: Whose likelihoods count.
@@ -37,8 +39,8 @@ def likeliest_options(
         examples: The questions.
         raws: The student's reply to each.
         batch: Questions in one pass.
-        per_character: Divide by the length of the option (acc_norm of lm-evaluation-harness), so that long options are not worse off;
-            otherwise the sum counts (its acc).
+        per_character: Divide by the length of the option (acc_norm of lm-evaluation-harness), so that long options are
+            not worse off; otherwise the sum counts (its acc).
 
     None for free answers, and where the student gives no finite number.
     """
@@ -71,8 +73,8 @@ def option_pairs(prompt: str, premise: str, choices: Sequence[str], premise_in_t
         prompt: What the student is asked.
         premise: The student's words before the option.
         choices: The options.
-        premise_in_target: The premise opens the target instead of closing the prompt; one more pair, whose option is "", then measures
-            the premise alone.
+        premise_in_target: The premise opens the target instead of closing the prompt; one more pair, whose option is
+            "", then measures the premise alone.
     """
     options = list(dict.fromkeys(choices))
     if not premise or not premise_in_target or not options:

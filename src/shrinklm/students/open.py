@@ -1,4 +1,4 @@
-"""Opening students: untrained from a recipe's word, or trained from their folder; and where and in which precision they answer.
+"""Open students: untrained from a spec, or trained from their folder; where and in which precision they answer.
 
 Needs neither torch nor transformers before a student is opened.
 """
@@ -68,7 +68,8 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     Args:
         folder: What `save` wrote.
         dtype: "auto" is bfloat16 where this machine is fast in it.
-        use: The recipe's word for the student. A class of the user is loaded only when this names it, never because the folder does.
+        use: The recipe's word for the student. A class of the user is loaded only when this names it, never because the
+            folder does.
 
     Raises:
         StudentError: there is no student in the folder, or it is of a class that is not known.
@@ -101,8 +102,9 @@ def ready_to_answer(student: BaseStudent, dtype: str | None = "auto") -> BaseStu
 
     Args:
         student: It is changed and returned.
-        dtype: The precision of its weights; "auto" is the machine's own, None leaves them as they are. A student that was loaded in a
-            precision keeps some numbers, such as the frequencies of rotary positions, in float32: converting it again would round them.
+        dtype: The precision of its weights; "auto" is the machine's own, None leaves them as they are. A student that
+            was loaded in a precision keeps some numbers, such as the frequencies of rotary positions, in float32:
+            converting it again would round them.
     """
     import torch
 

@@ -25,7 +25,10 @@ class Seq2SeqStudent(BaseStudent):
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
-        """One row a pair, always: input_ids and attention_mask [pairs, prompt tokens], labels and pair [pairs, target tokens]."""
+        """One row a pair, whatever `pack` says.
+
+        Returns input_ids and attention_mask [pairs, prompt tokens], labels and pair [pairs, target tokens].
+        """
         pairs = [pair for group in groups for pair in group]
         prompts = [self.prompt_ids(pair.prompt) for pair in pairs]
         targets = [self.target_ids(pair.target, end) for pair in pairs]

@@ -22,16 +22,27 @@ class Tiny(CausalStudent):
 
     @classmethod
     def open(
-        cls, ref: str, root: Path = Path("."), *, lora: int | None = None, keep_every: int = 1, max_length: int = 1024,
+        cls,
+        ref: str,
+        root: Path = Path("."),
+        *,
+        lora: int | None = None,
+        keep_every: int = 1,
+        max_length: int = 1024,
         trust_remote_code: bool = False,
-    ) -> BaseStudent:  # fmt: skip
-        """Random weights, drawn from torch's generator as it stands; two layers of width 64. Raises StudentError for another `ref`."""
+    ) -> BaseStudent:
+        """Random weights, drawn from torch's generator as it stands; two layers of width 64.
+
+        Raises StudentError for another `ref`.
+        """
         if ref not in ("", "seq2seq"):
             raise StudentError(f"No student is called 'tiny:{ref}'. There are tiny and tiny:seq2seq.")
         tokenizer = build_tokenizer()
         common: dict[str, Any] = {
-            "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
-        }  # fmt: skip
+            "vocab_size": len(tokenizer),
+            "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+        }
         if ref == "seq2seq":
             t5 = T5Config(
                 d_model=64,
@@ -46,9 +57,16 @@ class Tiny(CausalStudent):
                 adapted(T5ForConditionalGeneration(t5), "seq2seq", lora, keep_every), tokenizer, max_length
             )
         llama = LlamaConfig(
-            hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=None, **common,
-        )  # fmt: skip
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            **common,
+        )
         return CausalStudent(adapted(LlamaForCausalLM(llama), "causal", lora, keep_every), tokenizer, max_length)
 
 

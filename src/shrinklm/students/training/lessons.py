@@ -1,4 +1,4 @@
-"""The dataset of a training: examples × epochs, in order, with the views that can be built and fit; and its batches of tensors."""
+"""The dataset of a training, examples × epochs in order with the views that can be built and fit, and its batches."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Lesson:
 class Lessons(Dataset[Lesson]):
     """The dataset of one training, in the order in which it is shown; also the collator that makes batches of it.
 
-    A pair that does not fit the student's length is left out and counted in `unbuilt`, never cut; an example of which nothing fits makes
-    room for the next, so that every method sees the same number of examples.
+    A pair that does not fit the student's length is left out and counted in `unbuilt`, never cut; an example of which
+    nothing fits makes room for the next, so that every method sees the same number of examples.
 
     Args:
         student: Encodes the pairs and sets the longest.

@@ -105,7 +105,8 @@ def train_student(
             if micro == 1:
                 advice = "Use a smaller student, `lora`, or a shorter `max_length`."
                 raise StudentError(f"Out of memory with a single example in the micro-batch. {advice}") from error
-        # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to itself.
+        # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
+        # itself.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

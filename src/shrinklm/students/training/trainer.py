@@ -1,7 +1,7 @@
-"""transformers' Trainer, subclassed once: with its own loss, order and log, and checkpoints of the trained weights alone.
+"""transformers' Trainer, subclassed once: its own loss, order and log; checkpoints hold the trained weights alone.
 
-The loss of a step is Σ_view weight × mean over the view's pairs of the whole effective batch, each pair counting once whatever its length,
-however the batch is cut into micro-batches and processes.
+The loss of a step is Σ_view weight × mean over the view's pairs of the whole effective batch, each pair counting once
+whatever its length, however the batch is cut into micro-batches and processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from .lessons import Lessons
 WEIGHTS = "trained.safetensors"
 
 Measure = Callable[[BaseStudent], Mapping[str, float]]
-"""Scores a student on dev during training, such as {"dev_accuracy": 0.41, "dev_n": 100}; "dev_accuracy" decides early stopping."""
+"""Scores a student on dev during training, such as {"dev_accuracy": 0.41, "dev_n": 100}; "dev_accuracy" decides early
+stopping."""
 
 
 class _Points(TrainerCallback):  # type: ignore[misc]
@@ -52,7 +53,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         save: Steps after which a checkpoint is written.
         measure: Steps after which `score` is called.
         score: Scores the student on dev.
-        patience: Stop after so many measurements in a row without a better dev accuracy, and keep the best student; None: never.
+        patience: Stop after so many measurements in a row without a better dev accuracy, and keep the best student;
+            None: never.
         tick: Told of progress.
     """
 
@@ -86,7 +88,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
             data_collator=lessons.tensors,
             callbacks=[_Points(save, measure)],
         )
-        # `compute_loss` divides by the pairs of the whole step; the Trainer must not divide by the number of micro-batches once more.
+        # `compute_loss` divides by the pairs of the whole step; the Trainer must not divide by the number of
+        # micro-batches once more.
         self.loss_is_scaled_for_ga = True
         for name in ("PrinterCallback", "ProgressCallback"):  # progress goes to `tick`
             for callback in [each for each in self.callback_handler.callbacks if type(each).__name__ == name]:
@@ -171,7 +174,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         return scores
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Write the Trainer's own checkpoint and remove the older ones, but for the best so far where early stopping wants it."""
+        """Write the Trainer's own checkpoint and remove the older ones; with `patience`, the best so far stays."""
         super()._save_checkpoint(*args, **kwargs)
         self.control.should_save = False
         keep = {self.state.global_step, *([self.best_step] if self.patience else [])}
@@ -192,7 +195,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     # What `train` calls
 
     def fit(self) -> None:
-        """Train to the end, from the last whole checkpoint where there is one; with `patience`, end with the best student."""
+        """Train to the end, from the last whole checkpoint if there is one; `patience` ends with the best student."""
         folder = Path(self.args.output_dir)
         step, last = last_checkpoint(folder)
         self._resume_log(step)
