@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from shrinklm.report.look.words import MINUS
+from shrinklm.report.look.numbers import MINUS
 from shrinklm.stats.groups import kruskal
 from shrinklm.study.analysis.models import linear_mixed, regression
 from shrinklm.study.analysis.ratings import Array, Ratings
@@ -237,8 +237,8 @@ def broken(results: Mapping[str, Any]) -> list[str]:
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Coverage, false alarms and power, by what the analysis knows of."""
-    from shrinklm.report.look.figures import styled
-    from shrinklm.report.look.plots import Drawn, canvas
+    from shrinklm.report.look.axes import canvas
+    from shrinklm.report.look.figures import Drawn, styled
     from shrinklm.report.look.style import GRID, MUTED, PAGE, PAPER, colour, mark
 
     names = (

@@ -12,9 +12,9 @@ import pytest
 from cli_cases import call
 from published import TOOTH_GROWTH
 from shrinklm.core.errors import TableError
-from shrinklm.report.factorial import Factorial, Measured, analyse, read
-from shrinklm.report.factorial.words import p_value
+from shrinklm.report.factorial import Factorial, Measured, analyze, as_json, paragraph, read
 from shrinklm.report.look.figures import Figure
+from shrinklm.report.look.numbers import p_clause
 
 PUBLISHED = {
     ("CF:U", "base"): (51.70, 2.27, 5, (60.52,)),
@@ -49,7 +49,7 @@ def paper(path: Path) -> Path:
 def found_in(
     path: Path, drop: bool = False, factors: tuple[str, ...] = ("model", "model_size"), value: str = "test accuracy"
 ) -> Factorial:
-    return analyse(read(path, value, factors), value, drop)
+    return analyze(read(path, value, factors), value, drop)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def dropped(tmp_path_factory: pytest.TempPathFactory) -> Factorial:
 
 @pytest.fixture(scope="module")
 def drawn(dropped: Factorial) -> dict[str, Figure]:
-    from shrinklm.report.factorial.figures import figures
+    from shrinklm.report.factorial.figures import draw_all
 
-    return {figure.name: figure for figure in figures(dropped)}
+    return {figure.name: figure for figure in draw_all(dropped)}
 
 
 def test_without_the_outliers_the_paper_s_analysis_comes_out(dropped: Factorial) -> None:
@@ -112,7 +112,7 @@ def test_with_every_run_in_the_paper_s_check_comes_out(dropped: Factorial) -> No
 
 
 def test_the_paragraph_says_what_the_outliers_decide(dropped: Factorial) -> None:
-    said = dropped.paragraph
+    said = paragraph(dropped)
     assert "39 rows in 8 cells of 4 to 6" in said
     assert "model F(3, 31) = 124.3, p < .001, partial η² = .923" in said
     assert "MT:U above MT+CF:U by 4.74" in said
@@ -123,13 +123,13 @@ def test_the_paragraph_says_what_the_outliers_decide(dropped: Factorial) -> None
     )
     assert "MT:U and MT+CF:U at model_size base p = .720 instead of p < .001" in said
     assert dropped.everything is not None
-    assert "7 rows outside 1.5 interquartile ranges of a cell count too" in dropped.everything.paragraph
+    assert "7 rows outside 1.5 interquartile ranges of a cell count too" in paragraph(dropped.everything)
 
 
 def test_outliers_that_decide_nothing_are_said_to(tmp_path: Path) -> None:
     rows = [(model, "s", seed, base + 0.1 * seed) for model, base in (("a", 1.0), ("b", 9.0)) for seed in range(6)]
     path = write(tmp_path / "runs.csv", [*rows, ("b", "s", 9, 11.0)])
-    said = found_in(path, drop=True, factors=("model",)).paragraph
+    said = paragraph(found_in(path, drop=True, factors=("model",)))
     assert "With all 13 rows in, every one of these findings stays on the same side of p = .050." in said
     assert "Between levels of model Tukey's test (95 % intervals) shows b above a by 8.00" in said
 
@@ -224,7 +224,7 @@ def test_rows_without_a_value_are_named_and_not_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "runs.csv", rows)
     found = found_in(path, factors=("model",))
     assert (found.n, [row.row for row in found.unmeasured]) == (4, [2, 5])
-    assert "4 rows in 2 cells of 2. 2 rows without a value could not count." in found.paragraph
+    assert "4 rows in 2 cells of 2. 2 rows without a value could not count." in paragraph(found)
     assert (
         "runs.csv, line 3 (no value; model a, model_size s, seed 1)"
         in call("compare", path, "--value", "test accuracy", "--factors", "model").output
@@ -247,10 +247,10 @@ def test_empty_cells_and_cells_of_one_row_are_said(tmp_path: Path) -> None:
     assert "Cells of one row, which say nothing of spread: model a, model_size l; model c, model_size l." in notes
     assert "model:model_size cannot be tested" in notes
     assert "No pairs of model are compared at model_size l: every cell has one row." in notes
-    assert all(note in found.paragraph for note in found.notes)
-    as_json = json.loads(json.dumps(found.json(), allow_nan=False))
-    assert as_json["cells"][3] == {"model": "b", "model_size": "l", "n": 0, "mean": None, "sd": None}
-    assert as_json["anova"][2]["F"] is None
+    assert all(note in paragraph(found) for note in found.notes)
+    exported = json.loads(json.dumps(as_json(found), allow_nan=False))
+    assert exported["cells"][3] == {"model": "b", "model_size": "l", "n": 0, "mean": None, "sd": None}
+    assert exported["anova"][2]["F"] is None
     assert (
         call("compare", tmp_path / "runs.csv", "--value", "test accuracy", "--factors", "model,model_size").exit_code
         == 0
@@ -261,8 +261,8 @@ def test_equal_rows_are_no_crash(tmp_path: Path) -> None:
     apart = [(model, "s", seed, value) for model, value in (("a", 1), ("b", 2)) for seed in range(3)]
     for rows, said in ((apart, "counts as certain"), ([(*row[:3], 5) for row in apart], "counts as certain")):
         found = found_in(write(tmp_path / "runs.csv", rows), factors=("model",))
-        assert said in found.paragraph
-        json.dumps(found.json(), allow_nan=False)
+        assert said in paragraph(found)
+        json.dumps(as_json(found), allow_nan=False)
         assert (
             call(
                 "compare",
@@ -323,7 +323,7 @@ def test_other_bad_input(tmp_path: Path) -> None:
     with pytest.raises(
         TableError, match=r"a × b makes 1,560 cells; at most 500 are compared\. Is 'a', of 40 levels, a factor"
     ):
-        analyse([*many, many[0]], "v")
+        analyze([*many, many[0]], "v")
     done = call(
         "compare",
         paper(tmp_path / "runs.csv"),
@@ -341,7 +341,7 @@ def test_rows_of_two_files_with_equal_numbers_are_told_apart(tmp_path: Path) -> 
     one = write(tmp_path / "one.csv", [("a", "s", seed, value) for seed, value in enumerate((1.0, 1.1, 1.2, 1.3, 9.0))])
     two = write(tmp_path / "two.csv", [("b", "s", seed, 3 + seed / 10) for seed in range(5)])
     rows = [row for path in (one, two) for row in read(path, "test accuracy", ["model"])]
-    found = analyse(rows, "test accuracy", drop_outliers=True)
+    found = analyze(rows, "test accuracy", drop_outliers=True)
     assert (found.n, [row.place for row in found.removed]) == (9, ["one.csv, line 6"])
 
 
@@ -352,14 +352,14 @@ def test_twenty_thousand_rows_take_seconds() -> None:
         for i in range(20_000)
     ]
     start = time.perf_counter()
-    found = analyse(rows, "x", drop_outliers=True)
+    found = analyze(rows, "x", drop_outliers=True)
     assert time.perf_counter() - start < 20
     assert found.anova.residuals.shape == (found.n,)
     assert found.shapiro is None, "Shapiro-Wilk knows up to 5,000 values"
 
 
 def test_p_is_on_the_side_that_is_shown() -> None:
-    assert [p_value(p) for p in (0.0498, 0.05, 0.0502, 0.034, 1e-9, 0.9997, 1.0)] == [
+    assert [p_clause(p) for p in (0.0498, 0.05, 0.0502, 0.034, 1e-9, 0.9997, 1.0)] == [
         "p = .0498", "p = .0500", "p = .0502", "p = .034", "p < .001", "p > .999", "p > .999",
     ]  # fmt: skip
 
@@ -376,8 +376,8 @@ def test_figures_show_every_run_and_say_it_in_words(drawn: dict[str, Figure]) ->
 
 
 def test_equal_tables_give_equal_figures(dropped: Factorial, drawn: dict[str, Figure]) -> None:
-    from shrinklm.report.factorial.figures import figures
+    from shrinklm.report.factorial.figures import draw_all
 
-    assert {figure.name: figure.png for figure in figures(dropped)} == {
+    assert {figure.name: figure.png for figure in draw_all(dropped)} == {
         name: figure.png for name, figure in drawn.items()
     }

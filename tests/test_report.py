@@ -17,10 +17,11 @@ import pytest
 import shrinklm.report
 from report_run import METHODS, STUDENT, write_run
 from shrinklm.core.errors import StoreError
-from shrinklm.report import build
+from shrinklm.report import build, heading
 from shrinklm.report.findings import read
-from shrinklm.report.look import words
+from shrinklm.report.look import numbers
 from shrinklm.report.results import Results, compare
+from shrinklm.report.sections.exposure.cells import equal_exposure
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 
@@ -58,7 +59,7 @@ def test_build_writes_page_markdown_tables_and_figures(run: Path) -> None:
         f"report/{name}.csv" for name in ("table", "comparisons", "seeds", "generations", "unbuilt", "losses", "dev")
     }
     assert names == {"report.html", "report.md"} | figures | tables
-    assert not list(run.glob(".report-*")), "scratch folders must go"
+    assert not list(run.glob(".*")), "scratch folders must go"
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
@@ -121,7 +122,7 @@ def test_pairs_are_every_two_methods_and_gains_are_against_the_untrained(found: 
 
 
 def test_a_clear_difference_is_named(found: Results) -> None:
-    text = words.answer(found)
+    text = heading.answer(found)
     assert text.startswith("multitask+counterfactual:revised works best: it answers ")
     assert "Holm-adjusted p" in text
     assert "Every trained student is above the untrained student" in text
@@ -130,15 +131,15 @@ def test_a_clear_difference_is_named(found: Results) -> None:
 def test_equal_methods_show_no_difference(tmp_path: Path) -> None:
     found = results_of(tmp_path / "run", methods=("finetune", "multitask"), items=40)
     assert not found.pairs[0].separated
-    text = words.answer(found)
+    text = heading.answer(found)
     assert "there is no difference that this data can show" in text
     assert "works best" not in text
 
 
 def test_one_method_is_compared_with_nothing(tmp_path: Path) -> None:
     found = results_of(tmp_path / "run", methods=("multitask",), seeds=(0,))
-    assert "with one method there is nothing to compare it with" in words.answer(found)
-    assert any("one seed only" in line for line in words.cautions(found))
+    assert "with one method there is nothing to compare it with" in heading.answer(found)
+    assert any("one seed only" in line for line in heading.cautions(found))
 
 
 def test_defect_24_a_diverged_run_is_shown_marked_and_in_the_mean(tmp_path: Path) -> None:
@@ -158,14 +159,14 @@ def test_defect_24_a_diverged_run_is_shown_marked_and_in_the_mean(tmp_path: Path
 
 def test_defects_21_and_22_unequal_exposure_is_said(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    assert words.equal_exposure(compare(read(folder), resamples=50)).startswith(
+    assert equal_exposure(compare(read(folder), resamples=50)).startswith(
         "Every one of the 6 trained cells saw 1,920 examples in 120 "
     )
     path = folder / "cells" / f"multitask--{STUDENT}--s0" / "cell.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "examples_seen": 960, "steps": 60}))
     found = compare(read(folder), resamples=50)
-    assert words.equal_exposure(found).startswith("Exposure was not equal")
-    assert any("confounded with exposure" in line for line in words.cautions(found))
+    assert equal_exposure(found).startswith("Exposure was not equal")
+    assert any("confounded with exposure" in line for line in heading.cautions(found))
 
 
 @pytest.mark.parametrize(
@@ -210,9 +211,10 @@ def test_several_students_are_compared_each_with_itself(tmp_path: Path) -> None:
     assert len(found.pairs) == 6
     assert all(pair.first.student == pair.second.student for pair in found.pairs)
     assert (
-        words.question(found) == "Which way of shrinking qwen2.5-1.5b into a-small and b-small works best on everyday?"
+        heading.question(found)
+        == "Which way of shrinking qwen2.5-1.5b into a-small and b-small works best on everyday?"
     )
-    assert "on a-small" in words.answer(found)
+    assert "on a-small" in heading.answer(found)
 
 
 def test_a_log_with_nan_and_a_cut_last_line_is_read(tmp_path: Path) -> None:
@@ -271,34 +273,34 @@ def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytes
         build(folder)
     assert (folder / "report.html").read_bytes() == before
     assert (folder / "report" / "table.csv").is_file()
-    assert not list(folder.glob(".report-*"))
+    assert not list(folder.glob(".*"))
 
 
 def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
     heavy = {"torch", "transformers", "matplotlib", "jinja2"}
-    code = f"import sys, shrinklm.report.page, shrinklm.report.look.figures; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, shrinklm.report.page, shrinklm.report.markdown; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_template_style_and_script_lie_in_the_package() -> None:
     assert shrinklm.report.__file__
-    assert {"page.html.j2", "page.css", "page.js"} <= {
-        path.name for path in Path(shrinklm.report.__file__).parent.iterdir()
+    assert {"page.html.j2", "page.css", "browse.js"} <= {
+        path.name for path in Path(shrinklm.report.__file__).parent.rglob("*.*")
     }
 
 
 @pytest.mark.parametrize(
     ("show", "value", "text"),
     [
-        (words.points, -0.034, "\u22123.4"),
-        (words.points, 0.0001, "0.0"),
-        (words.p_value, 0.0002, "< 0.001"),
-        (words.short, 134_515_008, "135 M"),
-        (words.size, 269_060_552, "269 MB"),
-        (words.duration, 5400, "90 min"),
-        (words.dollars, 0.0042, "$0.0042"),
-        (words.dollars, 0, "$0.00"),
+        (numbers.points, -0.034, "\u22123.4"),
+        (numbers.points, 0.0001, "0.0"),
+        (numbers.p_value, 0.0002, "< 0.001"),
+        (numbers.short, 134_515_008, "135 M"),
+        (numbers.size, 269_060_552, "269 MB"),
+        (numbers.duration, 5400, "90 min"),
+        (numbers.dollars, 0.0042, "$0.0042"),
+        (numbers.dollars, 0, "$0.00"),
     ],
 )
 def test_numbers_in_words(show: Any, value: float, text: str) -> None:

@@ -16,8 +16,8 @@ from shrinklm.evaluation.audit import audit as look
 from shrinklm.report import build
 from shrinklm.report.findings import read
 from shrinklm.report.results import compare
-from shrinklm.report.sections.audit import estimate, found, sentences, steps, table
-from shrinklm.report.sections.audit_plots import audit as draw
+from shrinklm.report.sections.audit.figures import audit_of, audit_table, estimate, sentences, steps_of
+from shrinklm.report.sections.audit.plot import audit_plot
 
 SOURCE = Source("t", "1", Sampling(), 0, "", 0, 0, "0")
 ASKED = Example("q", "Where is money kept?", ("zoo", "bank", "river"), "bank")
@@ -69,7 +69,7 @@ def test_the_section_says_the_figures_and_the_limit(folder: Path) -> None:
 
 
 def test_the_table_has_a_row_a_step_and_dashes_where_nothing_applies(folder: Path) -> None:
-    shown = table(read(folder))
+    shown = audit_table(read(folder))
     assert [line.cells[0] for line in shown.lines] == ["explanation", "revision", "critique"]
     names = [column.name for column in shown.columns]
     assert "As said" not in names, "no recording was read"
@@ -80,7 +80,7 @@ def test_the_table_has_a_row_a_step_and_dashes_where_nothing_applies(folder: Pat
 
 
 def test_the_figure_says_its_numbers_in_words(folder: Path) -> None:
-    drawn = draw(compare(read(folder), resamples=50))
+    drawn = audit_plot(compare(read(folder), resamples=50))
     assert drawn is not None
     assert "Supports its answer: explanation 50.0, revision 75.0" in drawn.alt
     assert "Dashed: the recipe asks for 80.0 % at least." in drawn.caption
@@ -91,8 +91,8 @@ def test_without_an_audit_there_is_no_section(tmp_path: Path) -> None:
     page = build(run).read_text()
     assert 'id="audit"' not in page
     assert "#audit" not in page
-    assert found(read(run)) is None
-    assert draw(compare(read(run), resamples=50)) is None
+    assert audit_of(read(run)) is None
+    assert audit_plot(compare(read(run), resamples=50)) is None
     assert not (run / "report" / "audit.csv").exists()
 
 
@@ -113,6 +113,6 @@ def test_broken_or_hostile_figures_do_not_break_the_page(tmp_path: Path) -> None
     (run / "audit.json").write_text(json.dumps(some))
     page = build(run).read_text()
     assert EVIL not in page
-    assert estimate(steps(some)[EVIL], "support") is None
+    assert estimate(steps_of(some)[EVIL], "support") is None
     (run / "audit.json").write_text(json.dumps({"steps": 3}))
     assert 'id="audit"' not in build(run).read_text()

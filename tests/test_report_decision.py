@@ -17,11 +17,13 @@ import pytest
 from report_run import EVIL, METHODS, STUDENT, _parquet, add_measures, write_run
 from shrinklm.report import build
 from shrinklm.report.findings import read
-from shrinklm.report.measures import LIKENESS, MEASURES, OTHER, measure, ordered
+from shrinklm.report.measures import LIKENESS, MEASURES, OTHER, measure_of, ordered
 from shrinklm.report.rated import derived
 from shrinklm.report.results import Results, compare
-from shrinklm.report.sections.decision import Decision, decide, front, sentences, table
-from shrinklm.report.sections.examples import examples
+from shrinklm.report.sections.decision.choice import Decision, decide, front
+from shrinklm.report.sections.decision.examples import pick_examples
+from shrinklm.report.sections.decision.table import measures_table
+from shrinklm.report.sections.decision.words import sentences
 
 GOLDEN = Path(__file__).parent / "golden" / "decision.md"
 FINETUNE, MULTITASK, REVISED = METHODS
@@ -100,7 +102,7 @@ def test_one_method_ahead_in_both_is_taken(tmp_path: Path) -> None:
     assert text["Behind the front"].startswith(f"{MULTITASK} (")
     assert "If right answers count most" not in text
     assert decision is not None
-    shown = examples(results, decision)
+    shown = pick_examples(results, decision)
     assert [voice.row.method for voice in shown[0].voices] == [MULTITASK, REVISED], (
         "the winner is shown beside the next best"
     )
@@ -143,7 +145,7 @@ def test_without_ratings_the_next_measure_decides(tmp_path: Path) -> None:
     assert decision is not None
     assert [axis.key for axis in decision.axes] == ["cf_gain", "las", "supports_predicted"]
     assert said(results, decision)["Take"].startswith(REVISED)
-    names = [line.cells[0] for line in table(results).lines]
+    names = [line.cells[0] for line in measures_table(results).lines]
     assert not any(name.startswith("Ratings") for name in names)
 
 
@@ -152,7 +154,7 @@ def test_ratings_alone_draw_one_panel_in_one_column(tmp_path: Path) -> None:
     assert decision is not None
     assert [axis.key for axis in decision.axes] == ["rated:quality"]
     from shrinklm.report.look.figures import styled
-    from shrinklm.report.sections.decision_plots import tradeoff
+    from shrinklm.report.sections.decision.plot import tradeoff
 
     (figure,) = styled(lambda: [tradeoff(results)])
     assert not figure.wide
@@ -208,11 +210,11 @@ def test_las_is_the_one_of_the_statistics_and_has_no_value_when_a_group_is_empty
     leaky = next(row for row in results.rows if row.method == MULTITASK)
     assert "las" not in leaky.estimates
     assert "simulatability" in leaky.estimates
-    assert f"LAS has no value for {MULTITASK}: one of its groups" in table(results).caption
+    assert f"LAS has no value for {MULTITASK}: one of its groups" in measures_table(results).caption
 
 
 def test_the_table_groups_every_measure_that_was_scored(found: Results) -> None:
-    made = table(found)
+    made = measures_table(found)
     headings = [line.cells[0].partition(":")[0] for line in made.lines if line.kind == "group"]
     groups = ["Answers", "Ratings", "Faithfulness", "Simulatability", "Support", "Wording"]
     assert headings == [*groups, "Likeness to the reference explanation", "Other measures"]
@@ -258,8 +260,8 @@ def test_every_metric_of_the_package_has_a_name_here() -> None:
 
 
 def test_an_unknown_measure_is_shown_as_it_is() -> None:
-    assert measure("my_own").group == OTHER
-    assert measure("rated:tone").name == "Tone"
+    assert measure_of("my_own").group == OTHER
+    assert measure_of("rated:tone").name == "Tone"
     assert [one.key for one in ordered(["my_own", "length", "rated:tone", "accuracy"])] == [
         "accuracy",
         "rated:tone",
@@ -278,11 +280,11 @@ def test_an_unknown_measure_is_shown_as_it_is() -> None:
     ],
 )
 def test_values_as_text(key: str, value: float, text: str) -> None:
-    assert measure(key).show(value) == text
+    assert measure_of(key).show(value) == text
 
 
 def test_signs_and_intervals_as_text() -> None:
-    one = measure("cf_gain")
+    one = measure_of("cf_gain")
     assert (one.signed(0.1), one.signed(-0.1), one.signed(0.0)) == ("+10.0", "−10.0", "0.0")
     assert one.between(-0.1, 0.2) == "−10.0 to 20.0"
     assert one.between(0.1, 0.2) == "10.0–20.0"
@@ -291,25 +293,25 @@ def test_signs_and_intervals_as_text() -> None:
 def test_three_examples_show_the_difference(found: Results) -> None:
     decision = decide(found)
     assert decision is not None
-    shown = examples(found, decision)
+    shown = pick_examples(found, decision)
     assert len(shown) == 3
     assert len({entry.item.id for entry in shown}) == 3
     for entry in shown:
         assert [voice.row.method for voice in entry.voices] == [REVISED, MULTITASK]
-        assert all(voice.said.explanation for voice in entry.voices)
+        assert all(voice.prediction.explanation for voice in entry.voices)
     one, two, three = (entry.voices for entry in shown)
     assert all(voice.right for voice in (*one, *two))
     assert one[1].value > one[0].value
     assert two[1].value < two[0].value
     assert three[0].right != three[1].right
     assert shown[0].why.startswith("Both are right. Quality: ")
-    assert examples(found, decision) == shown
+    assert pick_examples(found, decision) == shown
 
 
 def test_examples_need_two_methods_that_explain(tmp_path: Path) -> None:
     results, decision = of(tmp_path / "run", methods=(FINETUNE, MULTITASK), items=20)
     assert decision is not None
-    assert examples(results, decision) == []
+    assert pick_examples(results, decision) == []
     assert said(results, decision)["Take"].startswith(f"{MULTITASK}: accuracy ")
 
 
@@ -356,8 +358,8 @@ def test_equal_results_give_equal_sections(run: Path, found: Results) -> None:
     assert first is not None
     assert second is not None
     assert sentences(found, first) == sentences(again, second)
-    assert table(found) == table(again)
-    assert [entry.why for entry in examples(found, first)] == [entry.why for entry in examples(again, second)]
+    assert measures_table(found) == measures_table(again)
+    assert [entry.why for entry in pick_examples(found, first)] == [entry.why for entry in pick_examples(again, second)]
 
 
 def test_a_person_s_ratings_stand_beside_the_judges(tmp_path: Path) -> None:
@@ -373,4 +375,4 @@ def test_a_person_s_ratings_stand_beside_the_judges(tmp_path: Path) -> None:
     results = compare(read(folder), resamples=50)
     row = next(row for row in results.rows if row.method == MULTITASK)
     assert row.estimates["rated:plausibility"].value == 4.0
-    assert "Rated by 12 raters." in table(results).caption
+    assert "Rated by 12 raters." in measures_table(results).caption

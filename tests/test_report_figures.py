@@ -9,9 +9,10 @@ import pytest
 
 from report_run import STUDENT, write_run
 from shrinklm.report.findings import read
-from shrinklm.report.look.figures import Figure, figures
+from shrinklm.report.look.figures import Figure
 from shrinklm.report.look.style import COLUMN, PAGE, STYLE
 from shrinklm.report.results import Results, compare
+from shrinklm.report.sections import assemble, draw
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +23,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.fixture(scope="module")
 def drawn(found: Results) -> dict[str, Figure]:
-    return {figure.name: figure for figure in figures(found)}
+    return draw(assemble(found))
 
 
 def test_figures_are_vector_with_embedded_type_42_fonts_and_no_date(drawn: dict[str, Figure]) -> None:
-    assert list(drawn) == ["accuracy", "differences", "explanations", "losses", "dev"]
+    assert list(drawn) == ["accuracy", "explanations", "differences", "losses", "dev"]
     for figure in drawn.values():
         assert b"/FontFile2" in figure.pdf
         assert b"/Type3" not in figure.pdf
@@ -44,7 +45,7 @@ def test_equal_results_give_equal_bytes_whatever_the_user_s_style(found: Results
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "mine", "axes.facecolor": "red"}):
-        again = {figure.name: figure for figure in figures(found)}
+        again = draw(assemble(found))
         assert matplotlib.rcParams["font.size"] == 20, "the user's own style must come back"
     assert again == drawn
 
@@ -73,6 +74,6 @@ def test_a_diverged_run_is_marked_in_the_figures(drawn: dict[str, Figure]) -> No
 
 def test_names_with_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", students=("a_$x^2$<b>",), seeds=(0,), items=10)
-    svg = figures(compare(read(folder), resamples=50))
-    assert svg
-    assert all("<b>" not in figure.svg for figure in svg)
+    drawn = draw(assemble(compare(read(folder), resamples=50)))
+    assert drawn
+    assert all("<b>" not in figure.svg for figure in drawn.values())

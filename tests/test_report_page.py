@@ -14,10 +14,10 @@ import pytest
 
 from report_run import EVIL, METHODS, write_run
 from shrinklm.report import build
+from shrinklm.report.look.html import island
+from shrinklm.report.look.md import fenced, text
 from shrinklm.report.look.style import METHODS as COLOURS
 from shrinklm.report.look.style import variables
-from shrinklm.report.markdown import fenced, text
-from shrinklm.report.page import island
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -20,15 +20,16 @@ from cli_cases import call
 from report_run import EVIL, write_run
 from saliency_run import STEPS, around, figures, write_saliency
 from shrinklm.core.errors import ShrinkError, StoreError
-from shrinklm.report import build
+from shrinklm.report import build, heatmap, markdown
 from shrinklm.report.findings import read
-from shrinklm.report.look.figures import figures as figures_of
 from shrinklm.report.look.style import INK, variables
-from shrinklm.report.markdown import markdown
-from shrinklm.report.page import page
+from shrinklm.report.marks import Marked, Marks, Saliency, read_saliency
+from shrinklm.report.page import render
 from shrinklm.report.results import compare
-from shrinklm.report.sections import heatmap, saliency, saliency_words
-from shrinklm.report.sections.marked import Marked, Marks, Saliency, read_saliency
+from shrinklm.report.sections import assemble, draw, saliency
+from shrinklm.report.sections.saliency.picker import legend
+from shrinklm.report.sections.saliency.table import correlations, saliency_table
+from shrinklm.report.sections.saliency.words import sentences
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DOOR = Marked(
@@ -45,7 +46,7 @@ def found(**changes: Any) -> Saliency:
 
 
 def said(**changes: Any) -> dict[str, str]:
-    return dict(saliency_words.sentences(found(**changes)))
+    return dict(sentences(found(**changes)))
 
 
 def steps_with(**replaced: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +64,8 @@ def small(folder: Path) -> Path:
 
 def page_of(folder: Path) -> str:
     """The page without its figures, which take the time."""
-    return page(compare(read(folder), resamples=50), [])
+    results = compare(read(folder), resamples=50)
+    return render(results, assemble(results), {})
 
 
 @pytest.fixture(scope="module")
@@ -206,18 +208,16 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
     assert "30 % of the content words" in text["Gold option"]
     folder = write_saliency(small(tmp_path / "run"), 3, marked_by=("random-tokens",), **few)
     assert "chance not known" in page_of(folder)
-    assert [figure.name for figure in figures_of(compare(read(folder), resamples=50))] == ["accuracy", "saliency"]
+    assert list(draw(assemble(compare(read(folder), resamples=50)))) == ["accuracy", "saliency"]
     empty = write_saliency(folder, 0, **{**few, "steps": {}})
     assert "No item of this run has marked words." in page_of(empty)
-    assert saliency.table(Saliency(figures(steps={}), (), 0), {}).csv() == ""
+    assert saliency_table(Saliency(figures(steps={}), (), 0), {}).csv() == ""
 
 
 def test_agreement_without_numbers_is_a_dash() -> None:
-    names, rows = saliency.matrix(
-        found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0, None], [None, None]]})
-    )
+    names, rows = correlations(found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0, None], [None, None]]}))
     assert (names, rows) == (["a", "b"], [[1.0, None], [None, None]])
-    assert saliency.matrix(found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0]]})) == ([], [])
+    assert correlations(found(agreement={"n": 2, "names": ["a", "b"], "spearman": [[1.0]]})) == ([], [])
 
 
 class Elements(HTMLParser):
@@ -250,7 +250,8 @@ def test_hostile_ids_words_and_names_are_escaped(tmp_path: Path) -> None:
     assert len(data["items"]) == 6
     assert data["items"][0]["id"].endswith(EVIL)
     assert "".join(data["items"][0]["p"][0]) == heatmap.item(folder, f"item-000{EVIL}").text
-    assert EVIL not in markdown(compare(read(folder), resamples=50), [])
+    results = compare(read(folder), resamples=50)
+    assert EVIL not in markdown.render(results, assemble(results), {})
 
 
 def test_picker_holds_words_shares_and_kept_places(run: Path) -> None:
@@ -278,9 +279,9 @@ def test_page_holds_a_thousand_items_and_says_when_there_are_more(tmp_path: Path
     assert (len(read.items), read.total) == (1000, 1003)
     assert (
         "The page holds the first 1,000 of 1,003 items; any other: shrinklm explain-saliency RUN --item ID."
-        in saliency.picked(read)
+        in legend(read)
     )
-    assert "first" not in saliency.picked(Saliency(read.figures, read.items, 1000))
+    assert "first" not in legend(Saliency(read.figures, read.items, 1000))
     assert heatmap.item(folder, "item-1002").id == "item-1002"
 
 

@@ -41,15 +41,15 @@ def compare(
     ] = None,
 ) -> None:
     """Compare runs over crossed factors: analysis of variance, Levene, Tukey, and what the outliers decide."""
-    from ..report.factorial import analyse, read
+    from ..report.factorial import analyze, as_json, read
     from .show import compare as show_compare
 
-    factorial = analyse(read(file, value, names(factors)), value, drop_outliers is not None)
+    factorial = analyze(read(file, value, names(factors)), value, drop_outliers is not None)
     show_compare.comparison(factorial)
     if out is not None:
-        files.write_json(out, factorial.json(), files.NAME_ANOTHER)
+        files.write_json(out, as_json(factorial), files.NAME_ANOTHER)
     if figures is not None:
-        from ..report.factorial.figures import figures as draw
+        from ..report.factorial.figures import draw_all
 
-        write_figures(figures, draw(factorial))
+        write_figures(figures, draw_all(factorial))
     show_compare.written([path for path in (out, figures) if path is not None])

@@ -325,7 +325,7 @@ def explain_saliency(
     """Show which words of an item moved the model, and which are kept."""
     from rich.console import Console
 
-    from ..report.sections import heatmap
+    from ..report import heatmap
 
     found = heatmap.item(open_target(run).folder, item)
     Console().print(heatmap.terminal(found))

@@ -1,4 +1,4 @@
-"""A run folder → Findings: what happened, as typed records. Reads files only; no model, no printed text."""
+"""A run folder → Findings: the files of a run as typed records. Reads files only; no model, no printed text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from ..core.errors import StoreError
-from ..core.types import SPLITS
-from .rated import derived
-from .sections.marked import Saliency, read_saliency
-
-Json = dict[str, Any]
-Values = NDArray[np.float64]
+from ..core.results import CellFile, RunFile
+from ..core.types import SPLITS, Prediction
+from .fields import Json, block, finite
+from .marks import Saliency, read_saliency
+from .rated import Values, derived
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one student said about one question."""
-
-    answer: str | None
-    explanation: str | None
-    """None: it was not asked to explain."""
-    raw: str
-
-
-@dataclass(frozen=True)
 class Point:
     """One line of a training log."""
 
@@ -58,7 +46,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Cell:
-    """One student trained by one method from one seed, or asked untrained."""
+    """One student trained by one method from one seed, or evaluated untrained."""
 
     name: str
     method: str
@@ -67,7 +55,8 @@ class Cell:
     info: Json
     """cell.json as it stands."""
     log: tuple[Point, ...]
-    said: Mapping[str, Said]
+    predictions: Mapping[str, Prediction]
+    """By the id of the test question."""
     scores: Mapping[str, Values]
     """metric → [items], in the order of `Findings.items`; NaN = not scored."""
     timing: Json
@@ -76,12 +65,12 @@ class Cell:
 
     @property
     def trained(self) -> bool:
-        """False for a student that was asked before any training."""
+        """False for a student that was evaluated before any training."""
         return bool(self.number("examples_seen") or self.number("steps"))
 
     @property
     def diverged(self) -> bool:
-        """Its loss left the numbers. Still a result."""
+        """Whether its loss became non-finite. It is a result like any other."""
         return bool(self.info.get("diverged"))
 
     def number(self, key: str) -> float | None:
@@ -91,7 +80,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a report says, before any statistics."""
+    """Everything that a report is made from, before any statistics."""
 
     name: str
     recipe: Json
@@ -105,50 +94,45 @@ class Findings:
     gaps: tuple[str, ...] = field(default=())
     """What is missing in the folder, in sentences."""
     audit: Json = field(default_factory=dict)
-    """What was found in the teacher's texts (audit.json); empty when nobody looked."""
+    """audit.json as it stands: figures about the teacher's texts; empty when no audit was made."""
     saliency: Saliency | None = None
     """The words that moved the answers; None when the run has no such folder."""
 
     @property
     def teacher(self) -> str:
         """Name of the teacher; "" when none was asked."""
-        return str(self.generations.get("teacher") or _block(self.recipe, "teacher").get("use") or "")
+        return str(self.generations.get("teacher") or block(self.recipe, "teacher").get("use") or "")
 
     @property
     def task(self) -> str:
-        """What the questions are called: the name in data.json, the folder of a user's file, or the task's name."""
-        block = _block(self.recipe, "task")
+        """The name of the questions: the one in data.json, the folder or name of a user's file, or the task's name."""
+        task = block(self.recipe, "task")
         if name := self.data.get("task"):
             return str(name)
-        if train := block.get("train"):
+        if train := task.get("train"):
             parts = [part for part in str(train).split("/") if part not in ("", ".", "..")]
+            # "data/csqa/train.parquet" says the task in the folder's name, "csqa.parquet" in the file's.
             stem = parts[-1].partition(".")[0]
             return parts[-2] if stem in SPLITS and len(parts) > 1 else stem
-        return str(block.get("use") or self.name)
-
-
-def finite(value: Any) -> float | None:
-    """`value` as a number, or None when it is not a finite one."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
+        return str(task.get("use") or self.name)
 
 
 def read(folder: Path) -> Findings:
-    """The findings of a run folder. Raises StoreError when it is no run folder, holds no cell, or a file of it is broken."""
+    """Read a run folder. Raises StoreError when it is no run folder, holds no cell, or a file of it is broken."""
     if not folder.is_dir():
         raise StoreError(f"There is no run folder {folder}. Make one with: shrinklm run recipe.yaml")
-    homes = sorted(path.parent for path in (folder / "cells").glob("*/cell.json"))
+    homes = sorted(path.parent for path in (folder / RunFile.CELLS).glob(f"*/{CellFile.ABOUT}"))
     if not homes:
         raise StoreError(
-            f"{folder} holds no trained cell (cells/*/cell.json), so there is nothing to report. Run: shrinklm train recipe.yaml"
+            f"{folder} holds no trained cell (cells/*/cell.json), so there is nothing to report. "
+            "Run: shrinklm train recipe.yaml"
         )
-    recipe_text = _text(folder / "recipe.yaml")
-    recipe = _yaml(recipe_text, folder / "recipe.yaml")
-    rows = {home: _table(home / "predictions.parquet") for home in homes}
-    items = _items(folder / "examples.parquet", rows.values())
-    place = {item.id: index for index, item in enumerate(items)}
-    cells = [_cell(home, rows[home], place) for home in homes]
+    recipe_text = _text(folder / RunFile.RECIPE)
+    recipe = _yaml(recipe_text, folder / RunFile.RECIPE)
+    rows = {home: _table(home / CellFile.PREDICTIONS) for home in homes}
+    items = _items(folder / RunFile.EXAMPLES, rows.values())
+    index = {item.id: position for position, item in enumerate(items)}
+    cells = [_cell(home, rows[home], index) for home in homes]
     order = [str(name) for name in recipe.get("methods") or ()]
 
     def rank(cell: Cell) -> tuple[Any, ...]:
@@ -156,50 +140,70 @@ def read(folder: Path) -> Findings:
         return (cell.number("parameters") or 0, cell.student, not cell.trained, known, cell.method, cell.seed)
 
     cells.sort(key=rank)
-    data, generations = _json(folder / "data.json"), _json(folder / "generations.json")
+    data, generations = _json(folder / RunFile.DATA), _json(folder / RunFile.GENERATIONS)
     return Findings(
-        name=str(recipe.get("name") or folder.name), recipe=recipe, recipe_text=recipe_text, env=_json(folder / "env.json"), data=data,
-        generations=generations, items=items, cells=tuple(cells), gaps=tuple(_gaps(folder, items, cells, data)),
-        saliency=read_saliency(folder), audit=_json(folder / "audit.json"),
-    )  # fmt: skip
+        name=str(recipe.get("name") or folder.name),
+        recipe=recipe,
+        recipe_text=recipe_text,
+        env=_json(folder / RunFile.ENVIRONMENT),
+        data=data,
+        generations=generations,
+        items=items,
+        cells=tuple(cells),
+        gaps=tuple(_gaps(folder, items, cells, data)),
+        audit=_json(folder / RunFile.AUDIT),
+        saliency=read_saliency(folder),
+    )
 
 
 def _gaps(folder: Path, items: Sequence[Item], cells: Sequence[Cell], data: Json) -> list[str]:
     gaps = []
-    if not (folder / "examples.parquet").is_file():
+    if not (folder / RunFile.EXAMPLES).is_file():
         gaps.append("examples.parquet is missing, so the test questions cannot be shown.")
     if not data:
         gaps.append("data.json is missing, so the majority and random baselines are unknown.")
     for cell in cells:
-        if not cell.said:
+        if not cell.predictions:
             gaps.append(f"{cell.name} has no predictions: it is in the tables, without numbers about answers.")
-        elif len(cell.said) < len(items):
-            gaps.append(f"{cell.name} answered {len(cell.said):,} of {len(items):,} test questions.")
+        elif len(cell.predictions) < len(items):
+            gaps.append(f"{cell.name} answered {len(cell.predictions):,} of {len(items):,} test questions.")
     silent = [cell.name for cell in cells if cell.trained and not cell.log]
     if silent:
         gaps.append(f"No training log (train.jsonl) for {', '.join(silent)}.")
     return gaps
 
 
-def _cell(home: Path, rows: Sequence[Json], place: Mapping[str, int]) -> Cell:
-    info = _json(home / "cell.json")
-    parts = home.name.split("--")
+def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
+    """One folder of `cells`; `index` is the position of each test question by its id."""
+    info = _json(home / CellFile.ABOUT)
+    parts = home.name.split("--")  # METHOD--STUDENT--SEED, for a cell.json that lacks the names
     seed = finite(info.get("seed"))
-    said = {
-        str(row["example_id"]): Said(row.get("answer"), row.get("explanation"), row.get("raw") or "") for row in rows
-    }
-    scores: dict[str, Values] = {}
-    rated: dict[str, dict[str, Values]] = {}
-    for row in _table(home / "scores.parquet"):
-        at, value = place.get(str(row["example_id"])), finite(row.get("value"))
-        if at is not None and value is not None:
-            given = scores if row.get("rater") is None else rated.setdefault(str(row["rater"]), {})
-            given.setdefault(str(row["metric"]), np.full(len(place), np.nan))[at] = value
+    predictions = {str(row["example_id"]): _prediction(home.name, row) for row in rows}
+    metrics: dict[str, Values] = {}
+    ratings: dict[str, dict[str, Values]] = {}
+    for row in _table(home / CellFile.SCORES):
+        position, value = index.get(str(row["example_id"])), finite(row.get("value"))
+        if position is not None and value is not None:
+            # A rater's score of, say, "length" must not overwrite the metric of that name.
+            scores = metrics if row.get("rater") is None else ratings.setdefault(str(row["rater"]), {})
+            scores.setdefault(str(row["metric"]), np.full(len(index), np.nan))[position] = value
     return Cell(
-        name=home.name, method=str(info.get("method") or parts[0]), student=str(info.get("student") or parts[len(parts) > 1]),
-        seed=int(seed or 0), info=info, log=_log(home / "train.jsonl"), said=said, scores=scores | derived(scores, rated),
-        timing=_json(home / "timing.json"), raters=tuple(sorted(rated)),
-    )  # fmt: skip
+        name=home.name,
+        method=str(info.get("method") or parts[0]),
+        student=str(info.get("student") or parts[len(parts) > 1]),
+        seed=int(seed or 0),
+        info=info,
+        log=_log(home / CellFile.LOG),
+        predictions=predictions,
+        scores=metrics | derived(metrics, ratings),
+        timing=_json(home / CellFile.TIMING),
+        raters=tuple(sorted(ratings)),
+    )
+
+
+def _prediction(cell: str, row: Json) -> Prediction:
+    """A row of predictions.parquet, which another tool may have written without all of the columns."""
+    return Prediction(cell, str(row["example_id"]), row.get("answer"), row.get("explanation"), row.get("raw") or "")
 
 
 def _items(path: Path, predictions: Iterable[Sequence[Json]]) -> tuple[Item, ...]:
@@ -207,15 +211,21 @@ def _items(path: Path, predictions: Iterable[Sequence[Json]]) -> tuple[Item, ...
     if not path.is_file():
         ids = dict.fromkeys(str(row["example_id"]) for rows in predictions for row in rows)
         return tuple(Item(name, f"Question {name}", (), "", {}, "", "") for name in ids)
-    found = []
-    for row in _table(path):
-        fields = row.get("fields") or {}
-        fields = json.loads(fields) if isinstance(fields, str) else fields
-        shown = {str(key): str(value) for key, value in dict(fields).items() if value is not None}
-        choices = tuple(str(choice) for choice in row.get("choices") or ())
-        reference, teacher = str(row.get("reference") or ""), str(row.get("teacher") or "")
-        found.append(Item(str(row["id"]), str(row["question"]), choices, str(row["answer"]), shown, reference, teacher))
-    return tuple(found)
+    return tuple(map(_item, _table(path)))
+
+
+def _item(row: Json) -> Item:
+    fields = row.get("fields") or {}
+    fields = json.loads(fields) if isinstance(fields, str) else fields
+    return Item(
+        id=str(row["id"]),
+        question=str(row["question"]),
+        choices=tuple(str(choice) for choice in row.get("choices") or ()),
+        answer=str(row["answer"]),
+        fields={str(key): str(value) for key, value in dict(fields).items() if value is not None},
+        reference=str(row.get("reference") or ""),
+        teacher=str(row.get("teacher") or ""),
+    )
 
 
 def _log(path: Path) -> tuple[Point, ...]:
@@ -231,11 +241,6 @@ def _log(path: Path) -> tuple[Point, ...]:
             values = {key: math.nan if (number := finite(value)) is None else number for key, value in row.items()}
             points.append(Point(examples, values))
     return tuple(points)
-
-
-def _block(recipe: Json, name: str) -> Json:
-    block = recipe.get(name)
-    return block if isinstance(block, dict) else {}
 
 
 def _text(path: Path) -> str:

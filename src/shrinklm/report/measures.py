@@ -1,19 +1,17 @@
-"""Every measure of the report that has a name of its own: what it is called, what it says, which way is better, where it stands."""
+"""The measures that the report knows: their names, what they mean, which way is better, and their order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .look.words import DASH, MINUS
+from .look.numbers import DASH, MINUS
 from .rated import PREFERRED, QUALITY, RATED
-
-CONSTRUCTS = ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Measures that stand together."""
+    """Measures under one heading."""
 
     name: str
     note: str = ""
@@ -35,7 +33,7 @@ class Measure:
     """One number about a method."""
 
     key: str
-    """Name of the metric in the scores."""
+    """The name of its metric in the scores."""
     name: str
     group: Group
     title: str
@@ -47,6 +45,11 @@ class Measure:
     digits: int = 1
     unit: str = "%"
     """What its axis is labelled with."""
+
+    @property
+    def word(self) -> str:
+        """The name inside a sentence: "accuracy", but "F1"."""
+        return self.name if self.name[:2].isupper() else self.name[0].lower() + self.name[1:]
 
     def show(self, value: float) -> str:
         """A value as text."""
@@ -63,173 +66,130 @@ class Measure:
         return f"{self.show(low)}{' to ' if low < 0 else DASH}{self.show(high)}"
 
 
-def _measures() -> Iterable[Measure]:
-    up, down = "higher", "lower"
-    yield Measure("accuracy", "Accuracy", ANSWERS, "Answers right, as generated and read by the task's parser", up)
-    yield Measure("f1", "F1", ANSWERS, "Overlap of words with the nearest accepted answer", up)
-    yield Measure("accuracy_likelihood", "Accuracy by likelihood", ANSWERS, "The likeliest option is right", up)
-    yield Measure("unparsed", "Unparsed", ANSWERS, "Answers that could not be read; counted wrong", down)
-    points = {"share": False, "digits": 2, "unit": "1 to 5"}
-    yield Measure(QUALITY, "Quality", RATINGS, "Mean of all constructs that were rated", up, **points)  # type: ignore[arg-type]
-    for name in CONSTRUCTS:
-        yield Measure(RATED + name, name.capitalize(), RATINGS, _CONSTRUCTS[name], up, **points)  # type: ignore[arg-type]
-    yield Measure(
-        RATED + PREFERRED,
-        "Preferred",
-        RATINGS,
-        "Pairs with another method's explanation that it wins; ties count half",
-        up,
-    )
-    yield Measure(
-        "cf_gain",
-        "Counterfactual consistency above chance",
-        FAITHFUL,
-        "The next two rows' difference",
-        up,
-        unit="points",
-    )
-    yield Measure(
-        "cf_consistency",
-        "Counterfactual consistency",
-        FAITHFUL,
-        "Given the explanation of a wrong option, it answers that option",
-        up,
-    )
-    yield Measure(
-        "cf_baseline", "the same by chance", FAITHFUL, "Given another question's explanation, it answers that option"
-    )
-    yield Measure(
-        "perturbation_drop",
-        "Accuracy lost to perturbation",
-        FAITHFUL,
-        "When half of the explanation's words are exchanged",
-        up,
-    )
-    yield Measure(
-        "perturbation_baseline", "the same by chance", FAITHFUL, "When those of another question's explanation are"
-    )
-    yield Measure(
-        "early_aoc",
-        "Early answering, area over the curve",
-        FAITHFUL,
-        "How much of the explanation it needs to give its answer",
-        up,
-    )
-    yield Measure("early_baseline", "the same by chance", FAITHFUL, "With another question's explanation")
-    for share in (0, 25, 50, 75, 100):
-        yield Measure(
-            f"early_{share}",
-            f"answer kept at {share} %",
-            FAITHFUL,
-            f"With the first {share} % of the explanation, it answers as with all",
-        )
-    yield Measure("filler_same", "Answer kept with filler", FAITHFUL, 'With "..." in the place of every word', down)
-    yield Measure(
-        "paraphrase_same", "Answer kept with a paraphrase", FAITHFUL, "With small words exchanged, the reasons kept", up
-    )
-    yield Measure("other_same", "both by chance", FAITHFUL, "Answer kept with another question's explanation")
-    yield Measure(
-        "tag_follows",
-        "Follows the tag",
-        FAITHFUL,
-        "Its answer changes with the view's tag while the reasons stay",
-        down,
-    )
-    yield Measure("tag_blank", "follows it, no reasons", FAITHFUL, "The same without an explanation")
-    yield Measure("tag_other", "follows it, other reasons", FAITHFUL, "The same with another question's explanation")
-    yield Measure("tag_baseline", "the same by chance", FAITHFUL, "Its answer changes with a tag that nobody learned")
-    yield Measure(
-        "reasons_follow", "Follows the reasons", FAITHFUL, "Its answer changes with the reasons while the tag stays", up
-    )
-    yield Measure("reasons_baseline", "the same by chance", FAITHFUL, "With another question's explanation")
-    yield Measure(
-        "las",
-        "LAS",
-        SIMULATED,
-        "What the explanation adds for a simulator, with leaking and other explanations weighted alike",
-        up,
-        unit="points",
-    )
-    yield Measure("simulatability", "Simulatability", SIMULATED, "What the explanation adds, leaks included", up)
-    yield Measure(
-        "sim_question", "from the question", SIMULATED, "A simulator says the student's answer from the question"
-    )
-    yield Measure(
-        "sim_explanation", "from the explanation", SIMULATED, "From the explanation alone: it leaks the answer"
-    )
-    yield Measure("sim_both", "from both", SIMULATED, "From the question with the explanation")
-    yield Measure(
-        "las_masked", "LAS, options masked", SIMULATED, "With the names of the options taken out of the explanation", up
-    )
-    yield Measure("simulatability_masked", "Simulatability, options masked", SIMULATED, "The same without weights", up)
-    yield Measure(
-        "sim_explanation_masked", "from the masked explanation", SIMULATED, "A simulator says the answer from it alone"
-    )
-    yield Measure("sim_both_masked", "from both, masked", SIMULATED, "From the question with it")
-    yield Measure(
-        "supports_predicted",
-        "Support for its own answer",
-        SUPPORT,
-        "The option it argues for is the one it came with",
-        up,
-    )
-    yield Measure(
-        "supports_gold", "Argues for the right answer", SUPPORT, "The option it argues for is the right one", up
-    )
-    yield Measure(
-        "supports_other",
-        "Argues for another option",
-        SUPPORT,
-        "It argues for an option that the student does not answer",
-        down,
-    )
-    yield Measure("names_answer", "Names its own answer", SUPPORT, "The student's answer stands in it", up)
-    yield Measure("names_gold", "Names the right answer", SUPPORT, "The right answer stands in it", up)
-    yield Measure(
-        "names_distractors", "Names another option", SUPPORT, "An option that the student does not answer stands in it"
-    )
-    yield Measure(
-        "argues_against", "Options set aside", SUPPORT, "Other options that it rejects by name, a count", "", False, 2
-    )
-    yield Measure("entails_predicted", "Entails its own answer", SUPPORT, "Probability, by an entailment model", up)
-    yield Measure("entails_gold", "Entails the right answer", SUPPORT, "Probability, by an entailment model", up)
-    yield Measure("entails_best", "Entails its own answer most", SUPPORT, "No other option is more probable", up)
-    yield Measure(
-        "contradicts_predicted", "Contradicts its own answer", SUPPORT, "Probability, by an entailment model", down
-    )
-    yield Measure("leaks", "Gives the answer away", SUPPORT, 'It says the answer as an answer ("the answer is ...")')
-    yield Measure("length", "Words", WORDING, "Mean length", "", False)
-    yield Measure("contrast_markers", "Contrast markers", WORDING, 'Words such as "unlike", a count', "", False, 2)
-    yield Measure("hedges", "Hedges", WORDING, 'Words such as "may", a count', "", False, 2)
-    yield Measure("copies", "Copied from the question", WORDING, "Words that stand in runs of three of the question")
-    yield Measure("repetition", "Said again", WORDING, "Runs of three words that are not new")
-    yield Measure("reading_ease", "Reading ease", WORDING, "Flesch's, about 0 to 100; more is easier", "", False)
-    yield Measure("grade", "School grade", WORDING, "Flesch and Kincaid's", "", False)
-    yield Measure("bleu", "BLEU", LIKENESS, "Overlap of runs of words, 0 to 100", "", False)
-    yield Measure("rougeL", "ROUGE-L", LIKENESS, "Longest common subsequence of words, 0 to 100", "", False)
-    yield Measure("similarity", "Similarity of meaning", LIKENESS, "Cosine of sentence embeddings", "", False, 2)
-    for part, name in (("p", "precision"), ("r", "recall"), ("f", "F1")):
-        yield Measure(
-            f"bertscore_{part}", f"BERTScore {name}", LIKENESS, "Greedy matching of token embeddings", "", False, 2
-        )
-    for part, about in _ROSCOE.items():
-        yield Measure(f"roscoe_{part}", f"ROSCOE {part}", LIKENESS, about, "", False, 2)
-
-
+UP, DOWN = "higher", "lower"
 _CONSTRUCTS = {
-    "plausibility": "The reasons hold up", "understandability": "It can be followed", "completeness": "Nothing that matters is missing",
-    "satisfaction": "The reader is content with it", "contrastiveness": "It tells why this answer and not another",
-}  # fmt: skip
+    "plausibility": "The reasons hold up",
+    "understandability": "It can be followed",
+    "completeness": "Nothing that matters is missing",
+    "satisfaction": "The reader is content with it",
+    "contrastiveness": "It tells why this answer and not another",
+}
 _ROSCOE = {
-    "faithfulness": "Its steps are close to the question", "informativeness": "It and the question cover each other",
-    "repetition": "Its steps differ from each other, 0 to 0.5", "coherence": "No step contradicts an earlier one",
-}  # fmt: skip
-MEASURES = {measure.key: measure for measure in _measures()}
-"""In the order of the table."""
+    "faithfulness": "Its steps are close to the question",
+    "informativeness": "It and the question cover each other",
+    "repetition": "Its steps differ from each other, 0 to 0.5",
+    "coherence": "No step contradicts an earlier one",
+}
+_BERTSCORE = {"p": "precision", "r": "recall", "f": "F1"}
+_OF_ANSWERS = (
+    Measure("accuracy", "Accuracy", ANSWERS, "Answers right, as generated and read by the task's parser", UP),
+    Measure("f1", "F1", ANSWERS, "Overlap of words with the nearest accepted answer", UP),
+    Measure("accuracy_likelihood", "Accuracy by likelihood", ANSWERS, "The likeliest option is right", UP),
+    Measure("unparsed", "Unparsed", ANSWERS, "Answers that could not be read; counted wrong", DOWN),
+)
+_OF_RATERS = (
+    Measure(QUALITY, "Quality", RATINGS, "Mean of all constructs that were rated", UP, False, 2, "1 to 5"),
+    *(
+        Measure(RATED + name, name.capitalize(), RATINGS, title, UP, False, 2, "1 to 5")
+        for name, title in _CONSTRUCTS.items()
+    ),
+    Measure(RATED + PREFERRED, "Preferred", RATINGS,
+            "Pairs with another method's explanation that it wins; ties count half", UP),
+)  # fmt: skip
+_OF_PROBES = (
+    Measure("cf_gain", "Counterfactual consistency above chance", FAITHFUL, "The next two rows' difference", UP,
+            unit="points"),
+    Measure("cf_consistency", "Counterfactual consistency", FAITHFUL,
+            "Given the explanation of a wrong option, it answers that option", UP),
+    Measure("cf_baseline", "the same by chance", FAITHFUL,
+            "Given another question's explanation, it answers that option"),
+    Measure("perturbation_drop", "Accuracy lost to perturbation", FAITHFUL,
+            "When half of the explanation's words are exchanged", UP),
+    Measure("perturbation_baseline", "the same by chance", FAITHFUL, "When those of another question's explanation are"),
+    Measure("early_aoc", "Early answering, area over the curve", FAITHFUL,
+            "How much of the explanation it needs to give its answer", UP),
+    Measure("early_baseline", "the same by chance", FAITHFUL, "With another question's explanation"),
+    *(
+        Measure(f"early_{share}", f"answer kept at {share} %", FAITHFUL,
+                f"With the first {share} % of the explanation, it answers as with all")
+        for share in (0, 25, 50, 75, 100)
+    ),
+    Measure("filler_same", "Answer kept with filler", FAITHFUL, 'With "..." in the place of every word', DOWN),
+    Measure("paraphrase_same", "Answer kept with a paraphrase", FAITHFUL,
+            "With small words exchanged, the reasons kept", UP),
+    Measure("other_same", "both by chance", FAITHFUL, "Answer kept with another question's explanation"),
+    Measure("tag_follows", "Follows the tag", FAITHFUL,
+            "Its answer changes with the view's tag while the reasons stay", DOWN),
+    Measure("tag_blank", "follows it, no reasons", FAITHFUL, "The same without an explanation"),
+    Measure("tag_other", "follows it, other reasons", FAITHFUL, "The same with another question's explanation"),
+    Measure("tag_baseline", "the same by chance", FAITHFUL, "Its answer changes with a tag that nobody learned"),
+    Measure("reasons_follow", "Follows the reasons", FAITHFUL,
+            "Its answer changes with the reasons while the tag stays", UP),
+    Measure("reasons_baseline", "the same by chance", FAITHFUL, "With another question's explanation"),
+)  # fmt: skip
+_OF_SIMULATORS = (
+    Measure("las", "LAS", SIMULATED,
+            "What the explanation adds for a simulator, with leaking and other explanations weighted alike", UP,
+            unit="points"),
+    Measure("simulatability", "Simulatability", SIMULATED, "What the explanation adds, leaks included", UP),
+    Measure("sim_question", "from the question", SIMULATED, "A simulator says the student's answer from the question"),
+    Measure("sim_explanation", "from the explanation", SIMULATED, "From the explanation alone: it leaks the answer"),
+    Measure("sim_both", "from both", SIMULATED, "From the question with the explanation"),
+    Measure("las_masked", "LAS, options masked", SIMULATED,
+            "With the names of the options taken out of the explanation", UP),
+    Measure("simulatability_masked", "Simulatability, options masked", SIMULATED, "The same without weights", UP),
+    Measure("sim_explanation_masked", "from the masked explanation", SIMULATED,
+            "A simulator says the answer from it alone"),
+    Measure("sim_both_masked", "from both, masked", SIMULATED, "From the question with it"),
+)  # fmt: skip
+_OF_SUPPORT = (
+    Measure("supports_predicted", "Support for its own answer", SUPPORT,
+            "The option it argues for is the one it came with", UP),
+    Measure("supports_gold", "Argues for the right answer", SUPPORT, "The option it argues for is the right one", UP),
+    Measure("supports_other", "Argues for another option", SUPPORT,
+            "It argues for an option that the student does not answer", DOWN),
+    Measure("names_answer", "Names its own answer", SUPPORT, "The student's answer stands in it", UP),
+    Measure("names_gold", "Names the right answer", SUPPORT, "The right answer stands in it", UP),
+    Measure("names_distractors", "Names another option", SUPPORT,
+            "An option that the student does not answer stands in it"),
+    Measure("argues_against", "Options set aside", SUPPORT, "Other options that it rejects by name, a count", "", False, 2),
+    Measure("entails_predicted", "Entails its own answer", SUPPORT, "Probability, by an entailment model", UP),
+    Measure("entails_gold", "Entails the right answer", SUPPORT, "Probability, by an entailment model", UP),
+    Measure("entails_best", "Entails its own answer most", SUPPORT, "No other option is more probable", UP),
+    Measure("contradicts_predicted", "Contradicts its own answer", SUPPORT, "Probability, by an entailment model", DOWN),
+    Measure("leaks", "Gives the answer away", SUPPORT, 'It says the answer as an answer ("the answer is ...")'),
+)  # fmt: skip
+_OF_WORDING = (
+    Measure("length", "Words", WORDING, "Mean length", "", False),
+    Measure("contrast_markers", "Contrast markers", WORDING, 'Words such as "unlike", a count', "", False, 2),
+    Measure("hedges", "Hedges", WORDING, 'Words such as "may", a count', "", False, 2),
+    Measure("copies", "Copied from the question", WORDING, "Words that stand in runs of three of the question"),
+    Measure("repetition", "Said again", WORDING, "Runs of three words that are not new"),
+    Measure("reading_ease", "Reading ease", WORDING, "Flesch's, about 0 to 100; more is easier", "", False),
+    Measure("grade", "School grade", WORDING, "Flesch and Kincaid's", "", False),
+)
+_OF_LIKENESS = (
+    Measure("bleu", "BLEU", LIKENESS, "Overlap of runs of words, 0 to 100", "", False),
+    Measure("rougeL", "ROUGE-L", LIKENESS, "Longest common subsequence of words, 0 to 100", "", False),
+    Measure("similarity", "Similarity of meaning", LIKENESS, "Cosine of sentence embeddings", "", False, 2),
+    *(
+        Measure(f"bertscore_{part}", f"BERTScore {name}", LIKENESS, "Greedy matching of token embeddings", "", False, 2)
+        for part, name in _BERTSCORE.items()
+    ),
+    *(Measure(f"roscoe_{part}", f"ROSCOE {part}", LIKENESS, title, "", False, 2) for part, title in _ROSCOE.items()),
+)
+MEASURES = {
+    known.key: known
+    for known in (
+        *(*_OF_ANSWERS, *_OF_RATERS, *_OF_PROBES, *_OF_SIMULATORS),
+        *(*_OF_SUPPORT, *_OF_WORDING, *_OF_LIKENESS),
+    )
+}
+"""Key → measure, in the order of the table."""
 
 
-def measure(key: str) -> Measure:
-    """The measure of that name; one that is not known is shown as it is."""
+def measure_of(key: str) -> Measure:
+    """The measure of that key; an unknown one gets a measure that is named after its key."""
     if key in MEASURES:
         return MEASURES[key]
     if key.startswith(RATED):
@@ -239,8 +199,9 @@ def measure(key: str) -> Measure:
 
 
 def ordered(keys: Iterable[str]) -> list[Measure]:
-    """The measures of those names in the order of the table."""
-    place = {key: at for at, key in enumerate(MEASURES)}
+    """The measures of those keys, each once, in the order of the table."""
+    position = {key: index for index, key in enumerate(MEASURES)}
     groups = list(dict.fromkeys([*(known.group for known in MEASURES.values()), OTHER]))
-    found = sorted(dict.fromkeys(keys), key=lambda key: (place.get(key, len(place)), key))
-    return sorted(map(measure, found), key=lambda one: groups.index(one.group))
+    ranked = sorted(dict.fromkeys(keys), key=lambda key: (position.get(key, len(position)), key))
+    # Constructs that raters scored and the table does not know still stand with the other ratings.
+    return sorted(map(measure_of, ranked), key=lambda entry: groups.index(entry.group))

@@ -1,4 +1,4 @@
-"""What raters gave, beside the metrics of a cell: means over raters, and what follows from two scores of one explanation."""
+"""Raters' scores beside the metrics of a cell: means over raters, and differences of a score from its baseline."""
 
 from __future__ import annotations
 
@@ -10,36 +10,45 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 RATED = "rated:"
-"""Before the name of a construct that raters scored, such as "rated:completeness": a metric may be called the same."""
+"""Prefix of a construct that raters scored, such as "rated:completeness": a metric may have the same name."""
 QUALITY = f"{RATED}quality"
-"""The mean of the constructs, of every rater who gave all of them."""
+"""The mean over the constructs, of the raters who scored all of them."""
 PREFERRED = "preferred"
-"""What pairwise judging gives: a share, no construct."""
+"""The score of pairwise judging: a share, not a construct."""
 
 
-def derived(scores: Mapping[str, Values], rated: Mapping[str, Mapping[str, Values]]) -> dict[str, Values]:
-    """What follows from a cell's scores item by item: means over raters (rater → construct → [items]), and differences to a baseline."""
-    found: dict[str, Values] = {}
-    for construct in sorted({name for given in rated.values() for name in given}):
-        found[RATED + construct] = _mean([given[construct] for given in rated.values() if construct in given])
-    wholes = [_whole(given) for given in rated.values() if set(given) - {PREFERRED}]
-    if wholes:
-        found[QUALITY] = _mean(wholes)
+def derived(scores: Mapping[str, Values], ratings: Mapping[str, Mapping[str, Values]]) -> dict[str, Values]:
+    """Scores that follow from a cell's scores item by item.
+
+    Args:
+        scores: Metric → [items].
+        ratings: Rater → construct → [items].
+
+    Returns the mean of each construct over raters, the raters' quality, and "cf_gain", the counterfactual consistency above its baseline.
+    """
+    columns: dict[str, Values] = {}
+    for construct in sorted({name for constructs in ratings.values() for name in constructs}):
+        columns[RATED + construct] = _mean(
+            [constructs[construct] for constructs in ratings.values() if construct in constructs]
+        )
+    qualities = [_quality(constructs) for constructs in ratings.values() if set(constructs) - {PREFERRED}]
+    if qualities:
+        columns[QUALITY] = _mean(qualities)
     if "cf_consistency" in scores and "cf_baseline" in scores:
-        found["cf_gain"] = scores["cf_consistency"] - scores["cf_baseline"]
-    return found
+        columns["cf_gain"] = scores["cf_consistency"] - scores["cf_baseline"]
+    return columns
 
 
-def _whole(given: Mapping[str, Values]) -> Values:
-    """One rater's mean over the constructs; NaN where one is missing."""
-    found: Values = np.mean([values for name, values in given.items() if name != PREFERRED], axis=0)
-    return found
+def _quality(constructs: Mapping[str, Values]) -> Values:
+    """One rater's mean over the constructs, [items]; NaN where one is missing, so that all means are of the same constructs."""
+    mean: Values = np.mean([values for name, values in constructs.items() if name != PREFERRED], axis=0)
+    return mean
 
 
 def _mean(columns: list[Values]) -> Values:
     """Mean over raters, item by item; NaN where nobody rated."""
     stack = np.stack(columns)
     counts = (~np.isnan(stack)).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        found: Values = np.nansum(stack, axis=0) / counts
-    return found
+    with np.errstate(invalid="ignore"):  # 0 / 0 where nobody rated
+        mean: Values = np.nansum(stack, axis=0) / counts
+    return mean

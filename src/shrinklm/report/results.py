@@ -1,4 +1,4 @@
-"""Findings → Results: estimates, comparisons and the answer in words. Every number of the report comes from here."""
+"""Findings → Results: estimates and comparisons. Every number about methods that the report shows is computed here."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from ..methods.spec import method
 from ..stats import Comparison, Estimate, McNemar, estimates, holm, mcnemar, paired
 from ..stats.las import las
 from ..teachers.steps import STEPS
-from .findings import Cell, Findings, Values, finite
+from .fields import block, finite
+from .findings import Cell, Findings
+from .look.numbers import ALPHA
+from .rated import Values
 
-ALPHA = 0.05
 PRIMARY = ("accuracy", "f1", "accuracy_likelihood")
-"""The figure that methods are compared by: the first of these that was scored."""
+"""Metrics that methods may be compared by: the first that was scored is taken."""
 METRICS = (
     "accuracy",
     "f1",
@@ -29,6 +31,7 @@ METRICS = (
     "names_answer",
     "names_distractors",
 )
+"""The metrics that a row names first, in this order."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Row:
     teacher_cost: float | None
     """Dollars; None when unknown."""
     rank: int
-    """Place of the method in the report: picks its colour and mark."""
+    """Position of the method among the trained ones, which picks its colour and mark; -1 for an untrained student."""
 
     @property
     def trained(self) -> bool:
@@ -54,13 +57,21 @@ class Row:
 
     def matrix(self, metric: str) -> Values:
         """[seeds, items] scores; no row for a cell without the metric."""
-        found = [cell.scores[metric] for cell in self.cells if metric in cell.scores]
-        return np.stack(found) if found else np.empty((0, 0))
+        scores = [cell.scores[metric] for cell in self.cells if metric in cell.scores]
+        return np.stack(scores) if scores else np.empty((0, 0))
 
     def mean(self, key: str) -> float | None:
         """Mean over the cells of a number of cell.json or timing.json; None when no cell has it."""
-        found = [number for cell in self.cells if (number := cell.number(key)) is not None]
-        return float(np.mean(found)) if found else None
+        numbers = [number for cell in self.cells if (number := cell.number(key)) is not None]
+        return float(np.mean(numbers)) if numbers else None
+
+    @property
+    def exposure(self) -> tuple[frozenset[object], ...]:
+        """What must be equal for two rows to be compared: examples seen, effective batch, optimizer steps."""
+        return tuple(
+            frozenset(cell.info.get(key) for cell in self.cells if cell.trained)
+            for key in ("examples_seen", "batch", "steps")
+        )
 
 
 @dataclass(frozen=True)
@@ -83,15 +94,15 @@ class Pairwise:
 
 @dataclass(frozen=True)
 class Results:
-    """What the report shows."""
+    """Rows of estimates, and comparisons between them."""
 
     findings: Findings
     primary: str | None
     rows: tuple[Row, ...]
     pairs: tuple[Pairwise, ...]
-    """Every two trained methods of a student, the one that the recipe names later first; one Holm family."""
+    """Every two trained methods of a student, the one that the recipe names later as `first`; one Holm family."""
     gains: tuple[Pairwise, ...]
-    """Every trained method against its untrained student; another."""
+    """Every trained method against its untrained student; a second Holm family."""
 
     @property
     def students(self) -> tuple[str, ...]:
@@ -108,20 +119,19 @@ class Results:
         return f"{row.method} on {row.student}" if len(self.students) > 1 else row.method
 
     def baseline(self, name: str) -> float | None:
-        """Share right of the `majority` or `random` answer; None when unknown."""
+        """Share of right answers of the `majority` or `random` answer; None when unknown."""
         return finite(self.findings.data.get(name))
 
     @property
     def teacher(self) -> tuple[float, int, str] | None:
         """The teacher's own accuracy, on how many questions, of which split; None when it was not asked."""
-        found = self.findings.generations.get("teacher_accuracy")
-        found = found if isinstance(found, dict) else {}
-        value = finite(found.get("value"))
-        return None if value is None else (value, int(found.get("n") or 0), str(found.get("split") or "test"))
+        accuracy = block(self.findings.generations, "teacher_accuracy")
+        value = finite(accuracy.get("value"))
+        return None if value is None else (value, int(accuracy.get("n") or 0), str(accuracy.get("split") or "test"))
 
 
 def compare(findings: Findings, resamples: int = 10_000) -> Results:
-    """Estimates and comparisons over the findings; seeded, so that equal findings give equal results."""
+    """Estimate and compare the methods of a run. Seeded: equal findings give equal results."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in findings.cells:
         groups.setdefault((cell.method, cell.student), []).append(cell)
@@ -141,6 +151,7 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
 def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: int, resamples: int) -> Row:
     row = Row(*key, tuple(cells), {}, *_bill(findings, key[0], any(cell.trained for cell in cells)), rank)
     names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
+    # All metrics of a row at once: resampling fifty together costs little more than one.
     matrices = {
         metric: matrix for metric in names if (matrix := row.matrix(metric)).size and not np.isnan(matrix).all()
     }
@@ -150,8 +161,8 @@ def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: 
 
 
 def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
-    """LAS and simulatability, where a simulator was asked: of the explanations, and of those whose options are masked."""
-    found = {}
+    """LAS and simulatability, where a simulator answered: from the explanations, and from those whose options are masked."""
+    simulated = {}
     for mask in ("", "_masked"):
         names = ("sim_question", f"sim_explanation{mask}", f"sim_both{mask}")
         sides = np.array(
@@ -161,41 +172,45 @@ def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
         if not scored.any():
             continue
         question, explanation, both = sides.swapaxes(0, 1)
-        given = las(question, explanation, both, resamples=resamples)
-        about = (int(scored.any(axis=0).sum()), len(sides), given.unit)
-        bounds = (given.simulatability, given.simulatability_low, given.simulatability_high)
-        found[f"simulatability{mask}"] = Estimate(*bounds, *about)
-        if not given.empty:  # half of LAS is missing then: it has no value
-            found[f"las{mask}"] = Estimate(given.value, given.low, given.high, *about)
-    return found
+        leakage = las(question, explanation, both, resamples=resamples)
+        about = (int(scored.any(axis=0).sum()), len(sides), leakage.unit)
+        bounds = (leakage.simulatability, leakage.simulatability_low, leakage.simulatability_high)
+        simulated[f"simulatability{mask}"] = Estimate(*bounds, *about)
+        if (
+            not leakage.empty
+        ):  # LAS averages over leaking and other explanations; without one of the groups it has no value
+            simulated[f"las{mask}"] = Estimate(leakage.value, leakage.low, leakage.high, *about)
+    return simulated
 
 
 def _family(pairs: Sequence[tuple[Row, Row]], metric: str | None, resamples: int) -> tuple[Pairwise, ...]:
-    found = []
+    """The comparisons of pairs that were scored on the same questions, adjusted together."""
+    compared = []
     for first, second in pairs if metric else ():
         a, b = first.matrix(metric or ""), second.matrix(metric or "")
         if (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
-            found.append((first, second, paired(a, b, resamples=resamples)))
-    adjusted = holm([comparison.p for _, _, comparison in found])
+            compared.append((first, second, paired(a, b, resamples=resamples)))
+    adjusted = holm([comparison.p for _, _, comparison in compared])
     return tuple(
         Pairwise(first, second, comparison, p, _by_seed(first, second, metric or ""))
-        for (first, second, comparison), p in zip(found, adjusted, strict=True)
+        for (first, second, comparison), p in zip(compared, adjusted, strict=True)
     )
 
 
 def _by_seed(first: Row, second: Row, metric: str) -> dict[int, McNemar]:
     """McNemar of the cells of one seed; an untrained student stands in for each seed of the other."""
     others = {cell.seed: cell for cell in second.cells}
-    found = {}
+    tests = {}
     for cell in first.cells:
         other = others.get(cell.seed) if second.trained else second.cells[0]
         if other is None or metric not in cell.scores or metric not in other.scores:
             continue
         a, b = cell.scores[metric], other.scores[metric]
         both = ~np.isnan(a) & ~np.isnan(b)
+        # The test is about right and wrong; F1 has values between.
         if both.any() and np.isin(np.concatenate([a[both], b[both]]), (0, 1)).all():
-            found[cell.seed] = mcnemar(a[both], b[both])
-    return found
+            tests[cell.seed] = mcnemar(a[both], b[both])
+    return tests
 
 
 def _bill(findings: Findings, name: str, trained: bool) -> tuple[int | None, float | None]:
@@ -212,10 +227,10 @@ def _bill(findings: Findings, name: str, trained: bool) -> tuple[int | None, flo
         step = todo.pop()
         needed.add(step)
         todo += [other for other in (STEPS[step].needs if step in STEPS else ()) if other not in needed]
-    said = [steps.get(step) or {} for step in sorted(needed)]
-    tokens = [sum(int(step.get(key) or 0) for key in ("tokens_in", "tokens_out")) for step in said]
-    costs = [finite(step.get("cost")) for step in said]
+    reports = [steps.get(step) or {} for step in sorted(needed)]
+    tokens = [sum(int(report.get(key) or 0) for key in ("tokens_in", "tokens_out")) for report in reports]
+    costs = [finite(report.get("cost")) for report in reports]
     return (
-        None if 0 in tokens else sum(tokens),  # a recording does not say what it took
+        None if 0 in tokens else sum(tokens),  # a recorded step has no count of tokens
         None if None in costs else sum(cost for cost in costs if cost is not None),
     )

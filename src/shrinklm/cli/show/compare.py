@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...report.factorial.analysis import Levels, spoken
-from ...report.factorial.words import between, decimals, number, p_value, ratio, share
+from ...report.factorial.words import decimals, f_value, paragraph
+from ...report.look.numbers import fixed, fraction, interval, p_clause
 from . import say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def comparison(found: Factorial) -> None:
     )
     _listed("Without a value", found.unmeasured)
     say("")
-    say(found.paragraph)
+    say(paragraph(found))
 
 
 def written(paths: Sequence[Path]) -> None:
@@ -46,7 +47,7 @@ def _cells(found: Factorial) -> Table:
     table = _table([*found.levels], ["n", "Mean", "SD"], f"{found.value} by cell")
     digits = decimals(found)
     for cell in found.cells:
-        numbers = (str(cell.n), *("-" if value is None else number(value, digits) for value in (cell.mean, cell.sd)))
+        numbers = (str(cell.n), *("-" if value is None else fixed(value, digits) for value in (cell.mean, cell.sd)))
         table.add_row(*(Text(level) for level in cell.levels.values()), *numbers)
     return table
 
@@ -58,13 +59,18 @@ def _terms(found: Factorial) -> Table:
     for place, term in enumerate(found.anova.terms):
         beside = [_p(whole.anova.terms[place].p)] if whole else []
         table.add_row(
-            Text(term.term), f"{term.df1}, {term.df2}", ratio(term.F), _p(term.p), share(term.partial_eta2), *beside
+            Text(term.term),
+            f"{term.df1}, {term.df2}",
+            f_value(term.F),
+            _p(term.p),
+            fraction(term.partial_eta2),
+            *beside,
         )
     levene = found.levene
     beside = [_p(whole.levene.p)] if whole else []
     table.add_section()
     table.add_row(
-        "Levene over the cells", f"{levene.df1}, {levene.df2}", ratio(levene.statistic), _p(levene.p), "", *beside
+        "Levene over the cells", f"{levene.df1}, {levene.df2}", f_value(levene.statistic), _p(levene.p), "", *beside
     )
     return table
 
@@ -78,7 +84,7 @@ def _pairs(found: Factorial, within: Levels, pairs: Sequence[Tukey]) -> Table:
     for pair in pairs:
         beside = [_p(known.get((pair.a, pair.b), float("nan")))] if whole else []
         names = Text(f"{pair.a} \N{MINUS SIGN} {pair.b}")
-        table.add_row(names, number(pair.difference, digits), between(pair.low, pair.high, digits), _p(pair.p), *beside)
+        table.add_row(names, fixed(pair.difference, digits), interval(pair.low, pair.high, digits), _p(pair.p), *beside)
     return table
 
 
@@ -103,4 +109,4 @@ def _listed(title: str, rows: Sequence[Measured]) -> None:
 
 
 def _p(p: float) -> str:
-    return "-" if p != p else p_value(p).removeprefix("p = ").removeprefix("p ")
+    return "-" if p != p else p_clause(p).removeprefix("p = ").removeprefix("p ")

@@ -53,6 +53,5 @@ def _print(table: Table) -> None:
             shown.add_section()
             shown.add_row(Text(line.cells[0], style="bold"))
             continue
-        cells = [f"{cell} ({line.below[at]})" if at in line.below else cell for at, cell in enumerate(line.cells)]
-        shown.add_row(*(Text(cell) for cell in cells))
+        shown.add_row(*(Text(cell) for cell in line.texts))
     Console().print(shown)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...report.look.numbers import p_value
 from ...study.analysis.paragraph import finest, fullest, main, people, rounded, signed
 from . import columns, say
 
@@ -138,7 +139,7 @@ def _cell(entry: Json, key: str, form: Any = None) -> str:
 
 
 def _p(p: float) -> str:
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+    return p_value(p, zero=False)
 
 
 def _three(value: float) -> str:

@@ -1,6 +1,8 @@
-"""Runs compared over crossed factors, such as methods by sizes: what stands behind `shrinklm compare`."""
+"""Runs compared over crossed factors, such as methods by sizes: the analysis behind `shrinklm compare`."""
 
-from .analysis import Cell, Factorial, analyse
-from .table import Measured, read
+from .analysis import Cell, Factorial, analyze
+from .export import as_json
+from .rows import Measured, read
+from .words import paragraph
 
-__all__ = ["Cell", "Factorial", "Measured", "analyse", "read"]
+__all__ = ["Cell", "Factorial", "Measured", "analyze", "as_json", "paragraph", "read"]

@@ -7,19 +7,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import TableError
 from ...stats import Anova, Levene, Shapiro, Tukey, anova, levene, outliers, shapiro, tukey
-from .table import Measured
+from .rows import Measured
 
 Levels = Mapping[str, str]
 
 _MOST = 500
 """Cells: more than this is a column of ids, not a factor."""
+_FEWEST, _LARGEST = 3, 5000
+"""Residuals that Shapiro and Wilk's test is made for."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,23 @@ class Cell:
 
     @property
     def n(self) -> int:
-        """How many."""
+        """The number of runs."""
         return len(self.values)
 
     @property
     def mean(self) -> float | None:
-        """None of none."""
+        """The mean; None when the cell is empty."""
         return float(np.mean(self.values)) if self.values else None
 
     @property
     def sd(self) -> float | None:
-        """Of the sample; None of fewer than two."""
+        """The sample standard deviation; None for fewer than two runs."""
         return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
 
 @dataclass(frozen=True)
 class Factorial:
-    """What was found over the factors."""
+    """The analysis of one table."""
 
     value: str
     levels: Mapping[str, tuple[str, ...]]
@@ -57,22 +58,22 @@ class Factorial:
     outliers: tuple[Measured, ...]
     """Rows outside the fences of their cell, whether they count or not."""
     removed: tuple[Measured, ...]
-    """Those of them that do not count."""
+    """The outliers that do not count."""
     unmeasured: tuple[Measured, ...]
     """Rows without a value."""
     cells: tuple[Cell, ...]
     """Every combination of levels, the empty ones too."""
     levene: Levene
-    """Over the cells."""
+    """Test of equal spread over the cells."""
     shapiro: Shapiro | None
-    """Of the residuals; None when there are too few, or all are equal."""
+    """Test of normal residuals; None when there are too few, too many, or all are equal."""
     anova: Anova
     tukey: tuple[tuple[Levels, Tukey], ...]
-    """(levels of the other factors, a pair of levels of the first)."""
+    """(levels of the other factors, a pair of levels of the first factor at these)."""
     notes: tuple[str, ...]
-    """What the table could not show."""
+    """What could not be tested, and why, in sentences."""
     everything: Factorial | None
-    """The same with the outliers in, where some were removed."""
+    """The analysis of all rows, where outliers were removed."""
 
     @property
     def first(self) -> str:
@@ -81,54 +82,26 @@ class Factorial:
 
     @property
     def n(self) -> int:
-        """Rows that count."""
+        """The number of rows that count."""
         return len(self.rows)
 
     @property
     def residuals(self) -> NDArray[np.float64]:
-        """[n] each row's value minus the mean of its cell."""
+        """Each row's value minus the mean of its cell, [n]."""
         return self.anova.residuals
 
-    @property
-    def paragraph(self) -> str:
-        """What was tested, on how many, and what it shows."""
-        from .words import paragraph
 
-        return paragraph(self)
+def analyze(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -> Factorial:
+    """Analyse a table of runs over its factors.
 
-    def json(self) -> dict[str, Any]:
-        """Everything but the rows that count; what does not exist (such as the deviation of one run) is null."""
-        found = {
-            "value": self.value,
-            "factors": list(self.levels),
-            "levels": {name: list(levels) for name, levels in self.levels.items()},
-            "n": self.n,
-            "outliers": [row.json() for row in self.outliers],
-            "removed": [row.json() for row in self.removed],
-            "unmeasured": [row.json() for row in self.unmeasured],
-            "cells": [{**cell.levels, "n": cell.n, "mean": cell.mean, "sd": cell.sd} for cell in self.cells],
-            "levene": dataclasses.asdict(self.levene),
-            "shapiro": dataclasses.asdict(self.shapiro) if self.shapiro else None,
-            "anova": [dataclasses.asdict(term) for term in self.anova.terms],
-            "residual": {"sum_of_squares": self.anova.residual, "df": self.anova.df},
-            "tukey": [{"within": dict(within), **dataclasses.asdict(pair)} for within, pair in self.tukey],
-            "notes": list(self.notes),
-            "paragraph": self.paragraph,
-        }
-        if self.everything is not None:
-            found["with_outliers"] = self.everything.json()
-        finite: dict[str, Any] = _finite(found)
-        return finite
-
-
-def analyse(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -> Factorial:
-    """Type-II analysis of variance with all interactions, Levene over the cells, Tukey of the first factor within the levels of the others.
+    Type-II analysis of variance with all interactions, Levene's test over the cells, and Tukey's test of the first
+    factor within the levels of the others.
 
     Args:
         rows: as `read` gives them; the order of their levels is the order of the factors.
         value: what the numbers are called.
-        drop_outliers: leave out what lies more than 1.5 interquartile ranges outside the quartiles of its cell; the result then holds
-            the analysis of all rows too.
+        drop_outliers: leave out what lies more than 1.5 interquartile ranges outside the quartiles of its cell; the result
+            then holds the analysis of all rows too.
 
     Raises:
         TableError: no row with a value, a factor of one level, or no cell with more than one value.
@@ -136,45 +109,45 @@ def analyse(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -
     measured = [row for row in rows if row.value is not None]
     if not measured:
         raise TableError(f"No row has a value in '{value}', so there is nothing to compare.")
-    _testable(measured)
+    _check(measured)
     outside = _outside(measured)
-    whole = _found(measured, value, outside, [], [row for row in rows if row.value is None])
+    whole = _analysis(measured, value, outside, [], [row for row in rows if row.value is None])
     if not drop_outliers or not outside:
         return whole
-    gone = {id(row) for row in outside}
-    kept = [row for row in measured if id(row) not in gone]
-    return dataclasses.replace(_found(kept, value, outside, outside, list(whole.unmeasured)), everything=whole)
+    removed = {id(row) for row in outside}
+    kept = [row for row in measured if id(row) not in removed]
+    return dataclasses.replace(_analysis(kept, value, outside, outside, list(whole.unmeasured)), everything=whole)
 
 
-def _found(
+def _analysis(
     rows: list[Measured], value: str, outside: list[Measured], removed: list[Measured], unmeasured: list[Measured]
 ) -> Factorial:
+    """The analysis of the rows that count; the other lists are handed on as they are."""
     levels = _levels(rows)
-    inside = _cells(rows)
+    by_levels = _cells(rows)
     cells = tuple(
-        Cell(dict(zip(levels, chosen, strict=True)), tuple(row.value or 0.0 for row in inside.get(chosen, ())))
+        Cell(dict(zip(levels, chosen, strict=True)), tuple(row.value or 0.0 for row in by_levels.get(chosen, ())))
         for chosen in product(*levels.values())
     )
     filled = [cell for cell in cells if cell.n]
-    spread = levene({str(place): cell.values for place, cell in enumerate(filled)})
     table = anova([row.value or 0.0 for row in rows], {name: [row.levels[name] for row in rows] for name in levels})
+    # Royston's approximation of the p value holds for 3 to 5,000 values.
+    testable = _FEWEST <= len(rows) <= _LARGEST and table.residual > 0
     pairs, skipped = _pairs(levels, cells)
-    normal = shapiro(table.residuals) if 3 <= len(rows) <= 5000 and table.residual > 0 else None
-    notes = (*_notes(cells, table), *skipped)
     return Factorial(
-        value,
-        levels,
-        tuple(rows),
-        tuple(outside),
-        tuple(removed),
-        tuple(unmeasured),
-        cells,
-        spread,
-        normal,
-        table,
-        pairs,
-        notes,
-        None,
+        value=value,
+        levels=levels,
+        rows=tuple(rows),
+        outliers=tuple(outside),
+        removed=tuple(removed),
+        unmeasured=tuple(unmeasured),
+        cells=cells,
+        levene=levene({str(index): cell.values for index, cell in enumerate(filled)}),
+        shapiro=shapiro(table.residuals) if testable else None,
+        anova=table,
+        tukey=pairs,
+        notes=(*_notes(cells, table), *skipped),
+        everything=None,
     )
 
 
@@ -182,14 +155,14 @@ def _levels(rows: Sequence[Measured]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(dict.fromkeys(row.levels[name] for row in rows)) for name in rows[0].levels}
 
 
-def _testable(rows: Sequence[Measured]) -> None:
-    """Factors of at least two levels, not too many, and some cell with more than one row."""
+def _check(rows: Sequence[Measured]) -> None:
+    """Raises TableError unless every factor has several levels, though not too many, and some cell has more than one row."""
     levels = _levels(rows)
     for name, known in levels.items():
         if len(known) < 2:
             raise TableError(
-                f"Factor '{name}' has one level ('{known[0]}') in every row with a value ({len(rows)}), so nothing can be compared. "
-                "Leave it out of --factors, or add rows of another level."
+                f"Factor '{name}' has one level ('{known[0]}') in every row with a value ({len(rows)}), so nothing can be "
+                "compared. Leave it out of --factors, or add rows of another level."
             )
     over = " × ".join(levels)
     if len(_cells(rows)) == len(rows):
@@ -207,27 +180,28 @@ def _testable(rows: Sequence[Measured]) -> None:
 
 def _cells(rows: Sequence[Measured]) -> dict[tuple[str, ...], list[Measured]]:
     """The rows of each combination of levels that has any."""
-    found: dict[tuple[str, ...], list[Measured]] = {}
+    cells: dict[tuple[str, ...], list[Measured]] = {}
     for row in rows:
-        found.setdefault(tuple(row.levels.values()), []).append(row)
-    return found
+        cells.setdefault(tuple(row.levels.values()), []).append(row)
+    return cells
 
 
 def _outside(rows: Sequence[Measured]) -> list[Measured]:
     """The rows outside the fences of their cell, in the file's order."""
-    gone = {
-        id(cell[place])
+    outside = {
+        id(cell[index])
         for cell in _cells(rows).values()
-        for place in outliers([row.value or 0.0 for row in cell]).places
+        for index in outliers([row.value or 0.0 for row in cell]).places
     }
-    return [row for row in rows if id(row) in gone]
+    return [row for row in rows if id(row) in outside]
 
 
 def _pairs(
     levels: Mapping[str, tuple[str, ...]], cells: Sequence[Cell]
 ) -> tuple[tuple[tuple[Levels, Tukey], ...], list[str]]:
+    """The pairs of the first factor within each combination of the others, and notes about those that cannot be tested."""
     first, *others = levels
-    found: list[tuple[Levels, Tukey]] = []
+    compared: list[tuple[Levels, Tukey]] = []
     notes = []
     for chosen in product(*(levels[name] for name in others)):
         within = dict(zip(others, chosen, strict=True))
@@ -237,11 +211,11 @@ def _pairs(
             if cell.n and all(cell.levels[name] == level for name, level in within.items())
         }
         if len(groups) > 1 and any(len(values) > 1 for values in groups.values()):
-            found += [(within, pair) for pair in tukey(groups)]
+            compared += [(within, pair) for pair in tukey(groups)]
         else:
             why = "only one level has rows" if len(groups) < 2 else "every cell has one row"
             notes.append(f"No pairs of {first} are compared at {spoken(within)}: {why}.")
-    return tuple(found), notes
+    return tuple(compared), notes
 
 
 def _notes(cells: Sequence[Cell], table: Anova) -> list[str]:
@@ -263,12 +237,3 @@ def _notes(cells: Sequence[Cell], table: Anova) -> list[str]:
 def spoken(levels: Levels) -> str:
     """ "model CF, model_size base"."""
     return ", ".join(f"{name} {level}" for name, level in levels.items())
-
-
-def _finite(found: Any) -> Any:
-    """The same without NaN and infinity, which JSON cannot say."""
-    if isinstance(found, dict):
-        return {name: _finite(value) for name, value in found.items()}
-    if isinstance(found, list):
-        return [_finite(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found

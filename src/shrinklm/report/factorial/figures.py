@@ -1,4 +1,4 @@
-"""The figures of a comparison: every run with the means of the cells, the differences, and whether the residuals are normal."""
+"""The figures of a comparison: every run with the means of the cells, the differences, and the residuals."""
 
 from __future__ import annotations
 
@@ -9,71 +9,65 @@ from typing import Any
 
 import numpy as np
 
-from ..look.figures import Figure, styled
-from ..look.plots import Drawn, canvas, name_rows
+from ...stats import Tukey
+from ..look.axes import canvas, name_rows
+from ..look.figures import Drawn, Figure, styled
+from ..look.numbers import ALPHA, MINUS, fixed, p_clause
 from ..look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
-from ..look.words import MINUS
 from .analysis import Cell, Factorial, spoken
-from .words import ALPHA, decimals, number, p_value
+from .words import decimals
 
 _LONG = 60
-"""Letters of a name on one line of a page."""
+"""Letters of a name that fit a line of a page."""
 
 
-def figures(found: Factorial) -> list[Figure]:
-    """Each figure as PDF, PNG and SVG; equal results give equal bytes."""
-    return styled(lambda: [cells(found), differences(found), normality(found)])
+def draw_all(analysis: Factorial) -> list[Figure]:
+    """Each figure as PDF, PNG and SVG; equal analyses give equal bytes."""
+    return styled(lambda: [cells(analysis), differences(analysis), normality(analysis)])
 
 
-def cells(found: Factorial) -> Drawn:
+def cells(analysis: Factorial) -> Drawn:
     """Every row as a dot, rows left out as crosses, and the mean of each cell with its interval."""
-    groups = list(_grouped(found))
-    width = _width(found.levels[found.first])
-    figure, [axes] = canvas(width, 0.6 + 0.3 * len(found.cells) + 0.25 * len(groups))
-    ranks = {level: rank for rank, level in enumerate(found.levels[found.first])}
-    gone = [(row.levels, row.value) for row in found.removed]
+    groups = list(_grouped(analysis))
+    width = _width(analysis.levels[analysis.first])
+    figure, [axes] = canvas(width, 0.6 + 0.3 * len(analysis.cells) + 0.25 * len(groups))
+    ranks = {level: rank for rank, level in enumerate(analysis.levels[analysis.first])}
     rng = np.random.default_rng(0)
     heads, names, y = [], [], 0.0
     for head, group in groups:
         heads.append((y, head))
         for cell in group:
             y += 1.0
-            level = cell.levels[found.first]
+            level = cell.levels[analysis.first]
             names.append((y, _short(level)))
             _cell(axes, cell, y, ranks[level], rng)
-            out = [value for levels, value in gone if levels == cell.levels]
-            axes.scatter(out, [y] * len(out), marker="x", s=16, linewidths=0.9, color=MUTED, zorder=4)
+            removed = [row.value for row in analysis.removed if row.levels == cell.levels]
+            axes.scatter(removed, [y] * len(removed), marker="x", s=16, linewidths=0.9, color=MUTED, zorder=4)
         y += 1.3
     _label(axes, heads, names, y)
-    axes.set_xlabel(fill(found.value, 44))
+    axes.set_xlabel(fill(analysis.value, 44))
     axes.grid(axis="x")
-    left_out = " Grey crosses: rows left out as outliers." if gone else ""
-    caption = f"Large marks: means of the cells, with 95 % intervals (t). Small dots: each row.{left_out}"
-    spoken_cells = "; ".join(
-        f"{spoken(cell.levels)}: {number(cell.mean, decimals(found))} (n {cell.n})"
-        for cell in found.cells
+    crosses = " Grey crosses: rows left out as outliers." if analysis.removed else ""
+    caption = f"Large marks: means of the cells, with 95 % intervals (t). Small dots: each row.{crosses}"
+    means = "; ".join(
+        f"{spoken(cell.levels)}: {fixed(cell.mean, decimals(analysis))} (n {cell.n})"
+        for cell in analysis.cells
         if cell.mean is not None
     )
-    return Drawn(
-        "cells",
-        f"{found.value} by {' and '.join(found.levels)}",
-        caption,
-        f"Dot plot. {spoken_cells}.",
-        width == PAGE,
-        figure,
-    )
+    title = f"{analysis.value} by {' and '.join(analysis.levels)}"
+    return Drawn("cells", title, caption, f"Dot plot. {means}.", width == PAGE, figure)
 
 
-def differences(found: Factorial) -> Drawn | None:
-    """Differences of means with Tukey's intervals, around zero; filled where told apart."""
-    if not found.tukey:
+def differences(analysis: Factorial) -> Drawn | None:
+    """Differences of means with Tukey's intervals, around zero; None without pairs."""
+    if not analysis.tukey:
         return None
     groups = [
         (within, [pair for _, pair in pairs])
-        for within, pairs in groupby(found.tukey, key=lambda entry: spoken(entry[0]))
+        for within, pairs in groupby(analysis.tukey, key=lambda entry: spoken(entry[0]))
     ]
-    width = _width([f"{pair.a} {MINUS} {pair.b}" for _, pair in found.tukey])
-    figure, [axes] = canvas(width, 0.6 + 0.24 * len(found.tukey) + 0.3 * len(groups))
+    width = _width([f"{pair.a} {MINUS} {pair.b}" for _, pair in analysis.tukey])
+    figure, [axes] = canvas(width, 0.6 + 0.24 * len(analysis.tukey) + 0.3 * len(groups))
     heads, names, y = [], [], 0.0
     for head, pairs in groups:
         heads.append((y, head))
@@ -81,45 +75,40 @@ def differences(found: Factorial) -> Drawn | None:
             y += 1.0
             joint = "\n" if len(pair.a) + len(pair.b) > _LONG else " "
             names.append((y, f"{_short(pair.a)} {MINUS}{joint}{_short(pair.b)}"))
-            shade = INK if pair.p < ALPHA else MUTED
-            axes.plot([pair.low, pair.high], [y, y], color=shade, linewidth=1.2, solid_capstyle="butt", zorder=2)
-            axes.plot(
-                [pair.difference],
-                [y],
-                "o",
-                color=shade if pair.p < ALPHA else PAPER,
-                markeredgecolor=shade,
-                markersize=4.6,
-                zorder=3,
-            )
+            _pair(axes, pair, y)
         y += 1.3
     _label(axes, heads, names, y)
     axes.axvline(0, color=MUTED, linewidth=0.7, zorder=1)
-    axes.set_xlabel(fill(f"Difference in {found.value}", 32))
+    axes.set_xlabel(fill(f"Difference in {analysis.value}", 32))
     axes.grid(axis="x")
-    caption = "Differences of means with Tukey's 95 % intervals, which hold for all pairs of a group together. Filled: p < .05."
-    said = "; ".join(
-        f"{pair.a} minus {pair.b} {number(pair.difference, decimals(found))}, {p_value(pair.p)}"
-        for _, pair in found.tukey
+    caption = (
+        "Differences of means with Tukey's 95 % intervals, which hold for all pairs of a group together. "
+        "Filled: p < .05."
     )
-    return Drawn(
-        "differences",
-        f"Differences between levels of {found.first}",
-        caption,
-        f"Dot plot. {said}.",
-        width == PAGE,
-        figure,
+    pairs_in_words = "; ".join(
+        f"{pair.a} minus {pair.b} {fixed(pair.difference, decimals(analysis))}, {p_clause(pair.p)}"
+        for _, pair in analysis.tukey
     )
+    title = f"Differences between levels of {analysis.first}"
+    return Drawn("differences", title, caption, f"Dot plot. {pairs_in_words}.", width == PAGE, figure)
 
 
-def normality(found: Factorial) -> Drawn | None:
-    """Residuals against the quantiles of a normal distribution; on the line when normal."""
-    if found.shapiro is None:
+def _pair(axes: Any, pair: Tukey, y: float) -> None:
+    shade = INK if pair.p < ALPHA else MUTED
+    inside = shade if pair.p < ALPHA else PAPER
+    axes.plot([pair.low, pair.high], [y, y], color=shade, linewidth=1.2, solid_capstyle="butt", zorder=2)
+    axes.plot([pair.difference], [y], "o", color=inside, markeredgecolor=shade, markersize=4.6, zorder=3)
+
+
+def normality(analysis: Factorial) -> Drawn | None:
+    """Residuals against the quantiles of a normal distribution, with the line of a normal sample; None without a test."""
+    if analysis.shapiro is None:
         return None
     from scipy.stats import norm
 
-    residuals = np.sort(found.residuals)
+    residuals = np.sort(analysis.residuals)
     n = len(residuals)
+    # R's ppoints, as its qqnorm uses them.
     expected = norm.ppf((np.arange(1, n + 1) - (0.375 if n <= 10 else 0.5)) / (n + (0.25 if n <= 10 else 0.0)))
     figure, [axes] = canvas(COLUMN, 2.6)
     # The line through the quartiles, as R's qqline draws it: outliers do not turn it.
@@ -129,18 +118,20 @@ def normality(found: Factorial) -> Drawn | None:
     axes.plot(ends, (q1 + q3) / 2 + slope * ends, color=MUTED, linewidth=0.9, zorder=1)
     axes.scatter(expected, residuals, s=9, color=colour(0), linewidths=0, zorder=2)
     axes.set_xlabel("Normal quantiles")
-    axes.set_ylabel(fill(f"Residual {found.value}", 44))
+    axes.set_ylabel(fill(f"Residual {analysis.value}", 44))
     axes.grid(color=GRID)
-    figures = f"Shapiro–Wilk W = {found.shapiro.statistic:.3f}, {p_value(found.shapiro.p)}"
-    caption = f"Each row's distance from the mean of its cell, sorted, against what a normal distribution would give. {figures}."
-    return Drawn("normality", "Residuals", caption, f"Quantile plot of {n} residuals. {figures}.", False, figure)
+    test = f"Shapiro–Wilk W = {analysis.shapiro.statistic:.3f}, {p_clause(analysis.shapiro.p)}"
+    caption = (
+        f"Each row's distance from the mean of its cell, sorted, against what a normal distribution would give. {test}."
+    )
+    return Drawn("normality", "Residuals", caption, f"Quantile plot of {n} residuals. {test}.", False, figure)
 
 
-def _grouped(found: Factorial) -> Iterator[tuple[str, list[Cell]]]:
+def _grouped(analysis: Factorial) -> Iterator[tuple[str, list[Cell]]]:
     """(the levels of the other factors, their cells in the order of the first factor)."""
-    others = {name: levels for name, levels in found.levels.items() if name != found.first}
+    others = {name: levels for name, levels in analysis.levels.items() if name != analysis.first}
     groups: dict[str, list[Cell]] = {}
-    for cell in found.cells:
+    for cell in analysis.cells:
         groups.setdefault(spoken({name: cell.levels[name] for name in others}), []).append(cell)
     yield from groups.items()
 
@@ -160,7 +151,7 @@ def _cell(axes: Any, cell: Cell, y: float, rank: int, rng: np.random.Generator) 
         [cell.mean], [y], mark(rank), color=shade, markersize=5.2, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3
     )
     if cell.n > 1:
-        # A little apart, so that equal runs stay visible.
+        # Offset at random, so that equal runs stay visible.
         axes.scatter(
             cell.values,
             y + 0.3 + rng.uniform(-0.06, 0.06, cell.n),
@@ -183,5 +174,5 @@ def _short(name: str) -> str:
 
 
 def _width(names: Sequence[str]) -> float:
-    """A page where names would take most of a column."""
+    """The width of the figure: a page where the names would take most of a column."""
     return COLUMN if max(map(len, names)) <= 34 else PAGE

@@ -1,1 +1,1 @@
-"""What tables, figures and numbers look like."""
+"""Tables, figures, numbers in words, HTML and Markdown: the parts that reports, studies and the terminal share."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..results import Results
-from ..sections import audit_plots, curves, decision_plots, saliency_plots
-from . import plots
 from .style import GRID, INK, METHODS, MUTED, PAPER, SANS, STYLE
 
 _NO_DATE = {
@@ -19,6 +16,19 @@ _NO_DATE = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
 }
 """Metadata that would differ between two days or two machines."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure before it is saved."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    wide: bool
+    figure: Any
+    """matplotlib's Figure."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +49,7 @@ class Figure:
     """For a page: colours are CSS variables, text is text."""
 
 
-def figures(results: Results) -> list[Figure]:
-    """Every figure that the results have data for; equal results give equal bytes."""
-
-    def drawn() -> Iterator[plots.Drawn | None]:
-        yield decision_plots.tradeoff(results)
-        yield from (plots.accuracy(results), plots.differences(results), plots.explanations(results))
-        for student in results.students:
-            yield from (curves.losses(results, student), curves.dev(results, student))
-        yield from (saliency_plots.worth(results), saliency_plots.agreement(results), audit_plots.audit(results))
-
-    return styled(drawn)
-
-
-def styled(draw: Callable[[], Iterable[plots.Drawn | None]]) -> list[Figure]:
+def styled(draw: Callable[[], Iterable[Drawn | None]]) -> list[Figure]:
     """What `draw` draws, in the package's style and saved in every form; a None is left out."""
     import matplotlib
 
@@ -62,18 +59,10 @@ def styled(draw: Callable[[], Iterable[plots.Drawn | None]]) -> list[Figure]:
         return [_save(figure) for figure in draw() if figure is not None]
 
 
-def _save(drawn: plots.Drawn) -> Figure:
-    made = {kind: _bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg")}
-    return Figure(
-        drawn.name,
-        drawn.title,
-        drawn.caption,
-        drawn.alt,
-        drawn.wide,
-        made["pdf"],
-        made["png"],
-        _inline(made["svg"].decode(), drawn.name),
-    )
+def _save(drawn: Drawn) -> Figure:
+    pdf, png, svg = (_bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg"))
+    page_svg = _inline(svg.decode(), drawn.name)
+    return Figure(drawn.name, drawn.title, drawn.caption, drawn.alt, drawn.wide, pdf, png, page_svg)
 
 
 def _bytes(figure: Any, kind: str) -> bytes:
@@ -91,16 +80,12 @@ def _inline(svg: str, name: str) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
     width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2]
-    svg = re.sub(
-        r'(<svg[^>]*?) (?:width|height)="[\d.]+pt"',
-        r"\1",
-        re.sub(r'(<svg[^>]*?) (?:width|height)="[\d.]+pt"', r"\1", svg, count=1),
-        count=1,
-    )
+    for _ in ("width", "height"):  # the page sets the width, and the aspect ratio below gives the height
+        svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[\d.]+pt"', r"\1", svg, count=1)
     svg = re.sub(rf"""(font: [^;"]*?)'{SANS}'[^;"]*""", r"\1var(--sans)", svg)
     svg = svg.replace("<svg", f'<svg aria-hidden="true" focusable="false" style="aspect-ratio: {width} / {height}"', 1)
-    for place, (light, _, _) in enumerate(METHODS):
-        svg = svg.replace(light, f"var(--m{place})")
+    for rank, (light, _, _) in enumerate(METHODS):
+        svg = svg.replace(light, f"var(--m{rank})")
     for variable, value in (("ink", INK), ("muted", MUTED), ("grid", GRID), ("paper", PAPER)):
         svg = svg.replace(value, f"var(--{variable})")
     return svg

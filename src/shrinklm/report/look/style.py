@@ -18,7 +18,9 @@ METHODS = (
     ("#7a1f3d", "#f5839f", "X"),
     ("#4a4a52", "#c0c3ca", "*"),
 )
-"""(on light, on dark, mark) of each method by its place: after Okabe and Ito, at 3:1 or more; the mark tells them apart without colour."""
+"""(colour on light, colour on dark, mark) of each method by its rank: after Okabe and Ito, with a contrast of 3:1 or more.
+
+The mark tells the methods apart for a reader who does not see colours."""
 
 SANS = "DejaVu Sans"  # ships with matplotlib: the same bytes on every machine
 COLUMN, PAGE = 3.4, 7.0
@@ -67,20 +69,25 @@ STYLE: dict[str, Any] = {
 
 
 def colour(rank: int | None) -> str:
-    """The colour of the method at a place; grey for what was not trained."""
+    """The colour of the method of that rank; grey for what was not trained."""
     return MUTED if rank is None or rank < 0 else METHODS[rank % len(METHODS)][0]
 
 
 def mark(rank: int | None) -> str:
-    """Its mark."""
+    """The mark of the method of that rank; a thin diamond for what was not trained."""
     return "d" if rank is None or rank < 0 else METHODS[rank % len(METHODS)][2]
 
 
+def variable(rank: int | None) -> str:
+    """The name of the CSS variable that holds the colour of `colour`."""
+    return "muted" if rank is None or rank < 0 else f"m{rank % len(METHODS)}"
+
+
 def variables() -> tuple[dict[str, str], dict[str, str]]:
-    """CSS variables on a light and on a dark page."""
+    """The CSS variables of a light and of a dark page, name → colour."""
     base = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}
-    light = base | {f"m{place}": method[0] for place, method in enumerate(METHODS)}
+    light = base | {f"m{rank}": method[0] for rank, method in enumerate(METHODS)}
     dark = {name: DARK[value] for name, value in base.items()} | {
-        f"m{place}": method[1] for place, method in enumerate(METHODS)
+        f"m{rank}": method[1] for rank, method in enumerate(METHODS)
     }
     return light, dark

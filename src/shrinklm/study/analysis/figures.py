@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...report.factorial.words import p_value, share
-from ...report.look.figures import Figure, styled
-from ...report.look.plots import Drawn, canvas
+from ...report.look.axes import canvas
+from ...report.look.figures import Drawn, Figure, styled
+from ...report.look.numbers import fraction, p_clause
 from ...report.look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
 from .paragraph import fullest, listed, main, people, signed
 from .ratings import Ratings
@@ -89,7 +89,7 @@ def forest(found: Json) -> Drawn | None:
             )
             said.append(
                 f"{name}, {effect['condition']} {signed(effect['estimate'])} ({signed(effect['low'])} to {signed(effect['high'])}, "
-                f"{p_value(effect['p_adjusted'])})"
+                f"{p_clause(effect['p_adjusted'])})"
             )
             y += 1
         axes.axhline(y, color=GRID, linewidth=0.5, zorder=0)
@@ -149,7 +149,7 @@ def normality(found: Json, ratings: Ratings) -> Drawn | None:
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
     tests = {level: test for level, test in found["measures"][name]["shapiro"].items() if "why" not in test}
-    said = listed(f"{level} W = {share(test['statistic'])}, {p_value(test['p'])}" for level, test in tests.items())
+    said = listed(f"{level} W = {fraction(test['statistic'])}, {p_clause(test['p'])}" for level, test in tests.items())
     caption = f"Points on the line are normal. Shapiro–Wilk: {said}."
     return Drawn(
         "normality", f"Is {name} normal within conditions?", caption, f"Quantile plots. {caption}", True, figure

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...report.factorial.words import ALPHA, p_value, share
-from ...report.look.words import MINUS
+from ...report.look.numbers import ALPHA, MINUS, fraction, p_clause
 
 Json = dict[str, Any]
 
@@ -89,11 +88,11 @@ def _differ(measures: Json) -> str:
     if not tests:
         return "No measure varies enough for a Kruskal–Wallis test."
     apart = [
-        f"{name} (H({test['df']}) = {test['statistic']:.2f}, {p_value(test['p'])}, η² = {share(test['eta2'])})"
+        f"{name} (H({test['df']}) = {test['statistic']:.2f}, {p_clause(test['p'])}, η² = {fraction(test['eta2'])})"
         for name, test in tests.items()
         if test["p"] < ALPHA
     ]
-    rest = [f"{name} ({p_value(test['p'])})" for name, test in tests.items() if test["p"] >= ALPHA]
+    rest = [f"{name} ({p_clause(test['p'])})" for name, test in tests.items() if test["p"] >= ALPHA]
     start = "Taking every rating as independent, Kruskal–Wallis tests show"
     if not apart:
         return f"{start} no difference between the conditions on {listed(rest)}."
@@ -108,7 +107,7 @@ def _pairs(found: Json) -> list[str]:
         pairs = entry["dunn"]
         if isinstance(pairs, list):
             said += [
-                f"{name}, {higher} above {lower} ({p_value(pair['p_adjusted'])}, A = {share(size)})"
+                f"{name}, {higher} above {lower} ({p_clause(pair['p_adjusted'])}, A = {fraction(size)})"
                 for pair in told_apart(pairs)
                 for higher, lower, size in [_ordered(pair)]
             ]
@@ -123,7 +122,7 @@ def _pairs(found: Json) -> list[str]:
         if said
         else f"Dunn's test ({way}) tells no pair apart."
     )
-    return [f"{body} The largest difference of all is {word} (A = {share(0.5 + largest)} for the higher)."]
+    return [f"{body} The largest difference of all is {word} (A = {fraction(0.5 + largest)} for the higher)."]
 
 
 def _ordered(pair: Json) -> tuple[str, str, float]:
@@ -144,13 +143,13 @@ def _mixed(found: Json) -> str:
     return (
         f"A linear mixed model, in which {who} ({100 * part:.0f} % of the variance of {name} lies "
         f"between people), puts {name} against {found['reference']} at {_effects(fit)}; jointly χ²({fit['joint']['df']}) = "
-        f"{fit['joint']['chi2']:.1f}, {p_value(fit['joint']['p'])}."
+        f"{fit['joint']['chi2']:.1f}, {p_clause(fit['joint']['p'])}."
     )
 
 
 def _effects(fit: Json) -> str:
     return listed(
-        f"{signed(row['estimate'], 3)} for {row['condition']} ({signed(row['low'], 3)} to {signed(row['high'], 3)}, {p_value(row['p'])})"
+        f"{signed(row['estimate'], 3)} for {row['condition']} ({signed(row['low'], 3)} to {signed(row['high'], 3)}, {p_clause(row['p'])})"
         for row in _named(fit)
     )
 
@@ -162,7 +161,7 @@ def _controls(found: Json) -> str:
     if "why" in fit:
         return f"With the controls the model cannot be fitted: {fit['why']}"
     own = [
-        f"{effect['term']} {p_value(effect['p'])}" for effect in fit["effects"] if effect["term"] in found["controls"]
+        f"{effect['term']} {p_clause(effect['p'])}" for effect in fit["effects"] if effect["term"] in found["controls"]
     ]
     held = listed(found["controls"])
     return f"With {held} held fixed ({fit['n']:,} rows) it is {_effects(fit)}{'; ' + ', '.join(own) if own else ''}."
@@ -174,7 +173,7 @@ def _ordinal(found: Json) -> str:
     if not fits:
         return ""
     shown = [
-        f"{name} for {effect['condition']} (odds ratio {effect['odds_ratio']:.2f}, {p_value(effect['p_adjusted'])})"
+        f"{name} for {effect['condition']} (odds ratio {effect['odds_ratio']:.2f}, {p_clause(effect['p_adjusted'])})"
         for name, fit in fits.items()
         for effect in _named(fit)
         if effect["p_adjusted"] < ALPHA
@@ -233,10 +232,10 @@ def _equivalent(found: Json) -> str:
 def _together(found: Json) -> str:
     said = []
     if isinstance(found["cronbach_alpha"], float):
-        said.append(f"the constructs hang together (Cronbach's α {share(found['cronbach_alpha'])})")
+        said.append(f"the constructs hang together (Cronbach's α {fraction(found['cronbach_alpha'])})")
     if "why" not in found["manova"]:
         wilks, p = found["manova"]["wilks"], found["manova"]["p_wilks"]
-        said.append(f"a nonparametric MANOVA over all of them gives Wilks' Λ {share(wilks)}, {p_value(p)}")
+        said.append(f"a nonparametric MANOVA over all of them gives Wilks' Λ {fraction(wilks)}, {p_clause(p)}")
     if not said:
         return ""
     text = "; ".join(said)
@@ -251,9 +250,9 @@ def _agreement(measures: Json) -> str:
     alpha, ac = entry["krippendorff"], entry.get("gwet")
     if "why" in alpha:
         return str(alpha["why"])
-    more = f", {ac['coefficient']} {share(ac['value'])}" if ac and "why" not in ac else ""
-    between = f"{share(alpha['low'])} to {share(alpha['high'])}"
-    return f"Raters of the same explanation agree on {name} with {alpha['coefficient']} {share(alpha['value'])} ({between}){more}."
+    more = f", {ac['coefficient']} {fraction(ac['value'])}" if ac and "why" not in ac else ""
+    between = f"{fraction(alpha['low'])} to {fraction(alpha['high'])}"
+    return f"Raters of the same explanation agree on {name} with {alpha['coefficient']} {fraction(alpha['value'])} ({between}){more}."
 
 
 def _shows(found: Json) -> str:
@@ -267,7 +266,7 @@ def _shows(found: Json) -> str:
         return f"So on {name} no difference between conditions is shown by these data."
     said = [
         f"{pair['b'] if pair['difference'] > 0 else pair['a']} above {pair['a'] if pair['difference'] > 0 else pair['b']} by "
-        f"{abs(pair['difference']):.2f} ({p_value(pair['p_adjusted'])})"
+        f"{abs(pair['difference']):.2f} ({p_clause(pair['p_adjusted'])})"
         for pair in pairs
     ]
     left = len(fit["pairs"]) - len(pairs)

@@ -43,7 +43,7 @@ class _Source:
         """What the condition says about a question, or why there is nothing."""
         if self.cell is None:
             return Shown(item.answer, item.reference, True) if item.reference.strip() else "no reference explanation"
-        found = self.cell.said.get(item.id)
+        found = self.cell.predictions.get(item.id)
         if found is None or not (found.explanation or "").strip():
             return f"no explanation of {self.label}"
         if found.answer is None:

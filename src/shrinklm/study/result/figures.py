@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...report.look.figures import Figure, styled
-from ...report.look.plots import Drawn, canvas
+from ...report.look.axes import canvas
+from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.style import COLUMN, MUTED, colour, mark
 from ..analysis import figures as plain
 from ..analysis.paragraph import listed

@@ -7,9 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...report import page as report_page
 from ...report.look.figures import Figure
-from ...report.look.style import variables
+from ...report.look.html import environment, head
 from ..analysis.paragraph import fullest
 from . import tables
 
@@ -19,14 +18,13 @@ HERE = Path(__file__).parent
 
 def page(found: Json, figures: Sequence[Figure]) -> str:
     """The page as text; everything from the study and the runs is escaped. Equal results and figures give equal text."""
-    light, dark = variables()
     shown = {
         "methods": tables.methods(found), "effects": tables.effects(found), "strata": tables.strata(found),
         "exclusions": tables.exclusions(found), "sensitivity": tables.sensitivity(found), "agreement": tables.agreement(found),
     }  # fmt: skip
-    text: str = report_page.environment(HERE).get_template("result.html.j2").render(
-        found=found, figures={figure.name: figure for figure in figures}, tables=shown, light=light, dark=dark, answer=answer(found),
-        css=(report_page.HERE / "page.css").read_text(encoding="utf-8"), cautions=cautions(found), facts=facts(found),
+    text: str = environment(HERE).get_template("result.html.j2").render(
+        found=found, figures={figure.name: figure for figure in figures}, tables=shown, answer=answer(found),
+        **head(), cautions=cautions(found), facts=facts(found),
         excluded=excluded(found), work=work(found), again=again(found), design=design(found),
     )  # fmt: skip
     return text

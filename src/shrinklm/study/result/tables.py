@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...report.look.numbers import DASH, MINUS, p_value
 from ...report.look.tables import Column, Line, Table
-from ...report.look.words import DASH, MINUS
 from ...report.rated import RATED
 from ..analysis.paragraph import fullest, signed
 
@@ -155,7 +155,7 @@ def effects(found: Json) -> Table | None:
         fit = fullest(entry["mixed"])
         for effect in fit.get("effects", ()):
             if "condition" in effect:
-                shown = (name, effect["condition"], signed(effect["estimate"]), _p(effect["p_adjusted"]))
+                shown = (name, effect["condition"], signed(effect["estimate"]), p_value(effect["p_adjusted"]))
                 kind = "separated" if effect["p_adjusted"] < 0.05 else ""
                 lines.append(Line(shown, {2: f"{signed(effect['low'])} to {signed(effect['high'])}"}, kind))
     levels = "person, question and explanation" if found["analysis"]["explained"] else "person"
@@ -168,7 +168,7 @@ def _pairs(found: Json) -> Table:
     lines = []
     for name, entry in found["analysis"]["constructs"].items():
         for pair in entry["pairs"]:
-            shown = (name, f"{pair['first']} to {pair['second']}", f"{pair['value']:.0%}", _p(pair["p"]))
+            shown = (name, f"{pair['first']} to {pair['second']}", f"{pair['value']:.0%}", p_value(pair["p"]))
             below = {2: f"{_between(100 * pair['low'], 100 * pair['high'], 0)} %"}
             lines.append(Line(shown, below, "separated" if pair["p"] < 0.05 else ""))
     return Table("effects", "How often the first is preferred to the second; ties count half.", columns, tuple(lines))
@@ -182,10 +182,6 @@ def _group(key: str) -> str:
 
 
 _TITLES = {"Quality": "Mean of the constructs", "Simulated": "Share of people's guesses that are the model's answer"}
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _value(entry: Json | None, share: bool, digits: int) -> str:

@@ -1,0 +1,221 @@
+"""What stands above the sections of a report: the question, the answer in two sentences, cautions, and facts about the run.
+
+Careful on purpose: a difference that the intervals do not show is not called one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .look.numbers import ALPHA, NO_DIFFERENCE, count, listing, p_value, percent, plural, points
+from .results import Pairwise, Results, Row
+
+_UNREAD = 0.05
+"""Share of unparsed answers above which a reader is warned."""
+
+
+def question(results: Results) -> str:
+    """What the run was made to find out."""
+    findings, students = results.findings, listing(results.students)
+    if findings.teacher:
+        return f"Which way of shrinking {findings.teacher} into {students} works best on {findings.task}?"
+    return f"Which way of training {students} works best on {findings.task}?"
+
+
+def answer(results: Results) -> str:
+    """The answer to the question, in two sentences."""
+    if not results.primary or not any(results.primary in row.estimates for row in results.trained):
+        return "No trained student has been scored yet, so there is no answer. Run: shrinklm evaluate recipe.yaml."
+    by_student = [_best(results, student) for student in results.students]
+    return f"{_capital('; '.join(filter(None, by_student)))}. {_above(results)}"
+
+
+def _best(results: Results, student: str) -> str:
+    """Which method of a student is ahead, and of which others the data shows it."""
+    metric = results.primary or ""
+    rows = [row for row in results.trained if row.student == student and metric in row.estimates]
+    if not rows:
+        return ""
+    rows.sort(key=lambda row: -row.estimates[metric].value)
+    best, others = rows[0], rows[1:]
+    where = f" on {student}" if len(results.students) > 1 else ""
+    result = _result(best, metric)
+    if not others:
+        return f"{best.method}{where} {result}; with one method there is nothing to compare it with"
+    behind: list[str] = []
+    tied: list[str] = []
+    leads: list[tuple[float, float]] = []
+    for row in others:
+        pair = _pair(results.pairs, best, row)
+        if pair and pair.separated:
+            behind.append(row.method)
+            leads.append((abs(pair.comparison.difference), pair.adjusted))
+        else:
+            tied.append(row.method)
+    if not behind:
+        return _undecided(results, student, rows)
+    # The smallest lead and the largest p hold for every method that is behind.
+    least = points(min(lead for lead, _ in leads)).lstrip("+")
+    lead = f"at least {least} points (Holm-adjusted p {_at_most(max(p for _, p in leads))})"
+    if not tied:
+        return f"{best.method} works best{where}: it {result}, ahead of {listing(behind)} by {lead}"
+    return (
+        f"{best.method} has the highest accuracy{where}: it {result}, ahead of {listing(behind)} by {lead}; "
+        f"between it and {listing(tied)} there is {NO_DIFFERENCE}"
+    )
+
+
+def _undecided(results: Results, student: str, rows: Sequence[Row]) -> str:
+    """The sentence for a best method (the first of `rows`) that no other one is shown to be behind."""
+    metric = results.primary or ""
+    best, others = rows[0], rows[1:]
+    where = f" on {student}" if len(results.students) > 1 else ""
+    top = f"the highest, {best.method}, {_result(best, metric)}"
+    # "Between the 3 methods there is no difference" would be wrong where two of the others differ.
+    elsewhere = any(pair.separated for pair in results.pairs if pair.first.student == student)
+    if elsewhere or len(others) == 1:
+        between = f"between {best.method} and {listing([row.method for row in others])}"
+    else:
+        between = f"between the {len(rows)} methods"
+    last = _value(others[-1], metric)
+    rest = f"{last} for the other" if len(others) == 1 else f"the lowest, {others[-1].method}, {last}"
+    ps = [pair.adjusted for row in others if (pair := _pair(results.pairs, best, row))]
+    smallest = f" ({'smallest ' if len(ps) > 1 else ''}Holm-adjusted p {p_value(min(ps))})" if ps else ""
+    return f"{between}{where} there is {NO_DIFFERENCE}: {top}, and {rest}{smallest}"
+
+
+def _above(results: Results) -> str:
+    """Whether the trained students are shown to be above the untrained student and above chance."""
+    metric = results.primary or ""
+    rows = [row for row in results.trained if metric in row.estimates]
+    below: dict[str, list[str]] = {}  # a baseline in words → the trained students that are not shown to be above it
+    if results.gains:
+        shares = sorted({percent(pair.second.estimates[metric].value) for pair in results.gains}, key=float)
+        name = f"the untrained student ({' to '.join(dict.fromkeys((shares[0], shares[-1])))} %)"
+        below[name] = [
+            results.label(pair.first)
+            for pair in results.gains
+            if not (pair.separated and pair.comparison.difference > 0)
+        ]
+    baselines = [share for name in ("majority", "random") if (share := results.baseline(name)) is not None]
+    if baselines and metric != "f1":  # the baselines are shares of right answers, and F1 is none
+        chance = max(baselines)
+        name = f"chance ({percent(chance)} %, the better of guessing and the most frequent answer)"
+        below[name] = [results.label(row) for row in rows if row.estimates[metric].low <= chance]
+    if not below:
+        return "Neither the untrained student nor chance is known, so what training brought cannot be said."
+    parts = []
+    for names in dict.fromkeys(tuple(names) for names in below.values()):
+        baseline = [name for name, others in below.items() if tuple(others) == names]
+        parts.append(_against(names, baseline, len(rows)))
+    text = ", and ".join(parts)
+    return f"{text if rows and any(text.startswith(row.method) for row in rows) else text[:1].upper() + text[1:]}."
+
+
+def _against(names: Sequence[str], baselines: Sequence[str], rows: int) -> str:
+    """How the trained students, `rows` in number, stand to baselines that `names` are not shown to be above."""
+    many, either = rows > 1, " or ".join(baselines)
+    if not names:
+        return f"{'every trained student' if many else 'it'} is above {listing(baselines)}"
+    if len(names) == rows:
+        return f"{'no trained student is' if many else 'it is not'} shown to be above {either}"
+    are = "is" if len(names) == 1 else "are"
+    return f"{listing(names)} {are} not shown to be above {either}; the other trained students are"
+
+
+def cautions(results: Results) -> list[str]:
+    """What a reader must know before believing the table."""
+    findings, notes = results.findings, []
+    diverged = [cell for cell in findings.cells if cell.trained and cell.diverged]
+    if diverged:
+        names = ", ".join(cell.name for cell in diverged)
+        notes.append(
+            f"{plural(len(diverged), 'trained cell')} diverged ({names}). "
+            "What they answered is in every mean and marked; nothing is dropped."
+        )
+    notes += _single_seeds(results)
+    for row in results.trained:
+        unread = row.estimates.get("unparsed")
+        if unread is not None and unread.value > _UNREAD:
+            notes.append(
+                f"{results.label(row)}: {percent(unread.value)} % of the answers did not parse. "
+                "They count as wrong, in accuracy by generation only."
+            )
+    partly = [
+        results.label(row)
+        for row in results.trained
+        if results.primary in row.estimates and row.estimates[results.primary or ""].n < len(findings.items)
+    ]
+    if partly:
+        notes.append(f"Not every test question was scored for {listing(partly)}; n stands in the table's CSV.")
+    teacher = results.teacher
+    if teacher and teacher[2] != "test":
+        notes.append(
+            f"The teacher's accuracy is measured on {count(teacher[1])} questions of the {teacher[2]} split, "
+            "not of the test split."
+        )
+    if len({row.exposure for row in results.trained}) > 1:
+        notes.append(
+            "The methods did not see as many examples in equal batches: "
+            "their comparison is confounded with exposure (see below)."
+        )
+    return notes + list(findings.gaps)
+
+
+def _single_seeds(results: Results) -> list[str]:
+    single = [row.method for row in results.trained if len(row.cells) == 1]
+    if not single:
+        return []
+    every = len(single) == len(results.trained)
+    return [
+        f"{'Each method' if every else listing(single)} {'was' if every or len(single) == 1 else 'were'} "
+        "trained from one seed only: differences may be those of seeds, and the intervals do not include that."
+    ]
+
+
+def facts(results: Results) -> list[tuple[str, str]]:
+    """The run at a glance, as (name, value)."""
+    findings = results.findings
+    splits = ", ".join(
+        f"{count(findings.data[name])} {name}"
+        for name in ("train", "dev", "test")
+        if isinstance(findings.data.get(name), int)
+    )
+    seeds = sorted({cell.seed for cell in findings.cells if cell.trained})
+    pairs = (
+        ("Task", findings.task),
+        ("Questions", splits or f"{len(findings.items):,} test"),
+        ("Teacher", findings.teacher or "none"),
+        ("Student", ", ".join(results.students)),
+        ("Methods", str(len({row.method for row in results.trained}))),
+        ("Seeds", ", ".join(map(str, seeds))),
+        ("Run", findings.name),
+        ("Started", str(findings.env.get("started") or "")),
+    )
+    return [(name, value) for name, value in pairs if value]
+
+
+def _pair(pairs: Sequence[Pairwise], a: Row, b: Row) -> Pairwise | None:
+    """The comparison of two rows, whichever of them is the first."""
+    return next((pair for pair in pairs if {id(pair.first), id(pair.second)} == {id(a), id(b)}), None)
+
+
+def _result(row: Row, metric: str) -> str:
+    estimate = row.estimates[metric]
+    interval = f"95 % interval {percent(estimate.low)} to {percent(estimate.high)}"
+    if metric == "f1":
+        return f"reaches F1 {percent(estimate.value)} on {count(estimate.n)} test questions ({interval})"
+    return f"answers {percent(estimate.value)} % of {count(estimate.n)} test questions right ({interval})"
+
+
+def _value(row: Row, metric: str) -> str:
+    return f"{percent(row.estimates[metric].value)} {'' if metric == 'f1' else '%'}".strip()
+
+
+def _at_most(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"\u2264 {min(p, ALPHA):.3f}"
+
+
+def _capital(text: str) -> str:
+    """With a capital, unless the first word is the name of a method (which begins no sentence otherwise)."""
+    return text[:1].upper() + text[1:] if text.startswith("between") else text

@@ -1,0 +1,128 @@
+"""Which method to take: accuracy against what was measured of the explanations, the front between them, and what lies along it.
+
+A method is on the front when no other one is at least as good in both and better in one, by the means. Whether a difference along the
+front is more than chance is another question, which Holm-adjusted paired tests answer over all differences that are stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ....stats import Comparison, holm, paired
+from ...look.numbers import ALPHA
+from ...measures import Measure, measure_of
+from ...rated import QUALITY
+from ...results import Results, Row
+
+AXES = (QUALITY, "cf_gain", "las", "supports_predicted")
+"""What may stand for the explanations: the first that was measured decides, the others are shown beside it."""
+PANELS = 3
+"""Measures of `AXES` that are shown at most."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """From one method of the front to its neighbour that explains better: what is gained, what is lost."""
+
+    accurate: Row
+    explaining: Row
+    answers: Comparison
+    """explaining - accurate."""
+    explanations: Comparison | None
+    """The same; None where the measure has no value for single questions."""
+    shown: tuple[bool, bool]
+    """Whether each of the two is more than chance."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The methods to decide between, and what tells them apart."""
+
+    axes: tuple[Measure, ...]
+    """What was measured of the explanations; the first decides."""
+    rows: tuple[Row, ...]
+    """Trained students that were scored on both sides, the most accurate first."""
+    silent: tuple[Row, ...]
+    """Trained students that explain nothing, or whose explanations were not measured."""
+    front: tuple[Row, ...]
+    """The most accurate first."""
+    steps: tuple[Step, ...]
+
+    @property
+    def axis(self) -> Measure:
+        """What stands for the explanations."""
+        return self.axes[0]
+
+    @property
+    def behind(self) -> list[Row]:
+        """The rows that are not on the front."""
+        return [row for row in self.rows if row not in self.front]
+
+
+def decide(results: Results) -> Decision | None:
+    """The decision that the results allow; None when nothing was measured of the explanations or no answer was scored."""
+    primary = results.primary
+    trained = [row for row in results.trained if primary in row.estimates]
+    axes = tuple(measure_of(key) for key in AXES if any(key in row.estimates for row in trained))[:PANELS]
+    if primary is None or not axes:
+        return None
+    key = axes[0].key
+    rows = sorted(
+        (row for row in trained if key in row.estimates), key=lambda row: (-_value(row, primary), -_value(row, key))
+    )
+    silent = tuple(row for row in trained if key not in row.estimates)
+    best = front(rows, primary, key)
+    return Decision(axes, tuple(rows), silent, tuple(best), tuple(_steps(best, primary, key)))
+
+
+def front(rows: Sequence[Row], first: str, second: str) -> list[Row]:
+    """The rows that no other one beats: at least as good in both metrics, better in one. Sorted by the first metric, best first."""
+    points = [
+        (row, _value(row, first), _value(row, second))
+        for row in rows
+        if first in row.estimates and second in row.estimates
+    ]
+    unbeaten = [
+        (row, x, y) for row, x, y in points if not any(u >= x and v >= y and (u > x or v > y) for _, u, v in points)
+    ]
+    return [row for row, _, _ in sorted(unbeaten, key=lambda point: (-point[1], -point[2]))]
+
+
+def _value(row: Row, key: str) -> float:
+    return row.estimates[key].value
+
+
+def _steps(rows: Sequence[Row], primary: str, key: str) -> list[Step]:
+    pairs = [
+        (
+            accurate,
+            explaining,
+            paired(explaining.matrix(primary), accurate.matrix(primary)),
+            _paired(explaining, accurate, key),
+        )
+        for accurate, explaining in pairwise(rows)
+    ]
+    # One family: the sentences state the differences of both sides along the whole front.
+    tested = [test for _, _, answers, explanations in pairs for test in (answers, explanations) if test is not None]
+    adjusted = iter(holm([test.p for test in tested]))
+    steps = []
+    for accurate, explaining, answers, explanations in pairs:
+        shown = tuple(test is not None and _separated(test, next(adjusted)) for test in (answers, explanations))
+        steps.append(Step(accurate, explaining, answers, explanations, (shown[0], shown[1])))
+    return steps
+
+
+def _paired(first: Row, second: Row, key: str) -> Comparison | None:
+    """The comparison on single questions; None where the measure has none, or the rows share none."""
+    a, b = first.matrix(key), second.matrix(key)
+    if not a.size or not b.size or not (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
+        return None
+    return paired(a, b)
+
+
+def _separated(comparison: Comparison, adjusted: float) -> bool:
+    return adjusted < ALPHA and comparison.low * comparison.high > 0

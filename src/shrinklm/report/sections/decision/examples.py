@@ -1,0 +1,141 @@
+"""Three test questions that show how two methods differ: where both are right, where the other explains better, where the answers part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ....core.types import Prediction
+from ...findings import Cell, Item
+from ...look.tables import NONE
+from ...measures import Measure
+from ...results import Results, Row
+from .choice import Decision
+
+NUMBER = 3
+"""Questions that are shown at most."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The answer and explanation of one of the two methods."""
+
+    row: Row
+    prediction: Prediction
+    right: bool
+    value: float
+    """The explanation's score by the measure that decides; NaN = not scored."""
+
+
+Pair = tuple[Voice, Voice]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One question, and why it is shown."""
+
+    item: Item
+    why: str
+    voices: Pair
+
+
+def pick_examples(results: Results, decision: Decision) -> list[Shown]:
+    """Up to three questions, the same for equal results; none where there are no two methods to tell apart.
+
+    The two are the ends of the front; where it has one method, that one and the best explaining of the others.
+    """
+    rows = _rows(decision)
+    cells = _cells(*rows) if rows else None
+    if rows is None or cells is None:
+        return []
+    candidates = dict[int, Pair]()
+    for index, item in enumerate(results.findings.items):
+        first, second = (_voice(row, cell, index, item, decision.axis) for row, cell in zip(rows, cells, strict=True))
+        if first and second:
+            candidates[index] = (first, second)
+    picked: dict[int, Pair] = {}
+    for fits, lead in _wanted():
+        matches = [index for index, pair in candidates.items() if index not in picked and fits(*pair)]
+        if matches and len(picked) < NUMBER:
+            # The largest lead; of equal ones the first question, so that equal results give equal examples.
+            index = max(matches, key=lambda index: (lead(*candidates[index]), -index))
+            picked[index] = candidates[index]
+    items = results.findings.items
+    return [Shown(items[index], _why(results, *pair, decision.axis), pair) for index, pair in picked.items()]
+
+
+def _rows(decision: Decision) -> tuple[Row, Row] | None:
+    best, clearest = decision.front[0], decision.front[-1]
+    if best is not clearest:
+        return best, clearest
+    others = [row for row in decision.rows if row is not best]
+    key = decision.axis.key
+    return (max(others, key=lambda row: row.estimates[key].value), best) if others else None
+
+
+def _cells(first: Row, second: Row) -> tuple[Cell, Cell] | None:
+    """The cells of the first seed that both have, else the first of each."""
+    ours, theirs = ({cell.seed: cell for cell in row.cells if cell.predictions} for row in (first, second))
+    if not ours or not theirs:
+        return None
+    seed = min(ours.keys() & theirs.keys(), default=None)
+    return (ours[min(ours)], theirs[min(theirs)]) if seed is None else (ours[seed], theirs[seed])
+
+
+def _voice(row: Row, cell: Cell, index: int, item: Item, axis: Measure) -> Voice | None:
+    """What a cell answered to the question at `index`; None where it did not, or was not asked to explain."""
+    prediction = cell.predictions.get(item.id)
+    if prediction is None or prediction.explanation is None:
+        return None
+    values, scores = cell.scores.get(axis.key), cell.scores.get("accuracy")
+    score = math.nan if scores is None else float(scores[index])
+    right = prediction.answer == item.answer if math.isnan(score) else score >= 1
+    return Voice(row, prediction, right, math.nan if values is None else float(values[index]))
+
+
+Fits = Callable[[Voice, Voice], bool]
+Lead = Callable[[Voice, Voice], float]
+
+
+def _wanted() -> list[tuple[Fits, Lead]]:
+    """(what a question must fulfil, what the best one has most of), in order; the later ones fill up what the first three leave."""
+
+    def gap(first: Voice, second: Voice) -> float:
+        difference = second.value - first.value
+        return 0.0 if math.isnan(difference) else difference
+
+    def width(first: Voice, second: Voice) -> float:
+        return abs(gap(first, second))
+
+    def differ(first: Voice, second: Voice) -> bool:
+        return first.prediction.explanation != second.prediction.explanation
+
+    return [
+        (lambda first, second: first.right and second.right and gap(first, second) > 0, gap),
+        (
+            lambda first, second: first.right and second.right and gap(first, second) < 0,
+            lambda first, second: -gap(first, second),
+        ),
+        (lambda first, second: first.right != second.right, width),
+        (lambda first, second: first.right != second.right and differ(first, second), width),
+        (differ, width),
+        (differ, width),
+    ]
+
+
+def _why(results: Results, first: Voice, second: Voice, axis: Measure) -> str:
+    """What tells the two apart at this question."""
+    if first.right == second.right:
+        start = "Both are right" if first.right else "Both are wrong"
+    else:
+        right, wrong = (first, second) if first.right else (second, first)
+        start = f"{results.label(right.row)} is right, {results.label(wrong.row)} is not"
+    if math.isnan(first.value) or math.isnan(second.value):
+        return f"{start}."
+    return f"{start}. {axis.name}: {axis.show(first.value)} against {axis.show(second.value)}."
+
+
+def score(voice: Voice, axis: Measure) -> str:
+    """The explanation's own score, as text."""
+    return NONE if math.isnan(voice.value) else axis.show(voice.value)
