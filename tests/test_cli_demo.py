@@ -141,7 +141,7 @@ def test_the_packaged_generations_belong_to_the_packaged_recipe() -> None:
     run = Run(Recipe.read(demo.RECIPE))
     train = run.splits["train"]
     assert run.teacher is not None
-    known, _ = look(train, run.steps, run.teacher, run.prompts, Kept(), run._settings, run.task.parse)  # type: ignore[arg-type]
+    known, _ = look(train, run.steps, run.teacher, run.prompts, Kept(), run.teaching.settings, run.task.parse)  # type: ignore[arg-type]
     kinds = {
         kind: sum(key[0] == kind for found in known.values() for key in found)
         for kind in ("explanation", "counterfactual")

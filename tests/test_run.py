@@ -21,7 +21,8 @@ from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MethodError, StoreError, StudentError
 from shrinklm.core.types import Completion, Example, Pair, Prompt, Sampling
 from shrinklm.methods.view import Draw, Method, View
-from shrinklm.run.stages import train as cells
+from shrinklm.run.stages import evaluate as evaluate_stage
+from shrinklm.run.stages import train as train_stage
 from shrinklm.students.base import BaseStudent
 from shrinklm.students.causal import CausalStudent
 from shrinklm.teachers.fake import FakeTeacher
@@ -547,13 +548,14 @@ def test_defect_31_the_report_needs_the_folder_alone(
 
 def test_defect_23_test_questions_are_touched_by_evaluation_alone(quick: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    whole = cells.predict
+    whole = train_stage.predict
 
     def spy(student: Any, task: Any, examples: Sequence[Example], *rest: Any) -> Any:
         asked.extend(example.id for example in examples)
         return whole(student, task, examples, *rest)
 
-    monkeypatch.setattr(cells, "predict", spy)
+    for stage in (train_stage, evaluate_stage):
+        monkeypatch.setattr(stage, "predict", spy)
     train = {"examples": 24, "seeds": [0], "early_stopping": 2, "checkpoints": 3, "curve": 1}
     run = quick(train=train)
     run.train()

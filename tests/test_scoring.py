@@ -147,12 +147,12 @@ def test_a_student_that_is_asked_anew_is_probed_anew(copied: Path) -> None:
 def test_the_teachers_counterfactuals_are_read_where_the_store_has_them(copied: Path) -> None:
     run = Run(recipe(copied))
     assert all(
-        "counterfactual" not in example.meta for example in run._tests(["faithfulness"])
+        "counterfactual" not in example.meta for example in run.tests(["faithfulness"])
     )  # the teacher was asked about train only
-    run._ask(run.splits["test"], [request for request in run.steps if request.name == "counterfactual"])
-    told = [example.meta["counterfactual"] for example in run._tests(["faithfulness"])]
+    run.teaching.ask(run.splits["test"], [request for request in run.steps if request.name == "counterfactual"])
+    told = [example.meta["counterfactual"] for example in run.tests(["faithfulness"])]
     assert [tuple(found) for found in told] == [example.wrong for example in run.splits["test"]]
-    assert all("counterfactual" not in example.meta for example in run._tests(["accuracy"]))
+    assert all("counterfactual" not in example.meta for example in run.tests(["accuracy"]))
     run.score(["counterfactual_consistency"])
     given = {row.explanation for row in read_probes(run.folder / "cells" / CELL / "probes.parquet")}
     assert given & {text for found in told for text in found.values()}

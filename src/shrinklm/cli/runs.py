@@ -95,7 +95,7 @@ def audit(
         show.audit(found)
     least = run.recipe.audit.min_support if min_support is None else min_support
     if least is not None:
-        auditing.check(found, run.recipe, run.methods, least)
+        auditing.gate(found, run.recipe, run.methods, least)
         if not as_json:
             show.say(
                 f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}"

@@ -1,4 +1,4 @@
-"""A run folder: which cells it has, what is done in each, and how a file gets there whole or not at all."""
+"""A run folder: its cells, the machine it was made on, and what its data are."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ..core.files import write_text
 from ..core.types import Example, Split, Task
 from ..methods.view import Method
 from ..tasks.base import duplicates_across
+from .once import marker, read_marker
 from .recipe import StudentBlock
 
 _PACKAGES = (
@@ -32,7 +33,6 @@ _PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
-
 NO_FOLDER = (
     "Check permissions and free space, or name another folder with `runs:` in the recipe. "
     "What was written before is safe; the same command goes on from there."
@@ -55,13 +55,12 @@ class Cell:
         return self.folder.name
 
     def done(self, stage: str) -> str | None:
-        """What the marker of a finished stage says was asked; None when it is not finished."""
-        marker = self.folder / "done" / stage
-        return marker.read_text(encoding="utf-8") if marker.is_file() else None
+        """What the marker of a finished stage says was asked; None when the stage is not finished."""
+        return read_marker(marker(self.folder, stage))
 
     def mark(self, stage: str, asked: str) -> None:
-        """The last thing a stage does."""
-        write_text(self.folder / "done" / stage, asked)
+        """Write the marker of a stage."""
+        write_text(marker(self.folder, stage), asked)
 
 
 def cell_name(method: str, student: str, seed: int) -> str:
@@ -69,8 +68,13 @@ def cell_name(method: str, student: str, seed: int) -> str:
     return "--".join(re.sub(r"[^A-Za-z0-9._+=&-]", "_", part) for part in (method, student, f"s{seed}"))
 
 
+def about_cell(cell: Cell) -> dict[str, Any]:
+    """How cell.json begins."""
+    return {"cell": cell.name, "method": cell.method.name, "student": cell.student.label, "seed": cell.seed}
+
+
 def environment() -> dict[str, Any]:
-    """What a run ran on: versions, processor, device."""
+    """What a run runs on: versions of packages, processor, device."""
     import torch
 
     versions: dict[str, str | None] = {}
@@ -79,12 +83,16 @@ def environment() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = None
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
-        "versions": versions, "python": sys.version.split()[0], "platform": platform.platform(), "cpu": processor(),
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": device,
+        "versions": versions,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
 
 
 def processor() -> str:
@@ -102,23 +110,24 @@ def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str,
     """What the data are: sizes, questions that stand in two splits, and what guessing would score on the test split."""
     train, tests = splits["train"], splits["test"]
     held_out = len(list(task.examples("train"))) - len(train)
-    labels = (
-        len({example.choices for example in (*train, *tests)}) == 1
-    )  # the same options everywhere: their text counts, not their place
-    shown = Counter(_kind(example, labels) for example in train)
-    common = shown.most_common(1)[0][0] if shown else ""
-    hits = [_kind(example, labels) == common for example in tests]
-    guess = [1 / len(set(example.choices)) for example in tests if example.choices]
+    # Where all questions have the same options (labels), an answer is its text; elsewhere only its position can be guessed.
+    labels = len({example.choices for example in (*train, *tests)}) == 1
+    answers = Counter(_guessable(example, labels) for example in train)
+    majority = answers.most_common(1)[0][0] if answers else ""
+    hits = [_guessable(example, labels) == majority for example in tests]
+    chances = [1 / len(set(example.choices)) for example in tests if example.choices]
     return {
-        "task": task.name, "type": task.type, **{split: len(examples) for split, examples in splits.items()},
-        "duplicates": duplicates_across(task), "held_out": held_out,
-        "majority": sum(hits) / len(hits) if guess else None, "random": sum(guess) / len(guess) if guess else None,
-    }  # fmt: skip
+        "task": task.name,
+        "type": task.type,
+        **{split: len(examples) for split, examples in splits.items()},
+        "duplicates": duplicates_across(task),
+        "held_out": held_out,
+        "majority": sum(hits) / len(hits) if chances else None,
+        "random": sum(chances) / len(chances) if chances else None,
+    }
 
 
-def _kind(example: Example, labels: bool) -> str:
-    return (
-        example.answer
-        if labels
-        else str(example.choices.index(example.answer) if example.answer in example.choices else -1)
-    )
+def _guessable(example: Example, labels: bool) -> str:
+    if labels:
+        return example.answer
+    return str(example.choices.index(example.answer) if example.answer in example.choices else -1)

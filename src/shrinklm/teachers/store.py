@@ -100,6 +100,20 @@ class Store:
             ) from error
 
 
+class ScratchStore(Store):
+    """What a store holds, and in memory alone what is put: for looking without writing."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(":memory:")
+        self._below = Store(path) if Path(path).is_file() else None
+
+    def get(self, keys: Iterable[str]) -> dict[str, Generation]:
+        """The generations under those of the keys that are in the store or were put."""
+        wanted = list(keys)
+        below = self._below.get(wanted) if self._below is not None else {}
+        return below | super().get(wanted)
+
+
 def write(generations: Iterable[Generation], path: Path) -> int:
     """Export generations to .parquet or .jsonl and return how many.
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import MethodError, RecipeError
-from ...core.files import read_json, write_json, write_text
+from ...core.files import write_json
+from ...core.results import RunFile
 from ...core.types import Example, Tick, digest
-from ...evaluation.audit import ARGUES, Said, audit, gate, recorded
+from ...evaluation.audit import ARGUES, Said, audit, recorded
+from ...evaluation.audit import gate as check_support
 from ...methods.view import Method
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, StepRequest, plan
+from ..once import Stage, marker
 from ..recipe import Recipe
 
 
@@ -22,40 +25,48 @@ def audited(steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> list[s
     return [] if teacher is None else [name for request, turn in order if turn == 1 and _writes(name := request.name)]
 
 
-def look_through(
+def audit_stage(
     folder: Path,
     teacher: BaseTeacher | None,
     examples: Sequence[Example],
     known: Said,
     steps: Sequence[str],
     tick: Tick,
-) -> Any:
-    """The audit of what was said about the examples, from `audit.json` when it is about the same texts.
+) -> Stage:
+    """Looks through the texts about the examples and writes the figures to `audit.json`; not again for the same texts.
 
-    Raises RecipeError when the recipe asks for no text, MethodError when none was said yet.
+    Raises RecipeError when the recipe asks for no text, MethodError when there is none yet.
     """
     if teacher is None or not steps:
         raise RecipeError(
-            "The recipe asks a teacher for no text that could be looked through. Add: generate: [explanation, counterfactual]"
+            "The recipe asks a teacher for no text that could be looked through. "
+            "Add: generate: [explanation, counterfactual]"
         )
     keys = sorted(
-        (found.key, found.refusal or "") for said in known.values() for slot, found in said.items() if slot[0] in steps
+        (generation.key, generation.refusal or "")
+        for slots in known.values()
+        for (kind, _), generation in slots.items()
+        if kind in steps
     )
     if not keys:
         raise MethodError("The teacher has said nothing yet. Run: shrinklm generate RECIPE")
-    asked = digest(keys, list(steps), [example.id for example in examples])
-    file, marker = folder / "audit.json", folder / "done" / "audit"
-    if not (file.is_file() and marker.is_file() and marker.read_text(encoding="utf-8") == asked):
-        found = audit(examples, known, steps, recorded(teacher, examples, known, steps), tick)
-        write_json(file, {"teacher": teacher.name, "split": "train", **found})
-        write_text(marker, asked)
-    return read_json(file)
+    writer, path = teacher, folder / RunFile.AUDIT
+
+    def work() -> None:
+        figures = audit(examples, known, steps, recorded(writer, examples, known, steps), tick)
+        write_json(path, {"teacher": writer.name, "split": "train", **figures})
+
+    key = digest(keys, list(steps), [example.id for example in examples])
+    return Stage(marker(folder, "audit"), key, work, makes=(path,))
 
 
-def check(figures: dict[str, Any], recipe: Recipe, methods: Sequence[Method], least: float) -> None:
-    """Passes, or raises AuditError: see `audit.gate`. Looks at the recipe's steps, else at those that the methods are trained on."""
-    needed = [step for step in ARGUES if step in figures["steps"] and any(step in found.needs for found in methods)]
-    gate(figures, least, recipe.audit.steps or needed)
+def gate(figures: dict[str, Any], recipe: Recipe, methods: Sequence[Method], least: float) -> None:
+    """Raises AuditError when too few texts support their answer; see `shrinklm.evaluation.audit.gate`.
+
+    Looks at the recipe's steps, else at those that the methods are trained on.
+    """
+    trained_on = [step for step in ARGUES if step in figures["steps"] and any(step in each.needs for each in methods)]
+    check_support(figures, least, recipe.audit.steps or trained_on)
 
 
 def _writes(step: str) -> bool:

@@ -1,205 +1,81 @@
-"""Who marks words in a run: a teacher whose insides are open, a student before training, chance, and word counts."""
+"""The stage that measures the words that were marked."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...core.errors import ModelError, RecipeError, TeacherError
-from ...core.files import read_json, write_json
-from ...core.registry import find, split_spec
-from ...core.types import Example, Task, Tick, digest
-from ...evaluation.metrics.answers import matches
-from ...methods.builtin import ASK
-from ...methods.corpus import Corpus
-from ...methods.spec import method
-from ...models.load import default_dtype, family_of, load_model
-from ...models.locate import locate_model
-from ...saliency.analysis import Examiner
-from ...saliency.controls import Chance, Counts
-from ...saliency.whitebox import WhiteBox, own_answers
-from ...stats import estimate
-from ...students.open import load_student, open_untrained, ready_to_answer
-from ...teachers.base import BaseTeacher
-from ...teachers.steps import Step
-from ..folder import Cell
-from ..recipe import Recipe, SalientBlock, StudentBlock
-from .train import train_cell
+from ...core.errors import MethodError, RecipeError
+from ...core.files import read_json
+from ...core.marking import Keep
+from ...core.results import RunFile, SaliencyFile
+from ...core.types import Example, Generation, Tick, digest
+from ...methods.view import Method
+from ...saliency.analysis import Examiner, analyze, items, write
+from ...teachers.steps import STEPS, StepRequest
+from ..once import Stage, marker
+from ..recipe import Recipe
 
-if TYPE_CHECKING:
-    from ...saliency.attribution import AttributionSettings
-    from ...students.base import BaseStudent
+Marked = Mapping[str, Mapping[str, Generation]]
+"""Step → example id → the marking of its words."""
 
 
-class Markers:
-    """The models and counts that mark words in a run.
+def marked_steps(steps: Sequence[StepRequest]) -> list[str]:
+    """The steps that mark words. Raises RecipeError when there is none."""
+    names = [step.name for step in steps if STEPS[step.name].marks]
+    if not names:
+        raise RecipeError(
+            "The recipe asks for no marked words. Add: generate: [salient, own-saliency, tfidf-tokens, random-tokens]"
+        )
+    return names
 
-    Args:
-        recipe: What is asked.
-        folder: Of the run: a fine-tuned teacher stands in `teacher/`.
-        train: The training questions, whose words are counted.
-    """
 
-    def __init__(self, recipe: Recipe, folder: Path, train: Sequence[Example]) -> None:
-        self.recipe, self.folder, self.train = recipe, folder, train
-        self._students: dict[str, WhiteBox] = {}
-
-    def who(self, step: Step, student: StudentBlock) -> BaseTeacher:
-        """Who takes a step that marks words. Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet."""
-        if step.by == "white-box":
-            return self.teacher
-        if step.by == "student":
-            return self._students.setdefault(student.label, self._student(student))
-        return self._counts if step.by == "counts" else Chance()
-
-    @cached_property
-    def teacher(self) -> WhiteBox:
-        """The teacher of the step `salient`. Raises TeacherError, ModelError."""
-        block, model = self.block, locate_model(self._ref, self.recipe.root)
-        if not block.finetune:
-            return WhiteBox(
-                lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch
-            )
-        if self.cell.done("train") is None:
-            raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
-        tuned, view = locate_model(str(self._tuned)), method("finetune").answer
-        name = f"{model.name} fine-tuned"
-        return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
-
-    def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
-        """The teacher as the judge of every step's words: it is asked without them."""
-        teacher, block = self.teacher, self.block
-        about = {
-            "name": teacher.name,
-            "finetuned": block.finetune is not None,
-            "accuracy": self.accuracy(task, tests, tick),
+def marked(
+    examples: Sequence[Example], known: Mapping[str, Mapping[tuple[str, str], Generation]], steps: Sequence[str]
+) -> Marked:
+    """The markings of the examples. Raises MethodError for a step that was not asked for yet."""
+    markings = {
+        step: {
+            example.id: generation
+            for example in examples
+            if (generation := known[example.id].get((step, example.answer)))
         }
-        return Examiner(teacher.model, teacher.view, about, block.erase, block.compare, block.batch)
-
-    @property
-    def block(self) -> SalientBlock:
-        """What the recipe says."""
-        return self.recipe.salient
-
-    # The teacher is fine-tuned as a student is: with the same code, in a folder of the same kind.
-
-    @property
-    def cell(self) -> Cell:
-        """The fine-tuned teacher."""
-        kind = family_of(locate_model(self._ref, self.recipe.root), self.block.trust_remote_code)
-        block = StudentBlock(use=f"{kind}:{self._ref}", trust_remote_code=self.block.trust_remote_code)
-        seed = self.block.finetune.seeds[0] if self.block.finetune else 0
-        return Cell(method("finetune"), block, seed, self.folder / "teacher")
-
-    def finetune(self, task: Task, tests: Sequence[Example], dev: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an estimate each, or None.
-
-        Raises RecipeError when the recipe fine-tunes no teacher.
-        """
-        if self.block.finetune is None:
-            raise RecipeError(
-                "The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}"
-            )
-        teaching = self.recipe.model_copy(update={"train": self.block.finetune})
-        train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
-        return self.accuracy(task, tests, tick)
-
-    def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an answer; or None."""
-        asked = tests[: self.block.questions]
-        found: dict[str, Any] = {"before": None, "after": None}
-        for when, tuned in (("before", False), ("after", True)):
-            if asked and (self.block.finetune or not tuned):
-                found[when] = self._measured(when, tuned, task, asked, tick)
-        return found
-
-    def _measured(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """The accuracy of one state of the teacher, measured once."""
-        revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
-        key = digest(revision, [(example.id, example.text, example.answer) for example in asked])
-        file = self.folder / "teacher" / f"accuracy-{when}.json"
-        if file.is_file() and (known := read_json(file))["asked"] == key:
-            return dict(known["accuracy"])
-        own = tuned == bool(self.block.finetune)  # the state that marks words, loaded once
-        model, view = (self.teacher.model, self.teacher.view) if own else (self._load(tuned), ASK)
-        right: list[float] = []
-        for start in range(0, len(asked), self.block.batch):
-            some = asked[start : start + self.block.batch]
-            said = own_answers(model, view, some, self.block.batch)
-            read = [
-                text if one.choices or text is None else task.parse(text, one)
-                for one, text in zip(some, said, strict=True)
-            ]
-            right += [matches(one, text) for one, text in zip(some, read, strict=True)]
-            tick(f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip(), len(right), len(asked), "")
-        accuracy = figure(right)
-        write_json(file, {"asked": key, "accuracy": accuracy})
-        return accuracy
-
-    @cached_property
-    def _ref(self) -> str:
-        """The model behind the teacher's spec. Raises TeacherError for one without gradients."""
-        spec = self.block.use or (self.recipe.teacher.use if self.recipe.teacher else "")
-        name, rest = split_spec(spec)
-        if name != "transformers" or not rest:
-            raise TeacherError(
-                f"The step 'salient' looks into the model, and '{spec}' shows no gradients: it is a server, a file or a program. "
-                "Name a model that runs here: salient: {use: transformers:PATH_OR_ID} (a hub id, a folder of safetensors, or a GGUF file)."
-            )
-        return rest
-
-    def _load(self, tuned: bool) -> BaseStudent:
-        """The teacher's model, fine-tuned or not. Integrated gradients sum many small steps, which would not add up in bfloat16."""
-        dtype = "float32" if self.block.method == "integrated_gradients" else default_dtype()
-        if tuned:
-            return load_student(self._tuned, dtype)
-        where = locate_model(self._ref, self.recipe.root)
-        kind = family_of(where, self.block.trust_remote_code)
-        try:
-            model, tokenizer = load_model(where, kind, dtype, self.block.trust_remote_code)
-        except ModelError as error:
-            what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
-            raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
-        student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
-        return ready_to_answer(student, None)
-
-    @property
-    def _tuned(self) -> Path:
-        return self.folder / "teacher" / "student"
-
-    def _student(self, student: StudentBlock) -> WhiteBox:
-        """A student before training, asked in its own terms."""
-        ref = split_spec(student.use)[1]
-
-        def opened() -> BaseStudent:
-            return open_untrained(student.spec(self.recipe.train.max_length), self.recipe.root)
-
-        try:
-            where = locate_model(ref, self.recipe.root)
-            name, revision = where.name, where.revision
-        except ModelError:  # one that is made, not read, such as `tiny`
-            name, revision = student.use, ""
-        if student.keep_every > 1:
-            name += f", every {student.keep_every}th layer"
-        return WhiteBox(opened, name, revision, ASK, self._settings, self.block.label, self.block.batch)
-
-    @cached_property
-    def _counts(self) -> Counts:
-        return Counts(self.train)
-
-    @property
-    def _settings(self) -> AttributionSettings:
-        from ...saliency.attribution import AttributionSettings
-
-        return AttributionSettings(self.block.method, self.block.norm, self.block.pieces, self.block.steps)
+        for step in steps
+    }
+    for step in steps:
+        if not markings[step]:
+            raise MethodError(f"The step '{step}' was not taken yet. Run: shrinklm generate RECIPE --step {step}")
+    return markings
 
 
-def figure(values: Sequence[float]) -> dict[str, Any]:
-    """A mean over items with its bootstrap interval, for JSON."""
-    import numpy as np
+def saliency_stage(
+    recipe: Recipe,
+    folder: Path,
+    methods: Sequence[Method],
+    examples: Sequence[Example],
+    markings: Marked,
+    examiner: Callable[[], Examiner | None],
+    tick: Tick,
+) -> Stage:
+    """Measures marked words and writes figures and items to `saliency/`; not again for the same markings.
 
-    found = estimate(np.array([values], dtype=float))
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
+    `examiner` opens the model that is asked without the kept words; it is called only where something is measured.
+    """
+    keep = next((view.keep for method in methods for view in method.views if view.keep), Keep())
+    keys = {step: sorted(generation.key for generation in slots.values()) for step, slots in markings.items()}
+    home = folder / RunFile.SALIENCY
+
+    def work() -> None:
+        figures = analyze(examples, markings, keep, examiner=examiner(), tick=tick)
+        write(home, figures, items(examples, markings, keep))
+
+    key = digest(keys, asdict(keep), recipe.salient.model_dump(mode="json"))
+    return Stage(marker(folder, "saliency"), key, work, makes=(home / SaliencyFile.FIGURES, home / SaliencyFile.ITEMS))
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """The figures that the stage wrote."""
+    figures: dict[str, Any] = read_json(folder / RunFile.SALIENCY / SaliencyFile.FIGURES)
+    return figures

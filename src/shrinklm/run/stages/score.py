@@ -1,16 +1,17 @@
-"""All that a recipe or `shrinklm score` lists, measured on what one cell's student said; what costs time is kept and never done twice."""
+"""The metrics of a recipe and of `shrinklm score`, measured on the predictions of one cell; probes and simulators are kept."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import RecipeError
 from ...core.files import Part
 from ...core.registry import find
-from ...core.results import read_predictions, read_scores, write_scores
+from ...core.results import CellFile, read_predictions, read_scores, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
 from ...evaluation.metrics.base import AnyMetric, Context, Probe, Simulated, SimulateSettings
 from ...evaluation.probes import AnswerCache, probe
@@ -19,11 +20,24 @@ from ...evaluation.simulate import simulated, trained
 from ...models.encoder import Encoder
 from ...students.open import open_student
 from ..folder import Cell
+from ..once import Stage, marker, once
 from ..recipe import Recipe, SimulatorBlock, TrainBlock
+from ..students import asked_student
 
 if TYPE_CHECKING:
-    from ...students.base import Student
     from ...students.training.train import TrainSettings
+
+
+@dataclass(frozen=True)
+class CellTest:
+    """One cell, and what its student is tested on."""
+
+    cell: Cell
+    recipe: Recipe
+    task: Task
+    examples: Sequence[Example]
+    """The test questions."""
+    tick: Tick
 
 
 def check(names: Iterable[str], recipe: Recipe) -> None:
@@ -34,7 +48,7 @@ def check(names: Iterable[str], recipe: Recipe) -> None:
             raise RecipeError(f"The metric '{name}' trains a simulator, and the recipe names none. Add: {add}")
 
 
-def probes(names: Iterable[str]) -> bool:
+def asks_again(names: Iterable[str]) -> bool:
     """Whether one of the metrics asks the student again."""
     return any(isinstance(find("metrics", name), Probe) for name in names)
 
@@ -42,14 +56,14 @@ def probes(names: Iterable[str]) -> bool:
 def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> list[Any]:
     """What the figures hang on besides the predictions and the names of the metrics; empty for a recipe that says nothing of it."""
     block = recipe.evaluate
-    told = [example.meta.get("counterfactual") for example in tests] if probes(names) else []
-    said = [
+    wrong = [example.meta.get("counterfactual") for example in tests] if asks_again(names) else []
+    parts = [
         block.encoder,
         block.entailment,
         block.simulator and block.simulator.model_dump(mode="json"),
-        [one for one in told if one],
+        [texts for texts in wrong if texts],
     ]
-    return said if any(said) else []
+    return parts if any(parts) else []
 
 
 def added(cell: Cell) -> list[str]:
@@ -58,90 +72,75 @@ def added(cell: Cell) -> list[str]:
     return list(note["metrics"]) if note and note["asked"] == cell.done("predict") else []
 
 
-def measure(
-    cell: Cell,
-    recipe: Recipe,
-    task: Task,
-    tests: Sequence[Example],
-    names: Iterable[str],
-    student: Callable[[], Student],
-    tick: Tick,
-) -> list[Score]:
-    """The scores of a cell's predictions. `student` opens who said them, and is called only for a probe that was not asked before.
+def measure(test: CellTest, names: Iterable[str]) -> list[Score]:
+    """The scores of a cell's predictions. The student is opened only for a probe that was not asked before.
 
     Raises RecipeError for a metric that cannot be measured, ShrinkError for predictions of other questions.
     """
+    cell, recipe = test.cell, test.recipe
     check(wanted := list(dict.fromkeys(names)), recipe)
     block, asked = recipe.evaluate, str(cell.done("predict"))
-    predictions = read_predictions(cell.folder / "predictions.parquet")
+    predictions = read_predictions(cell.folder / CellFile.PREDICTIONS)
     metrics: dict[str, AnyMetric] = {name: find("metrics", name) for name in wanted}
     asking = [metric for metric in metrics.values() if isinstance(metric, Probe)]
     plain = [name for name, metric in metrics.items() if not isinstance(metric, Probe | Simulated)]
-    scores = score(task, tests, predictions, plain, lambda: Encoder(block.encoder, recipe.root, block.entailment))
-    explained = [said for said in predictions if said.explanation is not None]
+
+    def encoder() -> Encoder:
+        return Encoder(block.encoder, recipe.root, block.entailment)
+
+    scores = score(test.task, test.examples, predictions, plain, encoder)
+    explained = [prediction for prediction in predictions if prediction.explanation is not None]
     if not explained:
         return scores
     if asking:
-        told = {example.id: found for example in tests if (found := example.meta.get("counterfactual"))}
-        cache = AnswerCache(student, task, cell.folder / "probes.parquet", asked, block.batch, tick)
-        scores += probe(cache, tests, asking, Context(cell.method, explained, counterfactuals=told))
+        wrong = {example.id: texts for example in test.examples if (texts := example.meta.get("counterfactual"))}
+        answers = AnswerCache(
+            lambda: asked_student(cell, recipe),
+            test.task,
+            cell.folder / CellFile.PROBES,
+            asked,
+            block.batch,
+            test.tick,
+        )
+        scores += probe(answers, test.examples, asking, Context(cell.method, explained, counterfactuals=wrong))
     for name, metric in metrics.items():
         if isinstance(metric, Simulated):
-            scores += _simulated(name, metric, cell, recipe, tests, explained, asked, tick)
+            scores += _simulated(name, metric, test, explained)
     return scores
 
 
-def add(
-    cell: Cell,
-    recipe: Recipe,
-    task: Task,
-    tests: Sequence[Example],
-    names: Sequence[str],
-    student: Callable[[], Student],
-    tick: Tick,
-) -> list[Score]:
-    """Measures more of a cell that was asked, and adds it to scores.parquet; what else stands there stays. Returns the new scores."""
-    scores = measure(cell, recipe, task, tests, names, student, tick)
-    file, new = cell.folder / "scores.parquet", {score.metric for score in scores}
-    kept = [
-        old for old in (read_scores(file) if file.is_file() else ()) if old.rater is not None or old.metric not in new
-    ]
-    write_scores([*kept, *scores], file)
-    names = list(dict.fromkeys([*added(cell), *names]))
-    cell.mark("score", json.dumps({"asked": cell.done("predict"), "metrics": names}))
+def add(test: CellTest, names: Sequence[str]) -> list[Score]:
+    """Measures more of a cell whose student was asked, and adds it to its scores; the others stay. Returns the new scores."""
+    scores = measure(test, names)
+    path, new = test.cell.folder / CellFile.SCORES, {score.metric for score in scores}
+    old = read_scores(path) if path.is_file() else []
+    write_scores([*(row for row in old if row.rater is not None or row.metric not in new), *scores], path)
+    asked = {"asked": test.cell.done("predict"), "metrics": list(dict.fromkeys([*added(test.cell), *names]))}
+    test.cell.mark("score", json.dumps(asked))
     return scores
 
 
-def _simulated(
-    name: str,
-    metric: Simulated,
-    cell: Cell,
-    recipe: Recipe,
-    tests: Sequence[Example],
-    explained: Sequence[Prediction],
-    asked: str,
-    tick: Tick,
-) -> list[Score]:
-    """The simulator's scores: of before, when it would learn the same from the same."""
-    block = recipe.evaluate.simulator
+def _simulated(name: str, metric: Simulated, test: CellTest, explained: Sequence[Prediction]) -> list[Score]:
+    """The simulator's scores, from before where it would learn the same from the same."""
+    cell, recipe, block = test.cell, test.recipe, test.recipe.evaluate.simulator
     assert block is not None
-    said = [(example.id, example.answer, dict(example.meta)) for example in simulated(tests, explained)]
-    key = digest(name, asked, block.model_dump(mode="json"), said)
-    file, folder, part = (cell.folder / place for place in ("simulator.parquet", "simulator", "simulator.part"))
-    if cell.done("simulate") != key:
-        fit = trained(
-            lambda: open_student(block.spec, recipe.root),
-            _training(block),
-            folder / key,
-            tick,
-            f"simulator of {cell.name}",
-        )
+    questions = [(example.id, example.answer, dict(example.meta)) for example in simulated(test.examples, explained)]
+    key = digest(name, str(cell.done("predict")), block.model_dump(mode="json"), questions)
+    path, folder, part = (
+        cell.folder / name for name in (CellFile.SIMULATOR, CellFile.SIMULATOR_FOLDER, CellFile.SIMULATOR_PART)
+    )
+
+    def work() -> None:
+        title = f"simulator of {cell.name}"
+        fit = trained(lambda: open_student(block.spec, recipe.root), _training(block), folder / key, test.tick, title)
         known = SimulateSettings(block.folds, block.seed, block.masked, recipe.evaluate.batch)
-        write_scores(metric.simulate(tests, explained, fit, known, Part(part, key), tick), file)
-        cell.mark("simulate", key)
+        write_scores(metric.simulate(test.examples, explained, fit, known, Part(part, key), test.tick), path)
+
+    if once(Stage(marker(cell.folder, "simulate"), key, work, makes=(path,))):
+        # Only an unfinished simulation needs its folds.
         shutil.rmtree(folder, ignore_errors=True)
         part.unlink(missing_ok=True)
-    return read_scores(file)
+    return read_scores(path)
 
 
 def _training(block: SimulatorBlock) -> TrainSettings:

@@ -1,0 +1,67 @@
+"""Doing a piece of work once: what it makes is kept, and a marker, written last, says what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import StudentError
+from ..core.files import read_json, write_json, write_text
+from ..core.results import RunFile
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work of a run, with all that an engine needs to do it, here or elsewhere."""
+
+    marker: Path
+    """Holds the key once the work is done."""
+    key: str
+    """A digest of everything the results depend on: equal keys mean equal results."""
+    work: Callable[[], None]
+    """Makes the results."""
+    makes: tuple[Path, ...] = ()
+    """The files that the work leaves. Where one is gone, the stage is not done, whatever its marker says."""
+    needs: Mapping[Path, str] = field(default_factory=dict)
+    """The markers of the stages that come first → the message for when one is missing."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the work was done, with this key, and its results are still there."""
+        return read_marker(self.marker) == self.key and all(path.exists() for path in self.makes)
+
+
+def once(stage: Stage) -> bool:
+    """Does the work of a stage unless it is done, and returns whether it was done now.
+
+    Raises StudentError when a stage that comes first is not done, and whatever the work raises; the marker is then not written.
+    """
+    for marker, message in stage.needs.items():
+        if read_marker(marker) is None:
+            raise StudentError(message)
+    if stage.done:
+        return False
+    stage.work()
+    write_text(stage.marker, stage.key)
+    return True
+
+
+def recall(path: Path, key: str, name: str, work: Callable[[], Any]) -> Any:
+    """The value that a JSON file holds under `name`; computed and written first when the file is missing or holds another key."""
+    if path.is_file() and (known := read_json(path))["asked"] == key:
+        return known[name]
+    value = work()
+    write_json(path, {"asked": key, name: value})
+    return value
+
+
+def marker(folder: Path, stage: str) -> Path:
+    """The marker of a stage in a run folder or in a cell's."""
+    return folder / RunFile.DONE / stage
+
+
+def read_marker(path: Path) -> str | None:
+    """What a marker says was asked; None when the stage was never done."""
+    return path.read_text(encoding="utf-8") if path.is_file() else None

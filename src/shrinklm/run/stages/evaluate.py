@@ -1,0 +1,132 @@
+"""The stages that ask a cell's student the test questions and score its answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from ...core.files import read_json, write_json
+from ...core.results import (
+    CellFile,
+    read_predictions,
+    read_scores,
+    write_predictions,
+    write_scores,
+)
+from ...core.types import Example, Prediction, Task, digest
+from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, predict, read_answer
+from ...methods.view import View
+from ...students.likeliest import reason
+from ...students.open import load_student
+from ..folder import Cell, about_cell
+from ..once import Stage, marker, once
+from ..students import LONGEST_CAP, asked_student, explanation_cap
+from .score import CellTest, added, measure, settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the marker of a cell's predictions says: a digest of what was asked, and how many questions were explained."""
+
+    key: str
+    explained: int
+
+    @classmethod
+    def read(cls, text: str | None) -> Asked:
+        """The marker's text, or what stands for none."""
+        key, _, explained = (text or "").partition(" explained ")
+        return cls(key, int(explained or -1))
+
+    def __str__(self) -> str:
+        return f"{self.key} explained {self.explained}"
+
+
+def evaluate_cell(test: CellTest) -> None:
+    """Asks a cell's student the test questions, unless the same student was asked the same before, and scores its answers.
+
+    Raises StudentError when it is not trained.
+    """
+    before = Asked.read(test.cell.done("predict"))
+    predicting = predict_stage(test, before)
+    asked_anew = before.key != Asked.read(predicting.key).key
+    once(predicting)
+    once(score_stage(test, keep_ratings=not asked_anew))
+
+
+def predict_stage(test: CellTest, before: Asked) -> Stage:
+    """Asks the student; of predictions that are there already, only the missing explanations are asked for."""
+    cell, block = test.cell, test.recipe.evaluate
+    questions = [(example.id, example.text, example.answer) for example in test.examples]
+    student = cell.student.model_dump(mode="json")
+    key = digest(cell.done("train"), student, block.max_tokens, block.batch, questions)
+    explained = len(questions) if block.explanations is None else min(block.explanations, len(questions))
+    # Predictions with more explanations than the recipe asks for now are kept as they are.
+    wanted = before if before.key == key and before.explained >= explained else Asked(key, explained)
+    untrained = f"{cell.name} is not trained. Run: shrinklm train RECIPE"
+    return Stage(
+        marker(cell.folder, "predict"),
+        str(wanted),
+        lambda: _predict(test, str(wanted), more=before.key == key),
+        makes=(cell.folder / CellFile.PREDICTIONS, cell.folder / CellFile.TIMING),
+        needs={marker(cell.folder, "train"): untrained} if cell.method.views else {},
+    )
+
+
+def score_stage(test: CellTest, keep_ratings: bool) -> Stage:
+    """Scores the predictions; judges' ratings of the same predictions stay beside the scores."""
+    cell, block = test.cell, test.recipe.evaluate
+    names = [*block.metrics, *added(cell)]
+    references = [example.meta.get("reference") for example in test.examples]
+    key = digest(cell.done("predict"), block.metrics, references, *settings(names, test.recipe, test.examples))
+    path = cell.folder / CellFile.SCORES
+
+    def work() -> None:
+        old = read_scores(path) if path.is_file() and keep_ratings else []
+        write_scores([*measure(test, names), *(row for row in old if row.rater is not None)], path)
+
+    return Stage(marker(cell.folder, "evaluate"), key, work, makes=(path,))
+
+
+def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
+    """Asks one trained student one question."""
+    student = load_student(cell.folder / CellFile.STUDENT, use=cell.student.use)
+
+    def answer(view: View) -> str:
+        return student.answer([view.prompt(example)], LONGEST_CAP)[0]
+
+    view, explain = cell.method.answer, cell.method.explain
+    raw = answer(view)
+    explanation = None if explain is None else reason(explain, raw if explain == view else answer(explain), example)
+    return Prediction(cell.name, example.id, read_answer(task, view, raw, example), explanation, raw)
+
+
+def _predict(test: CellTest, key: str, more: bool) -> None:
+    cell, block, folder = test.cell, test.recipe.evaluate, test.cell.folder
+    predictions_file, timing_file, part = (
+        folder / name for name in (CellFile.PREDICTIONS, CellFile.TIMING, CellFile.PREDICTIONS_PART)
+    )
+    known = None
+    if more and predictions_file.is_file() and timing_file.is_file():
+        known = read_predictions(predictions_file), Timing(**read_json(timing_file))
+    student = asked_student(cell, test.recipe)
+    settings = EvaluateSettings(explanation_cap(student, cell, test.recipe), block.batch, block.explanations)
+    evaluation = Evaluation(student, test.task, cell.method, cell.name, settings)
+    predictions, timing = predict(evaluation, test.examples, part, key, known, test.tick)
+    write_predictions(predictions, predictions_file)
+    write_json(timing_file, asdict(timing))
+    if not cell.method.views:
+        # Training writes cell.json; a student that is asked as it came has none yet.
+        untrained = {
+            "examples_seen": 0,
+            "batch": 0,
+            "micro_batch": 0,
+            "steps": 0,
+            "tokens_seen": 0,
+            "pairs": {},
+            "unbuilt": {},
+            "train_seconds": 0.0,
+            "diverged": False,
+            "parameters": student.parameters_total,
+            "bytes": None,
+        }
+        write_json(folder / CellFile.ABOUT, {**about_cell(cell), **untrained})
+    part.unlink(missing_ok=True)

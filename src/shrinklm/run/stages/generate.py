@@ -1,0 +1,192 @@
+"""The stage that asks teachers: what they wrote and marked about the questions of a run, and what they are still to be asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...core.types import Example, Generation, Split, Task, Tick
+from ...methods.spec import method
+from ...methods.view import Method
+from ...teachers.base import BaseTeacher
+from ...teachers.generate import GenerateSettings, Report, Said, look, run_steps
+from ...teachers.prompts import Prompts
+from ...teachers.steps import STEPS, StepRequest
+from ...teachers.store import Store
+from ..recipe import Recipe, StudentBlock, TeacherBlock
+from .markers import Markers
+
+
+class Teaching:
+    """The teachers of a run: the one that writes, and the models that mark words.
+
+    Args:
+        recipe: What is asked.
+        task: Whose parser reads the teacher's own answers.
+        splits: The questions.
+        teacher: Who writes; None when nobody does.
+        markers: Who marks words.
+        prompts: What the teacher is shown.
+        store: Where its texts are kept.
+        tick: Told of progress.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: Task,
+        splits: Mapping[Split, Sequence[Example]],
+        teacher: BaseTeacher | None,
+        markers: Markers,
+        prompts: Prompts,
+        store: Store,
+        tick: Tick,
+    ) -> None:
+        self.recipe, self.task, self.splits, self.teacher = recipe, task, splits, teacher
+        self.markers, self.prompts, self.store, self.tick = markers, prompts, store, tick
+        self._known: dict[str, tuple[Said, Report]] = {}
+
+    @property
+    def steps(self) -> list[StepRequest]:
+        """What the recipe asks for."""
+        return steps_of(self.recipe)
+
+    @property
+    def settings(self) -> GenerateSettings:
+        """How the teacher is asked."""
+        # Without a teacher words are marked at most, and no setting changes those.
+        block = self.recipe.teacher or TeacherBlock(use="")
+        return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)
+
+    def known(self, student: StudentBlock | None = None) -> tuple[Said, Report]:
+        """The generations about the training questions, and a report of what the store lacks.
+
+        The words that a student marks are those of `student`, or of the recipe's first.
+        """
+        student = student or self.recipe.student[0]
+        if student.label not in self._known:
+            self._known[student.label] = self.look(self.splits["train"], self.steps, student)
+        return self._known[student.label]
+
+    def look(
+        self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None
+    ) -> tuple[Said, Report]:
+        """What the store holds, and a report of what it lacks. A teacher that costs nothing is asked for that first."""
+        known: Said = {example.id: {} for example in examples}
+        report = Report()
+        for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
+            arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
+            generations, lacking = look(*arguments)
+            if teacher.free and any(step.missing for step in lacking.steps.values()):
+                run_steps(*arguments, self.tick)
+                generations, lacking = look(*arguments)
+            for example_id, slots in generations.items():
+                known[example_id] |= slots
+            report.steps |= lacking.steps
+        return known, report
+
+    def ask_all(self, only: str | None = None) -> Report:
+        """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named."""
+        steps = [request for request in self.steps if only in (None, request.name)]
+        labels = [request for request in steps if request.name == "label"]
+        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them need them.
+        learned = any("label" in method.needs for method in methods_of(self.recipe))
+        report = self.ask(self.splits["train"], steps if learned else [step for step in steps if step not in labels])
+        if labels:
+            report.steps["label (test)"] = self.ask(self.splits["test"], labels).steps["label"]
+        self._known.clear()
+        return report
+
+    def ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
+        """Asks for what the store lacks. With several students, what each of them marks is reported under its name."""
+        report = Report()
+        for student in self.recipe.student:
+            for teacher, requests in self.askers(steps, student):
+                own = any(STEPS[step.name].by == "student" for step in requests)
+                if student != self.recipe.student[0] and not own:
+                    continue  # only what a student marks itself differs between students
+                arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
+                new = run_steps(*arguments, self.tick).steps
+                several = own and len(self.recipe.student) > 1
+                report.steps |= {f"{name} ({student.label})": step for name, step in new.items()} if several else new
+        return report
+
+    def askers(
+        self, steps: Sequence[StepRequest], student: StudentBlock
+    ) -> list[tuple[BaseTeacher, list[StepRequest]]]:
+        """Who takes which steps: the teacher those that are written, and each model that marks words its own."""
+        written = [step for step in steps if not STEPS[step.name].marks]
+        marked = [step for step in steps if STEPS[step.name].marks]
+        askers: list[tuple[BaseTeacher, list[StepRequest]]] = []
+        if written and self.teacher is not None:
+            askers.append((self.teacher, written))
+        return askers + [(self.markers.who(STEPS[step.name], student), [step]) for step in marked]
+
+    def summary(self, report: Report) -> dict[str, Any]:
+        """What generations.json says."""
+        teacher = self.teacher or self.askers(self.steps, self.recipe.student[0])[0][0]
+        return {
+            "teacher": teacher.name,
+            "revision": teacher.revision,
+            "steps": report.as_dict(),
+            "teacher_accuracy": self.accuracy(),
+        }
+
+    def accuracy(self) -> dict[str, Any] | None:
+        """The share of test questions that the teacher answers rightly itself; an answer that does not parse is wrong."""
+        requests = [request for request in self.steps if request.name == "label"]
+        if not requests:
+            return None
+        tests = self.splits["test"]
+        known = self.look(tests, requests)[0]
+        labels = [known[example.id].get(("label", "")) for example in tests]
+        if not any(labels):
+            return None
+        right = [
+            label is not None and label.answer == example.answer for label, example in zip(labels, tests, strict=True)
+        ]
+        return {"split": "test", "value": sum(right) / len(right), "n": len(right)}
+
+    def refused(self) -> dict[str, dict[str, int]]:
+        """Step → reason → texts about training questions that may not be used."""
+        counts: dict[str, Counter[str]] = {request.name: Counter() for request in self.steps}
+        for kind, step in self.known()[1].steps.items():
+            counts.setdefault(kind, Counter()).update(step.refused)
+        return {kind: dict(count.most_common()) for kind, count in counts.items()}
+
+    def references(self, counterfactuals: bool) -> list[Example]:
+        """The test questions with the explanation that overlap is measured against: the teacher's, else the task's own.
+
+        With `counterfactuals` also with the teacher's explanations of wrong options, as far as the store holds them.
+        """
+        tests = self.splits["test"]
+        wanted = {"explanation", *(["counterfactual"] if counterfactuals else [])}
+        requests = [request for request in self.steps if request.name in wanted]
+        known = self.look(tests, requests)[0] if self.teacher is not None and requests else {}
+        return [self._with_references(example, known.get(example.id, {})) for example in tests]
+
+    def _with_references(self, example: Example, slots: Mapping[tuple[str, str], Generation]) -> Example:
+        taught = _usable(slots, "explanation", example.answer)
+        reference = taught or example.meta.get("explanation")
+        by = self.teacher.name if taught and self.teacher else "task"
+        meta = {**example.meta, "reference": reference, "reference_by": by if reference else None}
+        wrong = {option: text for option in example.wrong if (text := _usable(slots, "counterfactual", option))}
+        return replace(example, meta={**meta, "counterfactual": wrong} if wrong else meta)
+
+
+def steps_of(recipe: Recipe) -> list[StepRequest]:
+    """What a recipe asks for."""
+    return [StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in recipe.generate]
+
+
+def methods_of(recipe: Recipe) -> list[Method]:
+    """The methods that a recipe trains. Raises UnknownName or MethodError."""
+    return [method(spec) for spec in recipe.methods]
+
+
+def _usable(slots: Mapping[tuple[str, str], Generation], kind: str, answer: str) -> str | None:
+    """The text about an answer, unless it was refused."""
+    generation = slots.get((kind, answer))
+    return generation.text if generation is not None and not generation.refusal else None

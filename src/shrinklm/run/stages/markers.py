@@ -1,0 +1,206 @@
+"""Who marks words in a run: a teacher whose insides are open, a student before training, chance, and word counts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import ModelError, RecipeError, TeacherError
+from ...core.registry import find, split_spec
+from ...core.results import CellFile, RunFile
+from ...core.types import Example, Task, Tick, digest
+from ...evaluation.metrics.answers import matches
+from ...methods.builtin import ASK
+from ...methods.corpus import Corpus
+from ...methods.spec import method
+from ...models.load import default_dtype, family_of, load_model
+from ...models.locate import locate_model
+from ...saliency.analysis import Examiner
+from ...saliency.controls import Chance, Counts
+from ...saliency.whitebox import WhiteBox, own_answers
+from ...stats import estimate
+from ...students.open import load_student, open_untrained, ready_to_answer
+from ...teachers.base import BaseTeacher
+from ...teachers.steps import Step
+from ..folder import Cell
+from ..once import recall
+from ..recipe import Recipe, SalientBlock, StudentBlock
+from .train import train_cell
+
+if TYPE_CHECKING:
+    from ...saliency.attribution import AttributionSettings
+    from ...students.base import BaseStudent
+
+
+class Markers:
+    """The models and counts that mark words in a run.
+
+    Args:
+        recipe: What is asked.
+        folder: Of the run: a fine-tuned teacher stands in `teacher/`.
+        train: The training questions, whose words are counted.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, train: Sequence[Example]) -> None:
+        self.recipe, self.folder, self.train = recipe, folder, train
+        self._students: dict[str, WhiteBox] = {}
+
+    def who(self, step: Step, student: StudentBlock) -> BaseTeacher:
+        """Who takes a step that marks words. Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet."""
+        if step.by == "white-box":
+            return self.teacher
+        if step.by == "student":
+            return self._students.setdefault(student.label, self._student(student))
+        return self._counts if step.by == "counts" else Chance()
+
+    @cached_property
+    def teacher(self) -> WhiteBox:
+        """The teacher of the step `salient`. Raises TeacherError, ModelError."""
+        block, model = self.block, locate_model(self._ref, self.recipe.root)
+        if not block.finetune:
+            return WhiteBox(
+                lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch
+            )
+        if self.cell.done("train") is None:
+            raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
+        tuned, view = locate_model(str(self._tuned)), method("finetune").answer
+        name = f"{model.name} fine-tuned"
+        return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
+
+    def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
+        """The teacher as the judge of every step's words: it is asked without them."""
+        teacher, block = self.teacher, self.block
+        about = {
+            "name": teacher.name,
+            "finetuned": block.finetune is not None,
+            "accuracy": self.accuracy(task, tests, tick),
+        }
+        return Examiner(teacher.model, teacher.view, about, block.erase, block.compare, block.batch)
+
+    @property
+    def block(self) -> SalientBlock:
+        """What the recipe says."""
+        return self.recipe.salient
+
+    # The teacher is fine-tuned as a student is: with the same code, in a folder of the same kind.
+
+    @property
+    def cell(self) -> Cell:
+        """The fine-tuned teacher."""
+        kind = family_of(locate_model(self._ref, self.recipe.root), self.block.trust_remote_code)
+        block = StudentBlock(use=f"{kind}:{self._ref}", trust_remote_code=self.block.trust_remote_code)
+        seed = self.block.finetune.seeds[0] if self.block.finetune else 0
+        return Cell(method("finetune"), block, seed, self.folder / RunFile.TEACHER)
+
+    def finetune(self, task: Task, tests: Sequence[Example], dev: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an estimate each, or None.
+
+        Raises RecipeError when the recipe fine-tunes no teacher.
+        """
+        if self.block.finetune is None:
+            raise RecipeError(
+                "The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}"
+            )
+        teaching = self.recipe.model_copy(update={"train": self.block.finetune})
+        train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
+        return self.accuracy(task, tests, tick)
+
+    def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an answer; or None."""
+        asked = tests[: self.block.questions]
+        found: dict[str, Any] = {"before": None, "after": None}
+        for when, tuned in (("before", False), ("after", True)):
+            if asked and (self.block.finetune or not tuned):
+                found[when] = self._measured(when, tuned, task, asked, tick)
+        return found
+
+    def _measured(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        """The accuracy of one state of the teacher, measured once."""
+        revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
+        key = digest(revision, [(example.id, example.text, example.answer) for example in asked])
+        path = self.folder / RunFile.TEACHER / f"accuracy-{when}.json"
+        accuracy: dict[str, Any] = recall(path, key, "accuracy", lambda: self._measure(when, tuned, task, asked, tick))
+        return accuracy
+
+    def _measure(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        own = tuned == bool(self.block.finetune)  # the state that marks words, loaded once
+        model, view = (self.teacher.model, self.teacher.view) if own else (self._load(tuned), ASK)
+        right: list[float] = []
+        for start in range(0, len(asked), self.block.batch):
+            some = asked[start : start + self.block.batch]
+            said = own_answers(model, view, some, self.block.batch)
+            read = [
+                text if one.choices or text is None else task.parse(text, one)
+                for one, text in zip(some, said, strict=True)
+            ]
+            right += [matches(one, text) for one, text in zip(some, read, strict=True)]
+            tick(f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip(), len(right), len(asked), "")
+        return figure(right)
+
+    @cached_property
+    def _ref(self) -> str:
+        """The model behind the teacher's spec. Raises TeacherError for one without gradients."""
+        spec = self.block.use or (self.recipe.teacher.use if self.recipe.teacher else "")
+        name, rest = split_spec(spec)
+        if name != "transformers" or not rest:
+            raise TeacherError(
+                f"The step 'salient' looks into the model, and '{spec}' shows no gradients: it is a server, a file or a program. "
+                "Name a model that runs here: salient: {use: transformers:PATH_OR_ID} (a hub id, a folder of safetensors, or a GGUF file)."
+            )
+        return rest
+
+    def _load(self, tuned: bool) -> BaseStudent:
+        """The teacher's model, fine-tuned or not. Integrated gradients sum many small steps, which would not add up in bfloat16."""
+        dtype = "float32" if self.block.method == "integrated_gradients" else default_dtype()
+        if tuned:
+            return load_student(self._tuned, dtype)
+        where = locate_model(self._ref, self.recipe.root)
+        kind = family_of(where, self.block.trust_remote_code)
+        try:
+            model, tokenizer = load_model(where, kind, dtype, self.block.trust_remote_code)
+        except ModelError as error:
+            what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
+            raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
+        student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
+        return ready_to_answer(student, None)
+
+    @property
+    def _tuned(self) -> Path:
+        return self.folder / RunFile.TEACHER / CellFile.STUDENT
+
+    def _student(self, student: StudentBlock) -> WhiteBox:
+        """A student before training, asked in its own terms."""
+        ref = split_spec(student.use)[1]
+
+        def opened() -> BaseStudent:
+            return open_untrained(student.spec(self.recipe.train.max_length), self.recipe.root)
+
+        try:
+            where = locate_model(ref, self.recipe.root)
+            name, revision = where.name, where.revision
+        except ModelError:  # one that is made, not read, such as `tiny`
+            name, revision = student.use, ""
+        if student.keep_every > 1:
+            name += f", every {student.keep_every}th layer"
+        return WhiteBox(opened, name, revision, ASK, self._settings, self.block.label, self.block.batch)
+
+    @cached_property
+    def _counts(self) -> Counts:
+        return Counts(self.train)
+
+    @property
+    def _settings(self) -> AttributionSettings:
+        from ...saliency.attribution import AttributionSettings
+
+        return AttributionSettings(self.block.method, self.block.norm, self.block.pieces, self.block.steps)
+
+
+def figure(values: Sequence[float]) -> dict[str, Any]:
+    """A mean over items with its bootstrap interval, for JSON."""
+    import numpy as np
+
+    found = estimate(np.array([values], dtype=float))
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
