@@ -1,8 +1,9 @@
 """Tests and effect sizes between groups of values. No torch.
 
-Groups come as a mapping {name: values}, in the order in which pairs are to be formed. NaN = not scored, and is left out; everything else
-counts, so an outlier is found here and dropped, if at all, by the caller, who says so. Rows are taken as independent of each other: for
-people who rate many items use the mixed models instead. Results agree with R's (stats, car, rstatix, effsize).
+Groups come as a mapping {name: values}, in the order in which pairs are formed. NaN means "not scored" and is left
+out. Everything else counts: `outliers` reports, and the caller decides whether to drop. Rows are taken as independent
+of each other; for people who rate many items use the mixed models instead. Results agree with R's (stats, car, rstatix,
+effsize).
 """
 
 from __future__ import annotations
@@ -101,123 +102,138 @@ def quartiles(values: ArrayLike) -> tuple[float, float, float]:
 
 
 def outliers(values: ArrayLike, reach: float = 1.5) -> Outliers:
-    """Values further than `reach` interquartile ranges from the box (Tukey 1977): R's `rstatix::identify_outliers`."""
-    found = np.asarray(values, dtype=float)
-    q1, _, q3 = quartiles(found)
+    """Values further than `reach` interquartile ranges from the quartiles (Tukey 1977).
+
+    R: `rstatix::identify_outliers`. Raises ValueError for no value.
+    """
+    vector = np.asarray(values, dtype=float)
+    q1, _, q3 = quartiles(vector)
     low, high = q1 - reach * (q3 - q1), q3 + reach * (q3 - q1)
-    return Outliers(low, high, tuple(int(place) for place in np.flatnonzero((found < low) | (found > high))))
+    return Outliers(low, high, tuple(int(index) for index in np.flatnonzero((vector < low) | (vector > high))))
 
 
 def shapiro(values: ArrayLike) -> Shapiro:
-    """Shapiro–Wilk by Royston's algorithm (1995), as R's `shapiro.test`. Raises ValueError unless 3 to 5,000 values that differ."""
-    found = _scored(values, "values")
-    if not 3 <= len(found) <= 5000 or np.ptp(found) == 0:
+    """Shapiro–Wilk test of normality by Royston's algorithm (1995). R: `shapiro.test`.
+
+    Raises ValueError unless there are 3 to 5,000 values that differ, the range for which the algorithm was fitted.
+    """
+    vector = _scored(values, "values")
+    if not 3 <= len(vector) <= 5000 or np.ptp(vector) == 0:
         raise ValueError(
-            f"Shapiro–Wilk needs 3 to 5,000 values that differ, found {len(found)} with {len(np.unique(found))} different."
+            f"Shapiro–Wilk needs 3 to 5,000 values that differ, found {len(vector)} with "
+            f"{len(np.unique(vector))} different."
         )
     from scipy.stats import shapiro as test
 
-    statistic, p = test(found)
-    return Shapiro(float(statistic), float(p), len(found))
+    statistic, p = test(vector)
+    return Shapiro(float(statistic), float(p), len(vector))
 
 
 def levene(groups: Mapping[str, ArrayLike]) -> Levene:
-    """Analysis of variance of |value - median of its group| (Brown & Forsythe 1974), as R's `car::leveneTest`.
+    """Analysis of variance of |value - median of its group| (Brown & Forsythe 1974). R: `car::leveneTest`.
 
     Raises:
         ValueError: fewer than two groups, or no group of more than one value.
     """
-    found = _groups(groups)
-    apart = [np.abs(values - np.median(values)) for values in found.values()]
-    df1, df2 = len(apart) - 1, sum(map(len, apart)) - len(apart)
+    vectors = list(_groups(groups).values())
+    df1, df2 = len(vectors) - 1, sum(map(len, vectors)) - len(vectors)
     if df2 < 1:
         raise ValueError("Levene's test needs a group of more than one value; every group here has one.")
-    every = np.concatenate(apart)
-    within = sum(float(((part - part.mean()) ** 2).sum()) for part in apart)
-    between = sum(len(part) * float(part.mean() - every.mean()) ** 2 for part in apart)
-    if within <= 1e-12 * float((every**2).sum()):
-        # Values that all lie equally far from their medians: nothing to weigh a difference against.
-        statistic = 0.0 if between <= 1e-12 * float((every**2).sum()) else float("inf")
-    else:
-        statistic = (between / df1) / (within / df2)
-    from scipy.stats import f
+    deviations = [np.abs(vector - np.median(vector)) for vector in vectors]
+    rounding = 1e-6 * max(float(deviation.max()) for deviation in deviations)
+    if all(np.ptp(deviation) <= rounding for deviation in deviations):
+        # Within each group all values lie equally far from the median. F would be a ratio of rounding errors, so the
+        # answer is decided here: the spreads are equal, or they differ for certain.
+        equal = np.ptp([deviation.mean() for deviation in deviations]) <= rounding
+        return Levene(0.0 if equal else float("inf"), df1, df2, 1.0 if equal else 0.0)
+    from scipy.stats import levene as test
 
-    return Levene(statistic, df1, df2, float(f.sf(statistic, df1, df2)))
+    statistic, p = test(*vectors, center="median")
+    return Levene(float(statistic), df1, df2, float(p))
 
 
 def kruskal(groups: Mapping[str, ArrayLike]) -> Kruskal:
-    """Kruskal & Wallis (1952) on midranks, corrected for ties, as R's `kruskal.test`; eta²_H as `rstatix::kruskal_effsize`.
+    """Kruskal–Wallis test (1952) on midranks, corrected for ties. R: `kruskal.test`, `rstatix::kruskal_effsize`.
 
     Raises:
         ValueError: fewer than two groups, or all values equal.
     """
-    found = _groups(groups)
-    ranks, spread = _ranks(found)
-    n, k = sum(map(len, ranks.values())), len(ranks)
-    statistic = sum(len(part) * (float(part.mean()) - (n + 1) / 2) ** 2 for part in ranks.values()) / spread
-    from scipy.stats import chi2
+    vectors = list(_groups(groups).values())
+    _check_not_all_equal(np.concatenate(vectors))
+    from scipy.stats import kruskal as test
 
-    return Kruskal(
-        statistic, k - 1, float(chi2.sf(statistic, k - 1)), n, (statistic - k + 1) / (n - k) if n > k else float("nan")
-    )
+    n, k = sum(map(len, vectors)), len(vectors)
+    result = test(*vectors)
+    # Rounding can take H of groups with equal mean ranks below its lowest value, 0.
+    statistic = max(0.0, float(result.statistic))
+    eta2 = (statistic - k + 1) / (n - k) if n > k else float("nan")
+    return Kruskal(statistic, k - 1, float(result.pvalue), n, eta2)
 
 
 def dunn(groups: Mapping[str, ArrayLike], adjust: Adjust = "bonferroni") -> list[Dunn]:
-    """Pairs of groups after Kruskal–Wallis (Dunn 1964): z = difference of mean ranks / its standard error, corrected for ties.
+    """All pairs of groups after Kruskal–Wallis (Dunn 1964). R: `rstatix::dunn_test`.
 
-    As R's `rstatix::dunn_test`: ranks are those of all groups together; p is two-sided; `p_adjusted` = p × pairs (bonferroni), or
-    Holm's, or p itself ("none").
+    z = difference of mean ranks / sqrt(σ² (1/n_a + 1/n_b)), where the ranks are those of all groups together and σ² is
+    the variance of a rank, corrected for ties. p is two-sided. `p_adjusted` is p × pairs ("bonferroni"), Holm's
+    ("holm"), or p itself ("none").
 
     Raises:
         ValueError: fewer than two groups, all values equal, or an unknown adjustment.
     """
     if adjust not in ("bonferroni", "holm", "none"):
         raise ValueError(f"Adjustment '{adjust}' is not known. Use bonferroni, holm or none.")
-    ranks, spread = _ranks(_groups(groups))
+    ranks, variance = _ranks(_groups(groups))
     pairs = list(combinations(ranks, 2))
     from scipy.stats import norm
 
     zs = [
         (float(ranks[b].mean()) - float(ranks[a].mean()))
-        / float(np.sqrt(spread * (1 / len(ranks[a]) + 1 / len(ranks[b]))))
+        / float(np.sqrt(variance * (1 / len(ranks[a]) + 1 / len(ranks[b]))))
         for a, b in pairs
     ]
     ps = [2 * float(norm.sf(abs(z))) for z in zs]
     adjusted = {"bonferroni": [min(1.0, p * len(ps)) for p in ps], "holm": holm(ps), "none": ps}[adjust]
     return [
-        Dunn(a, b, len(ranks[a]), len(ranks[b]), z, p, wide)
-        for (a, b), z, p, wide in zip(pairs, zs, ps, adjusted, strict=True)
+        Dunn(a, b, len(ranks[a]), len(ranks[b]), z, p, p_adjusted)
+        for (a, b), z, p, p_adjusted in zip(pairs, zs, ps, adjusted, strict=True)
     ]
 
 
 def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
-    """All pairs of means by the studentized range: Tukey's HSD; for unequal groups Tukey–Kramer (Kramer 1956), as R's `TukeyHSD`.
+    """All pairs of means by the studentized range: Tukey's HSD. R: `TukeyHSD`.
 
-    The spread is pooled over the groups given: q = |a - b| / sqrt(s² / 2 · (1/n_a + 1/n_b)) on n - k degrees of freedom.
+    Unequal groups are compared by Tukey–Kramer (Kramer 1956): q = |a - b| / sqrt(s² / 2 · (1/n_a + 1/n_b)) on n - k
+    degrees of freedom, with s² pooled over all groups.
 
     Raises:
         ValueError: fewer than two groups, or no group of more than one value.
     """
-    found = _groups(groups)
-    df = sum(map(len, found.values())) - len(found)
+    vectors = _groups(groups)
+    df = sum(map(len, vectors.values())) - len(vectors)
     if df < 1:
         raise ValueError("Tukey's test needs a group of more than one value; every group here has one.")
+    # Not `scipy.stats.tukey_hsd`, which refuses a group of one value. Its mean can be compared all the same, as the
+    # spread comes from the other groups; factorial tables have such cells.
     from scipy.stats import studentized_range
 
-    variance = sum(float(((values - values.mean()) ** 2).sum()) for values in found.values()) / df
-    reach = float(studentized_range.ppf(level, len(found), df))
+    variance = sum(float(((vector - vector.mean()) ** 2).sum()) for vector in vectors.values()) / df
+    reach = float(studentized_range.ppf(level, len(vectors), df))
     rows = []
-    for a, b in combinations(found, 2):
-        difference = float(found[a].mean() - found[b].mean())
-        error = float(np.sqrt(variance / 2 * (1 / len(found[a]) + 1 / len(found[b]))))
+    for a, b in combinations(vectors, 2):
+        difference = float(vectors[a].mean() - vectors[b].mean())
+        error = float(np.sqrt(variance / 2 * (1 / len(vectors[a]) + 1 / len(vectors[b]))))
         q = abs(difference) / error if error > 0 else float("inf") if difference else 0.0
-        p = float(np.clip(studentized_range.sf(q, len(found), df), 0.0, 1.0)) if np.isfinite(q) else 0.0
+        # The integral behind `sf` can leave 0..1 by its own error.
+        p = float(np.clip(studentized_range.sf(q, len(vectors), df), 0.0, 1.0)) if np.isfinite(q) else 0.0
         rows.append(Tukey(a, b, difference, difference - reach * error, difference + reach * error, p))
     return rows
 
 
 def vargha_delaney(a: ArrayLike, b: ArrayLike) -> float:
-    """A = P(a > b) + P(a = b) / 2 (Vargha & Delaney 2000): 0..1, .5 = no difference; .56 small, .64 medium, .71 large (and 1 - A)."""
+    """A = P(a > b) + P(a = b) / 2 (Vargha & Delaney 2000), 0..1; .5 means no difference.
+
+    .56 is small, .64 medium, .71 large, and so is 1 - A. Raises ValueError where a side has no value.
+    """
     first, second = _scored(a, "a"), _scored(b, "b")
     from scipy.stats import rankdata
 
@@ -226,43 +242,53 @@ def vargha_delaney(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def cliff_delta(a: ArrayLike, b: ArrayLike) -> float:
-    """delta = P(a > b) - P(a < b) = 2 A - 1 (Cliff 1993): -1..1, 0 = no difference; |.147| small, |.33| medium, |.474| large."""
+    """delta = P(a > b) - P(a < b) = 2 A - 1 (Cliff 1993), -1..1; 0 means no difference.
+
+    |.147| is small, |.33| medium, |.474| large. Raises ValueError where a side has no value.
+    """
     return 2 * vargha_delaney(a, b) - 1
 
 
 def _scored(values: ArrayLike, name: str) -> Vector:
-    """The values that are not NaN."""
-    every = np.asarray(values, dtype=float)
-    if every.ndim != 1:
-        raise ValueError(f"{name} must be one list of numbers, found shape {every.shape}.")
-    if np.isinf(every).any():
-        raise ValueError(
-            f"{name} holds an infinite value at place {int(np.flatnonzero(np.isinf(every))[0])}. Leave it out as NaN."
-        )
-    found: Vector = every[~np.isnan(every)]
-    if not len(found):
+    """The values that are not NaN; `name` is what errors call them."""
+    vector: Vector = np.asarray(values, dtype=float)
+    if vector.ndim != 1:
+        raise ValueError(f"{name} must be one list of numbers, found shape {vector.shape}.")
+    if np.isinf(vector).any():
+        index = int(np.flatnonzero(np.isinf(vector))[0])
+        raise ValueError(f"{name} holds an infinite value at place {index}. Leave it out as NaN.")
+    vector = vector[~np.isnan(vector)]
+    if not len(vector):
         raise ValueError(f"{name} holds no number.")
-    return found
+    return vector
 
 
 def _groups(groups: Mapping[str, ArrayLike]) -> dict[str, Vector]:
-    found = {str(name): _scored(values, f"group '{name}'") for name, values in groups.items()}
-    if len(found) < 2:
+    """The scored values of each group. Raises ValueError for fewer than two groups, or a group without a value."""
+    vectors = {str(name): _scored(values, f"group '{name}'") for name, values in groups.items()}
+    if len(vectors) < 2:
         raise ValueError(
-            f"Groups are compared with each other, so at least two are needed; found {len(found)}: {', '.join(found)}."
+            f"Groups are compared with each other, so at least two are needed; found {len(vectors)}: "
+            f"{', '.join(vectors)}."
         )
-    return found
+    return vectors
+
+
+def _check_not_all_equal(values: Vector) -> None:
+    if np.ptp(values) == 0:
+        raise ValueError("All values are equal, so no group ranks above another.")
 
 
 def _ranks(groups: Mapping[str, Vector]) -> tuple[dict[str, Vector], float]:
-    """Midranks over all groups, and the variance of a rank, corrected for ties: n (n + 1) / 12 - Σ (t³ - t) / (12 (n - 1))."""
-    every = np.concatenate(list(groups.values()))
-    n, (_, ties) = len(every), np.unique(every, return_counts=True)
-    if len(ties) == 1:
-        raise ValueError("All values are equal, so no group ranks above another.")
+    """(midranks over all groups, variance of a rank corrected for ties).
+
+    Variance: n (n + 1) / 12 - Σ (t³ - t) / (12 (n - 1)) over groups of t tied values.
+    """
+    values = np.concatenate(list(groups.values()))
+    _check_not_all_equal(values)
     from scipy.stats import rankdata
 
-    ranks = rankdata(every)
-    ends = np.cumsum([len(values) for values in groups.values()])
-    spread = n * (n + 1) / 12 - float((ties.astype(float) ** 3 - ties).sum()) / (12 * (n - 1))
-    return dict(zip(groups, np.split(ranks, ends[:-1]), strict=True)), spread
+    n, (_, ties) = len(values), np.unique(values, return_counts=True)
+    ends = np.cumsum([len(vector) for vector in groups.values()])
+    variance = n * (n + 1) / 12 - float((ties.astype(float) ** 3 - ties).sum()) / (12 * (n - 1))
+    return dict(zip(groups, np.split(rankdata(values), ends[:-1]), strict=True)), variance
