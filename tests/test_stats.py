@@ -228,9 +228,8 @@ def test_ten_thousand_resamples_of_a_real_run_are_fast_and_small():
 
 
 def test_statistics_and_metrics_load_without_torch():
-    modules = ", ".join(
-        f"shrinklm.{name}" for name in ("stats", "evaluate", "results", "metrics.answers", "metrics.explanations")
-    )
+    names = ("stats", "evaluation.ask", "core.results", "evaluation.metrics.answers", "evaluation.metrics.explanations")
+    modules = ", ".join(f"shrinklm.{name}" for name in names)
     code = (
         f"import sys, {modules}; print(*sorted({{'torch', 'transformers', 'scipy', 'pyarrow'}} & sys.modules.keys()))"
     )

@@ -1,7 +1,7 @@
-"""How far raters agree when they rate the same items: Krippendorff's alpha, Gwet's AC1 and AC2, intraclass correlations.
+"""Agreement of raters who rate the same items: Krippendorff's alpha, Gwet's AC1 and AC2, intraclass correlations.
 
-Ratings come as a matrix [items, raters]; NaN = not rated. 1 is full agreement, 0 what chance gives. Intervals are percentile bootstraps
-over items. Where every item has one rater, nothing can be said, and an error says so.
+Ratings come as a matrix [items, raters]; NaN means "not rated". 1 is full agreement, 0 the agreement of chance.
+Intervals are percentile bootstraps over items. Agreement is not defined where every item has one rater: a ValueError.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Agreement:
 
 
 def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, resamples: int = 2000) -> Agreement:
-    """Krippendorff's alpha, 1 - observed / expected disagreement, from -1 to 1 (Krippendorff 2011, "Computing alpha-reliability").
+    """Krippendorff's alpha = 1 - observed / expected disagreement, -1..1 (2011, "Computing alpha-reliability").
 
-    Disagreement of two values is 1 (nominal), the squared number of ratings between them (ordinal) or their squared difference (interval).
-    Gaps are allowed; items with one rating say nothing and are left out.
+    Disagreement of two values is 1 (nominal), the squared number of ratings between them (ordinal) or their squared
+    difference (interval). Gaps are allowed; items with one rating have no pair to compare and are left out.
 
     Args:
         ratings: [items, raters]; NaN = not rated.
@@ -47,9 +47,9 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
         resamples: how many; 0 leaves the interval out (NaN).
 
     Raises:
-        ValueError: no item has two ratings, or all ratings are equal, so that chance cannot disagree.
+        ValueError: no item has two ratings, or all ratings are equal, so that expected disagreement is zero.
     """
-    table = _table(ratings, level, ("nominal", "ordinal", "interval"))
+    table = _checked(ratings, level, ("nominal", "ordinal", "interval"))
     table = table[(~np.isnan(table)).sum(axis=1) >= 2]
     values = np.unique(table[~np.isnan(table)])
     if len(values) < 2:
@@ -59,12 +59,12 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
     counts = _counts(table, values)
     sizes = counts.sum(axis=1)
 
-    def alpha(weights: Array) -> float:
-        marginal = weights @ counts
+    def alpha(copies: Array) -> float:
+        marginal = copies @ counts
         distance = _distance(values, marginal, level)
         total = marginal.sum()
         expected = float(marginal @ distance @ marginal) / (total - 1)
-        observed = float(weights @ (((counts @ distance) * counts).sum(axis=1) / (sizes - 1)))
+        observed = float(copies @ (((counts @ distance) * counts).sum(axis=1) / (sizes - 1)))
         return 1 - observed / expected if expected > 0 else float("nan")
 
     return _agreement(f"Krippendorff's alpha ({level})", alpha, table, seed, resamples)
@@ -77,27 +77,30 @@ def gwet(
     seed: int = 0,
     resamples: int = 2000,
 ) -> Agreement:
-    """Gwet's AC2, and with identity weights AC1: (p_a - p_e) / (1 - p_e) with p_e = Σ w / (q (q - 1)) · Σ π_k (1 - π_k) (Gwet 2014, ch. 4).
+    """Gwet's AC2, and with identity weights AC1 (Gwet 2014, ch. 4).
 
-    Unlike alpha and kappa it does not collapse when nearly all ratings are the same. Gaps are allowed.
+    (p_a - p_e) / (1 - p_e) with p_e = Σ w / (q (q - 1)) · Σ π_k (1 - π_k) for q points of the scale. Unlike alpha and
+    kappa it does not collapse when nearly all ratings are the same. Gaps are allowed.
 
     Args:
         ratings: [items, raters]; NaN = not rated.
-        scale: every rating that could be given, such as 1 to 5; None takes those that were.
-        weights: how much credit a near miss gets: none (identity), by rank (ordinal), by distance (linear) or its square (quadratic).
+        scale: every possible rating, such as 1 to 5; None takes those that occur.
+        weights: credit of a near miss: none (identity), by rank (ordinal), by distance (linear) or its square
+            (quadratic).
         seed: of the bootstrap.
         resamples: how many; 0 leaves the interval out (NaN).
 
     Raises:
         ValueError: no item has two ratings, a rating is not on the scale, or the scale has one point.
     """
-    table = _table(ratings, weights, ("identity", "ordinal", "linear", "quadratic"))
+    table = _checked(ratings, weights, ("identity", "ordinal", "linear", "quadratic"))
     table = table[(~np.isnan(table)).any(axis=1)]
     points = np.unique(table[~np.isnan(table)] if scale is None else np.asarray(scale, dtype=float))
     strays = np.setdiff1d(table[~np.isnan(table)], points)
     if len(strays) or len(points) < 2:
         raise ValueError(
-            f"The scale is {points.tolist()}; it needs two points or more, and every rating on it. Found: {strays.tolist()}."
+            f"The scale is {points.tolist()}; it needs two points or more, and every rating on it. "
+            f"Found: {strays.tolist()}."
         )
     counts = _counts(table, points)
     sizes = counts.sum(axis=1)
@@ -106,11 +109,12 @@ def gwet(
     agreed = np.zeros(len(table))
     agreed[pairs] = ((counts * (counts @ credit - 1)).sum(axis=1))[pairs] / (sizes * (sizes - 1))[pairs]
 
-    def ac(drawn: Array) -> float:
-        among = float(drawn @ pairs)
-        shares = drawn @ (counts / sizes[:, None]) / drawn.sum()
+    def ac(copies: Array) -> float:
+        rated_twice = float(copies @ pairs)
+        shares = copies @ (counts / sizes[:, None]) / copies.sum()
         chance = float(credit.sum() / (len(points) * (len(points) - 1)) * (shares * (1 - shares)).sum())
-        return (float(drawn @ agreed) / among - chance) / (1 - chance) if among and chance < 1 else float("nan")
+        defined = rated_twice and chance < 1
+        return (float(copies @ agreed) / rated_twice - chance) / (1 - chance) if defined else float("nan")
 
     name = "Gwet's AC1" if weights == "identity" else f"Gwet's AC2 ({weights} weights)"
     return _agreement(name, ac, table, seed, resamples)
@@ -119,9 +123,10 @@ def gwet(
 def icc(ratings: ArrayLike, kind: Icc = "2", seed: int = 0, resamples: int = 2000) -> Agreement:
     """Intraclass correlation of a single rating (Shrout & Fleiss 1979): the share of variance that lies between items.
 
-    "1" = ICC(1,1): raters differ from item to item. "2" = ICC(2,1): the same raters, a sample of many; their leniency counts against
-    agreement. "3" = ICC(3,1): the same raters, and only they; leniency is taken out. A full table uses mean squares, so that values below 0
-    are possible; one with gaps uses variances by REML (0 to 1), with at most 200 resamples, as each is a model.
+    "1" = ICC(1,1): raters differ from item to item. "2" = ICC(2,1): the same raters, a sample of many; their leniency
+    counts against agreement. "3" = ICC(3,1): the same raters, and only they; leniency is taken out. A full table uses
+    mean squares, so that values below 0 are possible. One with gaps uses variances by REML (0..1), with at most 200
+    resamples, as each one fits a model.
 
     Args:
         ratings: [items, raters]; NaN = not rated.
@@ -132,26 +137,29 @@ def icc(ratings: ArrayLike, kind: Icc = "2", seed: int = 0, resamples: int = 200
     Raises:
         ValueError: no item has two ratings, fewer than two items, or an unknown kind.
     """
-    table = _table(ratings, kind, ("1", "2", "3"))
+    table = _checked(ratings, kind, ("1", "2", "3"))
     table = table[(~np.isnan(table)).any(axis=1)]
     if len(table) < 2:
         raise ValueError("An intraclass correlation compares items, so two or more must have been rated.")
-    whole = not np.isnan(table).any()
+    full = not np.isnan(table).any()
 
-    def share(drawn: Array) -> float:
-        rows = np.repeat(table, drawn.astype(int), axis=0)
-        return _mean_squares(rows, kind) if whole else _variances(rows, kind)
+    def share(copies: Array) -> float:
+        rows = np.repeat(table, copies.astype(int), axis=0)
+        return _mean_squares(rows, kind) if full else _variances(rows, kind)
 
-    return _agreement(f"ICC({kind},1)", share, table, seed, resamples if whole else min(resamples, 200))
+    return _agreement(f"ICC({kind},1)", share, table, seed, resamples if full else min(resamples, 200))
 
 
 def table_of(items: Sequence[str], raters: Sequence[str], values: ArrayLike) -> Array:
-    """A long list of ratings as [items, raters], NaN = not rated. Raises ValueError where a rater rated an item twice."""
+    """A long list of ratings as [items, raters], NaN = not rated.
+
+    Raises ValueError where a rater rated an item twice.
+    """
     numbers = np.asarray(values, dtype=float)
     item_names, rows = np.unique(np.asarray(items), return_inverse=True)
     rater_names, columns = np.unique(np.asarray(raters), return_inverse=True)
-    places = rows * len(rater_names) + columns
-    twice = np.flatnonzero(np.bincount(places) > 1)
+    cells = rows * len(rater_names) + columns
+    twice = np.flatnonzero(np.bincount(cells) > 1)
     if len(twice):
         item, rater = divmod(int(twice[0]), len(rater_names))
         raise ValueError(
@@ -162,43 +170,43 @@ def table_of(items: Sequence[str], raters: Sequence[str], values: ArrayLike) -> 
     return table
 
 
-def _table(ratings: ArrayLike, choice: str, known: Sequence[str]) -> Array:
-    """The ratings, checked; `choice` must be among `known`."""
+def _checked(ratings: ArrayLike, choice: str, known: Sequence[str]) -> Array:
+    """The ratings as an array [items, raters]. Raises ValueError, also where `choice` is not among `known`."""
     if choice not in known:
         raise ValueError(f"'{choice}' is not known. Known: {', '.join(known)}.")
     table = np.asarray(ratings, dtype=float)
     if table.ndim != 2 or np.isinf(table).any():
         raise ValueError(f"Ratings must be [items, raters] of finite numbers or NaN, found shape {table.shape}.")
-    given = (~np.isnan(table)).sum(axis=1)
-    if not (given >= 2).any():
-        said = "every item has one rater" if (given == 1).any() else "nothing was rated"
-        raise ValueError(f"Agreement cannot be computed: {said}. Two or more people must rate the same item.")
+    sizes = (~np.isnan(table)).sum(axis=1)
+    if not (sizes >= 2).any():
+        reason = "every item has one rater" if (sizes == 1).any() else "nothing was rated"
+        raise ValueError(f"Agreement cannot be computed: {reason}. Two or more people must rate the same item.")
     return table
 
 
 def _counts(table: Array, values: Array) -> Array:
     """[items, values]: how often each item got each value."""
-    found: Array = np.stack([(table == value).sum(axis=1) for value in values], axis=1).astype(float)
-    return found
+    counts: Array = np.stack([(table == value).sum(axis=1) for value in values], axis=1).astype(float)
+    return counts
 
 
 def _distance(values: Array, marginal: Array, level: Level) -> Array:
     """[values, values] squared differences."""
     if level == "nominal":
         return 1.0 - np.eye(len(values))
-    # Half of each end counts: the mid-rank of every value.
-    place = values if level == "interval" else np.cumsum(marginal) - marginal / 2
-    apart: Array = (place[:, None] - place[None, :]) ** 2
-    return apart
+    # Ordinal: between two values lie the ratings of those in between and half of each end, a difference of mid-ranks.
+    position = values if level == "interval" else np.cumsum(marginal) - marginal / 2
+    squared: Array = (position[:, None] - position[None, :]) ** 2
+    return squared
 
 
 def _credit(points: Array, weights: Weights) -> Array:
     """[points, points] agreement weights: 1 on the diagonal, 0 for the two ends."""
     if weights == "identity":
         return np.eye(len(points))
-    place = np.arange(len(points), dtype=float) if weights == "ordinal" else points
-    apart = np.abs(place[:, None] - place[None, :])
-    cost = {"ordinal": apart * (apart + 1) / 2, "linear": apart, "quadratic": apart**2}[weights]
+    position = np.arange(len(points), dtype=float) if weights == "ordinal" else points
+    distance = np.abs(position[:, None] - position[None, :])
+    cost = {"ordinal": distance * (distance + 1) / 2, "linear": distance, "quadratic": distance**2}[weights]
     credit: Array = 1 - cost / cost.max()
     return credit
 
@@ -212,8 +220,10 @@ def _mean_squares(table: Array, kind: Icc) -> float:
     total = ((table - grand) ** 2).sum()
     bms, jms = between / (n - 1), judges / (k - 1)
     wms, ems = (total - between) / (n * (k - 1)), (total - between - judges) / ((n - 1) * (k - 1))
-    below = {"1": bms + (k - 1) * wms, "2": bms + (k - 1) * ems + k * (jms - ems) / n, "3": bms + (k - 1) * ems}[kind]
-    return float((bms - (wms if kind == "1" else ems)) / below) if below > 0 else float("nan")
+    denominator = {"1": bms + (k - 1) * wms, "2": bms + (k - 1) * ems + k * (jms - ems) / n, "3": bms + (k - 1) * ems}[
+        kind
+    ]
+    return float((bms - (wms if kind == "1" else ems)) / denominator) if denominator > 0 else float("nan")
 
 
 def _variances(table: Array, kind: Icc) -> float:
@@ -224,31 +234,34 @@ def _variances(table: Array, kind: Icc) -> float:
         return float("nan")
     groups: dict[str, NDArray[np.intp]] = {"item": rows} if kind == "1" else {"item": rows, "rater": columns}
     try:
-        found = mixed(
-            y, {"(Intercept)": np.ones(len(y))}, {name: list(labels) for name, labels in groups.items()}
-        ).variances
+        model = mixed(y, {"(Intercept)": np.ones(len(y))}, {name: list(labels) for name, labels in groups.items()})
     except ValueError:
+        # A resample may hold one item or one rater alone; it is left out of the interval.
         return float("nan")
-    whole = sum(found.values()) - (found["rater"] if kind == "3" else 0.0)
-    return float(found["item"] / whole)
+    variances = model.variances
+    total = sum(variances.values()) - (variances["rater"] if kind == "3" else 0.0)
+    return float(variances["item"] / total)
 
 
 def _agreement(name: str, statistic: Callable[[Array], float], table: Array, seed: int, resamples: int) -> Agreement:
-    """The statistic with every item once, and its interval with items drawn with replacement."""
-    n, given = len(table), ~np.isnan(table)
+    """The coefficient with its interval over items.
+
+    `statistic` takes the number of copies of each item [items]: ones for the data, bootstrap counts for a resample.
+    """
+    n, rated = len(table), ~np.isnan(table)
     rng = np.random.default_rng(seed)
     draws = np.array(
         [statistic(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(resamples)]
     )
     draws = draws[~np.isnan(draws)]
     low, high = np.quantile(draws, [0.025, 0.975]) if len(draws) else (np.nan, np.nan)
-    used = n if name.startswith("ICC") else int((given.sum(axis=1) >= 2).sum())
+    used = n if name.startswith("ICC") else int((rated.sum(axis=1) >= 2).sum())
     return Agreement(
         name,
         float(statistic(np.ones(n))),
         float(low),
         float(high),
         used,
-        int(given.any(axis=0).sum()),
-        int(given.sum()),
+        int(rated.any(axis=0).sum()),
+        int(rated.sum()),
     )

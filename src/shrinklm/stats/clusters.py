@@ -1,4 +1,7 @@
-"""Means of conditions and their differences when people rate many items each: whole people are resampled. No model, no normality."""
+"""Means of conditions and their differences when people rate many items each: whole people are resampled.
+
+No model and no normality are assumed.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +53,10 @@ def cluster_bootstrap(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> ClusterBootstrap:
-    """Percentile bootstrap of the conditions' means and of their differences from the reference, resampling whole clusters.
+    """Percentile bootstrap of the conditions' means and of their differences from the reference, over whole clusters.
 
-    A person drawn twice brings all of her or his ratings twice, so that intervals carry the spread between people (Davison & Hinkley 1997,
-    §3.8). With fewer than about 20 clusters they are too narrow.
+    A person drawn twice brings all ratings twice, so that intervals carry the spread between people (Davison & Hinkley
+    1997, §3.8). With fewer than about 20 clusters they are too narrow.
 
     Args:
         values: [n]; NaN = not rated, left out.
@@ -73,28 +76,33 @@ def cluster_bootstrap(
         raise ValueError(f"No rating of '{reference}'. Rated were: {names}.")
     base = names.index(reference)
 
-    def row(place: int, minus: bool) -> ClusterMean:
-        found = draws[:, place] - (draws[:, base] if minus else 0.0)
-        found = found[~np.isnan(found)]
-        low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-        tail = min(np.count_nonzero(found <= 1e-12), np.count_nonzero(found >= -1e-12))
-        p = min(1.0, 2 * (tail + 1) / (len(found) + 1)) if minus else None
-        value = float(points[place] - (points[base] if minus else 0.0))
-        raters = int((counts[:, place] > 0).sum())
-        return ClusterMean(str(names[place]), value, float(low), float(high), p, int(counts[:, place].sum()), raters)
+    def row(column: int, minus: bool) -> ClusterMean:
+        values = draws[:, column] - (draws[:, base] if minus else 0.0)
+        values = values[~np.isnan(values)]
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        # Differences that should be zero differ from it in their last bits; they count on both sides.
+        tail = min(np.count_nonzero(values <= 1e-12), np.count_nonzero(values >= -1e-12))
+        p = min(1.0, 2 * (tail + 1) / (len(values) + 1)) if minus else None
+        value = float(points[column] - (points[base] if minus else 0.0))
+        raters = int((counts[:, column] > 0).sum())
+        return ClusterMean(str(names[column]), value, float(low), float(high), p, int(counts[:, column].sum()), raters)
 
-    means = tuple(row(place, False) for place in range(len(names)))
-    differences = tuple(row(place, True) for place in range(len(names)) if place != base)
+    means = tuple(row(column, False) for column in range(len(names)))
+    differences = tuple(row(column, True) for column in range(len(names)) if column != base)
     return ClusterBootstrap(means, differences, len(counts), resamples)
 
 
 def cluster_draws(
     values: ArrayLike, conditions: Sequence[Any], clusters: Sequence[Any], seed: int = 0, resamples: int = 10_000
 ) -> tuple[Array, Array, Array, list[Any]]:
-    """What the bootstrap stands on: (means [conditions], resampled means [resamples, conditions], how many ratings [clusters, conditions],
-    the conditions).
+    """The means, and their resamples by whole clusters.
 
-    A resampled mean is NaN where no cluster drawn has a rating of the condition. Raises ValueError for unequal lengths or one cluster.
+    Returns:
+        (means [conditions], resampled means [resamples, conditions], number of ratings [clusters, conditions], the
+        conditions). A resampled mean is NaN where no cluster of the resample has a rating of the condition.
+
+    Raises:
+        ValueError: unequal lengths, or fewer than two clusters with a rating.
     """
     y = np.asarray(values, dtype=float)
     if not (y.ndim == 1 and len(y) == len(conditions) == len(clusters)):
@@ -107,14 +115,15 @@ def cluster_draws(
     people, rows = np.unique(np.asarray(clusters)[kept], return_inverse=True)
     if len(people) < 2:
         raise ValueError(f"At least two clusters with a rating are needed to resample, found {len(people)}.")
-    place = {name: index for index, name in enumerate(names)}
-    columns = np.array([place[name] for name in labels])
+    position = {name: index for index, name in enumerate(names)}
+    columns = np.array([position[name] for name in labels])
     sums, counts = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
     np.add.at(sums, (rows, columns), y[kept])
     np.add.at(counts, (rows, columns), 1.0)
     rng, parts = np.random.default_rng(seed), []
     for start in range(0, resamples, _BLOCK):
-        drawn = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=min(_BLOCK, resamples - start))
+        size = min(_BLOCK, resamples - start)
+        copies = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=size)
         with np.errstate(invalid="ignore"):
-            parts.append((drawn @ sums) / (drawn @ counts))
+            parts.append((copies @ sums) / (copies @ counts))
     return sums.sum(axis=0) / counts.sum(axis=0), np.concatenate(parts), counts, names

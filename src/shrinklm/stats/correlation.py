@@ -21,7 +21,7 @@ def pearson(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
-    """Spearman's rank correlation of two lists [pairs], -1..1; ties share their rank. Raises ValueError as `pearson`."""
+    """Spearman's rank correlation of two lists [pairs], -1..1; ties share ranks. Raises ValueError as `pearson`."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(*_pair(a, b)).statistic)

@@ -1,4 +1,4 @@
-"""The cumulative logit itself: chances of ratings, their slopes, and what every way of integrating over people and items shares."""
+"""The cumulative logit: probabilities of ratings and their derivatives, for both ways of integrating over groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .mixed import Array
 Codes = NDArray[np.intp]
 
 _FAR = 35.0
-"""Logits beyond this are certain to double precision."""
+"""Logits are clipped here: beyond it a probability is 0 or 1 to double precision."""
 
 
 class Cumulative(ABC):
@@ -24,7 +24,7 @@ class Cumulative(ABC):
 
     @abstractmethod
     def adapt(self, parameters: Array) -> None:
-        """Renews what `value` holds fixed."""
+        """Recomputes the parts of the integral that `value` holds fixed."""
 
     @abstractmethod
     def value(self, parameters: Array) -> tuple[float, Array]:
@@ -46,17 +46,18 @@ class Cumulative(ABC):
         return self.thresholds(parameters), self.x @ parameters[self.cuts : -self.groupings], sds
 
     def rows(self, cuts: Array, eta: Array) -> tuple[Array, Array, Array]:
-        """For η [n, q]: log P(y), and the logistic of the upper and of the lower bound of each row's rating, each [n, q]."""
+        """(log P(y), logistic of the upper and of the lower bound of each row's rating), each [n, q], for η [n, q]."""
         edges = np.concatenate([[-np.inf], cuts, [np.inf]])
         high = np.clip(edges[self.levels + 1][:, None] - eta, -_FAR, _FAR)
         low = np.clip(edges[self.levels][:, None] - eta, -_FAR, _FAR)
         upper, lower = 1 / (1 + np.exp(-high)), 1 / (1 + np.exp(-low))
-        # logistic(high) - logistic(low), written so that neither tail loses its digits
+        # logistic(high) - logistic(low) as a product, so that neither tail loses its digits in the difference.
         inside = np.maximum(-np.expm1(np.minimum(low - high, -1e-12)), 1e-300)
         return np.log(upper) + np.log(1 / (1 + np.exp(low))) + np.log(inside), upper, lower
 
     def cut_slopes(self, upper: Array, lower: Array, parameters: Array) -> Array:
-        """Gradient over the first threshold and the log gaps, from the slopes [n] over each row's upper and lower bound."""
+        """Gradient over the first threshold and the log gaps, from the slopes [n] over each row's two bounds."""
+        # Moving the first threshold moves all of them, and a gap all those above it: cumulative sums from the top.
         above = np.bincount(self.levels, upper, self.cuts + 1)[:-1]
         below = np.bincount(self.levels, lower, self.cuts + 1)[1:]
         slopes = np.cumsum((above + below)[::-1])[::-1]

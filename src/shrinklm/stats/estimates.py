@@ -1,23 +1,21 @@
 """Estimates and comparisons from scores: seeded, and the unit of resampling is stated. No torch.
 
-Scores come as matrices [seeds, items]; NaN = not scored. Intervals are percentile bootstraps (Efron & Tibshirani 1993) in which questions
-and, where there are several, training seeds are drawn independently of each other (Owen 2007, "The pigeonhole bootstrap"), because both
-are samples: another seed and another question would each have given another number.
+Scores come as matrices [seeds, items]; NaN means "not scored". Intervals are percentile bootstraps (Efron & Tibshirani
+1993) in which questions and, where there are several, training seeds are drawn independently of each other (Owen 2007,
+"The pigeonhole bootstrap"), because both are samples: another seed and another question would each have given another
+number. `scipy.stats.bootstrap` resamples one axis only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Matrix = NDArray[np.float64]
-
-_BLOCK = 256
-"""Resamples drawn at a time: bounds the memory."""
+from .resampling import Matrix, blocks, counts, interval
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two methods on the same questions, by the questions that only one of them got right."""
+    """Two methods on the same questions, by the questions that only one of them answered right."""
 
     only_a: int
+    """Questions that a alone has right."""
     only_b: int
     p: float
+    """Exact and two-sided."""
 
 
 @dataclass(frozen=True)
@@ -75,29 +75,30 @@ def estimate(values: ArrayLike, seed: int = 0, resamples: int = 10_000, level: f
 def estimates(
     scores: Mapping[str, ArrayLike], seed: int = 0, resamples: int = 10_000, level: float = 0.95
 ) -> dict[str, Estimate]:
-    """`estimate` of each of several scores. Those of the same cells are resampled together: fifty cost little more than one.
-
-    Raises ValueError as `estimate` does, with the name of the score.
-    """
+    """`estimate` of each of several scores. Raises ValueError as `estimate` does, with the name of the score."""
     _check(resamples, level)
+    # Scores that are missing in the same cells share their resamples: fifty metrics cost little more than one.
     alike: dict[tuple[tuple[int, ...], bytes], dict[str, Matrix]] = {}
     for name, values in scores.items():
         matrix = _matrix(values, name)
         matrix = matrix[:, ~np.isnan(matrix).all(axis=0)]
         alike.setdefault((matrix.shape, np.isnan(matrix).tobytes()), {})[name] = matrix
-    found = {}
+    results = {}
     for ((seeds, items), _), group in alike.items():
         stack = np.stack(list(group.values()))
-        draws = np.concatenate([_means(stack, rows, rng) for rows, rng in _blocks(items, resamples, seed)])
-        for place, (name, matrix) in enumerate(group.items()):
-            low, high = _interval(draws[:, place], level)
+        draws = np.concatenate([_means(stack, rows, rng) for rows, rng in blocks(items, resamples, seed)])
+        for column, (name, matrix) in enumerate(group.items()):
+            low, high = interval(draws[:, column], level)
             unit = "questions and seeds" if seeds > 1 else "questions"
-            found[name] = Estimate(float(np.nanmean(matrix)), low, high, items, seeds, unit)
-    return {name: found[name] for name in scores}
+            results[name] = Estimate(float(np.nanmean(matrix)), low, high, items, seeds, unit)
+    return {name: results[name] for name in scores}
 
 
 def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> Comparison:
-    """The difference of two means on the same questions: each resample draws the same questions for both, and seeds for each on its own.
+    """The difference of two means on the same questions, by a paired bootstrap.
+
+    Each resample draws the same questions for both sides, and training seeds for each side separately. p is two-sided:
+    2 (k + 1) / (resamples + 1), where k is the smaller number of resampled differences on one side of zero.
 
     Args:
         a: [seeds_a, items], or [items]; NaN = not scored.
@@ -120,13 +121,14 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
     _check(resamples, level)
     first, second = _scored(first[:, both]), _scored(second[:, both])
     items = int(both.sum())
-    blocks = _blocks(items, resamples, seed)
-    draws = np.concatenate(
-        [(_means(first[None], rows, rng) - _means(second[None], rows, rng))[:, 0] for rows, rng in blocks]
-    )
-    low, high = _interval(draws, level)
+    differences = [
+        _means(first[None], rows, rng) - _means(second[None], rows, rng) for rows, rng in blocks(items, resamples, seed)
+    ]
+    draws = np.concatenate(differences)[:, 0]
+    low, high = interval(draws, level)
     draws = draws[~np.isnan(draws)]
-    # Resampled means of 0/1 scores that should tie differ in the last bits; ties count on both sides.
+    # Resampled means of 0/1 scores that should tie differ in their last bits, so zero has a width; ties count on both
+    # sides, which keeps p from being too small.
     tail = min(np.count_nonzero(draws <= 1e-12), np.count_nonzero(draws >= -1e-12))
     return Comparison(
         float(np.nanmean(first) - np.nanmean(second)), low, high, min(1.0, 2 * (tail + 1) / (len(draws) + 1)), items
@@ -134,11 +136,15 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
-    """McNemar's test, exact and two-sided, on right/wrong [items] of two methods. Raises ValueError unless 0/1 and equally long."""
+    """McNemar's test on right/wrong [items] of two methods: an exact binomial test of `only_a` in `only_a` + `only_b`.
+
+    Raises ValueError unless both are 0/1 and equally long.
+    """
     first, second = (np.asarray(side, dtype=float) for side in (a, b))
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         raise ValueError(
-            f"McNemar's test needs two equally long lists of right/wrong, found shapes {first.shape} and {second.shape}."
+            f"McNemar's test needs two equally long lists of right/wrong, found shapes {first.shape} and "
+            f"{second.shape}."
         )
     if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
         raise ValueError(
@@ -152,7 +158,11 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979), in the order given. Raises ValueError for anything outside 0..1."""
+    """p-values adjusted for their number by Holm's step-down method (1979), in the order of `ps`.
+
+    adjusted_(i) = max over j <= i of min(1, (n - j + 1) p_(j)). Raises ValueError for anything outside 0..1.
+    """
+    # Not statsmodels' `multipletests`, which returns the same numbers and runs the garbage collector on every call.
     raw = np.asarray(ps, dtype=float)
     if raw.ndim != 1 or not ((raw >= 0) & (raw <= 1)).all():
         raise ValueError(f"p-values lie between 0 and 1, found {list(ps)}.")
@@ -163,14 +173,17 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def mean_sd(values: ArrayLike) -> tuple[float, float | None]:
-    """(mean, sample standard deviation) of the values that are not NaN; one value has no deviation. Raises ValueError for none."""
+    """(mean, sample standard deviation) of the values that are not NaN; one value has no deviation: None.
+
+    Raises ValueError for no value.
+    """
     flat = _matrix(np.ravel(np.asarray(values, dtype=float)), "values")[0]
     flat = flat[~np.isnan(flat)]
     return float(flat.mean()), float(flat.std(ddof=1)) if len(flat) > 1 else None
 
 
 def _matrix(values: ArrayLike, name: str) -> Matrix:
-    """`values` as [seeds, items] without the seeds that have no score at all."""
+    """`values` as [seeds, items], without seeds that have no score; `name` is what errors call them."""
     matrix = np.atleast_2d(np.asarray(values, dtype=float))
     if matrix.ndim != 2:
         raise ValueError(f"{name} must be [seeds, items] or [items], found shape {matrix.shape}.")
@@ -183,8 +196,9 @@ def _matrix(values: ArrayLike, name: str) -> Matrix:
 
 
 def _scored(matrix: Matrix) -> Matrix:
-    found: Matrix = matrix[~np.isnan(matrix).all(axis=1)]
-    return found
+    """The rows that have a score."""
+    rows: Matrix = matrix[~np.isnan(matrix).all(axis=1)]
+    return rows
 
 
 def _check(resamples: int, level: float) -> None:
@@ -192,34 +206,16 @@ def _check(resamples: int, level: float) -> None:
         raise ValueError(f"resamples must be at least 1 and level between 0 and 1, found {resamples} and {level}.")
 
 
-def _blocks(items: int, resamples: int, seed: int) -> Iterator[tuple[Matrix, np.random.Generator]]:
-    """Blocks of [resamples, items]: how often each resample draws each item; and the generator, for drawing seeds."""
-    rng = np.random.default_rng(seed)
-    for start in range(0, resamples, _BLOCK):
-        yield _counts(items, min(_BLOCK, resamples - start), rng), rng
-
-
-def _counts(items: int, resamples: int, rng: np.random.Generator) -> Matrix:
-    """[resamples, items]: multinomial counts of drawing `items` times with replacement."""
-    drawn = rng.integers(0, items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * items).reshape(resamples, items).astype(float)
-
-
 def _means(stack: Matrix, rows: Matrix, rng: np.random.Generator) -> Matrix:
-    """[resamples, scores] means of the scored cells of `stack` [scores, seeds, items], items weighted by `rows` [resamples, items].
+    """[resamples, scores] means of `stack` [scores, seeds, items], items weighted by `rows` [resamples, items].
 
-    The same cells are scored in all of them; NaN where a resample holds none.
+    All scores have the same missing cells, which are left out; NaN where a resample holds no scored cell.
     """
     kinds, seeds, items = stack.shape
     scored = ~np.isnan(stack[0])
     sums = (rows @ np.where(scored, stack, 0.0).reshape(-1, items).T).reshape(len(rows), kinds, seeds)
-    weights = _counts(seeds, len(rows), rng)
+    weights = counts(seeds, len(rows), rng)
     total: Any = (weights * (rows @ scored.T.astype(float))).sum(axis=1)
     with np.errstate(invalid="ignore"):
         means: Matrix = (weights[:, None, :] * sums).sum(axis=2) / total[:, None]
     return means
-
-
-def _interval(draws: Matrix, level: float) -> tuple[float, float]:
-    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

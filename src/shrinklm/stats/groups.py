@@ -65,12 +65,12 @@ class Kruskal:
     p: float
     n: int
     eta2: float
-    """Effect size eta²_H = (H - k + 1) / (n - k) of k groups; .01 small, .06 moderate, .14 large; below 0 means none."""
+    """Effect size eta²_H = (H - k + 1) / (n - k) of k groups; .01 small, .06 moderate, .14 large; below 0: none."""
 
 
 @dataclass(frozen=True)
 class Dunn:
-    """One pair of Dunn's test. Its sign is R's: positive when b ranks above a."""
+    """One pair of Dunn's test. The sign is R's: positive when b ranks above a."""
 
     a: str
     b: str
@@ -96,7 +96,10 @@ class Tukey:
 
 
 def quartiles(values: ArrayLike) -> tuple[float, float, float]:
-    """(q1, median, q3) by linear interpolation: R's quantile type 7 (Hyndman & Fan 1996). Raises ValueError for none."""
+    """(q1, median, q3) by linear interpolation: R's quantile type 7 (Hyndman & Fan 1996).
+
+    Raises ValueError for no value.
+    """
     q1, median, q3 = np.quantile(_scored(values, "values"), (0.25, 0.5, 0.75))
     return float(q1), float(median), float(q3)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .estimates import Matrix, _blocks, _counts, _interval
+from .resampling import Matrix, blocks, counts, interval
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,11 @@ def las(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Las:
-    """LAS with its groups and percentile bootstrap intervals over items (and over seeds where there are several).
+    """LAS with its groups, and percentile bootstrap intervals over items (and over seeds where there are several).
 
     Args:
-        question: [seeds, items] or [items]: 1 where the simulator is right from the question, 0 where wrong, NaN where not scored.
+        question: [seeds, items] or [items]: 1 where the simulator is right from the question, 0 where wrong, NaN where
+            not scored.
         explanation: the same from the explanation alone: 1 = the explanation leaks the answer.
         both: the same from both. The masked measure takes the two scores of the masked explanation.
         seed: of the resampling.
@@ -81,8 +82,8 @@ def las(
     """
     sides = [np.atleast_2d(np.asarray(side, dtype=float)) for side in (question, explanation, both)]
     if len({side.shape for side in sides}) > 1:
-        found = ", ".join(str(side.shape) for side in sides)
-        raise ValueError(f"question, explanation and both must be scores of the same items, found shapes {found}.")
+        shapes = ", ".join(str(side.shape) for side in sides)
+        raise ValueError(f"question, explanation and both must be scores of the same items, found shapes {shapes}.")
     if resamples < 1 or not 0 < level < 1:
         raise ValueError(f"resamples must be at least 1 and level between 0 and 1, found {resamples} and {level}.")
     values = np.stack(sides)
@@ -96,15 +97,16 @@ def las(
     q, e, b = np.where(scored, values, 0.0)
     groups = np.stack([scored * e, scored * (1 - e)])
     gain = b - q
-    draws = np.concatenate([_draw(gain, groups, rows, rng) for rows, rng in _blocks(scored.shape[1], resamples, seed)])
-    whole = np.isfinite(draws[:, 0])
+    draws = np.concatenate([_draw(gain, groups, rows, rng) for rows, rng in blocks(scored.shape[1], resamples, seed)])
+    # Of few leaking items a resample may hold none; LAS does not exist for it.
+    defined = np.isfinite(draws[:, 0])
     leaking, others = (_group(q, b, member) for member in groups)
     value = (leaking.difference + others.difference) / 2
-    low, high = _interval(draws[whole, 0], level) if math.isfinite(value) and whole.any() else (math.nan, math.nan)
-    sim_low, sim_high = _interval(draws[:, 1], level)
+    low, high = interval(draws[defined, 0], level) if math.isfinite(value) and defined.any() else (math.nan, math.nan)
+    sim_low, sim_high = interval(draws[:, 1], level)
     unit = "questions and seeds" if len(scored) > 1 else "questions"
     total = float(gain.sum() / scored.sum())
-    return Las(value, low, high, leaking, others, total, sim_low, sim_high, unit, float(1 - whole.mean()))
+    return Las(value, low, high, leaking, others, total, sim_low, sim_high, unit, float(1 - defined.mean()))
 
 
 def _group(q: Matrix, b: Matrix, member: Matrix) -> Group:
@@ -113,9 +115,9 @@ def _group(q: Matrix, b: Matrix, member: Matrix) -> Group:
 
 
 def _draw(gain: Matrix, groups: Matrix, rows: Matrix, rng: np.random.Generator) -> Matrix:
-    """[resamples, 2]: LAS and simulatability, items weighted by `rows` [resamples, items]; LAS is NaN where a group is empty."""
-    weights = _counts(len(gain), len(rows), rng)
+    """[resamples, 2]: LAS (NaN where a group is empty) and simulatability; `rows` [resamples, items] are weights."""
+    weights = counts(len(gain), len(rows), rng)
     sums = np.stack([(weights * (rows @ (gain * member).T)).sum(axis=1) for member in groups])
-    counts = np.stack([(weights * (rows @ member.T)).sum(axis=1) for member in groups])
+    sizes = np.stack([(weights * (rows @ member.T)).sum(axis=1) for member in groups])
     with np.errstate(invalid="ignore"):
-        return np.stack([(sums / counts).mean(axis=0), sums.sum(axis=0) / counts.sum(axis=0)], axis=1)
+        return np.stack([(sums / sizes).mean(axis=0), sums.sum(axis=0) / sizes.sum(axis=0)], axis=1)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Matrix = NDArray[np.float64]
 
 _TOLERANCE = 1e-7
-"""A column of which less than this share is left after the columns before it is a sum of them (R's `lm` draws the line there too)."""
+"""A column whose residual on the columns before it is a smaller share of its length is aliased, as in R's `lm`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Regression:
     n: int
     """Rows with every value."""
     aliased: tuple[str, ...]
-    """Terms left out because the terms before them already say the same."""
+    """Terms left out because they are sums of the terms before them."""
     residuals: Matrix
     """[n]."""
     fitted: Matrix
@@ -64,8 +64,10 @@ def ols(
 ) -> Regression:
     """Least squares of the values on the columns: R's `lm(values ~ column + ...)`.
 
-    A column of numbers is one term; a column of text is one term a level (treatment contrasts) but its reference: the one named, else the
-    first to appear. Rows that lack a value (NaN or None) are left out; `n` says how many are in.
+    A column of numbers is one term. A column of text is one term for each level but its reference (treatment
+    contrasts), which is the one named, else the first to appear. Rows that lack a value (NaN or None) are left out; `n`
+    counts the others. Solved by QR without the aliased columns; intervals and tests are of t on n - terms degrees of
+    freedom.
 
     Args:
         values: [n].
@@ -92,10 +94,10 @@ def ols(
     y = y[kept]
     parts, names = [np.ones(len(y))], ["(Intercept)"]
     for name, column in raw.items():
-        found = [cell for cell, keep in zip(column, kept, strict=True) if keep]
-        for term, part in _columns(name, found, (references or {}).get(name)):
+        cells = [cell for cell, keep in zip(column, kept, strict=True) if keep]
+        for term, values_of_term in _columns(name, cells, (references or {}).get(name)):
             names.append(term)
-            parts.append(part)
+            parts.append(values_of_term)
     design, aliased = _independent(np.column_stack(parts), names)
     names = [name for name in names if name not in aliased]
     df2 = len(y) - len(names)
@@ -105,10 +107,11 @@ def ols(
 
 
 def cronbach_alpha(items: ArrayLike) -> float:
-    """alpha = k / (k - 1) · (1 - Σ variance of an item / variance of the sum) of [rows, k items] (Cronbach 1951): at most 1.
+    """alpha = k / (k - 1) · (1 - Σ variance of an item / variance of the sum) of [rows, k items] (Cronbach 1951).
 
-    How far the items of a scale move together. Rows with a NaN are left out. Raises ValueError for fewer than two items or rows, or when
-    no row differs from another.
+    At most 1: how far the items of a scale move together. Rows with a NaN are left out. R: `psych::alpha`.
+
+    Raises ValueError for fewer than two items or rows, or when no row differs from another.
     """
     matrix = np.asarray(items, dtype=float)
     if matrix.ndim != 2 or matrix.shape[1] < 2:
@@ -126,7 +129,7 @@ def _missing(cell: Any) -> bool:
 
 
 def _columns(name: str, cells: Sequence[Any], reference: str | None) -> list[tuple[str, Matrix]]:
-    """(term, [n]) of a column: itself when it holds numbers, else one a level."""
+    """(term, [n]) of a column: itself when it holds numbers, else one for each level but the reference."""
     if reference is None and all(isinstance(cell, int | float | np.number) for cell in cells):
         return [(name, np.array(cells, dtype=float))]
     levels = list(dict.fromkeys(str(cell) for cell in cells))
@@ -141,23 +144,26 @@ def _columns(name: str, cells: Sequence[Any], reference: str | None) -> list[tup
 
 
 def _independent(design: Matrix, names: Sequence[str]) -> tuple[Matrix, tuple[str, ...]]:
-    """The columns that are no sum of the columns before them, and the names of those that are."""
+    """The columns that are no sum of the columns before them, and the names of the others."""
     kept: list[int] = []
     basis = np.zeros((len(design), 0))
-    for place in range(design.shape[1]):
-        column = design[:, place]
-        rest = column - basis @ (basis.T @ column)
-        rest = rest - basis @ (basis.T @ rest)  # once more, for what rounding left
-        size = float(np.linalg.norm(rest))
+    for index in range(design.shape[1]):
+        column = design[:, index]
+        residual = column - basis @ (basis.T @ column)
+        # Gram–Schmidt a second time: rounding of the first leaves parts along the basis.
+        residual = residual - basis @ (basis.T @ residual)
+        size = float(np.linalg.norm(residual))
         if size > _TOLERANCE * float(np.linalg.norm(column)):
-            kept.append(place)
-            basis = np.column_stack([basis, rest / size])
-    return design[:, kept], tuple(name for place, name in enumerate(names) if place not in kept)
+            kept.append(index)
+            basis = np.column_stack([basis, residual / size])
+    return design[:, kept], tuple(name for index, name in enumerate(names) if index not in kept)
 
 
 def _regression(
     y: Matrix, design: Matrix, names: Sequence[str], aliased: tuple[str, ...], df2: int, level: float
 ) -> Regression:
+    # Not `statsmodels.OLS`: its pseudo-inverse loses digits where columns differ much in scale, and it keeps aliased
+    # columns. docs/concepts.md has the numbers.
     from scipy.stats import f, t
 
     q, r = np.linalg.qr(design)

@@ -1,8 +1,9 @@
-"""Linear mixed models: effects on a number when its rows share people and items, who each bring a level of their own.
+"""Linear mixed models: effects on a number when its rows share people and items, each with a random intercept.
 
-Model: y = Xβ + Σ_g Z_g u_g + e with u_g ~ N(0, σ_g²) for every grouping g (participant, item ...; crossed or not) and e ~ N(0, σ²).
-Estimation: restricted maximum likelihood, profiled over β and σ² as in Bates, Mächler, Bolker & Walker 2015 (J. Stat. Softw. 67(1), §3),
-so that only the ratios θ_g = σ_g/σ are searched. Ordering the largest grouping first leaves a matrix as small as the others together.
+Model: y = Xβ + Σ_g Z_g u_g + e with u_g ~ N(0, σ_g²) for every grouping g (participant, item ...; crossed or not) and
+e ~ N(0, σ²). Estimation: restricted maximum likelihood, profiled over β and σ² as in Bates, Mächler, Bolker & Walker
+2015 (J. Stat. Softw. 67(1), §3), so that the search is over the ratios θ_g = σ_g/σ alone. Eliminating the largest
+grouping first leaves a matrix as small as the other groupings together.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 _ZERO = 1e-4
 """A ratio θ below this is called zero."""
 _NEVER = 1e25
-"""The deviance of what cannot be."""
+"""The deviance where it does not exist: the residual vanishes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Joint:
 def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[Any]]) -> Mixed:
     """A linear mixed model with a random intercept for each grouping, by REML.
 
-    Tests are Wald's, on the normal distribution: with fewer than about 20 people they find a little too much.
+    Tests are Wald's, on the normal distribution: with fewer than about 20 people they reject slightly too often.
 
     Args:
         y: [n] numbers.
@@ -79,8 +80,8 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
         groups: name → [n] labels; one or more groupings, crossed or nested.
 
     Raises:
-        ValueError: lengths differ, a value is missing, the columns are collinear, a grouping has one level or one row a level, or nothing
-            is left over.
+        ValueError: lengths differ, a value is missing, the columns are collinear, a grouping has one level or one row
+            for each level, or the residual is zero.
     """
     from scipy.optimize import minimize
 
@@ -88,7 +89,8 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
     codes = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
     if not codes:
         raise ValueError(
-            "A mixed model needs at least one grouping, such as the participant. Without one it is ordinary least squares."
+            "A mixed model needs at least one grouping, such as the participant. Without one it is ordinary least "
+            "squares."
         )
     order = sorted(codes, key=lambda name: -(int(codes[name].max()) + 1))
     cross = _Cross(y_, x, [codes[name] for name in order])
@@ -97,12 +99,13 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
         bounds, options = [(0.0, 1e3)] * len(order), {"ftol": 1e-13}
         return minimize(cross.deviance, [start] * len(order), method="L-BFGS-B", bounds=bounds, options=options)
 
-    found = search(0.6)
-    if not found.success or min(found.x) < 1e-2:  # an end at zero is looked at again from nearer
-        found = min(found, search(0.1), key=lambda result: float(result.fun))
-    if found.fun >= _NEVER:
+    result = search(0.6)
+    if not result.success or min(result.x) < 1e-2:
+        # The deviance is flat near a ratio of zero, where a long first step can end by mistake: search from nearby.
+        result = min(result, search(0.1), key=lambda end: float(end.fun))
+    if result.fun >= _NEVER:
         raise ValueError("The effects and groupings explain every row exactly: nothing is left to measure an error by.")
-    theta = np.asarray(found.x)
+    theta = np.asarray(result.x)
     beta, covariance, residual = cross.solve(theta)
     variances = {name: float(value**2 * residual) for name, value in zip(order, theta, strict=True)}
     return Mixed(
@@ -122,11 +125,11 @@ def joint(fit_effects: Sequence[Effect], covariance: Array, names: Sequence[str]
     """
     from scipy.stats import chi2
 
-    place = {effect.name: index for index, effect in enumerate(fit_effects)}
-    missing = [name for name in names if name not in place]
+    position = {effect.name: index for index, effect in enumerate(fit_effects)}
+    missing = [name for name in names if name not in position]
     if missing or not names:
-        raise ValueError(f"No effects called {missing or 'nothing'}; the model has {list(place)}.")
-    rows = [place[name] for name in names]
+        raise ValueError(f"No effects called {missing or 'nothing'}; the model has {list(position)}.")
+    rows = [position[name] for name in names]
     b = np.array([fit_effects[row].estimate for row in rows])
     value = float(b @ np.linalg.solve(covariance[np.ix_(rows, rows)], b))
     return Joint(value, len(rows), float(chi2.sf(value, len(rows))))
@@ -153,13 +156,17 @@ def outcome(y: ArrayLike) -> Array:
     y_ = np.asarray(y, dtype=float)
     if y_.ndim != 1 or not y_.size or not np.isfinite(y_).all():
         raise ValueError(
-            f"The outcome must be a list of numbers without gaps, found shape {y_.shape}; leave out rows that have none."
+            f"The outcome must be a list of numbers without gaps, found shape {y_.shape}; "
+            "leave out rows that have none."
         )
     return y_
 
 
 def matrix(columns: Mapping[str, ArrayLike], n: int) -> tuple[Array, list[str]]:
-    """Fixed effects as a matrix [n, k] and their names. Raises ValueError for gaps, other lengths, or columns that follow from others."""
+    """Fixed effects as a matrix [n, k] and their names.
+
+    Raises ValueError for gaps, other lengths, or columns that are sums of others.
+    """
     names = list(columns)
     if not names:
         raise ValueError("The model has no fixed effects. Give at least one column, such as an intercept of ones.")
@@ -181,7 +188,7 @@ def matrix(columns: Mapping[str, ArrayLike], n: int) -> tuple[Array, list[str]]:
 
 
 def group_codes(name: str, labels: Sequence[Any], n: int) -> NDArray[np.intp]:
-    """Labels → 0, 1, 2 ... Raises ValueError where no variance can be told from them."""
+    """Labels → 0, 1, 2 ... Raises ValueError where they do not identify a variance."""
     if len(labels) != n:
         raise ValueError(f"Grouping '{name}' has {len(labels)} labels, the outcome has {n} rows.")
     levels, codes = np.unique(np.asarray(labels), return_inverse=True)
@@ -200,9 +207,11 @@ class _Cross:
     def __init__(self, y: Array, x: Array, codes: Sequence[NDArray[np.intp]]) -> None:
         self.n, self.k = x.shape
         self.scale = np.maximum(np.abs(x).max(axis=0), 1e-300)
-        self.mean = float(y.mean())  # taken off where an intercept takes it up: keeps y'y from swamping the residual
-        inside = np.linalg.lstsq(x, np.ones(self.n), rcond=None)[0]
-        self.shift = inside * self.mean if np.allclose(x @ inside, 1.0) else np.zeros(self.k)
+        # Where the columns hold an intercept, the mean is subtracted first and added to β at the end: otherwise y'y of
+        # values far from zero would drown the residual in rounding.
+        self.mean = float(y.mean())
+        intercept = np.linalg.lstsq(x, np.ones(self.n), rcond=None)[0]
+        self.shift = intercept * self.mean if np.allclose(x @ intercept, 1.0) else np.zeros(self.k)
         levels = [int(code.max()) + 1 for code in codes]
         rest = [np.eye(count)[code] for code, count in zip(codes[1:], levels[1:], strict=True)]
         wide = np.column_stack([*rest, x / self.scale, y - x @ self.shift])
@@ -214,13 +223,15 @@ class _Cross:
         self.sums = sums
 
     def _factor(self, theta: Array) -> tuple[Array, float]:
-        """Lower Cholesky factor of what is left when the largest grouping is eliminated, and log |its block|."""
+        """(lower Cholesky factor after eliminating the largest grouping, log determinant of that grouping's block)."""
         random = sum(self.sizes)
         scale = np.ones(self.gram.shape[0])
         scale[:random] = np.repeat(theta[1:], self.sizes)
         block = theta[0] ** 2 * self.counts + 1
-        left = (theta[0] * self.sums * scale) / np.sqrt(block)[:, None]
-        schur = self.gram * scale * scale[:, None] - left.T @ left
+        # The largest grouping's block is diagonal, so its elimination costs one product; what remains is its Schur
+        # complement.
+        coupling = (theta[0] * self.sums * scale) / np.sqrt(block)[:, None]
+        schur = self.gram * scale * scale[:, None] - coupling.T @ coupling
         schur[np.arange(random), np.arange(random)] += 1
         return np.linalg.cholesky(schur), float(np.log(block).sum())
 

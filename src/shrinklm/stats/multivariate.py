@@ -1,4 +1,4 @@
-"""Several values of a row at once: does their whole profile differ between groups, and are their covariances equal? No torch.
+"""Tests of several values of a row at once: differences between groups, and equality of covariances. No torch.
 
 Rows are taken as independent of each other.
 """
@@ -23,12 +23,14 @@ class NpManova:
     """det(within) / det(within + between) of the ranks: 0..1, 1 = no difference."""
     p_wilks: float
     anova_type: float
-    """tr(between) / tr(within), each per degree of freedom: about 1 = no difference. Needs no inverse, so it holds for many variables."""
+    """tr(between) / tr(within), each per degree of freedom: about 1 = no difference.
+
+    It needs no inverse, so it exists for many variables too."""
     p_anova_type: float
     permutations: int
     n: int
     effects: Mapping[str, tuple[float, ...]]
-    """Group → relative effect of each variable: the chance that a value of the group exceeds one drawn from all rows; .5 = none."""
+    """Group → relative effect of each variable, the chance that its value exceeds that of a random row; .5 = none."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,11 @@ class BoxM:
 
 
 def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, seed: int = 0) -> NpManova:
-    """Do the groups differ in any of the variables? Rank-based, as R's package npmv (Ellis, Burchett, Harrar & Bathke 2017).
+    """Rank-based test whether groups differ in any variable, as R's npmv (Ellis, Burchett, Harrar & Bathke 2017).
 
-    Each variable is ranked over all rows (midranks); Wilks' lambda and the ANOVA-type statistic are computed on the ranks, and the group
-    labels are permuted over whole rows: p = (1 + permutations at least as extreme) / (1 + permutations).
+    Each variable is ranked over all rows (midranks); Wilks' lambda and the ANOVA-type statistic are computed on the
+    ranks, and the group labels are permuted over whole rows:
+    p = (1 + permutations at least as extreme) / (1 + permutations).
 
     Args:
         rows: [n, variables]; rows with a NaN are left out.
@@ -55,7 +58,8 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
         seed: of the permutations.
 
     Raises:
-        ValueError: unequal lengths, fewer than two groups, a group of one row, or ranks of one variable that follow from the others'.
+        ValueError: unequal lengths, fewer than two groups, a group of one row, or ranks of a variable that are a sum of
+            the others'.
     """
     matrix, labels, names = _rows(rows, groups)
     if permutations < 1:
@@ -76,40 +80,40 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
         np.add.at(sums, order, centred)
         between = (sums / sizes[:, None]).T @ sums
         wilks = float(np.exp(np.linalg.slogdet(total - between)[1] - logdet))
-        inside = float(np.trace(total) - np.trace(between))
-        return wilks, (float(np.trace(between)) / (k - 1)) / (inside / (n - k)) if inside > 0 else float("inf")
+        within = float(np.trace(total) - np.trace(between))
+        return wilks, (float(np.trace(between)) / (k - 1)) / (within / (n - k)) if within > 0 else float("inf")
 
     wilks, anova_type = statistics(labels)
     rng = np.random.default_rng(seed)
     draws = np.array([statistics(rng.permutation(labels)) for _ in range(permutations)])
-    # Permutations that tie with the data differ in the last bits.
+    # Permutations that tie with the data differ from it in the last bits, and must count.
     p_wilks = (1 + int(np.count_nonzero(draws[:, 0] <= wilks * (1 + 1e-9)))) / (1 + permutations)
     p_anova = (1 + int(np.count_nonzero(draws[:, 1] >= anova_type * (1 - 1e-9)))) / (1 + permutations)
     effects = {
-        name: tuple(float(e) for e in (ranks[labels == place].mean(axis=0) - 0.5) / n)
-        for place, name in enumerate(names)
+        name: tuple(float(e) for e in (ranks[labels == label].mean(axis=0) - 0.5) / n)
+        for label, name in enumerate(names)
     }
     return NpManova(wilks, p_wilks, anova_type, p_anova, permutations, n, effects)
 
 
 def box_m(rows: ArrayLike, groups: Sequence[Any]) -> BoxM:
-    """Box's M (1949) with its chi² approximation, as R's `heplots::boxM`. Very sensitive to values that are not normal.
+    """Box's M (1949) with its chi² approximation. R: `heplots::boxM`. Very sensitive to values that are not normal.
 
-    M = (n - k) ln|S| - Σ (n_i - 1) ln|S_i| with S the pooled covariance; chi² = M (1 - c),
-    c = (Σ 1/(n_i - 1) - 1/(n - k)) (2 v² + 3 v - 1) / (6 (v + 1)(k - 1)) on v (v + 1)(k - 1) / 2 degrees of freedom, v variables.
+    M = (n - k) ln|S| - Σ (n_i - 1) ln|S_i| with S the pooled covariance of v variables; chi² = M (1 - c) on
+    v (v + 1)(k - 1) / 2 degrees of freedom, c = (Σ 1/(n_i - 1) - 1/(n - k)) (2 v² + 3 v - 1) / (6 (v + 1)(k - 1)).
 
     Args:
         rows: [n, variables]; rows with a NaN are left out.
         groups: [n] labels.
 
     Raises:
-        ValueError: fewer than two groups, or a group with too few rows or a variable that follows from the others in it.
+        ValueError: fewer than two groups, or a group with too few rows or a variable that is a sum of the others.
     """
     matrix, labels, names = _rows(rows, groups)
     k, v = len(names), matrix.shape[1]
     logs, dfs, pooled = [], [], np.zeros((v, v))
-    for place, name in enumerate(names):
-        part = matrix[labels == place]
+    for label, name in enumerate(names):
+        part = matrix[labels == label]
         centred = part - part.mean(axis=0)
         scatter = centred.T @ centred
         if np.linalg.matrix_rank(centred) < v:
@@ -124,9 +128,9 @@ def box_m(rows: ArrayLike, groups: Sequence[Any]) -> BoxM:
     c = (sum(1 / d for d in dfs) - 1 / df) * (2 * v**2 + 3 * v - 1) / (6 * (v + 1) * (k - 1))
     from scipy.stats import chi2
 
-    free = v * (v + 1) * (k - 1) // 2
+    chi2_df = v * (v + 1) * (k - 1) // 2
     statistic = m * (1 - c)
-    return BoxM(statistic, free, float(chi2.sf(statistic, free)), m)
+    return BoxM(statistic, chi2_df, float(chi2.sf(statistic, chi2_df)), m)
 
 
 def _rows(rows: ArrayLike, groups: Sequence[Any]) -> tuple[Matrix, NDArray[np.intp], list[str]]:
@@ -141,12 +145,13 @@ def _rows(rows: ArrayLike, groups: Sequence[Any]) -> tuple[Matrix, NDArray[np.in
             f"Row {int(np.flatnonzero(np.isinf(matrix).any(axis=1))[0])} holds an infinite value. Leave it out as NaN."
         )
     kept = ~np.isnan(matrix).any(axis=1)
-    found = [str(group) for group, keep in zip(groups, kept, strict=True) if keep]
-    names = list(dict.fromkeys(found))
-    labels = np.array([names.index(group) for group in found], dtype=np.intp)
-    small = [name for place, name in enumerate(names) if np.count_nonzero(labels == place) < 2]
+    group_of_row = [str(group) for group, keep in zip(groups, kept, strict=True) if keep]
+    names = list(dict.fromkeys(group_of_row))
+    labels = np.array([names.index(group) for group in group_of_row], dtype=np.intp)
+    small = [name for label, name in enumerate(names) if np.count_nonzero(labels == label) < 2]
     if len(names) < 2 or small:
         raise ValueError(
-            f"At least two groups of two rows are needed; found {', '.join(names) or 'none'}; of one row: {', '.join(small) or 'none'}."
+            f"At least two groups of two rows are needed; found {', '.join(names) or 'none'}; "
+            f"of one row: {', '.join(small) or 'none'}."
         )
     return matrix[kept], labels, names

@@ -1,10 +1,10 @@
 """Ordinal mixed models: effects on a rating that is an order and not a number, when its rows share people and items.
 
-Cumulative logit with a level of its own for each group (Hedeker & Gibbons 1994): log odds of Y > k = x'β + Σ_g u_g - τ_k, u_g ~ N(0, σ_g²),
-τ_1 < τ_2 < ... A positive effect moves ratings up; exp(effect) is a ratio of odds, the same at every threshold. One grouping is integrated
-out by adaptive Gauss–Hermite quadrature, renewed until nothing moves (`quadrature.py`); several, such as people and items, whose integral
-does not fall apart into small ones, by the Laplace approximation (`laplace.py`). The latter puts variances somewhat low where a group has
-few rows.
+Cumulative logit with random intercepts (Hedeker & Gibbons 1994): log odds of Y > k = x'β + Σ_g u_g - τ_k,
+u_g ~ N(0, σ_g²), τ_1 < τ_2 < ... A positive effect moves ratings up; exp(effect) is an odds ratio, the same at every
+threshold. One grouping is integrated out by adaptive Gauss–Hermite quadrature, repeated until the estimates stand still
+(`quadrature.py`). The integral over several groupings, such as people and items, does not factor into small ones; it is
+approximated by Laplace's method (`laplace.py`), which puts variances somewhat low where a group has few rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Ordinal:
     categories: tuple[float, ...]
     """The ratings that occur, lowest first."""
     thresholds: tuple[float, ...]
-    """τ between each two of them."""
+    """τ between neighbouring categories."""
     sds: Mapping[str, float]
     """σ of each grouping: the standard deviation of people's or items' levels, in logits."""
     groups: Mapping[str, int]
@@ -42,7 +42,7 @@ class Ordinal:
     n: int
     loglik: float
     method: Literal["quadrature", "laplace"]
-    """How the levels are integrated out."""
+    """How the random intercepts are integrated out."""
     covariance: Array
     """[effects, effects]."""
     converged: bool
@@ -65,8 +65,8 @@ def ordinal(
         nodes: of the quadrature over one grouping, 5 or more.
 
     Raises:
-        ValueError: lengths differ, a value is missing, all ratings are equal, columns are collinear or constant, there is no grouping, or
-            one has one level or one row a level.
+        ValueError: lengths differ, a value is missing, all ratings are equal, columns are collinear or constant, there
+            is no grouping, or a grouping has one level or one row for each level.
     """
     if nodes < 5:
         raise ValueError(f"The quadrature needs 5 nodes or more, found {nodes}.")
@@ -77,17 +77,18 @@ def ordinal(
     if len(categories) < 2:
         raise ValueError(f"All {len(y_)} ratings are {y_[0]:g}, so nothing can move them.")
     x, names = matrix({"(Intercept)": np.ones(len(y_)), **columns}, len(y_))
-    found = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
-    counts = {name: int(codes.max()) + 1 for name, codes in found.items()}
-    order = sorted(found, key=lambda name: -counts[name])
+    codes = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
+    counts = {name: int(code.max()) + 1 for name, code in codes.items()}
+    order = sorted(codes, key=lambda name: -counts[name])
     sizes = np.maximum(np.abs(x[:, 1:]).max(axis=0), 1e-300)
     data = levels.ravel(), x[:, 1:] / sizes, len(categories)
     model = (
-        Laplace(*data, [found[name] for name in order]) if len(order) > 1 else Quadrature(*data, found[order[0]], nodes)
+        Laplace(*data, [codes[name] for name in order]) if len(order) > 1 else Quadrature(*data, codes[order[0]], nodes)
     )
-    parameters, converged = _top(model)
+    parameters, converged = _maximize(model)
     sds = dict(zip(order, (float(sd) for sd in model.split(parameters)[2]), strict=True))
     beta = slice(model.cuts, model.cuts + x.shape[1] - 1)
+    # A σ at zero lies on the boundary, where the likelihood has no curvature in log σ; it is left out of the inverse.
     known = np.array([True] * beta.stop + [sds[name] >= _ZERO for name in order])
     covariance = np.linalg.pinv(model.hessian(parameters)[np.ix_(known, known)], hermitian=True)
     scaled = covariance[beta, beta] / np.outer(sizes, sizes)
@@ -105,34 +106,32 @@ def ordinal(
     )
 
 
-def _top(model: Cumulative) -> tuple[Array, bool]:
-    """(parameters of the highest likelihood, whether they stand still); where a σ ends at zero, looked for again from a σ of 0.5.
-
-    Near zero the likelihood is flat over log σ, so one step too long would stay there.
-    """
-    found, converged = _climb(model, model.start())
-    zero = found[-model.groupings :] < np.log(_ZERO)
+def _maximize(model: Cumulative) -> tuple[Array, bool]:
+    """(parameters of the highest likelihood, whether the search converged)."""
+    best, converged = _climb(model, model.start())
+    zero = best[-model.groupings :] < np.log(_ZERO)
     if zero.any():
-        nearer = found.copy()
-        nearer[-model.groupings :][zero] = np.log(0.5)
-        height = model.value(found)[0]
-        other, stands = _climb(model, nearer)
-        if model.value(other)[0] < height:
-            found, converged = other, stands
-    model.adapt(found)
-    return found, converged
+        # Near σ = 0 the likelihood is flat over log σ, so one step too long would stay there: search from σ = 0.5.
+        restart = best.copy()
+        restart[-model.groupings :][zero] = np.log(0.5)
+        deviance = model.value(best)[0]
+        other, other_converged = _climb(model, restart)
+        if model.value(other)[0] < deviance:
+            best, converged = other, other_converged
+    model.adapt(best)
+    return best, converged
 
 
 def _climb(model: Cumulative, parameters: Array) -> tuple[Array, bool]:
-    """(where BFGS ends, whether renewing the integral there moves nothing)."""
+    """(where BFGS ends, whether adapting the integral there leaves the parameters where they are)."""
     from scipy.optimize import minimize
 
     for _ in range(25):
         model.adapt(parameters)
-        found = minimize(model.value, parameters, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 400})
-        moved = float(np.max(np.abs(found.x - parameters)))
-        parameters = found.x
-        if moved < 1e-5:
+        result = minimize(model.value, parameters, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 400})
+        change = float(np.max(np.abs(result.x - parameters)))
+        parameters = result.x
+        if change < 1e-5:
             break
     model.adapt(parameters)
-    return parameters, moved < 1e-5
+    return parameters, change < 1e-5

@@ -35,7 +35,7 @@ class Tost:
 
 @dataclass(frozen=True)
 class Power:
-    """How often a planned study would find an effect of the size named."""
+    """How often a planned study would find an effect of a given size."""
 
     power: float
     low: float
@@ -46,12 +46,12 @@ class Power:
     ratings: int
     """Of the whole study."""
     effect: float
-    """As the ratings show it, the mean over the simulations: rounding to a scale with ends shrinks what was put in."""
+    """The mean estimate over the simulations: below the effect put in, as rounding to a scale with ends shrinks it."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """A within-subject study: everyone rates explanations of every condition, of items drawn from a pool that conditions share."""
+    """A within-subject study: everyone rates every condition, on items drawn from a pool that the conditions share."""
 
     participants: int
     per_condition: int
@@ -66,7 +66,7 @@ class Design:
     mean: float = 4.0
     """Of the condition without the effect."""
     scale: tuple[int, int] | None = (1, 5)
-    """Ratings are rounded to it and end there; None: they stay as they are, as a mean of several ratings nearly does."""
+    """Ratings are rounded and clipped to it; None: they are continuous, as the mean of several ratings nearly is."""
 
 
 def tost(
@@ -77,12 +77,12 @@ def tost(
     Args:
         a: [n] values.
         b: [m] values; paired: of the same people in the same order.
-        margin: the largest difference that would not matter, as one number for ±, or (lower, upper).
+        margin: the largest difference that would not matter: one number for ±, or (lower, upper).
         paired: whether a[i] and b[i] belong together.
         alpha: of each test.
 
     Raises:
-        ValueError: fewer than two values, missing values, unequal lengths though paired, no spread, or a margin around nothing.
+        ValueError: fewer than two values, missing values, unequal lengths though paired, no spread, or an empty margin.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if (
@@ -92,29 +92,30 @@ def tost(
         or not np.isfinite([*first, *second]).all()
     ):
         raise ValueError(
-            f"Equivalence needs two lists of two or more numbers without gaps, found shapes {first.shape} and {second.shape}."
+            f"Equivalence needs two lists of two or more numbers without gaps, found shapes {first.shape} and "
+            f"{second.shape}."
         )
     if paired:
         if len(first) != len(second):
             raise ValueError(f"Paired values must be equally many, found {len(first)} and {len(second)}.")
-        apart = first - second
-        return tost_of(
-            float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart))), margin, len(apart) - 1, alpha
-        )
+        differences = first - second
+        se = float(differences.std(ddof=1) / np.sqrt(len(differences)))
+        return tost_of(float(differences.mean()), se, margin, len(differences) - 1, alpha)
     parts = [float(side.var(ddof=1) / len(side)) for side in (first, second)]
-    whole = sum(parts)
-    df = (
-        whole**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True))
-        if whole
-        else 0.0
-    )
-    return tost_of(float(first.mean() - second.mean()), float(np.sqrt(whole)), margin, df, alpha)
+    total = sum(parts)
+    # Welch–Satterthwaite; without any spread `tost_of` raises before it uses the degrees of freedom.
+    terms = (part**2 / (len(side) - 1) for part, side in zip(parts, (first, second), strict=True))
+    df = total**2 / sum(terms) if total else 0.0
+    return tost_of(float(first.mean() - second.mean()), float(np.sqrt(total)), margin, df, alpha)
 
 
 def tost_of(
     difference: float, se: float, margin: float | tuple[float, float], df: float = float("inf"), alpha: float = 0.05
 ) -> Tost:
-    """The same from a difference and its standard error, such as an effect of a mixed model. Raises ValueError as `tost` does."""
+    """`tost` from a difference and its standard error, such as an effect of a mixed model.
+
+    Raises ValueError as `tost`.
+    """
     low, high = (-abs(margin), abs(margin)) if isinstance(margin, int | float) else margin
     if not low < high:
         raise ValueError(f"The margin must reach from a lower to a higher number, found {low} to {high}.")
@@ -134,7 +135,8 @@ def tost_of(
 def power(design: Design, effect: float, alpha: float = 0.05, simulations: int = 500, seed: int = 0) -> Power:
     """The chance that a mixed model with participant and item intercepts finds one condition raised by `effect` points.
 
-    Each simulation draws people, items and ratings anew, gives the last condition the effect, and tests it against the first (Wald).
+    Each simulation draws people, items and ratings anew, gives the last condition the effect, and tests it against the
+    first (Wald).
 
     Args:
         design: of the study.
@@ -148,11 +150,12 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
     """
     if design.participants < 2 or design.conditions < 2 or design.per_condition < 1 or simulations < 1:
         raise ValueError(
-            f"A study needs two participants, two conditions, a rating of each and a simulation: {design}, {simulations}."
+            f"A study needs two participants, two conditions, a rating of each and a simulation: {design}, "
+            f"{simulations}."
         )
     if design.per_condition * design.conditions > design.items:
-        seen = design.per_condition * design.conditions
-        raise ValueError(f"One person would see {seen} items, the pool has {design.items}. Raise items.")
+        items = design.per_condition * design.conditions
+        raise ValueError(f"One person would see {items} items, the pool has {design.items}. Raise items.")
     rng = np.random.default_rng(seed)
     return _power(design, [_simulated(design, effect, rng) for _ in range(simulations)], alpha)
 
@@ -160,7 +163,7 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
 def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: int = 500, seed: int = 0) -> Power:
     """The chance that a t test over people finds the share of preferences for one of a pair to differ from a half.
 
-    As in the analysis, the questions are taken as given: theirs is the share, and only people are drawn from more of their kind.
+    As in the analysis, the questions are fixed: the share is that of these questions, and only people are a sample.
 
     Args:
         design: of the study; its `conditions` are pairs, its `scale` is (0, 1), its `mean` the threshold, 0.5.
@@ -181,6 +184,7 @@ def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: i
 
 
 def _power(design: Design, tests: Sequence[tuple[float, float]], alpha: float) -> Power:
+    """The power from the (estimate, p) of each simulated study."""
     hits = sum(p < alpha for _, p in tests)
     low, high = wilson(hits, len(tests))
     ratings = design.participants * design.conditions * design.per_condition
@@ -191,12 +195,12 @@ def _power(design: Design, tests: Sequence[tuple[float, float]], alpha: float) -
         len(tests),
         design.participants,
         ratings,
-        float(np.mean([b for b, _ in tests])),
+        float(np.mean([estimate for estimate, _ in tests])),
     )
 
 
 def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple[float, float]:
-    """(estimate, p) of the effect in one made-up study."""
+    """(estimate, p) of the effect in one simulated study of ratings."""
     each = design.conditions * design.per_condition
     people = np.repeat(np.arange(design.participants), each)
     condition = np.tile(np.repeat(np.arange(design.conditions), design.per_condition), design.participants)
@@ -214,13 +218,14 @@ def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple
     if 1 < len(np.unique(items)) < len(y):
         groups["item"] = items.tolist()
     if np.ptp(y) == 0:
+        # Rounding can make all ratings of a small study equal; no model can be fitted, and nothing was found.
         return 0.0, 1.0
-    found = mixed(y, columns, groups).effects[-1]
-    return found.estimate, found.p
+    last_effect = mixed(y, columns, groups).effects[-1]
+    return last_effect.estimate, last_effect.p
 
 
 def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[float, float]:
-    """(share beyond a half, p) of one pair in one made-up study."""
+    """(share beyond a half, p) of one pair in one simulated study of preferences."""
     from scipy.stats import t
 
     people, each = design.participants, design.per_condition
@@ -231,6 +236,7 @@ def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[
         + design.sd_participant * rng.standard_normal((people, 1))
     )
     item = design.sd_item * rng.standard_normal(design.items)
+    # Item effects are centred: the questions are fixed, so their mean belongs to the effect.
     means = (latent + (item - item.mean())[items] > 0).mean(axis=1) - 0.5
     mean, se = float(means.mean()), float(means.std(ddof=1) / np.sqrt(people))
     return mean, float(2 * t(people - 1).sf(abs(mean) / se)) if se else float(mean == 0)

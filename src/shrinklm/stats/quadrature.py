@@ -1,4 +1,4 @@
-"""Adaptive Gauss–Hermite quadrature over one grouping's levels, its nodes on each group's mode and curvature (Pinheiro & Bates 1995)."""
+"""Adaptive Gauss–Hermite quadrature over one grouping, its nodes at each group's mode (Pinheiro & Bates 1995)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class Quadrature(Cumulative):
         self.centre, self.spread = np.zeros(len(self.starts)), np.ones(len(self.starts))
 
     def adapt(self, parameters: Array) -> None:
-        """Centres and scales the nodes on the mode and curvature of each group, by Newton's method."""
+        """Centres the nodes at the mode of each group and scales them by its curvature, by Newton's method."""
         cuts, fixed, [sd] = self.split(parameters)
         u = np.zeros(len(self.starts))
         for _ in range(50):
             _, upper, lower = self.rows(cuts, (fixed + sd * u[self.codes])[:, None])
             slope = sd * np.add.reduceat((upper + lower - 1)[:, 0], self.starts) - u
             curve = sd**2 * np.add.reduceat((upper * (1 - upper) + lower * (1 - lower))[:, 0], self.starts) + 1
+            # A full Newton step can overshoot where the likelihood is far from quadratic.
             step = np.clip(slope / curve, -2, 2)
             u = u + step
             if np.max(np.abs(step)) < 1e-9:

@@ -1,0 +1,33 @@
+"""What the bootstraps over questions and training seeds share: seeded resamples, as counts, in blocks. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+_BLOCK = 256
+"""Resamples drawn at a time: bounds the memory. Another size would draw other resamples, so results depend on it."""
+
+
+def blocks(items: int, resamples: int, seed: int) -> Iterator[tuple[Matrix, np.random.Generator]]:
+    """Blocks of [resamples, items]: how often each resample draws each item; and the generator, for drawing seeds."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, _BLOCK):
+        yield counts(items, min(_BLOCK, resamples - start), rng), rng
+
+
+def counts(items: int, resamples: int, rng: np.random.Generator) -> Matrix:
+    """[resamples, items]: multinomial counts of drawing `items` times with replacement."""
+    # One bincount for all resamples: each has its own range of numbers.
+    draws = rng.integers(0, items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
+    return np.bincount(draws.ravel(), minlength=resamples * items).reshape(resamples, items).astype(float)
+
+
+def interval(draws: Matrix, level: float) -> tuple[float, float]:
+    """Percentile interval (low, high) of resampled values; NaN is left out."""
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
