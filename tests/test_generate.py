@@ -16,7 +16,7 @@ from shrinklm.core.types import Completion, Example, Prompt, Sampling
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.teachers.generate import Report, Said, look, run_steps
+from shrinklm.teachers.generate import GenerationsByExample, Report, look, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.steps import StepRequest, plan
 from shrinklm.teachers.store import Store
@@ -59,7 +59,7 @@ def go(
     steps: Sequence[StepRequest] = ALL,
     examples: Sequence[Example] = EXAMPLES,
     **changes: Any,
-) -> tuple[Report, Said]:
+) -> tuple[Report, GenerationsByExample]:
     arguments = (examples, steps, teacher, Prompts("choice"), store, settings(**changes), parse_answer)
     report = run_steps(*arguments)
     return report, look(*arguments)[0]

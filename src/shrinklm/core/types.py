@@ -234,13 +234,16 @@ class Task(Protocol):
 
 
 class Teacher(Protocol):
-    """A model, a server or a file that completes prompts. `complete` is the one method a plug-in author writes."""
+    """A model, a server or a file that completes prompts. `complete` is the one method a plug-in author writes.
+
+    What else a teacher may declare, with its defaults, is in `teachers.base.BaseTeacher`.
+    """
 
     name: str
     revision: str
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """Yields (position in `prompts`, completion) as they come, in any order, one for every prompt."""
+        """Yield (position in `prompts`, completion) as they come, in any order, one for every prompt."""
         ...
 
 

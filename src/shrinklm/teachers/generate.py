@@ -23,7 +23,7 @@ from .steps import STEPS, StepRequest, plan
 from .store import Store
 
 Parse = Callable[[str, Example], str | None]
-Said = dict[str, dict[tuple[str, str], Generation]]
+GenerationsByExample = dict[str, dict[tuple[str, str], Generation]]
 """Example id → (step, answer) → the generation that counts; (label, "") for the teacher's own answer."""
 
 RETRY_TEMPERATURE = 0.7
@@ -93,7 +93,7 @@ def look(
     store: Store,
     settings: GenerateSettings,
     parse: Parse,
-) -> tuple[Said, Report]:
+) -> tuple[GenerationsByExample, Report]:
     """Return what the store holds for these arguments of `run_steps`, and each step's `missing`. Nothing is asked."""
     asker = Asker(teacher, store, _price(teacher, settings), "teacher")
     return _Loop(asker, prompts, settings, parse, None, ask=False).run(examples, steps)
@@ -114,9 +114,9 @@ class _Loop:
     tick: Tick | None
     ask: bool
 
-    def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[Said, Report]:
+    def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[GenerationsByExample, Report]:
         """Take every round of every step, each with the texts of those before it at hand."""
-        known: Said = {example.id: {} for example in examples}
+        known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
         for request, number in plan(steps, self.asker.teacher.reads):
             usage = report.steps.setdefault(request.name, Usage())
@@ -145,7 +145,7 @@ class _Round:
         self.sampled = not (self.reads or self.step.marks)
         """Whether texts are sampled; what is read or marked would be the same at every try."""
 
-    def run(self, examples: Sequence[Example], known: Said) -> None:
+    def run(self, examples: Sequence[Example], known: GenerationsByExample) -> None:
         """Take the step slice by slice, and enter each item's generation into `known`."""
         items = list(self._items(examples, known))
         for start in range(0, len(items), SLICE):
@@ -154,7 +154,7 @@ class _Round:
                 if generation is not None:
                     known[item.example.id][self.step.name, item.answer] = generation
 
-    def _items(self, examples: Sequence[Example], known: Said) -> Iterator[_Item]:
+    def _items(self, examples: Sequence[Example], known: GenerationsByExample) -> Iterator[_Item]:
         """What is to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
         for example in examples:
             texts = known[example.id]

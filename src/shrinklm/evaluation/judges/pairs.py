@@ -47,6 +47,7 @@ class PairVerdict:
         """Of the first: 1 if preferred in both orders, 0 if the other is; 0.5 for a tie or inconsistent verdicts."""
         if not self.read:
             return None
+        # A verdict that changes with the order is about the position, not about the explanations.
         return {"first": 1.0, "second": 0.0}.get(self.forward or "", 0.5) if self.consistent else 0.5
 
 
@@ -121,6 +122,7 @@ def compare(
         (first.answer, one_line(first.explanation)) == (second.answer, one_line(second.explanation))
         for first, second in pairs
     ]
+    # A judge that is shown the same text twice decides by position alone.
     different = [pair for pair, same in zip(pairs, alike, strict=True) if not same]
     questions = [
         comparing_prompt(prompts, constructs, *order)

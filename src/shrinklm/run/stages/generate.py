@@ -11,7 +11,7 @@ from ...core.types import Example, Generation, Split, Task, Tick
 from ...methods.spec import method
 from ...methods.view import Method
 from ...teachers.base import BaseTeacher
-from ...teachers.generate import GenerateSettings, Report, Said, look, run_steps
+from ...teachers.generate import GenerateSettings, GenerationsByExample, Report, look, run_steps
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest
 from ...teachers.store import Store
@@ -46,7 +46,7 @@ class Teaching:
     ) -> None:
         self.recipe, self.task, self.splits, self.teacher = recipe, task, splits, teacher
         self.markers, self.prompts, self.store, self.tick = markers, prompts, store, tick
-        self._known: dict[str, tuple[Said, Report]] = {}
+        self._known: dict[str, tuple[GenerationsByExample, Report]] = {}
 
     @property
     def steps(self) -> list[StepRequest]:
@@ -60,7 +60,7 @@ class Teaching:
         block = self.recipe.teacher or TeacherBlock(use="")
         return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)
 
-    def known(self, student: StudentBlock | None = None) -> tuple[Said, Report]:
+    def known(self, student: StudentBlock | None = None) -> tuple[GenerationsByExample, Report]:
         """The generations about the training questions, and a report of what the store lacks.
 
         The words that a student marks are those of `student`, or of the recipe's first.
@@ -72,9 +72,9 @@ class Teaching:
 
     def look(
         self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None
-    ) -> tuple[Said, Report]:
+    ) -> tuple[GenerationsByExample, Report]:
         """What the store holds, and a report of what it lacks. A teacher that costs nothing is asked for that first."""
-        known: Said = {example.id: {} for example in examples}
+        known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
             arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
