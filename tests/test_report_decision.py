@@ -191,7 +191,7 @@ def test_a_rating_does_not_become_a_metric_of_the_same_name(run: Path) -> None:
 def test_las_is_the_one_of_the_statistics_and_has_no_value_when_a_group_is_empty(
     tmp_path: Path, found: Results
 ) -> None:
-    from shrinklm.stats.las import las
+    from shrinklm.stats import las
 
     row = next(row for row in found.rows if row.method == REVISED)
     sides = [row.matrix(name) for name in ("sim_question", "sim_explanation", "sim_both")]

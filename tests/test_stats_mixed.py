@@ -7,7 +7,7 @@ import pytest
 
 from shrinklm.stats import cluster_bootstrap, mixed, ordinal
 from shrinklm.stats.clusters import cluster_draws
-from shrinklm.stats.mixed import joint
+from shrinklm.stats.linear_mixed import joint
 
 NAN = float("nan")
 YIELD = [1545, 1440, 1440, 1520, 1580, 1540, 1555, 1490, 1560, 1495, 1595, 1550, 1605, 1510, 1560]

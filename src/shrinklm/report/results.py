@@ -10,8 +10,7 @@ import numpy as np
 
 from ..core.errors import ShrinkError
 from ..methods.spec import method
-from ..stats import Comparison, Estimate, McNemar, estimates, holm, mcnemar, paired
-from ..stats.las import las
+from ..stats import Comparison, Estimate, McNemar, estimates, holm, las, mcnemar, paired
 from ..teachers.steps import STEPS
 from .fields import block, finite
 from .findings import Cell, Findings

@@ -1,9 +1,13 @@
-"""Statistics: arrays in, small dataclasses out, seeded; what is resampled is stated. No torch, no records of ours."""
+"""Statistics: arrays in, small dataclasses out, seeded; the unit of resampling is stated.
+
+No torch, and nothing of the rest of the package. What scipy has right is called from scipy, inside the functions;
+docs/concepts.md, "By hand, and why", says what is ours and why.
+"""
 
 from .agreement import Agreement, gwet, icc, krippendorff
+from .bootstrap import Comparison, Estimate, McNemar, estimate, estimates, holm, mcnemar, mean_sd, paired
 from .clusters import ClusterBootstrap, cluster_bootstrap
 from .correlation import concordance, partial, pearson, spearman
-from .estimates import Comparison, Estimate, McNemar, estimate, estimates, holm, mcnemar, mean_sd, paired
 from .groups import (
     Dunn,
     Kruskal,
@@ -22,12 +26,13 @@ from .groups import (
     vargha_delaney,
 )
 from .intervals import mean_interval, wilson
-from .las import Group, Las, las
 from .linear import Coefficient, Regression, cronbach_alpha, ols
-from .mixed import Effect, Mixed, mixed
+from .linear_mixed import Effect, Mixed, mixed
 from .multivariate import BoxM, NpManova, box_m, npmanova
-from .ordinal import Ordinal, ordinal
+from .ordinal_mixed import Ordinal, ordinal
 from .planning import Design, Power, Tost, power, tost, tost_of
+from .ranking import average_precision
+from .simulatability import Group, Las, las
 from .variance import Anova, Term, anova
 
 __all__ = [
@@ -57,6 +62,7 @@ __all__ = [
     "Tost",
     "Tukey",
     "anova",
+    "average_precision",
     "box_m",
     "cliff_delta",
     "cluster_bootstrap",

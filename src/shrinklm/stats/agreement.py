@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .mixed import Array, mixed
+from .linear_mixed import Array, mixed
 
 Level = Literal["nominal", "ordinal", "interval"]
 Weights = Literal["identity", "ordinal", "linear", "quadratic"]

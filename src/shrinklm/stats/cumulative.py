@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from .mixed import Array
+from .linear_mixed import Array
 
 Codes = NDArray[np.intp]
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .estimates import holm
+from .bootstrap import holm
 
 Vector = NDArray[np.float64]
 Adjust = Literal["bonferroni", "holm", "none"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cumulative import Codes, Cumulative
-from .mixed import Array
+from .linear_mixed import Array
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .intervals import wilson
-from .mixed import Array, mixed
+from .linear_mixed import Array, mixed
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .cumulative import Codes, Cumulative
-from .mixed import Array
+from .linear_mixed import Array
 
 
 class Quadrature(Cumulative):

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stats.bootstrap import holm
 from ...stats.clusters import cluster_bootstrap
-from ...stats.estimates import holm
 from ...stats.linear import ols
-from ...stats.mixed import Effect, Mixed, effects, joint, mixed
-from ...stats.ordinal import Ordinal, ordinal
+from ...stats.linear_mixed import Effect, Mixed, effects, joint, mixed
+from ...stats.ordinal_mixed import Ordinal, ordinal
 from ...stats.planning import tost_of
 from .ratings import Array, Ratings
 from .tests import Json, plain

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from .cumulative import Cumulative
 from .laplace import Laplace
-from .mixed import Array, Effect, effects, group_codes, matrix, outcome
+from .linear_mixed import Array, Effect, effects, group_codes, matrix, outcome
 from .quadrature import Quadrature
 
 _ZERO = 1e-2
