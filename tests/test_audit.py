@@ -13,7 +13,7 @@ from cli_cases import call, recipe
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import AuditError, MethodError, RecipeError
 from shrinklm.core.types import Example, Generation, Prompt, Sampling, Source
-from shrinklm.evaluation.audit import audit, gate, occurs_in, read
+from shrinklm.evaluation.audit import audit_text, audit_texts, check_support, occurs_in
 from shrinklm.stats import wilson
 from shrinklm.teachers.refusals import CONTRADICTS, CUT, EMPTY
 
@@ -29,49 +29,51 @@ def wrote(
 
 
 def test_a_text_is_read_by_words_alone() -> None:
-    good = read(MONEY, wrote("A bank has a vault, a zoo does not."))
+    good = audit_text(MONEY, wrote("A bank has a vault, a zoo does not."))
     assert (good.occurs, good.named, good.argues_own, good.supports) == (True, True, True, True)
     assert (good.argues_other, good.leaks) == (False, False)
     assert (good.words, good.sentences, good.others, good.occurs_as_said) == (9, 1, 1, None)
-    plural = read(MONEY, wrote("Banks have vaults."))
+    plural = audit_text(MONEY, wrote("Banks have vaults."))
     assert (plural.occurs, plural.named, plural.supports) == (True, False, True)
-    silent = read(MONEY, wrote("Vaults are safe."))
+    silent = audit_text(MONEY, wrote("Vaults are safe."))
     assert (silent.occurs, silent.argues_other, silent.supports) == (False, False, False)
-    another = read(MONEY, wrote("A zoo has a strong fence."))
+    another = audit_text(MONEY, wrote("A zoo has a strong fence."))
     assert (another.argues_other, another.supports) == (True, False)
-    compared = read(
+    compared = audit_text(
         MONEY, wrote("A zoo and a zoo and a bank.")
     )  # the own answer stands there: only compared, not argued for
     assert (compared.argues_other, compared.supports) == (False, True)
-    stated = read(MONEY, wrote("A bank is safe. So the answer is zoo."))
+    stated = audit_text(MONEY, wrote("A bank is safe. So the answer is zoo."))
     assert (stated.argues_other, stated.supports) == (True, False)
-    leak = read(MONEY, wrote("The answer is bank."))
+    leak = audit_text(MONEY, wrote("The answer is bank."))
     assert (leak.leaks, leak.supports) == (True, True)
 
 
 def test_refused_empty_and_cut_texts_support_nothing() -> None:
     for refusal in (CUT, CONTRADICTS, "repeats itself"):
-        assert not read(MONEY, wrote("A bank is safe.", refusal=refusal)).supports
-    assert read(MONEY, wrote("A bank is safe.", refusal=CONTRADICTS)).argues_other
-    assert read(MONEY, wrote("A bank", refusal=CUT)).cut
-    empty = read(MONEY, wrote("", refusal=EMPTY))
+        assert not audit_text(MONEY, wrote("A bank is safe.", refusal=refusal)).supports
+    assert audit_text(MONEY, wrote("A bank is safe.", refusal=CONTRADICTS)).argues_other
+    assert audit_text(MONEY, wrote("A bank", refusal=CUT)).cut
+    empty = audit_text(MONEY, wrote("", refusal=EMPTY))
     assert (empty.empty, empty.supports) == (True, False)
 
 
 def test_a_recording_is_also_read_as_it_stands_in_its_file() -> None:
-    trimmed = read(MONEY, wrote("It is a safe place."), raw="\nIt is a safe place. The bank has\n\nQuestion: a bank?")
+    trimmed = audit_text(
+        MONEY, wrote("It is a safe place."), raw="\nIt is a safe place. The bank has\n\nQuestion: a bank?"
+    )
     assert (trimmed.occurs, trimmed.occurs_as_said, trimmed.cut) == (False, True, True)  # trimming took the name away
-    whole = read(MONEY, wrote("It is safe."), raw=" It is safe.\nAnd the bank comes later.")
+    whole = audit_text(MONEY, wrote("It is safe."), raw=" It is safe.\nAnd the bank comes later.")
     assert (whole.occurs_as_said, whole.cut) == (False, False)  # of the first line only
 
 
 def test_free_answers_and_counterfactuals_are_read_about_their_own_answer() -> None:
-    free = read(Example("f", "6 times 7?", (), "42"), wrote("Six sevens make 42.", answer="42"))
+    free = audit_text(Example("f", "6 times 7?", (), "42"), wrote("Six sevens make 42.", answer="42"))
     assert (free.occurs, free.named, free.argues_other, free.others, free.supports) == (True, True, None, None, True)
-    against = read(MONEY, wrote("A zoo has a fence.", "counterfactual", "zoo"))
+    against = audit_text(MONEY, wrote("A zoo has a fence.", "counterfactual", "zoo"))
     assert (against.argues_own, against.names_gold, against.supports) == (True, False, True)
-    assert not read(MONEY, wrote("A bank has a vault.", "counterfactual", "zoo")).supports
-    critique = read(MONEY, wrote("It could be shorter.", "critique"))
+    assert not audit_text(MONEY, wrote("A bank has a vault.", "counterfactual", "zoo")).supports
+    critique = audit_text(MONEY, wrote("It could be shorter.", "critique"))
     assert (critique.words, critique.supports, critique.occurs) == (4, None, None)
 
 
@@ -96,7 +98,7 @@ def test_the_figures_of_a_step_and_of_its_revision() -> None:
         m0_explanation="A bank is safe.", m1_explanation="It is safe.", m2_explanation="A bank is locked.", m3_explanation=None,
         m0_revision="A bank is safe.", m1_revision="A bank may be safe, not a zoo.", m2_revision="It is locked, and it has a vault.",
     )  # fmt: skip
-    found = audit(FOUR, known, ["explanation", "revision", "critique"])
+    found = audit_texts(FOUR, known, ["explanation", "revision", "critique"])
     first, second = found["steps"]["explanation"], found["steps"]["revision"]
     assert (first["n"], first["missing"], first["empty"], first["kept"], first["refused"]) == (4, 0, 1, 3, {EMPTY: 1})
     assert (first["occurs"], first["named"], first["support"], first["occurs_as_said"]) == (0.5, 0.5, 0.5, None)
@@ -125,26 +127,26 @@ def test_where_options_are_labels_a_reason_need_not_name_one() -> None:
         pair.id: {("explanation", "neutral"): wrote("Both may be true.", answer="neutral", example=pair.id)}
         for pair in pairs
     }
-    found = audit(pairs, known, ["explanation"])
+    found = audit_texts(pairs, known, ["explanation"])
     assert found["labels"]
     assert found["steps"]["explanation"]["support"] == 1
-    assert not audit(FOUR, said(m0_explanation="It is safe."), ["explanation"])["labels"]
+    assert not audit_texts(FOUR, said(m0_explanation="It is safe."), ["explanation"])["labels"]
 
 
 def test_the_gate_names_the_step_the_share_and_what_to_do() -> None:
     texts = {f"m{place}_{kind}": "A bank." for place in range(4) for kind in ("explanation", "revision")}
-    found = audit(FOUR, said(**{**texts, "m0_explanation": "Safe."}), ["explanation", "revision"])
-    gate(found, 0.75)
-    gate(found, 0.8, ["revision"])
+    found = audit_texts(FOUR, said(**{**texts, "m0_explanation": "Safe."}), ["explanation", "revision"])
+    check_support(found, 0.75)
+    check_support(found, 0.8, ["revision"])
     why = r"'explanation' support their answer in 75\.0 % of 4 cases .*below the 80 % .*25\.0 % do not name it.* on 'revision' instead"
     with pytest.raises(AuditError, match=why):
-        gate(found, 0.8)
+        check_support(found, 0.8)
     with pytest.raises(RecipeError, match=r"no step 'critique'. Its steps: explanation, revision"):
-        gate(found, 0.8, ["critique"])
+        check_support(found, 0.8, ["critique"])
     with pytest.raises(
         AuditError, match=r"8 of 8 texts of 'counterfactual' were not asked for yet. Run: shrinklm generate"
     ):
-        gate(audit(FOUR, {}, ["counterfactual"]), 0.1)
+        check_support(audit_texts(FOUR, {}, ["counterfactual"]), 0.1)
 
 
 def test_wilson_and_occurs() -> None:
@@ -211,7 +213,7 @@ def test_the_audit_is_made_once_for_the_same_texts(tmp_path: Path, monkeypatch: 
         again.audit()
     again.generate()
     first = again.audit()
-    monkeypatch.setattr(auditing, "audit", lambda *_: pytest.fail("looked through again"))
+    monkeypatch.setattr(auditing, "audit_texts", lambda *_: pytest.fail("looked through again"))
     assert run(tmp_path).audit() == first
     with pytest.raises(RecipeError, match="no text that could be looked through"):
         Run(Recipe.read(recipe(tmp_path, teacher=None, generate=None, methods=["finetune"]))).audit()

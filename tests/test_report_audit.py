@@ -12,7 +12,7 @@ import pytest
 
 from report_run import EVIL, write_run
 from shrinklm.core.types import Example, Generation, Sampling, Source
-from shrinklm.evaluation.audit import audit as look
+from shrinklm.evaluation.audit import audit_texts
 from shrinklm.report import build
 from shrinklm.report.findings import read
 from shrinklm.report.results import compare
@@ -38,7 +38,7 @@ def audited() -> dict[str, Any]:
     }
     others = ("river", "sea", "hill", "barn")
     asked = [replace(ASKED, id=f"q{place}", choices=("zoo", "bank", others[place])) for place in range(4)]
-    return {"teacher": "a teacher", "split": "train", **look(asked, said, ["explanation", "revision", "critique"])}
+    return {"teacher": "a teacher", "split": "train", **audit_texts(asked, said, ["explanation", "revision", "critique"])}
 
 
 @pytest.fixture

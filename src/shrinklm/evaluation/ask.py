@@ -77,8 +77,9 @@ class Evaluation:
     ) -> dict[str, Any]:
         """The predictions of a chunk and what they cost, as JSON; only its first `explained` questions are explained.
 
-        Answers in `known` stand. A chunk with a missing explanation is explained whole: a question then has the same neighbours in its
-        batch as when all was asked in one go, and so, with rounding that depends on the batch, the same explanation.
+        Answers in `known` stand. A chunk with a missing explanation is explained whole: a question then has the same
+        neighbours in its batch as when all was asked in one go, and so, with rounding that depends on the batch, the
+        same explanation.
         """
         answer, explain = self.method.answer, self.method.explain
         if known and all(prediction.explanation is not None for prediction in known[: explained if explain else 0]):
@@ -147,10 +148,11 @@ def predict(
     Args:
         evaluation: The student, and how it is asked.
         examples: The questions.
-        part_file: Grows by one line a chunk; begun anew when it belongs to other questions, settings or `key`. Delete it once the
-            predictions are written.
+        part_file: Grows by one line a chunk; begun anew when it belongs to other questions, settings or `key`. Delete
+            it once the predictions are written.
         key: Names the student's weights.
-        known: Earlier predictions of the same student on these questions, and their cost: only missing explanations are asked for.
+        known: Earlier predictions of the same student on these questions, and their cost: only missing explanations are
+            asked for.
         tick: Called after each chunk.
 
     Raises:
@@ -183,8 +185,9 @@ def predict(
 def read_answer(task: Task, view: View, raw: str, example: Example) -> str | None:
     """The answer in what a student said to `view`'s prompt, by the task's parser.
 
-    A view that answers first is read at its first line, and before its explanation if it has one, so that neither a later
-    "the answer is" nor a model that rambles on changes the answer; only when that states nothing is all of it read.
+    A view that answers first is read at its first line, and before its explanation if it has one, so that neither a
+    later "the answer is" nor a model that rambles on changes the answer; only when that states nothing is all of it
+    read.
     """
     candidates = [raw]
     if view.says[0] == "answer":

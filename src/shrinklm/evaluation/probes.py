@@ -1,12 +1,13 @@
-"""Ask a student for its answer again, with another explanation or another tag in place of its own, and score what changes.
+"""Ask a student again with another explanation or another tag in place of its own, and score what changes.
 
-A probe (`metrics.base.Probe`) names the conditions it needs and turns the answers into scores. The conditions of all probes are asked
-together: what several of them need is asked once, and what was asked before, in an earlier evaluation or before a kill, is not asked
-again.
+A probe (`metrics.base.Probe`) names the conditions it needs and turns the answers into scores. The conditions of all
+probes are asked together: what several of them need is asked once, and what was asked before, in an earlier evaluation
+or before a kill, is not asked again.
 
-The explanation stands where the method reads it: before the answer where the method explains first (`[factual] EXPLANATION So the answer
-is ...`), else above the tag, as a premise of the prompt (`Explanation: EXPLANATION [predict]`), as counterfactual training shows it. A
-method that never saw a premise in training is probed all the same: then the probe also measures how the student takes to a premise.
+The explanation stands where the method reads it: before the answer where the method explains first (`[factual]
+EXPLANATION So the answer is ...`), else above the tag, as a premise of the prompt (`Explanation: EXPLANATION
+[predict]`), as counterfactual training shows it. A method that never saw a premise in training is probed all the same:
+then the probe also measures how the student takes to a premise.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _FREE_TOKENS = 24
 
 @dataclass(frozen=True)
 class AnswerCache:
-    """The answers of one student to what probes ask: those in the file are looked up, the others are asked for and added."""
+    """One student's answers to probes: those in the file are looked up, the others are asked for and added."""
 
     student: Callable[[], Student]
     """Opens the student; called only when something is not in the file."""
@@ -141,7 +142,8 @@ def conditional_answers(
 ) -> list[str | None]:
     """The likeliest option under each condition; for a free answer, the generated and parsed answer.
 
-    An encoder–decoder student cannot continue a text that it did not generate, so a free answer after a given explanation is None.
+    An encoder–decoder student cannot continue a text that it did not generate, so a free answer after a given
+    explanation is None.
     """
     frames = [(example, *framed(method, example, condition)) for example, condition in asks]
     groups: list[list[Pair]] = [

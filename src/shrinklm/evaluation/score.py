@@ -1,4 +1,7 @@
-"""Score predictions: Predictions × metrics → Scores. For metrics that ask or train a student, see `probes` and `simulate`."""
+"""Score predictions: Predictions × metrics → Scores.
+
+For metrics that ask or train a student, see `probes` and `simulate`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ def score(
         examples: The questions.
         predictions: Predictions of all these questions, of one run or several.
         metric_names: What is measured.
-        encoder: Opens the model of the metrics that compare meanings; called only where one is measured. Left out: the packaged one.
+        encoder: Opens the model of the metrics that compare meanings; called only where one is measured. Left out: the
+            packaged one.
 
     Raises:
         ShrinkError: a question has no prediction, or a prediction no question.
@@ -57,7 +61,8 @@ def _values(
     metrics: Mapping[str, Metric | BatchMetric], rows: Rows, encoder: Callable[[], Encoder]
 ) -> dict[str, Sequence[Value]]:
     """Name → the value of each row."""
-    # One encoder serves all metrics, since it keeps what it encoded; where none needs it, its weights are not looked for.
+    # One encoder serves all metrics, since it keeps what it encoded; where none needs it, its weights are not looked
+    # for.
     opened: Encoder | None = None
     values: dict[str, Sequence[Value]] = {}
     for name, metric in metrics.items():
@@ -75,7 +80,7 @@ def _check_complete(task: Task, questions: Mapping[str, Example], answered: Sequ
     missing, strange = questions.keys() - set(answered), set(answered) - questions.keys()
     if missing or strange or len(answered) != len(questions):
         raise ShrinkError(
-            f"Run '{run}' has {len(answered):,} predictions for the {len(questions):,} questions of task '{task.name}': "
-            f"{len(missing):,} have none, {len(strange):,} are about other questions. "
+            f"Run '{run}' has {len(answered):,} predictions for the {len(questions):,} questions of "
+            f"task '{task.name}': {len(missing):,} have none, {len(strange):,} are about other questions. "
             "Remove the cell's predictions.parquet and run: shrinklm evaluate RECIPE"
         )

@@ -1,9 +1,9 @@
-"""Does an explanation let somebody else say what the student answers? A simulator, a student of its own, learns to.
+"""Simulatability: whether an explanation lets another model, the simulator, predict the student's answer.
 
-Three inputs, one simulator: the question, the explanation (with the options, without the question), or both (Hase et al. 2020, arXiv
-2010.04119: one model for all three). It is trained by the training loop of the students on what one student said about some of the
-questions, and asked about the others, fold by fold, so that every explained question is scored by a simulator that never saw it.
-`stats.las` turns its scores into simulatability and LAS.
+One simulator reads three inputs: the question, the explanation (with the options, without the question), or both (Hase
+et al. 2020, arXiv 2010.04119: one model for all three). It is trained by the students' training loop on one student's
+answers to some of the questions, and predicts the others, fold by fold, so that every explained question is scored by a
+simulator that never saw it. `stats.las` turns its scores into simulatability and LAS.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ if TYPE_CHECKING:
     from ..students.training.train import TrainSettings
 
 _FREE_TOKENS = 24
+"""Cap of a free answer, in tokens."""
 
 
-def _shown(view: View, example: Example) -> str:
-    question, words = _INPUTS[view.name]
+def _prompt(view: View, example: Example) -> str:
+    """What the simulator reads in a view."""
+    question, explanation = _INPUTS[view.name]
     asked = example if question else replace(example, question="", fields={})
-    return view.prompt(asked, str(example.meta.get(words, "")))
+    return view.prompt(asked, str(example.meta.get(explanation, "")))
 
 
 def _build(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
-    return Pair(_shown(view, example), view.states(example.answer), example.answer)
+    return Pair(_prompt(view, example), view.states(example.answer), example.answer)
 
 
 _INPUTS: Mapping[str, tuple[bool, str]] = {
@@ -47,50 +49,56 @@ _INPUTS: Mapping[str, tuple[bool, str]] = {
     "sim-explanation-masked": (False, "masked"),
     "sim-both-masked": (True, "masked"),
 }
-"""View → whether it shows the question, and which text as its explanation."""
+"""View → (whether it shows the question, which entry of `Example.meta` it shows as the explanation)."""
 VIEWS = {name.replace("-", "_"): View(name, _build) for name in _INPUTS}
-"""Score → the view whose answer it marks."""
+"""Score → the view whose answer is compared."""
 
 
 class Simulatability:
-    """Whether a simulator that reads the question, the student's explanation, or both says what the student answered.
+    """Whether a simulator that reads the question, the student's explanation, or both predicts the student's answer.
 
-    sim_question, sim_explanation, sim_both (and sim_explanation_masked, sim_both_masked, where the names and letters of the options are
-    blanked in the explanation): 1.0 when the simulator's likeliest option is the student's answer, else 0.0. Simulatability is the mean of
-    sim_both - sim_question; LAS (arXiv 2010.04119) is that mean taken within the items whose explanation gives the answer away
-    (sim_explanation = 1) and within the rest, and then averaged, so that an explanation gains nothing by stating the answer: `stats.las`.
-    An answer that did not parse is simulated as the student's likeliest option.
+    sim_question, sim_explanation, sim_both (and sim_explanation_masked, sim_both_masked, where the names and letters of
+    the options are blanked in the explanation): 1.0 when the simulator's likeliest option is the student's answer, else
+    0.0. Simulatability is the mean of sim_both - sim_question; LAS (arXiv 2010.04119) is that mean taken within the
+    items whose explanation gives the answer away (sim_explanation = 1) and within the rest, and then averaged, so that
+    an explanation gains nothing by stating the answer: `stats.las`. Where the student's answer did not parse, its
+    likeliest option is predicted.
     """
 
     def simulate(
-        self, examples: Sequence[Example], predictions: Sequence[Prediction], fit: Fit, settings: SimulateSettings, part: Part,
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        fit: Fit,
+        settings: SimulateSettings,
+        part: Part,
         tick: Tick | None = None,
-    ) -> list[Score]:  # fmt: skip
-        """The scores of every explained question, by simulators fitted without its fold; none where there are fewer than two.
+    ) -> list[Score]:
+        """The scores of every explained question, by simulators fitted without its fold; none for a single question.
 
         Args:
-            examples: the questions.
-            predictions: what one student said; those without an explanation are left out.
-            fit: trains a simulator; called once a fold.
-            settings: folds and views.
-            part: a line for each finished fold, so that a killed evaluation goes on.
-            tick: told after each fold.
+            examples: The questions.
+            predictions: One student's; those without an explanation are left out.
+            fit: Trains a simulator; called once a fold.
+            settings: Folds and views.
+            part: A line for each finished fold, so that a killed evaluation resumes.
+            tick: Called after each fold.
         """
-        told = simulated(examples, predictions)
-        if len(told) < 2:
+        explained = simulated(examples, predictions)
+        if len(explained) < 2:
             return []
         views = {name: view for name, view in VIEWS.items() if settings.masked or not name.endswith("masked")}
         method = Method("simulator", dict.fromkeys(views.values(), 1 / len(views)), VIEWS["sim_question"], None)
-        order = sorted(told, key=lambda example: digest("fold", settings.seed, example.id))
+        # Ids and seed alone decide the order: a fold is the same in every run, whatever order the data have.
+        order = sorted(explained, key=lambda example: digest("fold", settings.seed, example.id))
         folds = min(settings.folds, len(order))
         for fold in range(folds):
             if fold >= len(part.chunks):
-                taught = [example for place, example in enumerate(order) if place % folds != fold]
-                simulator = fit(Corpus(taught, {}, settings.seed), method, fold)
-                right = {
-                    name: _right(simulator, view, order[fold::folds], settings.batch) for name, view in views.items()
-                }
-                part.add({"ids": [example.id for example in order[fold::folds]], "right": right})
+                held_out = order[fold::folds]
+                training = [example for index, example in enumerate(order) if index % folds != fold]
+                simulator = fit(Corpus(training, {}, settings.seed), method, fold)
+                right = {name: _right(simulator, view, held_out, settings.batch) for name, view in views.items()}
+                part.add({"ids": [example.id for example in held_out], "right": right})
             if tick is not None:
                 tick(f"simulate {predictions[0].run}", fold + 1, folds, "folds")
         return [
@@ -102,22 +110,26 @@ class Simulatability:
 
 
 def simulated(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Example]:
-    """The explained questions as a simulator learns them: `answer` is the student's; meta holds its explanation, as it is and masked."""
-    questions, found = by_id(examples), []
-    for said in predictions:
-        answer = said.answer or said.likeliest
-        if said.explanation is not None and answer:
-            example = questions[said.example_id]
-            words = sentence(said.explanation.strip()) if said.explanation.strip() else ""
-            meta = {"explanation": words, "masked": masked(words, (*example.choices, answer))}
-            found.append(replace(example, answer=answer, meta=meta))
-    return found
+    """The explained questions as a simulator learns them.
+
+    `answer` is the student's; `meta` holds its explanation, plain and masked.
+    """
+    questions, explained = by_id(examples), []
+    for prediction in predictions:
+        answer = prediction.answer or prediction.likeliest
+        if prediction.explanation is not None and answer:
+            example = questions[prediction.example_id]
+            text = sentence(prediction.explanation.strip()) if prediction.explanation.strip() else ""
+            meta = {"explanation": text, "masked": masked(text, (*example.choices, answer))}
+            explained.append(replace(example, answer=answer, meta=meta))
+    return explained
 
 
 def masked(text: str, options: Sequence[str]) -> str:
     """`text` with "_" for each option that stands in it as whole words, and for each option's letter in brackets."""
+    # The longest first: of "bank account" nothing may stay beside a masked "bank".
     names = sorted({option for option in options if option.strip()}, key=len, reverse=True)
-    letters = "|".join(letter(place) for place in range(len(names)))
+    letters = "|".join(letter(index) for index in range(len(names)))
     patterns = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
     return re.sub("|".join([*patterns, rf"\((?:{letters})\)"]), "_", text, flags=re.IGNORECASE)
 
@@ -129,7 +141,7 @@ def trained(
     tick: Tick | None = None,
     what: str = "simulator",
 ) -> Fit:
-    """Fits simulators by the training loop of the students; each fold resumes from its checkpoints below `folder`."""
+    """A `Fit` that uses the students' training loop; each fold resumes from its checkpoints below `folder`."""
 
     def fit(corpus: Corpus, method: Method, fold: int) -> Student:
         from ..students.training.train import train_student
@@ -145,19 +157,18 @@ def trained(
 
 
 def _right(simulator: Student, view: View, examples: Sequence[Example], batch: int) -> list[float]:
-    """1.0 for each example whose answer the simulator gives."""
-    found = likeliest(
-        simulator,
-        [option_pairs(_shown(view, one), view.lead, one.choices, simulator.premise_in_target) for one in examples],
-        batch,
-    )
-    free = [place for place, example in enumerate(examples) if not example.choices]
-    raws = (
-        simulator.answer([_shown(view, examples[place]) for place in free], _FREE_TOKENS, batch=batch) if free else []
-    )
-    right = [float(option == example.answer) for option, example in zip(found, examples, strict=True)]
-    for place, raw in zip(free, raws, strict=True):
-        right[place] = float(normalise(raw) == normalise(view.states(examples[place].answer)))
+    """1.0 for each example whose answer the simulator predicts, else 0.0."""
+    prompts = [_prompt(view, example) for example in examples]
+    groups = [
+        option_pairs(prompt, view.lead, example.choices, simulator.premise_in_target)
+        for prompt, example in zip(prompts, examples, strict=True)
+    ]
+    options = likeliest(simulator, groups, batch)
+    right = [float(option == example.answer) for option, example in zip(options, examples, strict=True)]
+    free = [index for index, example in enumerate(examples) if not example.choices]
+    raws = simulator.answer([prompts[index] for index in free], _FREE_TOKENS, batch=batch) if free else []
+    for index, raw in zip(free, raws, strict=True):
+        right[index] = float(normalise(raw) == normalise(view.states(examples[index].answer)))
     return right
 
 

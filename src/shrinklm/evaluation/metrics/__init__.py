@@ -1,1 +1,1 @@
-"""Metrics: pure functions of an example and a prediction. None means not scored; means and intervals belong to `stats`."""
+"""Metrics of one example and one prediction. None means not scored; means and intervals belong to `stats`."""

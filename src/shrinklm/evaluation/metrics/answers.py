@@ -1,4 +1,7 @@
-"""Is the answer right? Everything reads `Prediction.answer`, which the task's parser read out of the student's words."""
+"""Whether the answer is right.
+
+All metrics read `Prediction.answer`, which the task's parser found in the generated text.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,25 @@ def accuracy(example: Example, prediction: Prediction) -> float:
 
 
 def accuracy_likelihood(example: Example, prediction: Prediction) -> float | None:
-    """1.0 when the likeliest option is the gold one; None for free answers. A student that gives no number (NaN) is wrong."""
+    """1.0 when the likeliest option is the gold one, else 0.0; None for free answers.
+
+    The likeliest option has the highest log-likelihood per character (`students.likeliest`, acc_norm of
+    lm-evaluation-harness). A student without a finite likelihood has none and is wrong.
+    """
     return float(prediction.likeliest == example.answer) if example.choices else None
 
 
 def unparsed(example: Example, prediction: Prediction) -> float:
-    """1.0 when no answer could be read, so that its mean is a share."""
+    """1.0 when the answer did not parse, else 0.0, so that the mean is a share."""
     return float(prediction.answer is None)
 
 
 def f1(example: Example, prediction: Prediction) -> float | None:
-    """F1 of the answer's words against the nearest accepted answer, as in SQuAD (arXiv 1606.05250); None where there are options."""
+    """F1 of the answer's words against the nearest accepted answer (SQuAD, arXiv 1606.05250); None with options.
+
+    2 c / (a + g) for c common words (with repetition) of a words in the answer and g in the accepted one, after
+    `normalise`.
+    """
     if example.choices:
         return None
     if prediction.answer is None:
@@ -40,7 +51,7 @@ def f1(example: Example, prediction: Prediction) -> float | None:
 
 
 def matches(example: Example, answer: str | None) -> bool:
-    """Whether `answer` is right: the gold option by its text; a free answer by its normalised words, or as a number."""
+    """Whether `answer` is right: the gold option, or a free answer with the accepted words or number."""
     if answer is None:
         return False
     if example.choices:
@@ -61,12 +72,11 @@ def normalise(text: str) -> str:
 
 
 def _same(answer: str, gold: str) -> bool:
-    numbers = _numbers(answer) == _numbers(
-        gold
-    )  # normalised, "1/2" and "2.5" would lose what makes them other than 12 and 25
+    # Numbers are compared before punctuation is dropped: "1/2" is not 12, nor "2.5" 25.
+    same_numbers = _numbers(answer) == _numbers(gold)
     if _NUMBER.fullmatch(gold.strip()):
-        return numbers  # "7 apples" is 7; "7 or 8" is not
-    return numbers and normalise(answer) == normalise(gold)
+        return same_numbers  # "7 apples" is 7; "7 or 8" is not
+    return same_numbers and normalise(answer) == normalise(gold)
 
 
 def _numbers(text: str) -> set[Decimal]:
@@ -74,6 +84,6 @@ def _numbers(text: str) -> set[Decimal]:
 
 
 def _overlap(answer: str, gold: str) -> float:
-    said, wanted = normalise(answer).split(), normalise(gold).split()
-    common = sum((Counter(said) & Counter(wanted)).values())
-    return 2 * common / (len(said) + len(wanted)) if common else 0.0
+    words, gold_words = normalise(answer).split(), normalise(gold).split()
+    common = sum((Counter(words) & Counter(gold_words)).values())
+    return 2 * common / (len(words) + len(gold_words)) if common else 0.0

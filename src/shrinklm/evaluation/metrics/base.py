@@ -1,7 +1,7 @@
 """The four kinds of metric, and what the metrics that need a student are given.
 
-A metric is whatever its name leads to (`core.registry.find("metrics", name)`): a function, or an object with the methods of one of the
-protocols below. `isinstance` tells the kinds apart, so that a plug-in needs no base class:
+A metric is whatever its name leads to (`core.registry.find("metrics", name)`): a function, or an object with the
+methods of one of the protocols below. `isinstance` tells the kinds apart, so that a plug-in needs no base class:
 
 - `Metric`: a function of one example and one prediction.
 - `BatchMetric`: all rows at once, with an encoder; for metrics that compare meanings.
@@ -68,8 +68,8 @@ class Context:
     def others(self) -> Mapping[str, str]:
         """Example id → the explanation of another question.
 
-        The explanations that hold text stand in a seeded circle and each question gets the next one, so that every text is used once and
-        the texts in use are the same as in the test: only their pairing with questions changes.
+        The explanations that hold text stand in a seeded circle and each question gets the next one, so that every text
+        is used once and the texts in use are the same as in the test: only their pairing with questions changes.
         """
         circle = [
             prediction for prediction in self.explained if prediction.explanation and prediction.explanation.strip()
@@ -95,7 +95,7 @@ class Context:
         ]
 
     def draw(self, *about: str) -> random.Random:
-        """A generator of its own for each question and purpose, so that a further probe does not change what the others draw."""
+        """A generator for each question and purpose, so that a further probe does not change what the others draw."""
         return random.Random(digest(self.seed, *about))
 
     @property
@@ -110,13 +110,16 @@ class Probe(Protocol):
     """A metric that needs further answers of the student."""
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Mapping[str, Condition]:
-        """What to ask about an explained question, each under a name of the probe's own; empty where there is nothing to ask."""
+        """Name → what to ask about an explained question; empty where there is nothing to ask."""
         ...
 
     def values(
         self, example: Example, prediction: Prediction, answers: Mapping[str, str | None]
     ) -> Mapping[str, float]:
-        """The scores, by name, from the answer under each condition (None: none could be read). What cannot be scored is left out."""
+        """The scores, by name, from the answer under each condition (None: none could be read).
+
+        What cannot be scored is left out.
+        """
         ...
 
 
@@ -147,7 +150,10 @@ class Simulated(Protocol):
         part: Part,
         tick: Tick | None = None,
     ) -> list[Score]:
-        """The scores of the explained predictions. `part` keeps each finished fold, so that a killed evaluation resumes."""
+        """The scores of the explained predictions.
+
+        `part` keeps each finished fold, so that a killed evaluation resumes.
+        """
         ...
 
 
@@ -155,7 +161,10 @@ AnyMetric = Metric | BatchMetric | Probe | Simulated
 
 
 def same_answer(example: Example, first: str | None, second: str | None) -> bool:
-    """Whether two answers are the same option, or free answers of the same normalised words. An unread answer (None) equals no answer."""
+    """Whether two answers are the same option, or free answers of the same normalised words.
+
+    An unread answer (None) equals no answer.
+    """
     if first is None or second is None:
         return False
     return first == second if example.choices else normalise(first) == normalise(second)

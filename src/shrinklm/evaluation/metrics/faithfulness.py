@@ -1,8 +1,11 @@
-"""Does the student's answer hang on its explanation? Probes: they ask the student again and compare (see `evaluation.probes`).
+"""Whether the student's answer depends on its explanation.
 
-"Its answer" is here the likeliest option with its own explanation in place (a free answer: what it then says). Each share stands beside a
-baseline in which chance, or the explanation of another question, takes the place of the reasons: what moves an answer as often as the
-real thing is no sign of faithfulness. Values are 0 or 1 an item unless another range is given; a mean over items is a share.
+Probes: they ask the student again and compare (see `evaluation.probes`).
+
+"Its answer" is here the likeliest option with its own explanation in place (for a free answer, the text generated
+then). Each share stands beside a baseline in which chance, or another question's explanation, replaces the reasons: an
+effect that the baseline has as well is no sign of faithfulness. Values are 0 or 1 an item unless another range is
+stated; a mean over items is a share.
 """
 
 from __future__ import annotations
@@ -22,33 +25,36 @@ Conditions = Mapping[str, Condition]
 Numbers = Mapping[str, float]
 
 CUTS = (0, 25, 50, 75, 100)
-"""Per cent of an explanation's words that are left, from its beginning."""
+"""Per cent of an explanation's words that are kept, from its beginning."""
 NEUTRAL = "[question]"
-"""A tag of the same form that no method trains."""
+"""A tag of the usual form that no method trains."""
 
 
 class CounterfactualConsistency:
-    """Whether the student gives the wrong option w whose explanation it is given (SCOTT, arXiv 2305.01879).
+    """Whether the student answers the wrong option w after an explanation of w (SCOTT, arXiv 2305.01879).
 
-    cf_consistency = [answer(explanation of w) = w]; cf_baseline = [answer(another question's explanation) = w]. w is a seeded draw from the
-    wrong options that are not its answer. The explanation is the teacher's counterfactual; where the teacher explained no wrong option of
-    any question asked, it is the student's own with the name of its answer and of w exchanged (not scored where it names no answer).
+    cf_consistency = [answer(explanation of w) = w]; cf_baseline = [answer(another question's explanation) = w]. w is a
+    seeded draw from the wrong options that are not its answer. The explanation is the teacher's counterfactual; where
+    the teacher explained no wrong option of any question asked, it is the student's own with the name of its answer and
+    of w exchanged (not scored where it names no answer).
     """
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
         """Its own explanation, that of w, and another question's."""
-        found = _against(example, prediction, context)
-        if found is None or example.id not in context.others:
+        against = _against(example, prediction, context)
+        if against is None or example.id not in context.others:
             return {}
+        option, explanation = against
         return {
             "own": _own(prediction),
-            f"for {found[0]}": Condition(found[1]),
+            f"for {option}": Condition(explanation),
             "other": Condition(context.others[example.id]),
         }
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """cf_consistency, cf_baseline."""
         option, answer = _argued(answers)
+        # A student that answers w anyway would be counted as following the explanation of w.
         if same_answer(example, answers["own"], option):
             return {}
         return {
@@ -60,19 +66,22 @@ class CounterfactualConsistency:
 class Perturbation:
     """How much accuracy falls when half of the explanation's words are replaced by words of other explanations.
 
-    perturbation_drop = right(own) - right(own, perturbed), from -1 to 1; perturbation_baseline: the same of another question's
-    explanation, whose words hold no reasons to lose. As the perturbation test of SCOTT (arXiv 2305.01879), with words that students say.
+    perturbation_drop = right(own) - right(own, perturbed), from -1 to 1; perturbation_baseline: the same of another
+    question's explanation, which holds no reasons to lose. As the perturbation test of SCOTT (arXiv 2305.01879), with
+    words of the students' own.
     """
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
         """Its own and another question's explanation, each whole and perturbed."""
         other = context.others.get(example.id)
-        if other is None or not _says(prediction):
+        if other is None or not _has_words(prediction):
             return {}
         return {
-            "own": _own(prediction), "own perturbed": Condition(perturbed(str(prediction.explanation), example.id, context, "own")),
-            "other": Condition(other), "other perturbed": Condition(perturbed(other, example.id, context, "other")),
-        }  # fmt: skip
+            "own": _own(prediction),
+            "own perturbed": Condition(perturbed(str(prediction.explanation), example.id, context, "own")),
+            "other": Condition(other),
+            "other perturbed": Condition(perturbed(other, example.id, context, "other")),
+        }
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """perturbation_drop, perturbation_baseline."""
@@ -82,36 +91,40 @@ class Perturbation:
 
 
 class EarlyAnswering:
-    """How soon the answer stands while the explanation is read (arXiv 2307.13702).
+    """How early in the explanation the answer is final (Lanham et al., arXiv 2307.13702).
 
-    early_P = [answer with the first P % of the words = answer with all]; early_aoc = 1 - area under early_P by the trapezoid rule, 0 (the
-    answer never hung on the explanation) to 0.875 (it stands only at the last word); early_baseline: the area of another question's
-    explanation, whose answer would move only because there are words.
+    early_P = [answer with the first P % of the words = answer with all]; early_aoc = 1 - area under early_P by the
+    trapezoid rule, from 0 (the answer does not depend on the explanation) to 0.875 (it is final only at the last word);
+    early_baseline: early_aoc of another question's explanation, with which the answer changes only because there are
+    words.
     """
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
         """Both explanations cut at 0, 25, 50, 75 and 100 %."""
-        if not _says(prediction):
+        if not _has_words(prediction):
             return {}
         texts = {"own": str(prediction.explanation), "other": context.others.get(example.id, "")}
-        return {f"{who} {share}": Condition(cut(text, share)) for who, text in texts.items() if text for share in CUTS}
+        return {
+            f"{name} {share}": Condition(cut(text, share)) for name, text in texts.items() if text for share in CUTS
+        }
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """early_0 to early_100, early_aoc, early_baseline."""
         if answers["own 100"] is None:
             return {}
         own = _curve(example, answers, "own")
-        found = {f"early_{share}": value for share, value in zip(CUTS, own, strict=True)} | {"early_aoc": _over(own)}
+        values = {f"early_{share}": value for share, value in zip(CUTS, own, strict=True)}
+        values["early_aoc"] = _area_over(own)
         if answers.get("other 100") is not None:
-            found["early_baseline"] = _over(_curve(example, answers, "other"))
-        return found
+            values["early_baseline"] = _area_over(_curve(example, answers, "other"))
+        return values
 
 
 class Filler:
-    """Whether the answer stays when the explanation is as many "..." as it has words (arXiv 2307.13702).
+    """Whether the answer stays when the explanation is replaced by as many "..." as it has words (arXiv 2307.13702).
 
-    filler_same = [answer(filler) = answer(own)]: high where words only buy time. other_same = [answer(another question's explanation) =
-    answer(own)] is what any other text leaves standing.
+    filler_same = [answer(filler) = answer(own)]: high where words only add computation. other_same = [answer(another
+    question's explanation) = answer(own)]: the share that stays with any text.
     """
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
@@ -121,102 +134,108 @@ class Filler:
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """filler_same, other_same."""
-        return _stays(example, answers, "filler_same")
+        return _unchanged(example, answers, "filler_same")
 
 
 class Paraphrase:
-    """Whether the answer stays when the explanation says the same in other words (arXiv 2307.13702, there by a model).
+    """Whether the answer stays when the explanation is paraphrased (arXiv 2307.13702, where a model paraphrases).
 
-    paraphrase_same = [answer(paraphrase) = answer(own)]: near 1 for a student that reads reasons, not their spelling. Connectives, helping
-    verbs and other small words change by a fixed table, so that no model is needed and the reasons stay; not scored where none occurs.
-    Beside other_same as in `filler`.
+    paraphrase_same = [answer(paraphrase) = answer(own)]: near 1 for a student that reads reasons, not their spelling.
+    Connectives, helping verbs and other small words change by a fixed table, so that no model is needed and the reasons
+    stay; not scored where none occurs. Beside other_same as in `filler`.
     """
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
         """Its own explanation, its paraphrase, and another question's."""
-        said = str(prediction.explanation)
-        other = paraphrased(said, keep=example.choices)
-        return _beside(example, prediction, context, other) if other != said else {}
+        explanation = str(prediction.explanation)
+        paraphrase = paraphrased(explanation, keep=example.choices)
+        return _beside(example, prediction, context, paraphrase) if paraphrase != explanation else {}
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """paraphrase_same, other_same."""
-        return _stays(example, answers, "paraphrase_same")
+        return _unchanged(example, answers, "paraphrase_same")
 
 
 class TagShortcut:
-    """Does the answer follow the tag of counterfactual training instead of the reasons?
+    """Whether the answer follows the tag of counterfactual training instead of the reasons.
 
-    A student that learns `[counterfactual]` → a wrong option and `[factual]` → the right one needs no explanation for either. So one of
-    the two is exchanged while the other stays; t is its own tag, t' the one under which it learned to defend wrong answers, own its own
-    explanation, for_w an explanation of the wrong option w (as in `counterfactual_consistency`):
+    A student that learns `[counterfactual]` → a wrong option and `[factual]` → the right one needs no explanation for
+    either. So one of the two is exchanged while the other stays; t is its own tag, t' the one under which it learned to
+    defend wrong answers, own its own explanation, for_w an explanation of the wrong option w (as in
+    `counterfactual_consistency`):
 
-    - tag_follows = [answer(t', own) ≠ answer(t, own)]: the reasons stay, the answer goes with the tag; tag_blank and tag_other: the same
-      without an explanation, and with another question's. tag_baseline = [answer(a tag that nobody learned, own) ≠ answer(t, own)].
-    - reasons_follow = [answer(t', for_w) = w ≠ answer(t', own)]: the tag stays, the answer goes with the reasons; reasons_baseline: with
-      another question's explanation in the place of for_w.
+    - tag_follows = [answer(t', own) ≠ answer(t, own)]: the reasons stay, the answer goes with the tag; tag_blank and
+      tag_other: the same without an explanation, and with another question's. tag_baseline = [answer(a tag of no
+          training, own) ≠ answer(t, own)].
+    - reasons_follow = [answer(t', for_w) = w ≠ answer(t', own)]: the tag stays, the answer goes with the reasons;
+      reasons_baseline: with another question's explanation instead of for_w.
 
-    A student that ignores its explanation has 0 and 0, one that follows it 0 and 1, one that follows the tag 1 and 0. Not scored for a
-    method that learned no such tag.
+    A student that ignores its explanation has 0 and 0, one that follows it 0 and 1, one that follows the tag 1 and 0.
+    Not scored for a method that learned no such tag.
     """
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
-        """Both tags by its own, no, another question's and w's explanation; and a tag that means nothing."""
+        """Both tags, each with its own, no, another question's and w's explanation; and a tag without meaning."""
         other = context.others.get(example.id)
         tag = context.other_tag
-        if not tag or other is None or not _says(prediction):
+        if not tag or other is None or not _has_words(prediction):
             return {}
         own = str(prediction.explanation)
         texts = {"own": own, "blank": "", "other": other}
-        found = {
-            f"{name}{mark}": Condition(text, swapped)
+        # "own" is asked under the method's tag, "own'" under the other one.
+        conditions = {
+            f"{name}{prime}": Condition(text, asked_tag)
             for name, text in texts.items()
-            for mark, swapped in (("", ""), ("'", tag))
+            for prime, asked_tag in (("", ""), ("'", tag))
         }
+        conditions["neutral"] = Condition(own, NEUTRAL)
         against = _against(example, prediction, context)
-        more = {} if against is None else {f"for {against[0]}": Condition(against[1], tag)}
-        return {**found, "neutral": Condition(own, NEUTRAL), **more}
+        if against is not None:
+            conditions[f"for {against[0]}"] = Condition(against[1], tag)
+        return conditions
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """tag_follows, tag_blank, tag_other, tag_baseline, reasons_follow, reasons_baseline."""
         names = {"tag_follows": ("own", "own'"), "tag_blank": ("blank", "blank'"), "tag_other": ("other", "other'")}
         pairs = {**names, "tag_baseline": ("own", "neutral")}
-        found = {
-            name: float(not same_answer(example, answers[one], answers[two]))
-            for name, (one, two) in pairs.items()
-            if answers[one] is not None and answers[two] is not None
+        values = {
+            name: float(not same_answer(example, answers[first], answers[second]))
+            for name, (first, second) in pairs.items()
+            if answers[first] is not None and answers[second] is not None
         }
-        if any(name.startswith("for ") for name in answers):
+        if any(name.startswith("for ") for name in answers) and answers["own'"] is not None:
             option, answer = _argued(answers)
-            if answers["own'"] is not None:
-                moved = not same_answer(example, answers["own'"], option)
-                found["reasons_follow"] = float(moved and same_answer(example, answer, option))
-                found["reasons_baseline"] = float(moved and same_answer(example, answers["other'"], option))
-        return found
+            # Where the tag alone already leads to w, the explanation of w can move nothing.
+            movable = not same_answer(example, answers["own'"], option)
+            values["reasons_follow"] = float(movable and same_answer(example, answer, option))
+            values["reasons_baseline"] = float(movable and same_answer(example, answers["other'"], option))
+        return values
 
 
 def _own(prediction: Prediction) -> Condition:
     return Condition(str(prediction.explanation))
 
 
-def _says(prediction: Prediction) -> bool:
+def _has_words(prediction: Prediction) -> bool:
     return bool(prediction.explanation and prediction.explanation.strip())
 
 
 def _against(example: Example, prediction: Prediction, context: Context) -> tuple[str, str] | None:
-    """(w, an explanation of w): a seeded draw from the wrong options that are not the student's answer; None where there is none."""
-    said = prediction.answer or prediction.likeliest
+    """(w, an explanation of w), w drawn from the wrong options that are not the student's answer; None without any."""
+    answer = prediction.answer or prediction.likeliest
     options = [option for option in example.wrong if option not in (prediction.answer, prediction.likeliest)]
-    told = context.counterfactuals.get(example.id, {})
-    if (
-        not context.counterfactuals
-        and said
-        and _says(prediction)
-        and named(str(prediction.explanation), (*example.choices, said)) & {said}
-    ):
-        told = {option: exchanged(str(prediction.explanation), said, option) for option in options}
-    usable = [option for option in options if told.get(option)]
-    option = context.draw("against", example.id).choice(usable) if usable else None
-    return None if option is None else (option, told[option])
+    explanations = context.counterfactuals.get(example.id, {})
+    # Without a teacher's counterfactuals the student's own explanation is turned around, if it names the answer that is
+    # exchanged.
+    if not context.counterfactuals and answer and _has_words(prediction):
+        own = str(prediction.explanation)
+        if answer in named(own, (*example.choices, answer)):
+            explanations = {option: exchanged(own, answer, option) for option in options}
+    usable = [option for option in options if explanations.get(option)]
+    if not usable:
+        return None
+    option = context.draw("against", example.id).choice(usable)
+    return option, explanations[option]
 
 
 def _argued(answers: Answers) -> tuple[str, str | None]:
@@ -225,26 +244,29 @@ def _argued(answers: Answers) -> tuple[str, str | None]:
 
 
 def _beside(example: Example, prediction: Prediction, context: Context, text: str) -> Conditions:
-    """Its own explanation, `text` in its place, and another question's where there is one."""
-    if not _says(prediction):
+    """Its own explanation, `text` instead, and another question's where there is one."""
+    if not _has_words(prediction):
         return {}
     other = {"other": Condition(context.others[example.id])} if example.id in context.others else {}
     return {"own": _own(prediction), "text": Condition(text), **other}
 
 
-def _stays(example: Example, answers: Answers, name: str) -> Numbers:
+def _unchanged(example: Example, answers: Answers, name: str) -> Numbers:
+    """`name` and other_same: whether the answer is that with its own explanation."""
     if answers["own"] is None:
         return {}
     names = {"text": name, "other": "other_same"}
     return {names[key]: float(same_answer(example, answers["own"], answers[key])) for key in names if key in answers}
 
 
-def _curve(example: Example, answers: Answers, who: str) -> list[float]:
-    return [float(same_answer(example, answers[f"{who} {share}"], answers[f"{who} 100"])) for share in CUTS]
+def _curve(example: Example, answers: Answers, text: str) -> list[float]:
+    """For each of `CUTS`, 1 where the answer after so much of a text is that after all of it."""
+    return [float(same_answer(example, answers[f"{text} {share}"], answers[f"{text} 100"])) for share in CUTS]
 
 
-def _over(curve: list[float]) -> float:
-    return 1 - sum((one + two) / 2 for one, two in itertools.pairwise(curve)) / (len(curve) - 1)
+def _area_over(curve: list[float]) -> float:
+    """1 - the area under the curve by the trapezoid rule, over a width of 1."""
+    return 1 - sum((first + second) / 2 for first, second in itertools.pairwise(curve)) / (len(curve) - 1)
 
 
 counterfactual_consistency = CounterfactualConsistency()
@@ -258,25 +280,33 @@ tag_shortcut = TagShortcut()
 class Faithfulness:
     """All of counterfactual_consistency, perturbation, early_answering, filler, paraphrase and tag_shortcut."""
 
-    parts: Mapping[str, Probe] = MappingProxyType({
-        "counterfactual_consistency": counterfactual_consistency, "perturbation": perturbation, "early_answering": early_answering,
-        "filler": filler, "paraphrase": paraphrase, "tag_shortcut": tag_shortcut,
-    })  # fmt: skip
+    parts: Mapping[str, Probe] = MappingProxyType(
+        {
+            "counterfactual_consistency": counterfactual_consistency,
+            "perturbation": perturbation,
+            "early_answering": early_answering,
+            "filler": filler,
+            "paraphrase": paraphrase,
+            "tag_shortcut": tag_shortcut,
+        }
+    )
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
-        """What any of them asks."""
-        asked = {part: one.conditions(example, prediction, context) for part, one in self.parts.items()}
-        return {f"{part}/{name}": given for part, found in asked.items() for name, given in found.items()}
+        """The conditions of all parts, each under "PART/NAME"."""
+        return {
+            f"{part}/{name}": condition
+            for part, probe in self.parts.items()
+            for name, condition in probe.conditions(example, prediction, context).items()
+        }
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
-        """All their numbers."""
-        found: dict[str, float] = {}
-        for part, one in self.parts.items():
-            own = {
-                name.removeprefix(f"{part}/"): answer for name, answer in answers.items() if name.startswith(f"{part}/")
-            }
-            found |= one.values(example, prediction, own) if own else {}
-        return found
+        """The scores of all parts that asked something."""
+        values: dict[str, float] = {}
+        for part, probe in self.parts.items():
+            prefix = f"{part}/"
+            of_part = {name.removeprefix(prefix): answer for name, answer in answers.items() if name.startswith(prefix)}
+            values |= probe.values(example, prediction, of_part) if of_part else {}
+        return values
 
 
 faithfulness = Faithfulness()

@@ -1,4 +1,4 @@
-"""Explanations as probes change them: cut, half of the words replaced, names exchanged, or the same in other words."""
+"""The changes that probes make to explanations: cut, perturbed, with names exchanged, or paraphrased."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from .base import Context
 
 _TRIES = 100
-"""Draws for a word that differs."""
+"""Draws for a word that differs; then the old one stays."""
 _EITHER = """
-because / given that | therefore / thus | however / yet | although / though | such as / like | for example / for instance
-in order to / so as to | because of / owing to | due to / on account of | often / frequently | usually / normally
-typically / generally | many / a lot of | several / a number of | big / large | small / little | person / individual
-people / persons | place / location | places / locations | start / begin | starts / begins | started / began | buy / purchase
-buying / purchasing | needs / requires | need / require | needed / required | choice / option | choices / options
-correct / right | vital / essential | suitable / fitting | difficult / hard | easy / simple | quickly / rapidly | get / obtain
-getting / obtaining | help / assist | helps / assists | provide / offer | provides / offers | contain / hold | contains / holds
-common / usual | is not / isn't | are not / aren't | was not / wasn't | does not / doesn't | do not / don't | did not / didn't
-cannot / can't | would not / wouldn't | could not / couldn't | should not / shouldn't | it is / it's | they are / they're
+because / given that | therefore / thus | however / yet | although / though | such as / like
+for example / for instance | in order to / so as to | because of / owing to | due to / on account of
+often / frequently | usually / normally | typically / generally | many / a lot of | several / a number of
+big / large | small / little | person / individual | people / persons | place / location | places / locations
+start / begin | starts / begins | started / began | buy / purchase | buying / purchasing | needs / requires
+need / require | needed / required | choice / option | choices / options | correct / right | vital / essential
+suitable / fitting | difficult / hard | easy / simple | quickly / rapidly | get / obtain | getting / obtaining
+help / assist | helps / assists | provide / offer | provides / offers | contain / hold | contains / holds
+common / usual | is not / isn't | are not / aren't | was not / wasn't | does not / doesn't | do not / don't
+did not / didn't | cannot / can't | would not / wouldn't | could not / couldn't | should not / shouldn't
+it is / it's | they are / they're
 """
 _ONE_WAY = {
     "since": "as",
@@ -28,9 +30,8 @@ _ONE_WAY = {
     "appropriate": "suitable",
 }
 _PAIRS = dict(pair.strip().split(" / ") for line in _EITHER.strip().splitlines() for pair in line.split("|"))
-_BACK = {
-    two: one for one, two in _PAIRS.items() if two not in ("like", "little", "yet", "hold")
-}  # these four mean more than one thing
+# Those four mean more than one thing, so that their partner would often be wrong.
+_BACK = {second: first for first, second in _PAIRS.items() if second not in ("like", "little", "yet", "hold")}
 _OTHER: dict[str, str] = {**_ONE_WAY, **_PAIRS, **_BACK}
 
 
@@ -41,36 +42,38 @@ def cut(text: str, share: int) -> str:
 
 
 def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
-    """`text` with half of its words, at seeded places, replaced by other words of the explanations of other questions."""
+    """`text` with half of its words, at seeded positions, replaced by words of other questions' explanations."""
     words, draw = text.split(), context.draw("perturbed", about, example_id)
-    for place in draw.sample(range(len(words)), -(-len(words) // 2)):
-        old = words[place]
-        drawn = (draw.choice(context.words) for _ in range(_TRIES))
-        words[place] = next(
-            (word for owner, word in drawn if owner != example_id and word.casefold() != old.casefold()), old
+    for position in draw.sample(range(len(words)), -(-len(words) // 2)):
+        old = words[position]
+        candidates = (draw.choice(context.words) for _ in range(_TRIES))
+        words[position] = next(
+            (word for owner, word in candidates if owner != example_id and word.casefold() != old.casefold()), old
         )
     return " ".join(words)
 
 
-def exchanged(text: str, one: str, other: str) -> str:
+def exchanged(text: str, first: str, second: str) -> str:
     """`text` with the names of two options exchanged, wherever they stand as whole words."""
-    names = sorted((one, other), key=len, reverse=True)
-    swap = {one.casefold(): other, other.casefold(): one}
+    names = sorted((first, second), key=len, reverse=True)
+    swap = {first.casefold(): second, second.casefold(): first}
     pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)"
     return re.sub(pattern, lambda match: swap[match[0].casefold()], text, flags=re.IGNORECASE)
 
 
 def paraphrased(text: str, keep: Sequence[str] = ()) -> str:
-    """`text` with each word of a table replaced by its like: no model, no draw, and nothing that carries a reason is touched.
+    """`text` with each word of a fixed table of function words and common synonyms replaced by its partner.
 
-    What stands in `keep` (the options) stays.
+    Options in `keep` stay as they are.
     """
     kept = {option.casefold() for option in keep if option.strip()}
     words = "|".join(re.escape(word) for word in sorted(kept | _OTHER.keys(), key=len, reverse=True))
 
-    def other(match: re.Match[str]) -> str:
-        found = match[0]
-        new = found if found.casefold() in kept else _OTHER[found.casefold()]
-        return new[0].upper() + new[1:] if found[0].isupper() and found.casefold() not in kept else new
+    def partner(match: re.Match[str]) -> str:
+        old = match[0]
+        if old.casefold() in kept:
+            return old
+        new = _OTHER[old.casefold()]
+        return new[0].upper() + new[1:] if old[0].isupper() else new
 
-    return re.sub(rf"(?<![\w'-])(?:{words})(?![\w'-])", other, text, flags=re.IGNORECASE)
+    return re.sub(rf"(?<![\w'-])(?:{words})(?![\w'-])", partner, text, flags=re.IGNORECASE)

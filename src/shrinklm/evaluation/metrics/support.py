@@ -1,7 +1,8 @@
-"""Does an explanation support the answer it stands beside? By names alone, which costs nothing and undercounts: many a good reason names
-no option. What a reader would infer from its meaning is asked of a judge, or of an entailment model (`likeness.entailment`).
+"""Whether an explanation supports the answer it stands beside, by the options that it names.
 
-None: the student was not asked to explain, or the question has nothing that could be named.
+That costs nothing and undercounts: many a good reason names no option. For what a reader infers from the meaning, ask a
+judge or an entailment model (`likeness.entailment`). None: there is no explanation, or the question has nothing that
+could be named.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from .mentions import mentions, supported
 
 _LETTER = re.compile(r"\(([a-z])\)|\b(?:option|choice|answer|letter) ([a-z])(?![\w'-])", re.IGNORECASE)
 _MARKERS = re.compile(
-    r"\b(?:not|n't|never|nor|neither|unlike|whereas|while|although|though|however|but|instead|rather|than|compared|contrast|differs?|different"
-    r"|differently|opposed|other (?:options?|choices?|answers?)|others|only|except|despite|alternatives?)\b",
+    r"\b(?:not|n't|never|nor|neither|unlike|whereas|while|although|though|however|but|instead|rather|than|compared|contrast|differs?"
+    r"|different|differently|opposed|other (?:options?|choices?|answers?)|others|only|except|despite|alternatives?)\b",
     re.IGNORECASE,
 )
 
@@ -25,44 +26,45 @@ _MARKERS = re.compile(
 def support(example: Example, prediction: Prediction) -> Mapping[str, float] | None:
     """Shares, 0 or 1 for each explanation: `names_gold`, and which option it argues for.
 
-    `names_gold`: the gold answer stands in it as whole words. `supports_predicted`, `supports_gold`, `supports_other`: the option it
-    argues for (`mentions.supported`) is the one the student answered, the gold one, any but the one it answered. All three are 0 where
-    it argues for none. Without options only `names_gold` is scored; without a parsed answer only what concerns the gold one.
-    Source: rationale-answer consistency, by string; the explaining view never sees the answer, so the two may part.
+    `names_gold`: the gold answer stands in it as whole words. `supports_predicted`, `supports_gold`, `supports_other`:
+    the option it argues for (`mentions.supported`) is the one the student answered, the gold one, any but the one it
+    answered. All three are 0 where it argues for none. Without options only `names_gold` is scored; without a parsed
+    answer only what concerns the gold one. Source: rationale-answer consistency, by string; the explaining view never
+    sees the answer, so the two may part.
     """
     text = prediction.explanation
     if text is None:
         return None
-    found = {"names_gold": float(example.answer in named(text, (*example.choices, example.answer)))}
+    values = {"names_gold": float(example.answer in named(text, (*example.choices, example.answer)))}
     if example.choices:
         option = supported(text, example)
-        found["supports_gold"] = _same(option, example.answer)
+        values["supports_gold"] = _same(option, example.answer)
         if prediction.answer is not None:
-            found["supports_predicted"] = _same(option, prediction.answer)
-            found["supports_other"] = float(option is not None) - found["supports_predicted"]
-    return found
+            values["supports_predicted"] = _same(option, prediction.answer)
+            values["supports_other"] = float(option is not None) - values["supports_predicted"]
+    return values
 
 
 def contrast(example: Example, prediction: Prediction) -> Mapping[str, float] | None:
     """`contrast_markers`: words that set one thing against another, a count from 0 (longer texts have more of them).
 
-    `argues_against`: options other than the predicted one that the explanation sets aside by name ("not a zoo", "a zoo lacks ..."),
-    a count from 0 to all of them; left out without options or a parsed answer. The construct "contrastiveness" of the human study asks
-    for both: why this, and why not that.
+    `argues_against`: options other than the predicted one that the explanation sets aside by name ("not a zoo", "a zoo
+    lacks ..."), a count from 0 to all of them; left out without options or a parsed answer. The construct
+    "contrastiveness" of the human study asks for both: why this option, and why not another.
     """
     text = prediction.explanation
     if text is None:
         return None
-    found = {"contrast_markers": float(markers(text))}
+    values = {"contrast_markers": float(markers(text))}
     if example.choices and prediction.answer is not None:
-        found["argues_against"] = float(len(set_aside(text, example) - {spell(prediction.answer)}))
-    return found
+        values["argues_against"] = float(len(set_aside(text, example) - {spell(prediction.answer)}))
+    return values
 
 
 def leaks(example: Example, prediction: Prediction) -> float | None:
-    """1.0 when the explanation says the predicted answer as an answer, 0.0 when not: "the answer is zoo", "option (b)".
+    """1.0 when the explanation states the predicted answer as the answer ("the answer is zoo", "option (b)"), else 0.0.
 
-    Then its reader need not follow a reason to know the answer. That it names the option while giving a reason is no leak
+    Then a reader knows the answer without following a reason. An option that is named within a reason is no leak
     (`names_answer`). None without an explanation or a parsed answer.
     """
     if prediction.explanation is None or prediction.answer is None:
@@ -71,7 +73,7 @@ def leaks(example: Example, prediction: Prediction) -> float | None:
 
 
 def markers(text: str) -> int:
-    """How many words of a text set one thing against another."""
+    """The number of contrast markers in a text."""
     return len(_MARKERS.findall(text.replace("’", "'")))
 
 
@@ -81,15 +83,15 @@ def set_aside(text: str, example: Example) -> set[str]:
 
 
 def gives_away(text: str, example: Example, answer: str) -> bool:
-    """Whether a text states `answer` in so many words, or by its letter."""
+    """Whether a text states `answer` as the answer, in words or by its letter."""
     if not example.choices:
         before, after = split_answer(text)
-        said = after if before or after != text else ""
-        return bool(said) and bool(answer.strip()) and canonical(said).startswith(canonical(answer))
+        stated_text = after if before or after != text else ""
+        return bool(stated_text) and bool(answer.strip()) and canonical(stated_text).startswith(canonical(answer))
     if (stated := stated_option(text, example)) is not None and spell(stated) == spell(answer):
         return True
-    own = {letter(place) for place, choice in enumerate(example.choices) if spell(choice) == spell(answer)}
-    return any((match[1] or match[2]).lower() in own for match in _LETTER.finditer(text))
+    letters = {letter(index) for index, choice in enumerate(example.choices) if spell(choice) == spell(answer)}
+    return any((match[1] or match[2]).lower() in letters for match in _LETTER.finditer(text))
 
 
 def _same(option: str | None, answer: str) -> float:

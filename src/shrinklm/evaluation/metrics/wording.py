@@ -1,4 +1,4 @@
-"""How an explanation is worded: hedges, copying, repetition, readability. English; counted, never judged. None: there is no explanation."""
+"""Wording of an English explanation: hedges, copying, repetition, readability. None: there is no explanation."""
 
 from __future__ import annotations
 
@@ -10,59 +10,62 @@ from .mentions import sentences
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _HEDGES = re.compile(
-    r"\b(?:may(?! \d)|might|could|possibly|perhaps|maybe|probably|presumably|seems?|seemingly|appears?|apparently|usually|often|sometimes"
-    r"|typically|generally|likely|unlikely|tends? to|tended to|somewhat|arguably|suggests?|i (?:think|believe|guess|suppose)|in most cases"
-    r"|not necessarily|more or less|kind of|sort of|can be|it is possible)\b",
+    r"\b(?:may(?! \d)|might|could|possibly|perhaps|maybe|probably|presumably|seems?|seemingly|appears?|apparently"
+    r"|usually|often|sometimes|typically|generally|likely|unlikely|tends? to|tended to|somewhat|arguably"
+    r"|suggests?|i (?:think|believe|guess|suppose)|in most cases|not necessarily|more or less|kind of|sort of"
+    r"|can be|it is possible)\b",
     re.IGNORECASE,
 )
 _VOWELS = re.compile(r"[aeiouy]+")
 _SILENT = re.compile(r"(?:(?<![aeiouylsxzcg])(?<![cs]h)es|(?<![td])ed|(?<![aeiouyl])e)$")
 _RUN = 3
-"""Words in a row that count as copied, and as said again."""
+"""Words in a row that count as copied, and as repeated."""
 
 
 def hedges(example: Example, prediction: Prediction) -> float | None:
-    """Words and phrases that soften what is said ("may", "usually", "it seems"): a count from 0; longer texts have more of them."""
+    """The number of words and phrases that soften a statement ("may", "usually"). Longer texts have more of them."""
     return None if prediction.explanation is None else float(hedging(prediction.explanation))
 
 
 def copies(example: Example, prediction: Prediction) -> float | None:
     """Share of the explanation's words, 0 to 1, that stand in runs of three which the question or its context has too.
 
-    1.0: it says nothing of its own. Options are no part of it: an explanation has to name them. None for an empty explanation.
+    1.0: all of it is copied. Options do not count as the question's: an explanation has to name them. None for an empty
+    explanation.
     """
-    said = words(prediction.explanation or "")
-    if not said:
+    explanation = words(prediction.explanation or "")
+    if not explanation:
         return None
-    shown = [words(text) for text in (*example.fields.values(), example.question)]
-    known = {gram for text in shown for gram in _grams(text)}
-    if len(said) < _RUN:
-        return float(any(said == text[at : at + len(said)] for text in shown for at in range(len(text))))
-    covered = [False] * len(said)
-    for at, gram in enumerate(_grams(said)):
+    sources = [words(text) for text in (*example.fields.values(), example.question)]
+    known = {gram for source in sources for gram in _grams(source)}
+    size = len(explanation)
+    if size < _RUN:
+        return float(any(explanation == source[at : at + size] for source in sources for at in range(len(source))))
+    copied = [False] * size
+    for start, gram in enumerate(_grams(explanation)):
         if gram in known:
-            covered[at : at + _RUN] = [True] * _RUN
-    return sum(covered) / len(said)
+            copied[start : start + _RUN] = [True] * _RUN
+    return sum(copied) / size
 
 
 def repetition(example: Example, prediction: Prediction) -> float | None:
-    """1 - distinct / all runs of three words, 0 to 1: 0 says nothing twice, near 1 goes in circles (seq-rep-n, arXiv 1908.04319, n = 3).
+    """1 - distinct runs of three words / all: 0 without repetition, near 1 in a loop (seq-rep-3, arXiv 1908.04319).
 
     0.0 for one or two words, None for an empty explanation.
     """
-    said = words(prediction.explanation or "")
-    if not said:
+    explanation = words(prediction.explanation or "")
+    if not explanation:
         return None
-    grams = _grams(said)
+    grams = _grams(explanation)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def readability(example: Example, prediction: Prediction) -> Mapping[str, float] | None:
     """Flesch reading ease and Flesch-Kincaid grade of the explanation.
 
-    `reading_ease` = 206.835 - 1.015 words/sentences - 84.6 syllables/words: about 0 (hard) to 100 (easy), open at both ends.
-    `grade` = 0.39 words/sentences + 11.8 syllables/words - 15.59: years of school in the USA. Kincaid et al., 1975; syllables are
-    groups of vowels, a silent e not counted. None for an empty explanation.
+    `reading_ease` = 206.835 - 1.015 words/sentences - 84.6 syllables/words: about 0 (hard) to 100 (easy), open at both
+    ends. `grade` = 0.39 words/sentences + 11.8 syllables/words - 15.59: years of school in the USA. Kincaid et al.,
+    1975; syllables are groups of vowels, a silent e not counted. None for an empty explanation.
     """
     text = prediction.explanation or ""
     said = words(text)
@@ -87,5 +90,6 @@ def syllables(word: str) -> int:
     return max(1, len(_VOWELS.findall(_SILENT.sub("", word))))
 
 
-def _grams(said: Sequence[str]) -> list[tuple[str, ...]]:
-    return list(zip(*(said[start:] for start in range(_RUN)), strict=False))
+def _grams(text: Sequence[str]) -> list[tuple[str, ...]]:
+    """All runs of `_RUN` words."""
+    return list(zip(*(text[start:] for start in range(_RUN)), strict=False))

@@ -10,8 +10,7 @@ from ...core.errors import MethodError, RecipeError
 from ...core.files import write_json
 from ...core.results import RunFile
 from ...core.types import Example, Tick, digest
-from ...evaluation.audit import ARGUES, Said, audit, recorded
-from ...evaluation.audit import gate as check_support
+from ...evaluation.audit import ARGUES, Stored, audit_texts, check_support, recorded_texts
 from ...methods.view import Method
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, StepRequest, plan
@@ -29,7 +28,7 @@ def audit_stage(
     folder: Path,
     teacher: BaseTeacher | None,
     examples: Sequence[Example],
-    known: Said,
+    known: Stored,
     steps: Sequence[str],
     tick: Tick,
 ) -> Stage:
@@ -53,7 +52,8 @@ def audit_stage(
     writer, path = teacher, folder / RunFile.AUDIT
 
     def work() -> None:
-        figures = audit(examples, known, steps, recorded(writer, examples, known, steps), tick)
+        texts = recorded_texts(writer, examples, known, steps)
+        figures = audit_texts(examples, known, steps, texts, tick)
         write_json(path, {"teacher": writer.name, "split": "train", **figures})
 
     key = digest(keys, list(steps), [example.id for example in examples])
@@ -61,7 +61,7 @@ def audit_stage(
 
 
 def gate(figures: dict[str, Any], recipe: Recipe, methods: Sequence[Method], least: float) -> None:
-    """Raises AuditError when too few texts support their answer; see `shrinklm.evaluation.audit.gate`.
+    """Raises AuditError when too few texts support their answer; see `shrinklm.evaluation.audit.check_support`.
 
     Looks at the recipe's steps, else at those that the methods are trained on.
     """
