@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,28 @@ def test_a_packaged_model_in_parts_is_joined_once_and_checked(
     assert [path.name for path in found.path.parent.iterdir()] == ["Some-Model.gguf"]
     with pytest.raises(ModelError, match=r"is damaged: its SHA-256 is not 00ff\. Delete it and run: pip install it"):
         load_model(found, "causal")
+
+
+def test_several_may_join_the_parts_of_a_model_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    packages = [tmp_path / f"pieces_of_it_{number}" for number in (1, 2)]
+    for package in packages:
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "part.bin").write_bytes(package.name.encode() * 100_000)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = tuple((package.name, "part.bin") for package in packages)
+    monkeypatch.setitem(PACKAGED, "some-model", Packaged("Some-Model", "00ff", "pip install it", files, "MIT"))
+    content = b"".join((package / "part.bin").read_bytes() for package in packages)
+
+    def read(_: int) -> bool:
+        path = locate_model("some-model").path
+        return path is not None and path.read_bytes() == content
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(16)))
+    assert [path.name for path in (cache / "gguf").iterdir()] == ["Some-Model.gguf"]
 
 
 def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def _counterfactual(view: View, example: Example, generations: Generations, draw
         )
         # One of them, and always the same: reasons are counted.
         return f"counterfactual refused: {refusals[0]}" if refusals else "no counterfactual"
-    # From the example's rank, so that an epoch has its wrong options evenly from all positions.
+    # By the rank too, so that one epoch takes its wrong options evenly from all positions.
     generation = usable[(draw.rank + draw.epoch) % len(usable)]
     prompt = view.prompt(example, premise=sentence(generation.text))
     return Pair(prompt, view.states(generation.answer), generation.answer)
