@@ -550,9 +550,9 @@ def test_defect_23_test_questions_are_touched_by_evaluation_alone(quick: Any, mo
     asked: list[str] = []
     whole = train_stage.predict
 
-    def spy(student: Any, task: Any, examples: Sequence[Example], *rest: Any) -> Any:
+    def spy(evaluation: Any, examples: Sequence[Example], *rest: Any) -> Any:
         asked.extend(example.id for example in examples)
-        return whole(student, task, examples, *rest)
+        return whole(evaluation, examples, *rest)
 
     for stage in (train_stage, evaluate_stage):
         monkeypatch.setattr(stage, "predict", spy)
