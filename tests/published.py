@@ -1,4 +1,4 @@
-"""Data sets that R ships (package datasets), and Longley's (NIST StRD): their statistics are printed in manuals and textbooks."""
+"""Datasets that R ships (package datasets), and Longley's (NIST StRD): manuals and textbooks print their statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run folder as the stages would leave it, without any model: three methods × two seeds, an untrained student, 60 questions."""
+"""A run folder without any model: three methods × two seeds, an untrained student, 60 questions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ def write_run(
     students: tuple[str, ...] = (STUDENT,),
     seed: int = 7,
 ) -> Path:
-    """Writes a run folder and returns it. `diverged` names a cell whose loss left the numbers; `evil` puts markup into every text."""
+    """Write a run folder and return it.
+
+    `diverged` names a cell whose loss becomes non-finite; `evil` puts markup into every text.
+    """
     rng = random.Random(seed)
     folder.mkdir(parents=True)
     questions = [_question(index, rng, evil) for index in range(items)]
@@ -130,7 +133,7 @@ FAITH = {"multitask": 0.2, "multitask+counterfactual:revised": 0.62, "zero-shot"
 def add_measures(
     folder: Path, *, rated: bool = True, faithful: bool = True, taste: dict[str, float] | None = None, seed: int = 11
 ) -> None:
-    """Adds to a run's scores what a judge, probes and a simulator would: the accurate method is faithful, the other one is liked."""
+    """Add scores of judges, probes and a simulator: the accurate method is faithful, the other one is liked."""
     rng = random.Random(seed)
     for home in sorted((folder / "cells").iterdir()):
         method = json.loads((home / "cell.json").read_text())["method"]
@@ -162,9 +165,11 @@ def _measured(faith: float, rng: random.Random) -> dict[str, float]:
 
     leaks = yes(0.6)
     return {
-        "cf_consistency": yes(faith), "cf_baseline": yes(0.1), "perturbation_drop": yes(faith / 2), "perturbation_baseline": yes(0.05),
+        "cf_consistency": yes(faith), "cf_baseline": yes(0.1),
+        "perturbation_drop": yes(faith / 2), "perturbation_baseline": yes(0.05),
         "tag_follows": yes(1 - faith), "tag_baseline": yes(0.1), "sim_question": yes(0.5), "sim_explanation": leaks,
-        "sim_both": yes(0.9 if leaks else 0.5 + faith / 3), "supports_predicted": yes(0.5 + faith / 2), "supports_other": yes(0.1),
+        "sim_both": yes(0.9 if leaks else 0.5 + faith / 3),
+        "supports_predicted": yes(0.5 + faith / 2), "supports_other": yes(0.1),
         "hedges": rng.randrange(3), "similarity": rng.uniform(0.4, 0.9), "my_own": rng.random(),
     }  # fmt: skip
 

@@ -53,8 +53,12 @@ def figures(n: int = 1000, **changes: Any) -> dict[str, Any]:
         "tfidf-tokens": (0.641, 0.22),
         "random-tokens": (0.479, 0.141),
     }
-    people = {"salient": (0.31, 0.40, 0.341, 0.412), "own-saliency": (0.28, 0.35, 0.30, 0.35), "tfidf-tokens": (0.3, 0.4, 0.333, 0.4),
-              "random-tokens": (0.21, 0.26, 0.226, 0.301)}  # fmt: skip
+    people = {
+        "salient": (0.31, 0.40, 0.341, 0.412),
+        "own-saliency": (0.28, 0.35, 0.30, 0.35),
+        "tfidf-tokens": (0.3, 0.4, 0.333, 0.4),
+        "random-tokens": (0.21, 0.26, 0.226, 0.301),
+    }
     lost = {
         "salient": (1.21, 0.45),
         "own-saliency": (0.80, 0.83),
@@ -82,7 +86,10 @@ def figures(n: int = 1000, **changes: Any) -> dict[str, Any]:
         "split": "train", "n": n, "keep": {"top": 5, "order": "text"},
         "model": {"name": "Qwen2.5-0.5B", "finetuned": True, "accuracy": accuracy},
         "steps": steps,
-        "chance": {"gold_hit": 0.481, "gold_hit_top1": 0.139, "highlight": dict(zip(PEOPLE, (0.214, 0.263, 0.228, 0.302), strict=True))},
+        "chance": {
+            "gold_hit": 0.481, "gold_hit_top1": 0.139,
+            "highlight": dict(zip(PEOPLE, (0.214, 0.263, 0.228, 0.302), strict=True)),
+        },
         "left_out": {"highlight marks every content word": 412, "gold option has no content word": 3}, "erased": 200,
         "agreement": {"n": 20, "names": list(NAMES), "spearman": table},
         "completeness": {"mean": 0.011, "above_5_percent": 0, "n": 20},
@@ -93,7 +100,10 @@ def figures(n: int = 1000, **changes: Any) -> dict[str, Any]:
 def write_saliency(
     run: Path, items: int = 12, extra: str = "", marked_by: tuple[str, ...] = STEPS, **changes: Any
 ) -> Path:
-    """Writes `saliency` into a run folder and returns the run; `extra` goes into every id, question and name of a step's model."""
+    """Write `saliency` into a run folder and return the run.
+
+    `extra` is added to every id and question, and to the name of every step's model.
+    """
     rng, folder = random.Random(5), run / "saliency"
     folder.mkdir(parents=True, exist_ok=True)
     rows = []

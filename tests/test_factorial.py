@@ -26,7 +26,8 @@ PUBLISHED = {
     ("MT+CF:U", "large"): (75.86, 0.71, 4, (72.48,)),
     ("MT+CF:R", "large"): (73.66, 0.44, 5, (76.49,)),
 }
-"""Accuracy on CommonsenseQA (arXiv 2504.16056): mean, deviation and number of the runs that its authors kept, and those they left out.
+"""Accuracy on CommonsenseQA (arXiv 2504.16056): mean, deviation and number of the runs that its authors kept, and the
+runs that they left out.
 
 The analysis needs no more than that, so runs of these means and deviations have the published F, p and effect sizes.
 """
@@ -105,10 +106,18 @@ def test_with_every_run_in_the_paper_s_check_comes_out(dropped: Factorial) -> No
     assert whole.anova.df == 38
     for _, pair in whole.tukey:
         assert pair.p < 0.032 if "CF:U" in (pair.a, pair.b) else pair.p > 0.7
-    assert {(cell.levels["model"], cell.levels["model_size"]): (round(cell.mean or 0, 2), cell.n) for cell in whole.cells} == {
-        ("CF:U", "base"): (53.17, 6), ("MT:U", "base"): (62.10, 6), ("MT+CF:U", "base"): (59.78, 6), ("MT+CF:R", "base"): (61.94, 6),
-        ("CF:U", "large"): (66.28, 6), ("MT:U", "large"): (75.56, 5), ("MT+CF:U", "large"): (75.18, 5), ("MT+CF:R", "large"): (74.13, 6),
-    }  # fmt: skip
+    means = {tuple(cell.levels.values()): (round(cell.mean or 0, 2), cell.n) for cell in whole.cells}
+    assert [*whole.levels] == ["model", "model_size"]
+    assert means == {
+        ("CF:U", "base"): (53.17, 6),
+        ("MT:U", "base"): (62.10, 6),
+        ("MT+CF:U", "base"): (59.78, 6),
+        ("MT+CF:R", "base"): (61.94, 6),
+        ("CF:U", "large"): (66.28, 6),
+        ("MT:U", "large"): (75.56, 5),
+        ("MT+CF:U", "large"): (75.18, 5),
+        ("MT+CF:R", "large"): (74.13, 6),
+    }
 
 
 def test_the_paragraph_says_what_the_outliers_decide(dropped: Factorial) -> None:
@@ -197,8 +206,13 @@ def test_removed_rows_are_named_by_all_they_hold(tmp_path: Path) -> None:
     )
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["removed"][0] == {
-        "row": 6, "place": "runs.csv, line 7", "value": 60.52, "model": "CF:U", "model_size": "base", "columns": {"seed": "5"},
-    }  # fmt: skip
+        "row": 6,
+        "place": "runs.csv, line 7",
+        "value": 60.52,
+        "model": "CF:U",
+        "model_size": "base",
+        "columns": {"seed": "5"},
+    }
     assert "runs.csv, line 7 (60.52; model CF:U, model_size base, seed 5)" in done.output
     assert found["with_outliers"]["n"] == 46
     assert ".803" in done.output, "p of all rows stands beside"
@@ -278,24 +292,29 @@ def test_equal_rows_are_no_crash(tmp_path: Path) -> None:
         )
 
 
+MODEL = ("test accuracy", "model")
+"""The value and the factor that the bad tables are compared by."""
+
+
 @pytest.mark.parametrize(
     ("rows", "arguments", "said"),
     [
-        ([("a", "s", 0, 1)], ("accuracy", "model"), "Did you mean 'test accuracy'? Columns found: model, model_size, seed"),
+        ([("a", "s", 0, 1)], ("accuracy", "model"),
+         "Did you mean 'test accuracy'? Columns found: model, model_size, seed"),
         ([("a", "s", 0, 1)], ("test accuracy", "Modle"), "no column 'Modle'. Did you mean 'model'?"),
-        ([("a", "s", 0, 1), ("b", "s", 0, "n. a.")], ("test accuracy", "model"), "line 3: test accuracy is 'n. a.', which is no number"),
-        ([("a", "s", 0, '"60,5"')], ("test accuracy", "model"), "Write decimals with a point"),
-        ([("a", "s", 0, "inf")], ("test accuracy", "model"), "line 2: test accuracy is infinite"),
-        ([("a", "s", 0, 1), (" ", "s", 0, 1)], ("test accuracy", "model"), "line 3: no model. Every row needs a level"),
-        ([("a", "s", 0, 1), ("a", "s", 1, 2)], ("test accuracy", "model"), "has one level ('a') in every row with a value (2)"),
-        ([("a", "s", 0, 1), ("b", "s", 1, "")], ("test accuracy", "model"), "has one level ('a') in every row with a value (1)"),
-        ([("a", "s", 0, 1), ("b", "s", 1, 2)], ("test accuracy", "model"), "Every cell of model has one row"),
-        ([("a", "s", 0, ""), ("b", "s", 1, "NA")], ("test accuracy", "model"), "No row has a value in 'test accuracy'"),
+        ([("a", "s", 0, 1), ("b", "s", 0, "n. a.")], MODEL, "line 3: test accuracy is 'n. a.', which is no number"),
+        ([("a", "s", 0, '"60,5"')], MODEL, "Write decimals with a point"),
+        ([("a", "s", 0, "inf")], MODEL, "line 2: test accuracy is infinite"),
+        ([("a", "s", 0, 1), (" ", "s", 0, 1)], MODEL, "line 3: no model. Every row needs a level"),
+        ([("a", "s", 0, 1), ("a", "s", 1, 2)], MODEL, "has one level ('a') in every row with a value (2)"),
+        ([("a", "s", 0, 1), ("b", "s", 1, "")], MODEL, "has one level ('a') in every row with a value (1)"),
+        ([("a", "s", 0, 1), ("b", "s", 1, 2)], MODEL, "Every cell of model has one row"),
+        ([("a", "s", 0, ""), ("b", "s", 1, "NA")], MODEL, "No row has a value in 'test accuracy'"),
         ([("a", "s", 0, 1)], ("test accuracy", "model,model"), "'model' is asked for twice"),
         ([("a", "s", 0, 1)], ("seed", "model,seed"), "'seed' is asked for twice"),
         ([("a", "s", 0, 1)], ("test accuracy", ","), "No factor is named"),
-        ([("a", "s", 0)], ("test accuracy", "model"), "line 2 has 3 values, the header has 4"),
-        ([], ("test accuracy", "model"), "empty"),
+        ([("a", "s", 0)], MODEL, "line 2 has 3 values, the header has 4"),
+        ([], MODEL, "empty"),
     ],
 )  # fmt: skip
 def test_bad_tables_are_met_with_a_sentence(

@@ -1,4 +1,4 @@
-"""The section to decide by: which methods are on the front, what is said about them, and what is left out when it was not measured."""
+"""The section to decide by: which methods are on the front, its sentences, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_difference_that_is_chance_is_called_so(tmp_path: Path) -> None:
         tmp_path / "run", measures={"taste": same, "seed": 2}, items=30, methods=(MULTITASK, REVISED)
     )
     assert decision is not None
-    assert [step.shown for step in decision.steps] == [(False, False)]
+    assert [step.separated for step in decision.steps] == [(False, False)]
     told = said(results, decision)["What the change costs"]
     assert told.count("no difference that this data can show") == 2
 
@@ -241,11 +241,12 @@ def test_measures_csv_has_full_precision(run: Path, found: Results) -> None:
 
 def test_every_metric_of_the_package_has_a_name_here() -> None:
     scored = (
-        "cf_consistency cf_baseline perturbation_drop perturbation_baseline early_0 early_25 early_50 early_75 early_100 early_aoc "
-        "early_baseline filler_same paraphrase_same tag_follows reasons_follow tag_baseline sim_question sim_explanation sim_both "
-        "names_gold supports_predicted supports_gold supports_other contrast_markers argues_against leaks hedges copies repetition "
-        "reading_ease grade similarity bertscore_p bertscore_r bertscore_f roscoe_faithfulness roscoe_informativeness roscoe_repetition "
-        "roscoe_coherence bleu rougeL length accuracy accuracy_likelihood unparsed f1 names_answer names_distractors"
+        "cf_consistency cf_baseline perturbation_drop perturbation_baseline early_0 early_25 early_50 early_75 "
+        "early_100 early_aoc early_baseline filler_same paraphrase_same tag_follows reasons_follow tag_baseline "
+        "sim_question sim_explanation sim_both names_gold supports_predicted supports_gold supports_other "
+        "contrast_markers argues_against leaks hedges copies repetition reading_ease grade similarity bertscore_p "
+        "bertscore_r bertscore_f roscoe_faithfulness roscoe_informativeness roscoe_repetition roscoe_coherence "
+        "bleu rougeL length accuracy accuracy_likelihood unparsed f1 names_answer names_distractors"
     )
     assert set(scored.split()) <= MEASURES.keys()
     assert {one.key for one in MEASURES.values() if one.group == LIKENESS} >= {

@@ -146,10 +146,11 @@ def test_browser_of_test_items_filters_searches_and_turns_pages(tmp_path: Path) 
     script = """<script>
     const $ = (id) => document.getElementById(id), log = [];
     const set = (id, value, kind) => { $(id).value = value; $(id).dispatchEvent(new Event(kind)); };
-    const state = () => log.push([document.querySelectorAll(".item").length, $("found").textContent, $("where").textContent]);
+    const items = () => [...document.querySelectorAll(".item")];
+    const state = () => log.push([items().length, $("found").textContent, $("where").textContent]);
     state(); $("next").click(); state(); $("next").click(); state();
     set("pick-row", "1", "change"); set("pick-right", "wrong", "change"); state();
-    log.push([...document.querySelectorAll(".item")].every((item) => item.querySelectorAll(".said > div")[1].querySelector(".wrong")));
+    log.push(items().every((item) => item.querySelectorAll(".said > div")[1].querySelector(".wrong")));
     set("pick-row", "", "change"); set("pick-right", "", "change"); set("pick-seed", "1", "change");
     set("search", "Case 33:", "input");
     setTimeout(() => { state(); document.body.dataset.log = JSON.stringify(log); }, 400);
@@ -158,7 +159,8 @@ def test_browser_of_test_items_filters_searches_and_turns_pages(tmp_path: Path) 
     done = subprocess.run(
         [
             *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-            *("--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--disable-background-networking", "--disable-component-update"),
+            f"--user-data-dir={tmp_path / 'profile'}",
             *("--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path / 'test.html'}"),
         ],
         capture_output=True, text=True, timeout=120, check=True,

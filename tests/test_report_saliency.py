@@ -32,11 +32,12 @@ from shrinklm.report.sections.saliency.table import correlations, saliency_table
 from shrinklm.report.sections.saliency.words import sentences
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SPANS = ((10, 12), (17, 21), (22, 31), (46, 50))
 DOOR = Marked(
     "q1", "Question: Is the door\nrevolving?\nChoices: (a) bank", "bank",
     (
-        Marks("salient", "Qwen2.5-0.5B, gradient (l2, max)", ((10, 12), (17, 21), (22, 31), (46, 50)), (0.1, 0.25, 0.5, 0.15), (2, 3)),
-        Marks("random-tokens", "", ((10, 12), (17, 21), (22, 31), (46, 50)), (0.0, 0.0, 0.0, 0.0), ()),
+        Marks("salient", "Qwen2.5-0.5B, gradient (l2, max)", SPANS, (0.1, 0.25, 0.5, 0.15), (2, 3)),
+        Marks("random-tokens", "", SPANS, (0.0, 0.0, 0.0, 0.0), ()),
     ),
 )  # fmt: skip
 
@@ -115,12 +116,14 @@ def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
 def test_sentences_say_chance_beside_each_figure() -> None:
     text = said()
     assert text["The model"] == (
-        "Qwen2.5-0.5B answers 24.3 % (95 % interval 21.9 to 26.7) of 1,221 test questions right before it was fine-tuned on the task, "
-        "and 57.1 % (95 % interval 54.3 to 59.9) after: more than before, and the intervals do not overlap."
+        "Qwen2.5-0.5B answers 24.3 % (95 % interval 21.9 to 26.7) of 1,221 test questions right before it was "
+        "fine-tuned on the task, and 57.1 % (95 % interval 54.3 to 59.9) after: more than before, and the intervals do "
+        "not overlap."
     )
     assert text["Gold option"] == (
-        "Items where at least one kept word (5 words) is a word of the gold option: salient 71.2 % of 995 items (95 % interval 68.4 to "
-        "74.0), above chance (48.1 %). Controls: own-saliency 60.4 % and tfidf-tokens 64.1 %, above chance; random-tokens 47.9 %, not "
+        "Items where at least one kept word (5 words) is a word of the gold option: salient 71.2 % of 995 items "
+        "(95 % interval 68.4 to 74.0), above chance (48.1 %). "
+        "Controls: own-saliency 60.4 % and tfidf-tokens 64.1 %, above chance; random-tokens 47.9 %, not "
         "shown to differ from chance. salient does better than every control."
     )
     assert (
@@ -200,7 +203,8 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
     }
     few = {
         "model": None, "steps": {"random-tokens": about}, "left_out": {}, "agreement": None,
-        "completeness": None, "chance": {"gold_hit": None, "gold_hit_top1": None, "highlight": None}, "keep": {"top": 0.3, "order": "text"},
+        "completeness": None, "chance": {"gold_hit": None, "gold_hit_top1": None, "highlight": None},
+        "keep": {"top": 0.3, "order": "text"},
     }  # fmt: skip
     text = said(**few)
     assert list(text) == ["The model", "Gold option"]
@@ -389,7 +393,8 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def test_png_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no/such.png cannot be written: No such file or directory\. Name a file"):
+    (tmp_path / "no").write_text("a file, so no folder can be made here")
+    with pytest.raises(StoreError, match=r"no/such.png cannot be written: File exists\. Name a file in a folder"):
         heatmap.png(DOOR, tmp_path / "no" / "such.png")
 
 
@@ -476,14 +481,18 @@ def test_picker_shows_searches_and_turns(tmp_path: Path) -> None:
     state(); $("words-next").click(); state();
     picker.selectedIndex = 11; picker.dispatchEvent(new Event("change")); log.push($("words-next").disabled);
     $("words-search").value = "MAGAZINES"; $("words-search").dispatchEvent(new Event("input"));
-    setTimeout(() => { state(); $("words-search").value = "nothing like it"; $("words-search").dispatchEvent(new Event("input"));
-      setTimeout(() => { log.push($("words-shown").textContent); document.body.dataset.log = JSON.stringify(log); }, 400); }, 400);
+    const done = () => { log.push($("words-shown").textContent); document.body.dataset.log = JSON.stringify(log); };
+    setTimeout(() => {
+      state(); $("words-search").value = "nothing like it"; $("words-search").dispatchEvent(new Event("input"));
+      setTimeout(done, 400);
+    }, 400);
     </script>"""
     (tmp_path / "test.html").write_text(html.replace("</body>", script + "</body>"), encoding="utf-8")
     done = subprocess.run(
         [
             *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-            *("--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--disable-background-networking", "--disable-component-update"),
+            f"--user-data-dir={tmp_path / 'profile'}",
             *("--virtual-time-budget=4000", "--dump-dom", f"file://{tmp_path / 'test.html'}"),
         ],
         capture_output=True, text=True, timeout=120, check=True,

@@ -12,9 +12,10 @@ _ADVICE = "Check free space and permissions, then run: shrinklm report recipe.ya
 
 
 def build(run_folder: Path) -> Path:
-    """Write report.html, report.md and report/ (CSV; figures as PDF and PNG) into a run folder and return the page's path.
+    """Write report.html, report.md and report/ (CSV; figures as PDF and PNG) into a run folder; return the page's path.
 
-    The same folder gives the same bytes. The old report stands until the new one is whole; `report/` is replaced, with all it held.
+    The same folder gives the same bytes. The old report stands until the new one is whole; `report/` is replaced, with
+    all it held.
 
     Raises:
         StoreError: no run folder, nothing trained in it, a broken file, or no room to write.

@@ -1,4 +1,4 @@
-"""What stands above the sections of a report: the question, the answer in two sentences, cautions, and facts about the run.
+"""The head of a report: the question, the answer in two sentences, cautions, and facts about the run.
 
 Careful on purpose: a difference that the intervals do not show is not called one.
 """

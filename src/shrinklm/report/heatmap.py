@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.text import Text
 
-from ..core.errors import StoreError
+from ..core.files import NAME_ANOTHER, write_bytes
 from .look.style import INK, METHODS, MUTED, PAGE, PAPER, SANS, STYLE
 from .marks import Marked, Marks, item, pieces
 
@@ -35,8 +35,8 @@ _BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 def kept(text: str, marks: Marks) -> str:
     """The kept words with their shares: "revolving 31 %, door 12 %"."""
-    shown = [f"{text[slice(*marks.spans[place])]} {100 * marks.scores[place]:.0f} %" for place in marks.kept]
-    return ", ".join(shown) or "no word"
+    words = [f"{text[slice(*marks.spans[word])]} {100 * marks.scores[word]:.0f} %" for word in marks.kept]
+    return ", ".join(words) or "no word"
 
 
 def terminal(item: Marked) -> RenderableType:
@@ -45,17 +45,17 @@ def terminal(item: Marked) -> RenderableType:
         Text.assemble(("Item ", "dim"), (_plain(item.id), "bold"), ("  gold answer: ", "dim"), _plain(item.answer))
     ]
     for marks in item.markings:
-        shown = Text()
+        shaded = Text()
         for piece, heat, is_kept in _shaded(_plain(item.text), marks):
-            shown.append(piece, _style(heat, is_kept))
+            shaded.append(piece, _style(heat, is_kept))
         about = f"  {_plain(marks.about)}" if marks.about else ""
-        lines += [Text(), Text.assemble((_plain(marks.step), "bold"), (about, "dim")), shown]
+        lines += [Text(), Text.assemble((_plain(marks.step), "bold"), (about, "dim")), shaded]
         lines.append(Text.assemble(("keeps: ", "dim"), kept(_plain(item.text), marks)))
     return Group(*lines, Text(), Text(LEGEND, "dim"))
 
 
 def png(item: Marked, path: str | Path) -> None:
-    """The same as a picture, 7 inches wide. Raises StoreError when the file cannot be written."""
+    """Draw the same into a PNG file, 7 inches wide. Raises StoreError when the file cannot be written."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
@@ -63,12 +63,7 @@ def png(item: Marked, path: str | Path) -> None:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE | {"figure.constrained_layout.use": False})
         picture = _draw(item)
-    try:
-        Path(path).write_bytes(picture)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. Name a file in a folder that you can write to."
-        ) from error
+    write_bytes(Path(path), picture, NAME_ANOTHER)
 
 
 @dataclass(frozen=True)
@@ -155,8 +150,8 @@ class _Pen:
         """In inches; blanks at the ends count."""
         if (text, bold) not in self.known:
             both = [
-                self.renderer.get_text_width_height_descent(shown, self.fonts[bold], False)[0]
-                for shown in (f"|{text}|", "||")
+                self.renderer.get_text_width_height_descent(framed, self.fonts[bold], False)[0]
+                for framed in (f"|{text}|", "||")  # the renderer measures no blanks at the ends
             ]
             self.known[text, bold] = (both[0] - both[1]) / DPI
         return self.known[text, bold]
@@ -195,12 +190,12 @@ def _add(line: list[tuple[float, float, _Run]], x: float, width: float, run: _Ru
 
 
 def _shaded(text: str, marks: Marks) -> Iterator[tuple[str, float, bool]]:
-    """(letters, heat, kept) of what stands between the words and of the words, in the text's order."""
+    """(letters, heat, kept) of the words and of the text between them, in the text's order."""
     heat = marks.heat()
-    for place, piece in enumerate(pieces(text, marks.spans)):
-        word = place // 2
+    for index, piece in enumerate(pieces(text, marks.spans)):
+        word = index // 2  # words stand at the odd indices
         if piece:
-            yield (piece, heat[word], word in marks.kept) if place % 2 else (piece, 0.0, False)
+            yield (piece, heat[word], word in marks.kept) if index % 2 else (piece, 0.0, False)
 
 
 def _style(heat: float, is_kept: bool) -> Style | str:
@@ -209,7 +204,7 @@ def _style(heat: float, is_kept: bool) -> Style | str:
 
 
 def _mixed(heat: float) -> str:
-    """The background of a word: paper for none, nearly `HOT` for the highest score, so that dark letters can be read on all."""
+    """The background of a word: paper for no heat, nearly `HOT` for the highest score. Ink can be read on all."""
     share = 0.8 * heat
     return "#" + "".join(
         f"{round(int(PAPER[at : at + 2], 16) * (1 - share) + int(HOT[at : at + 2], 16) * share):02x}"
@@ -218,6 +213,6 @@ def _mixed(heat: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text with a sign for every character that would do something instead of being seen; as many characters as before."""
-    shown = _BROKEN.sub("\ufffd", text.replace("\t", " "))
-    return "".join("\ufffd" if unicodedata.category(letter) == "Cs" else letter for letter in shown)
+    """The text with a sign for each character that would act instead of being seen; as many characters as before."""
+    visible = _BROKEN.sub("\ufffd", text.replace("\t", " "))
+    return "".join("\ufffd" if unicodedata.category(letter) == "Cs" else letter for letter in visible)

@@ -1,4 +1,4 @@
-"""RUN/saliency → Saliency: the words that each step marked, item by item, and the figures about them. Reads files only."""
+"""RUN/saliency → Saliency: the words that each step marked, and the figures about them. Reads files only."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ class Saliency:
 
 
 def read_saliency(run: Path, limit: int = EMBEDDED) -> Saliency | None:
-    """Read the marked words of a run with its first `limit` items; None when it has none. Raises StoreError for a broken file."""
+    """Read the marked words of a run, with its first `limit` items; None when it has none.
+
+    Raises StoreError for a broken file.
+    """
     path = run / RunFile.SALIENCY / SaliencyFile.FIGURES
     if not path.is_file():
         return None
@@ -160,6 +163,6 @@ def _marks(text: str, step: str, row: Mapping[str, Any], about: Mapping[str, Any
 
 
 def pieces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The text cut at its words: what stands before the first word, the word, what stands before the next, ... and the rest."""
+    """The text cut at its words: the text before the first word, the word, the text before the next, ... the rest."""
     edges = [0, *(edge for span in spans for edge in span), len(text)]
     return [text[start:end] for start, end in pairwise(edges)]

@@ -1,4 +1,7 @@
-"""Results → one HTML file that opens offline. Everything from a file is escaped; the page may load nothing (its own policy says so)."""
+"""Results → one HTML file that opens offline.
+
+Everything from a file is escaped, and the page's own policy forbids it to load anything.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ def derived(scores: Mapping[str, Values], ratings: Mapping[str, Mapping[str, Val
         scores: Metric → [items].
         ratings: Rater → construct → [items].
 
-    Returns the mean of each construct over raters, the raters' quality, and "cf_gain", the counterfactual consistency above its baseline.
+    Returns the mean of each construct over raters, the raters' quality, and "cf_gain": the counterfactual consistency
+    above its baseline.
     """
     columns: dict[str, Values] = {}
     for construct in sorted({name for constructs in ratings.values() for name in constructs}):
@@ -40,7 +41,7 @@ def derived(scores: Mapping[str, Values], ratings: Mapping[str, Mapping[str, Val
 
 
 def _quality(constructs: Mapping[str, Values]) -> Values:
-    """One rater's mean over the constructs, [items]; NaN where one is missing, so that all means are of the same constructs."""
+    """One rater's mean over the constructs, [items]; NaN where one is missing: all means are of the same constructs."""
     mean: Values = np.mean([values for name, values in constructs.items() if name != PREFERRED], axis=0)
     return mean
 

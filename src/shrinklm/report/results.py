@@ -160,7 +160,7 @@ def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: 
 
 
 def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
-    """LAS and simulatability, where a simulator answered: from the explanations, and from those whose options are masked."""
+    """LAS and simulatability, where a simulator answered: from the explanations, and with their options masked."""
     simulated = {}
     for mask in ("", "_masked"):
         names = ("sim_question", f"sim_explanation{mask}", f"sim_both{mask}")
@@ -175,9 +175,8 @@ def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
         about = (int(scored.any(axis=0).sum()), len(sides), leakage.unit)
         bounds = (leakage.simulatability, leakage.simulatability_low, leakage.simulatability_high)
         simulated[f"simulatability{mask}"] = Estimate(*bounds, *about)
-        if (
-            not leakage.empty
-        ):  # LAS averages over leaking and other explanations; without one of the groups it has no value
+        # LAS averages over leaking and other explanations; without one of the groups it has no value.
+        if not leakage.empty:
             simulated[f"las{mask}"] = Estimate(leakage.value, leakage.low, leakage.high, *about)
     return simulated
 

@@ -100,8 +100,8 @@ def analyze(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -
     Args:
         rows: as `read` gives them; the order of their levels is the order of the factors.
         value: what the numbers are called.
-        drop_outliers: leave out what lies more than 1.5 interquartile ranges outside the quartiles of its cell; the result
-            then holds the analysis of all rows too.
+        drop_outliers: leave out what lies more than 1.5 interquartile ranges outside the quartiles of its cell; the
+            result then holds the analysis of all rows too.
 
     Raises:
         TableError: no row with a value, a factor of one level, or no cell with more than one value.
@@ -156,13 +156,13 @@ def _levels(rows: Sequence[Measured]) -> dict[str, tuple[str, ...]]:
 
 
 def _check(rows: Sequence[Measured]) -> None:
-    """Raises TableError unless every factor has several levels, though not too many, and some cell has more than one row."""
+    """Raise TableError unless each factor has several levels, not too many, and some cell has more than one row."""
     levels = _levels(rows)
     for name, known in levels.items():
         if len(known) < 2:
             raise TableError(
-                f"Factor '{name}' has one level ('{known[0]}') in every row with a value ({len(rows)}), so nothing can be "
-                "compared. Leave it out of --factors, or add rows of another level."
+                f"Factor '{name}' has one level ('{known[0]}') in every row with a value ({len(rows)}), "
+                "so nothing can be compared. Leave it out of --factors, or add rows of another level."
             )
     over = " × ".join(levels)
     if len(_cells(rows)) == len(rows):
@@ -199,7 +199,7 @@ def _outside(rows: Sequence[Measured]) -> list[Measured]:
 def _pairs(
     levels: Mapping[str, tuple[str, ...]], cells: Sequence[Cell]
 ) -> tuple[tuple[tuple[Levels, Tukey], ...], list[str]]:
-    """The pairs of the first factor within each combination of the others, and notes about those that cannot be tested."""
+    """The pairs of the first factor within each combination of the others, and notes on what cannot be tested."""
     first, *others = levels
     compared: list[tuple[Levels, Tukey]] = []
     notes = []

@@ -101,7 +101,7 @@ def _pair(axes: Any, pair: Tukey, y: float) -> None:
 
 
 def normality(analysis: Factorial) -> Drawn | None:
-    """Residuals against the quantiles of a normal distribution, with the line of a normal sample; None without a test."""
+    """Residuals against normal quantiles, with the line of a normal sample; None where they were not tested."""
     if analysis.shapiro is None:
         return None
     from scipy.stats import norm

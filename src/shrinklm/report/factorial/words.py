@@ -118,7 +118,10 @@ def _with_all(analysis: Factorial, whole: Factorial) -> str:
             at = f" at {spoken(within)}" if within else ""
             changes.append(f"{entry.a} and {entry.b}{at} {p_clause(p)} instead of {p_clause(entry.p)}")
     if not changes:
-        return f"With all {_rows(whole.n)} in, every one of these findings stays on the same side of p = {fraction(ALPHA)}."
+        return (
+            f"With all {_rows(whole.n)} in, every one of these findings stays on the same side of "
+            f"p = {fraction(ALPHA)}."
+        )
     return f"This rests on the rows left out. With all {_rows(whole.n)} in: {'; '.join(changes)}."
 
 

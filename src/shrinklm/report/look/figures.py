@@ -1,4 +1,4 @@
-"""The figures in the forms they are used in: PDF with embedded fonts and PNG for papers, SVG that follows the page's colours."""
+"""Figures and their files: PDF with embedded fonts and PNG for papers, SVG in the colours of the page."""
 
 from __future__ import annotations
 

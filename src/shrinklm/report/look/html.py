@@ -1,4 +1,4 @@
-"""What HTML pages of results share: templates with escaping, the style sheet, names that may break, and data for scripts."""
+"""What HTML pages share: templates with escaping, the style sheet, names that may break, and data for scripts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def head() -> dict[str, Any]:
 
 
 def breaks(name: str) -> str:
-    """A name, escaped, that may break after its joints: "multitask+counterfactual:revised" is wider than a phone's column."""
+    """A name, escaped, that may break after its joints.
+
+    "multitask+counterfactual:revised" is wider than a phone's column.
+    """
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"(?<=[+:=/_,])(?=\w)", "<wbr>", str(escape(name))))

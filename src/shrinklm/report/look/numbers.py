@@ -28,7 +28,7 @@ def p_value(p: float, zero: bool = True) -> str:
 
 
 def p_clause(p: float) -> str:
-    """A p value as a paper writes it: "p = .034", "p < .001", with a fourth digit where three would hide the side of ALPHA."""
+    """A p value as papers write it: "p = .034", "p < .001"; a fourth digit where three would hide the side of ALPHA."""
     if p < 0.001 or p > 0.999:
         return "p < .001" if p < 0.5 else "p > .999"
     return f"p = {fraction(p)}" if round(p, 3) != ALPHA else f"p = {p:.4f}".replace("0", "", 1)

@@ -18,9 +18,10 @@ METHODS = (
     ("#7a1f3d", "#f5839f", "X"),
     ("#4a4a52", "#c0c3ca", "*"),
 )
-"""(colour on light, colour on dark, mark) of each method by its rank: after Okabe and Ito, with a contrast of 3:1 or more.
+"""(colour on light, colour on dark, mark) of each method by its rank.
 
-The mark tells the methods apart for a reader who does not see colours."""
+The colours are after Okabe and Ito, with a contrast of 3:1 or more; the mark tells the methods apart without colour.
+"""
 
 SANS = "DejaVu Sans"  # ships with matplotlib: the same bytes on every machine
 COLUMN, PAGE = 3.4, 7.0

@@ -26,8 +26,9 @@ def _no_markdown(figures: Figures) -> Sequence[str]:
 class Section:
     """One section, ready to be written.
 
-    A section is a folder beside this file. Its package has a function `section(results)` that returns a `Section`, or None where the run
-    has nothing for it; its templates, style and script lie beside that function. `SECTIONS` in the package above lists it.
+    A section is a folder beside this file. Its package has a function `section(results)` that returns a `Section`, or
+    None where the run has nothing for it; its templates, style and script lie in the folder too. `SECTIONS` in the
+    package above lists the function.
     """
 
     name: str

@@ -107,8 +107,8 @@ def audit_table(findings: Findings) -> Table:
     questions = count(finite(audit.get("examples")) or 0)
     caption = (
         f"What {audit.get('teacher') or 'the teacher'} wrote about {questions} training questions, "
-        "by words alone; below “Supports” its 95 % interval. Cut off: at the token cap, also where a recording was then "
-        "trimmed to whole sentences. A dash: does not apply."
+        "by words alone; below “Supports” its 95 % interval. "
+        "Cut off: at the token cap, also where a recording was then trimmed to whole sentences. A dash: does not apply."
     )
     return Table("audit", caption, columns, tuple(lines), tuple(records))
 

@@ -14,7 +14,7 @@ from .figures import MEASURES, Measure, audit_of, estimate, measured, min_suppor
 
 _PANELS = ("support", "argues_other", "names_other", "words")
 _RULES = (("occurs_as_said", "o"), ("named", "s"))
-"""(measure, mark), drawn hollow beside the first panel's estimate: how often the answer is named, by two plainer rules."""
+"""(measure, mark) drawn hollow beside the first panel's estimate: how often the answer is named, by plainer rules."""
 _TITLES = {
     "support": "Supports its answer",
     "argues_other": "Argues for another",

@@ -1,4 +1,4 @@
-"""The data of the browser: items and rows once, then the answers of each seed, which it parses when that seed is picked."""
+"""The data of the browser: items and rows once, then the answers of each seed, parsed when that seed is picked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seeds_of(results: Results) -> list[int]:
 
 
 def islands(results: Results) -> dict[str, Any]:
-    """Name → JSON: "items" with the items and the rows, and "seed-N" with the lines of each row. The keys are those of browse.js."""
+    """Name → JSON, with the keys that browse.js reads: "items" holds items and rows, "seed-N" the lines of each row."""
     rows = answered(results)
     about = [{"name": results.label(row), "shade": variable(row.rank), "trained": row.trained} for row in rows]
     data: dict[str, Any] = {"items": {"items": [_item(item) for item in results.findings.items], "rows": about}}
@@ -53,7 +53,7 @@ def _lines(results: Results, row: Row, seed: int) -> list[Any] | None:
 
 
 def _line(cell: Cell, index: int, item: Item) -> list[Any] | None:
-    """[answer, right, explanation], and the raw text where no answer was parsed; None for an item that was not answered."""
+    """[answer, right, explanation], then the raw text where no answer was parsed; None for an unanswered item."""
     prediction = cell.predictions.get(item.id)
     if prediction is None:
         return None

@@ -29,8 +29,9 @@ def comparisons(results: Results) -> Table:
     """Every two methods of a student, then every method against its untrained student."""
     families = (("methods", results.pairs), ("untrained", results.gains))
     entries = [(family, pair) for family, pairs in families for pair in pairs]
+    metric = measure_of(results.primary or "accuracy").word
     caption = (
-        f"Differences in {measure_of(results.primary or 'accuracy').word}, in percentage points, on the same questions. "
+        f"Differences in {metric}, in percentage points, on the same questions. "
         f"Holm's adjustment is over the {len(results.pairs)} comparisons of methods"
         + (f", and on its own over the {len(results.gains)} with the untrained student." if results.gains else ".")
     )

@@ -11,7 +11,7 @@ from ...measures import ordered
 from ...results import Results
 from ..base import Figures, Section, beside
 from .choice import decide
-from .examples import Shown, pick_examples, score
+from .examples import Contrast, pick_examples, score
 from .plot import tradeoff
 from .table import measures_table
 from .words import sentences
@@ -24,11 +24,12 @@ def section(results: Results) -> Section | None:
     decision = decide(results)
     if decision is None:
         return None
-    lines, table, shown = sentences(results, decision), measures_table(results), pick_examples(results, decision)
+    lines, table = sentences(results, decision), measures_table(results)
+    examples = pick_examples(results, decision)
 
     def markdown(figures: Figures) -> list[str]:
         blocks = [f"## {TITLE}", *paragraphs(lines), *picture(figures, "tradeoff")]
-        return [*blocks, *(_quote(results, example) for example in shown), text(table.caption), *_grids(table)]
+        return [*blocks, *(_quote(results, example) for example in examples), text(table.caption), *_grids(table)]
 
     return Section(
         name="decision",
@@ -39,7 +40,7 @@ def section(results: Results) -> Section | None:
             "sentences": lines,
             "axis": decision.axis,
             "table": table,
-            "examples": shown,
+            "examples": examples,
             "score": score,
             "label": results.label,
             "shade": lambda row: variable(row.rank),
@@ -52,7 +53,7 @@ def section(results: Results) -> Section | None:
     )
 
 
-def _quote(results: Results, example: Shown) -> str:
+def _quote(results: Results, example: Contrast) -> str:
     """A question with the two answers, as a quotation."""
     item = example.item
     choices = ", ".join(f"{choice} (right)" if choice == item.answer else choice for choice in item.choices)

@@ -1,7 +1,8 @@
-"""Which method to take: accuracy against what was measured of the explanations, the front between them, and what lies along it.
+"""Which method to take: accuracy against what was measured of the explanations, and the front between them.
 
-A method is on the front when no other one is at least as good in both and better in one, by the means. Whether a difference along the
-front is more than chance is another question, which Holm-adjusted paired tests answer over all differences that are stated.
+A method is on the front when no other one is at least as good in both and better in one, by the means. Whether a
+difference along the front is more than chance is another question, which Holm-adjusted paired tests answer over all
+differences that are stated.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Step:
     """explaining - accurate."""
     explanations: Comparison | None
     """The same; None where the measure has no value for single questions."""
-    shown: tuple[bool, bool]
+    separated: tuple[bool, bool]
     """Whether each of the two is more than chance."""
 
 
@@ -64,7 +65,7 @@ class Decision:
 
 
 def decide(results: Results) -> Decision | None:
-    """The decision that the results allow; None when nothing was measured of the explanations or no answer was scored."""
+    """The decision that the results allow; None when no explanation was measured or no answer was scored."""
     primary = results.primary
     trained = [row for row in results.trained if primary in row.estimates]
     axes = tuple(measure_of(key) for key in AXES if any(key in row.estimates for row in trained))[:PANELS]
@@ -80,7 +81,10 @@ def decide(results: Results) -> Decision | None:
 
 
 def front(rows: Sequence[Row], first: str, second: str) -> list[Row]:
-    """The rows that no other one beats: at least as good in both metrics, better in one. Sorted by the first metric, best first."""
+    """The rows that no other one beats by being at least as good in both metrics and better in one.
+
+    Sorted by the first metric, best first.
+    """
     points = [
         (row, _value(row, first), _value(row, second))
         for row in rows
@@ -111,8 +115,10 @@ def _steps(rows: Sequence[Row], primary: str, key: str) -> list[Step]:
     adjusted = iter(holm([test.p for test in tested]))
     steps = []
     for accurate, explaining, answers, explanations in pairs:
-        shown = tuple(test is not None and _separated(test, next(adjusted)) for test in (answers, explanations))
-        steps.append(Step(accurate, explaining, answers, explanations, (shown[0], shown[1])))
+        # The order of `tested`: a comparison that is missing took no p value.
+        first = _separated(answers, next(adjusted))
+        second = explanations is not None and _separated(explanations, next(adjusted))
+        steps.append(Step(accurate, explaining, answers, explanations, (first, second)))
     return steps
 
 

@@ -1,4 +1,4 @@
-"""Three test questions that show how two methods differ: where both are right, where the other explains better, where the answers part."""
+"""Three test questions that show how two methods differ, in their explanations and in their answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Pair = tuple[Voice, Voice]
 
 
 @dataclass(frozen=True)
-class Shown:
+class Contrast:
     """One question, and why it is shown."""
 
     item: Item
@@ -40,7 +40,7 @@ class Shown:
     voices: Pair
 
 
-def pick_examples(results: Results, decision: Decision) -> list[Shown]:
+def pick_examples(results: Results, decision: Decision) -> list[Contrast]:
     """Up to three questions, the same for equal results; none where there are no two methods to tell apart.
 
     The two are the ends of the front; where it has one method, that one and the best explaining of the others.
@@ -62,7 +62,7 @@ def pick_examples(results: Results, decision: Decision) -> list[Shown]:
             index = max(matches, key=lambda index: (lead(*candidates[index]), -index))
             picked[index] = candidates[index]
     items = results.findings.items
-    return [Shown(items[index], _why(results, *pair, decision.axis), pair) for index, pair in picked.items()]
+    return [Contrast(items[index], _why(results, *pair, decision.axis), pair) for index, pair in picked.items()]
 
 
 def _rows(decision: Decision) -> tuple[Row, Row] | None:
@@ -99,7 +99,11 @@ Lead = Callable[[Voice, Voice], float]
 
 
 def _wanted() -> list[tuple[Fits, Lead]]:
-    """(what a question must fulfil, what the best one has most of), in order; the later ones fill up what the first three leave."""
+    """(condition, lead) of each question to pick: of those that fulfil the condition, the one with the largest lead.
+
+    Both are right and the second explains better; both are right and the first does; their answers differ. The others
+    fill up where one of these finds no question.
+    """
 
     def gap(first: Voice, second: Voice) -> float:
         difference = second.value - first.value

@@ -65,14 +65,14 @@ def _both(row: Row, answers: Measure, axis: Measure) -> str:
 def _exchange(results: Results, step: Step, answers: Measure, axis: Measure) -> str:
     """What a step along the front brings in explanations, and what it costs in answers."""
     changes = []
-    sides = ((axis, step.explanations, step.shown[1]), (answers, step.answers, step.shown[0]))
-    for measure, comparison, shown in sides:
+    sides = ((axis, step.explanations, step.separated[1]), (answers, step.answers, step.separated[0]))
+    for measure, comparison, separated in sides:
         if comparison is None:
             continue
         unit = " points" if measure.share else ""
         interval = f"{measure.signed(comparison.low)} to {measure.signed(comparison.high)}"
         change = f"{measure.signed(comparison.difference)}{unit} in {measure.word} ({interval})"
-        if not shown:
+        if not separated:
             apart = comparison.low * comparison.high > 0
             change += f", {'not shown once adjusted for all of these comparisons' if apart else NO_DIFFERENCE}"
         changes.append(change)

@@ -11,8 +11,8 @@ from ...marks import Marked, Saliency, pieces
 def picker_data(saliency: Saliency) -> dict[str, Any]:
     """JSON with the keys of saliency.js: {"steps": [{name, about}], "items": [{id, a, p, m}]}.
 
-    An item's `p` holds its text cut at its words (once for all steps that cut it alike), and `m` for each step [step, which cut, the words'
-    shares in per mille, [kept word, share in percent]].
+    An item's `p` holds its text cut at its words, once for all steps that cut it alike, and `m` for each step
+    [step, which cut, the words' shares in per mille, [kept word, share in percent]].
     """
     steps = list(saliency.steps)
     steps += sorted({marks.step for item in saliency.items for marks in item.markings} - set(steps))
@@ -36,8 +36,8 @@ def _item(item: Marked, steps: list[str]) -> dict[str, Any]:
 def legend(saliency: Saliency) -> str:
     """How to read the words, and where the items are that the page does not hold."""
     text = (
-        "The stronger a word's colour, the larger its share of the step's scores in this item. Underlined words are kept; "
-        "words such as “the” or “what” never are."
+        "The stronger a word's colour, the larger its share of the step's scores in this item. "
+        "Underlined words are kept; words such as “the” or “what” never are."
     )
     if saliency.total <= len(saliency.items):
         return text

@@ -23,7 +23,7 @@ def ranks_of(results: Results) -> dict[str, int]:
 
 
 def worth(results: Results) -> Drawn | None:
-    """One panel a measure: every step with its interval, and the chance level as a line; None where nothing was measured."""
+    """One panel a measure: every step with its interval, and chance as a line; None where nothing was measured."""
     saliency = results.findings.saliency
     measures = measured(saliency) if saliency else []
     if saliency is None or not measures:

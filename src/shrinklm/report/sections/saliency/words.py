@@ -52,8 +52,8 @@ def _model(saliency: Saliency) -> str:
         return f"{name} was not fine-tuned on the task; {right}."
     if before and after:
         return (
-            f"{name} answers {_share(before)} of {count(before.n)} test questions right before it was fine-tuned on the "
-            f"task, and {_share(after)} after: {_change(before, after)}."
+            f"{name} answers {_share(before)} of {count(before.n)} test questions right before it was fine-tuned "
+            f"on the task, and {_share(after)} after: {_change(before, after)}."
         )
     if after:
         return (
@@ -106,13 +106,14 @@ def _measure(saliency: Saliency, key: str) -> str:
 def _meaning(saliency: Saliency, key: str) -> str:
     """A measure in words, for somebody who reads of it for the first time."""
     model = str(block(saliency.figures, "model").get("name") or "the model")
+    loses = f"What the label's log-probability under {model} loses"
     return {
         "gold_hit": f"Items where at least one kept word ({keeps(saliency)}) is a word of the gold option",
         "gold_hit_top1": "Items where the content word with the highest score is a word of the gold option",
         "f1": "Kept words of the question against those that people marked, F1 from 0 to 100",
         "auprc": "Ranking of the question's words by score, against those that people marked, AUPRC from 0 to 100",
-        "comprehensiveness": f"What the label's log-probability under {model} loses without the kept words; more is better",
-        "sufficiency": f"What the label's log-probability under {model} loses with the kept words alone; less is better",
+        "comprehensiveness": f"{loses} without the kept words; more is better",
+        "sufficiency": f"{loses} with the kept words alone; less is better",
     }[key]
 
 

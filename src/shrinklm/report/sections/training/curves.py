@@ -20,7 +20,7 @@ Curve = tuple[Values, Values]
 
 
 def losses(results: Results, student: str) -> Drawn | None:
-    """One panel a view, one line a cell: running mean of the training loss over examples seen; None where none was logged."""
+    """One panel a view, one line a cell: running mean of the loss over examples seen; None where none was logged."""
     rows = [row for row in results.trained if row.student == student]
     views = _views(rows)
     if not views:
@@ -147,7 +147,10 @@ def _curve(cell: Cell, name: str) -> Curve:
 
 
 def _draw_loss(axes: Any, row: Row, cell: Cell, view: str, top: float) -> tuple[float, float] | None:
-    """Draws one cell's loss and returns its first and last value; a diverged one ends with a cross where it leaves the frame."""
+    """Draw one cell's loss and return its first and last value.
+
+    A diverged one ends with a cross where it leaves the frame.
+    """
     x, y = _curve(cell, view)
     kept = np.isfinite(y)
     if not kept.any():
