@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from shrinklm.core.errors import StoreError
-from shrinklm.core.marking import Keep, Marking, best_places, mark, words
+from shrinklm.core.marking import Keep, Marking, best_indices, mark, words
 from shrinklm.core.types import Example, Generation, Pair, by_id
 from shrinklm.methods.builtin import ASK, PREDICT
 from shrinklm.saliency.agreement import WAYS, agreement_table, mark_all_ways, spearman
@@ -53,7 +53,7 @@ def scored(example: Example, **scores: float) -> Marking:
 
 def subsets(example: Example, keep: Keep) -> list[Marking]:
     """A marking for each set of words that could be kept."""
-    names = [words(example)[at].text.lower() for at in best_places(example, [1.0] * len(words(example)))]
+    names = [words(example)[at].text.lower() for at in best_indices(example, [1.0] * len(words(example)))]
     kept = itertools.combinations(names, keep.count(len(names)))
     return [scored(example, **dict.fromkeys(some, 1.0)) for some in kept]
 

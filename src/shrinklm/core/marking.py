@@ -1,7 +1,7 @@
 """The words of a question, and how much each of them moved a model. No model, no torch.
 
-A step that marks words (`salient` and its controls, arXiv 2409.12586) stores a `Marking` of all words as JSON; which of them are kept is
-decided where they are shown, so that another number of words needs no new gradient.
+A step that marks words (`salient` and its controls, arXiv 2409.12586) stores a `Marking` of all words as JSON. Which of
+them are kept is decided where they are shown, so that another number of words needs no new gradient.
 """
 
 from __future__ import annotations
@@ -17,38 +17,33 @@ from .types import Example
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
-_FUNCTION_WORDS = frozenset(
-    [
-        "a", "about", "above", "after", "again", "against", "all", "also", "although", "always", "am", "among", "an", "and",
-        "another", "any", "are", "aren't", "around", "as", "at", "away", "be", "because", "been", "before", "being", "below",
-        "between", "both", "but", "by", "can", "can't", "cannot", "could", "couldn't", "did", "didn't", "do", "does", "doesn't",
-        "doing", "don't", "done", "down", "during", "each", "either", "else", "ever", "every", "few", "for", "from", "further", "get",
-        "gets", "getting", "give", "given", "gives", "go", "goes", "going", "had", "hadn't", "has", "hasn't", "have", "haven't",
-        "having", "he", "her", "here", "hers", "herself", "him", "himself", "his", "how", "however", "i", "if", "in", "instead",
-        "into", "is", "isn't", "it", "it's", "its", "itself", "just", "let", "likely", "many", "may", "me", "might", "mine", "more",
-        "most", "much", "must", "my", "myself", "neither", "no", "none", "nor", "not", "now", "of", "off", "often", "on", "once",
-        "one", "only", "onto", "or", "other", "others", "our", "ours", "ourselves", "out", "over", "own", "per", "perhaps", "put",
-        "puts", "same", "shall", "she", "should", "shouldn't", "since", "so", "some", "somebody", "someone", "something", "sometimes",
-        "somewhere", "still", "such", "than", "that", "that's", "the", "their", "theirs", "them", "themselves", "then", "there",
-        "these", "they", "this", "those", "though", "through", "to", "too", "toward", "towards", "under", "until", "up", "upon", "us",
-        "very", "was", "wasn't", "we", "were", "weren't", "what", "what's", "when", "where", "whether", "which", "while", "who",
-        "whoever", "whom", "whose", "why", "will", "with", "within", "without", "won't", "would", "wouldn't", "yes", "yet", "you",
-        "your", "yours", "yourself", "yourselves",
-    ]
-)  # fmt: skip
+_FUNCTION_WORD_TEXT = """
+    a about above after again against all also although always am among an and another any are aren't around as
+    at away be because been before being below between both but by can can't cannot could couldn't did didn't do
+    does doesn't doing don't done down during each either else ever every few for from further get gets getting
+    give given gives go goes going had hadn't has hasn't have haven't having he her here hers herself him
+    himself his how however i if in instead into is isn't it it's its itself just let likely many may me might
+    mine more most much must my myself neither no none nor not now of off often on once one only onto or other
+    others our ours ourselves out over own per perhaps put puts same shall she should shouldn't since so some
+    somebody someone something sometimes somewhere still such than that that's the their theirs them themselves
+    then there these they this those though through to too toward towards under until up upon us very was wasn't
+    we were weren't what what's when where whether which while who whoever whom whose why will with within
+    without won't would wouldn't yes yet you your yours yourself yourselves
+"""
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORD_TEXT.split())
 """English words that carry grammar rather than content: never kept."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of what the data say: prompt words, choice letters and punctuation are none."""
+    """A word of an example's data. Words of the prompt, letters of choices and punctuation do not count."""
 
     text: str
     start: int
     """Of its characters in `Example.text`."""
     end: int
     part: str
-    """Where it stands: a field's name, "question", or a choice's "(a)"."""
+    """The part of the example: a field's name, "question", or a choice's "(a)"."""
 
     @property
     def content(self) -> bool:
@@ -57,14 +52,15 @@ class Word:
 
 
 def words(example: Example) -> tuple[Word, ...]:
-    """The words of an example's context, question and choices, in the order of its text; a question that all rows ask is a prompt."""
+    """The words of an example's context, question and choices, in the order of its text."""
     text = example.text
-    found: list[Word] = []
+    matches: list[Word] = []
     for part, start, end in example.parts:
+        # A question that all rows ask, as in NLI, belongs to the prompt: its words tell nothing about this example.
         if part == "question" and example.meta.get("same_question"):
             continue
-        found += [Word(match[0], match.start(), match.end(), part) for match in _WORD.finditer(text, start, end)]
-    return tuple(found)
+        matches += [Word(match[0], match.start(), match.end(), part) for match in _WORD.finditer(text, start, end)]
+    return tuple(matches)
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ class Marking:
     label: str
     """The answer whose probability was moved."""
     figures: Mapping[str, float] = field(default_factory=dict)
-    """What the attribution says of itself, such as `completeness_error` of integrated gradients."""
+    """Figures of the attribution's quality, such as `completeness_error` of integrated gradients."""
 
     def dump(self) -> str:
         """As JSON, the text of a generation."""
@@ -92,52 +88,56 @@ class Marking:
             row = json.loads(text)
             spans = tuple((int(start), int(end)) for start, end in row["spans"])
             scores = tuple(float(score) for score in row["scores"])
-            found = cls(tuple(map(str, row["words"])), spans, scores, str(row["label"]), dict(row.get("figures", {})))
+            marking = cls(tuple(map(str, row["words"])), spans, scores, str(row["label"]), dict(row.get("figures", {})))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no marked words: {error!r}") from error
-        if not len(found.words) == len(spans) == len(scores):
-            raise ValueError(f"{len(found.words)} words, {len(spans)} spans and {len(scores)} scores")
-        return found
+        if not len(marking.words) == len(spans) == len(scores):
+            raise ValueError(f"{len(marking.words)} words, {len(spans)} spans and {len(scores)} scores")
+        return marking
 
 
 def mark(example: Example, scores: Sequence[float], label: str, figures: Mapping[str, float] | None = None) -> Marking:
-    """The marking of an example by one score a word of `words(example)`; sizes count, signs do not. Raises ValueError for a lost number."""
-    found = words(example)
+    """The marking of an example by one score for each of `words(example)`; sizes count, signs do not.
+
+    Raises ValueError for a score that is not finite.
+    """
+    example_words = words(example)
     sizes = [abs(score) for score in scores]
     total = math.fsum(sizes)
     if not math.isfinite(total):
         raise ValueError("an attribution is not a number")
+    # A model that no word moved is a result, not an error: all words share alike.
     if not total:
         sizes, total = [1.0] * len(sizes), float(len(sizes))
-    spans = tuple((word.start, word.end) for word in found)
+    spans = tuple((word.start, word.end) for word in example_words)
     shares = tuple(float(f"{size / total:.6g}") for size in sizes)
-    return Marking(tuple(word.text for word in found), spans, shares, label, dict(figures or {}))
+    return Marking(tuple(word.text for word in example_words), spans, shares, label, dict(figures or {}))
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Which marked words are kept."""
+    """The rule by which marked words are kept."""
 
     top: float = 5
-    """So many words; below 1 a share of the content words, at least one word."""
+    """Number of words; below 1 a share of the content words, at least one word."""
     order: Literal["text", "score"] = "text"
 
     def count(self, content: int) -> int:
-        """How many of `content` different content words are kept."""
+        """The number of kept words among `content` different content words."""
         return min(content, max(1, math.ceil(self.top * content)) if self.top < 1 else int(self.top))
 
     def choose(self, example: Example, scores: Sequence[float]) -> list[int]:
-        """Places in `words(example)` of the kept words. A word that stands twice is kept once, where it scores highest."""
-        best = best_places(example, scores)
-        ranked = sorted(best, key=lambda place: (-scores[place], place))[: self.count(len(best))]
+        """Indices in `words(example)` of the kept words. A repeated word is kept once, where it scores highest."""
+        best = best_indices(example, scores)
+        ranked = sorted(best, key=lambda index: (-scores[index], index))[: self.count(len(best))]
         return ranked if self.order == "score" else sorted(ranked)
 
 
-def best_places(example: Example, scores: Sequence[float]) -> list[int]:
-    """The place of each different content word of an example: the one where it scores highest."""
+def best_indices(example: Example, scores: Sequence[float]) -> list[int]:
+    """The index in `words(example)` of each different content word, where it scores highest."""
     best: dict[str, int] = {}
-    for place, word in enumerate(words(example)):
+    for index, word in enumerate(words(example)):
         key = word.text.lower()
-        if word.content and (key not in best or scores[place] > scores[best[key]]):
-            best[key] = place
+        if word.content and (key not in best or scores[index] > scores[best[key]]):
+            best[key] = index
     return sorted(best.values())

@@ -1,4 +1,4 @@
-"""One data file → rows, each with the place to name in an error."""
+"""One data file → rows, each with the location that errors name: CSV, TSV, JSONL, JSON, Parquet and Arrow."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """A table that is read when it is asked for."""
+    """A table whose rows are read on demand."""
 
     name: str
     """As errors call it."""
     columns: tuple[str, ...]
     records: Callable[[Sequence[str]], Iterator[tuple[str, Row]]]
-    """Wanted columns → (place such as "train.csv, line 7"; the row's values, None where it has none)."""
+    """Wanted columns → pairs of a location, such as "train.csv, line 7", and the row's values (None where missing)."""
 
 
 def read_file(path: Path, name: str) -> Rows:
-    """The rows of a file, by its suffix. Raises TableError: cannot be read, is empty, is not what its suffix says."""
+    """The rows of a file, by its suffix; `name` is what errors call it.
+
+    Raises TableError: it cannot be read, is empty, or is not what its suffix says.
+    """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise TableError(f"{name}: files of the kind '{path.suffix}' are not read. Known: {', '.join(SUFFIXES)}.")
@@ -86,12 +89,15 @@ def _text(path: Path, name: str) -> str:
         ) from error
 
 
-def _listed(name: str, found: Sequence[tuple[str, Row]]) -> Rows:
-    if not found:
+def _listed(name: str, rows: Sequence[tuple[str, Row]]) -> Rows:
+    """A table of rows in memory. Columns are those of all rows, as JSON objects may lack some."""
+    if not rows:
         raise TableError(f"{name} is empty. A table needs at least one row.")
-    columns = tuple(dict.fromkeys(column for _, row in found for column in row))
+    columns = tuple(dict.fromkeys(column for _, row in rows for column in row))
     return Rows(
-        name, columns, lambda wanted: ((place, {column: row.get(column) for column in wanted}) for place, row in found)
+        name,
+        columns,
+        lambda wanted: ((location, {column: row.get(column) for column in wanted}) for location, row in rows),
     )
 
 
@@ -101,12 +107,13 @@ def _csv(path: Path, name: str) -> Rows:
         delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
         strict=True,
     )
-    found: list[tuple[str, Row]] = []
+    rows: list[tuple[str, Row]] = []
     header: list[str] = []
+    # A row begins on the line after the end of the one before: quoted texts may span lines.
     start = 1
     try:
         for values in reader:
-            place, start = f"{name}, line {start}", reader.line_num + 1
+            location, start = f"{name}, line {start}", reader.line_num + 1
             if not values:
                 continue
             if not header:
@@ -114,30 +121,31 @@ def _csv(path: Path, name: str) -> Rows:
                 twice = {column for column in header if header.count(column) > 1}
                 if twice:
                     raise TableError(
-                        f"{place}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own."
+                        f"{location}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own."
                     )
                 continue
             if len(values) != len(header):
                 raise TableError(
-                    f"{place} has {len(values)} values, the header has {len(header)}. Columns found: {', '.join(header)}. "
+                    f"{location} has {len(values)} values, the header has {len(header)}. "
+                    f"Columns found: {', '.join(header)}. "
                     'Put a text that holds a comma between double quotes: "like, this".'
                 )
-            found.append((place, dict(zip(header, values, strict=True))))
+            rows.append((location, dict(zip(header, values, strict=True))))
     except csv.Error as error:
         raise TableError(
             f"{name}, line {reader.line_num}: {error}. Write a double quote inside a quoted text twice."
         ) from error
-    return _listed(name, found)
+    return _listed(name, rows)
 
 
 def _jsonl(path: Path, name: str) -> Rows:
-    found: list[tuple[str, Row]] = []
+    rows: list[tuple[str, Row]] = []
     # Split at line feeds alone: JSON texts may hold other line separators as they are.
     for number, line in enumerate(_text(path, name).split("\n"), 1):
         if line.strip():
-            place = f"{name}, line {number}"
-            found.append((place, _object(_json(line, place), place)))
-    return _listed(name, found)
+            location = f"{name}, line {number}"
+            rows.append((location, _object(_json(line, location), location)))
+    return _listed(name, rows)
 
 
 def _json_list(path: Path, name: str) -> Rows:
@@ -152,17 +160,17 @@ def _json_list(path: Path, name: str) -> Rows:
     )
 
 
-def _json(text: str, place: str) -> Any:
+def _json(text: str, location: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         line = f", line {error.lineno}" if "\n" in text.strip() else ""
-        raise TableError(f"{place}{line}: not JSON: {error.msg} at column {error.colno}.") from error
+        raise TableError(f"{location}{line}: not JSON: {error.msg} at column {error.colno}.") from error
 
 
-def _object(row: Any, place: str) -> Row:
+def _object(row: Any, location: str) -> Row:
     if not isinstance(row, dict):
-        raise TableError(f'{place}: expected an object such as {{"question": "..."}}, found {type(row).__name__}.')
+        raise TableError(f'{location}: expected an object such as {{"question": "..."}}, found {type(row).__name__}.')
     return row
 
 
@@ -196,6 +204,12 @@ def _arrow(path: Path, name: str) -> Rows:
 
 
 _READERS: dict[str, Callable[[Path, str], Rows]] = {
-    ".csv": _csv, ".tsv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json_list, ".parquet": _parquet, ".arrow": _arrow,
-}  # fmt: skip
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".json": _json_list,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
 SUFFIXES = tuple(_READERS)

@@ -14,7 +14,7 @@ import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..core.marking import Keep, Marking, best_places, words
+from ..core.marking import Keep, Marking, best_indices, words
 from ..core.types import Example
 from ..stats.ranking import average_precision
 
@@ -166,4 +166,4 @@ def kept_words(example: Example, scores: Sequence[float], keep: Keep) -> frozens
 def word_scores(example: Example, scores: Sequence[float]) -> Mapping[str, float]:
     """The score of each different content word: where it scores highest."""
     every = words(example)
-    return {every[index].text.lower(): scores[index] for index in best_places(example, scores)}
+    return {every[index].text.lower(): scores[index] for index in best_indices(example, scores)}

@@ -1,7 +1,8 @@
-"""The one reader of answers: which option, or which free answer, a text states.
+"""The one parser of answers: the option, or the free answer, that a text states.
 
-Strict on purpose. A text states an option after "the answer is", or when it begins with it; merely naming one states nothing.
-What is ambiguous ("bank or zoo", "(a) zoo" where (a) is the bank) or denied ("the answer is not zoo") is None.
+Strict on purpose. A text states an option after "the answer is", or when it begins with it; merely naming one states
+nothing. An ambiguous answer ("bank or zoo", "(a) zoo" where (a) is the bank) and a denied one ("the answer is not zoo")
+are None.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from ..core.types import Example, letter
 
 _SPLIT = re.compile(r"(?:\bso,?\s+)?\bthe (?:correct |right |best )?answer is\b\s*:?\s*", re.IGNORECASE)
 _STATEMENT = re.compile(
-    r"\bthe (?:(?:final|correct|right|best|most likely) )*(?:answer|option|choice) (?:is|would be|must be|should be)\b\s*:?"
+    r"\bthe (?:(?:final|correct|right|best|most likely) )*(?:answer|option|choice)"
+    r" (?:is|would be|must be|should be)\b\s*:?"
     r"|^\W*(?:(?:final|correct) )?answer\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _LEAD = re.compile(
-    r"(?:[\s\"'*_`:(]|(?:an?|the|option|choice|letter|most|likely|probably|definitely|clearly|certainly|simply|in|at|on|to)\b)*",
+    r"(?:[\s\"'*_`:(]|(?:an?|the|option|choice|letter|most|likely|probably|definitely|clearly|certainly|simply|in|at|on"
+    r"|to)\b)*",
     re.IGNORECASE,
 )
 _JOINED = re.compile(
@@ -47,16 +50,17 @@ _AMBIGUOUS = ""
 
 
 def split_answer(text: str) -> tuple[str, str]:
-    """(what stands before the last "the answer is", what stands after it); without one: ("", text)."""
-    found = list(_SPLIT.finditer(text))
-    return (text[: found[-1].start()], text[found[-1].end() :]) if found else ("", text)
+    """(the text before the last "the answer is", the text after it); without one: ("", text)."""
+    matches = list(_SPLIT.finditer(text))
+    return (text[: matches[-1].start()], text[matches[-1].end() :]) if matches else ("", text)
 
 
 def after_answer(text: str, choices: Sequence[str] = ()) -> str:
-    """What follows the first sentence that states an answer; of a text without "the answer is", what follows its first sentence."""
+    """The text after the first sentence that states an answer; without "the answer is", after the first sentence."""
     match = _SPLIT.search(text)
     rest = text[match.end() :] if match else text
     named = [choice for choice in choices if rest.casefold().startswith(choice.casefold())]
+    # The sentence ends after the choice, which may hold a full stop itself ("St. Paul").
     if named:
         rest = rest[len(max(named, key=len)) :]
     end = _SENTENCE.match(rest) or _SENTENCE.search(rest)
@@ -66,8 +70,8 @@ def after_answer(text: str, choices: Sequence[str] = ()) -> str:
 def parse_answer(text: str, example: Example) -> str | None:
     """The answer that `text` states: one of the choices, or a free answer; None when it states none or more than one.
 
-    A later statement counts before an earlier one. A free answer equal to the gold one but for case, punctuation or the way its number
-    is written comes back as the gold one is written.
+    The last statement counts. A free answer equal to the gold one but for case, punctuation or the notation of its
+    number is returned in the gold one's spelling.
     """
     text = _plain(text)
     if not example.choices:
@@ -78,25 +82,25 @@ def parse_answer(text: str, example: Example) -> str | None:
 
 
 def stated_option(text: str, example: Example) -> str | None:
-    """The option that `text` states in so many words ("the answer is ..."); None when it states none, or more than one."""
+    """The option that `text` states literally ("the answer is ..."); None when it states none, or more than one."""
     text = _plain(text)
     return (_stated(text, _Options(example.choices)) or None) if _STATEMENT.search(text) else None
 
 
 def _stated(text: str, options: _Options) -> str | None:
     """The option after the last "the answer is" that names one; "" when ambiguous, None when there is none."""
-    return next((found for said in _statements(text) if (found := options.stated(said)) is not None), None)
+    return next((option for line in _statements(text) if (option := options.stated(line)) is not None), None)
 
 
 def stated_text(text: str, example: Example) -> str | None:
-    """The free answer in its own words: what follows "the answer is", or the first line; None when there is nothing."""
+    """The free answer as the text words it: after "the answer is", else the first line; None when both are empty."""
     text = _plain(text)
-    said = list(_statements(text)) or [_first_line(text)]
-    return next((words for line in said if (words := _clause(line))), None)
+    lines = list(_statements(text)) or [_first_line(text)]
+    return next((words for line in lines if (words := _clause(line))), None)
 
 
 def canonical(text: str) -> str:
-    """Case, quotes, surrounding punctuation and doubled blanks taken away: what makes two spellings the same answer."""
+    """The text without case, quotes, surrounding punctuation and doubled blanks: equal for spellings of one answer."""
     return _core(_plain(" ".join(text.split()))).casefold()
 
 
@@ -115,7 +119,7 @@ class _Mention:
 
 
 class _Options:
-    """The distinct choices of one question and where a line names them."""
+    """The distinct choices of one question, and their mentions in a line."""
 
     def __init__(self, choices: Sequence[str]) -> None:
         self._by_letter = {letter(index): choice for index, choice in enumerate(choices)}
@@ -125,9 +129,9 @@ class _Options:
         longest_first = sorted(self._by_text, key=len, reverse=True)
         self._pattern = re.compile("|".join(_whole_words(text) for text in longest_first))
 
-    def stated(self, said: str) -> str | None:
-        """The option named by what follows "the answer is"; "" when ambiguous, None when there is none."""
-        line, mentions = self._read(said)
+    def stated(self, statement: str) -> str | None:
+        """The option named by the text after "the answer is"; "" when ambiguous, None when there is none."""
+        line, mentions = self._read(statement)
         if mentions and _LEAD.fullmatch(line, 0, mentions[0].start):
             return _unless_joined(line, mentions)[0]
         end = min(
@@ -136,19 +140,20 @@ class _Options:
         options = {mention.option for mention in mentions if mention.end <= end and not _denied(line, mention)}
         return None if not options else options.pop() if len(options) == 1 else _AMBIGUOUS
 
-    def begun(self, said: str) -> str | None:
-        """The option that a line begins with, if the line then stops or gives its reason; else as `stated`."""
-        line, mentions = self._read(said)
+    def begun(self, text: str) -> str | None:
+        """The option that a line begins with and then stops or gives its reason; "" when ambiguous, else None."""
+        line, mentions = self._read(text)
         if not mentions or not _LEAD.fullmatch(line, 0, mentions[0].start):
             return None
         option, end = _unless_joined(line, mentions)
         stops = not _WRONG.match(line, end) if mentions[0].by_letter else _STOPS.match(line, end)
         return option if stops else None
 
-    def _read(self, said: str) -> tuple[str, list[_Mention]]:
-        line = said.casefold()
-        found = [
-            _Mention(match.start(), match.end(), self._spelled(match[0], said))
+    def _read(self, text: str) -> tuple[str, list[_Mention]]:
+        """(the line without case, its mentions of options in their order)."""
+        line = text.casefold()
+        mentions = [
+            _Mention(match.start(), match.end(), self._spelled(match[0], text))
             for match in self._pattern.finditer(line)
         ]
         letters = list(_LETTER.finditer(line))
@@ -156,21 +161,21 @@ class _Options:
             letters.append(first)
         for match in letters:
             option = self._by_letter.get(next(group for group in match.groups() if group))
-            if option is not None and not any(
-                mention.start < match.end() and match.start() < mention.end for mention in found
-            ):
-                found.append(_Mention(match.start(), match.end(), option, by_letter=True))
-        return line, sorted(found, key=lambda mention: mention.start)
+            # An option's own text may look like a letter, such as "(a)"; its text counts.
+            inside = any(mention.start < match.end() and match.start() < mention.end for mention in mentions)
+            if option is not None and not inside:
+                mentions.append(_Mention(match.start(), match.end(), option, by_letter=True))
+        return line, sorted(mentions, key=lambda mention: mention.start)
 
-    def _spelled(self, words: str, said: str) -> str:
-        """The choice behind matched words; where two differ in case alone, the one written as in `said`."""
+    def _spelled(self, words: str, text: str) -> str:
+        """The choice that the matched words name; where two differ in case alone, the one spelled as in `text`."""
         options = self._by_text[words]
-        exact = [option for option in options if _core(_plain(option)) in said] if len(options) > 1 else options
+        exact = [option for option in options if _core(_plain(option)) in text] if len(options) > 1 else options
         return exact[0] if len(exact) == 1 else _AMBIGUOUS
 
 
 def _unless_joined(line: str, mentions: Sequence[_Mention]) -> tuple[str, int]:
-    """(the option mentioned first, where it ends); "" when another one stands in the same breath."""
+    """(the option mentioned first, its end); "" when another one is joined to it, as in "bank or zoo"."""
     first, end = mentions[0], mentions[0].end
     for mention in mentions[1:]:
         if not _JOINED.fullmatch(line, end, mention.start):
@@ -195,9 +200,8 @@ def _whole_words(text: str) -> str:
 
 def _statements(text: str) -> Iterator[str]:
     """The lines that follow "the answer is", the last one first."""
-    found = list(_STATEMENT.finditer(text))
     end = len(text)
-    for match in reversed(found):
+    for match in reversed(list(_STATEMENT.finditer(text))):
         yield _first_line(text[match.end() : end])
         end = match.start()
 
@@ -205,7 +209,7 @@ def _statements(text: str) -> Iterator[str]:
 def _free(text: str, example: Example) -> str | None:
     gold = number(example.answer)
     if gold is not None:
-        value = next((value for said in _statements(text) if (value := _stated_number(said)) is not None), None)
+        value = next((value for line in _statements(text) if (value := _stated_number(line)) is not None), None)
         value = _begun_number(_first_line(text)) if value is None else value
         return None if value is None else example.answer if value == gold else f"{value.normalize():f}"
     words = stated_text(text, example)
@@ -213,28 +217,29 @@ def _free(text: str, example: Example) -> str | None:
     return words and next((answer for answer in accepted if canonical(answer) == canonical(words)), words)
 
 
-def _clause(said: str) -> str:
+def _clause(line: str) -> str:
     """The first sentence without its quotes and full stop; "" when it begins with a denial."""
-    match = _SENTENCE.search(said)
-    words = _core(said[: match.start()] if match else said)
+    match = _SENTENCE.search(line)
+    words = _core(line[: match.start()] if match else line)
     return "" if re.match(r"(?:not|never)\b", words, re.IGNORECASE) else words
 
 
-def _stated_number(said: str) -> Decimal | None:
+def _stated_number(line: str) -> Decimal | None:
     """The number of a sentence: what follows its last "=", else the first one unless it is joined to another."""
-    sentence = re.split(r"[.!?;](?=\s|$)", said, maxsplit=1)[0]
+    sentence = re.split(r"[.!?;](?=\s|$)", line, maxsplit=1)[0]
     sentence = sentence.rpartition("=")[2]
-    found = [match for match in _NUMBER.finditer(sentence) if match[0]]
-    if not found or _NOT.search(sentence, 0, found[0].start()):
+    matches = [match for match in _NUMBER.finditer(sentence) if match[0]]
+    if not matches or _NOT.search(sentence, 0, matches[0].start()):
         return None
-    joined = len(found) > 1 and re.fullmatch(
-        r"\W*(?:or|and|to|[x×])?\W*", sentence[found[0].end() : found[1].start()], re.IGNORECASE
+    # "3 or 4", "2 x 3": no single number is stated.
+    joined = len(matches) > 1 and re.fullmatch(
+        r"\W*(?:or|and|to|[x×])?\W*", sentence[matches[0].end() : matches[1].start()], re.IGNORECASE
     )
-    return None if joined and _decimal(found[0][0]) != _decimal(found[1][0]) else _decimal(found[0][0])
+    return None if joined and _decimal(matches[0][0]) != _decimal(matches[1][0]) else _decimal(matches[0][0])
 
 
 def _begun_number(line: str) -> Decimal | None:
-    """The number of a line that states no answer in words: the one it begins with, ends its sum with, or names alone."""
+    """The number of a line without "the answer is": the one it begins with, ends its sum with, or names alone."""
     values = {_decimal(match[0]) for match in _NUMBER.finditer(line) if match[0]}
     if "=" in line or len(values) == 1 or re.match(r"\W*\d", line):
         return _stated_number(line)

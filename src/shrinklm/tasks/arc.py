@@ -1,4 +1,7 @@
-"""ARC, the challenge set: science questions from school tests. Data: https://huggingface.co/datasets/allenai/ai2_arc (arXiv 1803.05457)."""
+"""ARC, the challenge set: science questions from school tests (arXiv 1803.05457).
+
+Data: https://huggingface.co/datasets/allenai/ai2_arc
+"""
 
 from __future__ import annotations
 

@@ -17,8 +17,15 @@ from ..core.types import SPLITS, Example, Split, Task, digest
 from .answers import parse_answer, split_answer
 
 __all__ = [
-    "SplitTask", "TaskOptions", "duplicates_across", "make_task", "parse_answer", "question_key", "shuffled", "split_answer",
-]  # fmt: skip
+    "SplitTask",
+    "TaskOptions",
+    "duplicates_across",
+    "make_task",
+    "parse_answer",
+    "question_key",
+    "shuffled",
+    "split_answer",
+]
 
 _WORD = re.compile(r"\w+")
 
@@ -43,12 +50,17 @@ class TaskOptions:
     shuffle: bool = True
     """Shuffle the choices of each question (never a fixed list of labels)."""
     limit: int | dict[str, int] | None = None
-    """At most so many examples of each split, or of the splits named: a seeded sample, in the order of the file."""
+    """The most examples of each split, or of the splits named: a seeded sample, in the order of the file."""
     root: Path = Path(".")
 
 
 def make_task(spec_name: str, options: TaskOptions) -> Task:
-    """The task that a recipe calls `spec_name`. Raises UnknownName or RecipeError; bad data is found when it is read."""
+    """The task that a recipe calls `spec_name`. Bad data raises TaskError later, when it is read.
+
+    Raises:
+        UnknownName: no such task.
+        RecipeError: the name belongs to something else.
+    """
     factory = find("tasks", spec_name)
     if not callable(factory):
         raise RecipeError(
@@ -66,19 +78,24 @@ class SplitTask:
         type: choice, nli, yesno or free.
         options: the recipe's.
         read: (file, folder or hub name; split) → its examples.
-        own: the sources that a named task knows, by split.
+        sources: those that a named task knows, by split.
         parse: the reader of its answers.
     """
 
     def __init__(
-        self, name: str, type: str, options: TaskOptions, read: Callable[[str, Split], Sequence[Example]],
-        own: Mapping[Split, str] | None = None, parse: Callable[[str, Example], str | None] = parse_answer,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        type: str,
+        options: TaskOptions,
+        read: Callable[[str, Split], Sequence[Example]],
+        sources: Mapping[Split, str] | None = None,
+        parse: Callable[[str, Example], str | None] = parse_answer,
+    ) -> None:
         self.name = name
         self.type = type
         self.options = options
         self._read = read
-        self._own = own or {}
+        self._sources = sources or {}
         self._parse = parse
         for what, share in (("dev", options.dev), ("test", options.test)):
             if isinstance(share, (int, float)) and not 0 <= share < 1:
@@ -96,22 +113,23 @@ class SplitTask:
 
     @cached_property
     def _splits(self) -> dict[Split, list[Example]]:
-        options, own = self.options, self._own
-        source = options.train or own.get("train")
+        options, sources = self.options, self._sources
+        source = options.train or sources.get("train")
         if not source:
             raise TaskError(
-                f"Task '{self.name}' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), folder or hub name."
+                f"Task '{self.name}' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), folder or hub "
+                "name."
             )
         train = list(self._read(source, "train"))
         taken: dict[Split, list[Example]] = {}
         # Test first, so that another dev share leaves the test split as it is.
-        for split, said, share in (("test", options.test, TEST_SHARE), ("dev", options.dev, DEV_SHARE)):
+        for split, option, share in (("test", options.test, TEST_SHARE), ("dev", options.dev, DEV_SHARE)):
             name: Split = "test" if split == "test" else "dev"
-            wanted = own.get(name, share) if said is None else said
-            if isinstance(wanted, str):
-                taken[name] = list(self._read(wanted, name))
+            file_or_share = sources.get(name, share) if option is None else option
+            if isinstance(file_or_share, str):
+                taken[name] = list(self._read(file_or_share, name))
             else:
-                train, taken[name] = _share(train, wanted, options.seed, name)
+                train, taken[name] = _share(train, file_or_share, options.seed, name)
         splits: dict[Split, list[Example]] = {"train": train, "dev": taken["dev"], "test": taken["test"]}
         _unique(splits)
         return {split: _limited(examples, self._limit(split), options.seed) for split, examples in splits.items()}
@@ -122,31 +140,32 @@ class SplitTask:
 
 
 def question_key(example: Example) -> str:
-    """What makes two questions the same: context and question, without case, punctuation and blanks."""
+    """The key by which two questions are the same: context and question without case, punctuation and blanks."""
     text = " ".join((*example.fields.values(), example.question))
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
 def shuffled(example: Example, seed: int) -> Example:
-    """The example with its choices in a seeded order of its own, whatever the other examples are; `order` says where each came from."""
-    places = list(range(len(example.choices)))
-    random.Random(digest(seed, example.id)).shuffle(places)
-    order = tuple(example.order[place] for place in places) if example.order else tuple(places)
-    return replace(example, choices=tuple(example.choices[place] for place in places), order=order)
+    """The example with its choices in a seeded order; `order` holds the position of each in its source row."""
+    positions = list(range(len(example.choices)))
+    # Seeded by the example's id, so that the order does not depend on the other examples of the file.
+    random.Random(digest(seed, example.id)).shuffle(positions)
+    order = tuple(example.order[position] for position in positions) if example.order else tuple(positions)
+    return replace(example, choices=tuple(example.choices[position] for position in positions), order=order)
 
 
 def duplicates_across(task: Task) -> list[dict[str, Any]]:
-    """The questions that stand in more than one split: {"question": text, split: [ids], ...} each."""
-    found: dict[str, dict[str, Any]] = {}
+    """The questions that occur in more than one split: {"question": text, split: [ids], ...} each."""
+    entries: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
         for example in task.examples(split):
-            entry = found.setdefault(question_key(example), {"question": example.question})
+            entry = entries.setdefault(question_key(example), {"question": example.question})
             entry.setdefault(split, []).append(example.id)
-    return [entry for entry in found.values() if len(entry) > 2]
+    return [entry for entry in entries.values() if len(entry) > 2]
 
 
 def _share(examples: Sequence[Example], share: float, seed: int, salt: str) -> tuple[list[Example], list[Example]]:
-    """(rest, about `share` of the examples): whole questions, so that a question asked twice never stands on both sides."""
+    """(rest, about `share` of the examples), in whole questions: a repeated question never lands on both sides."""
     groups: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         groups.setdefault(question_key(example), []).append(index)
@@ -163,7 +182,8 @@ def _share(examples: Sequence[Example], share: float, seed: int, salt: str) -> t
 def _limited(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
     if limit is None or limit >= len(examples):
         return examples
-    # Ranked by a hash, not cut at the top: files are often sorted by label; and a larger limit keeps the examples of a smaller one.
+    # Ranked by a hash, not cut at the top: files are often sorted by label. And a larger limit keeps the examples of a
+    # smaller one, so that their generations are found in the store.
     ranked = sorted(range(len(examples)), key=lambda index: digest("limit", seed, examples[index].id))
     return [examples[index] for index in sorted(ranked[:limit])]
 
@@ -174,7 +194,8 @@ def _unique(splits: Mapping[Split, Iterable[Example]]) -> None:
         for example in examples:
             if example.id in seen:
                 raise TaskError(
-                    f"Two examples have the id '{example.id}': one in {seen[example.id]}, one in {split}. Ids are unique within a task. "
-                    "Make them so, or leave `id` out of task.columns to have ids made from the questions."
+                    f"Two examples have the id '{example.id}': one in {seen[example.id]}, one in {split}. "
+                    "Ids are unique within a task. Make them so, or leave `id` out of task.columns to have ids made "
+                    "from the questions."
                 )
             seen[example.id] = split

@@ -1,5 +1,6 @@
-"""BoolQ: yes/no questions about a passage. Data: https://huggingface.co/datasets/google/boolq (arXiv 1905.10044).
+"""BoolQ: yes/no questions about a passage (arXiv 1905.10044).
 
+Data: https://huggingface.co/datasets/google/boolq
 It has no public test labels, so the official validation split is the test split here.
 """
 

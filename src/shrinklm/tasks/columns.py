@@ -1,4 +1,4 @@
-"""Which columns hold what: `task.columns` of a recipe, checked against a table."""
+"""`task.columns` of a recipe, checked against a table: which column holds what."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Columns:
     """Joined by a blank when several."""
     answer: str
     ask: str = ""
-    """The question itself, where every row asks the same."""
+    """The question's text, where every row asks the same."""
     choices: Choices = Choices()
     id: str | None = None
     answer_from: int | None = None
-    """Answers are numbers of options, counted from here; None: found out (text, letter, number from 0)."""
+    """Answers are numbers of options, counted from this one; None: inferred (text, letter, number from 0)."""
     context: Mapping[str, str] = field(default_factory=dict)
     """Name shown above the question → column."""
     explanation: tuple[str, ...] = ()
@@ -59,38 +59,41 @@ class Columns:
         return tuple(dict.fromkeys([column for column in single if column] + several))
 
     @classmethod
-    def resolve(cls, said: Mapping[str, Any], rows: Rows, type: str | None = None) -> Columns:
-        """`task.columns` for this table. Raises TaskError: an unknown key, a missing column."""
-        for key in said:
+    def resolve(cls, spec: Mapping[str, Any], rows: Rows, type: str | None = None) -> Columns:
+        """`task.columns` (`spec`) for this table. Raises TaskError: an unknown key, a missing column."""
+        for key in spec:
             if key not in _KEYS:
                 raise TaskError(
                     f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', "")
                 )
         look = _Look(rows)
         for key in ("question", "answer"):
-            if not said.get(key):
+            if not spec.get(key):
                 raise TaskError(
-                    f"task.columns lacks `{key}`. Columns found in {rows.name}: {look.found}. Write: columns: {{{key}: NAME}}"
+                    f"task.columns lacks `{key}`. Columns found in {rows.name}: {look.listing}. "
+                    f"Write: columns: {{{key}: NAME}}"
                 )
-        ask = said["question"] if isinstance(said["question"], str) and said["question"].rstrip().endswith("?") else ""
+        # A text that ends in a question mark and names no column is the question that all rows ask.
+        question = spec["question"]
+        ask = question if isinstance(question, str) and question.rstrip().endswith("?") else ""
         ask = "" if ask in rows.columns else ask
-        start = said.get("answer_from")
+        start = spec.get("answer_from")
         if start not in (None, 0, 1) or isinstance(start, bool):
             raise TaskError(
                 f"task.columns.answer_from is {start!r}: write 0 or 1, the number of the first option in your file."
             )
-        context = said.get("context") or {}
+        context = spec.get("context") or {}
         named = context if isinstance(context, Mapping) else {name: name for name in _list(context)}
         return cls(
-            question=() if ask else look.all("question", said["question"]),
-            answer=look.one("answer", said["answer"]),
+            question=() if ask else look.all("question", question),
+            answer=look.column("answer", spec["answer"]),
             ask=ask,
-            choices=look.choices(said.get("choices"), type),
-            id=look.one("id", said["id"]) if said.get("id") else None,
+            choices=look.choices(spec.get("choices"), type),
+            id=look.column("id", spec["id"]) if spec.get("id") else None,
             answer_from=start,
-            context={str(name): look.one("context", column) for name, column in named.items()},
-            explanation=look.all("explanation", said.get("explanation") or ()),
-            highlight=look.one("highlight", said["highlight"]) if said.get("highlight") else None,
+            context={str(name): look.column("context", column) for name, column in named.items()},
+            explanation=look.all("explanation", spec.get("explanation") or ()),
+            highlight=look.column("highlight", spec["highlight"]) if spec.get("highlight") else None,
         )
 
     def infer_type(self) -> str:
@@ -102,37 +105,41 @@ class Columns:
 
 
 class _Look:
-    """Finds columns in a table and complains about those that are not there."""
+    """Looks columns up in a table. Raises TaskError for those that it lacks."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.found = ", ".join(rows.columns)
+        self.listing = ", ".join(rows.columns)
 
-    def one(self, key: str, column: Any) -> str:
+    def column(self, key: str, column: Any) -> str:
+        """The column that `task.columns.KEY` names."""
         if isinstance(column, str) and column in self.rows.columns:
             return column
         near = difflib.get_close_matches(str(column), self.rows.columns, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise TaskError(
-            f"{self.rows.name} has no column '{column}' (task.columns.{key}).{hint} Columns found: {self.found}."
+            f"{self.rows.name} has no column '{column}' (task.columns.{key}).{hint} Columns found: {self.listing}."
         )
 
     def all(self, key: str, columns: Any) -> tuple[str, ...]:
-        return tuple(self.one(key, column) for column in _list(columns))
+        """The columns that `task.columns.KEY` names, one or several."""
+        return tuple(self.column(key, column) for column in _list(columns))
 
-    def choices(self, said: Any, type: str | None) -> Choices:
-        if not said:
+    def choices(self, spec: Any, type: str | None) -> Choices:
+        """`task.columns.choices`: a column, several, a pattern, fixed options, or those of the task's type."""
+        if not spec:
             return Choices(fixed={"yesno": YESNO, "nli": LABELS}.get(type or "", ()))
-        if isinstance(said, str):
-            if said in self.rows.columns:
-                return Choices(column=said)
-            return Choices(columns=self.pattern(said))
+        if isinstance(spec, str):
+            if spec in self.rows.columns:
+                return Choices(column=spec)
+            return Choices(columns=self.pattern(spec))
         # An unquoted yes or no in YAML is a boolean.
-        names = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(said)]
+        names = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(spec)]
         missing = [name for name in names if name not in self.rows.columns]
+        # Some columns and some strangers: a typo, not a list of fixed options.
         if missing and len(missing) < len(names):
             raise TaskError(
-                f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.found}."
+                f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.listing}."
             )
         if not missing:
             return Choices(columns=tuple(names))
@@ -142,21 +149,21 @@ class _Look:
             )
         return Choices(fixed=tuple(names))
 
-    def pattern(self, said: str) -> tuple[str, ...]:
-        """Columns by a pattern: "option_{option}" counts from 1; "option_*" takes the columns in the order of the table."""
-        if "{option}" in said:
-            number = re.compile(re.escape(said).replace(re.escape("{option}"), r"(\d+)") + r"\Z")
-            found = sorted((int(match[1]), column) for column in self.rows.columns if (match := number.match(column)))
-            columns = [column for _, column in found]
+    def pattern(self, pattern: str) -> tuple[str, ...]:
+        """Columns by a pattern: "option_{option}" in the order of its numbers, "option_*" in the order of the table."""
+        if "{option}" in pattern:
+            number = re.compile(re.escape(pattern).replace(re.escape("{option}"), r"(\d+)") + r"\Z")
+            numbered = sorted((int(match[1]), name) for name in self.rows.columns if (match := number.match(name)))
+            columns = [name for _, name in numbered]
         else:
             columns = (
-                [column for column in self.rows.columns if fnmatch.fnmatchcase(column, said)]
-                if re.search(r"[*?\[]", said)
+                [column for column in self.rows.columns if fnmatch.fnmatchcase(column, pattern)]
+                if re.search(r"[*?\[]", pattern)
                 else []
             )
         if len(columns) < 2:
             raise TaskError(
-                f"{self.rows.name} has no column '{said}' (task.columns.choices). Columns found: {self.found}. "
+                f"{self.rows.name} has no column '{pattern}' (task.columns.choices). Columns found: {self.listing}. "
                 "Write one list column, several columns [a, b], a pattern such as option_{option} or option_*, "
                 'or fixed options ["yes", "no"].'
             )

@@ -1,5 +1,6 @@
-"""CommonsenseQA: five options, about 9,700 train questions. Data: https://huggingface.co/datasets/tau/commonsense_qa (arXiv 1811.00937).
+"""CommonsenseQA: five options, about 9,700 train questions (arXiv 1811.00937).
 
+Data: https://huggingface.co/datasets/tau/commonsense_qa
 The labels of its test split are hidden, so the official validation split is the test split here.
 """
 

@@ -1,4 +1,7 @@
-"""Everyday: commonsense questions written for this project, five options each. Data: src/shrinklm/tasks/data/everyday, in the package."""
+"""Everyday: commonsense questions written for this project, five options each.
+
+Data: src/shrinklm/tasks/data/everyday, in the package.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Natural language inference: premise, hypothesis, and one of three labels in a fixed order.
 
-- e-SNLI, https://huggingface.co/datasets/esnli/esnli (arXiv 1812.01193): SNLI with explanations written by people. Its loading script runs
-  no more; the hub's own Parquet copy of it is read.
-- ANLI round 1, https://huggingface.co/datasets/facebook/anli (arXiv 1910.14599): adversarial, with the writers' reasons.
-- MultiNLI, https://huggingface.co/datasets/nyu-mll/multi_nli (arXiv 1704.05426): tested on the matched validation split.
+- e-SNLI (arXiv 1812.01193): SNLI with explanations written by people. Its loading script no longer runs, so the hub's
+  own Parquet copy is read. https://huggingface.co/datasets/esnli/esnli
+- ANLI round 1 (arXiv 1910.14599): adversarial, with the writers' reasons. https://huggingface.co/datasets/facebook/anli
+- MultiNLI (arXiv 1704.05426): tested on the matched validation split. https://huggingface.co/datasets/nyu-mll/multi_nli
 """
 
 from __future__ import annotations

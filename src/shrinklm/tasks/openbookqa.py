@@ -1,4 +1,7 @@
-"""OpenBookQA: elementary science with four options. Data: https://huggingface.co/datasets/allenai/openbookqa (arXiv 1809.02789)."""
+"""OpenBookQA: elementary science with four options (arXiv 1809.02789).
+
+Data: https://huggingface.co/datasets/allenai/openbookqa
+"""
 
 from __future__ import annotations
 

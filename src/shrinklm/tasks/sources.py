@@ -1,4 +1,4 @@
-"""Rows of a table wherever it lies: CSV, JSONL, JSON, Parquet or Arrow file, folder of these, save_to_disk folder, hub name.
+"""Rows of a dataset: a CSV, JSONL, JSON, Parquet or Arrow file, a folder of these or of save_to_disk, or a hub name.
 
 A source may name a configuration and a split: "allenai/ai2_arc:ARC-Challenge@test", "my-folder@validation".
 """
@@ -30,7 +30,7 @@ _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "st
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from, taken apart."""
+    """The parts of a source's name."""
 
     name: str
     config: str | None = None
@@ -38,18 +38,18 @@ class Source:
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """Takes "owner/name:config@split" apart."""
+        """Parse "owner/name:config@split"."""
         match = _SOURCE.match(text)
         return cls(text) if match is None else cls(match["name"], match["config"], match["split"])
 
     @property
     def text(self) -> str:
-        """The parts in one."""
+        """The parts joined: what `parse` reads."""
         return self.name + (f":{self.config}" if self.config else "") + (f"@{self.split}" if self.split else "")
 
 
 def read_rows(source: str, split: Split, root: Path = Path(".")) -> Rows:
-    """The rows of `source`; `split` picks among the files of a folder or the splits of a hub data set.
+    """The rows of `source`; `split` picks among the files of a folder or the splits of a hub dataset.
 
     Raises TaskError: nothing is there, it cannot be read, or it is empty.
     """
@@ -77,17 +77,18 @@ def _checked(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
 
 def _rows(source: str, split: Split, root: Path) -> Rows:
     path = _path(root, source)
-    asked = Source(source) if path.exists() else Source.parse(source)
-    path = _path(root, asked.name)
+    # The name of a file or folder may hold ":" or "@" itself.
+    requested = Source(source) if path.exists() else Source.parse(source)
+    path = _path(root, requested.name)
     if path.is_file():
-        return read_file(path, asked.name)
+        return read_file(path, requested.name)
     if path.is_dir():
-        return _folder(path, asked, split)
-    if path.suffix.lower() in SUFFIXES or not _HUB_NAME.match(asked.name):
+        return _folder(path, requested, split)
+    if path.suffix.lower() in SUFFIXES or not _HUB_NAME.match(requested.name):
         raise TaskError(
             f"No file or folder at {path.resolve()} (for {split}: {source}).{_nearest(path)} Paths start at the recipe."
         )
-    return _hub(asked, split, path)
+    return _hub(requested, split, path)
 
 
 def _path(root: Path, name: str) -> Path:
@@ -95,41 +96,42 @@ def _path(root: Path, name: str) -> Path:
 
 
 def _nearest(path: Path) -> str:
-    there = [child.name for child in sorted(path.parent.iterdir())] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, there, n=3, cutoff=0.5)
+    siblings = [child.name for child in sorted(path.parent.iterdir())] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=3, cutoff=0.5)
     return f" Near it: {', '.join(near)}." if near else ""
 
 
-def _folder(folder: Path, asked: Source, split: Split) -> Rows:
+def _folder(folder: Path, requested: Source, split: Split) -> Rows:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-        return _saved(folder, asked, split)
-    inside = folder / asked.config if asked.config and (folder / asked.config).is_dir() else folder
-    files = [
-        path for path in sorted(inside.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA
-    ]
+        return _saved(folder, requested, split)
+    base = folder / requested.config if requested.config and (folder / requested.config).is_dir() else folder
+    files = [path for path in sorted(base.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA]
     files = [
         path
         for path in files
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    names = {path: _names(path.relative_to(inside)) for path in files}
-    wanted = {asked.split} if asked.split else set(SPLIT_NAMES[split])
+    names = {path: _names(path.relative_to(base)) for path in files}
+    wanted = {requested.split} if requested.split else set(SPLIT_NAMES[split])
     chosen = [path for path in files if wanted & names[path]]
     splits = {name for group in SPLIT_NAMES.values() for name in group}
-    if not chosen and not asked.split and not any(splits & found for found in names.values()):
-        chosen = files  # one table in several files that name no split
+    if not chosen and not requested.split and not any(splits & words for words in names.values()):
+        chosen = files  # one table in several files, none of which names a split
     if not chosen:
-        shown = ", ".join(str(path.relative_to(folder)) for path in files[:8]) or "none"
+        listing = ", ".join(str(path.relative_to(folder)) for path in files[:8]) or "none"
         raise TaskError(
-            f"{folder} holds no data files for '{asked.split or split}'. Data files found: {shown}. "
-            f"Name one file, or {asked.name}@SPLIT. Read are {', '.join(SUFFIXES)}."
+            f"{folder} holds no data files for '{requested.split or split}'. Data files found: {listing}. "
+            f"Name one file, or {requested.name}@SPLIT. Read are {', '.join(SUFFIXES)}."
         )
-    parts = [read_file(path, f"{asked.name}/{path.relative_to(folder)}") for path in chosen]
-    return _joined(asked.name, parts)
+    parts = [read_file(path, f"{requested.name}/{path.relative_to(folder)}") for path in chosen]
+    return _joined(requested.name, parts)
 
 
 def _names(path: Path) -> set[str]:
-    """The words of a data file's path that may name a split: train-00000-of-00002.parquet, train/0.csv, csqa_train.jsonl."""
+    """The words of a data file's path that may name a split.
+
+    As in train-00000-of-00002.parquet, train/0.csv or csqa_train.jsonl.
+    """
     stem = _SHARD.sub("", path.stem)
     words = {word for part in (stem, *path.parts[:-1]) for word in re.split(r"[^a-z0-9]+", part.lower())}
     return words | {stem, *path.parts[:-1]}
@@ -145,7 +147,7 @@ def _joined(name: str, parts: Sequence[Rows]) -> Rows:
     return parts[0] if len(parts) == 1 else Rows(name, columns, records)
 
 
-def _saved(folder: Path, asked: Source, split: Split) -> Rows:
+def _saved(folder: Path, requested: Source, split: Split) -> Rows:
     import datasets
 
     try:
@@ -155,46 +157,51 @@ def _saved(folder: Path, asked: Source, split: Split) -> Rows:
             f"{folder} looks like a folder of save_to_disk but does not load: {error}. Save it again."
         ) from error
     if isinstance(data, datasets.DatasetDict):
-        data = data[_pick(list(data), asked, split, str(folder))]
-    return _dataset(data, asked.name)
+        data = data[_pick(list(data), requested, split, str(folder))]
+    return _dataset(data, requested.name)
 
 
-def _pick(there: Sequence[str], asked: Source, split: Split, where: str) -> str:
-    wanted = (asked.split,) if asked.split else SPLIT_NAMES[split]
-    found = [name for name in there if name in wanted]
-    if not found:
-        splits = ", ".join(there)
+def _pick(splits: Sequence[str], requested: Source, split: Split, where: str) -> str:
+    wanted = (requested.split,) if requested.split else SPLIT_NAMES[split]
+    matches = [name for name in splits if name in wanted]
+    if not matches:
         raise TaskError(
-            f"{where} has no split '{asked.split or split}'. Splits found: {splits}. Name one with {asked.name}@SPLIT."
+            f"{where} has no split '{requested.split or split}'. Splits found: {', '.join(splits)}. "
+            f"Name one with {requested.name}@SPLIT."
         )
-    return found[0]
+    return matches[0]
 
 
-def _hub(asked: Source, split: Split, path: Path) -> Rows:
-    """A data set of the hub. Source of the call: https://huggingface.co/docs/datasets/package_reference/loading_methods"""
+def _hub(requested: Source, split: Split, path: Path) -> Rows:
+    """A dataset of the hub.
+
+    Source of the call: https://huggingface.co/docs/datasets/package_reference/loading_methods
+    """
     import datasets
 
-    wanted = asked.split or {"train": "train", "dev": "validation", "test": "test"}[split]
+    wanted = requested.split or {"train": "train", "dev": "validation", "test": "test"}[split]
     try:
         try:
-            data = datasets.load_dataset(asked.name, asked.config, split=wanted)
+            data = datasets.load_dataset(requested.name, requested.config, split=wanted)
         except RuntimeError as error:
             if "scripts are no longer supported" not in str(error):
                 raise
-            # The hub keeps a Parquet copy of data sets whose loading script no longer runs.
+            # The hub keeps a Parquet copy of datasets whose loading script no longer runs.
             data = datasets.load_dataset(
-                asked.name, data_dir=asked.config, revision="refs/convert/parquet", split=wanted
+                requested.name, data_dir=requested.config, revision="refs/convert/parquet", split=wanted
             )
-    except Exception as error:  # the network, the hub's answer and the data set's own files fail in many ways; all are the user's to see
-        config = f", configuration '{asked.config}'" if asked.config else ""
+    # The network, the hub's reply and the dataset's files fail in many ways, and the user has to see each of them.
+    except Exception as error:
+        config = f", configuration '{requested.config}'" if requested.config else ""
         raise TaskError(
-            f"Cannot load '{asked.name}'{config}, split '{wanted}', from the Hugging Face hub: {type(error).__name__}: {error}\n"
+            f"Cannot load '{requested.name}'{config}, split '{wanted}', from the Hugging Face hub: "
+            f"{type(error).__name__}: {error}\n"
             f"No file or folder is called so either (looked at {path.resolve()}).\n"
             f"Without network, fetch it where there is one and put it there:\n"
-            f"  hf download {asked.name} --repo-type dataset --local-dir {asked.name}\n"
+            f"  hf download {requested.name} --repo-type dataset --local-dir {requested.name}\n"
             f"or name a file of your own in the recipe, under task: {split}: FILE.parquet"
         ) from error
-    return _dataset(data, asked.name)
+    return _dataset(data, requested.name)
 
 
 def _dataset(data: Any, name: str) -> Rows:

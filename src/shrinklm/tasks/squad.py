@@ -1,6 +1,8 @@
-"""SQuAD 1.1: answers are spans of a passage. Data: https://huggingface.co/datasets/rajpurkar/squad (arXiv 1606.05250).
+"""SQuAD 1.1: answers are spans of a passage (arXiv 1606.05250).
 
-Its test set is not public, so the official validation split is the test split here. `meta["answers"]` holds every accepted answer.
+Data: https://huggingface.co/datasets/rajpurkar/squad
+Its test set is not public, so the official validation split is the test split here.
+`meta["answers"]` holds every accepted answer.
 """
 
 from __future__ import annotations

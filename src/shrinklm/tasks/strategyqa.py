@@ -1,5 +1,6 @@
-"""StrategyQA: yes/no questions that need several steps. Data: https://huggingface.co/datasets/ChilleD/StrategyQA (arXiv 2101.02235).
+"""StrategyQA: yes/no questions that need several steps (arXiv 2101.02235).
 
+Data: https://huggingface.co/datasets/ChilleD/StrategyQA
 Its supporting facts, written by people, are kept as the reference explanation.
 """
 

@@ -1,5 +1,6 @@
-"""SVAMP: short arithmetic stories with a number as answer. Data: https://huggingface.co/datasets/ChilleD/SVAMP (arXiv 2103.07191).
+"""SVAMP: short arithmetic stories with a number as answer (arXiv 2103.07191).
 
+Data: https://huggingface.co/datasets/ChilleD/SVAMP
 Answers are read as numbers: "7", "7.0" and "7 marbles" are the same.
 """
 

@@ -1,4 +1,4 @@
-"""Cells → texts, options and gold answers, or an error that names file, line and column."""
+"""Cells → texts, options and gold answers. Raises TaskError with file, line and column."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one row in their order; (), for free answers."""
+    """The options of one row in their order; empty for free answers."""
 
     texts: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
@@ -39,52 +39,58 @@ class Gold:
     """All accepted answers where there are several."""
 
 
-def text_of(value: Any, place: str, column: str, empty: bool = False) -> str:
-    """A cell as text; a list of texts is joined. Raises TaskError when it is empty (unless it may be) or of another type."""
+def text_of(value: Any, location: str, column: str, empty: bool = False) -> str:
+    """A cell as text; a list of texts is joined.
+
+    Raises TaskError for another type, and for an empty cell unless `empty` allows it.
+    """
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
     if isinstance(value, (Mapping, list, tuple, bytes)):
         raise TaskError(
-            f"{place}, column '{column}': expected a text, found a {type(value).__name__}: {_shown(value)}."
+            f"{location}, column '{column}': expected a text, found a {type(value).__name__}: {_abbreviated(value)}."
         )
     text = _plain(value)
     if not text and not empty:
-        raise TaskError(f"{place}, column '{column}' is empty. Fill it in or take the row out.")
+        raise TaskError(f"{location}, column '{column}' is empty. Fill it in or take the row out.")
     return text
 
 
-def options_of(row: Mapping[str, Any], choices: Choices, place: str) -> Options:
+def options_of(row: Mapping[str, Any], choices: Choices, location: str) -> Options:
     """The options of a row. Raises TaskError: not a list, an empty option, fewer than two different ones."""
     if choices.fixed:
         return Options(choices.fixed, order=tuple(range(len(choices.fixed))))
     if choices.columns:
-        texts = [text_of(row[column], place, column, empty=True) for column in choices.columns]
+        texts = [text_of(row[column], location, column, empty=True) for column in choices.columns]
         order = tuple(index for index, text in enumerate(texts) if text)
-        found = Options(tuple(texts[index] for index in order), order=order)
+        options = Options(tuple(texts[index] for index in order), order=order)
         where = f"columns {', '.join(choices.columns)}"
     elif choices.column:
-        found = _listed(row[choices.column], place, choices.column)
+        options = _listed(row[choices.column], location, choices.column)
         where = f"column '{choices.column}'"
     else:
         return Options()
-    if len(set(found.texts)) < 2:
+    if len(set(options.texts)) < 2:
         raise TaskError(
-            f"{place}, {where}: a question needs two or more different options, found: {' | '.join(found.texts) or 'none'}."
+            f"{location}, {where}: a question needs two or more different options, "
+            f"found: {' | '.join(options.texts) or 'none'}."
         )
-    return found
+    return options
 
 
-def _listed(value: Any, place: str, column: str) -> Options:
+def _listed(value: Any, location: str, column: str) -> Options:
     value, labels = _unlabelled(_unquoted(value))
     if not isinstance(value, (list, tuple)) or any(isinstance(item, (Mapping, list, tuple)) for item in value):
         raise TaskError(
-            f"{place}, column '{column}': choices must be a list, found a {type(value).__name__}: {_shown(value)}. "
+            f"{location}, column '{column}': choices must be a list, "
+            f"found a {type(value).__name__}: {_abbreviated(value)}. "
             'Write a list (in CSV a JSON list: ["bank", "zoo"]), or several columns: choices: [a, b, c].'
         )
     texts = tuple(_plain(item) for item in value)
     if "" in texts:
         raise TaskError(
-            f"{place}, column '{column}': option {texts.index('') + 1} of {len(texts)} is empty. Fill it in or take it out."
+            f"{location}, column '{column}': option {texts.index('') + 1} of {len(texts)} is empty. "
+            "Fill it in or take it out."
         )
     return Options(texts, tuple(map(str, labels)) if len(labels) == len(texts) else (), tuple(range(len(texts))))
 
@@ -110,64 +116,74 @@ def _labelled(value: Any) -> bool:
     return isinstance(value, Mapping) and {"text", "label"} <= value.keys()
 
 
-def answers(places: Sequence[str], values: Sequence[Any], options: Sequence[Options], columns: Columns) -> list[Gold]:
+def gold_answers(
+    locations: Sequence[str], values: Sequence[Any], options: Sequence[Options], columns: Columns
+) -> list[Gold]:
     """The gold answer of every row.
 
-    How a column writes its answers is settled once for the whole table: as text, label, letter or number from 0, in this order, whichever
-    reads the most rows. `answer_from` says that they are numbers and where they start. Raises TaskError at the first row it cannot read.
+    The notation of a column is settled once for the whole table: text, label, letter or number from 0, whichever reads
+    the most rows, the first of these on a tie. `answer_from` says that answers are numbers, and where they start.
+
+    Raises TaskError at the first row that cannot be read.
     """
     column = columns.answer
-    for place, value in zip(places, values, strict=True):
+    for location, value in zip(locations, values, strict=True):
         if not _plain(_accepted(value)[:1] or ""):
             raise TaskError(
-                f"{place}, column '{column}' is empty. Fill it in or take the row out; hidden answers cannot be used."
+                f"{location}, column '{column}' is empty. Fill it in or take the row out; "
+                "hidden answers cannot be used."
             )
     if not any(option.texts for option in options):
-        return [_free(value, place, column) for place, value in zip(places, values, strict=True)]
+        return [_free(value, location, column) for location, value in zip(locations, values, strict=True)]
     start = columns.answer_from
     readers: list[Callable[[Any, Options], int | None]] = [partial(_by_number, start=start or 0)]
     if start is None:
         readers = [_by_text, _by_label, _by_letter, *readers]
-    read = [[reader(value, option) for value, option in zip(values, options, strict=True)] for reader in readers]
-    best = max(read, key=lambda found: sum(index is not None for index in found))
-    if start is None and best is read[-1]:
-        _doubt(best, columns, places[0])
+    readings = [[reader(value, option) for value, option in zip(values, options, strict=True)] for reader in readers]
+    best = max(readings, key=lambda indices: sum(index is not None for index in indices))
+    if start is None and best is readings[-1]:
+        _doubt(best, columns, locations[0])
     golds = []
-    for place, value, option, index in zip(places, values, options, best, strict=True):
+    for location, value, option, index in zip(locations, values, options, best, strict=True):
         if index is None:
-            raise TaskError(_not_among(place, value, option, columns))
+            raise TaskError(_not_among(location, value, option, columns))
         golds.append(Gold(option.texts[index]))
     return golds
 
 
-def _doubt(found: Sequence[int | None], columns: Columns, first: str) -> None:
-    """Raises TaskError where answers read as numbers from 0 may well mean something else."""
+def _doubt(indices: Sequence[int | None], columns: Columns, first: str) -> None:
+    """Raises TaskError where answers that were read as numbers from 0 are ambiguous."""
     where = f"Column '{columns.answer}' (first: {first})"
-    if len(found) >= _ENOUGH_TO_DOUBT and 0 not in found:
+    # Numbers from 1 also read as numbers from 0, each one option too far. That no answer is the first option gives them
+    # away.
+    if len(indices) >= _ENOUGH_TO_DOUBT and 0 not in indices:
         raise TaskError(
-            f"{where} counts the options, but no answer of {len(found):,} is 0. "
+            f"{where} counts the options, but no answer of {len(indices):,} is 0. "
             "Say where it starts: columns: {answer_from: 1}, or answer_from: 0."
         )
     if len(columns.choices.fixed) == 2 and _TRUTH.get(columns.choices.fixed[0].casefold()):
-        said = ", ".join(f'"{option}"' for option in columns.choices.fixed)
+        listing = ", ".join(f'"{option}"' for option in columns.choices.fixed)
         raise TaskError(
-            f"{where} holds numbers: is 0 the first of [{said}], or false? Write the options in the order of your numbers, "
+            f"{where} holds numbers: is 0 the first of [{listing}], or false? "
+            "Write the options in the order of your numbers, "
             f'such as choices: ["no", "yes"] where 1 is yes; or say that they count as they stand: answer_from: 0.'
         )
 
 
-def _not_among(place: str, value: Any, option: Options, columns: Columns) -> str:
+def _not_among(location: str, value: Any, option: Options, columns: Columns) -> str:
     fixed = " The choices are taken as fixed options, since no column is called so." if columns.choices.fixed else ""
     return (
-        f"{place}, column '{columns.answer}': the answer {_shown(value)} is not among the choices: {' | '.join(option.texts)}.{fixed} "
-        "An answer is an option's text, its letter (a, b, ...), or its number from 0 (answer_from: 1 if yours count from 1)."
+        f"{location}, column '{columns.answer}': the answer {_abbreviated(value)} is not among the choices: "
+        f"{' | '.join(option.texts)}.{fixed} "
+        "An answer is an option's text, its letter (a, b, ...), or its number from 0 "
+        "(answer_from: 1 if yours count from 1)."
     )
 
 
 def _by_text(value: Any, option: Options) -> int | None:
     if isinstance(value, bool):
-        found = [index for index, text in enumerate(option.texts) if _TRUTH.get(text.casefold()) is value]
-        return found[0] if len(found) == 1 else None
+        indices = [index for index, text in enumerate(option.texts) if _TRUTH.get(text.casefold()) is value]
+        return indices[0] if len(indices) == 1 else None
     text = _plain(value)
     if text in option.texts:
         return option.texts.index(text)
@@ -209,8 +225,8 @@ def _accepted(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _free(value: Any, place: str, column: str) -> Gold:
-    accepted = tuple(dict.fromkeys(text_of(item, place, column) for item in _accepted(value)))
+def _free(value: Any, location: str, column: str) -> Gold:
+    accepted = tuple(dict.fromkeys(text_of(item, location, column) for item in _accepted(value)))
     return Gold(accepted[0], accepted if isinstance(value, (Mapping, list, tuple)) else ())
 
 
@@ -226,6 +242,6 @@ def _plain(value: Any) -> str:
     return str(value).strip()
 
 
-def _shown(value: Any) -> str:
+def _abbreviated(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
