@@ -24,7 +24,7 @@ from shrinklm import TaskOptions, make_task
 from shrinklm.core.marking import words
 from shrinklm.methods.builtin import PREDICT
 from shrinklm.models.load import bf16_supported
-from shrinklm.run.recipe import SalientBlock, StudentBlock
+from shrinklm.run.blocks import SalientBlock, StudentBlock
 from shrinklm.saliency.attribution import AttributionSettings, Question, attribute
 from shrinklm.students.base import BaseStudent
 from shrinklm.students.open import open_student

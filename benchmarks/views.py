@@ -15,7 +15,7 @@ from shrinklm.core.types import Example, Generation, Pair, Sampling, Source
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.models.load import bf16_supported
-from shrinklm.run.recipe import StudentBlock
+from shrinklm.run.blocks import StudentBlock
 from shrinklm.students.base import BaseStudent, Batch
 from shrinklm.students.open import open_student
 

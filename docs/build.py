@@ -1,4 +1,7 @@
-"""Writes docs/cli.md, docs/recipe.md and docs/form.md from the code: python docs/build.py. A test keeps them in step."""
+"""Writes docs/cli.md, docs/recipe.md and docs/form.md from the code. A test keeps them in step.
+
+python docs/build.py
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from shrinklm.cli import app
-from shrinklm.run import recipe
+from shrinklm.run import blocks, recipe
 from shrinklm.study.design import form
 
 HERE = Path(__file__).parent
@@ -20,17 +23,17 @@ MADE = "Made by `python docs/build.py` from the code."
 
 BLOCKS: dict[str, type[BaseModel]] = {
     "the recipe": recipe.Recipe,
-    "task": recipe.TaskBlock,
-    "teacher": recipe.TeacherBlock,
-    "generate: one step": recipe.StepBlock,
-    "salient": recipe.SalientBlock,
-    "audit": recipe.AuditBlock,
-    "student": recipe.StudentBlock,
-    "train": recipe.TrainBlock,
-    "evaluate": recipe.EvaluateBlock,
-    "evaluate: simulator": recipe.SimulatorBlock,
-    "judge": recipe.JudgeBlock,
-    "judge: one judge": recipe.JudgeModelBlock,
+    "task": blocks.TaskBlock,
+    "teacher": blocks.TeacherBlock,
+    "generate: one step": blocks.StepBlock,
+    "salient": blocks.SalientBlock,
+    "audit": blocks.AuditBlock,
+    "student": blocks.StudentBlock,
+    "train": blocks.TrainBlock,
+    "evaluate": blocks.EvaluateBlock,
+    "evaluate: simulator": blocks.SimulatorBlock,
+    "judge": blocks.JudgeBlock,
+    "judge: one judge": blocks.JudgeModelBlock,
 }
 FORM: dict[str, type[BaseModel]] = {
     "the study": form.Form,
@@ -54,8 +57,11 @@ def recipe_page() -> str:
 
 def form_page() -> str:
     """The keys of a study's form, block by block."""
-    said = "`shrinklm study create` writes this file, with our wording; a study is translated or reworded there. Unknown keys are errors."
-    return _keys(["# study.yaml", "", f"{MADE} {said}", ""], FORM)
+    about = (
+        "`shrinklm study create` writes this file, with our wording; a study is translated or reworded there. "
+        "Unknown keys are errors."
+    )
+    return _keys(["# study.yaml", "", f"{MADE} {about}", ""], FORM)
 
 
 def _keys(lines: list[str], blocks: dict[str, type[BaseModel]]) -> str:
@@ -113,7 +119,7 @@ def _type(annotation: Any) -> str:
         if isinstance(annotation, type) and not getattr(annotation, "__args__", None)
         else str(annotation)
     )
-    for noise in ("shrinklm.run.recipe.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
+    for noise in ("shrinklm.run.blocks.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
         text = text.replace(noise, "")
     return f"`{text}`".replace("|", "\\|")
 

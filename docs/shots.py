@@ -1,4 +1,5 @@
-"""Takes the pictures of docs/study.md: python docs/shots.py RUN. The people on them are made up (tests/study_people.py).
+"""Takes the pictures of docs/study.md: python docs/shots.py RUN. The people on them are made up
+(tests/study_people.py).
 
 RUN is a finished run of the demo. Needs Chromium, and the development environment.
 """
@@ -18,8 +19,8 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from shrinklm.study.design.selection import create
 from shrinklm.study.design.folder import Study
+from shrinklm.study.design.selection import create
 from shrinklm.study.records.database import Records
 from shrinklm.study.result import write as result
 from study_people import answered, stored

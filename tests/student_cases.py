@@ -82,7 +82,7 @@ def opened(use: str = "tiny", **options: Any) -> Any:
 
 def train_settings(seed: int = 0, **keys: Any) -> Any:
     """The settings of a recipe's `train:` block with these keys."""
-    from shrinklm.run.recipe import TrainBlock
+    from shrinklm.run.blocks import TrainBlock
     from shrinklm.students.training.train import TrainSettings
 
     return TrainSettings(**TrainBlock(**keys).model_dump(exclude={"seeds"}), seed=seed)

@@ -21,16 +21,48 @@ _PLACES = {
     "tasks.base": ("TaskOptions", "make_task"),
     "teachers.base": ("TeacherOptions", "make_teacher"),
     "core.types": (
-        "Completion", "Example", "Generation", "Metric", "Pair", "Prediction", "Prompt", "Sampling", "Score", "Task", "Teacher",
+        "Completion",
+        "Example",
+        "Generation",
+        "Metric",
+        "Pair",
+        "Prediction",
+        "Prompt",
+        "Sampling",
+        "Score",
+        "Task",
+        "Teacher",
     ),
-}  # fmt: skip
+}
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Completion", "Example", "Generation", "Method", "Metric", "Pair", "Prediction", "Prompt", "Recipe", "Run", "Sampling", "Score",
-    "ShrinkError", "Store", "Student", "Task", "TaskOptions", "Teacher", "TeacherOptions", "View", "__version__", "make_task",
-    "make_teacher", "method", "open_run",
-]  # fmt: skip
+    "Completion",
+    "Example",
+    "Generation",
+    "Method",
+    "Metric",
+    "Pair",
+    "Prediction",
+    "Prompt",
+    "Recipe",
+    "Run",
+    "Sampling",
+    "Score",
+    "ShrinkError",
+    "Store",
+    "Student",
+    "Task",
+    "TaskOptions",
+    "Teacher",
+    "TeacherOptions",
+    "View",
+    "__version__",
+    "make_task",
+    "make_teacher",
+    "method",
+    "open_run",
+]
 
 if TYPE_CHECKING:
     from .core.errors import ShrinkError

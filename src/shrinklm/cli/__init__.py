@@ -1,4 +1,7 @@
-"""The command line: parse, call the API, print. Everything heavy is imported inside the commands, so that --help is quick."""
+"""The command line: parse, call the API, print.
+
+Everything heavy is imported inside the commands, so that --help is quick.
+"""
 
 from . import runs  # isort: split
 

@@ -1,4 +1,7 @@
-"""How a command is registered: its errors shown as messages, its run opened. The commands themselves stand in `cli` and `cli_study`."""
+"""How a command is registered: its errors shown as messages, its run opened.
+
+The commands themselves stand in `cli` and `cli_study`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`shrinklm demo`: the whole way on the packaged questions, with the teacher's words from the package or, `--live`, asked anew."""
+"""`shrinklm demo`: the whole way on the packaged questions, with the teacher's words from the package or, `--live`,
+asked anew."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tic
         _installed([recipe.teacher.use] if recipe.teacher else [])
         if not teacher:
             show.say(
-                f"The teacher is the packaged {WEAK}. So small a teacher is weak: its reasons are often wrong and many are refused."
+                f"The teacher is the packaged {WEAK}. So small a teacher is weak: "
+                "its reasons are often wrong and many are refused."
             )
     elif GENERATIONS.is_file():
         run.store.put(read(GENERATIONS))
@@ -107,4 +109,7 @@ def _installed(specs: list[str]) -> None:
 def _asked(report: Report) -> str:
     found, asked = (sum(getattr(step, what) for step in report.steps.values()) for what in ("found", "asked"))
     refused = sum(step.refused.total() for step in report.steps.values())
-    return f"Teacher's texts: {found:,} found in the store, {asked:,} asked now; {refused:,} refused and counted in the report."
+    return (
+        f"Teacher's texts: {found:,} found in the store, {asked:,} asked now; "
+        f"{refused:,} refused and counted in the report."
+    )

@@ -92,7 +92,8 @@ def _devices() -> Iterator[Finding]:
 def _memory() -> str:
     try:
         pages, free = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_AVPHYS_PAGES")
-        return f"{pages * os.sysconf('SC_PAGE_SIZE') / _GIB:.0f} GiB, {free * os.sysconf('SC_PAGE_SIZE') / _GIB:.0f} GiB free"
+        size = os.sysconf("SC_PAGE_SIZE")
+        return f"{pages * size / _GIB:.0f} GiB, {free * size / _GIB:.0f} GiB free"
     except (AttributeError, OSError, ValueError):
         return "not known on this system"
 

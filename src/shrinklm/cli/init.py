@@ -28,7 +28,8 @@ def init(folder: Path) -> Path:
     for file in files:
         if (folder / file).exists():
             raise RecipeError(
-                f"{folder / file} is there already, and nothing is overwritten. Give another name: shrinklm init {name}-2"
+                f"{folder / file} is there already, and nothing is overwritten. Give another name: "
+                f"shrinklm init {name}-2"
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,8 @@ def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_defaul
 
     folder = make(Path(name))
     show.say(
-        f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: shrinklm run {folder / 'recipe.yaml'}"
+        f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: "
+        f"shrinklm run {folder / 'recipe.yaml'}"
     )
 
 
@@ -77,7 +78,12 @@ def audit(
     min_support: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Least share of texts that support their answer; below it the command fails. Left out: the recipe's.",
+            min=0,
+            max=1,
+            help=(
+                "Least share of texts that support their answer; below it the command fails. "
+                "Left out: the recipe's."
+            ),
             show_default=False,
         ),
     ] = None,

@@ -72,7 +72,8 @@ class MissingExtra(ShrinkError):
 
     def __init__(self, package: str, extra: str, needed_for: str) -> None:
         super().__init__(
-            f"{needed_for} needs the package '{package}', which is not installed. Run: pip install \"shrinklm[{extra}]\""
+            f"{needed_for} needs the package '{package}', which is not installed. Run: "
+            f'pip install "shrinklm[{extra}]"'
         )
 
 

@@ -1,4 +1,7 @@
-"""The one way onto the disk. A file or folder is there whole or not at all, whatever kills the process or fills the disk."""
+"""The one way onto the disk.
+
+A file or folder is there whole or not at all, whatever kills the process or fills the disk.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ def whole_folder(folder: Path, shared: bool = False) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # The fixed name lets the next try remove what a killed process left; processes that write at once need names of their own.
+        # The fixed name lets the next try remove what a killed process left; processes that write at once need names of
+        # their own.
         new = (
             Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             if shared
@@ -120,8 +124,9 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
 
     Args:
         folder: Where they belong.
-        files: Path below the folder → content. Whatever stands directly in the folder is moved in the order in which it is first named; a
-            folder there, such as the first part of "report/main.csv", is replaced with all that it held.
+        files: Path below the folder → content. Whatever stands directly in the folder is moved in the order in which it
+            is first named; a folder there, such as the first part of "report/main.csv", is replaced with all that it
+            held.
         advice: See `whole`.
 
     Raises StoreError, see `whole`.
@@ -201,7 +206,8 @@ def unwritable(path: Path, error: OSError, advice: str = GO_ON) -> StoreError:
 
 def _unusable(path: Path, error: Exception) -> StoreError:
     return StoreError(
-        f"{path} cannot be used: {error}. Check that its folder can be written and has space (a broken file may be deleted), "
+        f"{path} cannot be used: {error}. Check that its folder can be written and has space (a broken file may be "
+        "deleted), "
         "then run the same command again."
     )
 

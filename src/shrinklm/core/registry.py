@@ -28,7 +28,8 @@ def names(group: Group) -> list[str]:
 def find(group: Group, name: str) -> Any:
     """The object called `name`, imported only now.
 
-    Raises UnknownName (with the known names and the nearest) or RecipeError (a "module:attribute" that does not import).
+    Raises UnknownName (with the known names and the nearest) or RecipeError (a "module:attribute" that does not
+    import).
     """
     point = _points(group).get(name)
     if point is not None:

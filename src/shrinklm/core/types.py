@@ -35,7 +35,8 @@ class Example:
     fields: Mapping[str, str] = field(default_factory=dict)
     """Context shown above the question, name → text (premise, hypothesis, passage ...)."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """Never shown to a model: human explanations and highlights, further accepted answers, whether all rows ask the same question."""
+    """Never shown to a model: human explanations and highlights, further accepted answers, whether all rows ask the
+    same question."""
     order: tuple[int, ...] = ()
     """For each shown choice its position, from 0, in the source row, so that recorded columns can be found again."""
 
@@ -46,7 +47,10 @@ class Example:
 
     @property
     def parts(self) -> tuple[tuple[str, int, int], ...]:
-        """(name, start, end) of what the data say in `text`: a field's name, "question", or a choice's "(a)". The rest is ours."""
+        """(name, start, end) of what the data say in `text`: a field's name, "question", or a choice's "(a)".
+
+        The rest is ours.
+        """
         found, start = [], 0
         for piece, name in self._laid_out():
             if name:
@@ -248,7 +252,10 @@ class Teacher(Protocol):
 
 
 class Metric(Protocol):
-    """A pure function of an example and a prediction; a mapping names several numbers. Means and intervals belong to `stats`."""
+    """A pure function of an example and a prediction; a mapping names several numbers.
+
+    Means and intervals belong to `stats`.
+    """
 
     def __call__(self, example: Example, prediction: Prediction) -> float | Mapping[str, float] | None:
         """The number of one prediction; None where it cannot be scored."""

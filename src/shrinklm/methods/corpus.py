@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.errors import MethodError
 from ..core.types import Example, Pair, digest
@@ -21,6 +22,17 @@ class ViewPair:
     view: View
     weight: float
     pair: Pair
+
+    def row(self) -> dict[str, Any]:
+        """The pair as `shrinklm preview` and `pairs.jsonl` show it."""
+        return {
+            "view": self.view.name,
+            "weight": self.weight,
+            "example_id": self.example.id,
+            "option": self.pair.option,
+            "prompt": self.pair.prompt,
+            "target": self.pair.target,
+        }
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from ..core.files import write_text
 from ..core.types import Example, Split, Task
 from ..methods.view import Method
 from ..tasks.base import duplicates_across
+from .blocks import StudentBlock
 from .once import marker, read_marker
-from .recipe import StudentBlock
 
 _PACKAGES = (
     "shrinklm",
@@ -110,7 +110,8 @@ def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str,
     """What the data are: sizes, questions that stand in two splits, and what guessing would score on the test split."""
     train, tests = splits["train"], splits["test"]
     held_out = len(list(task.examples("train"))) - len(train)
-    # Where all questions have the same options (labels), an answer is its text; elsewhere only its position can be guessed.
+    # Where all questions have the same options (labels), an answer is its text; elsewhere only its position can be
+    # guessed.
     labels = len({example.choices for example in (*train, *tests)}) == 1
     answers = Counter(_guessable(example, labels) for example in train)
     majority = answers.most_common(1)[0][0] if answers else ""

@@ -36,7 +36,8 @@ class Stage:
 def once(stage: Stage) -> bool:
     """Does the work of a stage unless it is done, and returns whether it was done now.
 
-    Raises StudentError when a stage that comes first is not done, and whatever the work raises; the marker is then not written.
+    Raises StudentError when a stage that comes first is not done, and whatever the work raises; the marker is then not
+    written.
     """
     for marker, message in stage.needs.items():
         if read_marker(marker) is None:
@@ -49,7 +50,8 @@ def once(stage: Stage) -> bool:
 
 
 def recall(path: Path, key: str, name: str, work: Callable[[], Any]) -> Any:
-    """The value that a JSON file holds under `name`; computed and written first when the file is missing or holds another key."""
+    """The value that a JSON file holds under `name`; computed and written first when the file is missing or holds
+    another key."""
     if path.is_file() and (known := read_json(path))["asked"] == key:
         return known[name]
     value = work()

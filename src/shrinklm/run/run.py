@@ -15,20 +15,21 @@ from ..methods.corpus import Corpus
 from ..methods.spec import method
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
-from ..students.open import open_student
+from ..students.open import StudentSpec, open_student
 from ..tasks.base import TaskOptions, make_task, question_key
 from ..teachers.base import BaseTeacher, TeacherOptions, as_teacher, make_teacher
 from ..teachers.generate import Report
 from ..teachers.prompts import Prompts
-from ..teachers.steps import STEPS, StepRequest, plan
+from ..teachers.steps import STEPS, StepRequest
 from ..teachers.store import ScratchStore, Store
 from . import folder as folders
+from .blocks import StudentBlock
 from .folder import Cell, cell_name
 from .once import once
-from .recipe import Recipe, StudentBlock
+from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
 from .stages.evaluate import ask_cell, evaluate_cell
-from .stages.generate import Teaching, methods_of, steps_of
+from .stages.generate import Teaching, check_steps, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
 from .stages.markers import Markers
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
@@ -128,6 +129,10 @@ class Run:
     def _seeds(self) -> tuple[int, ...]:
         return self.recipe.train.seeds
 
+    @property
+    def _first_student(self) -> StudentSpec:
+        return self.recipe.student[0].spec(self.recipe.train.max_length)
+
     def corpus(self, seed: int = 0, student: StudentBlock | None = None) -> Corpus:
         """The training examples with their generations; `student` (the first when left out) marked its own words."""
         return Corpus(self.splits["train"], self.teaching.known(student)[0], seed)
@@ -141,11 +146,11 @@ class Run:
     def start(self) -> None:
         """Makes the folder, with the recipe, the environment and what the data are.
 
-        Raises UnknownName or RecipeError for a metric, MethodError when a method needs what no teacher is asked for, StoreError when
-        the folder holds students that another recipe trained.
+        Raises UnknownName or RecipeError for a metric, MethodError when a method needs what no teacher is asked for,
+        StoreError when the folder holds students that another recipe trained.
         """
         check(self.recipe.evaluate.metrics, self.recipe)  # before anything is trained
-        self._check_steps()
+        check_steps(self.methods, self.steps, self.teacher)
         self._check_students()
         path = self.folder / RunFile.ENVIRONMENT
         if not path.is_file():
@@ -154,15 +159,6 @@ class Run:
             write_json(path, environment, folders.NO_FOLDER)
         write_text(self.folder / RunFile.RECIPE, self.recipe.dump())
         write_json(self.folder / RunFile.DATA, folders.describe(self.task, self.splits))
-
-    def _check_steps(self) -> None:
-        asked = [request.name for request, _ in plan(self.steps, self.teacher is not None and self.teacher.reads)]
-        for trained in self.methods:
-            lacking = [kind for kind in trained.needs if kind not in asked]
-            if lacking:
-                steps = f"generate: [{', '.join([*asked, *lacking])}]"
-                needs = f"Method '{trained.name}' needs '{lacking[0]}' generations"
-                raise MethodError(f"{needs}, which the recipe does not ask for. Write: {steps}")
 
     def _check_students(self) -> None:
         recipe = self.folder / RunFile.RECIPE
@@ -195,26 +191,18 @@ class Run:
         """
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
         corpus = Corpus(self.splits["train"], teaching.known()[0], self._seeds[0])
-        student = (
-            open_student(self.recipe.student[0].spec(self.recipe.train.max_length), self.recipe.root)
-            if tokens
-            else None
-        )
+        student = open_student(self._first_student, self.recipe.root) if tokens else None
         counts: dict[str, dict[str, int]] = {}
         for trained in self.methods:
             count = counts[trained.name] = {view.name: 0 for view in trained.views}
             for index in range(len(corpus.examples)):
                 for shown in corpus.pairs(trained, index, epoch):
                     count[shown.view.name] += 1
-                    if limit and index >= limit:
-                        continue
-                    pair = shown.pair
-                    row: dict[str, Any] = {"method": trained.name, "view": shown.view.name, "weight": shown.weight}
-                    row |= {"example_id": shown.example.id, "option": pair.option}
-                    row |= {"prompt": pair.prompt, "target": pair.target}
-                    if student is not None:
-                        row |= dict(zip(("tokens", "scored"), student.tokens(pair), strict=True))
-                    yield row
+                    if not limit or index < limit:
+                        extra = (
+                            dict(zip(("tokens", "scored"), student.tokens(shown.pair), strict=True)) if student else {}
+                        )
+                        yield {"method": trained.name, **shown.row(), **extra}
         yield {"summary": {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}}
 
     def train(self) -> None:
@@ -234,10 +222,11 @@ class Run:
             train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
 
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
-        """Looks through what the teacher wrote about the training questions, keeps the figures in `audit.json`, returns them.
+        """Looks through what the teacher wrote about the training questions, keeps the figures in `audit.json`, returns
+        them.
 
-        Raises RecipeError when the recipe asks for no texts, MethodError when there are none yet; and AuditError when those that the
-        methods are trained on support their answers less often than `min_support`, if it is given.
+        Raises RecipeError when the recipe asks for no texts, MethodError when there are none yet; and AuditError when
+        those that the methods are trained on support their answers less often than `min_support`, if it is given.
         """
         self.start()
         steps = audited(self.steps, self.teacher)
@@ -269,7 +258,8 @@ class Run:
     def score(self, metrics: Sequence[str]) -> dict[str, list[Score]]:
         """Adds metrics to the scores of every cell whose student was asked. Nothing is trained, or asked again.
 
-        Returns the new scores of each cell. Raises UnknownName or RecipeError for a metric, StudentError when no student was asked yet.
+        Returns the new scores of each cell. Raises UnknownName or RecipeError for a metric, StudentError when no
+        student was asked yet.
         """
         check(metrics, self.recipe)
         cells = [cell for cell in self.cells if cell.done("predict") is not None]
@@ -281,8 +271,8 @@ class Run:
     def judge(self) -> dict[str, Any]:
         """Has the recipe's judges rate the students' explanations; scores go to the cells, ratings to `judged.csv`.
 
-        Returns what judge.json holds. Raises RecipeError without a judge or when all judges wrote what they would rate, StudentError
-        when nothing was explained yet.
+        Returns what judge.json holds. Raises RecipeError without a judge or when all judges wrote what they would rate,
+        StudentError when nothing was explained yet.
         """
         panel = Panel(self.recipe, self.teacher)
         panel.check()
@@ -291,12 +281,16 @@ class Run:
         return write_judgements(sittings, self.cells, self.folder)
 
     def train_teacher(self) -> dict[str, Any]:
-        """Fine-tunes the teacher of the step `salient`; its accuracy before and after. Raises RecipeError or TeacherError."""
+        """Fine-tunes the teacher of the step `salient`; its accuracy before and after.
+
+        Raises RecipeError or TeacherError.
+        """
         self.start()
         return self.markers.finetune(self.task, self.tests(), self.splits["dev"], self.tick)
 
     def saliency(self) -> dict[str, Any]:
-        """Measures the marked words of the training questions, writes them to `saliency/` for the report, and returns the figures.
+        """Measures the marked words of the training questions, writes them to `saliency/` for the report, and returns
+        the figures.
 
         Raises RecipeError when the recipe asks for none, MethodError when a step was not asked for yet.
         """

@@ -27,7 +27,8 @@ def asked_student(cell: Cell, recipe: Recipe) -> BaseStudent:
 
 
 def explanation_cap(student: BaseStudent, cell: Cell, recipe: Recipe) -> int:
-    """The most tokens of an explanation: as the recipe says, else as in the longest target that the student was trained on."""
+    """The most tokens of an explanation: as the recipe says, else as in the longest target that the student was trained
+    on."""
     if recipe.evaluate.max_tokens:
         return recipe.evaluate.max_tokens
     path = cell.folder / CellFile.PAIRS

@@ -135,7 +135,8 @@ def audit(figures: Mapping[str, Any]) -> None:
     for step, found in steps.items():
         if found["missing"]:
             say(
-                f"{found['missing']:,} texts of {step} were not asked for yet. Run: shrinklm generate RECIPE --step {step}"
+                f"{found['missing']:,} texts of {step} were not asked for yet. Run: "
+                f"shrinklm generate RECIPE --step {step}"
             )
 
 
@@ -223,11 +224,13 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
 def prediction(found: Prediction) -> None:
     """A student's answer and explanation."""
     say(
-        f"Answer: {found.answer if found.answer is not None else f'none that can be read; it said: {found.raw.strip()}'}"
+        "Answer: "
+        f"{found.answer if found.answer is not None else f'none that can be read; it said: {found.raw.strip()}'}"
     )
     if found.explanation is None:
         say(
-            f"Explanation: none. {found.run.partition('--')[0]} teaches no explanation; name another student with --cell."
+            f"Explanation: none. {found.run.partition('--')[0]} teaches no explanation; "
+            "name another student with --cell."
         )
     else:
         say(f"Explanation: {found.explanation}")
@@ -293,7 +296,8 @@ def scores(found: Mapping[str, Sequence[Score]]) -> None:
 def judged(found: Mapping[str, Any]) -> None:
     """The judges' mean ratings by method, and what to know before believing them."""
     say(
-        f"{found['explanations']:,} explanations of {found['questions']:,} questions, {found['empty']:,} of them without a word"
+        f"{found['explanations']:,} explanations of {found['questions']:,} questions, {found['empty']:,} of them "
+        "without a word"
     )
     for name, judge in found["judges"].items():
         if "means" in judge:
@@ -337,7 +341,8 @@ def _duels(name: str, found: Mapping[str, Any]) -> None:
         )
     Console().print(table)
     say(
-        f"  alike in both orders: {_percent(found['consistent'])} %; preferred what stood first: {_percent(found['first_position'])} % "
+        f"  alike in both orders: {_percent(found['consistent'])} %; preferred what stood first: "
+        f"{_percent(found['first_position'])} % "
         f"(50: no liking for a place); preferred the longer: {_percent(found['longer'])} %"
     )
 

@@ -1,4 +1,4 @@
-"""The audit of a run: made once for the same texts, kept in `audit.json` for the report, and the gate before training."""
+"""The stage that audits the teacher's texts: once for the same texts, and as a gate before training."""
 
 from __future__ import annotations
 

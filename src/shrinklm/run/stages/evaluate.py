@@ -25,7 +25,7 @@ from .score import CellTest, added, measure, settings
 
 @dataclass(frozen=True)
 class Asked:
-    """What the marker of a cell's predictions says: a digest of what was asked, and how many questions were explained."""
+    """The marker of a cell's predictions: a digest of what was asked, and how many questions were explained."""
 
     key: str
     explained: int
@@ -41,7 +41,8 @@ class Asked:
 
 
 def evaluate_cell(test: CellTest) -> None:
-    """Asks a cell's student the test questions, unless the same student was asked the same before, and scores its answers.
+    """Asks a cell's student the test questions, unless the same student was asked the same before, and scores its
+    answers.
 
     Raises StudentError when it is not trained.
     """

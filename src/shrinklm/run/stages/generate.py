@@ -1,4 +1,4 @@
-"""The stage that asks teachers: what they wrote and marked about the questions of a run, and what they are still to be asked."""
+"""The stage that asks teachers, and what they wrote and marked about the questions of a run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...core.errors import MethodError
 from ...core.types import Example, Generation, Split, Task, Tick
-from ...methods.spec import method
+from ...methods.spec import method as method_of
 from ...methods.view import Method
 from ...teachers.base import BaseTeacher
 from ...teachers.generate import GenerateSettings, GenerationsByExample, Report, look, run_steps
 from ...teachers.prompts import Prompts
-from ...teachers.steps import STEPS, StepRequest
+from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
-from ..recipe import Recipe, StudentBlock, TeacherBlock
+from ..blocks import StudentBlock, TeacherBlock
+from ..recipe import Recipe
 from .markers import Markers
 
 
@@ -91,7 +93,8 @@ class Teaching:
         """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named."""
         steps = [request for request in self.steps if only in (None, request.name)]
         labels = [request for request in steps if request.name == "label"]
-        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them need them.
+        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them
+        # need them.
         learned = any("label" in method.needs for method in methods_of(self.recipe))
         report = self.ask(self.splits["train"], steps if learned else [step for step in steps if step not in labels])
         if labels:
@@ -135,7 +138,7 @@ class Teaching:
         }
 
     def accuracy(self) -> dict[str, Any] | None:
-        """The share of test questions that the teacher answers rightly itself; an answer that does not parse is wrong."""
+        """The teacher's own accuracy on the test questions; an answer that does not parse is wrong."""
         requests = [request for request in self.steps if request.name == "label"]
         if not requests:
             return None
@@ -183,7 +186,19 @@ def steps_of(recipe: Recipe) -> list[StepRequest]:
 
 def methods_of(recipe: Recipe) -> list[Method]:
     """The methods that a recipe trains. Raises UnknownName or MethodError."""
-    return [method(spec) for spec in recipe.methods]
+    return [method_of(spec) for spec in recipe.methods]
+
+
+def check_steps(methods: Sequence[Method], steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> None:
+    """Raises MethodError when a method needs generations that no step of the recipe writes."""
+    asked = [request.name for request, _ in plan(steps, teacher is not None and teacher.reads)]
+    for method in methods:
+        lacking = [kind for kind in method.needs if kind not in asked]
+        if lacking:
+            raise MethodError(
+                f"Method '{method.name}' needs '{lacking[0]}' generations, which the recipe does not ask for. "
+                f"Write: generate: [{', '.join([*asked, *lacking])}]"
+            )
 
 
 def _usable(slots: Mapping[tuple[str, str], Generation], kind: str, answer: str) -> str | None:

@@ -23,8 +23,9 @@ from ...models.locate import locate_model
 from ...teachers.base import BaseTeacher, TeacherOptions, is_recording, make_teacher
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
+from ..blocks import JudgeBlock
 from ..folder import Cell
-from ..recipe import JudgeBlock, Recipe
+from ..recipe import Recipe
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 
@@ -77,7 +78,10 @@ class Panel:
 
     @cached_property
     def judges(self) -> list[BaseTeacher]:
-        """The judges, their weights not yet loaded. Raises RecipeError when one cannot judge or all of them wrote what they would rate."""
+        """The judges, their weights not yet loaded.
+
+        Raises RecipeError when one cannot judge or all of them wrote what they would rate.
+        """
         found = []
         for block in self.block.use:
             options = TeacherOptions(
@@ -85,7 +89,8 @@ class Panel:
             )
             if is_recording(block.use):
                 raise RecipeError(
-                    f"'{block.use}' reads what others wrote and cannot judge. Name a model, such as transformers:PATH_OR_ID."
+                    f"'{block.use}' reads what others wrote and cannot judge. "
+                    "Name a model, such as transformers:PATH_OR_ID."
                 )
             found.append(make_teacher(block.use, options))
         called = [judge.name for judge in found]
@@ -143,13 +148,14 @@ class Panel:
         if not any(sitting.scores() for sitting in sittings):
             wrote = next((text for sitting in sittings if sitting.ratings for text in sitting.ratings.texts), "")
             raise TeacherError(
-                f"No judge gave a score that can be read in {len(items):,} explanations. '{sittings[0].judge.name}' wrote, for one: "
+                f"No judge gave a score that can be read in {len(items):,} explanations. "
+                f"'{sittings[0].judge.name}' wrote, for one: "
                 f"{' '.join(wrote.split())[:200]!r}. Name a larger model under `judge: {{use: [...]}}`."
             )
         return sittings
 
     def items(self, cells: Sequence[Cell], tests: Sequence[Example]) -> dict[Item, Rated]:
-        """(cell, question) → what is rated: of every cell that explains the same questions, drawn by the block's seed."""
+        """(cell, question) → what is rated, for questions that every explaining cell explained, drawn by the seed."""
         explained = {}
         for cell in cells:
             path = cell.folder / "predictions.parquet"
@@ -163,7 +169,8 @@ class Panel:
         common = [example for example in tests if all(example.id in ids for ids in explained.values())]
         if not explained or not common:
             raise StudentError(
-                "No test question was explained by every student that explains, so there is nothing to judge. Name a method that explains, "
+                "No test question was explained by every student that explains, so there is nothing to judge. "
+                "Name a method that explains, "
                 "such as multitask, and let `evaluate.explanations` be more than 0."
             )
         if self.block.items is not None and self.block.items < len(common):
@@ -187,7 +194,8 @@ class Panel:
 
 
 def write_judgements(sittings: Sequence[Sitting], cells: Sequence[Cell], folder: Path) -> dict[str, Any]:
-    """Write the judges' scores into the cells, `judged.csv` and `judge.json` into the run's folder; return the content of the last.
+    """Write the judges' scores into the cells, `judged.csv` and `judge.json` into the run's folder; return the content
+    of the last.
 
     What these judges gave before is replaced; scores of other raters and of metrics stay.
     """

@@ -25,9 +25,10 @@ from ...stats import estimate
 from ...students.open import load_student, open_untrained, ready_to_answer
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import Step
+from ..blocks import SalientBlock, StudentBlock
 from ..folder import Cell
 from ..once import recall
-from ..recipe import Recipe, SalientBlock, StudentBlock
+from ..recipe import Recipe
 from .train import train_cell
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class Markers:
         self._students: dict[str, WhiteBox] = {}
 
     def who(self, step: Step, student: StudentBlock) -> BaseTeacher:
-        """Who takes a step that marks words. Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet."""
+        """Who takes a step that marks words.
+
+        Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet.
+        """
         if step.by == "white-box":
             return self.teacher
         if step.by == "student":
@@ -96,20 +100,23 @@ class Markers:
         return Cell(method("finetune"), block, seed, self.folder / RunFile.TEACHER)
 
     def finetune(self, task: Task, tests: Sequence[Example], dev: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an estimate each, or None.
+        """Fine-tunes the teacher unless it is, and measures its accuracy before and after on test questions: an
+        estimate each, or None.
 
         Raises RecipeError when the recipe fine-tunes no teacher.
         """
         if self.block.finetune is None:
             raise RecipeError(
-                "The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: 20000}}"
+                "The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: "
+                "20000}}"
             )
         teaching = self.recipe.model_copy(update={"train": self.block.finetune})
         train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
         return self.accuracy(task, tests, tick)
 
     def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an answer; or None."""
+        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an
+        answer; or None."""
         asked = tests[: self.block.questions]
         found: dict[str, Any] = {"before": None, "after": None}
         for when, tuned in (("before", False), ("after", True)):
@@ -147,13 +154,18 @@ class Markers:
         name, rest = split_spec(spec)
         if name != "transformers" or not rest:
             raise TeacherError(
-                f"The step 'salient' looks into the model, and '{spec}' shows no gradients: it is a server, a file or a program. "
-                "Name a model that runs here: salient: {use: transformers:PATH_OR_ID} (a hub id, a folder of safetensors, or a GGUF file)."
+                f"The step 'salient' looks into the model, and '{spec}' shows no gradients: "
+                "it is a server, a file or a program. "
+                "Name a model that runs here: salient: {use: transformers:PATH_OR_ID} (a hub id, a folder of "
+                "safetensors, or a GGUF file)."
             )
         return rest
 
     def _load(self, tuned: bool) -> BaseStudent:
-        """The teacher's model, fine-tuned or not. Integrated gradients sum many small steps, which would not add up in bfloat16."""
+        """The teacher's model, fine-tuned or not.
+
+        Integrated gradients sum many small steps, which would not add up in bfloat16.
+        """
         dtype = "float32" if self.block.method == "integrated_gradients" else default_dtype()
         if tuned:
             return load_student(self._tuned, dtype)

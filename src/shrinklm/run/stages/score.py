@@ -1,4 +1,5 @@
-"""The metrics of a recipe and of `shrinklm score`, measured on the predictions of one cell; probes and simulators are kept."""
+"""The metrics of a recipe and of `shrinklm score`, measured on the predictions of one cell; probes and simulators are
+kept."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ from ...evaluation.score import score
 from ...evaluation.simulate import simulated, trained
 from ...models.encoder import Encoder
 from ...students.open import open_student
+from ..blocks import SimulatorBlock, TrainBlock
 from ..folder import Cell
 from ..once import Stage, marker, once
-from ..recipe import Recipe, SimulatorBlock, TrainBlock
+from ..recipe import Recipe
 from ..students import asked_student
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ def asks_again(names: Iterable[str]) -> bool:
 
 
 def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> list[Any]:
-    """What the figures hang on besides the predictions and the names of the metrics; empty for a recipe that says nothing of it."""
+    """What the figures hang on besides the predictions and the names of the metrics; empty for a recipe that says
+    nothing of it."""
     block = recipe.evaluate
     wrong = [example.meta.get("counterfactual") for example in tests] if asks_again(names) else []
     parts = [
@@ -67,7 +70,7 @@ def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> 
 
 
 def added(cell: Cell) -> list[str]:
-    """The metrics that `shrinklm score` added to what the cell's student was asked; none when it was asked anew since."""
+    """The metrics that `shrinklm score` added to the present predictions of a cell."""
     note = json.loads(cell.done("score") or "{}")
     return list(note["metrics"]) if note and note["asked"] == cell.done("predict") else []
 
@@ -110,7 +113,10 @@ def measure(test: CellTest, names: Iterable[str]) -> list[Score]:
 
 
 def add(test: CellTest, names: Sequence[str]) -> list[Score]:
-    """Measures more of a cell whose student was asked, and adds it to its scores; the others stay. Returns the new scores."""
+    """Measures more of a cell whose student was asked, and adds it to its scores; the others stay.
+
+    Returns the new scores.
+    """
     scores = measure(test, names)
     path, new = test.cell.folder / CellFile.SCORES, {score.metric for score in scores}
     old = read_scores(path) if path.is_file() else []

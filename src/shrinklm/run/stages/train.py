@@ -56,19 +56,16 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
 
 def first_epoch(cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
     """What a cell's student is shown in its first epoch, one row a pair."""
-    rows = []
-    for index in range(len(corpus.examples)):
-        for shown in corpus.pairs(cell.method, index, 0):
-            row = {"view": shown.view.name, "weight": shown.weight, "example_id": shown.example.id}
-            rows.append({**row, "option": shown.pair.option, "prompt": shown.pair.prompt, "target": shown.pair.target})
-    return rows
+    examples = range(len(corpus.examples))
+    return [shown.row() for index in examples for shown in corpus.pairs(cell.method, index, 0)]
 
 
 def refuse_another(cell: Cell, key: str) -> None:
     """Raises StoreError when the cell holds a student that was trained with another key: no weights are overwritten."""
     if cell.done("train") not in (None, key):
         raise StoreError(
-            f"{cell.folder} holds a student trained from another recipe or other generations, and nothing is overwritten. "
+            f"{cell.folder} holds a student trained from another recipe or other generations, and nothing is "
+            "overwritten. "
             "Give the recipe a new `name`, or delete that folder."
         )
 
@@ -76,7 +73,8 @@ def refuse_another(cell: Cell, key: str) -> None:
 def train_cell(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequence[Example], tick: Tick) -> None:
     """Trains a cell's student unless it is trained, and goes on with a training that was interrupted.
 
-    Raises StoreError when the cell holds a student trained otherwise, MethodError or StudentError when there is nothing to train on.
+    Raises StoreError when the cell holds a student trained otherwise, MethodError or StudentError when there is nothing
+    to train on.
     """
     key = train_key(cell, recipe, corpus, dev)
     refuse_another(cell, key)

@@ -5,7 +5,7 @@ Alembic loads this file by its path, not as a module of the package, so the impo
 
 from alembic import context
 
-from shrinklm.study.records.schema import metadata
+from ..schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

@@ -1,0 +1,296 @@
+"""The blocks of a recipe: pydantic models with their defaults, each stated here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..core.errors import UnknownName
+from ..students.open import StudentSpec
+from ..teachers.base import TeacherOptions
+from ..teachers.steps import STEPS
+
+
+class Block(BaseModel):
+    """A part of a recipe. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskBlock(Block):
+    """Where the questions come from."""
+
+    use: str = Field(description='A named task (`shrinklm list tasks`), `table`, or "module:attribute".')
+    type: Literal["choice", "nli", "yesno", "free"] | None = Field(
+        None, description="Kind of question; the table decides when left out."
+    )
+    train: str | None = Field(None, description="CSV, JSONL or Parquet file, folder (save_to_disk too), or hub name.")
+    test: str | float | None = Field(
+        None, description="Like train; or a share of train, seeded. Left out: the task's own, else a fifth."
+    )
+    dev: str | float | None = Field(
+        None, description="Share of train, seeded; or a file like train. Left out: the task's own, else a tenth."
+    )
+    columns: dict[str, Any] = Field(
+        default_factory=dict, description="id, question, choices, answer, context: which columns hold them."
+    )
+    seed: int = Field(0, description="Splits the data and shuffles the choices.")
+    shuffle: bool = Field(True, description="Shuffle the choices of each question (never a fixed list of labels).")
+    limit: int | dict[Literal["train", "dev", "test"], int] | None = Field(
+        None, description="At most so many examples, or per split."
+    )
+
+
+class StepBlock(Block):
+    """One generation step with its options; in YAML: `explanation` or `{revision: {rounds: 2}}`."""
+
+    name: str
+    rounds: int = Field(1, ge=1, le=10, description="Rounds of critique and revision (step `revision`).")
+    max_words: int | None = Field(None, ge=1, description="Ask for at most so many words and refuse longer texts.")
+    max_tokens: int | None = Field(None, ge=1, description="Cap of the completion; each step has its own default.")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in STEPS:
+            raise ValueError(str(UnknownName("step", name, STEPS)))
+        return name
+
+
+class TeacherBlock(Block):
+    """Who writes the explanations."""
+
+    use: str = Field(
+        description="transformers:PATH_OR_ID, endpoint:URL#model, recorded:FILE, fake, or module:attribute."
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="recorded: step → column; {option} counts the options from 1."
+    )
+    batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
+    temperature: float = Field(0.0, ge=0, description="0 is greedy; a retry after a refusal samples at 0.7 at least.")
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int = 0
+    retries: int = Field(2, ge=0, description="New tries, each with a new seed, after a refused generation.")
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with a checkpoint. Only for sources you trust."
+    )
+    api_key_env: str = Field(
+        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
+    )
+    price: dict[Literal["input", "output"], float] | None = Field(
+        None, description="Dollars per million tokens; known models need none."
+    )
+
+
+class StudentBlock(Block):
+    """The small model."""
+
+    use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute.")
+    name: str | None = Field(None, description="Short name in tables; made from `use` when left out.")
+    lora: int | None = Field(None, ge=1, description="Rank of LoRA adapters; left out: every weight is trained.")
+    keep_every: int = Field(1, ge=1, description="Start from every n-th layer of the model.")
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with a checkpoint. Only for sources you trust."
+    )
+
+    @property
+    def label(self) -> str:
+        """Its name in tables and folders."""
+        return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
+
+    def spec(self, max_length: int) -> StudentSpec:
+        """What opens it; the longest pair is said in the block that trains it."""
+        return StudentSpec(self.use, self.lora, self.keep_every, max_length, self.trust_remote_code)
+
+
+class TrainBlock(Block):
+    """How long and how. The same for every method: equal exposure."""
+
+    examples: int = Field(20_000, ge=1, description="Examples seen, the same for every method.")
+    batch: int = Field(32, ge=1, description="Effective batch in examples; memory only changes the micro-batch.")
+    micro_batch: int | None = Field(
+        None, ge=1, description="Examples in one forward pass; halved when memory runs out."
+    )
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps.")
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    checkpoints: int = Field(4, ge=0, description="Checkpoints over a run; a killed run resumes from the last.")
+    early_stopping: int | None = Field(
+        None, ge=1, description="Stop after so many checkpoints without a better dev accuracy; the best is kept."
+    )
+    curve: int = Field(4, ge=0, description="How often dev accuracy is measured on the way (0: never).")
+    max_length: int = Field(
+        1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted."
+    )
+
+
+class SalientBlock(Block):
+    """Whose words count, and how they are found: the steps `salient` and `own-saliency`."""
+
+    use: str | None = Field(
+        None,
+        description="The teacher, whose insides must be open: transformers:PATH_OR_ID. Left out: the recipe's teacher.",
+    )
+    finetune: TrainBlock | None = Field(
+        None,
+        description=(
+            "Fine-tune it on the task first (`shrinklm train-teacher`); keys as in train. "
+            "Left out: it is taken as it is."
+        ),
+    )
+    method: Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"] = "gradient"
+    norm: Literal["l1", "l2"] = Field("l2", description="gradient: its norm over the width of the embedding.")
+    pieces: Literal["max", "sum"] = Field("max", description="How the tokens of a word make one score.")
+    steps: int = Field(32, ge=1, description="integrated_gradients: points of the integral.")
+    label: Literal["gold", "own"] = Field(
+        "gold", description="The answer that is attributed: the gold one, or the model's own."
+    )
+    batch: int = Field(32, ge=1, description="Questions in one pass.")
+    questions: int | None = Field(
+        None, ge=0, description="Test questions asked for the teacher's accuracy; left out: all."
+    )
+    erase: int = Field(
+        200, ge=0, description="Items whose kept words are erased, for comprehensiveness and sufficiency."
+    )
+    compare: int = Field(50, ge=0, description="Items on which the attribution methods are compared with each other.")
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with a checkpoint. Only for sources you trust."
+    )
+
+
+class SimulatorBlock(Block):
+    """Who learns to say what a student answers, for the metric `simulatability`: trained on part of the explained test
+    questions."""
+
+    use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute: a small model.")
+    examples: int = Field(1000, ge=1, description="Examples seen in each fold.")
+    batch: int = Field(8, ge=1, description="Effective batch in examples.")
+    micro_batch: int | None = Field(
+        None, ge=1, description="Examples in one forward pass; halved when memory runs out."
+    )
+    learning_rate: float = Field(1e-4, gt=0)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    max_length: int = Field(1024, ge=8, description="Longest prompt plus target in tokens.")
+    lora: int | None = Field(None, ge=1, description="Rank of LoRA adapters; left out: every weight is trained.")
+    keep_every: int = Field(1, ge=1, description="Start from every n-th layer of the model.")
+    folds: int = Field(2, ge=2, description="Every question is simulated by a model that learned from the other folds.")
+    masked: bool = Field(
+        False, description="Also simulate from explanations without the names and letters of the options."
+    )
+    seed: int = 0
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with a checkpoint. Only for sources you trust."
+    )
+
+    @property
+    def spec(self) -> StudentSpec:
+        """What opens it."""
+        return StudentSpec(self.use, self.lora, self.keep_every, self.max_length, self.trust_remote_code)
+
+
+class AuditBlock(Block):
+    """What the teacher's texts must be like before anything is trained on them (`shrinklm audit`)."""
+
+    min_support: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Least share of texts that support their answer; below it nothing is trained. Left out: no limit.",
+    )
+    steps: tuple[str, ...] = Field((), description="Whose texts; left out: those that the methods are trained on.")
+
+    @field_validator("steps")
+    @classmethod
+    def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        for name in steps:
+            if name not in STEPS:
+                raise ValueError(str(UnknownName("step", name, STEPS)))
+        return steps
+
+
+class EvaluateBlock(Block):
+    """What is scored on the test split."""
+
+    metrics: tuple[str, ...] = (
+        "accuracy",
+        "accuracy_likelihood",
+        "unparsed",
+        "length",
+        "overlap",
+        "names_answer",
+        "names_distractors",
+    )
+    batch: int = Field(32, ge=1)
+    max_tokens: int | None = Field(
+        None, ge=1, description="Cap of an explanation; left out: the longest one trained on."
+    )
+    explanations: int | None = Field(
+        None, ge=0, description="Explain only the first so many test questions; left out: all."
+    )
+    zero_shot: bool = Field(True, description="Also score each student before any training.")
+    encoder: str | None = Field(
+        None, description="Sentence-embedding model, a folder or hub id; left out: the packaged all-MiniLM-L6-v2."
+    )
+    entailment: str | None = Field(
+        None, description="Natural-language-inference model, a folder or hub id, for the metric `entailment`."
+    )
+    simulator: SimulatorBlock | None = Field(None, description="For the metric `simulatability`.")
+
+
+class JudgeModelBlock(Block):
+    """One judge. It is asked greedily, once."""
+
+    use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")
+    batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with a checkpoint. Only for sources you trust."
+    )
+    api_key_env: str = Field(
+        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
+    )
+    price: dict[Literal["input", "output"], float] | None = Field(
+        None, description="Dollars per million tokens; known models need none."
+    )
+
+
+class JudgeBlock(Block):
+    """Who rates the explanations, and for what."""
+
+    use: tuple[JudgeModelBlock, ...] = Field(
+        min_length=1,
+        description=(
+            "One judge or several, each a spec or a block. A model that wrote the explanations may not judge alone."
+        ),
+    )
+    constructs: tuple[str, ...] = Field(
+        ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
+        description="What is rated from 1 to 5 (prompts/constructs.yaml); [] with `pairwise: true` compares only.",
+    )
+    pairwise: bool = Field(
+        False, description="Also compare the methods' explanations two by two, each pair in both orders."
+    )
+    items: int | None = Field(
+        100, ge=1, description="So many of the explained test questions, drawn by the seed; null: all."
+    )
+    seed: int = Field(0, description="Draws the questions, the order of asking and the order of the constructs.")
+    wrote: tuple[str, ...] = Field(
+        (), description="Names of the models that wrote a recording: they may not judge alone either."
+    )
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _judges(cls, value: Any) -> Any:
+        return [
+            {"use": item} if isinstance(item, str) else item
+            for item in (value if isinstance(value, (list, tuple)) else [value])
+        ]
+
+    @model_validator(mode="after")
+    def _asks(self) -> JudgeBlock:
+        if not self.constructs and not self.pairwise:
+            raise ValueError("asks for nothing: name `constructs`, or set `pairwise: true`")
+        return self
