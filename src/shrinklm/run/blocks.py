@@ -163,8 +163,7 @@ class SalientBlock(Block):
 
 
 class SimulatorBlock(Block):
-    """Who learns to say what a student answers, for the metric `simulatability`: trained on part of the explained test
-    questions."""
+    """Who learns to say what a student answers, for `simulatability`; trained on part of the explained questions."""
 
     use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute: a small model.")
     examples: int = Field(1000, ge=1, description="Examples seen in each fold.")
