@@ -16,7 +16,10 @@ BOTH = [1, 1, 1, 1, 1, 1, 0, 1, 0, 0]
 
 
 def test_a_worked_example():
-    """Leaking: both 4/4, question 3/4: +1/4. Others: both 3/6, question 2/6: +1/6. LAS = (1/4 + 1/6) / 2 = 5/24. In all: 7/10 - 5/10."""
+    """LAS = (1/4 + 1/6) / 2 = 5/24; in all 7/10 - 5/10.
+
+    Leaking: both 4/4, question 3/4: +1/4. Others: both 3/6, question 2/6: +1/6.
+    """
     found = las(QUESTION, EXPLANATION, BOTH)
     assert found.value == pytest.approx(5 / 24)
     assert (found.leaking.n, found.leaking.question, found.leaking.both) == (4, 0.75, 1.0)

@@ -58,7 +58,7 @@ def test_seeds_widen_the_interval():
 
 
 def test_intervals_cover_the_truth():
-    """Mixed model: questions of differing difficulty, seeds of differing luck. 95 % intervals of one seed cover 92 to 98 %."""
+    """Questions of differing difficulty, seeds of differing luck: 95 % intervals of one seed cover 92 to 98 %."""
     rng, hits, runs = np.random.default_rng(6), 0, 400
     for run in range(runs):
         difficulty = rng.beta(2, 3, size=150)
@@ -125,7 +125,7 @@ def test_wrong_input_is_said_so():
 
 
 def test_defect_30_methods_are_compared_question_by_question():
-    """The same two accuracies: told apart when one method is right wherever the other is, not when they are right on unlike questions."""
+    """Two accuracies differ significantly when one method is right wherever the other is, not on unlike questions."""
     base = np.arange(400) % 2 == 0
     better = base | (np.arange(400) % 20 == 1)
     unlike = np.roll(better, 1)

@@ -215,7 +215,7 @@ def test_no_difference_is_not_yet_equivalence():
 
 
 def test_the_level_of_twelve_people_is_a_little_above_its_name():
-    """12,000 simulations put Wald's .05 at .0573 ± .0021 with 12 people; 140 must lie where 999 of 1,000 such shares do."""
+    """12,000 simulations put Wald's .05 at .0573 ± .0021 with 12 people; 140 lie where 999 of 1,000 such shares do."""
     from scipy.stats import binom
 
     none = power(Design(12, 4, items=40), 0.0, simulations=140)

@@ -1,4 +1,4 @@
-"""Ordinal models with people's and items' levels at once: brute force, R's published numbers, one grouping, and simulated studies."""
+"""Ordinal models with crossed people and items: brute force, R's published numbers, one grouping, simulated studies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def chances(y, eta, cuts):
 
 
 def test_a_tiny_likelihood_is_laplaces_by_brute_force_and_near_the_whole_integral():
-    """Three people, two items, twelve ratings: mode and curvature found without derivatives, and all five levels summed on a grid."""
+    """Three people, two items, twelve ratings: mode and curvature without derivatives, all five levels on a grid."""
     from scipy.optimize import minimize
 
     y, x = np.array([1, 2, 3, 2, 3, 3, 1, 1, 2, 3, 2, 1]), np.tile([0.0, 1.0, 1.0], 4)

@@ -160,9 +160,14 @@ def test_longley_keeps_its_digits():
     columns = list(zip(*LONGLEY, strict=True))
     found = ols(columns[0], {f"x{place}": column for place, column in enumerate(columns[1:], 1)})
     certified = [
-        -3482258.63459582, 15.0618722713733, -0.358191792925910e-1, -2.02022980381683, -1.03322686717359, -0.511041056535807e-1,
+        -3482258.63459582,
+        15.0618722713733,
+        -0.358191792925910e-1,
+        -2.02022980381683,
+        -1.03322686717359,
+        -0.511041056535807e-1,
         1829.15146461355,
-    ]  # fmt: skip
+    ]
     assert [row.estimate for row in found.coefficients] == pytest.approx(certified, rel=1e-8)
     assert found.coefficients[0].error == pytest.approx(890420.383607373, rel=1e-8)
     assert found.r2 == pytest.approx(0.995479004577296, rel=1e-10)

@@ -39,7 +39,8 @@ def rows(*changes: dict[str, Any]) -> str:
 def test_missing_column(tmp_path: Path) -> None:
     said = error(tmp_path, "t.jsonl", rows({}), {**COLUMNS, "question": "qestion"})
     assert said == (
-        "t.jsonl has no column 'qestion' (task.columns.question). Did you mean 'question'? Columns found: id, question, choices, answer."
+        "t.jsonl has no column 'qestion' (task.columns.question). Did you mean 'question'? "
+        "Columns found: id, question, choices, answer."
     )
     assert "no column 'right'" in error(tmp_path, "t.jsonl", columns={**COLUMNS, "answer": "right"})
     assert "(task.columns.context)" in error(tmp_path, "t.jsonl", columns={**COLUMNS, "context": ["scene"]})
@@ -54,8 +55,8 @@ def test_missing_choices_columns(tmp_path: Path) -> None:
     )
     fixed = error(tmp_path, "t.jsonl", columns={**COLUMNS, "choices": ["up", "down"]})
     assert (
-        "line 1, column 'answer': the answer 'rope' is not among the choices: up | down. The choices are taken as fixed options"
-        in fixed
+        "line 1, column 'answer': the answer 'rope' is not among the choices: up | down. "
+        "The choices are taken as fixed options" in fixed
     )
 
 

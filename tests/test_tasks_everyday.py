@@ -1,4 +1,7 @@
-"""The packaged questions: enough of them, well formed, balanced, none twice. Their quality was checked blind (see the data card)."""
+"""The packaged questions: enough of them, well formed, balanced, none twice.
+
+Their quality was checked blind (see the data card).
+"""
 
 from __future__ import annotations
 

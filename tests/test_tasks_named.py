@@ -1,4 +1,4 @@
-"""Every named task on tiny files laid out and typed as on the hub, where each task looks for them: no network, no configuration."""
+"""Every named task on tiny files laid out and typed as on the hub: no network, no configuration."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def test_hidden_labels_are_an_error(tmp_path: Path) -> None:
 
 
 def test_golden_texts(hub: Path) -> None:
-    """What a model reads for one example of every task. After a wanted change: UPDATE_GOLDEN=1 pytest tests/test_tasks_named.py."""
+    """One example of every task as text. After a wanted change: UPDATE_GOLDEN=1 pytest tests/test_tasks_named.py."""
     shown = []
     columns = {"question": "text", "choices": ["a", "b"], "answer": "right"}
     for name in names("tasks"):
