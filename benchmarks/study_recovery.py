@@ -28,6 +28,7 @@ from shrinklm.report.look.numbers import MINUS
 from shrinklm.stats.groups import kruskal
 from shrinklm.study.analysis.models import linear_mixed, regression
 from shrinklm.study.analysis.ratings import Array, Ratings
+from shrinklm.study.analysis.records import as_json
 from shrinklm.study.design.booklets import Design
 
 Found = dict[str, Any]
@@ -127,13 +128,13 @@ def analysed(task: Task) -> dict[str, Any]:
     levels = {"explanations": {"items": True, "explanations": True}, "questions": {"items": True}, "people": {}}
     for name in MODELS[:1] if task.share == 0.5 else MODELS[:3]:
         fit = linear_mixed(ratings, "Quality", values, **levels[name])
-        found[name] = {entry["condition"]: entry for entry in fit["effects"] if "condition" in entry}
-        found["p"][name] = fit["joint"]["p"]
-        found.setdefault("variances", fit["variances"])
+        found[name] = {effect.condition: as_json(effect) for effect in fit.effects if effect.condition is not None}
+        found["p"][name] = fit.joint.p
+        found.setdefault("variances", fit.variances)
     if task.share == 1.0:
         found["rows"] = {
-            entry["term"].removeprefix("model"): entry
-            for entry in regression(ratings, "Quality", values)["coefficients"][1:]
+            entry.term.removeprefix("model"): as_json(entry)
+            for entry in regression(ratings, "Quality", values).coefficients[1:]
         }
     return found
 

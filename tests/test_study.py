@@ -11,8 +11,9 @@ import pytest
 
 from cli_cases import call
 from shrinklm.core.errors import TableError
-from shrinklm.study import analyze, read_ratings
-from shrinklm.study.analysis.figures import figures
+from shrinklm.study import as_json, read_ratings
+from shrinklm.study import analyze as analyze_records
+from shrinklm.study.analysis.figures import draw
 from shrinklm.study.analysis.ratings import QUALITY, parse_scale
 from study_tables import CONSTRUCTS, HUMAN, ratings, write
 
@@ -24,11 +25,20 @@ def table(root: Path, rows=None, **more):
     return read_ratings(path, "model", "who", CONSTRUCTS, **more)
 
 
+def analyze(read, **options):
+    return as_json(analyze_records(read, **options))
+
+
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def records(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     read = table(root, controls=("chars", "sex"), reference="plain")
-    return read, analyze(read, margin=0.6, resamples=1000, permutations=200)
+    return read, analyze_records(read, margin=0.6, resamples=1000, permutations=200)
+
+
+@pytest.fixture(scope="module")
+def found(records):
+    return records[0], as_json(records[1])
 
 
 def test_a_table_is_read(tmp_path):
@@ -236,13 +246,13 @@ def test_missing_ratings_are_left_out_and_counted(tmp_path):
     assert "10 ratings were not given" in found["paragraph"]
 
 
-def test_figures_are_drawn_and_the_same_again(found):
-    read, analysis = found
-    drawn = {figure.name: figure for figure in figures(analysis, read)}
+def test_figures_are_drawn_and_the_same_again(records):
+    read, analysis = records
+    drawn = {figure.name: figure for figure in draw(analysis, read)}
     assert set(drawn) == {"ratings", "effects", "normality"}
     assert all(figure.png.startswith(b"\x89PNG") and figure.pdf.startswith(b"%PDF") for figure in drawn.values())
     assert "revised" in drawn["effects"].alt
-    assert [figure.png for figure in figures(analysis, read)] == [figure.png for figure in drawn.values()]
+    assert [figure.png for figure in draw(analysis, read)] == [figure.png for figure in drawn.values()]
 
 
 def test_the_command(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from cli_cases import call
 from shrinklm.core.errors import TableError
-from shrinklm.study import calibrate, read_pair
+from shrinklm.study import as_json, calibrate, read_pair
 from shrinklm.study.analysis.ratings import QUALITY
 from study_tables import CONSTRUCTS, ratings, write
 
@@ -43,7 +43,7 @@ def compare(root, rows, people=PEOPLE, length=None, **more):
         length=length,
         **more,
     )
-    return calibrate(*pair, length, resamples=500)
+    return as_json(calibrate(*pair, length, resamples=500))
 
 
 def test_a_known_bias_and_order_are_found(tmp_path):

@@ -21,7 +21,7 @@ import yaml
 from cli_cases import call, golden
 from report_run import EVIL, add_measures, write_run
 from shrinklm.core.errors import StudyError
-from shrinklm.study import read_ratings
+from shrinklm.study import as_json, read_ratings
 from shrinklm.study.design.booklets import UNEXPLAINED
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.selection import Settings, create
@@ -29,7 +29,9 @@ from shrinklm.study.records import export
 from shrinklm.study.records.database import Records
 from shrinklm.study.records.exclude import excluded, kept
 from shrinklm.study.result import write as result
-from shrinklm.study.result.outcome import outcome
+from shrinklm.study.result.outcome import Options, outcome_of, sample_of
+from shrinklm.study.result.page import cautions
+from shrinklm.study.result.records import Outcome
 from study_people import answered, stored
 from study_site import form, make_study
 
@@ -68,6 +70,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(run: Path, home: Path, kind: str = "rating", **options: Any) -> Study:
     return create(home, [run], ["multitask", REVISED, "reference"], Settings(kind=kind, questions=24, **options))  # type: ignore[arg-type]
+
+
+def records_of(study: Study, people: Any, responses: Any, **options: Any) -> Outcome:
+    return outcome_of(study, sample_of(study, people, responses), Options(**options))
+
+
+def outcome(study: Study, people: Any, responses: Any, **options: Any) -> Any:
+    """The result as its JSON has it."""
+    return as_json(records_of(study, people, responses, **options))
 
 
 def test_ratings_have_the_columns_of_the_published_file(run: Path, tmp_path: Path) -> None:
@@ -285,17 +296,17 @@ def test_an_explanation_that_helps_to_guess_is_told_from_none(run: Path, tmp_pat
 @pytest.mark.parametrize("kind", ["rating", "simulation", "preference"])
 def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> None:
     study = made(run, tmp_path / "study", kind)
-    found, drawn = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), resamples=200)
+    found, drawn = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=200))
     home = tmp_path / "study" / "analysis"
     page = (home / "report.html").read_text(encoding="utf-8")
-    assert found["study"] in page
+    assert found.study in page
     for name in ("Accuracy", "revised", "failed attention checks"):
         assert name in page
-    assert json.loads((home / "analysis.json").read_text()) == json.loads(json.dumps(found))
+    assert json.loads((home / "analysis.json").read_text()) == json.loads(json.dumps(as_json(found)))
     for figure in drawn:
         assert (home / "figures" / f"{figure.name}.png").read_bytes()[:4] == b"\x89PNG"
         assert f'href="figures/{figure.name}.pdf"' in page
-    again, _ = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), resamples=200)
+    again, _ = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=200))
     assert (home / "report.html").read_text(encoding="utf-8") == page
     assert again == found
 
@@ -306,7 +317,7 @@ def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "study" / "study.yaml").read_text()
     text = text.replace("How good are these explanations?", "'<img src=x onerror=alert(1)>'", 1)
     (tmp_path / "study" / "study.yaml").write_text(text)
-    result.build(Study.read(tmp_path / "study"), *answered(study, 24), resamples=200)
+    result.build(Study.read(tmp_path / "study"), *answered(study, 24), Options(resamples=200))
     page = (tmp_path / "study" / "analysis" / "report.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert EVIL not in page
@@ -328,8 +339,8 @@ def test_too_little_is_told(run: Path, tmp_path: Path) -> None:
         outcome(study, people, [r for r in responses if r.treatment == one or r.kind != "item"])
     with pytest.raises(StudyError, match="has no model 'nobody'"):
         outcome(study, people, responses, reference="nobody")
-    single = outcome(study, people[:1], [r for r in responses if r.participant == 1], resamples=100)
-    assert any("people are few" in line or "are few" in line for line in result.page.__globals__["cautions"](single))
+    single = records_of(study, people[:1], [r for r in responses if r.participant == 1], resamples=100)
+    assert any("people are few" in line or "are few" in line for line in cautions(single))
     same = [replace(r, values=dict.fromkeys(r.values, 4)) if r.kind == "item" else r for r in responses]
     constant = outcome(study, people, same, resamples=100)
     assert constant["means"]["multitask"]["Quality"]["value"] == 4.0

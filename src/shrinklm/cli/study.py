@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +17,12 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from ..report.look.figures import Figure
+    from ..study.analysis.ratings import Ratings
+    from ..study.analysis.records import Analysis
     from ..study.design.folder import Study
     from ..study.records.people import Participant, Response
+    from ..study.result.outcome import Options
+    from ..study.result.records import Outcome
 
 DATABASE = "SHRINKLM_STUDY_DATABASE"
 """Environment variable: the address of a study's database, with its password."""
@@ -94,25 +97,23 @@ def study_analyze(
 
     Of a study's folder: also its exclusions and checks, a page that joins the runs' own figures, and calibration of their judges.
     """
-    from ..study import analyze, read_ratings
-    from ..study.analysis.figures import figures as draw
+    from ..study import read_ratings
     from ..study.analysis.ratings import parse_scale
-    from .show import compare as show_compare
-    from .show import study as show_study
+    from ..study.result.outcome import Options
 
     if source.is_dir():
-        given = {
+        options = {
             "--condition": condition,
             "--rater": rater,
             "--constructs": constructs,
             "--controls": controls,
             "--item": item,
         }
-        if extra := [name for name, value in given.items() if value]:
+        if extra := [name for name, value in options.items() if value]:
             raise StudyError(
                 f"{extra[0]} is for a table. A study's folder knows its own: shrinklm study analyze {source}"
             )
-        _analyze_folder(source, reference, adjust, margin, seed, database, out, figures)
+        _analyze_folder(source, Options(reference, adjust.value, margin, seed), database, out, figures)
         return
     columns = {"--condition": condition, "--rater": rater, "--constructs": constructs}
     if missing := [name for name, value in columns.items() if value is None]:
@@ -121,44 +122,50 @@ def study_analyze(
         raise StudyError(
             f"A table needs {', '.join(missing)}: which columns hold what. Only a study's folder knows its own."
         )
-    names_of = names(constructs or "")
     table = read_ratings(
-        source, condition or "", rater or "", names_of, names(controls), reference, item, parse_scale(scale)
+        source,
+        condition or "",
+        rater or "",
+        names(constructs or ""),
+        names(controls),
+        reference,
+        item,
+        parse_scale(scale),
     )
+    _analyze_table(table, Options(reference, adjust.value, margin, seed), out, figures)
+
+
+def _analyze_table(table: Ratings, options: Options, out: Path | None, figures: Path | None) -> None:
+    from ..study import analyze
+    from ..study.analysis.figures import draw
+    from .show import compare as show_compare
+    from .show import study as show_study
+
     with Progress() as progress:
-        found = analyze(table, adjust.value, margin, seed, tick=progress.tick)
-    show_study.analysis(found)
-    _results(found, draw(found, table) if figures is not None else [], out, figures)
+        analysis = analyze(table, options.adjust, options.margin, options.seed, tick=progress.tick)
+    show_study.analysis(analysis)
+    _write_results(analysis, draw(analysis, table) if figures is not None else [], out, figures)
     show_compare.written([path for path in (out, figures) if path is not None])
 
 
-def _analyze_folder(
-    home: Path,
-    reference: str | None,
-    adjust: Adjusted,
-    margin: float | None,
-    seed: int,
-    database: str | None,
-    out: Path | None,
-    figures: Path | None,
-) -> None:
+def _analyze_folder(home: Path, options: Options, database: str | None, out: Path | None, figures: Path | None) -> None:
     from ..study.design.folder import Study
-    from ..study.result import write as result
+    from ..study.result.write import build
     from .show import compare as show_compare
     from .show import outcome as show_outcome
 
     made = Study.read(home)
     people, responses = _records(made, database)
     with Progress() as progress:
-        found, drawn = result.build(made, people, responses, reference, adjust.value, margin, seed, tick=progress.tick)
-    show_outcome.outcome(found)
-    _results(found, drawn, out, figures)
+        outcome, drawn = build(made, people, responses, options, tick=progress.tick)
+    show_outcome.result(outcome)
+    _write_results(outcome, drawn, out, figures)
     show_compare.written([path for path in (out, figures) if path is not None])
     show_outcome.page(home / "analysis" / "report.html")
 
 
 def _records(made: Study, database: str | None) -> tuple[list[Participant], list[Response]]:
-    """Who came and what they answered. Raises StudyError where there is no database, MissingExtra without the extra."""
+    """Read the people and their answers. Raises StudyError where there is no database, MissingExtra without the extra."""
     from ..study.design.folder import RECORDS
 
     database = database or os.environ.get(DATABASE)
@@ -175,11 +182,15 @@ def _records(made: Study, database: str | None) -> tuple[list[Participant], list
         records.close()
 
 
-def _results(found: dict[str, Any], drawn: Sequence[Figure], out: Path | None, folder: Path | None) -> None:
+def _write_results(
+    record: Analysis | Outcome, figures: Sequence[Figure], out: Path | None, folder: Path | None
+) -> None:
+    from ..study.analysis.records import json_text
+
     if out is not None:
-        files.write_text(out, _json(found), files.NAME_ANOTHER)
+        files.write_text(out, json_text(record), files.NAME_ANOTHER)
     if folder is not None:
-        write_figures(folder, drawn)
+        write_figures(folder, figures)
 
 
 def write_figures(folder: Path, figures: Sequence[Figure]) -> None:
@@ -217,7 +228,7 @@ def study_export(
 
     made = Study.read(home)
     people, responses = _records(made, database)
-    kinds = [one.value for one in formats or (Format.csv, Format.parquet)]
+    kinds = [kind.value for kind in formats or (Format.csv, Format.parquet)]
     written = []
     for name, data in export.files(made, people, responses, kinds).items():
         files.write_bytes(out / name, data, files.NAME_ANOTHER)
@@ -251,24 +262,22 @@ def study_calibrate(
     """Hold a judge's ratings against people's: bias, order of the conditions, correlation, with length taken out."""
     from ..study import calibrate, read_pair
     from ..study.analysis.ratings import parse_scale
+    from ..study.analysis.records import json_text
     from .show import compare as show_compare
     from .show import study as show_study
 
-    called = {own: theirs for own, _, theirs in (name.rpartition("=") for name in names(same))}
+    # From the right: a judge's name of a condition may hold "=".
+    renamed = {judges: peoples for judges, _, peoples in (part.rpartition("=") for part in names(same))}
     pair = read_pair(
-        ratings, judged, condition, (rater, judge), names(constructs), item, length, parse_scale(scale), called
+        ratings, judged, condition, (rater, judge), names(constructs), item, length, parse_scale(scale), renamed
     )
-    found = calibrate(*pair, length, seed)
-    show_study.calibration(found)
+    calibration = calibrate(*pair, length, seed)
+    show_study.calibration(calibration)
     if out is not None:
-        files.write_text(out, _json(found), files.NAME_ANOTHER)
+        files.write_text(out, json_text(calibration), files.NAME_ANOTHER)
         show_compare.written([out])
 
 
-def _json(found: dict[str, Any]) -> str:
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def names(joined: str) -> list[str]:
-    """Names that commas part."""
+    """Split names at commas."""
     return [name.strip() for name in joined.split(",") if name.strip()]

@@ -1,9 +1,10 @@
-"""Studies with people: their ratings read, analysed, told in words and figures, and held against a judge's."""
+"""Studies with people: made from runs, served, and their ratings analysed, put into words and figures, and compared with a judge's."""
 
-from .analysis.analyze import analyze
-from .analysis.calibrate import calibrate
+from .analysis.calibration import calibrate
 from .analysis.pair import read_pair
-from .analysis.paragraph import paragraph
+from .analysis.pipeline import analyze
 from .analysis.ratings import Ratings, read_ratings
+from .analysis.records import as_json
+from .analysis.summary import paragraph
 
-__all__ = ["Ratings", "analyze", "calibrate", "paragraph", "read_pair", "read_ratings"]
+__all__ = ["Ratings", "analyze", "as_json", "calibrate", "paragraph", "read_pair", "read_ratings"]

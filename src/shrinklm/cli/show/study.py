@@ -1,141 +1,143 @@
-"""What `study analyze` and `study calibrate` print for people."""
+"""What `study analyze` and `study calibrate` print."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ...report.look.numbers import p_value
-from ...study.analysis.paragraph import finest, fullest, main, people, rounded, signed
+from ...study.analysis.judges import Calibration
+from ...study.analysis.records import Analysis, Fit, NotComputed
+from ...study.analysis.summary import people, rounded, signed
 from . import columns, say
 
-Json = dict[str, Any]
+_MISSING = "-"
+"""What a cell shows that has no number."""
 
 
-def analysis(found: Json) -> None:
-    """Means, tests and effects by measure, the outliers, and the paragraph."""
+def analysis(result: Analysis) -> None:
+    """Print means, tests and effects by measure, the outliers, and the paragraph."""
     console = Console()
-    console.print(_means(found))
-    console.print(_tests(found))
-    console.print(_models(found))
-    console.print(_effects(found))
-    _outliers(found)
+    console.print(_means(result))
+    console.print(_tests(result))
+    console.print(_models(result))
+    console.print(_effects(result))
+    _outliers(result)
     say("")
-    say(found["paragraph"])
+    say(result.paragraph)
 
 
-def calibration(found: Json) -> None:
-    """Each judge's bias and correlations by measure, and the paragraph."""
+def calibration(result: Calibration) -> None:
+    """Print each judge's bias and correlations by measure, and the paragraph."""
     console = Console()
-    for judge, measures in found["judges"].items():
+    for judge, measures in result.judges.items():
         table = columns(["Measure"], ["Bias (95 % interval)", "Same order", "r by condition", "r by item (n)"], judge)
-        for name, entry in measures.items():
-            bias, over, item = entry["bias"], entry["by_condition"], entry["by_item"]
-            table.add_row(
-                Text(name),
-                "-" if "why" in bias else f"{signed(bias['value'])} ({signed(bias['low'])} to {signed(bias['high'])})",
-                "-" if "why" in over else f"{100 * over['same_order']['value']:.0f} %",
-                _cell(over.get("pearson", over), "value", rounded),
-                "-" if "why" in item.get("pearson", item) else f"{rounded(item['pearson']['value'])} ({item['n']:,})",
-            )
+        for name, measure in measures.items():
+            bias, over, item = measure.bias, measure.by_condition, measure.by_item
+            cells = [_MISSING] * 4
+            if not isinstance(bias, NotComputed):
+                cells[0] = f"{signed(bias.value)} ({signed(bias.low)} to {signed(bias.high)})"
+            if not isinstance(over, NotComputed):
+                cells[1] = f"{100 * over.same_order.value:.0f} %"
+                if not isinstance(over.pearson, NotComputed):
+                    cells[2] = _number(over.pearson.value, rounded)
+            if not isinstance(item, NotComputed) and not isinstance(item.pearson, NotComputed):
+                cells[3] = f"{rounded(item.pearson.value)} ({item.n:,})"
+            table.add_row(Text(name), *cells)
         console.print(table)
     say("")
-    say(found["paragraph"])
+    say(result.paragraph)
 
 
-def _means(found: Json) -> Table:
-    table = columns(
-        ["Mean (SD)"], list(found["conditions"]), f"{found['n']:,} ratings by {people(found['raters']['n'])}"
-    )
-    for name, entry in found["measures"].items():
+def _means(result: Analysis) -> Table:
+    title = f"{result.n:,} ratings by {people(result.raters.n)}"
+    table = columns(["Mean (SD)"], list(result.conditions), title)
+    for name, measure in result.measures.items():
         cells = []
-        for level in found["conditions"]:
-            mean, sd = entry["means"].get(level), entry["sds"].get(level)
-            cells.append("-" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ({sd:.2f})")
+        for level in result.conditions:
+            mean, sd = measure.means.get(level), measure.sds.get(level)
+            cells.append(_MISSING if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ({sd:.2f})")
         table.add_row(Text(name), *cells)
     return table
 
 
-def _tests(found: Json) -> Table:
+def _tests(result: Analysis) -> Table:
     title = "Every rating as independent: Kruskal–Wallis, Dunn, Levene"
     table = columns(["Measure"], ["H", "p", "η²", "Pairs told apart", "Levene p"], title)
-    for name, entry in found["measures"].items():
-        test, pairs = entry["kruskal"], entry["dunn"]
-        apart = (
-            f"{sum(pair['p_adjusted'] < 0.05 for pair in pairs)} of {len(pairs)}" if isinstance(pairs, list) else "-"
-        )
-        numbers = (
-            _cell(test, "statistic"),
-            _cell(test, "p", _p),
-            _cell(test, "eta2", _three),
-            apart,
-            _cell(entry["levene"], "p", _p),
-        )
-        table.add_row(Text(name), *numbers)
+    for name, measure in result.measures.items():
+        cells = [_MISSING] * 5
+        if not isinstance(test := measure.kruskal, NotComputed):
+            cells[:3] = _number(test.statistic), _number(test.p, _p), _number(test.eta2, _three)
+        if not isinstance(pairs := measure.dunn, NotComputed):
+            cells[3] = f"{sum(pair.p_adjusted < 0.05 for pair in pairs)} of {len(pairs)}"
+        if not isinstance(levene := measure.levene, NotComputed):
+            cells[4] = _number(levene.p, _p)
+        table.add_row(Text(name), *cells)
     return table
 
 
-def _models(found: Json) -> Table:
-    items = any("why" not in entry["ordinal"]["with_items"] for entry in found["measures"].values())
+def _models(result: Analysis) -> Table:
+    items = any(not isinstance(measure.ordinal.with_items, NotComputed) for measure in result.measures.values())
     who = "People, and in ordinal models questions," if items else "People"
     title = f"{who} with a level of their own: linear and ordinal mixed models, all conditions"
     table = columns(["Measure"], ["Linear χ²", "p", "Between people", "Ordinal χ²", "p"], title)
-    for name, entry in found["measures"].items():
-        linear, order = fullest(entry["mixed"]), finest(entry["ordinal"])
-        between = "-" if "why" in linear else f"{100 * linear['shares'][found['raters']['column']]:.0f} %"
-        tests = [fit.get("joint", {}) for fit in (linear, order)]
-        cells = [[_cell(test, "chi2"), _cell(test, "p", _p)] for test in tests]
-        table.add_row(Text(name), *cells[0], between, *cells[1])
+    for name, measure in result.measures.items():
+        linear, order = measure.mixed.fullest, measure.ordinal.fullest
+        between = _MISSING if isinstance(linear, NotComputed) else f"{100 * linear.shares[result.raters.column]:.0f} %"
+        table.add_row(Text(name), *_joint(linear), between, *_joint(order))
     return table
 
 
-def _effects(found: Json) -> Table:
-    name = main(found)
-    table = columns(
-        ["Condition", "Model"], ["Estimate", "95 % interval", "p"], f"{name}: points above {found['reference']}"
-    )
-    entry = found["measures"][name]
+def _joint(fit: Fit | NotComputed) -> tuple[str, str]:
+    if isinstance(fit, NotComputed):
+        return _MISSING, _MISSING
+    return _number(fit.joint.chi2), _number(fit.joint.p, _p)
+
+
+def _effects(result: Analysis) -> Table:
+    title = f"{result.main}: points above {result.reference}"
+    table = columns(["Condition", "Model"], ["Estimate", "95 % interval", "p"], title)
+    mixed, boot = result.measure.mixed, result.measure.bootstrap
     fits = {
-        "mixed": fullest(entry["mixed"]),
-        "with controls": entry["mixed"]["with_controls"],
-        "with items": entry["mixed"]["with_items"],
-        "no outliers": entry["mixed"]["without_outliers"],
+        "mixed": mixed.fullest,
+        "with controls": mixed.with_controls,
+        "with items": mixed.with_items,
+        "no outliers": mixed.without_outliers,
     }
-    for level in list(found["conditions"])[1:]:
-        rows = [
-            (model, row)
+    for level in list(result.conditions)[1:]:
+        lines = [
+            (model, effect.estimate, effect.low, effect.high, effect.p)
             for model, fit in fits.items()
-            for row in fit.get("effects", [])
-            if row.get("condition") == level
+            if not isinstance(fit, NotComputed)
+            for effect in fit.conditions
+            if effect.condition == level
         ]
-        boot = entry["bootstrap"].get("differences", {}).get(level)
-        lines = [(model, row["estimate"], row) for model, row in rows] + (
-            [("bootstrap", boot["value"], boot)] if boot else []
-        )
-        for place, (model, value, row) in enumerate(lines):
-            between = f"{signed(row['low'], 3)} to {signed(row['high'], 3)}"
-            table.add_row(Text("" if place else level), model, signed(value, 3), between, _p(row["p"]))
+        difference = None if isinstance(boot, NotComputed) else boot.differences.get(level)
+        if difference is not None and difference.p is not None:
+            lines.append(("bootstrap", difference.value, difference.low, difference.high, difference.p))
+        for index, (model, value, low, high, p) in enumerate(lines):
+            between = f"{signed(low, 3)} to {signed(high, 3)}"
+            table.add_row(Text("" if index else level), model, signed(value, 3), between, _p(p))
         table.add_section()
     return table
 
 
-def _outliers(found: Json) -> None:
-    name = main(found)
-    rows = [(level, row) for level, group in found["measures"][name]["outliers"].items() for row in group["rows"]]
+def _outliers(result: Analysis) -> None:
+    rows = [(level, row) for level, group in result.measure.outliers.items() for row in group.rows]
     if rows:
-        say(f"Outside 1.5 interquartile ranges of {name} in their condition, and counted ({len(rows)}):")
+        say(f"Outside 1.5 interquartile ranges of {result.main} in their condition, and counted ({len(rows)}):")
         for level, row in rows[:20]:
-            say(f"  {row['place']}: {row['value']:g}, {level}, rater {row['rater']}")
+            say(f"  {row.place}: {row.value:g}, {level}, rater {row.rater}")
         if len(rows) > 20:
             say(f"  and {len(rows) - 20} more: see the JSON (--json FILE)")
 
 
-def _cell(entry: Json, key: str, form: Any = None) -> str:
-    value = entry.get(key)
-    return "-" if value is None else form(value) if form else f"{value:.2f}"
+def _number(value: float, form: Callable[[float], str] = "{:.2f}".format) -> str:
+    return form(value) if math.isfinite(value) else _MISSING
 
 
 def _p(p: float) -> str:

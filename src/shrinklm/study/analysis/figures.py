@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
 
@@ -11,38 +10,39 @@ from ...report.look.axes import canvas
 from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.numbers import fraction, p_clause
 from ...report.look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
-from .paragraph import fullest, listed, main, people, signed
 from .ratings import Ratings
-
-Json = dict[str, Any]
-
-
-def figures(found: Json, ratings: Ratings) -> list[Figure]:
-    """Each figure as PDF, PNG and SVG; equal results give equal bytes."""
-    return styled(lambda: [bars(found), forest(found), normality(found, ratings)])
+from .records import Analysis, NotComputed
+from .summary import listed, people, signed
 
 
-def bars(found: Json) -> Drawn:
+def draw(analysis: Analysis, ratings: Ratings) -> list[Figure]:
+    """Draw each figure as PDF, PNG and SVG; equal results give equal bytes."""
+    return styled(lambda: [bars(analysis), forest(analysis), normality(analysis, ratings)])
+
+
+def bars(analysis: Analysis) -> Drawn:
     """Mean ratings by construct and condition, with standard errors."""
-    measures, levels = found["measures"], list(found["conditions"])
-    low, high = found["scale"]
+    measures, levels = analysis.measures, list(analysis.conditions)
+    low, high = analysis.scale
     figure, [axes] = canvas(PAGE, 2.6 + 0.12 * (len(levels) // 4))
-    wide = 0.82 / len(levels)
-    said = []
+    width = 0.82 / len(levels)
     for rank, level in enumerate(levels):
-        places, means, errors = [], [], []
-        for place, entry in enumerate(measures.values()):
-            if level in entry["means"]:
-                places.append(place + (rank - (len(levels) - 1) / 2) * wide)
-                means.append(entry["means"][level])
-                errors.append((entry["sds"][level] or 0.0) / np.sqrt(entry["ns"][level]))
+        x, means, errors = [], [], []
+        for position, measure in enumerate(measures.values()):
+            if level in measure.means:
+                x.append(position + (rank - (len(levels) - 1) / 2) * width)
+                means.append(measure.means[level])
+                errors.append((measure.sds[level] or 0.0) / np.sqrt(measure.ns[level]))
         heights = np.array(means) - low
-        axes.bar(places, heights, 0.9 * wide, bottom=low, color=colour(rank), label=level, zorder=2)
-        known = [place for place, error in enumerate(errors) if error]
-        at, mids, reach = ([column[place] for place in known] for column in (places, means, errors))
+        # Bars stand on the lowest rating, not on zero, which is no rating.
+        axes.bar(x, heights, 0.9 * width, bottom=low, color=colour(rank), label=level, zorder=2)
+        known = [index for index, error in enumerate(errors) if error]
+        at, mids, reach = ([column[index] for index in known] for column in (x, means, errors))
         axes.errorbar(at, mids, yerr=reach, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.6, capthick=0.8, zorder=3)
-    for name, entry in measures.items():
-        said.append(f"{name}: " + ", ".join(f"{level} {mean:.2f}" for level, mean in entry["means"].items()))
+    descriptions = [
+        f"{name}: " + ", ".join(f"{level} {mean:.2f}" for level, mean in measure.means.items())
+        for name, measure in measures.items()
+    ]
     axes.set_xticks(range(len(measures)), list(measures))
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(low, high)
@@ -53,53 +53,46 @@ def bars(found: Json) -> Drawn:
     columns = max(1, min(len(levels), 110 // (max(map(len, levels)) + 6)))
     figure.legend(loc="outside upper left", ncols=columns, handlelength=1.0, handleheight=0.9)
     caption = (
-        f"Means of {found['n']:,} ratings by {people(found['raters']['n'])}, with standard errors that take every rating as independent. "
-        f"{main(found)} is {'the mean of the constructs' if len(measures) > 1 else 'what was rated'}."
+        f"Means of {analysis.n:,} ratings by {people(analysis.raters.n)}, with standard errors that take every rating as independent. "
+        f"{analysis.main} is {'the mean of the constructs' if len(measures) > 1 else 'what was rated'}."
     )
-    return Drawn("ratings", "Ratings by construct", caption, f"Bar chart. {'. '.join(said)}.", True, figure)
+    return Drawn("ratings", "Ratings by construct", caption, f"Bar chart. {'. '.join(descriptions)}.", True, figure)
 
 
-def forest(found: Json) -> Drawn | None:
+def forest(analysis: Analysis) -> Drawn | None:
     """Differences from the reference by the mixed model, around zero; filled where told apart."""
-    fits = {name: fullest(entry["mixed"]) for name, entry in found["measures"].items()}
-    fits = {name: fit for name, fit in fits.items() if "effects" in fit}
-    if not fits:
+    fits = {name: measure.mixed.fullest for name, measure in analysis.measures.items()}
+    fitted = {name: fit for name, fit in fits.items() if not isinstance(fit, NotComputed)}
+    if not fitted:
         return None
-    ranks = {level: rank for rank, level in enumerate(found["conditions"])}
-    each = len(ranks) - 1
-    figure, [axes] = canvas(COLUMN, 0.7 + len(fits) * (0.16 * each + 0.14) + 0.16 * each)
-    y, heads, said = 0.0, [], []
-    for name, fit in fits.items():
-        effects = [effect for effect in fit["effects"] if "condition" in effect]
-        heads.append((y + (len(effects) - 1) / 2, name))
+    ranks = {level: rank for rank, level in enumerate(analysis.conditions)}
+    others = len(ranks) - 1
+    figure, [axes] = canvas(COLUMN, 0.7 + len(fitted) * (0.16 * others + 0.14) + 0.16 * others)
+    y, ticks, descriptions = 0.0, [], []
+    for name, fit in fitted.items():
+        effects = fit.conditions
+        ticks.append((y + (len(effects) - 1) / 2, name))
         for effect in effects:
-            shade, apart = colour(ranks[effect["condition"]]), effect["p_adjusted"] < 0.05
+            rank = ranks[effect.condition]
+            face = colour(rank) if effect.p_adjusted < 0.05 else PAPER
             axes.plot(
-                [effect["low"], effect["high"]], [y, y], color=shade, linewidth=1.3, solid_capstyle="butt", zorder=2
+                [effect.low, effect.high], [y, y], color=colour(rank), linewidth=1.3, solid_capstyle="butt", zorder=2
             )
-            shape = mark(ranks[effect["condition"]])
-            axes.plot(
-                [effect["estimate"]],
-                [y],
-                shape,
-                color=shade,
-                markersize=4.6,
-                markerfacecolor=shade if apart else PAPER,
-                zorder=3,
-            )
-            said.append(
-                f"{name}, {effect['condition']} {signed(effect['estimate'])} ({signed(effect['low'])} to {signed(effect['high'])}, "
-                f"{p_clause(effect['p_adjusted'])})"
+            marker = {"color": colour(rank), "markersize": 4.6, "markerfacecolor": face}
+            axes.plot([effect.estimate], [y], mark(rank), zorder=3, **marker)
+            descriptions.append(
+                f"{name}, {effect.condition} {signed(effect.estimate)} "
+                f"({signed(effect.low)} to {signed(effect.high)}, {p_clause(effect.p_adjusted)})"
             )
             y += 1
         axes.axhline(y, color=GRID, linewidth=0.5, zorder=0)
         y += 1
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
-    axes.set_yticks([place for place, _ in heads], [name for _, name in heads])
+    axes.set_yticks([position for position, _ in ticks], [name for _, name in ticks])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(y - 1, -1)
-    axes.set_xlabel(f"Points of the scale above\n{_wrapped(found['reference'], 36)}")
+    axes.set_xlabel(f"Points of the scale above\n{_wrapped(analysis.reference, 36)}")
     axes.grid(axis="x")
     from matplotlib.lines import Line2D
 
@@ -109,19 +102,19 @@ def forest(found: Json) -> Drawn | None:
         if rank
     ]
     figure.legend(handles=keys, loc="outside upper left", handlelength=1.6)
+    more = ", each question and each explanation" if any(len(fit.groups) > 1 for fit in fitted.values()) else ""
     caption = (
-        f"Linear mixed models with a level of its own for each of {people(found['raters']['n'])}"
-        f"{', each question and each explanation' if any(len(fit['groups']) > 1 for fit in fits.values()) else ''}; 95 % intervals. "
-        "Filled: Holm-adjusted p below 0.05 over the conditions of a construct; hollow: no difference that these data can show."
+        f"Linear mixed models with a level of its own for each of {people(analysis.raters.n)}{more}; 95 % intervals. "
+        "Filled: Holm-adjusted p below 0.05 over the conditions of a construct; hollow: no difference that these data "
+        "can show."
     )
-    return Drawn(
-        "effects", f"Effects against {found['reference']}", caption, f"Forest plot. {'; '.join(said)}.", False, figure
-    )
+    title = f"Effects against {analysis.reference}"
+    return Drawn("effects", title, caption, f"Forest plot. {'; '.join(descriptions)}.", False, figure)
 
 
-def normality(found: Json, ratings: Ratings) -> Drawn | None:
+def normality(analysis: Analysis, ratings: Ratings) -> Drawn | None:
     """Quantiles of each condition's ratings against those of a normal distribution."""
-    name = main(found)
+    name = analysis.main
     groups = {
         level: values
         for level, values in ratings.by_condition(ratings.measures[name]).items()
@@ -139,7 +132,7 @@ def normality(found: Json, ratings: Ratings) -> Drawn | None:
         reach = np.array([ideal[0], ideal[-1]])
         axes.plot(reach, values.mean() + values.std(ddof=1) * reach, color=MUTED, linewidth=0.8, zorder=1)
         axes.scatter(
-            ideal, np.sort(values), s=5, color=colour(list(found["conditions"]).index(level)), linewidths=0, zorder=2
+            ideal, np.sort(values), s=5, color=colour(list(analysis.conditions).index(level)), linewidths=0, zorder=2
         )
         axes.set_title(_wrapped(level, 22))
         axes.grid()
@@ -148,9 +141,12 @@ def normality(found: Json, ratings: Ratings) -> Drawn | None:
             axes.set_ylabel(name)
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
-    tests = {level: test for level, test in found["measures"][name]["shapiro"].items() if "why" not in test}
-    said = listed(f"{level} W = {fraction(test['statistic'])}, {p_clause(test['p'])}" for level, test in tests.items())
-    caption = f"Points on the line are normal. Shapiro–Wilk: {said}."
+    tests = listed(
+        f"{level} W = {fraction(test.statistic)}, {p_clause(test.p)}"
+        for level, test in analysis.measure.shapiro.items()
+        if not isinstance(test, NotComputed)
+    )
+    caption = f"Points on the line are normal. Shapiro–Wilk: {tests}."
     return Drawn(
         "normality", f"Is {name} normal within conditions?", caption, f"Quantile plots. {caption}", True, figure
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,33 +12,35 @@ from numpy.typing import NDArray
 from ...stats.bootstrap import holm
 from ...stats.clusters import cluster_bootstrap
 from ...stats.linear import ols
-from ...stats.linear_mixed import Effect, Mixed, effects, joint, mixed
-from ...stats.ordinal_mixed import Ordinal, ordinal
+from ...stats.linear_mixed import Effect, Joint, effects, joint, mixed
+from ...stats.ordinal_mixed import ordinal
 from ...stats.planning import tost_of
 from .ratings import Array, Ratings
-from .tests import Json, plain
+from .records import (
+    Bootstrap,
+    Difference,
+    Estimate,
+    LinearFit,
+    ModelEffect,
+    ModelPair,
+    OrdinalFit,
+    Regression,
+    Threshold,
+)
 
 Rows = NDArray[np.intp]
-
-
-def regression(ratings: Ratings, name: str, values: Array) -> Json:
-    """Least squares on condition and controls: R's lm(measure ~ condition + controls)."""
-    rows, columns, formula = _design(ratings, name, values, ratings.controls)
-    del columns["(Intercept)"]
-    found = ols(values[rows], columns)
-    dropped = {"residuals", "fitted"}
-    return {
-        "formula": formula,
-        **{
-            field.name: plain(getattr(found, field.name))
-            for field in dataclasses.fields(found)
-            if field.name not in dropped
-        },
-    }
-
-
 EXPLANATION = "explanation"
 """The grouping of what was rated: a question as one condition explained it."""
+
+
+def regression(ratings: Ratings, name: str, values: Array) -> Regression:
+    """Fit least squares on condition and controls: R's lm(measure ~ condition + controls)."""
+    rows, columns, formula = _design(ratings, name, values, list(ratings.controls))
+    del columns["(Intercept)"]
+    fit = ols(values[rows], columns)
+    return Regression(
+        formula, fit.coefficients, fit.r2, fit.adjusted_r2, fit.F, fit.df1, fit.df2, fit.p, fit.n, fit.aliased
+    )
 
 
 def linear_mixed(
@@ -50,81 +51,109 @@ def linear_mixed(
     items: bool = False,
     explanations: bool = False,
     margin: float | None = None,
-) -> Json:
-    """A linear mixed model with an intercept for each rater, and with `items` for each question too; fitted by REML.
+) -> LinearFit:
+    """Fit a linear mixed model with an intercept for each rater, by REML.
 
-    With `explanations` each explanation has one as well. Where several people rate the same ones that is needed: the conditions' means vary
-    with which explanations were drawn, and a model without that level takes each rating of an explanation for fresh evidence about all of
-    them, so that its intervals are too narrow.
+    Where several people rate the same explanations, `explanations` is needed: the conditions' means vary with which explanations were
+    drawn, and a model without that level takes each rating of an explanation for fresh evidence about all of them, so that its intervals
+    are too narrow.
 
-    With a margin, each effect is also tested for being no larger than that in either direction (two one-sided tests).
+    Args:
+        ratings: the table.
+        name: name of the measure, for the formula.
+        values: [n] the measure; NaN = missing.
+        controls: whether the controls are fixed effects too.
+        items: whether each question has an intercept.
+        explanations: whether each explanation has one.
+        margin: with it, each effect is also tested for being no larger than that in either direction (two one-sided tests).
+
+    Raises:
+        ValueError: the data do not allow the model.
     """
-    rows, columns, formula = _design(ratings, name, values, ratings.controls if controls else ())
-    aliased = ols(values[rows], {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
+    rows, columns, formula = _design(ratings, name, values, list(ratings.controls) if controls else [])
+    aliased = _aliased(values[rows], columns)
     columns = {term: column for term, column in columns.items() if term not in aliased}
     groups = _groups(ratings, rows, items)
     if explanations:
-        rated = ratings.rated  # made anew each time it is asked for
+        rated = ratings.rated  # a property that is worked out at each call
         if rated is None or not ratings.explained:
             raise ValueError(
                 "No explanation was rated by several people, so explanations cannot have a level of their own."
             )
         groups[EXPLANATION] = [rated[row] for row in rows]
-    found = mixed(values[rows], columns, groups)
-    whole = sum(found.variances.values())
-    listed = _effects(ratings, found.effects)
+    fit = mixed(values[rows], columns, groups)
+    total = sum(fit.variances.values())
+    terms = _effects(ratings, fit.effects)
     if margin is not None:
-        for entry in (entry for entry in listed if "condition" in entry):
-            entry["equivalence"] = plain(tost_of(entry["estimate"], entry["se"], margin))
-    return {
-        **_fitted(ratings, formula, found, listed),
-        "variances": dict(found.variances),
-        "shares": {group: variance / whole for group, variance in found.variances.items()},
-        "singular": list(found.singular),
-        "loglik": found.loglik,
-        "aliased": list(aliased),
-    }
+        terms = [
+            term if term.condition is None else replace(term, equivalence=tost_of(term.estimate, term.se, margin))
+            for term in terms
+        ]
+    return LinearFit(
+        formula=_formula(formula, fit.groups),
+        n=fit.n,
+        groups=dict(fit.groups),
+        effects=terms,
+        pairs=_pairs(ratings, fit.effects, fit.covariance),
+        joint=_joint(ratings, fit.effects, fit.covariance),
+        variances=dict(fit.variances),
+        shares={group: variance / total for group, variance in fit.variances.items()},
+        singular=list(fit.singular),
+        loglik=fit.loglik,
+        aliased=list(aliased),
+    )
 
 
-def ordinal_mixed(ratings: Ratings, name: str, values: Array, controls: bool = False, items: bool = False) -> Json:
-    """A cumulative-logit model with an intercept for each rater, and with `items` for each question too: effects are log odds ratios."""
-    rows, columns, formula = _design(ratings, name, values, ratings.controls if controls else ())
-    aliased = ols(values[rows], {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
+def ordinal_mixed(
+    ratings: Ratings, name: str, values: Array, controls: bool = False, items: bool = False
+) -> OrdinalFit:
+    """Fit a cumulative-logit model with an intercept for each rater, and with `items` for each question. Effects are log odds ratios.
+
+    Raises ValueError when the data do not allow the model.
+    """
+    rows, columns, formula = _design(ratings, name, values, list(ratings.controls) if controls else [])
+    aliased = _aliased(values[rows], columns)
+    # The thresholds take the place of the intercept.
     kept = {term: column for term, column in columns.items() if term not in aliased and term != "(Intercept)"}
-    groups = _groups(ratings, rows, items)
-    found = ordinal(values[rows], kept, groups)
-    listed = _effects(ratings, found.effects)
-    for entry in listed:
-        entry["odds_ratio"] = plain(float(np.exp(entry["estimate"])))
-    return {
-        **_fitted(ratings, formula, found, listed),
-        "thresholds": [
-            {"between": [low, high], "value": cut}
-            for low, high, cut in zip(found.categories[:-1], found.categories[1:], found.thresholds, strict=True)
+    fit = ordinal(values[rows], kept, _groups(ratings, rows, items))
+    return OrdinalFit(
+        formula=_formula(formula, fit.groups),
+        n=fit.n,
+        groups=dict(fit.groups),
+        effects=[replace(term, odds_ratio=float(np.exp(term.estimate))) for term in _effects(ratings, fit.effects)],
+        pairs=_pairs(ratings, fit.effects, fit.covariance),
+        joint=_joint(ratings, fit.effects, fit.covariance),
+        thresholds=[
+            Threshold((low, high), cut)
+            for low, high, cut in zip(fit.categories[:-1], fit.categories[1:], fit.thresholds, strict=True)
         ],
-        "sds": dict(found.sds),
-        "singular": list(found.singular),
-        "method": found.method,
-        "loglik": found.loglik,
-        "converged": found.converged,
-        "aliased": list(aliased),
-    }
+        sds=dict(fit.sds),
+        singular=list(fit.singular),
+        method=fit.method,
+        loglik=fit.loglik,
+        converged=fit.converged,
+        aliased=list(aliased),
+    )
 
 
-def bootstrap(ratings: Ratings, values: Array, seed: int, resamples: int) -> Json:
-    """Means and differences from the reference with intervals over resampled raters, without any model."""
-    found = cluster_bootstrap(values, ratings.conditions, ratings.raters, ratings.reference, seed, resamples)
-    keys = ("value", "low", "high", "n")
-    return {
-        "raters": found.clusters,
-        "resamples": found.resamples,
-        "means": {row.name: {key: getattr(row, key) for key in keys} for row in found.means},
-        "differences": {row.name: {key: getattr(row, key) for key in (*keys, "p")} for row in found.differences},
-    }
+def bootstrap(ratings: Ratings, values: Array, seed: int, resamples: int) -> Bootstrap:
+    """Return means and differences from the reference, with intervals over resampled raters, without any model."""
+    boot = cluster_bootstrap(values, ratings.conditions, ratings.raters, ratings.reference, seed, resamples)
+    return Bootstrap(
+        raters=boot.clusters,
+        resamples=boot.resamples,
+        means={row.name: Estimate(row.value, row.low, row.high, row.n) for row in boot.means},
+        differences={row.name: Difference(row.value, row.low, row.high, row.n, row.p) for row in boot.differences},
+    )
+
+
+def _aliased(values: Array, columns: dict[str, Array]) -> tuple[str, ...]:
+    """Return the terms that follow from the terms before them: a mixed model needs columns that do not."""
+    return ols(values, {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
 
 
 def _groups(ratings: Ratings, rows: Rows, items: bool) -> dict[str, list[str]]:
-    """Grouping → labels of the rows. Raises ValueError where questions are wanted and not known."""
+    """Return grouping → labels of the rows. Raises ValueError where questions are wanted and not known."""
     groups = {ratings.rater: [ratings.raters[row] for row in rows]}
     if items:
         if ratings.item is None or ratings.items is None:
@@ -133,15 +162,13 @@ def _groups(ratings: Ratings, rows: Rows, items: bool) -> dict[str, list[str]]:
     return groups
 
 
-def _design(
-    ratings: Ratings, name: str, values: Array, controls: Sequence[str] | Any
-) -> tuple[Rows, dict[str, Array], str]:
-    """(rows that have every value, columns named as R names them, the formula)."""
-    given = ~np.isnan(values)
+def _design(ratings: Ratings, name: str, values: Array, controls: Sequence[str]) -> tuple[Rows, dict[str, Array], str]:
+    """Return the rows that have every value, the columns named as R names them, and the formula."""
+    complete = ~np.isnan(values)
     for control in controls:
         column = ratings.controls[control]
-        given &= np.array([cell is not None and cell == cell for cell in column])
-    rows = np.flatnonzero(given)
+        complete &= np.array([cell is not None and cell == cell for cell in column])  # NaN is not equal to itself
+    rows = np.flatnonzero(complete)
     labels = np.asarray(ratings.conditions, dtype=object)[rows]
     columns: dict[str, Array] = {"(Intercept)": np.ones(len(rows))}
     for level in ratings.levels[1:]:
@@ -162,66 +189,57 @@ def _design(
     return rows, columns, " + ".join([f"{name} ~ {ratings.condition}", *controls])
 
 
-def _conditions(ratings: Ratings, found: Sequence[Effect]) -> dict[str, int]:
-    """Condition → place of its effect."""
-    place = {effect.name: index for index, effect in enumerate(found)}
-    terms = {level: f"{ratings.condition}{level}" for level in ratings.levels[1:]}
-    return {level: place[term] for level, term in terms.items() if term in place}
+def _conditions(ratings: Ratings, terms: Sequence[Effect]) -> dict[str, int]:
+    """Return condition → index of its effect. A condition without complete rows has none."""
+    indices = {effect.name: index for index, effect in enumerate(terms)}
+    names = {level: f"{ratings.condition}{level}" for level in ratings.levels[1:]}
+    return {level: indices[name] for level, name in names.items() if name in indices}
 
 
-def _effects(ratings: Ratings, found: Sequence[Effect]) -> list[Json]:
-    """Every effect; those of a condition name it, and have a Holm-adjusted p over the conditions."""
-    places = _conditions(ratings, found)
-    adjusted = dict(zip(places.values(), holm([found[place].p for place in places.values()]), strict=True))
-    known = {place: level for level, place in places.items()}
-    rows = []
-    for index, effect in enumerate(found):
-        row = {"term": effect.name, **{key: value for key, value in plain(effect).items() if key != "name"}}
-        rows.append(row | ({"condition": known[index], "p_adjusted": adjusted[index]} if index in known else {}))
-    return rows
-
-
-def _fitted(ratings: Ratings, formula: str, found: Mixed | Ordinal, listed: list[Json]) -> Json:
-    """What every mixed model says."""
-    return {
-        "formula": " + ".join([formula, *(f"(1 | {group})" for group in found.groups)]),
-        "n": found.n,
-        "groups": dict(found.groups),
-        "effects": listed,
-        "pairs": _pairs(ratings, found.effects, found.covariance),
-        "joint": _joint(ratings, found.effects, found.covariance),
-    }
-
-
-def _pairs(ratings: Ratings, found: Sequence[Effect], covariance: Array) -> list[Json]:
-    """Every condition minus every earlier one, with Holm-adjusted p."""
-    places = _conditions(ratings, found)
-    beta = np.array([effect.estimate for effect in found])
-    named = []
-    for a, b in combinations([ratings.reference, *places], 2):
-        contrast = np.zeros(len(found))
-        contrast[places[b]] += 1
-        if a in places:
-            contrast[places[a]] -= 1
-        [row] = effects([""], np.array([contrast @ beta]), np.array([[contrast @ covariance @ contrast]]))
-        named.append((a, b, row))
-    adjusted = holm([row.p for _, _, row in named])
+def _effects(ratings: Ratings, terms: Sequence[Effect]) -> list[ModelEffect]:
+    """Return every effect; those of a condition name it, and have a p Holm-adjusted over the conditions."""
+    indices = _conditions(ratings, terms)
+    adjusted = dict(zip(indices.values(), holm([terms[index].p for index in indices.values()]), strict=True))
+    levels = {index: level for level, index in indices.items()}
     return [
-        {
-            "a": a,
-            "b": b,
-            "difference": row.estimate,
-            "se": row.se,
-            "low": row.low,
-            "high": row.high,
-            "z": row.z,
-            "p": row.p,
-            "p_adjusted": p,
-        }
-        for (a, b, row), p in zip(named, adjusted, strict=True)
+        ModelEffect(
+            term.name,
+            term.estimate,
+            term.se,
+            term.low,
+            term.high,
+            term.z,
+            term.p,
+            condition=levels.get(index),
+            p_adjusted=adjusted.get(index),
+        )
+        for index, term in enumerate(terms)
     ]
 
 
-def _joint(ratings: Ratings, found: Sequence[Effect], covariance: Array) -> Json:
-    names = [found[place].name for place in _conditions(ratings, found).values()]
-    return dict(plain(joint(found, covariance, names)))
+def _formula(formula: str, groups: Mapping[str, int]) -> str:
+    return " + ".join([formula, *(f"(1 | {group})" for group in groups)])
+
+
+def _pairs(ratings: Ratings, terms: Sequence[Effect], covariance: Array) -> list[ModelPair]:
+    """Return every condition minus every earlier one, with Holm-adjusted p."""
+    indices = _conditions(ratings, terms)
+    beta = np.array([effect.estimate for effect in terms])
+    contrasts = []
+    for a, b in combinations([ratings.reference, *indices], 2):
+        contrast = np.zeros(len(terms))
+        contrast[indices[b]] += 1
+        if a in indices:  # the reference has no coefficient: it is the zero of the others
+            contrast[indices[a]] -= 1
+        [row] = effects([""], np.array([contrast @ beta]), np.array([[contrast @ covariance @ contrast]]))
+        contrasts.append((a, b, row))
+    adjusted = holm([row.p for _, _, row in contrasts])
+    return [
+        ModelPair(a, b, row.estimate, row.se, row.low, row.high, row.z, row.p, p)
+        for (a, b, row), p in zip(contrasts, adjusted, strict=True)
+    ]
+
+
+def _joint(ratings: Ratings, terms: Sequence[Effect], covariance: Array) -> Joint:
+    names = [terms[index].name for index in _conditions(ratings, terms).values()]
+    return joint(terms, covariance, names)

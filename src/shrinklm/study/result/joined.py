@@ -1,11 +1,10 @@
-"""People's ratings beside what the runs say of the same conditions: accuracy, automatic measures, and judges held against people."""
+"""People's ratings beside what the runs say of the same conditions: accuracy, automatic measures, and judges compared with people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ...core.errors import ShrinkError
 from ...core.tables import read_file
@@ -13,13 +12,14 @@ from ...report.findings import Cell, read
 from ...report.measures import ordered
 from ...report.rated import RATED
 from ...report.results import Results, Row, compare
-from ..analysis.calibrate import calibrate
+from ..analysis.calibration import calibrate
 from ..analysis.ratings import ratings_of
+from ..analysis.records import Estimate
 from ..design.folder import Study
 from ..design.pool import REFERENCE
 from ..records.export import Rows
+from .records import JudgedRun, Means, MeasureColumn, Method
 
-Json = dict[str, Any]
 _Key = tuple[str, str, str]
 """(method, student, seed)."""
 JUDGED = "judged.csv"
@@ -35,61 +35,57 @@ _MEASURES = (
     "rougeL",
     "similarity",
 )
-"""What stands in the table beside people's ratings; the run's own report has all of them."""
+"""The measures in the table beside people's ratings; the run's own report has all of them."""
 
 
 @dataclass
 class Joined:
-    """What the runs add."""
+    """What the runs add to a study's result."""
 
-    methods: list[Json] = field(default_factory=list)
-    """By condition: {condition, run, cell, measures: key → {value, low, high, n}, people: measure → {value, low, high, n}}."""
-    columns: list[Json] = field(default_factory=list)
-    """The automatic measures that any condition has: {key, name, title, share, digits}."""
-    judge: list[Json] = field(default_factory=list)
-    """By run: what `calibrate` finds, and the run's folder."""
+    methods: list[Method] = field(default_factory=list)
+    columns: list[MeasureColumn] = field(default_factory=list)
+    judge: list[JudgedRun] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """What could not be joined, and why."""
 
 
-def joined(study: Study, rows: Rows, means: Mapping[str, Json], seed: int = 0) -> Joined:
-    """Conditions beside their runs. A run that is not where it was is said to be missing, and the rest goes on."""
-    found = Joined()
+def join(study: Study, rows: Rows, means: Means, seed: int = 0) -> Joined:
+    """Put the conditions beside their runs. A run that is not where it was is noted as missing, and the rest goes on."""
+    joined = Joined()
     runs: dict[Path, Results | None] = {}
     rated: dict[Path, dict[_Key, str]] = {}
     for name in study.design.conditions:
         origin = study.runs.get(name, {})
-        folder, cell = Path(str(origin.get("run", ""))), str(origin.get("cell", ""))
+        folder, cell_name = Path(str(origin.get("run", ""))), str(origin.get("cell", ""))
         if folder not in runs:
-            runs[folder] = _results(folder, found)
-        row, here = _row(runs[folder], cell)
-        if here is not None:
-            rated.setdefault(folder, {})[here.method, here.student, str(here.seed)] = name
-        elif runs[folder] is not None and cell != REFERENCE:
-            found.missing.append(f"{folder} no longer has the cell {cell} of {name}.")
-        people = means.get(name, {})
-        found.methods.append(
-            {"condition": name, "run": folder.name, "cell": cell, "measures": _measures(row), "people": people}
-        )
-    keys = {key for entry in found.methods for key in entry["measures"]}
-    shown = ("key", "name", "title", "share", "digits")
-    found.columns = [{name: getattr(one, name) for name in shown} for one in ordered(keys)]
-    for folder, cells in rated.items():
+            runs[folder] = _results(folder, joined)
+        row, cell = _row(runs[folder], cell_name)
+        if cell is not None:
+            rated.setdefault(folder, {})[cell.method, cell.student, str(cell.seed)] = name
+        elif runs[folder] is not None and cell_name != REFERENCE:
+            joined.missing.append(f"{folder} no longer has the cell {cell_name} of {name}.")
+        joined.methods.append(Method(name, folder.name, cell_name, _measures(row), means.get(name, {})))
+    keys = {key for method in joined.methods for key in method.measures}
+    joined.columns = [
+        MeasureColumn(measure.key, measure.name, measure.title, measure.share, measure.digits)
+        for measure in ordered(keys)
+    ]
+    for folder, conditions in rated.items():
         if study.form.kind == "rating" and (folder / JUDGED).is_file():
-            _judge(study, rows, folder, cells, seed, found)
-    return found
+            _judge(study, rows, folder, conditions, seed, joined)
+    return joined
 
 
-def _results(folder: Path, found: Joined) -> Results | None:
+def _results(folder: Path, joined: Joined) -> Results | None:
     try:
         return compare(read(folder))
     except ShrinkError as error:
-        found.missing.append(f"The run {folder} cannot be read, so its own figures are missing here. {error}")
+        joined.missing.append(f"The run {folder} cannot be read, so its own figures are missing here. {error}")
         return None
 
 
 def _row(results: Results | None, name: str) -> tuple[Row | None, Cell | None]:
-    """The method's row, over all of its seeds, and the cell whose explanations were rated."""
+    """Return the method's row, over all of its seeds, and the cell whose explanations were rated."""
     for row in results.rows if results else ():
         for cell in row.cells:
             if cell.name == name:
@@ -97,36 +93,38 @@ def _row(results: Results | None, name: str) -> tuple[Row | None, Cell | None]:
     return None, None
 
 
-def _measures(row: Row | None) -> Json:
+def _measures(row: Row | None) -> dict[str, Estimate]:
     if row is None:
         return {}
-    shown = [key for key in _MEASURES if key in row.estimates] + [key for key in row.estimates if key.startswith(RATED)]
-    found = {key: row.estimates[key] for key in shown}
-    return {key: {"value": one.value, "low": one.low, "high": one.high, "n": one.n} for key, one in found.items()}
+    keys = [key for key in _MEASURES if key in row.estimates] + [key for key in row.estimates if key.startswith(RATED)]
+    estimates = {key: row.estimates[key] for key in keys}
+    return {key: Estimate(entry.value, entry.low, entry.high, entry.n) for key, entry in estimates.items()}
 
 
-def _judge(study: Study, rows: Rows, folder: Path, cells: Mapping[_Key, str], seed: int, found: Joined) -> None:
-    """Holds the judges of a run against the people of this study, over the cells that were rated."""
+def _judge(study: Study, rows: Rows, folder: Path, conditions: Mapping[_Key, str], seed: int, joined: Joined) -> None:
+    """Compare the judges of a run with the people of this study, over the cells that were rated."""
     try:
-        judged = read_file(folder / JUDGED, JUDGED)
-        titles = {name.lower(): name for name in judged.columns}
-        shared = [name for name in study.form.constructs if name.lower() in titles]
+        table = read_file(folder / JUDGED, JUDGED)
+        # The judge's columns are in small letters or not, by how the recipe writes the constructs.
+        columns = {name.lower(): name for name in table.columns}
+        shared = [name for name in study.form.constructs if name.lower() in columns]
         lines = []
-        for place, row in judged.records(judged.columns):
+        for place, row in table.records(table.columns):
             student = str(row["student"])
-            label = cells.get((str(row["model"]).removesuffix(f" on {student}"), student, str(row["seed"])))
-            if label is not None:
-                given = {name: row[titles[name.lower()]] for name in shared}
-                lines.append((place, {"model": label, "rater": row["rater"], "item": row["item"], **given}))
+            method = str(row["model"]).removesuffix(f" on {student}")
+            condition = conditions.get((method, student, str(row["seed"])))
+            if condition is not None:
+                values = {name: row[columns[name.lower()]] for name in shared}
+                lines.append((place, {"model": condition, "rater": row["rater"], "item": row["item"], **values}))
         if not shared or len({line["model"] for _, line in lines}) < 2:
-            found.missing.append(
+            joined.missing.append(
                 f"The judges of {folder.name} rated fewer than two of these conditions on these constructs."
             )
             return
         scale = (1, len(study.form.scale.labels))
         judge = ratings_of(JUDGED, lines, "model", "rater", shared, (), None, "item", scale)
-        own = [(f"{row['CASE']}, {row['rationale']}", row) for row in rows]
-        people = ratings_of(study.home.name, own, "model", "CASE", shared, ["rationale_length"], None, "item", scale)
-        found.judge.append({"run": folder.name, **calibrate(people, judge, "rationale_length", seed)})
+        places = [(f"{row['CASE']}, {row['rationale']}", row) for row in rows]
+        people = ratings_of(study.home.name, places, "model", "CASE", shared, ["rationale_length"], None, "item", scale)
+        joined.judge.append(JudgedRun(folder.name, calibrate(people, judge, "rationale_length", seed)))
     except (ShrinkError, KeyError) as error:
-        found.missing.append(f"The judges of {folder.name} cannot be held against people: {error}")
+        joined.missing.append(f"The judges of {folder.name} cannot be held against people: {error}")

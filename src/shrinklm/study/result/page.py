@@ -5,140 +5,156 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from ...report.look.figures import Figure
 from ...report.look.html import environment, head
-from ..analysis.paragraph import fullest
+from ..analysis.records import ConditionEffect, NotComputed
 from . import tables
+from .records import Outcome, Preferences
 
-Json = dict[str, Any]
 HERE = Path(__file__).parent
 
 
-def page(found: Json, figures: Sequence[Figure]) -> str:
-    """The page as text; everything from the study and the runs is escaped. Equal results and figures give equal text."""
-    shown = {
-        "methods": tables.methods(found), "effects": tables.effects(found), "strata": tables.strata(found),
-        "exclusions": tables.exclusions(found), "sensitivity": tables.sensitivity(found), "agreement": tables.agreement(found),
-    }  # fmt: skip
-    text: str = environment(HERE).get_template("result.html.j2").render(
-        found=found, figures={figure.name: figure for figure in figures}, tables=shown, answer=answer(found),
-        **head(), cautions=cautions(found), facts=facts(found),
-        excluded=excluded(found), work=work(found), again=again(found), design=design(found),
-    )  # fmt: skip
+def render(outcome: Outcome, figures: Sequence[Figure]) -> str:
+    """Return the page; everything from the study and the runs is escaped. Equal results and figures give equal text."""
+    page_tables = {
+        "methods": tables.methods(outcome),
+        "effects": tables.effects(outcome),
+        "strata": tables.strata(outcome),
+        "exclusions": tables.exclusions(outcome),
+        "sensitivity": tables.sensitivity(outcome),
+        "agreement": tables.agreement(outcome),
+    }
+    template = environment(HERE).get_template("result.html.j2")
+    text: str = template.render(
+        outcome=outcome,
+        figures={figure.name: figure for figure in figures},
+        tables=page_tables,
+        answer=answer(outcome),
+        cautions=cautions(outcome),
+        facts=facts(outcome),
+        excluded=excluded(outcome),
+        work=work(outcome),
+        again=again(outcome),
+        design=design(outcome),
+        **head(),
+    )
     return text
 
 
-def answer(found: Json) -> str:
-    """What came out, in a sentence or two."""
-    if found["kind"] == "preference":
-        return str(found["analysis"]["paragraph"])
-    main = "Quality" if "Quality" in found["measures"] else found["measures"][0]
-    entry = found["analysis"]["measures"][main]
-    fit = fullest(entry["mixed"])
-    effects = [effect for effect in fit.get("effects", ()) if "condition" in effect]
-    reference = found["analysis"]["reference"]
-    apart = [effect for effect in effects if effect["p_adjusted"] < 0.05]
+def answer(outcome: Outcome) -> str:
+    """The result, in a sentence or two."""
+    analysis = outcome.analysis
+    if isinstance(analysis, Preferences):
+        return analysis.paragraph
+    main, reference = outcome.main, analysis.reference
+    fit = analysis.measures[main].mixed.fullest
     means = ", ".join(
-        f"{name} {_mean(found, name, main)}" for name in found["conditions"] if main in found["means"].get(name, {})
+        f"{name} {_mean(outcome, name)}" for name in outcome.conditions if main in outcome.means.get(name, {})
     )
-    if not effects:
-        return f"{main}: {means}. No mixed model could be fitted: {fit.get('why', 'too few ratings')}"
+    if isinstance(fit, NotComputed):
+        return f"{main}: {means}. No mixed model could be fitted: {fit.why}"
+    if not fit.conditions:
+        return f"{main}: {means}. No mixed model could be fitted: too few ratings"
+    apart = [effect for effect in fit.conditions if effect.p_adjusted < 0.05]
     if not apart:
         return f"{main}: {means}. These ratings show no condition to differ from {reference}."
-    told = [
-        f"{effect['condition']} {'above' if effect['estimate'] > 0 else 'below'} {reference} ({_effect(effect)})"
+    differences = [
+        f"{effect.condition} {'above' if effect.estimate > 0 else 'below'} {reference} ({_effect(effect)})"
         for effect in apart
     ]
-    return f"{main}: {means}. Told apart: {'; '.join(told)}."
+    return f"{main}: {means}. Told apart: {'; '.join(differences)}."
 
 
-def cautions(found: Json) -> list[str]:
-    """What a reader should know before believing it."""
-    said = list(found["missing"])
-    people, wanted = found["people"]["analysed"], found["asked"]["raters_per_item"]
+def cautions(outcome: Outcome) -> list[str]:
+    """What a reader should know before believing the answer."""
+    lines = list(outcome.missing)
+    people, wanted = outcome.people.analysed, outcome.asked.raters_per_item
+    # Percentile intervals over few clusters are too narrow, and Wald tests find too much: see stats.clusters, stats.mixed.
     if people < 20:
-        said.append(f"{people} people are few: intervals over resampled people are too narrow below about 20.")
-    cells = found["ratings"]["analysed"] / max(1, len(found["asked"]["questions"]) * len(found["conditions"]))
-    if found["kind"] != "preference" and cells < wanted:
-        said.append(f"The design asked for {wanted} people for each explanation; on average {cells:.1f} rated one.")
-    if found["people"]["answered"] and found["people"]["excluded"] > 0.2 * found["people"]["answered"]:
-        said.append(
-            f"The rules left out {found['people']['excluded']} of {found['people']['answered']} people. See the means of everyone."
+        lines.append(f"{people} people are few: intervals over resampled people are too narrow below about 20.")
+    raters = outcome.ratings.analysed / max(1, len(outcome.asked.questions) * len(outcome.conditions))
+    if outcome.kind != "preference" and raters < wanted:
+        lines.append(f"The design asked for {wanted} people for each explanation; on average {raters:.1f} rated one.")
+    if outcome.people.answered and outcome.people.excluded > 0.2 * outcome.people.answered:
+        lines.append(
+            f"The rules left out {outcome.people.excluded} of {outcome.people.answered} people. See the means of everyone."
         )
-    return said
+    return lines
 
 
-def facts(found: Json) -> list[tuple[str, str]]:
-    """The figures at the top."""
-    time = found["time"]["minutes"]
+def facts(outcome: Outcome) -> list[tuple[str, str]]:
+    """The figures at the top of the page."""
+    minutes = outcome.time.minutes
     return [
-        ("People", f"{found['people']['analysed']} of {found['people']['began']}"),
-        ("Finished", str(found["people"]["finished"])),
-        ("Ratings" if found["kind"] == "rating" else "Answers", f"{found['ratings']['analysed']:,}"),
-        ("Questions", str(len(found["asked"]["questions"]))),
-        ("Conditions", str(len(found["conditions"]))),
-        ("Median time", f"{time['median']:.0f} min" if time else "not known"),
+        ("People", f"{outcome.people.analysed} of {outcome.people.began}"),
+        ("Finished", str(outcome.people.finished)),
+        ("Ratings" if outcome.kind == "rating" else "Answers", f"{outcome.ratings.analysed:,}"),
+        ("Questions", str(len(outcome.asked.questions))),
+        ("Conditions", str(len(outcome.conditions))),
+        ("Median time", f"{minutes.median:.0f} min" if minutes else "not known"),
     ]
 
 
-def excluded(found: Json) -> str:
+def excluded(outcome: Outcome) -> str:
     """Who was left out, in a sentence."""
-    people, rows = found["people"], found["ratings"]
+    people, answers = outcome.people, outcome.ratings
     return (
-        f"The rules stood in study.yaml before the first answer. {people['began']} people began and {people['answered']} answered an item; "
-        f"{people['excluded']} of these are left out, and with them {rows['given'] - rows['analysed']:,} of {rows['given']:,} answers."
+        f"The rules stood in study.yaml before the first answer. {people.began} people began and {people.answered} "
+        f"answered an item; {people.excluded} of these are left out, and with them "
+        f"{answers.given - answers.analysed:,} of {answers.given:,} answers."
     )
 
 
-def work(found: Json) -> list[str]:
+def work(outcome: Outcome) -> list[str]:
     """Times and checks, in sentences."""
-    said = []
-    if (minutes := found["time"]["minutes"]) is not None:
-        said.append(
-            f"{minutes['n']} people came to the end, in {minutes['median']:.1f} minutes (median; quartiles {minutes['q1']:.1f} and "
-            f"{minutes['q3']:.1f}, from {minutes['least']:.1f} to {minutes['most']:.1f})."
+    lines = []
+    if (minutes := outcome.time.minutes) is not None:
+        lines.append(
+            f"{minutes.n} people came to the end, in {minutes.median:.1f} minutes (median; quartiles {minutes.q1:.1f} and "
+            f"{minutes.q3:.1f}, from {minutes.least:.1f} to {minutes.most:.1f})."
         )
-    if (seconds := found["time"]["seconds_an_item"]) is not None:
-        reach = f"{seconds['least']:.0f} to {seconds['most']:.0f}"
-        said.append(
-            f"An item took {seconds['median']:.0f} seconds (median of people's medians, which go from {reach})."
-        )
-    checks = found["checks"]
-    if checks["given"]:
-        said.append(
-            f"{checks['passed']} of {checks['given']} attention checks were answered as they asked, by {checks['people']} people."
+    if (seconds := outcome.time.seconds_an_item) is not None:
+        reach = f"{seconds.least:.0f} to {seconds.most:.0f}"
+        lines.append(f"An item took {seconds.median:.0f} seconds (median of people's medians, which go from {reach}).")
+    checks = outcome.checks
+    if checks.given:
+        lines.append(
+            f"{checks.passed} of {checks.given} attention checks were answered as they asked, by {checks.people} people."
         )
     else:
-        said.append("There were no attention checks.")
-    if found["kind"] != "preference" and (same := found["analysis"]["raters"]["always_the_same"]):
-        said.append(f"{len(same)} people gave one and the same answer throughout: {', '.join(same[:10])}.")
-    return said
+        lines.append("There were no attention checks.")
+    if not isinstance(outcome.analysis, Preferences) and (same := outcome.analysis.raters.always_the_same):
+        lines.append(f"{len(same)} people gave one and the same answer throughout: {', '.join(same[:10])}.")
+    return lines
 
 
-def again(found: Json) -> str:
-    """How this was made."""
-    about = f"design {found['design'][:12]}, seed {found['asked']['seed']}"
-    return f"shrinklm {version('shrinklm')}: shrinklm study analyze {found['folder']} ({about})."
+def again(outcome: Outcome) -> str:
+    """How to make the page again."""
+    about = f"design {outcome.design[:12]}, seed {outcome.asked.seed}"
+    return f"shrinklm {version('shrinklm')}: shrinklm study analyze {outcome.folder} ({about})."
 
 
-def design(found: Json) -> list[tuple[str, str]]:
-    """What was decided before."""
-    asked = found["asked"]
-    strata = found["facts"].get("strata", {})
-    drawn = "; ".join(f"{name} {entry['chosen']}" for name, entry in strata.items())
+def design(outcome: Outcome) -> list[tuple[str, str]]:
+    """What was decided before the first answer."""
+    asked = outcome.asked
+    strata = outcome.facts.get("strata", {})
+    chosen = "; ".join(f"{name} {counts['chosen']}" for name, counts in strata.items())
     return [
-        ("Form", found["kind"]), ("Conditions", ", ".join(asked["conditions"])), ("Questions", f"{len(asked['questions'])} ({drawn})"),
-        ("Items a person", str(asked["per_person"])), ("People an explanation, at least", str(asked["raters_per_item"])),
-        ("Attention checks a person", str(asked["checks"])), ("Seed", str(asked["seed"])),
-    ]  # fmt: skip
+        ("Form", outcome.kind),
+        ("Conditions", ", ".join(asked.conditions)),
+        ("Questions", f"{len(asked.questions)} ({chosen})"),
+        ("Items a person", str(asked.per_person)),
+        ("People an explanation, at least", str(asked.raters_per_item)),
+        ("Attention checks a person", str(asked.checks)),
+        ("Seed", str(asked.seed)),
+    ]
 
 
-def _mean(found: Json, name: str, main: str) -> str:
-    value = found["means"][name][main]["value"]
-    return f"{value:.2f}" if found["kind"] == "rating" else f"{value:.0%}"
+def _mean(outcome: Outcome, condition: str) -> str:
+    value = outcome.means[condition][outcome.main].value
+    return f"{value:.2f}" if outcome.kind == "rating" else f"{value:.0%}"
 
 
-def _effect(effect: Json) -> str:
-    return f"{effect['estimate']:+.2f}, {effect['low']:+.2f} to {effect['high']:+.2f}".replace("-", "\u2212")
+def _effect(effect: ConditionEffect) -> str:
+    return f"{effect.estimate:+.2f}, {effect.low:+.2f} to {effect.high:+.2f}".replace("-", "\u2212")

@@ -2,52 +2,89 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...report.look.numbers import DASH, MINUS, p_value
 from ...report.look.tables import Column, Line, Table
 from ...report.rated import RATED
-from ..analysis.paragraph import fullest, signed
+from ...stats.agreement import Agreement
+from ..analysis.records import Estimate, NotComputed
+from ..analysis.summary import signed
+from .records import Method, Outcome, Preferences
 
-Json = dict[str, Any]
+_MACHINE = "By machine"
 
 
-def methods(found: Json) -> Table:
-    """A row for each measure, by machine, judges and people, and a column for each condition; as records, a row for each condition."""
-    people = found["kind"] == "rating"
-    rows = [
-        (_group(one["key"]), one["name"], "measures", one["key"], one["share"], one["digits"])
-        for one in found["columns"]
-    ]
-    rows.sort(key=lambda row: row[0] != _MACHINE)
-    rows += [("By people", name, "people", name, not people, 2 if people else 0) for name in found["measures"]]
+@dataclass(frozen=True)
+class _Row:
+    """A measure in the table of methods."""
+
+    group: str
+    name: str
+    key: str
+    people: bool
+    """Whether people gave it; otherwise it is the run's."""
+    share: bool
+    """Whether it is shown in per cent."""
+    digits: int
+
+    def estimate(self, method: Method) -> Estimate | None:
+        """What a condition has of it."""
+        return method.people.get(self.key) if self.people else method.measures.get(self.key)
+
+
+def methods(outcome: Outcome) -> Table:
+    """A row for each measure and a column for each condition; as records, a row for each condition."""
+    rows = _method_rows(outcome)
     lines, group = [], ""
-    for heading, name, part, key, share, digits in rows:
-        if heading != group:
-            lines.append(Line((heading,), kind="group"))
-            group = heading
-        cells, below = [f"{name}, %" if share else name], dict[int, str]()
-        for entry in found["methods"]:
-            _add(cells, below, entry[part].get(key), share, digits)
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            lines.append(Line((group,), kind="group"))
+        cells, below = [f"{row.name}, %" if row.share else row.name], dict[int, str]()
+        for method in outcome.methods:
+            _add(cells, below, row.estimate(method), row.share, row.digits)
         lines.append(Line(tuple(cells), below))
-    records = []
-    for entry in found["methods"]:
-        record: Json = {"condition": entry["condition"], "run": entry["run"], "cell": entry["cell"]}
-        for _, _, part, key, _, _ in rows:
-            _note(record, key, entry[part].get(key))
-        records.append(record)
     caption = (
-        "Machine figures are of the method on the whole test set, over all of its seeds; people's are of the explanations that were drawn, "
-        "of one seed. Small print: 95 % intervals, over resampled questions and over resampled people."
+        "Machine figures are of the method on the whole test set, over all of its seeds; people's are of the "
+        "explanations that were drawn, of one seed. Small print: 95 % intervals, over resampled questions and over "
+        "resampled people."
     )
-    columns = (Column("Measure", numeric=False), *(Column(entry["condition"]) for entry in found["methods"]))
-    return Table("methods", caption, columns, tuple(lines), tuple(records))
+    columns = (Column("Measure", numeric=False), *(Column(method.condition) for method in outcome.methods))
+    records = tuple(_record(method, rows) for method in outcome.methods)
+    return Table("methods", caption, columns, tuple(lines), records)
 
 
-def exclusions(found: Json) -> Table:
+def _method_rows(outcome: Outcome) -> list[_Row]:
+    machine = [
+        _Row(_group(column.key), column.name, column.key, False, column.share, column.digits)
+        for column in outcome.columns
+    ]
+    machine.sort(key=lambda row: row.group != _MACHINE)
+    rating = outcome.kind == "rating"
+    return machine + [_Row("By people", name, name, True, not rating, 2 if rating else 0) for name in outcome.measures]
+
+
+def _record(method: Method, rows: Sequence[_Row]) -> dict[str, object]:
+    record: dict[str, object] = {"condition": method.condition, "run": method.run, "cell": method.cell}
+    for row in rows:
+        if (estimate := row.estimate(method)) is not None:
+            key = row.key
+            record |= {
+                key: estimate.value,
+                f"{key}_low": estimate.low,
+                f"{key}_high": estimate.high,
+                f"{key}_n": estimate.n,
+            }
+    return record
+
+
+def exclusions(outcome: Outcome) -> Table:
     """Each rule, and how many it left out."""
-    rules, counts = found["exclusions"]["rules"], found["exclusions"]["counts"]
-    said = {
+    rules, counts = outcome.exclusions.rules, outcome.exclusions.counts
+    rows = {
         "failed_checks": ("failed attention checks", "{} or more"),
         "faster_than": ("was too fast", "median below {} s an item"),
         "same_answer": ("gave the same answer throughout", "the same step every time"),
@@ -55,95 +92,87 @@ def exclusions(found: Json) -> Table:
         "item_faster_than": ("answered a single item too fast", "single items below {} s"),
     }
     lines = []
-    for key, (reason, rule) in said.items():
+    for key, (reason, rule) in rows.items():
         used = rules[key] not in (None, False)
-        lines.append(
-            Line(
-                (
-                    reason,
-                    rule.format(rules[key]) if used else "not a rule here",
-                    str(counts.get(reason, 0)) if used else DASH,
-                )
-            )
-        )
-    what = "People, and of the last rule items, that the rules of study.yaml leave out. One person may be counted under several."
-    return Table(
-        "exclusions",
-        what,
-        (Column("Reason", numeric=False), Column("Rule", numeric=False), Column("Left out")),
-        tuple(lines),
+        limit = rule.format(rules[key]) if used else "not a rule here"
+        lines.append(Line((reason, limit, str(counts.get(reason, 0)) if used else DASH)))
+    caption = (
+        "People, and of the last rule items, that the rules of study.yaml leave out. "
+        "One person may be counted under several."
     )
+    columns = (Column("Reason", numeric=False), Column("Rule", numeric=False), Column("Left out"))
+    return Table("exclusions", caption, columns, tuple(lines))
 
 
-def sensitivity(found: Json) -> Table:
+def sensitivity(outcome: Outcome) -> Table:
     """The means with the exclusions and without."""
     columns = [Column("Measure", numeric=False)]
-    for name in found["conditions"]:
+    for name in outcome.conditions:
         columns += [Column("analysed", name), Column("everyone", name)]
-    share, digits = found["kind"] != "rating", 2 if found["kind"] == "rating" else 0
+    share, digits = outcome.kind != "rating", 2 if outcome.kind == "rating" else 0
     lines = []
-    for measure in found["measures"]:
-        given = [
+    for measure in outcome.measures:
+        estimates = [
             means.get(name, {}).get(measure)
-            for name in found["conditions"]
-            for means in (found["means"], found["everyone"])
+            for name in outcome.conditions
+            for means in (outcome.means, outcome.everyone)
         ]
-        lines.append(Line((measure, *(_value(entry, share, digits) for entry in given))))
-    return Table(
-        "sensitivity", "Means of those who are analysed, and of everyone who answered.", tuple(columns), tuple(lines)
-    )
+        lines.append(Line((measure, *(_value(estimate, share, digits) for estimate in estimates))))
+    caption = "Means of those who are analysed, and of everyone who answered."
+    return Table("sensitivity", caption, tuple(columns), tuple(lines))
 
 
-def strata(found: Json) -> Table | None:
+def strata(outcome: Outcome) -> Table | None:
     """Means by whether the conditions were right."""
-    if not found["strata"]:
+    means = outcome.strata.means
+    if means is None:
         return None
-    means = found["strata"]["means"]
-    said = {"right": "all right", "differ": "answers differ", "wrong": "all wrong, alike"}
-    shown = [name for name in said if name in means]
-    columns = [Column("Condition", numeric=False), *(Column(said[name]) for name in shown)]
+    titles = {"right": "all right", "differ": "answers differ", "wrong": "all wrong, alike"}
+    names = [name for name in titles if name in means]
+    columns = [Column("Condition", numeric=False), *(Column(titles[name]) for name in names)]
     lines = []
-    for rank, name in enumerate(found["conditions"]):
-        cells, below = [name], {}
-        for at, stratum in enumerate(shown):
-            entry = means[stratum].get(name)
-            cells.append(f"{entry['mean']:.2f}" if entry else DASH)
+    for rank, condition in enumerate(outcome.conditions):
+        cells, below = [condition], {}
+        for index, name in enumerate(names):
+            entry = means[name].get(condition)
+            cells.append(f"{entry.mean:.2f}" if entry else DASH)
             if entry:
-                below[at + 1] = f"n = {entry['n']}"
+                below[index + 1] = f"n = {entry.n}"
         lines.append(Line(tuple(cells), below, rank=rank))
-    return Table(
-        "strata", f"Mean {found['strata']['measure']}, by what the conditions answered.", tuple(columns), tuple(lines)
-    )
+    caption = f"Mean {outcome.strata.measure}, by what the conditions answered."
+    return Table("strata", caption, tuple(columns), tuple(lines))
 
 
-def agreement(found: Json) -> Table | None:
+def agreement(outcome: Outcome) -> Table | None:
     """How far people who rated the same explanation agree."""
-    if found["kind"] == "preference":
+    if isinstance(outcome.analysis, Preferences):
         return None
     columns = (Column("Measure", numeric=False), Column("Krippendorff's α"), Column("Gwet's AC2"), Column("ICC"))
     lines = []
-    for name, entry in found["analysis"]["measures"].items():
-        given = entry["agreement"]
-        if "why" in given:
+    for name, measure in outcome.analysis.measures.items():
+        entry = measure.agreement
+        if isinstance(entry, NotComputed):
             continue
         cells, below = [name], {}
-        for key in ("krippendorff", "gwet", "icc"):
-            one = given.get(key, {})
-            cells.append(DASH if "value" not in one else f"{one['value']:.2f}")
-            if one.get("low") is not None:
-                below[len(cells) - 1] = _between(one["low"], one["high"], 2)
+        for coefficient in (entry.krippendorff, entry.gwet, entry.icc):
+            # Ratings that are all the same leave nothing to agree about: the coefficient is NaN then.
+            if not isinstance(coefficient, Agreement) or not math.isfinite(coefficient.value):
+                cells.append(DASH)
+                continue
+            cells.append(f"{coefficient.value:.2f}")
+            if math.isfinite(coefficient.low):
+                below[len(cells) - 1] = _between(coefficient.low, coefficient.high, 2)
         lines.append(Line(tuple(cells), below))
-    return (
-        Table("agreement", "Agreement of people on the same explanation; 95 % intervals.", columns, tuple(lines))
-        if lines
-        else None
-    )
+    if not lines:
+        return None
+    return Table("agreement", "Agreement of people on the same explanation; 95 % intervals.", columns, tuple(lines))
 
 
-def effects(found: Json) -> Table | None:
-    """Differences from the reference by the mixed model with people and questions."""
-    if found["kind"] == "preference":
-        return _pairs(found)
+def effects(outcome: Outcome) -> Table | None:
+    """Differences from the reference, by the mixed model with people and questions; of preferences, the pairs."""
+    analysis = outcome.analysis
+    if isinstance(analysis, Preferences):
+        return _pairs(analysis)
     columns = (
         Column("Measure", numeric=False),
         Column("Condition", numeric=False),
@@ -151,61 +180,48 @@ def effects(found: Json) -> Table | None:
         Column("p, Holm"),
     )
     lines = []
-    for name, entry in found["analysis"]["measures"].items():
-        fit = fullest(entry["mixed"])
-        for effect in fit.get("effects", ()):
-            if "condition" in effect:
-                shown = (name, effect["condition"], signed(effect["estimate"]), p_value(effect["p_adjusted"]))
-                kind = "separated" if effect["p_adjusted"] < 0.05 else ""
-                lines.append(Line(shown, {2: f"{signed(effect['low'])} to {signed(effect['high'])}"}, kind))
-    levels = "person, question and explanation" if found["analysis"]["explained"] else "person"
-    what = f"Differences from {found['analysis']['reference']}, in points: a linear mixed model with a level for each {levels}."
-    return Table("effects", what, columns, tuple(lines)) if lines else None
+    for name, measure in analysis.measures.items():
+        fit = measure.mixed.fullest
+        for effect in [] if isinstance(fit, NotComputed) else fit.conditions:
+            cells = (name, effect.condition, signed(effect.estimate), p_value(effect.p_adjusted))
+            kind = "separated" if effect.p_adjusted < 0.05 else ""
+            lines.append(Line(cells, {2: f"{signed(effect.low)} to {signed(effect.high)}"}, kind))
+    levels = "person, question and explanation" if analysis.explained else "person"
+    caption = f"Differences from {analysis.reference}, in points: a linear mixed model with a level for each {levels}."
+    return Table("effects", caption, columns, tuple(lines)) if lines else None
 
 
-def _pairs(found: Json) -> Table:
+def _pairs(analysis: Preferences) -> Table:
     columns = (Column("Asked", numeric=False), Column("Pair", numeric=False), Column("First preferred"), Column("p"))
     lines = []
-    for name, entry in found["analysis"]["constructs"].items():
-        for pair in entry["pairs"]:
-            shown = (name, f"{pair['first']} to {pair['second']}", f"{pair['value']:.0%}", p_value(pair["p"]))
-            below = {2: f"{_between(100 * pair['low'], 100 * pair['high'], 0)} %"}
-            lines.append(Line(shown, below, "separated" if pair["p"] < 0.05 else ""))
-    return Table("effects", "How often the first is preferred to the second; ties count half.", columns, tuple(lines))
-
-
-_MACHINE = "By machine"
+    for name, preference in analysis.constructs.items():
+        for pair in preference.pairs:
+            share = pair.share
+            cells = (name, f"{pair.first} to {pair.second}", f"{share.value:.0%}", p_value(share.p))
+            below = {2: f"{_between(100 * share.low, 100 * share.high, 0)} %"}
+            lines.append(Line(cells, below, "separated" if share.p < 0.05 else ""))
+    caption = "How often the first is preferred to the second; ties count half."
+    return Table("effects", caption, columns, tuple(lines))
 
 
 def _group(key: str) -> str:
     return "By judges" if key.startswith(RATED) else _MACHINE
 
 
-_TITLES = {"Quality": "Mean of the constructs", "Simulated": "Share of people's guesses that are the model's answer"}
+def _value(estimate: Estimate | None, share: bool, digits: int) -> str:
+    return DASH if estimate is None else f"{100 * estimate.value if share else estimate.value:.{digits}f}"
 
 
-def _value(entry: Json | None, share: bool, digits: int) -> str:
-    return DASH if entry is None else f"{100 * entry['value'] if share else entry['value']:.{digits}f}"
-
-
-def _add(cells: list[str], below: dict[int, str], entry: Json | None, share: bool, digits: int) -> None:
-    cells.append(_value(entry, share, digits))
-    if entry and entry.get("low") is not None:
-        times = 100 if share else 1
-        below[len(cells) - 1] = _between(times * entry["low"], times * entry["high"], digits)
+def _add(cells: list[str], below: dict[int, str], estimate: Estimate | None, share: bool, digits: int) -> None:
+    """Add a cell, and its interval as small print."""
+    cells.append(_value(estimate, share, digits))
+    if estimate and estimate.low is not None and estimate.high is not None:
+        factor = 100 if share else 1
+        below[len(cells) - 1] = _between(factor * estimate.low, factor * estimate.high, digits)
 
 
 def _between(low: float, high: float, digits: int) -> str:
-    """An interval; with a sign in it, in words."""
+    """Return an interval; where an end is negative with "to", since a dash would read as a sign."""
+    # + 0.0: an end that rounds to zero from below would be "-0.00".
     ends = [f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS) for value in (low, high)]
     return f"{ends[0]}{' to ' if MINUS in ends[0] else DASH}{ends[1]}"
-
-
-def _note(record: Json, key: str, entry: Json | None) -> None:
-    if entry:
-        record |= {
-            key: entry["value"],
-            f"{key}_low": entry.get("low"),
-            f"{key}_high": entry.get("high"),
-            f"{key}_n": entry.get("n"),
-        }

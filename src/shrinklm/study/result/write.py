@@ -1,23 +1,21 @@
-"""The result of a study, written into its folder: `analysis/` holds the page, the figures, the numbers and what was analysed."""
+"""Writes the result of a study into its folder: `analysis/` holds the page, the figures, the numbers and what was analysed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from ...core import files
 from ...core.types import Tick
 from ...report.look.figures import Figure
-from ...stats.groups import Adjust
+from ..analysis.records import json_text
 from ..design.folder import Study
 from ..records import export
-from ..records.exclude import excluded, kept
 from ..records.people import Participant, Response
 from . import tables as result_tables
-from .figures import figures
-from .outcome import outcome, table
-from .page import page
+from .figures import draw
+from .outcome import DEFAULTS, Options, outcome_of, sample_of, table
+from .page import render
+from .records import Outcome
 
 FOLDER = "analysis"
 
@@ -26,31 +24,31 @@ def build(
     study: Study,
     participants: Sequence[Participant],
     responses: Sequence[Response],
-    reference: str | None = None,
-    adjust: Adjust = "bonferroni",
-    margin: float | None = None,
-    seed: int = 0,
-    resamples: int = 10_000,
+    options: Options = DEFAULTS,
     tick: Tick | None = None,
-) -> tuple[dict[str, Any], list[Figure]]:
-    """Analyses a study and writes `analysis/`: (what `outcome` found, the figures). The arguments are those of `outcome`.
+) -> tuple[Outcome, list[Figure]]:
+    """Analyse a study, write `analysis/`, and return the result and its figures.
 
-    The folder is replaced as a whole once everything is made. Raises StudyError as `outcome` does, StoreError when it cannot be written.
+    The folder is replaced as a whole once everything is made.
+
+    Raises:
+        StudyError: nobody has answered, or nothing is left to compare.
+        StoreError: the folder cannot be written.
     """
-    found = outcome(study, participants, responses, reference, adjust, margin, seed, resamples, tick)
-    left = kept(responses, excluded(study, participants, responses))
-    rows = export.ratings(study, participants, left)
-    drawn = figures(found, None if study.form.kind == "preference" else table(study, rows, reference))
+    sample = sample_of(study, participants, responses)
+    outcome = outcome_of(study, sample, options, tick)
+    ratings = None if study.form.kind == "preference" else table(study, sample.rows, options.reference)
+    figures = draw(outcome, ratings)
     contents: dict[str, bytes] = {
-        "analysis.json": (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
-        "methods.csv": result_tables.methods(found).csv().encode(),
-        "ratings.csv": export.csv_text(rows).encode(),
-        "report.html": page(found, drawn).encode(),
+        "analysis.json": json_text(outcome).encode(),
+        "methods.csv": result_tables.methods(outcome).csv().encode(),
+        "ratings.csv": export.csv_text(sample.rows).encode(),
+        "report.html": render(outcome, figures).encode(),
     }
-    for figure in drawn:
+    for figure in figures:
         contents |= {f"figures/{figure.name}.pdf": figure.pdf, f"figures/{figure.name}.png": figure.png}
     with files.whole_folder(study.home / FOLDER) as new:
         for name, content in contents.items():
             (new / name).parent.mkdir(exist_ok=True)
             (new / name).write_bytes(content)
-    return found, drawn
+    return outcome, figures

@@ -1,0 +1,260 @@
+"""An analysis in words: what was tested, on how many ratings, and what it shows. What the data do not show is not claimed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from ...report.look.numbers import ALPHA, MINUS, fraction, p_clause
+from .records import Agreements, Analysis, Fit, Measure, ModelPair, NotComputed, Pair
+
+
+def paragraph(analysis: Analysis) -> str:
+    """Return the sentences about an analysis."""
+    sentences = [
+        _tested(analysis),
+        _differ(analysis.measures),
+        _pairs(analysis),
+        _mixed(analysis),
+        _controls(analysis),
+        _ordinal(analysis),
+        _outliers(analysis),
+        _equivalent(analysis),
+        _together(analysis),
+        _agreement(analysis.main, analysis.measure.agreement),
+        _shows(analysis),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign, such as "+0.21" or "−0.05"."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def rounded(value: float) -> str:
+    """Return a number of two decimals, such as "0.62" or "−0.05"."""
+    return f"{value:.2f}".replace("-", MINUS)
+
+
+def people(number: int) -> str:
+    """Return "1 person" or "117 people"."""
+    return "1 person" if number == 1 else f"{number:,} people"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return "a, b and c", or "none"."""
+    every = list(names)
+    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}" if every else "none"
+
+
+def _tested(analysis: Analysis) -> str:
+    raters, conditions = analysis.raters, analysis.conditions
+    least, most = raters.rows_min, raters.rows_max
+    each = f"{least} to {most} times each" if least != most else "once each" if most == 1 else f"{most} times each"
+    over = ", ".join(f"{level} {n:,}" for level, n in conditions.items())
+    low, high = analysis.scale
+    missing = sum(analysis.missing.values())
+    absent = f" {missing:,} ratings were not given." if missing else ""
+    same = raters.always_the_same
+    still = f" {len(same)} of them gave the same rating throughout." if same else ""
+    return (
+        f"{people(raters.n)} rated explanations of {len(conditions)} conditions {analysis.n:,} times ({over}), {each}, on "
+        f"{listed(analysis.constructs)} from {low:g} to {high:g}.{still}{absent}"
+    )
+
+
+def _differ(measures: Mapping[str, Measure]) -> str:
+    tests = {
+        name: measure.kruskal for name, measure in measures.items() if not isinstance(measure.kruskal, NotComputed)
+    }
+    if not tests:
+        return "No measure varies enough for a Kruskal–Wallis test."
+    apart = [
+        f"{name} (H({test.df}) = {test.statistic:.2f}, {p_clause(test.p)}, η² = {fraction(test.eta2)})"
+        for name, test in tests.items()
+        if test.p < ALPHA
+    ]
+    rest = [f"{name} ({p_clause(test.p)})" for name, test in tests.items() if test.p >= ALPHA]
+    start = "Taking every rating as independent, Kruskal–Wallis tests show"
+    if not apart:
+        return f"{start} no difference between the conditions on {listed(rest)}."
+    more = f", and no difference on {listed(rest)}." if rest else "."
+    return f"{start} that the conditions differ on {listed(apart)}{more}"
+
+
+def _pairs(analysis: Analysis) -> str:
+    apart, sizes = [], []
+    for name, measure in analysis.measures.items():
+        if isinstance(measure.dunn, NotComputed):
+            continue
+        for pair in measure.dunn:
+            sizes.append(abs(pair.A - 0.5))
+            if pair.p_adjusted < ALPHA:
+                higher, lower, size = _ordered(pair)
+                apart.append(f"{name}, {higher} above {lower} ({p_clause(pair.p_adjusted)}, A = {fraction(size)})")
+    if not sizes:
+        return ""
+    largest = max(sizes)
+    # The limits of Vargha & Delaney (2000): A of .56, .64 and .71.
+    word = "negligible" if largest < 0.06 else "small" if largest < 0.14 else "medium" if largest < 0.21 else "large"
+    way = {"bonferroni": "Bonferroni-adjusted", "holm": "Holm-adjusted", "none": "unadjusted"}[analysis.adjustment]
+    body = (
+        f"Pairs told apart by Dunn's test ({way}): {'; '.join(apart)}."
+        if apart
+        else f"Dunn's test ({way}) tells no pair apart."
+    )
+    return f"{body} The largest difference of all is {word} (A = {fraction(0.5 + largest)} for the higher)."
+
+
+def _ordered(pair: Pair) -> tuple[str, str, float]:
+    return (pair.a, pair.b, pair.A) if pair.A >= 0.5 else (pair.b, pair.a, 1 - pair.A)
+
+
+def _mixed(analysis: Analysis) -> str:
+    name, fit = analysis.main, analysis.measure.mixed.fullest
+    if isinstance(fit, NotComputed):
+        return f"A mixed model of {name} cannot be fitted: {fit.why}"
+    between = fit.shares[analysis.raters.column]
+    who = (
+        "each person has a level of her or his own"
+        if len(fit.groups) == 1
+        else "people, questions and explanations have levels"
+    )
+    return (
+        f"A linear mixed model, in which {who} ({100 * between:.0f} % of the variance of {name} lies "
+        f"between people), puts {name} against {analysis.reference} at {_effects(fit)}; jointly χ²({fit.joint.df}) = "
+        f"{fit.joint.chi2:.1f}, {p_clause(fit.joint.p)}."
+    )
+
+
+def _effects(fit: Fit) -> str:
+    return listed(
+        f"{signed(effect.estimate, 3)} for {effect.condition} "
+        f"({signed(effect.low, 3)} to {signed(effect.high, 3)}, {p_clause(effect.p)})"
+        for effect in fit.conditions
+    )
+
+
+def _controls(analysis: Analysis) -> str:
+    fit = analysis.measure.mixed.with_controls
+    if not analysis.controls:
+        return ""
+    if isinstance(fit, NotComputed):
+        return f"With the controls the model cannot be fitted: {fit.why}"
+    # A control of categories has a term for each of them, whose names differ from the control's.
+    terms = [f"{effect.term} {p_clause(effect.p)}" for effect in fit.effects if effect.term in analysis.controls]
+    held = listed(analysis.controls)
+    return f"With {held} held fixed ({fit.n:,} rows) it is {_effects(fit)}{'; ' + ', '.join(terms) if terms else ''}."
+
+
+def _ordinal(analysis: Analysis) -> str:
+    fits = {name: measure.ordinal.fullest for name, measure in analysis.measures.items()}
+    fitted = {name: fit for name, fit in fits.items() if not isinstance(fit, NotComputed)}
+    if not fitted:
+        return ""
+    apart = [
+        f"{name} for {effect.condition} (odds ratio {effect.odds_ratio:.2f}, {p_clause(effect.p_adjusted)})"
+        for name, fit in fitted.items()
+        for effect in fit.conditions
+        if effect.p_adjusted < ALPHA and effect.odds_ratio is not None
+    ]
+    without = {
+        name: with_items.why
+        for name in fitted
+        if isinstance(with_items := analysis.measures[name].ordinal.with_items, NotComputed)
+    }
+    who = "people" if len(without) == len(fitted) else "people and questions"
+    text = (
+        f"Ordinal mixed models of the single constructs, in which {who} have levels of their own, against "
+        f"{analysis.reference} and Holm-adjusted within each, show {listed(apart) if apart else 'no difference'}."
+    )
+    if not without:
+        return text
+    where = "" if len(without) == len(fitted) else f" of {listed(without)}"
+    why = next(iter(without.values()))
+    return f"{text} Questions have no level of their own in those{where}: {_sentence(why)}"
+
+
+def _sentence(why: str) -> str:
+    return f"{why[0].lower()}{why[1:].rstrip('.')}."
+
+
+def _outliers(analysis: Analysis) -> str:
+    name, measure = analysis.main, analysis.measure
+    number = sum(group.n for group in measure.outliers.values())
+    if not number:
+        return f"No rating of {name} lies outside 1.5 interquartile ranges of its condition."
+    before, after = measure.mixed.fullest, measure.mixed.without_outliers
+    lie = f"{number} ratings of {name} lie outside 1.5 interquartile ranges of their condition"
+    if isinstance(before, NotComputed) or isinstance(after, NotComputed):
+        return f"{lie}; they count here."
+    flips = [
+        effect.condition
+        for effect, other in zip(before.conditions, after.conditions, strict=False)
+        if (effect.p < ALPHA) != (other.p < ALPHA)
+    ]
+    decided = (
+        f"they decide {listed(flips)}, so read it with care"
+        if flips
+        else "without them the same effects are told apart"
+    )
+    return f"{lie} and count here; {decided}."
+
+
+def _equivalent(analysis: Analysis) -> str:
+    fit = analysis.measure.mixed.fullest
+    if analysis.margin is None or isinstance(fit, NotComputed):
+        return ""
+    same = [effect.condition for effect in fit.conditions if effect.equivalence and effect.equivalence.equivalent]
+    return (
+        f"Two one-sided tests with a margin of {analysis.margin:g} show {listed(same)} to be equivalent to "
+        f"{analysis.reference}."
+    )
+
+
+def _together(analysis: Analysis) -> str:
+    alpha, manova = analysis.together.cronbach_alpha, analysis.together.manova
+    clauses = []
+    if not isinstance(alpha, NotComputed) and math.isfinite(alpha):
+        clauses.append(f"the constructs hang together (Cronbach's α {fraction(alpha)})")
+    if not isinstance(manova, NotComputed):
+        clauses.append(
+            f"a nonparametric MANOVA over all of them gives Wilks' Λ {fraction(manova.wilks)}, {p_clause(manova.p_wilks)}"
+        )
+    if not clauses:
+        return ""
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _agreement(name: str, entry: Agreements | NotComputed) -> str:
+    if isinstance(entry, NotComputed):
+        return entry.why
+    alpha, ac = entry.krippendorff, entry.gwet
+    if isinstance(alpha, NotComputed):
+        return alpha.why
+    more = "" if ac is None or isinstance(ac, NotComputed) else f", {ac.coefficient} {fraction(ac.value)}"
+    return (
+        f"Raters of the same explanation agree on {name} with {alpha.coefficient} {fraction(alpha.value)} "
+        f"({fraction(alpha.low)} to {fraction(alpha.high)}){more}."
+    )
+
+
+def _shows(analysis: Analysis) -> str:
+    """The finding, by the model that fits the design."""
+    name, fit = analysis.main, analysis.measure.mixed.fullest
+    if isinstance(fit, NotComputed):
+        return ""
+    pairs = [pair for pair in fit.pairs if pair.p_adjusted < ALPHA]
+    if not pairs:
+        return f"So on {name} no difference between conditions is shown by these data."
+    apart = "; ".join(map(_higher, pairs))
+    others = len(fit.pairs) - len(pairs)
+    rest = f"; the other {others} {'pair is' if others == 1 else 'pairs are'} not told apart" if others else ""
+    return f"So on {name}, by the mixed model and Holm-adjusted over all pairs: {apart}{rest}."
+
+
+def _higher(pair: ModelPair) -> str:
+    higher, lower = (pair.b, pair.a) if pair.difference > 0 else (pair.a, pair.b)
+    return f"{higher} above {lower} by {abs(pair.difference):.2f} ({p_clause(pair.p_adjusted)})"
