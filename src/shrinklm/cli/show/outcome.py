@@ -49,8 +49,5 @@ def _print(table: Table) -> None:
             printed.add_section()
             printed.add_row(Text(line.cells[0], style="bold"))
             continue
-        cells = [
-            f"{cell} ({line.below[index]})" if index in line.below else cell for index, cell in enumerate(line.cells)
-        ]
-        printed.add_row(*(Text(cell) for cell in cells))
+        printed.add_row(*(Text(cell) for cell in line.texts))
     Console().print(printed)
