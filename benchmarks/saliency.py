@@ -1,8 +1,8 @@
-"""Attribution speed: batches of questions, one backward pass each, against captum one question at a time. Side by side in one run.
+"""Attribution speed: batches of questions, one backward pass each, against captum one question at a time, in one run.
 
-All take the gradient of the label's log-probability with the same weights, in the same precision, without gradients of the weights.
-"Saliency" is captum's class on a function of one's own, one backward pass a question; "LLMGradientAttribution" is what captum offers
-for language models, one pass a token of the label.
+All take the gradient of the label's log-probability with the same weights, in the same precision, without gradients of
+the weights. "Saliency" is captum's class on a function of one's own, one backward pass a question;
+"LLMGradientAttribution" is what captum offers for language models, one pass a token of the label.
 
 python benchmarks/saliency.py [MODEL] [QUESTIONS]
 """
@@ -99,7 +99,8 @@ def main() -> None:
     grown = [f"{after - before:.0f}" for before, after in itertools.pairwise(peaks)]
     # In bfloat16 oneDNN keeps a kernel for each new length; the same lengths again show what items alone would add.
     print(
-        f"Peak memory {peaks[0]:.0f} MiB; {count} questions add {grown[0]}, {len(questions)} add {grown[1]}, the same again {grown[2]}"
+        f"Peak memory {peaks[0]:.0f} MiB; {count} questions add {grown[0]}, {len(questions)} add {grown[1]}, "
+        f"the same again {grown[2]}"
     )
     ways: dict[str, Callable[[Sequence[Question]], None]] = {
         f"batches of {BATCH}": lambda some: batched(student, some),

@@ -1,4 +1,4 @@
-"""Attribution: against captum and differences on plain models, one question at a time; batches; words; what is left behind."""
+"""Attribution: against captum and finite differences, one question at a time; batches; words; the model afterwards."""
 
 from __future__ import annotations
 
@@ -372,7 +372,7 @@ def test_words_are_found_among_punctuation_and_in_other_scripts(student: Any) ->
 
 
 def pieces_student(family: str, own: str) -> Any:
-    """A student with a tokenizer like T5's and Llama's: pieces with ▁ for the blank before them, and `own` tokens of the model's."""
+    """A student with a tokenizer like T5's and Llama's (▁ for the blank before a piece) and `own` special tokens."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<pad>", "</s>", "<unk>", "<s>"]

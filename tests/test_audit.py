@@ -1,4 +1,4 @@
-"""The audit of a teacher: texts built to have a known answer, the gate before training, and the published figures where their data are."""
+"""The audit of a teacher: texts with a known answer, the gate before training, and the published figures."""
 
 from __future__ import annotations
 
@@ -95,9 +95,14 @@ FOUR = [
 
 def test_the_figures_of_a_step_and_of_its_revision() -> None:
     known = said(
-        m0_explanation="A bank is safe.", m1_explanation="It is safe.", m2_explanation="A bank is locked.", m3_explanation=None,
-        m0_revision="A bank is safe.", m1_revision="A bank may be safe, not a zoo.", m2_revision="It is locked, and it has a vault.",
-    )  # fmt: skip
+        m0_explanation="A bank is safe.",
+        m1_explanation="It is safe.",
+        m2_explanation="A bank is locked.",
+        m3_explanation=None,
+        m0_revision="A bank is safe.",
+        m1_revision="A bank may be safe, not a zoo.",
+        m2_revision="It is locked, and it has a vault.",
+    )
     found = audit_texts(FOUR, known, ["explanation", "revision", "critique"])
     first, second = found["steps"]["explanation"], found["steps"]["revision"]
     assert (first["n"], first["missing"], first["empty"], first["kept"], first["refused"]) == (4, 0, 1, 3, {EMPTY: 1})
@@ -138,7 +143,10 @@ def test_the_gate_names_the_step_the_share_and_what_to_do() -> None:
     found = audit_texts(FOUR, said(**{**texts, "m0_explanation": "Safe."}), ["explanation", "revision"])
     check_support(found, 0.75)
     check_support(found, 0.8, ["revision"])
-    why = r"'explanation' support their answer in 75\.0 % of 4 cases .*below the 80 % .*25\.0 % do not name it.* on 'revision' instead"
+    why = (
+        r"'explanation' support their answer in 75\.0 % of 4 cases .*below the 80 % .*25\.0 % do not name it"
+        r".* on 'revision' instead"
+    )
     with pytest.raises(AuditError, match=why):
         check_support(found, 0.8)
     with pytest.raises(RecipeError, match=r"no step 'critique'. Its steps: explanation, revision"):
@@ -259,7 +267,7 @@ def test_the_recipe_s_limit_is_checked(tmp_path: Path) -> None:
 @pytest.mark.skipif(not LLAMA.is_file(), reason="needs ../shared/data/cqa-llama2")
 @pytest.mark.slow
 def test_the_published_share_of_llama_s_texts_that_name_the_gold_answer(tmp_path: Path) -> None:
-    """63.9 % of the explanations and 81.4 % of the revisions (methods.md A.3), by the rule that the answer occurs in the first line."""
+    """63.9 % of the explanations and 81.4 % of the revisions (methods.md A.3): the answer occurs in the first line."""
     data = {"use": "table", "train": str(LLAMA), "dev": 0.0, "test": str(LLAMA.with_name("test.parquet"))}
     columns = {"id": "id", "question": "question", "choices": "choices", "answer": "answer"}
     teacher = {

@@ -11,7 +11,7 @@ from shrinklm.core.errors import ShrinkError, StoreError, TaskError, UnknownName
 from shrinklm.core.results import read_predictions, read_scores, write_predictions, write_scores
 from shrinklm.core.types import Example, Prediction, Score
 from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict, read_answer
-from shrinklm.evaluation.score import score
+from shrinklm.evaluation.score import score_predictions
 from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT
 from shrinklm.methods.spec import method
 from shrinklm.students.likeliest import choice_pairs, likeliest_options
@@ -72,7 +72,7 @@ def test_only_the_first_questions_are_explained_and_the_rest_are_not_scored(tmp_
     predictions, _, student = ask(tmp_path, name, settings=replace(SETTINGS, explanations=5))
     assert [p.explanation is None for p in predictions] == [False] * 5 + [True] * 5
     assert sum(prompt.endswith("[explain]") for prompt, *_ in student.asked) == (5 if name == "multitask" else 0)
-    scores = score(TASK, questions(10), predictions, ["length", "names_answer"])
+    scores = score_predictions(TASK, questions(10), predictions, ["length", "names_answer"])
     assert {s.example_id for s in scores} == {f"q{i}" for i in range(5)}
 
 
@@ -95,12 +95,14 @@ def test_explanations_asked_for_later_are_those_of_one_go(tmp_path, name):
 def test_a_method_without_explanation_has_no_explanation_scores(tmp_path):
     predictions, _, _ = ask(tmp_path, "finetune")
     assert {p.explanation for p in predictions} == {None}
-    assert {s.metric for s in score(TASK, questions(10), predictions, ["accuracy", "length"])} == {"accuracy"}
+    assert {s.metric for s in score_predictions(TASK, questions(10), predictions, ["accuracy", "length"])} == {
+        "accuracy"
+    }
 
 
 def test_an_empty_explanation_that_was_asked_for_counts(tmp_path):
     predictions, _, _ = ask(tmp_path, student=FakeStudent(texts={"[explain]": " "}))
-    assert [s.value for s in score(TASK, questions(10), predictions, ["length"])] == [0.0] * 10
+    assert [s.value for s in score_predictions(TASK, questions(10), predictions, ["length"])] == [0.0] * 10
 
 
 def test_chunks_have_a_fixed_size_and_progress_is_told(tmp_path):
@@ -240,7 +242,7 @@ def test_free_answers_have_no_likeliest_option(tmp_path):
     evaluation = Evaluation(FakeStudent(), TASK, method("finetune"), "cell", SETTINGS)
     predictions, _ = predict(evaluation, free, tmp_path / "p")
     assert [p.likeliest for p in predictions] == [None] * 3
-    scores = score(TASK, free, predictions, ["accuracy", "accuracy_likelihood"])
+    scores = score_predictions(TASK, free, predictions, ["accuracy", "accuracy_likelihood"])
     assert [(s.metric, s.value) for s in scores] == [("accuracy", 0.0), ("accuracy", 1.0), ("accuracy", 1.0)]
 
 
@@ -250,7 +252,7 @@ def test_defect_24_a_diverged_run_is_scored_not_dropped(tmp_path):
             return [math.nan] * len(pairs)
 
     predictions, _, _ = ask(tmp_path, student=Diverged(texts={"[predict]": "the the the", "[explain]": ""}))
-    scores = score(TASK, questions(10), predictions, ["accuracy", "accuracy_likelihood", "unparsed"])
+    scores = score_predictions(TASK, questions(10), predictions, ["accuracy", "accuracy_likelihood", "unparsed"])
     for metric, value in {"accuracy": 0.0, "accuracy_likelihood": 0.0, "unparsed": 1.0}.items():
         assert [s.value for s in scores if s.metric == metric] == [value] * 10
 
@@ -258,7 +260,7 @@ def test_defect_24_a_diverged_run_is_scored_not_dropped(tmp_path):
 def test_scores_of_predictions(tmp_path):
     predictions, _, _ = ask(tmp_path)
     examples = [replace(example, meta={"reference": f"Because {example.answer} is it."}) for example in questions(10)]
-    scores = score(TASK, examples, predictions, ["accuracy", "overlap"])
+    scores = score_predictions(TASK, examples, predictions, ["accuracy", "overlap"])
     values = {(s.example_id, s.metric): s.value for s in scores}
     assert len(values) == 30
     assert values["q1", "accuracy"] == 1.0
@@ -277,14 +279,14 @@ def test_missing_strange_and_double_predictions_are_errors(tmp_path):
         [],
     ):
         with pytest.raises(ShrinkError, match="shrinklm evaluate"):
-            score(TASK, questions(10), wrong, ["accuracy"])
+            score_predictions(TASK, questions(10), wrong, ["accuracy"])
     with pytest.raises(UnknownName, match="Did you mean 'accuracy'"):
-        score(TASK, questions(10), predictions, ["acuracy"])
+        score_predictions(TASK, questions(10), predictions, ["acuracy"])
 
 
 def test_a_metric_of_the_users_and_nan(tmp_path):
     predictions, _, _ = ask(tmp_path)
-    scores = score(TASK, questions(10), predictions, ["test_evaluate:odd"])
+    scores = score_predictions(TASK, questions(10), predictions, ["test_evaluate:odd"])
     assert [(s.metric, s.value) for s in scores] == [("test_evaluate:odd", 1.0)] * 5
 
 

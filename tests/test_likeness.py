@@ -1,4 +1,4 @@
-"""Likeness to the reference and to the question: with vectors of known cosines, and with the packaged model where it is there."""
+"""Similarity to reference and question: with vectors of known cosines, and with the packaged model if installed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from evaluation_fakes import FakeTask
 from shrinklm.core.errors import RecipeError
 from shrinklm.core.types import Example, Prediction
 from shrinklm.evaluation.metrics.likeness import bertscore, entailment, roscoe, similarity
-from shrinklm.evaluation.score import score
+from shrinklm.evaluation.score import score_predictions
 from shrinklm.models.encoder import Encoder, installed, unit
 
 BANK = Example(
-    "b", "Where is money safe? It must be locked.", ("bank", "zoo"), "bank", meta={"reference": "Money is safe in a bank."}
-)  # fmt: skip
+    "b",
+    "Where is money safe? It must be locked.",
+    ("bank", "zoo"),
+    "bank",
+    meta={"reference": "Money is safe in a bank."},
+)
 
 
 def said(text: str | None, answer: str | None = "bank", name: str = "b") -> Prediction:
@@ -86,9 +90,8 @@ def test_roscoe_coherence_is_the_worst_clash_of_two_steps() -> None:
     def judge(first: str, second: str) -> tuple[float, float, float]:
         return (0.1, 0.1, 0.8) if (first, second) == ("It is cold.", "It is hot.") else (0.6, 0.3, 0.1)
 
-    clash, fine, one = roscoe.many(
-        [(BANK, said(t)) for t in ("It is cold. It snows. It is hot.", "It is hot. It is dry.", "It is hot.")], Words(judge)
-    )  # fmt: skip
+    texts = ("It is cold. It snows. It is hot.", "It is hot. It is dry.", "It is hot.")
+    clash, fine, one = roscoe.many([(BANK, said(text)) for text in texts], Words(judge))
     assert clash["roscoe_coherence"] == pytest.approx(0.2)
     assert fine["roscoe_coherence"] == pytest.approx(0.9)
     assert "roscoe_coherence" not in one
@@ -129,7 +132,9 @@ def test_score_asks_about_all_rows_at_once_and_opens_one_encoder() -> None:
 
     other = Example("c", "Where do fish swim?", ("sea", "sky"), "sea", meta={"reference": "Fish swim in the sea."})
     rows = [said("Money is safe in a bank."), said("In the sea.", "sky", "c")]
-    scores = score(FakeTask(), [BANK, other], rows, ["accuracy", "similarity", "bertscore", "names_answer"], encoder)
+    scores = score_predictions(
+        FakeTask(), [BANK, other], rows, ["accuracy", "similarity", "bertscore", "names_answer"], encoder
+    )
     assert len(opened) == 1
     assert opened[0].calls == 3  # similarity embeds (by its tokens), bertscore takes tokens: whatever number of rows
     found = {(one.example_id, one.metric): one.value for one in scores}
@@ -144,7 +149,7 @@ def test_score_asks_about_all_rows_at_once_and_opens_one_encoder() -> None:
         "bertscore_f",
         "names_answer",
     }
-    score(FakeTask(), [BANK], rows[:1], ["accuracy"], encoder)
+    score_predictions(FakeTask(), [BANK], rows[:1], ["accuracy"], encoder)
     assert len(opened) == 1, "no model is opened for metrics that need none"
 
 

@@ -1,4 +1,4 @@
-"""Steps that mark words: who marks, what is stored, what is asked again, what is refused, and what a run makes of it."""
+"""Steps that mark words: the teachers, what is stored, asked again and refused, and the figures of a run."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict
 from shrinklm.evaluation.metrics.answers import accepted, accuracy, accuracy_likelihood, f1, unparsed
 from shrinklm.evaluation.metrics.base import BatchMetric, Probe, Simulated
 from shrinklm.evaluation.metrics.explanations import length, named, names_answer, names_distractors, overlap
-from shrinklm.evaluation.score import score
+from shrinklm.evaluation.score import score_predictions
 from shrinklm.methods.spec import method
 
 BANK = Example("b", "Where is money kept?", ("bank", "bank account", "river", "bank"), "bank")
@@ -34,12 +34,12 @@ def test_accuracy_compares_options_by_their_text(answer, value):
     ("gold", "answer", "right"),
     [
         ("7", "7", True), ("7", "7.0", True), ("7", "seven", False), ("7", "7 apples", True), ("7", "7 or 8", False),
-        ("7", "70", False),
-        ("7", "$7.", True), ("1000", "1,000", True), ("1,000.50", "1000.5", True), ("-3", "−3", True), ("3", "-3", False),
-        ("12", "1/2", False),
-        ("1/2", "12", False), ("1/2", "1/2", True), ("2.5", "25", False), ("2", "2,5", False), ("5", "5-10", False), (".5", "0.5", True),
-        ("3 cats", "3 cats", True), ("3 cats", "cats", False), ("1990", "In 1990, of course", True), ("1", "1,0000", False),
-        ("the Eiffel Tower", "Eiffel tower.", True), ("U.S.", "us", True), ("a", "the", False), ("?", "?", True), ("Ωhm", "ωHM", True),
+        ("7", "70", False), ("7", "$7.", True), ("1000", "1,000", True), ("1,000.50", "1000.5", True),
+        ("-3", "−3", True), ("3", "-3", False), ("12", "1/2", False), ("1/2", "12", False), ("1/2", "1/2", True),
+        ("2.5", "25", False), ("2", "2,5", False), ("5", "5-10", False), (".5", "0.5", True),
+        ("3 cats", "3 cats", True), ("3 cats", "cats", False), ("1990", "In 1990, of course", True),
+        ("1", "1,0000", False), ("the Eiffel Tower", "Eiffel tower.", True), ("U.S.", "us", True),
+        ("a", "the", False), ("?", "?", True), ("Ωhm", "ωHM", True),
         ("not", "no", False), ("", "", True),
     ],
 )  # fmt: skip
@@ -86,7 +86,8 @@ def test_length_counts_words_and_none_is_not_zero():
     [
         ("A Bank keeps it.", {"bank"}), ("Banks keep it.", set()), ("the bank's vault", {"bank"}),
         ("my bank  account grows", {"bank account"}),
-        ("a bank and a bank account", {"bank", "bank account"}), ("riverbank", set()), ("a bank-note", set()), ("RIVER.", {"river"}),
+        ("a bank and a bank account", {"bank", "bank account"}), ("riverbank", set()), ("a bank-note", set()),
+        ("RIVER.", {"river"}),
         ("", set()),
     ],
 )  # fmt: skip
@@ -162,7 +163,7 @@ def test_defect_29_accuracy_is_read_by_the_parser_and_no_never_matches_not(tmp_p
         settings = EvaluateSettings(max_tokens=96, batch=32, explanations=None)
         evaluation = Evaluation(Says(text), Yesno(), method("finetune"), "run", settings)
         predictions, _ = predict(evaluation, [YESNO], tmp_path / str(number))
-        assert [s.value for s in score(Yesno(), [YESNO], predictions, ["accuracy"])] == [value], text
+        assert [s.value for s in score_predictions(Yesno(), [YESNO], predictions, ["accuracy"])] == [value], text
 
 
 def test_each_named_metric_is_of_one_kind():

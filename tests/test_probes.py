@@ -41,7 +41,7 @@ Rule = Callable[[Example, str, str], str | None]
 
 @dataclass
 class Scripted:
-    """A student that likes the option which a rule picks, and finds question, explanation and tag in what it is shown."""
+    """A student that prefers the option which a rule picks from the question, explanation and tag of its prompt."""
 
     rule: Rule
     premise_in_target: bool = False

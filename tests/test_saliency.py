@@ -39,9 +39,12 @@ from shrinklm.stats.ranking import average_precision
 from student_cases import fresh, generation
 
 KITE = Example(
-    "kite", "Where does a red kite fly when the wind blows hard?", ("open field", "river bed", "dark cellar"), "open field",
+    "kite",
+    "Where does a red kite fly when the wind blows hard?",
+    ("open field", "river bed", "dark cellar"),
+    "open field",
     meta={"highlight": "kite fly when the wind"},
-)  # fmt: skip
+)
 """Content words: red kite fly wind blows hard | open field river bed dark cellar."""
 TWO = Keep(2)
 
@@ -74,7 +77,7 @@ class Draw:
 
 
 def synthetic(count: int, seed: int = 0) -> list[Example]:
-    """Questions of 4 to 9 nouns, of which a person marked a run, with two options of one or two words, one of them from the question."""
+    """Questions of 4 to 9 nouns, a run of them highlighted, and two options one from the question."""
     draw, found = random.Random(seed), []
     for number in range(count):
         nouns = [f"noun{i}" for i in draw.sample(range(50), 12)]

@@ -84,9 +84,9 @@ def names(run: Run, cell: str = CELL) -> set[str]:
 
 
 FAITHFUL = {
-    "cf_consistency", "cf_baseline", "perturbation_drop", "perturbation_baseline", "early_0", "early_25", "early_50", "early_75",
-    "early_100", "early_aoc", "early_baseline", "filler_same", "paraphrase_same", "other_same", "tag_follows", "tag_blank", "tag_other",
-    "tag_baseline", "reasons_follow", "reasons_baseline",
+    "cf_consistency", "cf_baseline", "perturbation_drop", "perturbation_baseline", "early_0", "early_25", "early_50",
+    "early_75", "early_100", "early_aoc", "early_baseline", "filler_same", "paraphrase_same", "other_same",
+    "tag_follows", "tag_blank", "tag_other", "tag_baseline", "reasons_follow", "reasons_baseline",
 }  # fmt: skip
 SIMULATED = {"sim_question", "sim_explanation", "sim_both"}
 

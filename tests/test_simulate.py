@@ -178,9 +178,11 @@ def test_what_each_view_shows():
 
 def test_only_what_was_explained_and_answered_is_simulated():
     said = [
-        Prediction("c", "q0", "green", None, ""), Prediction("c", "q1", None, "Why", "", "blue"), Prediction("c", "q2", None, "Why", ""),
+        Prediction("c", "q0", "green", None, ""),
+        Prediction("c", "q1", None, "Why", "", "blue"),
+        Prediction("c", "q2", None, "Why", ""),
         Prediction("c", "q3", "black", "", ""),
-    ]  # fmt: skip
+    ]
     assert [(one.id, one.answer) for one in simulated(QUESTIONS, said)] == [("q1", "blue"), ("q3", "black")]
 
 

@@ -30,8 +30,6 @@ ARGUES = ("explanation", "revision", "counterfactual")
 """The steps whose texts argue for an answer; of other steps only the words are counted."""
 AGAIN: Mapping[str, str] = {"revision": "explanation"}
 """Step → the step whose text it rewrites."""
-Stored = Mapping[str, Generations]
-"""Example id → its generations in the store, as `teachers.generate.look` returns them."""
 Recorded = Mapping[tuple[str, str, str], str]
 """(example id, step, answer) → the text as it stands in a recording."""
 _EVERY = 500
@@ -62,7 +60,7 @@ class TextAudit:
 
 def audit_texts(
     examples: Sequence[Example],
-    stored: Stored,
+    generations: Mapping[str, Generations],
     steps: Iterable[str],
     recorded: Recorded | None = None,
     tick: Tick | None = None,
@@ -71,7 +69,7 @@ def audit_texts(
 
     Args:
         examples: The questions.
-        stored: Their generations.
+        generations: Their generations.
         steps: The steps to audit.
         recorded: The texts as recorded, where the teacher is a recording.
         tick: Called after every 500 questions.
@@ -96,12 +94,12 @@ def audit_texts(
     for done, example in enumerate(examples, 1):
         for step, audits in texts.items():
             for answer in _answers(step, example):
-                generation = stored.get(example.id, {}).get((step, answer))
+                generation = generations.get(example.id, {}).get((step, answer))
                 raw = (recorded or {}).get((example.id, step, answer))
                 audits.append(None if generation is None else audit_text(example, generation, raw, labels))
         if tick is not None and (done % _EVERY == 0 or done == len(examples)):
             tick("audit", done, len(examples), "")
-    rewritten = {step: list(_pairs(examples, stored, step, AGAIN[step])) for step in texts if step in AGAIN}
+    rewritten = {step: list(_pairs(examples, generations, step, AGAIN[step])) for step in texts if step in AGAIN}
     return {
         "examples": len(examples),
         "labels": labels,
@@ -194,7 +192,7 @@ def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mappin
 
 
 def recorded_texts(
-    teacher: BaseTeacher, examples: Sequence[Example], stored: Stored, steps: Iterable[str]
+    teacher: BaseTeacher, examples: Sequence[Example], generations: Mapping[str, Generations], steps: Iterable[str]
 ) -> Recorded | None:
     """The texts of a recording as they stand in its files; None for a teacher that is asked."""
     if not teacher.reads:
@@ -203,7 +201,7 @@ def recorded_texts(
     prompts = [
         Prompt((), example, kind, answer)
         for example in examples
-        for kind, answer in stored.get(example.id, {})
+        for kind, answer in generations.get(example.id, {})
         if kind in wanted
     ]
     return {(prompt.example.id, prompt.kind, prompt.answer): text for prompt, text in read_recording(teacher, prompts)}
@@ -249,11 +247,13 @@ def _figures(audits: Sequence[TextAudit | None]) -> dict[str, Any]:
     return {**figures, "interval": interval}
 
 
-def _pairs(examples: Sequence[Example], stored: Stored, step: str, before: str) -> Iterator[tuple[str, str, str]]:
+def _pairs(
+    examples: Sequence[Example], generations: Mapping[str, Generations], step: str, before: str
+) -> Iterator[tuple[str, str, str]]:
     """(answer, the text before, the text after) where both have words."""
     for example in examples:
-        generations = stored.get(example.id, {})
-        old, new = generations.get((before, example.answer)), generations.get((step, example.answer))
+        known = generations.get(example.id, {})
+        old, new = known.get((before, example.answer)), known.get((step, example.answer))
         if old is not None and new is not None and old.text.strip() and new.text.strip():
             yield example.answer, old.text, new.text
 

@@ -15,7 +15,7 @@ from ..models.encoder import Encoder
 from .metrics.base import BatchMetric, Rows, Value
 
 
-def score(
+def score_predictions(
     task: Task,
     examples: Iterable[Example],
     predictions: Iterable[Prediction],

@@ -68,11 +68,15 @@ def readability(example: Example, prediction: Prediction) -> Mapping[str, float]
     1975; syllables are groups of vowels, a silent e not counted. None for an empty explanation.
     """
     text = prediction.explanation or ""
-    said = words(text)
-    if not said:
+    spelled = words(text)
+    if not spelled:
         return None
-    long, heavy = len(said) / max(1, len(sentences(text))), sum(map(syllables, said)) / len(said)
-    return {"reading_ease": 206.835 - 1.015 * long - 84.6 * heavy, "grade": 0.39 * long + 11.8 * heavy - 15.59}
+    words_per_sentence = len(spelled) / max(1, len(sentences(text)))
+    syllables_per_word = sum(map(syllables, spelled)) / len(spelled)
+    return {
+        "reading_ease": 206.835 - 1.015 * words_per_sentence - 84.6 * syllables_per_word,
+        "grade": 0.39 * words_per_sentence + 11.8 * syllables_per_word - 15.59,
+    }
 
 
 def hedging(text: str) -> int:

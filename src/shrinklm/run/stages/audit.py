@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from ...core.errors import MethodError, RecipeError
 from ...core.files import write_json
 from ...core.results import RunFile
 from ...core.types import Example, Tick, digest
-from ...evaluation.audit import ARGUES, Stored, audit_texts, check_support, recorded_texts
-from ...methods.view import Method
+from ...evaluation.audit import ARGUES, audit_texts, check_support, recorded_texts
+from ...methods.view import Generations, Method
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, StepRequest, plan
 from ..once import Stage, marker
@@ -28,7 +28,7 @@ def audit_stage(
     folder: Path,
     teacher: BaseTeacher | None,
     examples: Sequence[Example],
-    known: Stored,
+    known: Mapping[str, Generations],
     steps: Sequence[str],
     tick: Tick,
 ) -> Stage:

@@ -16,7 +16,7 @@ from ...core.results import CellFile, read_predictions, read_scores, write_score
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
 from ...evaluation.metrics.base import AnyMetric, Context, Probe, Simulated, SimulateSettings
 from ...evaluation.probes import AnswerCache, probe
-from ...evaluation.score import score
+from ...evaluation.score import score_predictions
 from ...evaluation.simulate import simulated, trained
 from ...models.encoder import Encoder
 from ...students.open import open_student
@@ -91,7 +91,7 @@ def measure(test: CellTest, names: Iterable[str]) -> list[Score]:
     def encoder() -> Encoder:
         return Encoder(block.encoder, recipe.root, block.entailment)
 
-    scores = score(test.task, test.examples, predictions, plain, encoder)
+    scores = score_predictions(test.task, test.examples, predictions, plain, encoder)
     explained = [prediction for prediction in predictions if prediction.explanation is not None]
     if not explained:
         return scores

@@ -14,7 +14,7 @@ from ...core.files import write_json, write_jsonl, write_text
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Evaluation, predict
-from ...evaluation.score import score
+from ...evaluation.score import score_predictions
 from ...methods.corpus import Corpus
 from ...students.open import open_student, ready_to_answer
 from ..folder import Cell, about_cell
@@ -138,5 +138,5 @@ def _dev_accuracy(
         settings = EvaluateSettings(explanation_cap(copied, cell, recipe), recipe.evaluate.batch, 0)
         evaluation = Evaluation(copied, task, cell.method, cell.name, settings)
         predictions, _ = predict(evaluation, examples, Path(folder) / "part")
-    scores = score(task, examples, predictions, ["accuracy"])
+    scores = score_predictions(task, examples, predictions, ["accuracy"])
     return {"dev_accuracy": sum(row.value for row in scores) / len(examples), "dev_n": len(examples)}
