@@ -23,7 +23,7 @@ from shrinklm.core.errors import ShrinkError, StoreError
 from shrinklm.report import build, heatmap, markdown
 from shrinklm.report.findings import read
 from shrinklm.report.look.style import INK, variables
-from shrinklm.report.marks import Marked, Marks, Saliency, read_saliency
+from shrinklm.report.marks import Marked, Marks, Saliency, read_item, read_saliency
 from shrinklm.report.page import render
 from shrinklm.report.results import compare
 from shrinklm.report.sections import assemble, draw, saliency
@@ -253,7 +253,7 @@ def test_hostile_ids_words_and_names_are_escaped(tmp_path: Path) -> None:
     data = json.loads(seen.data["data-words"])
     assert len(data["items"]) == 6
     assert data["items"][0]["id"].endswith(EVIL)
-    assert "".join(data["items"][0]["p"][0]) == heatmap.item(folder, f"item-000{EVIL}").text
+    assert "".join(data["items"][0]["p"][0]) == read_item(folder, f"item-000{EVIL}").text
     results = compare(read(folder), resamples=50)
     assert EVIL not in markdown.render(results, assemble(results), {})
 
@@ -286,7 +286,7 @@ def test_page_holds_a_thousand_items_and_says_when_there_are_more(tmp_path: Path
         in legend(read)
     )
     assert "first" not in legend(Saliency(read.figures, read.items, 1000))
-    assert heatmap.item(folder, "item-1002").id == "item-1002"
+    assert read_item(folder, "item-1002").id == "item-1002"
 
 
 @pytest.mark.parametrize("theme", [0, 1])
@@ -399,19 +399,19 @@ def test_png_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_item_is_found_and_one_that_is_not_names_the_nearest(run: Path) -> None:
-    found = heatmap.item(run, "item-003")
+    found = read_item(run, "item-003")
     assert found.answer == "natural habitat"
     assert [marks.step for marks in found.markings] == list(STEPS)
     assert found.markings[1].about == "smollm2-135m, gradient (l2, max)"
     with pytest.raises(ShrinkError, match=r"No item 'itm-004' among the 12 marked items of .*\. Nearest: item-004, "):
-        heatmap.item(run, "itm-004")
+        read_item(run, "itm-004")
     with pytest.raises(ShrinkError, match=r"Nearest: item-000, item-001, item-002\."):
-        heatmap.item(run, "?")
+        read_item(run, "?")
 
 
 def test_a_folder_without_saliency_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ShrinkError, match="Run: shrinklm saliency RECIPE"):
-        heatmap.item(tmp_path, "q1")
+        read_item(tmp_path, "q1")
 
 
 def row(spans: str, scores: str, kept: str) -> str:
@@ -499,7 +499,7 @@ def test_picker_shows_searches_and_turns(tmp_path: Path) -> None:
     )  # fmt: skip
     seen = Elements(done.stdout)
     log = json.loads(next(about["data-log"] for tag, about in seen.tags if tag == "body") or "[]")
-    item = heatmap.item(tmp_path / "run", f"item-000{EVIL}")
+    item = read_item(tmp_path / "run", f"item-000{EVIL}")
     assert log[0][:4] == [12, 0, "12 items", 4]
     assert log[0][4] == item.text
     assert log[0][5] == [item.text[slice(*item.markings[0].spans[place])] for place in item.markings[0].kept]

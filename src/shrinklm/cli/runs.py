@@ -332,8 +332,9 @@ def explain_saliency(
     from rich.console import Console
 
     from ..report import heatmap
+    from ..report.marks import read_item
 
-    found = heatmap.item(open_target(run).folder, item)
+    found = read_item(open_target(run).folder, item)
     Console().print(heatmap.terminal(found))
     if png is not None:
         heatmap.png(found, png)

@@ -133,6 +133,7 @@ def read(folder: Path) -> Findings:
     items = _items(folder / RunFile.EXAMPLES, rows.values())
     index = {item.id: position for position, item in enumerate(items)}
     cells = [_cell(home, rows[home], index) for home in homes]
+    # As the recipe lists the methods, a reader expects them; sizes of students come first, so that each is a block.
     order = [str(name) for name in recipe.get("methods") or ()]
 
     def rank(cell: Cell) -> tuple[Any, ...]:
@@ -167,6 +168,7 @@ def _gaps(folder: Path, items: Sequence[Item], cells: Sequence[Cell], data: Json
             gaps.append(f"{cell.name} has no predictions: it is in the tables, without numbers about answers.")
         elif len(cell.predictions) < len(items):
             gaps.append(f"{cell.name} answered {len(cell.predictions):,} of {len(items):,} test questions.")
+    # One sentence for all of them: where logs were not kept, no cell has one.
     silent = [cell.name for cell in cells if cell.trained and not cell.log]
     if silent:
         gaps.append(f"No training log (train.jsonl) for {', '.join(silent)}.")

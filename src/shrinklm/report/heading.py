@@ -36,7 +36,7 @@ def _best(results: Results, student: str) -> str:
     rows = [row for row in results.trained if row.student == student and metric in row.estimates]
     if not rows:
         return ""
-    rows.sort(key=lambda row: -row.estimates[metric].value)
+    rows.sort(key=lambda row: -row.estimates[metric].value)  # stable: of equal methods the recipe's first leads
     best, others = rows[0], rows[1:]
     where = f" on {student}" if len(results.students) > 1 else ""
     result = _result(best, metric)
@@ -101,10 +101,12 @@ def _above(results: Results) -> str:
     if baselines and metric != "f1":  # the baselines are shares of right answers, and F1 is none
         chance = max(baselines)
         name = f"chance ({percent(chance)} %, the better of guessing and the most frequent answer)"
+        # Chance is known exactly, so an interval that does not reach down to it is a test.
         below[name] = [results.label(row) for row in rows if row.estimates[metric].low <= chance]
     if not below:
         return "Neither the untrained student nor chance is known, so what training brought cannot be said."
     parts = []
+    # Baselines with the same verdict share a clause: "above the untrained student and chance".
     for names in dict.fromkeys(tuple(names) for names in below.values()):
         baseline = [name for name, others in below.items() if tuple(others) == names]
         parts.append(_against(names, baseline, len(rows)))
@@ -148,6 +150,7 @@ def cautions(results: Results) -> list[str]:
     ]
     if partly:
         notes.append(f"Not every test question was scored for {listing(partly)}; n stands in the table's CSV.")
+    # A teacher that was recorded may have been asked about training questions alone.
     teacher = results.teacher
     if teacher and teacher[2] != "test":
         notes.append(

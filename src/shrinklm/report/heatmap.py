@@ -17,9 +17,7 @@ from rich.text import Text
 
 from ..core.files import NAME_ANOTHER, write_bytes
 from .look.style import INK, METHODS, MUTED, PAGE, PAPER, SANS, STYLE
-from .marks import Marked, Marks, item, pieces
-
-__all__ = ["item", "kept", "png", "terminal"]
+from .marks import Marked, Marks, pieces
 
 HOT = METHODS[1][0]
 """The colour of the word with the highest score."""
@@ -29,6 +27,8 @@ _TALLEST = 20_000
 """Pixels: a taller picture gets fewer to the inch."""
 _MARGIN, _SIZE, _LINE = 0.2, 9.0, 0.21
 """Inches around the text, points of its letters, inches from line to line."""
+_FAINTEST = 0.005
+"""Heat below which a word gets no background: the colour could not be told from paper."""
 _BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that would steer a terminal or turn the text around."""
 
@@ -61,14 +61,15 @@ def png(item: Marked, path: str | Path) -> None:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a letter that the font lacks is drawn as a box
         matplotlib.rcdefaults()
+        # The layout engine would move the axes, and with them the measured letters.
         matplotlib.rcParams.update(STYLE | {"figure.constrained_layout.use": False})
         picture = _draw(item)
     write_bytes(Path(path), picture, NAME_ANOTHER)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Letters of one look."""
+class _Letters:
+    """Letters that look alike."""
 
     text: str
     heat: float = 0.0
@@ -82,6 +83,7 @@ def _draw(item: Marked) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
+    # The height follows from the number of lines, which only measured letters tell: first a figure of any height.
     figure = Figure(figsize=(PAGE, 1.0), dpi=DPI)
     pen = _Pen(FigureCanvasAgg(figure).get_renderer())
     lines = [*pen.lines(_paragraphs(item))]
@@ -90,11 +92,11 @@ def _draw(item: Marked) -> bytes:
     axes: Any = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, PAGE)
-    axes.set_ylim(height, 0)
+    axes.set_ylim(height, 0)  # axes in inches, y downwards as text runs
     for number, line in enumerate(lines):
         base = _MARGIN + _LINE * (number + 0.72)
         for x, width, run in line:
-            if run.heat > 0.005:
+            if run.heat > _FAINTEST:
                 shade = _mixed(run.heat)
                 axes.add_patch(Rectangle((x, base - 0.145), width, 0.19, facecolor=shade, edgecolor="none"))
             weight = "bold" if run.bold or run.kept else "normal"
@@ -108,30 +110,30 @@ def _draw(item: Marked) -> bytes:
     return out.getvalue()
 
 
-def _paragraphs(item: Marked) -> Iterator[list[_Run]]:
+def _paragraphs(item: Marked) -> Iterator[list[_Letters]]:
     yield [
-        _Run("Item ", colour=MUTED),
-        _Run(_plain(item.id), bold=True),
-        _Run("  gold answer: ", colour=MUTED),
-        _Run(_plain(item.answer)),
+        _Letters("Item ", colour=MUTED),
+        _Letters(_plain(item.id), bold=True),
+        _Letters("  gold answer: ", colour=MUTED),
+        _Letters(_plain(item.answer)),
     ]
     for marks in item.markings:
         yield []
         yield [
-            _Run(_plain(marks.step), bold=True),
-            _Run(f"  {_plain(marks.about)}" if marks.about else "", colour=MUTED),
+            _Letters(_plain(marks.step), bold=True),
+            _Letters(f"  {_plain(marks.about)}" if marks.about else "", colour=MUTED),
         ]
-        line: list[_Run] = []
+        line: list[_Letters] = []
         for piece, heat, is_kept in _shaded(_plain(item.text), marks):
             first, *rest = piece.split("\n")
-            line.append(_Run(first, heat, is_kept))
+            line.append(_Letters(first, heat, is_kept))
             for text in rest:
                 yield line
-                line = [_Run(text, heat, is_kept)]
+                line = [_Letters(text, heat, is_kept)]
         yield line
-        yield [_Run("keeps: ", colour=MUTED), _Run(kept(_plain(item.text), marks))]
+        yield [_Letters("keeps: ", colour=MUTED), _Letters(kept(_plain(item.text), marks))]
     yield []
-    yield [_Run(LEGEND, colour=MUTED)]
+    yield [_Letters(LEGEND, colour=MUTED)]
 
 
 class _Pen:
@@ -156,16 +158,17 @@ class _Pen:
             self.known[text, bold] = (both[0] - both[1]) / DPI
         return self.known[text, bold]
 
-    def lines(self, paragraphs: Iterator[list[_Run]]) -> Iterator[list[tuple[float, float, _Run]]]:
+    def lines(self, paragraphs: Iterator[list[_Letters]]) -> Iterator[list[tuple[float, float, _Letters]]]:
         """(x, width, run) of each line; a line breaks between blanks, and inside what is wider than a line."""
         right = PAGE - _MARGIN
         for paragraph in paragraphs:
-            line: list[tuple[float, float, _Run]] = []
+            line: list[tuple[float, float, _Letters]] = []
             x = _MARGIN
             for run in paragraph:
                 bold = run.bold or run.kept
                 for text in _bits(run.text):
                     width = self.width(text, bold)
+                    # A blank may hang over the edge: to break before it would begin a line with it.
                     if x + width > right and line and text.strip():
                         yield line
                         line, x = [], _MARGIN
@@ -181,7 +184,7 @@ def _bits(text: str) -> Iterator[str]:
         yield from (bit[start : start + 40] for start in range(0, len(bit), 40))
 
 
-def _add(line: list[tuple[float, float, _Run]], x: float, width: float, run: _Run) -> None:
+def _add(line: list[tuple[float, float, _Letters]], x: float, width: float, run: _Letters) -> None:
     """Appends a run to a line, joined to the last one where both look alike: fewer things to draw."""
     if line and replace(line[-1][2], text="") == replace(run, text=""):
         start, before, last = line.pop()
@@ -200,12 +203,12 @@ def _shaded(text: str, marks: Marks) -> Iterator[tuple[str, float, bool]]:
 
 def _style(heat: float, is_kept: bool) -> Style | str:
     look = Style(bold=is_kept or None, underline=is_kept or None)
-    return look + Style(color=INK, bgcolor=_mixed(heat)) if heat > 0.005 else look
+    return look + Style(color=INK, bgcolor=_mixed(heat)) if heat > _FAINTEST else look
 
 
 def _mixed(heat: float) -> str:
     """The background of a word: paper for no heat, nearly `HOT` for the highest score. Ink can be read on all."""
-    share = 0.8 * heat
+    share = 0.8 * heat  # at 0.8 ink has a contrast of more than 4.5:1 on the darkest word
     return "#" + "".join(
         f"{round(int(PAPER[at : at + 2], 16) * (1 - share) + int(HOT[at : at + 2], 16) * share):02x}"
         for at in (1, 3, 5)

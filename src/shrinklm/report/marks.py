@@ -96,7 +96,7 @@ def read_saliency(run: Path, limit: int = EMBEDDED) -> Saliency | None:
     return Saliency(figures, tuple(items), total)
 
 
-def item(run_folder: str | Path, id: str) -> Marked:
+def read_item(run_folder: str | Path, id: str) -> Marked:
     """Read the item `id` of a run with its marked words.
 
     Raises:
@@ -105,7 +105,7 @@ def item(run_folder: str | Path, id: str) -> Marked:
     run = Path(run_folder)
     if not (run / RunFile.SALIENCY / SaliencyFile.ITEMS).is_file():
         raise StoreError(f"{run} holds no marked words (saliency/items.jsonl). {AGAIN}")
-    saliency = read_saliency(run, 0)
+    saliency = read_saliency(run, 0)  # for who marked the words of each step, and how
     ids = []
     for line, row in enumerate(_rows(run), 1):
         ids.append(str(row.get("id")))
@@ -153,6 +153,7 @@ def _item(run: Path, line: int, row: Mapping[str, Any], figures: Mapping[str, An
 def _marks(text: str, step: str, row: Mapping[str, Any], about: Mapping[str, Any]) -> Marks:
     spans = tuple((int(start), int(end)) for start, end in row["spans"])
     scores, kept = tuple(map(float, row["scores"])), tuple(map(int, row["kept"]))
+    # Overlapping or unordered spans would cut the text into pieces that repeat or drop letters.
     edges = [0, *(edge for span in spans for edge in span), len(text)]
     if edges != sorted(edges) or len(scores) != len(spans) or any(not 0 <= index < len(spans) for index in kept):
         raise ValueError(f"the words of {step} do not fit the text")

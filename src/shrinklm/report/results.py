@@ -140,6 +140,7 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
     rows = tuple(_row(findings, key, cells, ranks.get(key[0], -1), resamples) for key, cells in groups.items())
     primary = next((name for name in PRIMARY if any(name in row.estimates for row in rows)), None)
     scored = [row for row in rows if primary in row.estimates]
+    # (b, a): of two methods the later one in the recipe is usually the new idea, and a gain should be positive.
     trained = [(b, a) for a, b in combinations(scored, 2) if a.student == b.student and a.trained and b.trained]
     untrained = [(a, b) for a in scored for b in scored if a.student == b.student and a.trained and not b.trained]
     return Results(
@@ -167,6 +168,7 @@ def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
         sides = np.array(
             [[cell.scores[name] for name in names] for cell in row.cells if all(name in cell.scores for name in names)]
         )
+        # [seeds, items]: a question counts where the simulator answered it in all three ways.
         scored = ~np.isnan(sides).any(axis=1) if sides.size else np.zeros((0, 0), dtype=bool)
         if not scored.any():
             continue
@@ -186,6 +188,7 @@ def _family(pairs: Sequence[tuple[Row, Row]], metric: str | None, resamples: int
     compared = []
     for first, second in pairs if metric else ():
         a, b = first.matrix(metric or ""), second.matrix(metric or "")
+        # A question without a score in one of the rows tells nothing of their difference.
         if (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
             compared.append((first, second, paired(a, b, resamples=resamples)))
     adjusted = holm([comparison.p for _, _, comparison in compared])
@@ -221,7 +224,7 @@ def _bill(findings: Findings, name: str, trained: bool) -> tuple[int | None, flo
         return None, None
     steps = findings.generations.get("steps") or {}
     needed: set[str] = set()
-    while todo:
+    while todo:  # a revision quotes an explanation and a critique, so it costs what these cost too
         step = todo.pop()
         needed.add(step)
         todo += [other for other in (STEPS[step].needs if step in STEPS else ()) if other not in needed]

@@ -114,6 +114,7 @@ def analyze(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -
     whole = _analysis(measured, value, outside, [], [row for row in rows if row.value is None])
     if not drop_outliers or not outside:
         return whole
+    # By identity: two rows of the file may hold the same values.
     removed = {id(row) for row in outside}
     kept = [row for row in measured if id(row) not in removed]
     return dataclasses.replace(_analysis(kept, value, outside, outside, list(whole.unmeasured)), everything=whole)
@@ -125,11 +126,12 @@ def _analysis(
     """The analysis of the rows that count; the other lists are handed on as they are."""
     levels = _levels(rows)
     by_levels = _cells(rows)
+    # Empty combinations stay: a reader should see that they were not run.
     cells = tuple(
         Cell(dict(zip(levels, chosen, strict=True)), tuple(row.value or 0.0 for row in by_levels.get(chosen, ())))
         for chosen in product(*levels.values())
     )
-    filled = [cell for cell in cells if cell.n]
+    filled = [cell for cell in cells if cell.n]  # Levene's test has no place for an empty group
     table = anova([row.value or 0.0 for row in rows], {name: [row.levels[name] for row in rows] for name in levels})
     # Royston's approximation of the p value holds for 3 to 5,000 values.
     testable = _FEWEST <= len(rows) <= _LARGEST and table.residual > 0
@@ -210,6 +212,7 @@ def _pairs(
             for cell in cells
             if cell.n and all(cell.levels[name] == level for name, level in within.items())
         }
+        # Tukey's test pools the spread within groups, so one of them needs two values.
         if len(groups) > 1 and any(len(values) > 1 for values in groups.values()):
             compared += [(within, pair) for pair in tukey(groups)]
         else:

@@ -68,6 +68,7 @@ def read(path: Path, value: str, factors: Sequence[str]) -> list[Measured]:
     rows = []
     for row_number, (place, row) in enumerate(table.records(table.columns), 1):
         levels = {name: _level(row[name], name, place) for name in factors}
+        # Kept beside the levels: a seed or a run's name tells which row an outlier is.
         others = {name: cell for name, cell in row.items() if name != value and name not in levels}
         rows.append(Measured(row_number, place, _number(row[value], value, place), levels, others))
     return rows

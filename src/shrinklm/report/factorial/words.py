@@ -34,6 +34,7 @@ def f_value(value: float) -> str:
 def decimals(analysis: Factorial) -> int:
     """Decimals that the spread within cells can bear: 2 when it is about 1, 4 when it is about 0.01."""
     values = [row.value or 0.0 for row in analysis.rows]
+    # Where all rows of a cell are equal there is no spread within; then the range of all values decides.
     spread = math.sqrt(analysis.anova.residual / analysis.anova.df) or (max(values) - min(values)) or 1.0
     return min(8, max(0, 2 - math.floor(math.log10(spread))))
 

@@ -77,6 +77,7 @@ def _inline(svg: str, name: str) -> str:
     """SVG to stand inside a page: ids of its own, the page's type, and colours that turn with the page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    # Several figures share a page, and matplotlib names the parts of each alike.
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
     width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2]
@@ -84,6 +85,7 @@ def _inline(svg: str, name: str) -> str:
         svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[\d.]+pt"', r"\1", svg, count=1)
     svg = re.sub(rf"""(font: [^;"]*?)'{SANS}'[^;"]*""", r"\1var(--sans)", svg)
     svg = svg.replace("<svg", f'<svg aria-hidden="true" focusable="false" style="aspect-ratio: {width} / {height}"', 1)
+    # The colours become variables, so that the figure turns dark with the page.
     for rank, (light, _, _) in enumerate(METHODS):
         svg = svg.replace(light, f"var(--m{rank})")
     for variable, value in (("ink", INK), ("muted", MUTED), ("grid", GRID), ("paper", PAPER)):

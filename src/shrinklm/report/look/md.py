@@ -11,6 +11,7 @@ from .tables import NONE, Table
 
 def text(words: str) -> str:
     """Words on one line, with everything escaped that Markdown or HTML would read as markup."""
+    # A line break would end a table's row or a list's entry.
     flat = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", flat)
 

@@ -75,6 +75,7 @@ class Table:
         if not self.records:
             return ""
         out = io.StringIO()
+        # Records may lack fields that others have: the header is the union, in order of appearance.
         names = list(dict.fromkeys(name for record in self.records for name in record))
         writer = csv.DictWriter(out, names, lineterminator="\n", restval="")
         writer.writeheader()

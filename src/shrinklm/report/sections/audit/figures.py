@@ -130,6 +130,7 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
 
 
 def _support(findings: Findings, steps: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    # Steps without texts of their own have no share.
     supports = {step: result for step, figures in steps.items() if (result := estimate(figures, "support"))}
     if not supports:
         return []

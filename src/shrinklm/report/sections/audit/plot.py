@@ -57,7 +57,7 @@ def audit_plot(results: Results) -> Drawn | None:
 
 def _panel(axes: Any, steps: Steps, entry: Measure, limit: float | None) -> None:
     scale = 100.0 if entry.share else 1.0
-    ends = [100.0 if entry.share else 0.0]
+    ends = [100.0 if entry.share else 0.0]  # shares are drawn on the whole scale
     for y, figures in enumerate(steps.values()):
         result = estimate(figures, entry.key)
         if result is None:

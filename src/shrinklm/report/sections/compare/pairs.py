@@ -84,7 +84,7 @@ def differences(results: Results) -> Drawn | None:
     for y, pair in enumerate(pairs):
         _draw(axes, pair, y)
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
-    if results.pairs and results.gains:
+    if results.pairs and results.gains:  # between the two families
         axes.axhline(len(results.pairs) - 0.5, color=GRID, linewidth=0.6)
     labels = [
         f"{pair.first.method}\nminus {pair.second.method}" + (f", {pair.first.student}" if many else "")

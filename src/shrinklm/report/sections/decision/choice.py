@@ -72,6 +72,7 @@ def decide(results: Results) -> Decision | None:
     if primary is None or not axes:
         return None
     key = axes[0].key
+    # Of equally accurate methods the one that explains better comes first, so that the front runs one way.
     rows = sorted(
         (row for row in trained if key in row.estimates), key=lambda row: (-_value(row, primary), -_value(row, key))
     )
@@ -85,6 +86,7 @@ def front(rows: Sequence[Row], first: str, second: str) -> list[Row]:
 
     Sorted by the first metric, best first.
     """
+    # Equal points do not beat each other: both stay.
     points = [
         (row, _value(row, first), _value(row, second))
         for row in rows

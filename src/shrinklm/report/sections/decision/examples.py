@@ -79,6 +79,7 @@ def _cells(first: Row, second: Row) -> tuple[Cell, Cell] | None:
     ours, theirs = ({cell.seed: cell for cell in row.cells if cell.predictions} for row in (first, second))
     if not ours or not theirs:
         return None
+    # The same seed sees the same order of examples: the two differ in the method alone.
     seed = min(ours.keys() & theirs.keys(), default=None)
     return (ours[min(ours)], theirs[min(theirs)]) if seed is None else (ours[seed], theirs[seed])
 

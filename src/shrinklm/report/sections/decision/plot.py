@@ -27,7 +27,7 @@ def tradeoff(results: Results) -> Drawn | None:
     rows = [*decision.rows, *untrained, *decision.silent]
     names = [results.label(row) for row in rows]
     columns = 3 if wide else 2 if max(map(len, names)) <= _WIDE else 1
-    lines = -(-(len(rows) + 1) // columns)
+    lines = -(-(len(rows) + 1) // columns)  # of the legend; one entry more for the front
     figure, panels = canvas(PAGE if wide else COLUMN, 2.5 + 0.15 * lines, columns=len(decision.axes))
     for axes, axis in zip(panels, decision.axes, strict=True):
         _panel(axes, decision, untrained, answers, axis)

@@ -73,6 +73,7 @@ def _exchange(results: Results, step: Step, answers: Measure, axis: Measure) -> 
         interval = f"{measure.signed(comparison.low)} to {measure.signed(comparison.high)}"
         change = f"{measure.signed(comparison.difference)}{unit} in {measure.word} ({interval})"
         if not separated:
+            # The interval is of this comparison alone and may exclude zero where the adjusted p does not.
             apart = comparison.low * comparison.high > 0
             change += f", {'not shown once adjusted for all of these comparisons' if apart else NO_DIFFERENCE}"
         changes.append(change)

@@ -36,6 +36,7 @@ def equal_exposure(results: Results) -> str:
     trained = [cell for cell in results.findings.cells if cell.trained]
     if not trained:
         return "No student was trained."
+    # A set: a cell that lacks a number differs from one that has it.
     exposures = {tuple(cell.number(key) for key in _EXPOSURE) for cell in trained}
     if len(exposures) > 1:
         return (

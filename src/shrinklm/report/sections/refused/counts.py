@@ -54,7 +54,7 @@ def unbuilt(results: Results) -> Table:
                 numbers.setdefault((cell.method, view, reason), []).append(int(number))
     lines, records = [], []
     for (method, view, reason), by_cell in numbers.items():
-        low, high = min(by_cell), max(by_cell)
+        low, high = min(by_cell), max(by_cell)  # seeds see other examples, so their counts may differ
         pairs = count(low) if low == high else f"{count(low)}{DASH}{count(high)}"
         lines.append(Line((method, view, reason, pairs)))
         records.append({"method": method, "view": view, "reason": reason, "fewest": low, "most": high})

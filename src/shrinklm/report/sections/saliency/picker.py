@@ -15,6 +15,7 @@ def picker_data(saliency: Saliency) -> dict[str, Any]:
     [step, which cut, the words' shares in per mille, [kept word, share in percent]].
     """
     steps = list(saliency.steps)
+    # A step may have marked words without having figures.
     steps += sorted({marks.step for item in saliency.items for marks in item.markings} - set(steps))
     about = [{"name": step, "about": _about(saliency, step)} for step in steps]
     return {"steps": about, "items": [_item(item, steps) for item in saliency.items]}

@@ -60,6 +60,7 @@ def agreement_plot(results: Results) -> Drawn | None:
     size = len(names) - 1
     figure, [axes] = canvas(COLUMN, 0.9 + 0.27 * size)
     spoken = []
+    # Below the diagonal: the matrix is symmetric, and each way agrees with itself.
     for i in range(1, size + 1):
         for j in range(i):
             value = rows[i][j]
@@ -111,7 +112,7 @@ def _panel(axes: Any, saliency: Saliency, entry: Measure, ranks: dict[str, int])
         low, value, high = scale * estimate.low, scale * estimate.value, scale * estimate.high
         draw_estimate(axes, y, value, low, high, colour(ranks.get(step)), mark(ranks.get(step)))
         ends += [low, high]
-    low, high = min(0.0, *ends), max(ends)
+    low, high = min(0.0, *ends), max(ends)  # from zero, so that lengths can be compared
     pad = 0.08 * ((high - low) or 1.0)
     axes.set_xlim(low - pad / 2, high + pad)
     if low < 0:

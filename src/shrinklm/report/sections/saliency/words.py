@@ -131,6 +131,7 @@ def _erasure(saliency: Saliency) -> str:
     if not estimates(saliency, "comprehensiveness") and not estimates(saliency, "sufficiency"):
         return ""
     same = saliency.steps.get(LEAD, {}).get("by") == block(saliency.figures, "model").get("name")
+    # Words that a model's own gradients picked move that model more than they would move another.
     return f"The model that is asked is the one that marked the words of {LEAD}, which can favour them." if same else ""
 
 

@@ -147,17 +147,17 @@ def _draw_baselines(axes: Any, lines: Sequence[tuple[str, float]]) -> None:
     low, high = axes.get_xlim()
     low, high = min(low, *(x for _, x in lines)), max(high, *(x for _, x in lines))
     pad = 0.06 * (high - low)
-    low, high = max(-pad / 2, low - pad), high + pad
+    low, high = max(-pad / 2, low - pad), high + pad  # shares have no room below zero, only a mark's rim
     axes.set_xlim(low, high)
     ends: list[float] = []  # where the last name of each level ends
     for name, x in sorted(lines, key=lambda line: line[1]):
         axes.axvline(x, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
         label = f"{name} {x:.1f}"
         width = _LETTER * len(label) * (high - low)
-        side = "right" if x + width > high else "left"
+        side = "right" if x + width > high else "left"  # a name turns around before it leaves the axes
         start = x - width if side == "right" else x
         level = next((level for level, end in enumerate(ends) if start > end), len(ends))
-        ends[level:] = [start + width, *ends[level + 1 :]]
+        ends[level:] = [start + width, *ends[level + 1 :]]  # replaces the level's end, or begins a new level
         axes.annotate(
             label,
             (x, 1),

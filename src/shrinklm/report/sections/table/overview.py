@@ -54,6 +54,7 @@ def main_table(results: Results) -> Table:
         diverged = sum(cell.diverged for cell in row.cells)
         mark = f" ({diverged} of {len(row.cells)} seeds diverged)" if diverged else ""
         cells = (results.label(row) + mark, *_scores(row), *_costs(row))
+        # The interval stands below the first column alone: below all of them nobody could read the table.
         first = row.estimates.get("f1" if "f1" in row.estimates else "accuracy")
         below = {1: f"{percent(first.low)}{DASH}{percent(first.high)}"} if first else {}
         kind = "diverged" if diverged else "" if row.trained else "baseline"

@@ -55,6 +55,7 @@ def _views(rows: Sequence[Row]) -> list[str]:
 
 def _panel(axes: Any, rows: Sequence[Row], view: str) -> list[str]:
     """Draws the loss of a view; how each row's went, in words."""
+    # Diverged runs do not set the scale: one of them would press all other curves onto the axis.
     finite = [
         values
         for row in rows
@@ -105,7 +106,7 @@ def dev(results: Results, student: str) -> Drawn | None:
     axes.set_xlabel("Examples seen")
     axes.set_ylabel(f"Dev accuracy, %{f' (n = {n:,})' if n else ''}")
     axes.grid(axis="y")
-    axes.set_xlim(left=0)
+    axes.set_xlim(left=0)  # the first measurement comes after some training, and the axis should say so
     _thousands(axes)
     _legend(figure, rows)
     caption = (
@@ -141,6 +142,7 @@ def _curve(cell: Cell, name: str) -> Curve:
     if name == "dev_accuracy" or width == 1:
         return x, y
     sums = np.cumsum(np.insert(y, 0, 0.0))  # NaN spreads to the end: a diverged run ends there
+    # The window is shorter at the start, so that the first loss is shown as it was.
     start = np.maximum(np.arange(1, len(y) + 1) - width, 0)
     stop = np.arange(1, len(y) + 1)
     return x, (sums[stop] - sums[start]) / (stop - start)
