@@ -26,9 +26,9 @@ from scipy.stats import norm
 
 from shrinklm.report.look.numbers import MINUS
 from shrinklm.stats.groups import kruskal
+from shrinklm.study.analysis.base import as_json
 from shrinklm.study.analysis.models import linear_mixed, regression
 from shrinklm.study.analysis.ratings import Array, Ratings
-from shrinklm.study.analysis.records import as_json
 from shrinklm.study.design.booklets import Design
 
 Found = dict[str, Any]

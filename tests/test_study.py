@@ -11,8 +11,8 @@ import pytest
 
 from cli_cases import call
 from shrinklm.core.errors import TableError
-from shrinklm.study import as_json, read_ratings
 from shrinklm.study import analyze as analyze_records
+from shrinklm.study import as_json, read_ratings
 from shrinklm.study.analysis.figures import draw
 from shrinklm.study.analysis.ratings import QUALITY, parse_scale
 from study_tables import CONSTRUCTS, HUMAN, ratings, write

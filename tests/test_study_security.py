@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import logging
 import random
@@ -10,12 +11,13 @@ import re
 from pathlib import Path
 
 import pytest
+from itsdangerous.signer import SigningAlgorithm
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from shrinklm.cli.serve import _loopback, _say
 from shrinklm.study.web import guard
-from shrinklm.study.web.guard import BODY, Admins, Doors
+from shrinklm.study.web.guard import BODY, Admins, RateLimits
 from study_site import NASTY, TOKEN, begin, form, make_study, served, submit, through
 from visitor import filled, sheets
 
@@ -39,6 +41,24 @@ def test_another_site_cannot_send_a_form(tmp_path: Path) -> None:
         ours = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
         assert client.post("/item/1", data=good, headers=ours).status_code == 200
         assert len(records.responses()) == 1
+
+
+def test_a_person_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Cookies stay valid over an update. A form that was open meanwhile is refused; nothing that was kept is lost."""
+    with served(make_study(tmp_path / "study")) as (browser, records):
+        client = browser()
+        submit(client, begin(client))
+        kept = records.responses()
+        assert len(kept) == 1
+        cookie = client.cookies["study"]
+        assert records.by_session(cookie) is not None
+        earlier = hashlib.sha256(f"form {cookie}".encode()).hexdigest()[:40]
+        assert client.post("/item/2", data={"csrf": earlier, **ANSWERS}).status_code == 403
+        assert records.responses() == kept
+        page = client.get("/")
+        assert page.url.path == "/item/2"
+        assert submit(client, page).status_code == 200
+        assert len(records.responses()) == 2
 
 
 def test_nobody_can_be_made_to_begin(tmp_path: Path) -> None:
@@ -258,7 +278,7 @@ def test_starting_is_limited_by_address_and_no_address_is_kept(tmp_path: Path) -
 
 def test_doors_forget_after_a_minute_and_tell_addresses_apart() -> None:
     now = [0.0]
-    doors = Doors(clock=lambda: now[0])
+    doors = RateLimits(clock=lambda: now[0])
 
     def comes(host: str) -> int:
         return doors.wait(Request({"type": "http", "client": (host, 1), "headers": []}), "start", 2)
@@ -325,7 +345,8 @@ def test_the_token_is_compared_in_constant_time_and_stands_in_no_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert "compare_digest" in inspect.getsource(Admins.enter)
-    assert "compare_digest" in inspect.getsource(guard.forged)
+    assert "verify_signature" in inspect.getsource(guard.forged)
+    assert "compare_digest" in inspect.getsource(SigningAlgorithm.verify_signature)
     caplog.set_level(logging.DEBUG)
     with served(make_study(tmp_path / "study")) as (browser, records):
         client = browser()

@@ -185,7 +185,7 @@ def _records(made: Study, database: str | None) -> tuple[list[Participant], list
 def _write_results(
     record: Analysis | Outcome, figures: Sequence[Figure], out: Path | None, folder: Path | None
 ) -> None:
-    from ..study.analysis.records import json_text
+    from ..study.analysis.base import json_text
 
     if out is not None:
         files.write_text(out, json_text(record), files.NAME_ANOTHER)
@@ -261,8 +261,8 @@ def study_calibrate(
 ) -> None:
     """Hold a judge's ratings against people's: bias, order of the conditions, correlation, with length taken out."""
     from ..study import calibrate, read_pair
+    from ..study.analysis.base import json_text
     from ..study.analysis.ratings import parse_scale
-    from ..study.analysis.records import json_text
     from .show import compare as show_compare
     from .show import study as show_study
 

@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ...report.look.numbers import p_value
+from ...study.analysis.base import NotComputed
+from ...study.analysis.fits import Fit
 from ...study.analysis.judges import Calibration
-from ...study.analysis.records import Analysis, Fit, NotComputed
+from ...study.analysis.records import Analysis
 from ...study.analysis.summary import people, rounded, signed
 from . import columns, say
 

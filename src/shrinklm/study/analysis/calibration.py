@@ -15,6 +15,7 @@ import numpy as np
 from ...core.errors import TableError
 from ...stats.clusters import cluster_draws
 from ...stats.correlation import bootstrap_pearson, concordance, partial, pearson, spearman
+from .base import tried
 from .judges import (
     ByCondition,
     ByItem,
@@ -31,7 +32,6 @@ from .judges import (
     calibration_paragraph,
 )
 from .ratings import Array, Ratings
-from .records import tried
 
 Cell = TypeVar("Cell")
 

@@ -10,8 +10,9 @@ from ...report.look.axes import canvas
 from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.numbers import fraction, p_clause
 from ...report.look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
+from .base import NotComputed
 from .ratings import Ratings
-from .records import Analysis, NotComputed
+from .records import Analysis
 from .summary import listed, people, signed
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .records import NotComputed
+from .base import NotComputed
 from .summary import listed, people, rounded, signed
 
 

@@ -15,18 +15,9 @@ from ...stats.linear import ols
 from ...stats.linear_mixed import Effect, Joint, effects, joint, mixed
 from ...stats.ordinal_mixed import ordinal
 from ...stats.planning import tost_of
+from .fits import LinearFit, ModelEffect, ModelPair, OrdinalFit, Regression, Threshold
 from .ratings import Array, Ratings
-from .records import (
-    Bootstrap,
-    Difference,
-    Estimate,
-    LinearFit,
-    ModelEffect,
-    ModelPair,
-    OrdinalFit,
-    Regression,
-    Threshold,
-)
+from .records import Bootstrap, Difference, Estimate
 
 Rows = NDArray[np.intp]
 EXPLANATION = "explanation"

@@ -8,20 +8,11 @@ import numpy as np
 
 from ...core.types import Tick
 from ...stats.groups import Adjust
+from .base import NotComputed, tried
+from .fits import LinearFits, OrdinalFit, OrdinalFits, Regressions
 from .models import bootstrap, linear_mixed, ordinal_mixed, regression
 from .ratings import Array, Ratings
-from .records import (
-    Analysis,
-    Items,
-    LinearFits,
-    Measure,
-    NotComputed,
-    OrdinalFit,
-    OrdinalFits,
-    Raters,
-    Regressions,
-    tried,
-)
+from .records import Analysis, Items, Measure, Raters
 from .summary import paragraph
 from .tests import agreement, battery, outlying, together
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ...report.look.numbers import ALPHA, MINUS, fraction, p_clause
-from .records import Agreements, Analysis, Fit, Measure, ModelPair, NotComputed, Pair
+from .base import NotComputed
+from .fits import Fit, ModelPair
+from .records import Agreements, Analysis, Measure, Pair
 
 
 def paragraph(analysis: Analysis) -> str:

@@ -11,8 +11,9 @@ from ...stats import cliff_delta, cronbach_alpha, dunn, kruskal, levene, outlier
 from ...stats.agreement import gwet, icc, krippendorff, table_of
 from ...stats.groups import Adjust
 from ...stats.multivariate import box_m, npmanova
+from .base import NotComputed, tried
 from .ratings import QUALITY, Array, Ratings
-from .records import Agreements, Battery, Manova, NotComputed, OutlierGroup, OutlierRow, Pair, Together, tried
+from .records import Agreements, Battery, Manova, OutlierGroup, OutlierRow, Pair, Together
 
 
 def battery(ratings: Ratings, values: Array, adjust: Adjust) -> Battery:

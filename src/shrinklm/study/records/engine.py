@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...core.errors import StudyError
+from .schema import metadata
 
 _LOCK = 5317
 """Key of PostgreSQL's advisory lock while the schema is brought up to date."""
@@ -73,7 +74,7 @@ def _migrate(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             # Several servers may start at once; the first migrates, the others wait and find nothing to do.
             connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _LOCK})
-        config.attributes["connection"] = connection
+        config.attributes |= {"connection": connection, "metadata": metadata}
         try:
             command.upgrade(config, "head")
         except CommandError as error:

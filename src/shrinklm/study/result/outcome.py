@@ -12,9 +12,10 @@ from ...core.errors import ShrinkError, StudyError
 from ...core.types import Tick
 from ...stats.clusters import cluster_bootstrap
 from ...stats.groups import Adjust
+from ..analysis.base import NotComputed
 from ..analysis.pipeline import analyze
 from ..analysis.ratings import QUALITY, Ratings, ratings_of
-from ..analysis.records import Analysis, Estimate, NotComputed
+from ..analysis.records import Analysis, Estimate
 from ..design.folder import Study
 from ..records.exclude import REASONS, Exclusion, excluded, failed, kept
 from ..records.export import SIMULATED, Rows, ratings

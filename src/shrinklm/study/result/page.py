@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ...report.look.figures import Figure
 from ...report.look.html import environment, head
-from ..analysis.records import ConditionEffect, NotComputed
+from ..analysis.base import NotComputed
+from ..analysis.fits import ConditionEffect
 from . import tables
 from .records import Outcome, Preferences
 

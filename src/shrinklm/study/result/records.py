@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..analysis.base import INLINE, OPTIONAL
 from ..analysis.judges import Calibration, Interval
-from ..analysis.records import INLINE, OPTIONAL, Analysis, Estimate
+from ..analysis.records import Analysis, Estimate
 from ..design.booklets import Design
 
 Means = dict[str, dict[str, Estimate]]

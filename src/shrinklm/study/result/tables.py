@@ -10,7 +10,8 @@ from ...report.look.numbers import DASH, MINUS, p_value
 from ...report.look.tables import Column, Line, Table
 from ...report.rated import RATED
 from ...stats.agreement import Agreement
-from ..analysis.records import Estimate, NotComputed
+from ..analysis.base import NotComputed
+from ..analysis.records import Estimate
 from ..analysis.summary import signed
 from .records import Method, Outcome, Preferences
 

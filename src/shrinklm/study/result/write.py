@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...core import files
 from ...core.types import Tick
 from ...report.look.figures import Figure
-from ..analysis.records import json_text
+from ..analysis.base import json_text
 from ..design.folder import Study
 from ..records import export
 from ..records.people import Participant, Response

@@ -1,6 +1,6 @@
-"""What stands between the pages and the net: sizes, headers, forged requests, secrets, and who comes too often.
+"""Protects the pages: size of requests, security headers, forged requests, cookies, the researcher's sessions, rate limits.
 
-Nothing here writes an address down: `Doors` keeps a keyed hash of it in memory, for a minute.
+Nothing here stores an address: `RateLimits` keeps a keyed hash of it in memory, for a minute.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from urllib.parse import parse_qsl, urlsplit
 
+from itsdangerous import Signer
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,10 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..records.sessions import new_secret, secret_hash
 
 BODY = 64 * 1024
-"""Bytes of a request, at most."""
+"""Most bytes of a request."""
 FIELDS = 200
+"""Most fields of a form."""
 SESSION, VISIT, ADMIN = "study", "visit", "researcher"
-"""Cookies: of a person who takes part, of one who has not agreed yet, of the researcher."""
+"""Names of cookies: of a person who takes part, of a visitor who has not agreed yet, of the researcher."""
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -39,13 +41,13 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: reads the whole body of a form up to `BODY` bytes, refuses what is forged, and sets the headers of every answer."""
+    """ASGI middleware: reads forms up to `BODY` bytes, refuses forged requests, and sets the headers of every response."""
 
     def __init__(self, app: ASGIApp, refuse: Callable[[Request, str, int], Response]) -> None:
         self.app, self.refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -68,7 +70,7 @@ class Guard:
             await self.app(scope, receive, headed)
 
     async def _read(self, request: Request, receive: Receive) -> tuple[str, int] | None:
-        """Puts a form's fields into the scope; or says why the request is refused: (name of a note, status)."""
+        """Put a form's fields into the scope. Return (name of a note, status) when the request is refused, else None."""
         request.scope["fields"] = {}
         if request.method in ("GET", "HEAD"):
             return None
@@ -79,6 +81,7 @@ class Guard:
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > BODY:
             return "large", 413
+        # Counted while it comes: the header may be missing, or lie.
         body = b""
         while True:
             message = await receive()
@@ -92,7 +95,7 @@ class Guard:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
             return "broken", 415
         try:
-            # NUL is no text, and PostgreSQL refuses it.
+            # PostgreSQL stores no NUL.
             pairs = parse_qsl(
                 body.decode("ascii").replace("\0", ""), keep_blank_values=True, max_num_fields=FIELDS, errors="replace"
             )
@@ -103,13 +106,14 @@ class Guard:
 
 
 def fields(request: Request) -> Mapping[str, str]:
-    """The fields of the form that was sent."""
-    found: Mapping[str, str] = request.scope["fields"]
-    return found
+    """Return the fields of the form that was sent."""
+    form: Mapping[str, str] = request.scope["fields"]
+    return form
 
 
 def _foreign(request: Request) -> bool:
-    """Whether a browser says that another site sends this."""
+    """Whether the browser says that another site sends the request."""
+    # Old browsers send neither header; the token of the form decides then.
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = request.headers.get("origin")
@@ -117,33 +121,43 @@ def _foreign(request: Request) -> bool:
 
 
 def secret_of(request: Request) -> str:
-    """The cookie that forms are bound to: the researcher's below /researcher, else the person's, else the visitor's."""
+    """Return the cookie that forms are bound to: the researcher's below /researcher, else the person's, else the visitor's."""
     names = (ADMIN, VISIT) if request.url.path.startswith("/researcher") else (SESSION, VISIT)
     return next((request.cookies[name] for name in names if request.cookies.get(name)), "")
 
 
 def csrf(request: Request) -> str:
-    """What a form must send back: made from a cookie that other sites cannot read."""
-    secret = request.scope.get("fresh") or secret_of(request)
-    return hashlib.sha256(f"form {secret}".encode("utf-8", "surrogatepass")).hexdigest()[:40] if secret else ""
+    """Return the token that a form must send back: signed with a cookie that other sites cannot read. "" without a cookie."""
+    signer = _signer(request)
+    return signer.get_signature(_FORM).decode() if signer else ""
 
 
 def forged(request: Request) -> bool:
-    """Whether a form was not made for the one who sends it."""
-    wanted = csrf(request)
-    return not wanted or not hmac.compare_digest(
-        wanted, fields(request).get("csrf", "").encode("ascii", "replace").decode()
-    )
+    """Whether a form was not made for the browser that sends it; compared in constant time."""
+    signer = _signer(request)
+    return signer is None or not signer.verify_signature(_FORM, fields(request).get("csrf", ""))
+
+
+_FORM = b"form"
+
+
+def _signer(request: Request) -> Signer | None:
+    # A visitor's first page is bound to the cookie that it sets, which the request does not have yet.
+    secret: str = request.scope.get("fresh") or secret_of(request)
+    if not secret:
+        return None
+    key = secret.encode("utf-8", "surrogatepass")  # a cookie may hold anything
+    return Signer(key, salt=b"shrinklm study form", key_derivation="hmac", digest_method=hashlib.sha256)
 
 
 def visit(request: Request) -> str:
-    """A new visitor's secret; pages of this request use it at once."""
+    """Draw the secret of a new visitor; the pages of this request use it at once."""
     request.scope["fresh"] = secrets.token_urlsafe(24)
     return str(request.scope["fresh"])
 
 
 def give(response: Response, request: Request, name: str, value: str, days: float = 60) -> None:
-    """Sets a cookie that scripts cannot read and other sites cannot send along with a form."""
+    """Set a cookie that scripts cannot read, and that browsers do not send along with another site's form."""
     strict = name == ADMIN
     response.set_cookie(
         name, value, max_age=int(days * 86400), path="/researcher" if strict else "/", secure=request.url.scheme == "https", httponly=True,
@@ -151,21 +165,22 @@ def give(response: Response, request: Request, name: str, value: str, days: floa
     )  # fmt: skip
 
 
-class Doors:
-    """How often each address came in the last minute, in memory alone and by a hash that nobody can turn back."""
+class RateLimits:
+    """Limits how often an address may do something in a minute. Kept in memory, under a hash that nobody can turn back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._key, self._lock = clock, secrets.token_bytes(32), Lock()
         self._times: dict[bytes, list[float]] = {}
 
-    def wait(self, request: Request, door: str, most: int) -> int:
-        """Counts a coming; 0, or the seconds to wait when there were `most` in the last minute already."""
+    def wait(self, request: Request, action: str, most: int) -> int:
+        """Count a request. Return 0, or the seconds to wait when there were `most` in the last minute already."""
         host = request.client.host if request.client else ""
-        who = hmac.digest(self._key, f"{door} {host}".encode(), "sha256")
+        who = hmac.digest(self._key, f"{action} {host}".encode(), "sha256")
         now = self._clock()
         with self._lock:
+            # Old times of everybody go, so that the memory does not grow with the number of addresses.
             self._times = {
-                key: times for key, old in self._times.items() if (times := [at for at in old if now - at < 60])
+                key: recent for key, times in self._times.items() if (recent := [at for at in times if now - at < 60])
             }
             times = self._times.setdefault(who, [])
             if len(times) >= most:
@@ -175,7 +190,7 @@ class Doors:
 
 
 class Admins:
-    """The researchers who are logged in: hashes of their cookies, in memory, for half a day."""
+    """The sessions of researchers: hashes of their cookies, in memory, for half a day."""
 
     hours = 12.0
 
@@ -184,7 +199,7 @@ class Admins:
         self._until: dict[str, float] = {}
 
     def enter(self, token: str) -> str | None:
-        """The secret of a new session, or None for a wrong token; compared in constant time."""
+        """Return the secret of a new session, or None for a wrong token; compared in constant time."""
         if not hmac.compare_digest(self._token, token.strip().encode("utf-8", "surrogatepass")):
             return None
         secret = new_secret()
@@ -192,9 +207,9 @@ class Admins:
         return secret
 
     def known(self, request: Request) -> bool:
-        """Whether the researcher sends this."""
+        """Whether the request belongs to a session that has not expired."""
         return self._until.get(secret_hash(request.cookies.get(ADMIN, "")), 0.0) > self._clock()
 
     def leave(self, request: Request) -> None:
-        """Ends the session."""
+        """End the session, here and not in the browser alone: a copied cookie opens nothing either."""
         self._until.pop(secret_hash(request.cookies.get(ADMIN, "")), None)

@@ -80,7 +80,7 @@ def start(request: Request) -> Response:
         return site.note(request, "paused" if state == "paused" else "full", 403)
     if sent.get("consent") != "yes":
         return _welcome(request, site, dict(sent), 422)
-    if wait := site.doors.wait(request, "start", recruiting.starts_per_minute):
+    if wait := site.limits.wait(request, "start", recruiting.starts_per_minute):
         return site.busy(request, wait)
     source = next((name for name, (own, *_) in SOURCES.items() if _ID.fullmatch(sent.get(own, ""))), "direct")
     external = sent[SOURCES[source][0]] if source in SOURCES and recruiting.keep_id else None
@@ -201,7 +201,7 @@ def resume(request: Request) -> Response:
     site = _site(request)
     person = site.records.by_link(request.path_params["link"])
     if person is None:
-        if wait := site.doors.wait(request, "resume", _GUESSES):
+        if wait := site.limits.wait(request, "resume", _GUESSES):
             return site.busy(request, wait)
         return site.note(request, "lost", 404)
     if request.method == "POST":

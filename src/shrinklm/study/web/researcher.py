@@ -65,7 +65,7 @@ def login(request: Request) -> Response:
         return site.first(request, "login.html", wrong=False)[0]
     if forged(request):
         return site.note(request, "expired", 403)
-    if wait := site.doors.wait(request, "login", 10):
+    if wait := site.limits.wait(request, "login", 10):
         return site.busy(request, wait)
     secret = site.admins.enter(fields(request).get("token", ""))
     if secret is None:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from ..design.folder import Study
 from ..records.database import Records
 from ..records.people import Participant
-from .guard import VISIT, Admins, Doors, csrf, give, secret_of, visit
+from .guard import VISIT, Admins, RateLimits, csrf, give, secret_of, visit
 from .texts import Texts, paragraphs
 
 HERE = Path(__file__).parent
@@ -28,8 +28,8 @@ class Site:
     texts: Texts
     admins: Admins | None = None
     """Who may see the researcher's page; None: there is none."""
-    doors: Doors = field(default_factory=Doors)
-    """Counts who comes in, so that nobody can come too often."""
+    limits: RateLimits = field(default_factory=RateLimits)
+    """Rate limits of addresses."""
     pages: Environment = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,12 +1,11 @@
-"""Alembic's environment: runs the versions on the connection that `engine.py` passes.
+"""Alembic's environment: runs the versions on the connection, and for the tables, that `engine.py` passes.
 
-Alembic loads this file by its path, not as a module of the package, so the import below is absolute.
+Alembic loads this file by its path, not as a module of the package: nothing of the package can be imported here by a relative name.
 """
 
 from alembic import context
 
-from ..schema import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+attributes = context.config.attributes
+context.configure(connection=attributes["connection"], target_metadata=attributes["metadata"])
 with context.begin_transaction():
     context.run_migrations()

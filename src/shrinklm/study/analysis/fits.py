@@ -1,0 +1,184 @@
+"""The records of fitted models: of least squares, and of linear and ordinal mixed models.
+
+The names of the fields, and their order, are keys of JSON, see `base.as_json`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...stats.linear import Coefficient
+from ...stats.linear_mixed import Joint
+from ...stats.planning import Tost
+from .base import OPTIONAL, NotComputed
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Least squares on condition and controls."""
+
+    formula: str
+    coefficients: tuple[Coefficient, ...]
+    r2: float
+    adjusted_r2: float
+    F: float
+    df1: int
+    df2: int
+    p: float
+    n: int
+    aliased: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelEffect:
+    """A coefficient of a mixed model."""
+
+    term: str
+    estimate: float
+    se: float
+    low: float
+    high: float
+    z: float
+    p: float
+    condition: str | None = field(default=None, metadata=OPTIONAL)
+    """The condition that the term stands for; None: an intercept or a control."""
+    p_adjusted: float | None = field(default=None, metadata=OPTIONAL)
+    """Holm-adjusted over the conditions."""
+    equivalence: Tost | None = field(default=None, metadata=OPTIONAL)
+    odds_ratio: float | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
+class ConditionEffect:
+    """The effect of a condition: a `ModelEffect` whose condition is known."""
+
+    condition: str
+    estimate: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    equivalence: Tost | None
+    odds_ratio: float | None
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """Condition `b` minus condition `a`, by a mixed model."""
+
+    a: str
+    b: str
+    difference: float
+    se: float
+    low: float
+    high: float
+    z: float
+    p: float
+    p_adjusted: float
+    """Holm-adjusted over all pairs."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What every mixed model has."""
+
+    formula: str
+    n: int
+    groups: dict[str, int]
+    """Grouping → number of its levels."""
+    effects: list[ModelEffect]
+    pairs: list[ModelPair]
+    joint: Joint
+    """All conditions tested at once."""
+
+    @property
+    def conditions(self) -> list[ConditionEffect]:
+        """The effects of the conditions against the reference."""
+        return [
+            ConditionEffect(
+                effect.condition,
+                effect.estimate,
+                effect.low,
+                effect.high,
+                effect.p,
+                effect.p_adjusted,
+                effect.equivalence,
+                effect.odds_ratio,
+            )
+            for effect in self.effects
+            if effect.condition is not None and effect.p_adjusted is not None
+        ]
+
+
+@dataclass(frozen=True)
+class LinearFit(Fit):
+    """A linear mixed model."""
+
+    variances: dict[str, float]
+    shares: dict[str, float]
+    """Each variance as a share of their sum."""
+    singular: list[str]
+    """Groupings whose variance is estimated as zero."""
+    loglik: float
+    aliased: list[str]
+    """Terms left out because the terms before them say the same."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold of an ordinal model."""
+
+    between: tuple[float, float]
+    """The two ratings that it lies between."""
+    value: float
+
+
+@dataclass(frozen=True)
+class OrdinalFit(Fit):
+    """A cumulative-logit mixed model: effects are log odds ratios."""
+
+    thresholds: list[Threshold]
+    sds: dict[str, float]
+    singular: list[str]
+    method: str
+    loglik: float
+    converged: bool
+    aliased: list[str]
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """Least squares with the outliers and without."""
+
+    all: Regression | NotComputed
+    without_outliers: Regression | NotComputed
+
+
+@dataclass(frozen=True)
+class LinearFits:
+    """The linear mixed models of one measure."""
+
+    condition_only: LinearFit | NotComputed
+    with_controls: LinearFit | NotComputed
+    with_items: LinearFit | NotComputed
+    with_explanations: LinearFit | NotComputed
+    without_outliers: LinearFit | NotComputed
+
+    @property
+    def fullest(self) -> LinearFit | NotComputed:
+        """The model with a level for each explanation; where explanations were rated once, the one with people's levels alone."""
+        return self.condition_only if isinstance(self.with_explanations, NotComputed) else self.with_explanations
+
+
+@dataclass(frozen=True)
+class OrdinalFits:
+    """The ordinal mixed models of one measure."""
+
+    condition_only: OrdinalFit | NotComputed
+    with_controls: OrdinalFit | NotComputed
+    with_items: OrdinalFit | NotComputed
+
+    @property
+    def fullest(self) -> OrdinalFit | NotComputed:
+        """The model with a level for each question; where it cannot be fitted, the one with people's levels alone."""
+        return self.condition_only if isinstance(self.with_items, NotComputed) else self.with_items
