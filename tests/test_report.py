@@ -21,6 +21,7 @@ from shrinklm.report import build, heading
 from shrinklm.report.findings import read
 from shrinklm.report.look import numbers
 from shrinklm.report.results import Results, compare
+from shrinklm.report.sections import FOLDER, SECTIONS, assemble
 from shrinklm.report.sections.exposure.cells import equal_exposure
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -281,6 +282,16 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib() -> None:
     code = f"import sys, shrinklm.report.page, shrinklm.report.markdown; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_section_is_listed_and_has_its_name(found: Results) -> None:
+    folders = {path.parent.name for path in FOLDER.glob("*/__init__.py")}
+    assert {make.__module__.rpartition(".")[2] for make in SECTIONS} == folders
+    made = assemble(found)
+    assert [section.name for section in made] == [
+        make.__module__.rpartition(".")[2] for make in SECTIONS if make(found) is not None
+    ]
+    assert all((FOLDER / section.template).is_file() for section in made)
 
 
 def test_template_style_and_script_lie_in_the_package() -> None:
