@@ -88,7 +88,9 @@ class Evaluation:
             raws, answer_seconds = [prediction.raw for prediction in known], 0.0
         else:
             raws, answer_seconds = self._generate(answer, chunk, answer_tokens)
+        # Only what is generated now is counted: `_with_explanations` adds it to the earlier timing.
         generated = [] if known else list(raws)
+        # A method that explains within its answer has its explanation in the same text.
         texts, explain_seconds = raws, 0.0
         if explain is not None and explain != answer:
             texts, explain_seconds = self._generate(explain, chunk[:explained], self.settings.max_tokens)
@@ -99,6 +101,7 @@ class Evaluation:
             likeliest = likeliest_options(self.student, answer, chunk, raws, self.settings.batch)
         explanations: list[str | None] = [None] * len(chunk)
         if explain is not None:
+            # Fewer texts than questions: those beyond the limit keep None, which means "not asked to explain".
             for index, (text, example) in enumerate(zip(texts[:explained], chunk, strict=False)):
                 explanations[index] = reason(explain, text, example)
         predictions = [
@@ -165,6 +168,7 @@ def predict(
     limit = len(examples) if settings.explanations is None else settings.explanations
     answer_tokens = evaluation.answer_tokens(examples)
     prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view]
+    # The prompts are in the digest: a question or template that was edited makes finished chunks worthless.
     part = Part(part_file, digest(key, run, asdict(settings), [example.id for example in examples], prompts))
     # Two batches: a student sorts what it is given by length before it cuts batches, and a kill loses little.
     size = 2 * settings.batch
@@ -178,6 +182,7 @@ def predict(
     predictions = [Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]]
     if known is not None:
         return predictions, _with_explanations(known[1], part.chunks)
+    # Measured last and not kept in the part: a resumed evaluation measures it anew, on the machine that it runs on.
     alone = evaluation.latency(examples[:_LATENCY_QUESTIONS], answer_tokens)
     return predictions, _timing(part.chunks, alone)
 

@@ -85,6 +85,7 @@ def audit_texts(
         text argues for another option) and `support`: usable, names its answer, and argues for no other. `interval`
         holds their 95 % intervals (Wilson's for shares). Figures of a step that rewrites another one: see `_again`.
     """
+    # One question alone cannot show whether its options are labels of the task or of this question.
     labels = (
         len(examples) > 1
         and bool(examples[0].choices)
@@ -112,6 +113,7 @@ def audit_text(example: Example, generation: Generation, raw: str | None = None,
     """The figures of one text. `raw`: as it stands in a recording; `labels`: it need not name its answer."""
     text, refusal = generation.text, generation.refusal
     empty = not text.strip() or refusal == EMPTY
+    # A recording is trimmed to whole sentences when it is read, so that only its raw text shows a cut.
     cut = refusal == CUT or (raw is not None and bool(raw.strip()) and not ended(clean(raw, generation.kind)[0]))
     counted = (empty, cut, refusal, len(text.split()), len(sentences(text)), hedging(text), markers(text))
     if generation.kind not in ARGUES:
@@ -164,6 +166,7 @@ def check_support(audit: Mapping[str, Any], least: float, steps: Iterable[str] =
                 "Mend `audit: steps` in the recipe."
             )
         figures = argued[step]
+        # A share of the texts that exist says nothing of those that are missing, and both are trained on later.
         if figures["missing"] or not figures["n"]:
             raise AuditError(
                 f"{figures['missing']:,} of {figures['n']:,} texts of '{step}' were not asked for yet. "

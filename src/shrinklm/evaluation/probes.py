@@ -149,6 +149,7 @@ def conditional_answers(
     groups: list[list[Pair]] = [
         option_pairs(prompt, before, example.choices, student.premise_in_target) for example, prompt, before in frames
     ]
+    # Options are compared by likelihood: a changed prompt may also change whether a generated answer parses.
     answers = likeliest(student, groups, batch)
     explains_first = method.answer.says[0] == "explanation"
     free = [

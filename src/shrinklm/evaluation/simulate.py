@@ -88,6 +88,7 @@ class Simulatability:
         if len(explained) < 2:
             return []
         views = {name: view for name, view in VIEWS.items() if settings.masked or not name.endswith("masked")}
+        # Equal weights: the simulator must not read one input better than another because it saw more of it.
         method = Method("simulator", dict.fromkeys(views.values(), 1 / len(views)), VIEWS["sim_question"], None)
         # Ids and seed alone decide the order: a fold is the same in every run, whatever order the data have.
         order = sorted(explained, key=lambda example: digest("fold", settings.seed, example.id))
@@ -165,6 +166,7 @@ def _right(simulator: Student, view: View, examples: Sequence[Example], batch: i
     ]
     options = likeliest(simulator, groups, batch)
     right = [float(option == example.answer) for option, example in zip(options, examples, strict=True)]
+    # Free answers have no options to compare: the simulator's own words are compared with the student's.
     free = [index for index, example in enumerate(examples) if not example.choices]
     raws = simulator.answer([prompts[index] for index in free], _FREE_TOKENS, batch=batch) if free else []
     for index, raw in zip(free, raws, strict=True):

@@ -38,6 +38,7 @@ def mark_all_ways(
 
     dtype = next(model.parameters()).dtype
     model.float()
+    # Questions of like length share a batch, so that little of it is padding.
     order = sorted(examples, key=lambda example: len(example.text))
     markings: dict[str, dict[str, Marking]] = {}
     for way, fields in WAYS.items():

@@ -180,6 +180,7 @@ def analyze(
         estimates = {key: _estimate([row[key] for row in rows if key in row], seed, resamples) for key in _NAMES}
         about = {"by": step.by, "method": step.method, "n": len(step.markings)}
         figures[name] = {**about, "refused": dict(step.refused.most_common()), **_nest(estimates)}
+    # The first six figures have a chance level in closed form; for erasure the random control stands in.
     chances = [_chances(example, keep) for example in marked]
     return {
         "split": "train",
@@ -238,6 +239,7 @@ def _compared(
     """How far ways to attribute agree, and how complete integrated gradients are."""
     if examiner is None or not examples or not examiner.compared:
         return {"agreement": None, "completeness": None}
+    # The examples are in a seeded random order, so that the first of them are a sample.
     compared = examples[: examiner.compared]
     ways: dict[str, Mapping[str, Marking]] = {
         **mark_all_ways(examiner.model, compared, examiner.view, examiner.batch, tick)

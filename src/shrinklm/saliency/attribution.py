@@ -220,6 +220,7 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
     with torch.inference_mode():
         value = encoded.value(embeddings)
         moved = (value - encoded.value(baseline)).double()
+    # In float64: the sum of many small parts is compared with a small difference.
     total = torch.zeros_like(moved).index_add(0, model.owner(encoded.batch)[inside], parts[inside].double())
     errors = ((total - moved).abs() / moved.abs().clamp(min=1e-6)).tolist()
     return encoded.attributions(

@@ -71,6 +71,7 @@ def locate_highlight(highlight: str, question: str) -> list[range] | str:
     edges = {0, len(characters)}
     edges |= {i for i in range(1, len(characters)) if characters[i] - characters[i - 1] > 1}
     runs = [_best(letters, piece, edges) for piece in _pieces(wanted, letters)]
+    # With less than half of its letters there, the highlight is taken to belong to another question.
     if 2 * sum(map(len, runs)) < len(wanted):
         return NOT_FOUND
     return [range(characters[run[0]], characters[run[-1]] + 1) for run in runs]
@@ -87,6 +88,7 @@ def _pieces(wanted: str, letters: str) -> list[str]:
     """The longest piece of `wanted` that stands in `letters`, and those of what remains on both sides of it."""
     if wanted in letters:
         return [wanted]
+    # With autojunk, a highlight of 200 letters or more would lose its frequent letters, which are nearly all of them.
     match = difflib.SequenceMatcher(None, letters, wanted, autojunk=False).find_longest_match()
     if match.size < _SHORTEST:
         return []

@@ -73,7 +73,8 @@ def spell(option: str) -> str:
 @lru_cache(maxsize=4096)
 def _pattern(options: tuple[str, ...]) -> re.Pattern[str] | None:
     """A pattern that finds any of the options in a case-folded text as whole words; None where all are blank."""
-    # An alternation takes the first alternative that fits: the longest stands first.
+    # An alternation takes the first alternative that fits: the longest stands first. A hyphen joins words, so that
+    # "bank" is no whole word of "bank-note".
     spellings = sorted({spell(option) for option in options if option.strip()}, key=lambda text: (-len(text), text))
     alternatives = "|".join(re.escape(spelling).replace(r"\ ", r"\s+") for spelling in spellings)
     return re.compile(rf"(?<!\w)(?<!\w-)(?:{alternatives})(?!-?\w)") if spellings else None

@@ -152,6 +152,7 @@ def _aligned(steps: Vectors, source: Vectors) -> dict[str, float]:
 
 def _coherence(steps: Sequence[Sequence[str]], encoder: Encoder) -> list[float | None]:
     """1 - the highest probability that a step contradicts an earlier one; None for a single step."""
+    # Each step with every earlier one, which is the premise.
     pairs = [[(earlier, step) for index, step in enumerate(own) for earlier in own[:index]] for own in steps]
     contradictions = iter(encoder.relations([pair for own in pairs for pair in own])[:, 2].tolist())
     highest = [max((next(contradictions) for _ in own), default=None) for own in pairs]

@@ -31,6 +31,7 @@ _CUT = re.compile(
 )
 _CONCEDES = re.compile(r"(?:even )?(?:although|though)\b")
 _OPENS = re.compile(r"\W*(?:and |but |however,? )?(?:while|whereas|unlike)\b")
+# "not only", "not just": what follows is affirmed.
 _MORE = r"(?!\s+(?:only|just|merely|simply|surprising))"
 _AFTER = re.compile(
     rf"\bnot\b{_MORE}|\b(?:nor|neither|unlike|than|instead of|opposed to|compared (?:to|with)|other than|except|without"
@@ -110,6 +111,7 @@ def supported(text: str, example: Example) -> str | None:
     if stated is not None:
         return stated
     affirmed = [mention for mention in mentions(text, example.choices) if not mention.aside]
+    # Of several options that are called the best, the last one stands: it is the conclusion.
     counts = Counter(mention.option for mention in [mention for mention in affirmed if mention.best][-1:] or affirmed)
     question = " ".join((*example.fields.values(), example.question))
     in_question = {mention.option for mention in mentions(question, example.choices)}
@@ -134,6 +136,7 @@ def _pattern(options: tuple[str, ...]) -> tuple[re.Pattern[str] | None, list[str
 
 def _inflected(option: str) -> str:
     """A pattern for an option with or without the plural of its last word, its words apart, joined or hyphenated."""
+    # Of short words such as "bus" and "gas" a last s is no plural.
     body = r"[\s-]*".join(re.escape(word) for word in option.split())
     if len(option) > 3 and option.endswith("ies"):
         return body[:-3] + "(?:y|ies)"

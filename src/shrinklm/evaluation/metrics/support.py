@@ -85,6 +85,7 @@ def set_aside(text: str, example: Example) -> set[str]:
 def gives_away(text: str, example: Example, answer: str) -> bool:
     """Whether a text states `answer` as the answer, in words or by its letter."""
     if not example.choices:
+        # `split_answer` returns ("", text) for a text without "the answer is": then nothing is stated.
         before, after = split_answer(text)
         stated_text = after if before or after != text else ""
         return bool(stated_text) and bool(answer.strip()) and canonical(stated_text).startswith(canonical(answer))

@@ -9,6 +9,7 @@ from ...core.types import Example, Prediction
 from .mentions import sentences
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+# "may" before a number is the month.
 _HEDGES = re.compile(
     r"\b(?:may(?! \d)|might|could|possibly|perhaps|maybe|probably|presumably|seems?|seemingly|appears?|apparently"
     r"|usually|often|sometimes|typically|generally|likely|unlikely|tends? to|tended to|somewhat|arguably"
@@ -39,6 +40,7 @@ def copies(example: Example, prediction: Prediction) -> float | None:
     sources = [words(text) for text in (*example.fields.values(), example.question)]
     known = {gram for source in sources for gram in _grams(source)}
     size = len(explanation)
+    # One or two words make no run: they count as copied when the question has all of them in a row.
     if size < _RUN:
         return float(any(explanation == source[at : at + size] for source in sources for at in range(len(source))))
     copied = [False] * size
