@@ -38,7 +38,8 @@ def audited() -> dict[str, Any]:
     }
     others = ("river", "sea", "hill", "barn")
     asked = [replace(ASKED, id=f"q{place}", choices=("zoo", "bank", others[place])) for place in range(4)]
-    return {"teacher": "a teacher", "split": "train", **audit_texts(asked, said, ["explanation", "revision", "critique"])}
+    figures = audit_texts(asked, said, ["explanation", "revision", "critique"])
+    return {"teacher": "a teacher", "split": "train", **figures}
 
 
 @pytest.fixture
