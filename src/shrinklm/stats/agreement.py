@@ -60,6 +60,7 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
     sizes = counts.sum(axis=1)
 
     def alpha(copies: Array) -> float:
+        # Recomputed for each resample: ordinal distances depend on how often each value occurs.
         marginal = copies @ counts
         distance = _distance(values, marginal, level)
         total = marginal.sum()
@@ -102,6 +103,7 @@ def gwet(
             f"The scale is {points.tolist()}; it needs two points or more, and every rating on it. "
             f"Found: {strays.tolist()}."
         )
+    # Items with one rating have no pair to agree, but count in the shares of chance agreement.
     counts = _counts(table, points)
     sizes = counts.sum(axis=1)
     credit = _credit(points, weights)

@@ -81,6 +81,7 @@ def estimates(
     alike: dict[tuple[tuple[int, ...], bytes], dict[str, Matrix]] = {}
     for name, values in scores.items():
         matrix = _matrix(values, name)
+        # A question that no seed was scored on is not part of the sample.
         matrix = matrix[:, ~np.isnan(matrix).all(axis=0)]
         alike.setdefault((matrix.shape, np.isnan(matrix).tobytes()), {})[name] = matrix
     results = {}

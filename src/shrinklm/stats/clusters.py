@@ -117,6 +117,7 @@ def cluster_draws(
         raise ValueError(f"At least two clusters with a rating are needed to resample, found {len(people)}.")
     position = {name: index for index, name in enumerate(names)}
     columns = np.array([position[name] for name in labels])
+    # Sums by person and condition carry all that a mean of whole people needs.
     sums, counts = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
     np.add.at(sums, (rows, columns), y[kept])
     np.add.at(counts, (rows, columns), 1.0)

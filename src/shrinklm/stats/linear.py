@@ -88,6 +88,7 @@ def ols(
     for name, column in raw.items():
         if len(column) != len(y):
             raise ValueError(f"'{name}' has {len(column)} rows, the values have {len(y)}.")
+    # Complete rows only, as R's `lm`; levels that occur in dropped rows alone make no term.
     kept = np.isfinite(y) & np.array(
         [[not _missing(cell) for cell in column] for column in raw.values()], dtype=bool
     ).all(axis=0)

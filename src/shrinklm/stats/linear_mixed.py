@@ -242,6 +242,7 @@ class _Cross:
         except np.linalg.LinAlgError:
             return _NEVER
         diagonal = np.diag(factor)
+        # The columns were scaled to a largest entry of 1; the restricted likelihood depends on |X'X|, so it is undone.
         free = self.n - self.k
         scaled = 2 * float(np.log(diagonal[:-1]).sum()) + 2 * float(np.log(self.scale).sum())
         value = logdet + scaled + free * (1 + float(np.log(2 * np.pi * diagonal[-1] ** 2 / free)))

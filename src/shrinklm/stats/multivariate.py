@@ -70,6 +70,7 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
     n, k = len(ranks), len(names)
     centred = ranks - ranks.mean(axis=0)
     total = centred.T @ centred
+    # Wilks' lambda divides by |total|. Ranks reach n, so the tolerance is relative to their spread.
     if np.linalg.matrix_rank(total, tol=1e-9 * float(np.trace(total))) < total.shape[0]:
         raise ValueError("A variable is constant, or its ranks follow from the other variables'. Leave it out.")
     sizes = np.bincount(labels, minlength=k).astype(float)
@@ -78,6 +79,7 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
     def statistics(order: NDArray[np.intp]) -> tuple[float, float]:
         sums = np.zeros((k, ranks.shape[1]))
         np.add.at(sums, order, centred)
+        # Permuting labels leaves the total as it is, so only the part between groups is computed anew.
         between = (sums / sizes[:, None]).T @ sums
         wilks = float(np.exp(np.linalg.slogdet(total - between)[1] - logdet))
         within = float(np.trace(total) - np.trace(between))

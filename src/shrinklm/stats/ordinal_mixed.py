@@ -80,6 +80,7 @@ def ordinal(
     codes = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
     counts = {name: int(code.max()) + 1 for name, code in codes.items()}
     order = sorted(codes, key=lambda name: -counts[name])
+    # Columns are scaled to a largest entry of 1, so that BFGS meets gradients of like size; undone below.
     sizes = np.maximum(np.abs(x[:, 1:]).max(axis=0), 1e-300)
     data = levels.ravel(), x[:, 1:] / sizes, len(categories)
     model = (

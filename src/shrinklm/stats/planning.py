@@ -215,6 +215,7 @@ def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple
         f"condition{k}": (condition == k) * 1.0 for k in range(1, design.conditions)
     }
     groups: dict[str, Sequence[int]] = {"participant": people.tolist()}
+    # Each item seen once, or one item alone, identifies no variance of items.
     if 1 < len(np.unique(items)) < len(y):
         groups["item"] = items.tolist()
     if np.ptp(y) == 0:

@@ -92,6 +92,7 @@ def las(
     scored = ~np.isnan(values).any(axis=0)
     if not scored.any():
         raise ValueError("No item has all three scores (question, explanation, both), so there is nothing to estimate.")
+    # Items and seeds without any score must not be drawn: they would thin out every resample.
     values = values[:, :, scored.any(axis=0)][:, scored.any(axis=1)]
     scored = ~np.isnan(values).any(axis=0)
     q, e, b = np.where(scored, values, 0.0)

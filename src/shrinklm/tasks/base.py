@@ -131,6 +131,7 @@ class SplitTask:
             else:
                 train, taken[name] = _share(train, file_or_share, options.seed, name)
         splits: dict[Split, list[Example]] = {"train": train, "dev": taken["dev"], "test": taken["test"]}
+        # Before the limit: two examples with one id are a fault of the data, whether or not the sample holds both.
         _unique(splits)
         return {split: _limited(examples, self._limit(split), options.seed) for split, examples in splits.items()}
 

@@ -49,6 +49,7 @@ def named(
         rows = read_rows(options.train or sources["train"], "train", options.root)
         return Columns.resolve(spec, rows, options.type).infer_type()
 
+    # The recipe's type, the task's, or the one that the table's columns imply, for which its header has to be read.
     kind = options.type or type or header()
     sources = _unnamed_sources(options, sources)
     if sources.get("train"):
