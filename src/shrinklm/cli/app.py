@@ -93,6 +93,13 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore")
 
 
+def say(text: str) -> None:
+    """Prints one plain line, wrapped nowhere."""
+    from rich.console import Console
+
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def open_target(target: str, tick: Tick | None = None) -> Run:
     """The run of a recipe, of a run folder, or of a folder that `shrinklm init` made."""
     from ..run.recipe import Recipe

@@ -18,7 +18,8 @@ from ..run.recipe import Recipe
 from ..run.run import Run
 from ..teachers.generate import Report
 from ..teachers.store import read
-from . import show
+from .app import say
+from .show import runs as show
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 GENERATIONS = Path(__file__).parent.parent / "tasks" / "data" / "everyday" / "demo-generations.parquet"
@@ -47,25 +48,25 @@ def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tic
     """
     recipe = Recipe.read(_live(folder, teacher) if live or teacher else _packaged(folder))
     _installed([student.use for student in recipe.student])
-    show.say(f"Recipe: {recipe.root / ('demo.yaml' if recipe.name == 'demo' else recipe.name + '.yaml')}")
+    say(f"Recipe: {recipe.root / ('demo.yaml' if recipe.name == 'demo' else recipe.name + '.yaml')}")
     run = Run(recipe, tick=tick)
     if live or teacher:
         _installed([recipe.teacher.use] if recipe.teacher else [])
         if not teacher:
-            show.say(
+            say(
                 f"The teacher is the packaged {WEAK}. So small a teacher is weak: "
                 "its reasons are often wrong and many are refused."
             )
     elif GENERATIONS.is_file():
         run.store.put(read(GENERATIONS))
-    show.say(_asked(run.generate()))
+    say(_asked(run.generate()))
     run.audit()
     show.already(run, "train", "evaluate")
     run.train()
     run.evaluate()
     page = run.report()
     show.results(page.parent)
-    show.say(f"Report: {page}")
+    say(f"Report: {page}")
     return page
 
 
@@ -107,9 +108,9 @@ def _installed(specs: list[str]) -> None:
 
 
 def _asked(report: Report) -> str:
-    found, asked = (sum(getattr(step, what) for step in report.steps.values()) for what in ("found", "asked"))
+    stored, asked = (sum(getattr(step, what) for step in report.steps.values()) for what in ("found", "asked"))
     refused = sum(step.refused.total() for step in report.steps.values())
     return (
-        f"Teacher's texts: {found:,} found in the store, {asked:,} asked now; "
+        f"Teacher's texts: {stored:,} found in the store, {asked:,} asked now; "
         f"{refused:,} refused and counted in the report."
     )

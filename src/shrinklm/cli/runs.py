@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import RecipeError, StoreError, UnknownName
-from .app import Json, Target, command, open_target
+from .app import Json, Target, command, open_target, say
 from .progress import Progress
 
 
@@ -28,11 +28,10 @@ class Kind(StrEnum):
 @command()
 def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_default=False)]) -> None:
     """Write a commented recipe and a sample table to start from."""
-    from . import show
     from .init import init as make
 
     folder = make(Path(name))
-    show.say(
+    say(
         f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: "
         f"shrinklm run {folder / 'recipe.yaml'}"
     )
@@ -43,7 +42,7 @@ def generate(
     recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None
 ) -> None:
     """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
         report = open_target(recipe, progress.tick).generate(step)
@@ -59,7 +58,7 @@ def preview(
     epoch: Annotated[int, typer.Option(min=0, help="As shown in this epoch, counted from 0.")] = 0,
 ) -> None:
     """Show exactly what each method shows the student."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
@@ -90,71 +89,69 @@ def audit(
 ) -> None:  # fmt: skip
     """Look through what the teacher wrote, before any student is trained on it."""
     from ..run.stages import audit as auditing
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
-        found = run.audit()
+        figures = run.audit()
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(figures, ensure_ascii=False))
     else:
-        show.audit(found)
+        show.audit(figures)
     least = run.recipe.audit.min_support if min_support is None else min_support
     if least is not None:
-        auditing.gate(found, run.recipe, run.methods, least)
+        auditing.gate(figures, run.recipe, run.methods, least)
         if not as_json:
-            show.say(
-                f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}"
-            )
+            say(f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}")
 
 
 @command()
 def train(recipe: Target) -> None:
     """Train every method, student and seed that is not trained yet."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
         show.already(run, "train")
         run.train()
-    show.say(f"Trained. Next: shrinklm evaluate {recipe}")
+    say(f"Trained. Next: shrinklm evaluate {recipe}")
 
 
 @command("train-teacher")
 def train_teacher(recipe: Target) -> None:
     """Fine-tune the teacher whose words count (salient: {finetune: ...}), and print its accuracy before and after."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
-        found = open_target(recipe, progress.tick).train_teacher()
-    show.teacher(found)
-    show.say(f"Fine-tuned. Next: shrinklm generate {recipe}")
+        accuracy = open_target(recipe, progress.tick).train_teacher()
+    show.teacher(accuracy)
+    say(f"Fine-tuned. Next: shrinklm generate {recipe}")
 
 
 @command()
 def saliency(recipe: Target, as_json: Json = False) -> None:
     """Measure the words that moved the teacher: in the gold option, as people marked, missed when they are gone."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
-        found = open_target(recipe, progress.tick).saliency()
+        figures = open_target(recipe, progress.tick).saliency()
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(figures, ensure_ascii=False))
     else:
-        show.saliency(found)
-        show.say(f"Next: shrinklm report {recipe}")
+        show.saliency(figures)
+        say(f"Next: shrinklm report {recipe}")
 
 
 @command()
 def evaluate(recipe: Target) -> None:
     """Predictions and scores on the test split."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
         show.already(run, "evaluate")
         run.evaluate()
-    show.say(f"Evaluated. Next: shrinklm report {recipe}")
+    say(f"Evaluated. Next: shrinklm report {recipe}")
 
 
 @command()
@@ -164,7 +161,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Add metrics to a finished run: nobody is trained, and nobody is asked what is known already."""
-    from . import show
+    from .show import runs as show
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names:
@@ -172,50 +169,50 @@ def score(
             "No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)"
         )
     with Progress() as progress:
-        found = open_target(run, progress.tick).score(names)
+        scores = open_target(run, progress.tick).score(names)
     if as_json:
-        typer.echo(json.dumps(show.means(found)))
+        typer.echo(json.dumps(show.means(scores)))
     else:
-        show.scores(found)
-        show.say(f"Scored. Next: shrinklm report {run}")
+        show.scores(scores)
+        say(f"Scored. Next: shrinklm report {run}")
 
 
 @command()
 def judge(recipe: Target, as_json: Json = False) -> None:
     """Have the recipe's judges rate the explanations (judge: {use: [...]}), blind to the method."""
-    from . import show
+    from .show import judge as show_judge
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
-        found = run.judge()
+        figures = run.judge()
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(figures, ensure_ascii=False))
     else:
-        show.judged(found)
-        show.say(f"Ratings as a table: {run.folder / 'judged.csv'}. Next: shrinklm report {recipe}")
+        show_judge.judged(figures)
+        say(f"Ratings as a table: {run.folder / 'judged.csv'}. Next: shrinklm report {recipe}")
 
 
 @command()
 def report(recipe: Target) -> None:
     """Write the report: one HTML page, Markdown, CSV and figures."""
-    from . import show
+    from .show import runs as show
 
     path = open_target(recipe).report()
     show.results(path.parent)
-    show.say(f"Report: {path}")
+    say(f"Report: {path}")
 
 
 @command()
 def run(recipe: Target) -> None:
     """Do all stages; whatever is done already is skipped."""
-    from . import show
+    from .show import runs as show
 
     with Progress() as progress:
-        asked = open_target(recipe, progress.tick)
-        show.already(asked, "train", "evaluate")
-        path = asked.all()
+        wanted = open_target(recipe, progress.tick)
+        show.already(wanted, "train", "evaluate")
+        path = wanted.all()
     show.results(path.parent)
-    show.say(f"Report: {path}")
+    say(f"Report: {path}")
 
 
 @command()
@@ -234,19 +231,24 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Ask a trained student one question."""
-    from . import show
+    from .show import runs as show
 
     options = [option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip()]
     fields = dict(_field(item) for item in field or [])
-    asked = open_target(run)
-    if not options and asked.task.type != "free":
-        raise RecipeError(f"The questions of '{asked.recipe.name}' have options to choose from. Add: --choices a,b,c")
-    found = asked.predict(question, options, cell, **fields)
+    target = open_target(run)
+    if not options and target.task.type != "free":
+        raise RecipeError(f"The questions of '{target.recipe.name}' have options to choose from. Add: --choices a,b,c")
+    prediction = target.predict(question, options, cell, **fields)
     if as_json:
-        row = {"cell": found.run, "answer": found.answer, "explanation": found.explanation, "raw": found.raw}
+        row = {
+            "cell": prediction.run,
+            "answer": prediction.answer,
+            "explanation": prediction.explanation,
+            "raw": prediction.raw,
+        }
         typer.echo(json.dumps(row, ensure_ascii=False))
     else:
-        show.prediction(found)
+        show.prediction(prediction)
 
 
 def _field(item: str) -> tuple[str, str]:
@@ -259,7 +261,7 @@ def _field(item: str) -> tuple[str, str]:
 @command("list")
 def list_(what: Annotated[Kind, typer.Argument(show_default=False)]) -> None:
     """List what a recipe can name."""
-    from . import show
+    from .show import runs as show
 
     show.listing(what.value)
 
@@ -285,7 +287,6 @@ def export(
     """Write the generations of a recipe's store, refused ones too, to a file."""
     from ..teachers.steps import JUDGEMENT, STEPS
     from ..teachers.store import Store, write
-    from . import show
 
     path = _store(source)
     if kind not in (None, JUDGEMENT, *STEPS):
@@ -294,15 +295,15 @@ def export(
         raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
     with Store(path) as store:
         count = write((generation for generation in store if kind in (None, generation.kind)), out)
-    show.say(f"{count:,} generations written to {out}.")
+    say(f"{count:,} generations written to {out}.")
 
 
 def _store(source: str) -> Path:
     path = Path(source)
     if path.suffix in (".db", ".sqlite"):
         return path
-    found = open_target(source)
-    return found.recipe.path(found.recipe.store)
+    run = open_target(source)
+    return run.recipe.path(run.recipe.store)
 
 
 @command()
@@ -334,7 +335,7 @@ def explain_saliency(
     from ..report import heatmap
     from ..report.marks import read_item
 
-    found = read_item(open_target(run).folder, item)
-    Console().print(heatmap.terminal(found))
+    marked = read_item(open_target(run).folder, item)
+    Console().print(heatmap.terminal(marked))
     if png is not None:
-        heatmap.png(found, png)
+        heatmap.png(marked, png)

@@ -86,8 +86,10 @@ def _say(made: Study, host: str, port: int, token: str | None) -> None:
     typer.echo(f"  token         {token or f'from {TOKEN}'}")
     if not _loopback(host):
         typer.echo(
-            f"warning: {host} can be reached from other machines, and nothing is encrypted. Leave --host at 127.0.0.1 and put a proxy "
-            f"with TLS before it, such as Caddy:\n  caddy reverse-proxy --from study.university.example --to 127.0.0.1:{port}",
+            f"warning: {host} can be reached from other machines, and nothing is encrypted. "
+            "Leave --host at 127.0.0.1 and put a proxy "
+            "with TLS before it, such as Caddy:\n  caddy reverse-proxy --from study.university.example --to "
+            f"127.0.0.1:{port}",
             err=True,
         )
     typer.echo("Stop with Ctrl-C.")

@@ -95,7 +95,8 @@ def study_analyze(
 ) -> None:
     """Analyse people's ratings: tests, mixed models, agreement, figures, and a paragraph that says what they show.
 
-    Of a study's folder: also its exclusions and checks, a page that joins the runs' own figures, and calibration of their judges.
+    Of a study's folder: also its exclusions and checks, a page that joins the runs' own figures, and calibration of
+    their judges.
     """
     from ..study import read_ratings
     from ..study.analysis.ratings import parse_scale

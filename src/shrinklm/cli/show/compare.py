@@ -14,7 +14,7 @@ from rich.text import Text
 from ...report.factorial.analysis import Levels, spoken
 from ...report.factorial.words import decimals, f_value, paragraph
 from ...report.look.numbers import fixed, fraction, interval, p_clause
-from . import say
+from ..app import say
 
 if TYPE_CHECKING:
     from ...report.factorial import Factorial, Measured

@@ -12,7 +12,8 @@ from rich.text import Text
 from ...study.design.booklets import UNEXPLAINED, places
 from ...study.design.folder import Study
 from ...study.design.sample_size import Plan
-from . import columns, say
+from ..app import say
+from . import columns
 
 _UNDECIDED = re.compile(r"\[[^\[\]]{1,60}\]")
 _LONGER = 1.5
@@ -43,14 +44,16 @@ def checked(study: Study) -> None:
     each = [counts.get((q, tuple(sorted(t))), 0) for q in design.questions for t in design.treatments]
     what = "pair of conditions" if design.kind == "preference" else "condition"
     say(
-        f"{study.people} people, {len(pages)} pages each: {design.per_person} items, {design.checks} to check attention, "
+        f"{study.people} people, {len(pages)} pages each: {design.per_person} items, {design.checks} to check "
+        "attention, "
         f"{sum(page.kind == 'practice' for page in pages)} to practise on."
     )
     say(f"Every person sees each {what} {design.per_person // len(design.treatments)} times and no question twice.")
     say(f"Every question is rated in each {what} {_range(each)} times.")
     if min(each) < design.raters_per_item:
         say(
-            f"! Fewer than the {design.raters_per_item} that were asked for: {design.people} people would do it (recruiting.people)."
+            f"! Fewer than the {design.raters_per_item} that were asked for: "
+            f"{design.people} people would do it (recruiting.people)."
         )
     for note in study.facts.get("notes", ()):
         say(f"- {note}")
@@ -61,7 +64,8 @@ def checked(study: Study) -> None:
     if (match := study.facts.get("match_length")) is not None:
         before = ", ".join(f"{name} {size:.0f}" for name, size in study.facts.get("lengths_pool", {}).items() if size)
         say(
-            f"- Explanations of a question are within {match:.0%} of each other in length. Mean characters in the runs: {before}."
+            f"- Explanations of a question are within {match:.0%} of each other in length. "
+            f"Mean characters in the runs: {before}."
         )
     for todo in _open(study):
         say(f"! {todo}")
@@ -84,23 +88,27 @@ def planned(found: Plan, study: Study | None) -> None:
         else ("comparison with the first condition", "comparisons with the first")
     )
     say(
-        f"{f'Each of {found.comparisons} {more}' if found.comparisons > 1 else f'The {one}'} is tested at {found.alpha:.4f}."
+        f"{f'Each of {found.comparisons} {more}' if found.comparisons > 1 else f'The {one}'} is tested at "
+        f"{found.alpha:.4f}."
     )
     if points:
         say(f"Rounding to the scale leaves {power.effect:.2f} of the {found.effect:g} points in the ratings.")
     spread = [f"{found.spread[name]:g}" for name in ("sd_participant", "sd_item", "sd_residual")]
     unit = "points, as standard deviations" if points else "on the scale of a probit model"
     say(
-        f"Assumed: people differ by {spread[0]}, questions by {spread[1]}, single answers by {spread[2]} ({unit}). A pilot tells: --sd-..."
+        f"Assumed: people differ by {spread[0]}, questions by {spread[1]}, single answers by {spread[2]} ({unit}). "
+        "A pilot tells: --sd-..."
     )
     cell = "pair" if found.kind == "preference" else "condition"
     say(f"{power.ratings:,} answers, {found.raters_per_item:.1f} people for each question in each {cell}.")
     say(
-        f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = {found.cost:,.2f} {pay.currency}."
+        f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = {found.cost:,.2f} "
+        f"{pay.currency}."
     )
     if study is not None and study.people != power.participants:
         say(
-            f"The study has {study.people} seats (--people {study.people}: what they find); recruiting.people in study.yaml changes that."
+            f"The study has {study.people} seats (--people {study.people}: what they find); "
+            "recruiting.people in study.yaml changes that."
         )
 
 
@@ -140,7 +148,8 @@ def _open(study: Study) -> list[str]:
     long, short = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
     if sizes[long] > _LONGER * sizes[short] and study.facts.get("match_length") is None:
         found.append(
-            f"Explanations of {long} are {sizes[long] / max(1, sizes[short]):.1f} times as long as those of {short}: people may judge "
+            f"Explanations of {long} are {sizes[long] / max(1, sizes[short]):.1f} times as long as those of {short}: "
+            "people may judge "
             "length. --match-length of `study create` holds it about even."
         )
     if form.texts and not (study.home / form.texts).is_file():

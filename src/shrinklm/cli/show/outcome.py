@@ -11,7 +11,8 @@ from ...report.look.tables import Table
 from ...study.result import page as result_page
 from ...study.result import tables as result_tables
 from ...study.result.records import Outcome
-from . import columns, say
+from ..app import say
+from . import columns
 
 
 def result(outcome: Outcome) -> None:

@@ -15,7 +15,8 @@ from ...study.analysis.fits import Fit
 from ...study.analysis.judges import Calibration
 from ...study.analysis.records import Analysis
 from ...study.analysis.summary import people, rounded, signed
-from . import columns, say
+from ..app import say
+from . import columns
 
 _MISSING = "-"
 """What a cell shows that has no number."""
