@@ -1,4 +1,5 @@
-"""Teacher speed: `decode.py` (shared beginning kept once, rows leave when they stop) against transformers' generate(), side by side.
+"""Teacher speed: `decode.py` (shared beginning kept once, rows leave when they stop) against transformers' generate(),
+side by side.
 
 python benchmarks/decoding.py [MODEL] [PROMPTS]
 """

@@ -1,7 +1,8 @@
-"""How long scoring takes: every metric that needs no model, on as many items as the test split of CommonsenseQA. The limit is 10 s.
+"""How long scoring takes: every metric that needs no model, on as many items as the test split of CommonsenseQA. The
+limit is 10 s.
 
-The texts are the recorded explanations and revisions of the packaged questions; each item is another one, so nothing is scored from memory.
-Processor seconds are printed: one core, whatever else the machine does.
+The texts are the recorded explanations and revisions of the packaged questions; each item is another one, so nothing is
+scored from memory. Processor seconds are printed: one core, whatever else the machine does.
 
 python benchmarks/scoring.py [ITEMS]
 """

@@ -1,4 +1,5 @@
-"""How long the first words take: `import shrinklm` and `shrinklm --help`, best of three in new processes. The limit is half a second.
+"""How long the first words take: `import shrinklm` and `shrinklm --help`, best of three in new processes. The limit is
+half a second.
 
 python benchmarks/startup.py
 """

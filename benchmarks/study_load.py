@@ -2,10 +2,11 @@
 
 python benchmarks/study_load.py [--people 200] [--think 2] [--kill] [--postgres]
 
-A real `shrinklm study serve` in a process of its own, and people in this one, on the same cores: they come within the first ten seconds,
-read a page for about `--think` seconds (people take fifteen times as long), and answer whatever forms the pages hold. A page's time is that
-of the POST and of the page that it leads to. With --kill the server is killed (SIGKILL) in the middle and started again: half of the people
-go on in the same browser, half by their link in a new one. With --postgres the records are in a PostgreSQL server of its own.
+A real `shrinklm study serve` in a process of its own, and people in this one, on the same cores: they come within the
+first ten seconds, read a page for about `--think` seconds (people take fifteen times as long), and answer whatever
+forms the pages hold. A page's time is that of the POST and of the page that it leads to. With --kill the server is
+killed (SIGKILL) in the middle and started again: half of the people go on in the same browser, half by their link in a
+new one. With --postgres the records are in a PostgreSQL server of its own.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ def main() -> None:
 def report(made: Study, database: str, people: list[Person], wall: float, judged: bool) -> int:
     """Prints what was found; 1 where anything is not as it must be.
 
-    Speed is judged of a quiet start on SQLite alone: after a kill everybody comes at once, and PostgreSQL takes its part of the two cores.
+    Speed is judged of a quiet start on SQLite alone: after a kill everybody comes at once, and PostgreSQL takes its
+    part of the two cores.
     """
     records = Records(database)
     persons, responses = records.participants(), records.responses()
@@ -249,13 +251,16 @@ def report(made: Study, database: str, people: list[Person], wall: float, judged
     errors = [error for person in people for error in person.errors]
     p95 = float(np.quantile(pages, 0.95))
     print(
-        f"{len(people)} people, {len(responses):,} answers in {wall:.0f} s; {sum(p.resumed for p in people)} went on after a cut"
+        f"{len(people)} people, {len(responses):,} answers in {wall:.0f} s; "
+        f"{sum(p.resumed for p in people)} went on after a cut"
     )
     print(
-        f"pages: {len(pages):,}, median {np.median(pages) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, longest {pages.max() * 1000:.0f} ms"
+        f"pages: {len(pages):,}, median {np.median(pages) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, longest "
+        f"{pages.max() * 1000:.0f} ms"
     )
     print(
-        f"answers acknowledged {len(acknowledged):,}, kept {len(responses):,}; ratings a cell {min(cells)} to {max(cells)}"
+        f"answers acknowledged {len(acknowledged):,}, kept {len(responses):,}; "
+        f"ratings a cell {min(cells)} to {max(cells)}"
     )
     said = {
         "an error": errors[:3],

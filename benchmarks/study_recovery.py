@@ -1,12 +1,15 @@
-"""Does the analysis find what was put in? Studies of made-up people with known effects, and a spread of people, questions and explanations.
+"""Does the analysis find what was put in? Studies of made-up people with known effects, and a spread of people,
+questions and explanations.
 
 python benchmarks/study_recovery.py [--simulations 500] [--jobs 2] [--json FILE] [--figure FILE]
 
-Each simulation draws people, questions and explanations anew, hands them out by the package's own booklets (48 questions, 4 conditions,
-48 people with 12 items each), and analyses the ratings by the package's own models. What must hold, of the model that `study analyze`
-reports: bias of each effect below 5 %, and 95 % intervals that hold the truth in 93 to 97 % of the studies. Beside it stand the same model
-with fewer levels, least squares on rows, and the Kruskal-Wallis test on rows, in studies with the effects and in studies without any. Power
-is told of half the effects: the whole ones are found nearly always. docs/recovery.md says what came out.
+Each simulation draws people, questions and explanations anew, hands them out by the package's own booklets (48
+questions, 4 conditions, 48 people with 12 items each), and analyses the ratings by the package's own models. What must
+hold, of the model that `study analyze`
+reports: bias of each effect below 5 %, and 95 % intervals that hold the truth in 93 to 97 % of the studies. Beside it
+stand the same model with fewer levels, least squares on rows, and the Kruskal-Wallis test on rows, in studies with the
+effects and in studies without any. Power is told of half the effects: the whole ones are found nearly always.
+docs/recovery.md says what came out.
 """
 
 from __future__ import annotations
@@ -39,7 +42,8 @@ PERSON, QUESTION, EXPLANATION, RATING = 0.5, 0.3, 0.25, 0.7
 """Standard deviations, in points."""
 MEAN = 3.3
 MODELS = ("explanations", "questions", "people", "rows")
-"""Levels of people, questions and explanations, as `study analyze` reports; of people and questions; of people; least squares on rows."""
+"""Levels of people, questions and explanations, as `study analyze` reports; of people and questions; of people; least
+squares on rows."""
 TESTS = (*MODELS[:3], "Kruskal–Wallis")
 """That the conditions differ: Wald's of each model; the test on rows."""
 SHARES = (0.0, 1.0, 0.5)
@@ -55,8 +59,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "people differ in taste": {"taste": 0.3},
 }
 HELD = tuple(SCENARIOS)[:5]
-"""Where it must hold. The rest shows what comes of studies that this package does not make (unequal, one condition a person) and of people
-who like one condition more than others do (taste), for which the model has no level."""
+"""Where it must hold. The rest shows what comes of studies that this package does not make (unequal, one condition a
+person) and of people who like one condition more than others do (taste), for which the model has no level."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def study(task: Task) -> Ratings:
 
 
 def analysed(task: Task) -> dict[str, Any]:
-    """What the models and the test say of one study: with the whole effects also least squares, with half only what power is told of."""
+    """What the models and the test say of one study: with the whole effects also least squares, with half only what
+    power is told of."""
     ratings = study(task)
     values = ratings.values["Quality"]
     found: dict[str, Any] = {"p": {"rows": kruskal(ratings.by_condition(values)).p}}
@@ -151,7 +156,8 @@ def truth(rounded: bool) -> dict[str, float]:
 def summed(
     whole: Sequence[Found], none: Sequence[Found], half: Sequence[Found], effects: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Bias and coverage where there are effects, false alarms where there are none, power of half of them; each with its standard error."""
+    """Bias and coverage where there are effects, false alarms where there are none, power of half of them; each with
+    its standard error."""
     out: dict[str, Any] = {}
     for model in MODELS:
         rows, inside = {}, {}
@@ -201,7 +207,8 @@ def tables(results: Mapping[str, Any]) -> str:
 
     effects = [name for name, effect in EFFECTS.items() if effect]
     lines = [
-        f"| study | {' | '.join(f'bias {name}, %' for name in effects)} | {' | '.join(f'covered {name}, %' for name in effects)} |"
+        f"| study | {' | '.join(f'bias {name}, %' for name in effects)} | "
+        f"{' | '.join(f'covered {name}, %' for name in effects)} |"
     ]
     lines.append("|---|" + "---:|" * 2 * len(effects))
     for name, entry in results["scenarios"].items():

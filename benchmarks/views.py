@@ -1,4 +1,5 @@
-"""Training speed: all views of an example in one packed pass, against each pair on its own padded row. Side by side in one run.
+"""Training speed: all views of an example in one packed pass, against each pair on its own padded row. Side by side in
+one run.
 
 python benchmarks/views.py [MODEL] [EXAMPLES]
 """

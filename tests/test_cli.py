@@ -220,7 +220,8 @@ def test_export_says_what_is_wrong(root: Path, ran: Result, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("what", "shown"),
     [
-        ("tasks", "csqa"), ("teachers", "recorded"), ("methods", "needs explanation, counterfactual"), ("metrics", "accuracy"),
+        ("tasks", "csqa"), ("teachers", "recorded"), ("methods", "needs explanation, counterfactual"),
+        ("metrics", "accuracy"),
         ("students", "seq2seq"), ("steps", "about every wrong option"),
     ],
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Bad input on the command line: one `error:` on stderr that says what is wrong, what was found and what to type; exit code 1."""
+"""Bad input on the command line: one `error:` on stderr that says what is wrong, what was found and what to type; exit
+code 1."""
 
 from __future__ import annotations
 
@@ -87,8 +88,8 @@ def test_broken_utf8(tmp_path: Path) -> None:
 def test_ragged_row(tmp_path: Path) -> None:
     said = failed("preview", table(tmp_path, "id,question,choices,answer\nr1,What, then?,[],x\n", "t.csv"))
     assert (
-        "t.csv, line 2 has 5 values, the header has 4. Columns found: id, question, choices, answer. Put a text that holds a comma"
-        in said
+        "t.csv, line 2 has 5 values, the header has 4. Columns found: id, question, choices, answer. "
+        "Put a text that holds a comma" in said
     )
 
 
@@ -196,7 +197,8 @@ def test_no_space_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("silent", "returned nothing for 12 of 12 prompts of the step 'explanation'"),
         (
             "empty",
-            "says nothing: all 12 texts of the step 'explanation' are empty. Try one prompt by hand, or another teacher.",
+            "says nothing: all 12 texts of the step 'explanation' are empty. "
+            "Try one prompt by hand, or another teacher.",
         ),
     ],
 )
@@ -209,8 +211,8 @@ def test_teacher_that_says_nothing(tmp_path: Path, mode: str, said: str) -> None
 def test_training_without_generations(tmp_path: Path) -> None:
     said = failed("train", recipe(tmp_path, methods=["explain-then-answer"]))
     assert (
-        "Method 'explain-then-answer' needs 'explanation' generations. view 'factual': 12 of 12 examples: no explanation."
-        in said
+        "Method 'explain-then-answer' needs 'explanation' generations. view 'factual': 12 of 12 examples: "
+        "no explanation." in said
     )
     assert "Run: shrinklm generate RECIPE --step explanation" in said
 

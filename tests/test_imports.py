@@ -1,4 +1,7 @@
-"""Heavy packages are imported late, and the public names are all there. What may import what: pyproject.toml, `make lint`."""
+"""Heavy packages are imported late, and the public names are all there.
+
+What may import what: pyproject.toml, `make lint`.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,8 @@ def test_nothing_asks_which_dataset_or_method_it_is() -> None:
 )
 def test_no_heavy_import(code: str) -> None:
     heavy = "{'torch', 'transformers', 'datasets', 'pandas', 'scipy', 'pyarrow', 'matplotlib'}"
-    script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('\\nheavy:', sorted({heavy} & set(sys.modules)))"
+    loaded = f"sorted({heavy} & set(sys.modules))"
+    script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('\\nheavy:', {loaded})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
 

@@ -145,7 +145,7 @@ def test_honey_is_the_papers_setting() -> None:
 
 
 def test_defect_21_and_22_no_recipe_lets_memory_or_a_seed_change_the_exposure() -> None:
-    """One number of examples and one effective batch stand for every method and seed; neither can be set for one alone."""
+    """One number of examples and one effective batch stand for every method and seed; neither is set for one alone."""
     fields = set(Recipe.model_fields["train"].annotation.model_fields)  # type: ignore[union-attr]
     assert {"examples", "batch", "micro_batch"} <= fields
     assert not fields & {"steps", "max_steps", "auto_batch", "auto_find_batch_size"}

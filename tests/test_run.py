@@ -1,4 +1,4 @@
-"""Runs: what stands in the folder, what is skipped, what is refused, and that the same recipe gives the same numbers."""
+"""Runs: what is in the folder, what is skipped, what is refused, and that the same recipe gives the same numbers."""
 
 from __future__ import annotations
 
@@ -133,8 +133,14 @@ def test_what_is_said_about_the_data(finished: Run) -> None:
     common = Counter(example.choices.index(example.answer) for example in train).most_common(1)[0][0]
     majority = sum(example.choices[common] == example.answer for example in tests) / 14
     assert data == {
-        "task": "everyday", "type": "choice", **sizes, "duplicates": [], "held_out": 0, "majority": majority, "random": pytest.approx(0.2)
-    }  # fmt: skip
+        "task": "everyday",
+        "type": "choice",
+        **sizes,
+        "duplicates": [],
+        "held_out": 0,
+        "majority": majority,
+        "random": pytest.approx(0.2),
+    }
 
 
 def test_questions_that_stand_in_two_splits_are_told(tmp_path: Path, quick: Any) -> None:
@@ -192,9 +198,14 @@ def test_the_test_questions_are_kept_as_they_were_asked(finished: Run) -> None:
     rows = pq.read_table(finished.folder / "examples.parquet").to_pylist()
     for row, example in zip(rows, finished.splits["test"], strict=True):
         assert row == {
-            "id": example.id, "question": example.question, "choices": list(example.choices), "answer": example.answer, "fields": "{}",
-            "reference": example.meta["explanation"], "teacher": "task",
-        }  # fmt: skip
+            "id": example.id,
+            "question": example.question,
+            "choices": list(example.choices),
+            "answer": example.answer,
+            "fields": "{}",
+            "reference": example.meta["explanation"],
+            "teacher": "task",
+        }
 
 
 def test_what_is_said_about_a_cell(finished: Run) -> None:

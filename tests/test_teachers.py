@@ -80,7 +80,8 @@ def test_unknown_teachers() -> None:
 def test_making_a_teacher_imports_no_torch() -> None:
     code = (
         "import sys; from shrinklm.teachers.base import *\n"
-        "[make_teacher(s) for s in ('fake','endpoint:http://h/v1#m','transformers:smollm2-135m-instruct','transformers:org/name')]\n"
+        "[make_teacher(s) for s in "
+        "('fake','endpoint:http://h/v1#m','transformers:smollm2-135m-instruct','transformers:org/name')]\n"
         "import shrinklm.teachers.generate\n"
         "print('torch' in sys.modules, 'transformers' in sys.modules, 'openai' in sys.modules)"
     )

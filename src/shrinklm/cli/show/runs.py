@@ -211,10 +211,8 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
 
 def prediction(predicted: Prediction) -> None:
     """A student's answer and explanation."""
-    say(
-        "Answer: "
-        f"{predicted.answer if predicted.answer is not None else f'none that can be read; it said: {predicted.raw.strip()}'}"
-    )
+    unread = f"none that can be read; it said: {predicted.raw.strip()}"
+    say(f"Answer: {unread if predicted.answer is None else predicted.answer}")
     if predicted.explanation is None:
         say(
             f"Explanation: none. {predicted.run.partition('--')[0]} teaches no explanation; "
