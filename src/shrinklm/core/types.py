@@ -51,12 +51,12 @@ class Example:
 
         The rest is ours.
         """
-        found, start = [], 0
+        parts, start = [], 0
         for piece, name in self._laid_out():
             if name:
-                found.append((name, start, start + len(piece)))
+                parts.append((name, start, start + len(piece)))
             start += len(piece)
-        return tuple(found)
+        return tuple(parts)
 
     def _laid_out(self) -> Iterator[tuple[str, str]]:
         """The pieces of `text`, each with the name of its part; "" for our own words."""

@@ -100,7 +100,7 @@ class StudentBlock(Block):
         return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
 
     def spec(self, max_length: int) -> StudentSpec:
-        """What opens it; the longest pair is said in the block that trains it."""
+        """What opens it; the longest pair stands in the block that trains it."""
         return StudentSpec(self.use, self.lora, self.keep_every, max_length, self.trust_remote_code)
 
 

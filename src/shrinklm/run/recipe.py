@@ -127,19 +127,19 @@ def _step(item: Any) -> Any:
 
 def _line(model: type[BaseModel], item: Any) -> str:
     """One validation error as a line that says what to type."""
-    place = [part for part in item["loc"] if not isinstance(part, int)]
+    path = [part for part in item["loc"] if not isinstance(part, int)]
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         return f"  {where or 'recipe'}: {item['msg'].removeprefix('Value error, ')} (found {str(item['input'])[:80]!r})"
-    fields = _fields(model, [str(part) for part in place[:-1]])
-    return f"  {where}: {UnknownName('key', str(place[-1]), fields)}".replace(' Your own: "module:attribute".', "")
+    fields = _fields(model, [str(part) for part in path[:-1]])
+    return f"  {where}: {UnknownName('key', str(path[-1]), fields)}".replace(' Your own: "module:attribute".', "")
 
 
-def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
         "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
         "salient": SalientBlock, "evaluate": EvaluateBlock, "simulator": SimulatorBlock,
         "judge": JudgeBlock, "audit": AuditBlock,
     }  # fmt: skip
-    block = next((blocks[name] for name in reversed(place) if name in blocks), model)
+    block = next((blocks[name] for name in reversed(path) if name in blocks), model)
     return [name for name in block.model_fields if name != "root"]

@@ -15,7 +15,7 @@ from ..methods.corpus import Corpus
 from ..methods.spec import method
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
-from ..students.open import StudentSpec, open_student
+from ..students.open import open_student
 from ..tasks.base import TaskOptions, make_task, question_key
 from ..teachers.base import BaseTeacher, TeacherOptions, as_teacher, make_teacher
 from ..teachers.generate import Report
@@ -28,7 +28,7 @@ from .folder import Cell, cell_name
 from .once import once
 from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
-from .stages.evaluate import ask_cell, evaluate_cell
+from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
 from .stages.generate import Teaching, check_steps, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
 from .stages.markers import Markers
@@ -106,7 +106,7 @@ class Run:
 
     @cached_property
     def teaching(self) -> Teaching:
-        """What the teachers of this run said, and what they are still to be asked."""
+        """The teachers of this run, with their generations and what they are still to be asked."""
         return self._teaching(self.store)
 
     def _teaching(self, store: Store) -> Teaching:
@@ -115,8 +115,8 @@ class Run:
     @property
     def cells(self) -> list[Cell]:
         """Method × student × seed, and each student before training."""
-        students = self.recipe.student
-        grid = [(trained, student, seed) for student in students for trained in self.methods for seed in self._seeds]
+        students, seeds = self.recipe.student, self.recipe.train.seeds
+        grid = [(trained, student, seed) for student in students for trained in self.methods for seed in seeds]
         if self.recipe.evaluate.zero_shot:
             grid += [(method("zero-shot"), student, 0) for student in students]
         folder = self.folder / RunFile.CELLS
@@ -124,14 +124,6 @@ class Run:
             Cell(trained, student, seed, folder / cell_name(trained.name, student.label, seed))
             for trained, student, seed in grid
         ]
-
-    @property
-    def _seeds(self) -> tuple[int, ...]:
-        return self.recipe.train.seeds
-
-    @property
-    def _first_student(self) -> StudentSpec:
-        return self.recipe.student[0].spec(self.recipe.train.max_length)
 
     def corpus(self, seed: int = 0, student: StudentBlock | None = None) -> Corpus:
         """The training examples with their generations; `student` (the first when left out) marked its own words."""
@@ -190,19 +182,20 @@ class Run:
         Nothing is written: what a teacher that costs nothing says is kept in memory alone.
         """
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
-        corpus = Corpus(self.splits["train"], teaching.known()[0], self._seeds[0])
-        student = open_student(self._first_student, self.recipe.root) if tokens else None
+        corpus = Corpus(self.splits["train"], teaching.known()[0], self.recipe.train.seeds[0])
+        spec = self.recipe.student[0].spec(self.recipe.train.max_length)
+        student = open_student(spec, self.recipe.root) if tokens else None
         counts: dict[str, dict[str, int]] = {}
         for trained in self.methods:
             count = counts[trained.name] = {view.name: 0 for view in trained.views}
             for index in range(len(corpus.examples)):
-                for shown in corpus.pairs(trained, index, epoch):
-                    count[shown.view.name] += 1
+                for item in corpus.pairs(trained, index, epoch):
+                    count[item.view.name] += 1
                     if not limit or index < limit:
-                        extra = (
-                            dict(zip(("tokens", "scored"), student.tokens(shown.pair), strict=True)) if student else {}
-                        )
-                        yield {"method": trained.name, **shown.row(), **extra}
+                        row = {"method": trained.name, **item.row()}
+                        if student is not None:
+                            row["tokens"], row["scored"] = student.tokens(item.pair)
+                        yield row
         yield {"summary": {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}}
 
     def train(self) -> None:
@@ -343,19 +336,11 @@ class Run:
         """
         if not choices and self.task.type in ("nli", "yesno"):
             choices = self.splits["test"][0].choices
-        return ask_cell(self._trained(cell), self.task, Example("asked", question, tuple(choices), "", fields))
-
-    def _trained(self, name: str | None) -> Cell:
-        trained = [cell for cell in self.cells if cell.method.views and cell.done("train") is not None]
-        if not trained:
-            raise StudentError(f"{self.folder} has no trained student. Run: shrinklm train RECIPE")
-        if name is None:
-            name = trained[-1].method.name
-        for cell in trained:
-            if name in (cell.name, cell.method.name):
-                return cell
-        names = ", ".join(cell.name for cell in trained)
-        raise StudentError(f"No trained student is called '{name}'. There are: {names}.")
+        return ask_cell(
+            trained_cell(self.cells, cell, self.folder),
+            self.task,
+            Example("asked", question, tuple(choices), "", fields),
+        )
 
 
 def open_run(folder: str | Path, tick: Tick | None = None) -> Run:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from ...core.errors import StudentError
 from ...core.files import read_json, write_json
 from ...core.results import (
     CellFile,
@@ -85,6 +88,22 @@ def score_stage(test: CellTest, keep_ratings: bool) -> Stage:
         write_scores([*measure(test, names), *(row for row in old if row.rater is not None)], path)
 
     return Stage(marker(cell.folder, "evaluate"), key, work, makes=(path,))
+
+
+def trained_cell(cells: Sequence[Cell], name: str | None, folder: Path) -> Cell:
+    """The trained cell of that name, or the first of a method of that name; unnamed, the first of the last method.
+
+    Raises StudentError when there is none.
+    """
+    trained = [cell for cell in cells if cell.method.views and cell.done("train") is not None]
+    if not trained:
+        raise StudentError(f"{folder} has no trained student. Run: shrinklm train RECIPE")
+    wanted = trained[-1].method.name if name is None else name
+    for cell in trained:
+        if wanted in (cell.name, cell.method.name):
+            return cell
+    names = ", ".join(cell.name for cell in trained)
+    raise StudentError(f"No trained student is called '{name}'. There are: {names}.")
 
 
 def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:

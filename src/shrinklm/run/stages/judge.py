@@ -1,4 +1,4 @@
-"""The judges of a recipe: who may sit, and what they are shown. Their scores are written into the cells here."""
+"""The judges of a recipe: who may judge, what they rate, and their scores in the cells."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Panel:
 
         Raises RecipeError when one cannot judge or all of them wrote what they would rate.
         """
-        found = []
+        judges = []
         for block in self.block.use:
             options = TeacherOptions(
                 self.recipe.root, {}, block.batch, block.trust_remote_code, block.api_key_env, block.price
@@ -92,18 +92,18 @@ class Panel:
                     f"'{block.use}' reads what others wrote and cannot judge. "
                     "Name a model, such as transformers:PATH_OR_ID."
                 )
-            found.append(make_teacher(block.use, options))
-        called = [judge.name for judge in found]
-        if len(set(called)) < len(called):
-            raise RecipeError(f"`judge.use` names one judge twice: {', '.join(called)}. Two judges are two models.")
-        roles = {judge.name: role for judge in found if (role := self.role(judge))}
-        if len(roles) == len(found):
+            judges.append(make_teacher(block.use, options))
+        names = [judge.name for judge in judges]
+        if len(set(names)) < len(names):
+            raise RecipeError(f"`judge.use` names one judge twice: {', '.join(names)}. Two judges are two models.")
+        roles = {judge.name: role for judge in judges if (role := self.role(judge))}
+        if len(roles) == len(judges):
             own = "; ".join(f"'{name}' is {role}" for name, role in roles.items())
             raise RecipeError(
                 f"Nobody may judge alone what was written by the same model, and {own}. Add a judge of another family: "
                 f'judge: {{use: [{", ".join(block.use for block in self.block.use)}, "endpoint:URL#MODEL"]}}'
             )
-        return found
+        return judges
 
     def check(self) -> None:
         """Raises RecipeError, or what opening a judge raises, when the judges cannot judge this run."""
@@ -116,13 +116,13 @@ class Panel:
     @cached_property
     def writers(self) -> list[Writer]:
         """Everyone who wrote explanations, as far as the recipe tells."""
-        found = [Writer(name, "", "a model that the recipe says wrote them") for name in self.block.wrote]
+        writers = [Writer(name, "", "a model that the recipe says wrote them") for name in self.block.wrote]
         if self.teacher is not None:
-            found.insert(0, Writer(self.teacher.name, self.teacher.revision, "the teacher of this run"))
+            writers.insert(0, Writer(self.teacher.name, self.teacher.revision, "the teacher of this run"))
         for student in self.recipe.student:
             role = f"the model that the student '{student.label}' was made from"
-            found.append(Writer(*_model(split_spec(student.use)[1] or student.use, self.recipe.root), role))
-        return found
+            writers.append(Writer(*_model(split_spec(student.use)[1] or student.use, self.recipe.root), role))
+        return writers
 
     def sit(
         self, cells: Sequence[Cell], tests: Sequence[Example], prompts: Prompts, store: Store, tick: Tick

@@ -115,36 +115,43 @@ class Markers:
         return self.accuracy(task, tests, tick)
 
     def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        """{"before": ..., "after": ...}: estimates of its accuracy by the figure that is attributed, Σ log p of an
-        answer; or None."""
-        asked = tests[: self.block.questions]
-        found: dict[str, Any] = {"before": None, "after": None}
-        for when, tuned in (("before", False), ("after", True)):
-            if asked and (self.block.finetune or not tuned):
-                found[when] = self._measured(when, tuned, task, asked, tick)
-        return found
+        """Its accuracy before and after fine-tuning: {"before": an estimate or None, "after": the same}.
 
-    def _measured(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        Measured by the figure that is attributed, Σ log p of an answer.
+        """
+        questions = tests[: self.block.questions]
+        accuracies: dict[str, Any] = {"before": None, "after": None}
+        for when, tuned in (("before", False), ("after", True)):
+            if questions and (self.block.finetune or not tuned):
+                accuracies[when] = self._measured(when, tuned, task, questions, tick)
+        return accuracies
+
+    def _measured(self, when: str, tuned: bool, task: Task, questions: Sequence[Example], tick: Tick) -> dict[str, Any]:
         """The accuracy of one state of the teacher, measured once."""
         revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
-        key = digest(revision, [(example.id, example.text, example.answer) for example in asked])
+        key = digest(revision, [(example.id, example.text, example.answer) for example in questions])
         path = self.folder / RunFile.TEACHER / f"accuracy-{when}.json"
-        accuracy: dict[str, Any] = recall(path, key, "accuracy", lambda: self._measure(when, tuned, task, asked, tick))
+        accuracy: dict[str, Any] = recall(
+            path, key, "accuracy", lambda: self._measure(when, tuned, task, questions, tick)
+        )
         return accuracy
 
-    def _measure(self, when: str, tuned: bool, task: Task, asked: Sequence[Example], tick: Tick) -> dict[str, Any]:
-        own = tuned == bool(self.block.finetune)  # the state that marks words, loaded once
-        model, view = (self.teacher.model, self.teacher.view) if own else (self._load(tuned), ASK)
+    def _measure(self, when: str, tuned: bool, task: Task, questions: Sequence[Example], tick: Tick) -> dict[str, Any]:
+        # The state that marks words is loaded already; the other one is loaded for this alone.
+        marks = tuned == bool(self.block.finetune)
+        model, view = (self.teacher.model, self.teacher.view) if marks else (self._load(tuned), ASK)
         right: list[float] = []
-        for start in range(0, len(asked), self.block.batch):
-            some = asked[start : start + self.block.batch]
-            said = own_answers(model, view, some, self.block.batch)
-            read = [
-                text if one.choices or text is None else task.parse(text, one)
-                for one, text in zip(some, said, strict=True)
+        for start in range(0, len(questions), self.block.batch):
+            batch = questions[start : start + self.block.batch]
+            texts = own_answers(model, view, batch, self.block.batch)
+            # With options the text is one of them already; a free answer is read by the task's parser.
+            answers = [
+                text if example.choices or text is None else task.parse(text, example)
+                for example, text in zip(batch, texts, strict=True)
             ]
-            right += [matches(one, text) for one, text in zip(some, read, strict=True)]
-            tick(f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip(), len(right), len(asked), "")
+            right += [matches(example, answer) for example, answer in zip(batch, answers, strict=True)]
+            title = f"accuracy of the teacher {when if self.block.finetune else ''}".rstrip()
+            tick(title, len(right), len(questions), "")
         return figure(right)
 
     @cached_property
@@ -214,5 +221,5 @@ def figure(values: Sequence[float]) -> dict[str, Any]:
     """A mean over items with its bootstrap interval, for JSON."""
     import numpy as np
 
-    found = estimate(np.array([values], dtype=float))
-    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
+    interval = estimate(np.array([values], dtype=float))
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}

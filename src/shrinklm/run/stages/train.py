@@ -55,9 +55,9 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
 
 
 def first_epoch(cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
-    """What a cell's student is shown in its first epoch, one row a pair."""
+    """The pairs of a cell's first epoch, one row a pair."""
     examples = range(len(corpus.examples))
-    return [shown.row() for index in examples for shown in corpus.pairs(cell.method, index, 0)]
+    return [item.row() for index in examples for item in corpus.pairs(cell.method, index, 0)]
 
 
 def refuse_another(cell: Cell, key: str) -> None:
