@@ -43,7 +43,8 @@ def form(kind: str = "rating", **changes: Any) -> dict[str, Any]:
 
 
 def make_study(home: Path, kind: str = "rating", nasty: bool = False, **changes: Any) -> Study:
-    """A study folder: six questions, three conditions (of a preference, their pairs), six items a person, one check, one to practise on."""
+    """A study folder: six questions, three conditions (of a preference, their pairs), six items a person, one check,
+    one to practise on."""
     data = form(kind, **changes)
     read = Form.parse(data, "study.yaml")
     questions = {}

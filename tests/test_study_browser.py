@@ -1,4 +1,5 @@
-"""A study in a real browser: by mouse, by keyboard, without scripts, on a phone; breaks, doubled clicks, tabs; and axe on every page."""
+"""A study in a real browser: by mouse, by keyboard, without scripts, on a phone; breaks, doubled clicks, tabs; and axe
+on every page."""
 
 from __future__ import annotations
 

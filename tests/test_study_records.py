@@ -15,7 +15,8 @@ from postgres import NoPostgres, postgres
 from shrinklm.core.errors import StudyError
 from shrinklm.study.design.booklets import Page
 from shrinklm.study.records import schema as tables
-from shrinklm.study.records.database import Full, Gone, Known, Records, _now
+from shrinklm.study.records.database import Full, Gone, Known, Records
+from shrinklm.study.records.log import utc_now
 
 HOUR = timedelta(hours=1)
 PAGE = Page("item", "q1", ("A",))
@@ -144,7 +145,7 @@ def test_the_seat_of_somebody_who_left_is_free_and_nobody_elses(records: Records
     left, done, here = (records.begin(3, HOUR, "c") for _ in range(3))
     records.move(done.id, "done")
     with records.engine.begin() as c:
-        old = _now() - 2 * HOUR
+        old = utc_now() - 2 * HOUR
         c.execute(update(tables.participant).where(tables.participant.c.id.in_([left.id, done.id])).values(seen_at=old))
     assert records.begin(3, HOUR, "c").seat == left.seat
     with pytest.raises(Full):

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from shrinklm.study.design.folder import Study
 from shrinklm.study.records.database import Records
-from shrinklm.study.records.overview import means, overview
+from shrinklm.study.records.overview import means, overview_of
 from study_people import START, answered, stored
 from study_site import CONDITIONS, TOKEN, begin, make_study, served, submit
 from visitor import sheets, words
@@ -45,7 +45,7 @@ def act(client: TestClient, path: str, **data: str) -> str:
 def test_the_numbers_are_those_of_the_records(study: Study) -> None:
     people, responses = answered(study, 9, careless=2, hasty=1, leaving=2)
     later = START + timedelta(days=1)
-    found = overview(study, people, responses, 20, later)
+    found = overview_of(study, people, responses, 20, later)
     assert (found.welcomed, found.seats, found.started, found.finished, found.underway, found.dropped) == (
         20,
         12,
@@ -54,7 +54,7 @@ def test_the_numbers_are_those_of_the_records(study: Study) -> None:
         0,
         2,
     )
-    assert overview(study, people, responses, 20, people[-1].seen_at).underway == 2
+    assert overview_of(study, people, responses, 20, people[-1].seen_at).underway == 2
     assert sum(found.where.values()) == 2
     assert set(found.where) == {"Item 4"}
     done = sorted(
@@ -88,11 +88,11 @@ def test_the_numbers_are_those_of_the_records(study: Study) -> None:
 
 def test_seats_of_those_who_dropped_are_free(study: Study) -> None:
     people, responses = answered(study, 9, leaving=2)
-    assert overview(study, people, responses, 0, START + timedelta(days=1)).free == 12 - 7
-    assert overview(study, people, responses, 0, people[-1].seen_at).free == 12 - 9
+    assert overview_of(study, people, responses, 0, START + timedelta(days=1)).free == 12 - 7
+    assert overview_of(study, people, responses, 0, people[-1].seen_at).free == 12 - 9
     # Two on one seat, since the first one came back after it was given on: it is one seat all the same.
     again = [*people, replace(people[-1], id=10, code="P009-TEST")]
-    assert overview(study, again, responses, 0, START + timedelta(days=1)).free == 12 - 7
+    assert overview_of(study, again, responses, 0, START + timedelta(days=1)).free == 12 - 7
 
 
 def test_an_interval_takes_a_persons_ratings_together(study: Study) -> None:
@@ -103,7 +103,8 @@ def test_an_interval_takes_a_persons_ratings_together(study: Study) -> None:
             if one.kind == "item" and one.treatment == (found.condition,):
                 own.setdefault(one.participant, []).append(one.values[found.construct])
         each = [mean(given) for given in own.values()]
-        # Everybody rated each condition equally often: then it is the interval of people's means, 2.365 being t's quantile with 7 df.
+        # Everybody rated each condition equally often: then it is the interval of people's means, 2.365 being t's
+        # quantile with 7 df.
         assert {len(given) for given in own.values()} == {2}
         assert found.value == pytest.approx(mean(each))
         assert found.half == pytest.approx(2.3646 * stdev(each) / 8**0.5, rel=1e-4)

@@ -1,4 +1,5 @@
-"""The pages of those who take part: the whole way in all three forms, back, breaks, and whatever a person may do on the way."""
+"""The pages of those who take part: the whole way in all three forms, back, breaks, and whatever a person may do on the
+way."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from shrinklm.core.errors import StudyError
 from shrinklm.study.design.booklets import places
 from shrinklm.study.design.form import CHOICE
 from shrinklm.study.records import schema as tables
-from shrinklm.study.records.database import Records, _now
+from shrinklm.study.records.database import Records
+from shrinklm.study.records.log import utc_now
 from shrinklm.study.web.texts import ENGLISH, Texts
 from study_site import CONDITIONS, begin, make_study, served, submit, through
 from visitor import sheets, words
@@ -193,7 +195,7 @@ def test_seconds_leave_the_time_with_the_page_closed_out(tmp_path: Path) -> None
         client = browser()
         page = begin(client)
         with records.engine.begin() as c:
-            c.execute(update(tables.participant).values(opened_at=_now() - timedelta(hours=3)))
+            c.execute(update(tables.participant).values(opened_at=utc_now() - timedelta(hours=3)))
         submit(client, client.get("/"))
         assert records.responses()[0].seconds < 5
         assert page.status_code == 200

@@ -1,4 +1,7 @@
-"""A person as a browser sees one: reads the form of each page, fills it in, submits it. Knows nothing of the pages' insides."""
+"""A person as a browser sees one: reads the form of each page, fills it in, submits it.
+
+Knows nothing of the pages' insides.
+"""
 
 from __future__ import annotations
 

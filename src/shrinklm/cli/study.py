@@ -166,7 +166,10 @@ def _analyze_folder(home: Path, options: Options, database: str | None, out: Pat
 
 
 def _records(made: Study, database: str | None) -> tuple[list[Participant], list[Response]]:
-    """Read the people and their answers. Raises StudyError where there is no database, MissingExtra without the extra."""
+    """Read the people and their answers.
+
+    Raises StudyError where there is no database, MissingExtra without the extra.
+    """
     from ..study.design.folder import RECORDS
 
     database = database or os.environ.get(DATABASE)

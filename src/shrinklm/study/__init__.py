@@ -1,4 +1,5 @@
-"""Studies with people: made from runs, served, and their ratings analysed, put into words and figures, and compared with a judge's."""
+"""Studies with people: made from runs, served, and their ratings analysed, put into words and figures, and compared
+with a judge's."""
 
 from .analysis.base import as_json
 from .analysis.calibration import calibrate

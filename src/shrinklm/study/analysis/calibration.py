@@ -1,7 +1,8 @@
-"""A judge's ratings compared with people's: how far off it is, whether it ranks the conditions as people do, and what length explains.
+"""A judge's ratings compared with people's: how far off it is, whether it ranks the conditions as people do, and what
+length explains.
 
-People's and the judge's tables have the same conditions, and the same constructs as columns. Where both say which question a rating is
-about, explanations are also compared one by one.
+People's and the judge's tables have the same conditions, and the same constructs as columns. Where both say which
+question a rating is about, explanations are also compared one by one.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class _Tables:
         """Return people's means [levels] and resampled means [resamples, levels] of a measure, and the judge's."""
         # Different seeds: the same draws would make people and judge vary together.
         people = _draws(self.people, self.people.raters, name, self.levels, self.seed, self.resamples)
-        # People are drawn whole. A judge is one rater, so that its explanations are drawn, by question where that is known.
+        # People are drawn whole. A judge is one rater, so that its explanations are drawn, by question where that is
+        # known.
         clusters = self.judge.items or self.judge.places
         return *people, *_draws(self.judge, clusters, name, self.levels, self.seed + 1, self.resamples)
 
@@ -63,7 +65,8 @@ class _Tables:
 def calibrate(
     people: Ratings, judged: Ratings, length: str | None = None, seed: int = 0, resamples: int = 5000
 ) -> Calibration:
-    """Compute bias and correlation of a judge, by construct and for their mean; of several judges for each, and for their mean.
+    """Compute bias and correlation of a judge, by construct and for their mean; of several judges for each, and for
+    their mean.
 
     Args:
         people: ratings of people, as `read_ratings` returns them.
@@ -117,7 +120,10 @@ def _measure(tables: _Tables, name: str) -> JudgeMeasure:
 def _draws(
     ratings: Ratings, clusters: Sequence[str], name: str, levels: Sequence[str], seed: int, resamples: int
 ) -> tuple[Array, Array]:
-    """Return means [levels] and resampled means [resamples, levels]. Raises ValueError where a condition has no rating."""
+    """Return means [levels] and resampled means [resamples, levels].
+
+    Raises ValueError where a condition has no rating.
+    """
     points, draws, _, names = cluster_draws(ratings.measures[name], ratings.conditions, clusters, seed, resamples)
     absent = [level for level in levels if level not in names]
     if absent:

@@ -166,7 +166,8 @@ class LinearFits:
 
     @property
     def fullest(self) -> LinearFit | NotComputed:
-        """The model with a level for each explanation; where explanations were rated once, the one with people's levels alone."""
+        """The model with a level for each explanation; where explanations were rated once, the one with people's levels
+        alone."""
         return self.condition_only if isinstance(self.with_explanations, NotComputed) else self.with_explanations
 
 

@@ -45,9 +45,9 @@ def linear_mixed(
 ) -> LinearFit:
     """Fit a linear mixed model with an intercept for each rater, by REML.
 
-    Where several people rate the same explanations, `explanations` is needed: the conditions' means vary with which explanations were
-    drawn, and a model without that level takes each rating of an explanation for fresh evidence about all of them, so that its intervals
-    are too narrow.
+    Where several people rate the same explanations, `explanations` is needed: the conditions' means vary with which
+    explanations were drawn, and a model without that level takes each rating of an explanation for fresh evidence about
+    all of them, so that its intervals are too narrow.
 
     Args:
         ratings: the table.
@@ -56,7 +56,8 @@ def linear_mixed(
         controls: whether the controls are fixed effects too.
         items: whether each question has an intercept.
         explanations: whether each explanation has one.
-        margin: with it, each effect is also tested for being no larger than that in either direction (two one-sided tests).
+        margin: with it, each effect is also tested for being no larger than that in either direction (two one-sided
+            tests).
 
     Raises:
         ValueError: the data do not allow the model.
@@ -98,7 +99,8 @@ def linear_mixed(
 def ordinal_mixed(
     ratings: Ratings, name: str, values: Array, controls: bool = False, items: bool = False
 ) -> OrdinalFit:
-    """Fit a cumulative-logit model with an intercept for each rater, and with `items` for each question. Effects are log odds ratios.
+    """Fit a cumulative-logit model with an intercept for each rater, and with `items` for each question. Effects are
+    log odds ratios.
 
     Raises ValueError when the data do not allow the model.
     """

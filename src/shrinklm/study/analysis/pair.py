@@ -24,8 +24,8 @@ def read_pair(
 ) -> tuple[Ratings, Ratings]:
     """People's and the judge's table; `item` and `length` are read from whichever has them.
 
-    `same` says which condition of the judge's is which of people's, where they are called differently. Raises TableError as
-    `read_ratings` does, and for an item or a length that neither table has.
+    `same` says which condition of the judge's is which of people's, where they are called differently. Raises
+    TableError as `read_ratings` does, and for an item or a length that neither table has.
     """
     columns = [set(read_file(path, path.name).columns) if path.is_file() else set() for path in (ratings, judged)]
     for option, name in (("--item", item), ("--length", length)):

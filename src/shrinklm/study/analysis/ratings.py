@@ -77,8 +77,9 @@ class Ratings:
 
     @property
     def explained(self) -> bool:
-        """Whether explanations can have a level of their own in a model: there are more of them than questions, and several people rated
-        some, so that what an explanation is worth can be told from what a question is and from chance."""
+        """Whether explanations can have a level of their own in a model: there are more of them than questions, and
+        several people rated some, so that what an explanation is worth can be told from what a question is and from
+        chance."""
         if self.items is None or self.rated is None:
             return False
         return len(set(self.items)) < len(set(self.rated)) < self.n
@@ -122,8 +123,8 @@ def read_ratings(
         scale: lowest and highest rating.
 
     Raises:
-        TableError: no such file or column, a rating that is no number or not on the scale, a row without condition or rater, an unknown
-            reference, or fewer than two conditions.
+        TableError: no such file or column, a rating that is no number or not on the scale, a row without condition or
+            rater, an unknown reference, or fewer than two conditions.
     """
     if not path.is_file():
         raise TableError(f"No file at {path}. Name a table with a row for each rating.")
@@ -150,7 +151,10 @@ def ratings_of(
     item: str | None = None,
     scale: tuple[float, float] = (1, 5),
 ) -> Ratings:
-    """The same from rows at hand: (where it stands, column → cell). Raises TableError as `read_ratings` does, but for missing columns."""
+    """The same from rows at hand: (where it stands, column → cell).
+
+    Raises TableError as `read_ratings` does, but for missing columns.
+    """
     return Ratings(
         file=name,
         condition=condition,
@@ -242,7 +246,10 @@ def _rating(cell: Any, name: str, place: str, scale: tuple[float, float]) -> flo
 
 
 def _control(cells: Sequence[Any]) -> Array | tuple[str | None, ...]:
-    """Numbers where every cell that is there is one, else text. Only an empty cell is missing in text: "None" may be an answer."""
+    """Numbers where every cell that is there is one, else text.
+
+    Only an empty cell is missing in text: "None" may be an answer.
+    """
     try:
         numbers = np.array([math.nan if _blank(cell) else float(cell) for cell in cells])
     except (TypeError, ValueError):

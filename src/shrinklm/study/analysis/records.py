@@ -1,6 +1,7 @@
 """The records of an analysis: what `analyze` returns, as typed fields.
 
-The names of the fields, and their order, are the keys of the JSON that `study analyze --json` writes: see `base.as_json`.
+The names of the fields, and their order, are the keys of the JSON that `study analyze --json` writes: see
+`base.as_json`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""An analysis in words: what was tested, on how many ratings, and what it shows. What the data do not show is not claimed."""
+"""An analysis in words: what was tested, on how many ratings, and what it shows.
+
+What the data do not show is not claimed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tests that take every rating as independent: what papers report, and what the models of `models.py` are compared with."""
+"""The tests that take every rating as independent: what papers report, and what the models of `models.py` are compared
+with."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from .records import Agreements, Battery, Manova, OutlierGroup, OutlierRow, Pair
 
 
 def battery(ratings: Ratings, values: Array, adjust: Adjust) -> Battery:
-    """Return counts, means and standard deviations, Kruskal–Wallis, Dunn's pairs with A and δ, Levene, and Shapiro–Wilk by condition."""
+    """Return counts, means and standard deviations, Kruskal–Wallis, Dunn's pairs with A and δ, Levene, and Shapiro–Wilk
+    by condition."""
     groups = {level: group for level, group in ratings.by_condition(values).items() if len(group)}
     return Battery(
         n=int(sum(map(len, groups.values()))),
@@ -65,7 +67,8 @@ def _named(ratings: Ratings, values: Array, row: int) -> OutlierRow:
 
 
 def together(ratings: Ratings, seed: int, permutations: int) -> Together:
-    """Return Cronbach's alpha, nonparametric MANOVA and Box's M over the constructs; of a single construct there is none of them."""
+    """Return Cronbach's alpha, nonparametric MANOVA and Box's M over the constructs; of a single construct there is
+    none of them."""
     if len(ratings.constructs) < 2:
         why = NotComputed("One construct only; this needs two or more.")
         return Together(why, why, why)

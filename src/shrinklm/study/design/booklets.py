@@ -1,11 +1,12 @@
 """Who sees what: booklets of items in which conditions, questions and places are balanced.
 
-A round of booklets shows every question in every treatment once. Its questions, in an order drawn from the seed, are laid out in
-blocks of as many as a person sees; a block is shown to as many people as there are treatments, which rotate over its questions like a
-Latin square. Over the places within a booklet the treatments run in the rows of a Williams square, so that each stands in each place
-equally often and follows each other one equally often. Round after round is drawn anew. Whole blocks of people are balanced to within one
-rating of each question in each treatment; so is any number of people where what one sees divides the questions, and otherwise to within
-two, while a block lies across two rounds.
+A round of booklets shows every question in every treatment once. Its questions, in an order drawn from the seed, are
+laid out in blocks of as many as a person sees; a block is shown to as many people as there are treatments, which rotate
+over its questions like a Latin square. Over the places within a booklet the treatments run in the rows of a Williams
+square, so that each stands in each place equally often and follows each other one equally often. Round after round is
+drawn anew. Whole blocks of people are balanced to within one rating of each question in each treatment; so is any
+number of people where what one sees divides the questions, and otherwise to within two, while a block lies across two
+rounds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ...core.errors import StudyError
 
 PageKind = Literal["practice", "check", "item"]
 UNEXPLAINED = " (no explanation)"
-"""After a condition's name in a forward simulation: its answer is to be guessed from the question alone, as the baseline."""
+"""After a condition's name in a forward simulation: its answer is to be guessed from the question alone, as the
+baseline."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Page:
 
     kind: PageKind
     question: str
-    """Id of the question; of a check, of the one around the line that says what to choose: none of the person's items, where there are
-    others."""
+    """Id of the question; of a check, of the one around the line that says what to choose: none of the person's items,
+    where there are others."""
     treatment: tuple[str, ...]
     """The condition, or of a preference the two, the left one first."""
     wanted: int | None = None
@@ -159,7 +161,8 @@ class Design:
         return tail + self._order(last)[: size - len(tail)]
 
     def _order(self, round_: int) -> list[str]:
-        """The questions of a round, shuffled; those that would meet themselves in the block across its beginning come later."""
+        """The questions of a round, shuffled; those that would meet themselves in the block across its beginning come
+        later."""
         n = len(self.questions)
         order = [self.questions[at] for at in np.random.default_rng([self.seed, 1, round_]).permutation(n)]
         over = -(round_ * n) % self.per_person
@@ -179,7 +182,8 @@ class Design:
         return treatment if (int(rng.integers(2)) + turn) % 2 else treatment[::-1]
 
     def _checked(self, pages: list[Page], others: list[str], rng: np.random.Generator) -> list[Page]:
-        """The items with the checks spread among them, never first, about other questions or, when none is left, the one just answered."""
+        """The items with the checks spread among them, never first, about other questions or, when none is left, the
+        one just answered."""
         found = list(pages)
         steps = 2 if self.kind == "preference" else self.steps
         for at in range(self.checks):
@@ -192,8 +196,9 @@ class Design:
 
 
 def williams(n: int) -> list[list[int]]:
-    """Rows of a Williams square of n treatments (Williams 1949): each treatment in each place equally often, each after each other equally
-    often. n rows for an even n, 2n for an odd one, of which the first n are a Latin square, and so are the last.
+    """Rows of a Williams square of n treatments (Williams 1949): each treatment in each place equally often, each after
+    each other equally often. n rows for an even n, 2n for an odd one, of which the first n are a Latin square, and so
+    are the last.
     """
     first = [0]
     for step in range(1, n):

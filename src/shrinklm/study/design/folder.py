@@ -1,4 +1,5 @@
-"""A study's folder: the form (`study.yaml`), the design (`design.json`), the questions (`questions.jsonl`) and the records."""
+"""A study's folder: the form (`study.yaml`), the design (`design.json`), the questions (`questions.jsonl`) and the
+records."""
 
 from __future__ import annotations
 
@@ -83,7 +84,10 @@ class Study:
 
     @classmethod
     def read(cls, home: Path) -> Study:
-        """Read the study in a folder. Raises StudyError for a folder that holds none, or whose files do not fit together."""
+        """Read the study in a folder.
+
+        Raises StudyError for a folder that holds none, or whose files do not fit together.
+        """
         if not (home / "design.json").is_file():
             raise StudyError(
                 f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B --out {home}"
@@ -130,7 +134,10 @@ class Study:
 
 
 def _edited(design: Design, form: Form) -> Design:
-    """Return the design with what a researcher may still change in study.yaml. Once people have begun, the records refuse another."""
+    """Return the design with what a researcher may still change in study.yaml.
+
+    Once people have begun, the records refuse another.
+    """
     steps = len(form.scale.labels) if design.kind == "rating" else design.steps
     return replace(design, checks=form.checks.number(design.per_person), steps=steps)
 

@@ -13,7 +13,8 @@ from ...core.errors import StudyError
 
 Kind = Literal["rating", "simulation", "preference"]
 FORMS = Path(__file__).parent / "forms"
-"""The studies that `shrinklm study create` starts from, in our own wording: a file for each kind, and `common.yaml` for all."""
+"""The studies that `shrinklm study create` starts from, in our own wording: a file for each kind, and `common.yaml` for
+all."""
 CHOICE = "Choice"
 """What a forward simulation asks for, beside any statements: the option that the model would choose."""
 

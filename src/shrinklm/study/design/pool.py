@@ -56,12 +56,13 @@ def read_pool(runs: Sequence[Path], conditions: Sequence[str], baseline: bool = 
 
     Args:
         runs: folders of finished runs.
-        conditions: each a method, method--student, a whole cell, or "reference"; with RUN: before it to say which run by its folder's name
-            or path, and LABEL= before that to call it otherwise.
+        conditions: each a method, method--student, a whole cell, or "reference"; with RUN: before it to say which run
+            by its folder's name or path, and LABEL= before that to call it otherwise.
         baseline: also every condition without its explanation, for a forward simulation.
 
     Raises:
-        StudyError: no condition, one that is unknown, ambiguous or named twice, or no question that all of them explain.
+        StudyError: no condition, one that is unknown, ambiguous or named twice, or no question that all of them
+            explain.
         StoreError: a folder is no run.
     """
     if not conditions:

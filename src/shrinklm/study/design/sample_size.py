@@ -20,9 +20,10 @@ SPREADS: Mapping[Kind, Mapping[str, float]] = {
 }
 """Standard deviations of people, questions and single answers.
 
-Of ratings, in points: those of the published study (arXiv 2504.16056; 117 people, 375 questions), analysed again by a mixed model of the
-mean of its five constructs: variances of .246, .028 and .355. A single construct spreads more: .13 to .89, .00 to .04 and .30 to .72.
-Of guesses and preferences, on the scale of a probit model, where only their ratios count: round figures, to be replaced by a pilot's.
+Of ratings, in points: those of the published study (arXiv 2504.16056; 117 people, 375 questions), analysed again by a
+mixed model of the mean of its five constructs: variances of .246, .028 and .355. A single construct spreads more: .13
+to .89, .00 to .04 and .30 to .72. Of guesses and preferences, on the scale of a probit model, where only their ratios
+count: round figures, to be replaced by a pilot's.
 """
 EFFECTS: Mapping[Kind, float] = {"rating": 0.3, "simulation": 0.1, "preference": 0.1}
 """Effect where none is named: points, the share of right guesses, or a pair's share of preferences beyond a half."""
@@ -57,8 +58,8 @@ class Aim:
     """What a study is to find, and how surely."""
 
     effect: float | None = None
-    """Points of the scale, before rounding to whole steps; of the other kinds a share, such as 0.1 for 60 instead of 50 %. None: that of
-    `EFFECTS`."""
+    """Points of the scale, before rounding to whole steps; of the other kinds a share, such as 0.1 for 60 instead of 50
+    %. None: that of `EFFECTS`."""
     power: float = 0.8
     """Power to reach."""
     people: int | None = None
@@ -101,12 +102,14 @@ def plan(
     seed: int = 0,
     tick: Tick | None = None,
 ) -> Plan:
-    """Return the number of people with whom a mixed model finds one condition raised by the effect, in simulated studies.
+    """Return the number of people with whom a mixed model finds one condition raised by the effect, in simulated
+    studies.
 
-    People are counted in whole multiples of the conditions, as the booklets balance. The simulation draws each person's questions at random
-    and shares them out over the conditions; booklets do so evenly, which is no worse. Right guesses of a simulation come from a threshold
-    (probit); the model of them is that of the analysis. Of a preference the question is whether one pair's share differs from a half,
-    tested over people, who each bring the mean of their answers.
+    People are counted in whole multiples of the conditions, as the booklets balance. The simulation draws each person's
+    questions at random and shares them out over the conditions; booklets do so evenly, which is no worse. Right guesses
+    of a simulation come from a threshold (probit); the model of them is that of the analysis. Of a preference the
+    question is whether one pair's share differs from a half, tested over people, who each bring the mean of their
+    answers.
 
     Args:
         layout: numbers of the design.
@@ -199,7 +202,8 @@ def _simulated(layout: Layout, effect: float, spread: Mapping[str, float]) -> tu
 
 
 def _threshold(share: float, spread: Mapping[str, float]) -> float:
-    """Return how far above the threshold the mean lies of a normal distribution of which `share` is above the threshold."""
+    """Return how far above the threshold the mean lies of a normal distribution of which `share` is above the
+    threshold."""
     return NormalDist(0, sqrt(sum(sd**2 for sd in spread.values()))).inv_cdf(share)
 
 

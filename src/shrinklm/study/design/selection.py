@@ -74,7 +74,8 @@ def create(home: Path, runs: Sequence[Path], conditions: Sequence[str], settings
             f"beside {form.practice} to practise on. Write --questions {max(1, len(usable) - form.practice)} or fewer, "
             "or name other conditions."
         )
-    # Each stream of random numbers has its own key, [seed, 0] here and [seed, 1..4] in `Design`: drawing more in one changes no other.
+    # Each stream of random numbers has its own key, [seed, 0] here and [seed, 1..4] in `Design`: drawing more in one
+    # changes no other.
     rng = np.random.default_rng([settings.seed, 0])
     chosen, wanted = _draw(usable, settings.questions, settings.strata, rng, settings.match_length is not None)
     taken = {question.id for question in chosen}
@@ -102,7 +103,10 @@ def create(home: Path, runs: Sequence[Path], conditions: Sequence[str], settings
 
 
 def _read_form(settings: Settings) -> tuple[Form, str]:
-    """Return the form, and its text, which is copied into the study. Raises StudyError for a form that is wrong, or of another kind."""
+    """Return the form, and its text, which is copied into the study.
+
+    Raises StudyError for a form that is wrong, or of another kind.
+    """
     kind = settings.kind
     if settings.form:
         form = Form.read(settings.form)
@@ -165,7 +169,10 @@ def _design(
 
 
 def _alike(questions: Sequence[Question], tolerance: float, needed: int) -> list[Question]:
-    """Return the questions whose explanations are about equally long. Raises StudyError when they are fewer than needed."""
+    """Return the questions whose explanations are about equally long.
+
+    Raises StudyError when they are fewer than needed.
+    """
     ratios = {question.id: _length_ratio(question) for question in questions}
     alike = [question for question in questions if ratios[question.id] <= 1 + tolerance]
     if len(alike) < needed:
@@ -189,8 +196,8 @@ def _draw(
 ) -> tuple[list[Question], dict[str, int]]:
     """Draw the questions, and return them with the number that was wanted of each stratum.
 
-    A stratum that is too small is filled up from the others by their shares. With `closest`, the draw is taken, of many, whose conditions
-    are closest in length.
+    A stratum that is too small is filled up from the others by their shares. With `closest`, the draw is taken, of
+    many, whose conditions are closest in length.
     """
     groups = {name: [question for question in usable if question.stratum == name] for name in STRATA}
     wanted = _shares(number, strata)
@@ -206,7 +213,10 @@ def _draw(
 def _draw_once(
     groups: Mapping[str, Sequence[Question]], sizes: Mapping[str, int], rng: np.random.Generator
 ) -> list[Question]:
-    """Draw within the strata. Questions of which two conditions say the same tell nothing of these two: they come last."""
+    """Draw within the strata.
+
+    Questions of which two conditions say the same tell nothing of these two: they come last.
+    """
     questions = []
     for name, group in groups.items():
         order = sorted(rng.permutation(len(group)).tolist(), key=lambda index: _identical(group[index]))
@@ -222,7 +232,10 @@ def _imbalance(questions: Sequence[Question]) -> float:
 
 
 def _shares(number: int, strata: Mapping[str, float]) -> dict[str, int]:
-    """Return whole numbers that add up to `number`, by largest remainder. Raises StudyError for shares that are none."""
+    """Return whole numbers that add up to `number`, by largest remainder.
+
+    Raises StudyError for shares that are none.
+    """
     unknown = set(strata) - set(STRATA)
     total = sum(strata.values())
     if unknown or total <= 0 or min(strata.values()) < 0:

@@ -1,4 +1,5 @@
-"""The records of a study: who took part, what they answered, what the researcher did. The only place that speaks to the database.
+"""The records of a study: who took part, what they answered, what the researcher did. The only place that speaks to the
+database.
 
 SQLite in WAL mode, synced at every commit, or PostgreSQL: an answer is on the disk when `answer` returns.
 """
@@ -9,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Integer, Text, cast, delete, func, insert, select, text, update
@@ -18,15 +19,12 @@ from ...core.errors import StudyError
 from ..design.booklets import Page
 from . import schema as t
 from .engine import open_engine
+from .log import INITIAL, note, setting, utc_now
 from .people import Participant, Response, Stage, participant_of, response_of
 from .seats import free_seat, take_seat
-from .sessions import new_secret, secret_hash
+from .sessions import new_code, new_secret, secret_hash
 
 Recruiting = Literal["open", "paused", "closed"]
-_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Letters of codes that people read out: none looks like another."""
-_INITIAL = text("INSERT INTO setting (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING")
-"""Gives a setting its first value, also where several servers do so at once."""
 
 
 class Full(StudyError):
@@ -38,7 +36,10 @@ class Gone(StudyError):
 
 
 class Known(StudyError):
-    """A person with this platform id has begun already. The id is no secret, so it resumes nothing: the person's link does."""
+    """A person with this platform id has begun already.
+
+    The id is no secret, so it resumes nothing: the person's link does.
+    """
 
 
 class Records:
@@ -59,13 +60,15 @@ class Records:
     def bind(self, digest: str) -> None:
         """Bind the records to a design, by its digest. Raises StudyError when people have answered another one."""
         with self._write() as c:
-            c.execute(_INITIAL, {"key": "design", "value": digest})
-            if _setting(c, "design") != digest:
-                # Booklets follow from the design: answers by position would belong to other questions under another one.
+            c.execute(INITIAL, {"key": "design", "value": digest})
+            if setting(c, "design") != digest:
+                # Booklets follow from the design: answers by position would belong to other questions under another
+                # one.
                 if c.execute(select(func.count()).select_from(t.participant)).scalar_one():
                     raise StudyError(
-                        "The design or the statements changed after people had come, so their answers would no longer fit. "
-                        "Put study.yaml and design.json back as they were, or make a new study: shrinklm study create"
+                        "The design or the statements changed after people had come, so their answers would no longer "
+                        "fit. Put study.yaml and design.json back as they were, or make a new study: "
+                        "shrinklm study create"
                     )
                 c.execute(update(t.setting).where(t.setting.c.key == "design").values(value=digest))
 
@@ -87,7 +90,7 @@ class Records:
             Known: a person with the platform's id has begun already.
             Full: no seat is free.
         """
-        now = _now()
+        now = utc_now()
         with self._write() as c:
             if c.dialect.name == "postgresql":  # one at a time: no seat and no external id is taken twice
                 c.execute(text("LOCK TABLE seat IN EXCLUSIVE MODE"))
@@ -99,9 +102,16 @@ class Records:
             if number is None:
                 raise Full("Every seat is taken.")
             row = {
-                "code": new_code(), "link": secrets.token_urlsafe(24), "seat": number, "source": source, "external": external,
-                "consent": consent, "consented_at": now, "seen_at": now, "stage": "instructions",
-            }  # fmt: skip
+                "code": new_code(),
+                "link": secrets.token_urlsafe(24),
+                "seat": number,
+                "source": source,
+                "external": external,
+                "consent": consent,
+                "consented_at": now,
+                "seen_at": now,
+                "stage": "instructions",
+            }
             key = c.execute(insert(t.participant).values(row)).inserted_primary_key
             assert key is not None
             take_seat(c, number, key[0])
@@ -111,7 +121,7 @@ class Records:
         """Begin a session and return its secret, for a cookie. The database keeps the hash alone."""
         secret = new_secret()
         with self._write() as c:
-            c.execute(insert(t.session).values(hash=secret_hash(secret), participant=participant, created_at=_now()))
+            c.execute(insert(t.session).values(hash=secret_hash(secret), participant=participant, created_at=utc_now()))
         return secret
 
     def by_session(self, secret: str) -> Participant | None:
@@ -119,7 +129,10 @@ class Records:
         return self._one(select(t.participant).join(t.session).where(t.session.c.hash == secret_hash(secret)))
 
     def at_work(self, secret: str) -> tuple[Participant, set[int]] | None:
-        """Return the person of a session and the positions answered. One query for both, since every item page needs them."""
+        """Return the person of a session and the positions answered.
+
+        One query for both, since every item page needs them.
+        """
         query = select(t.participant, t.response.c.position).select_from(
             t.participant.join(t.session).outerjoin(t.response)
         )
@@ -142,7 +155,7 @@ class Records:
 
     def move(self, participant: int, stage: Stage, about: Mapping[str, str] | None = None) -> None:
         """Move a person to a stage; with `about`, keep the demographics."""
-        now = _now()
+        now = utc_now()
         who = t.participant.c.id == participant
         values: dict[str, Any] = {"stage": stage, "seen_at": now}
         if about is not None:
@@ -156,7 +169,7 @@ class Records:
 
     def show(self, person: Participant, position: int) -> None:
         """Note that an item page is shown: its seconds count from now."""
-        now = _now()
+        now = utc_now()
         if person.opened == position and person.opened_at and now - person.opened_at < timedelta(seconds=5):
             return  # `answer` has just noted it, when it led to this page
         with self._write() as c:
@@ -183,7 +196,7 @@ class Records:
         Raises:
             Gone: the person was withdrawn meanwhile.
         """
-        now = _now()
+        now = utc_now()
         with self._write() as c:
             # Locked: of one form sent twice at once, the second must find the answer of the first, not add another.
             whose = select(t.participant.c.opened, t.participant.c.opened_at).where(t.participant.c.id == participant)
@@ -197,16 +210,27 @@ class Records:
             old = c.execute(select(t.response).where(where)).first()
             if old is None:
                 row = {
-                    "participant": participant, "position": position, "kind": page.kind, "question": page.question,
-                    "treatment": list(page.treatment), "wanted": page.wanted, "values": dict(values), "remark": remark, "seconds": fresh,
-                    "revisions": 0, "answered_at": now,
-                }  # fmt: skip
+                    "participant": participant,
+                    "position": position,
+                    "kind": page.kind,
+                    "question": page.question,
+                    "treatment": list(page.treatment),
+                    "wanted": page.wanted,
+                    "values": dict(values),
+                    "remark": remark,
+                    "seconds": fresh,
+                    "revisions": 0,
+                    "answered_at": now,
+                }
                 c.execute(insert(t.response).values(row))
             elif (old._mapping["values"], old.remark) != (dict(values), remark):
                 row = {
-                    "values": dict(values), "remark": remark, "seconds": old.seconds + fresh, "revisions": old.revisions + 1,
+                    "values": dict(values),
+                    "remark": remark,
+                    "seconds": old.seconds + fresh,
+                    "revisions": old.revisions + 1,
                     "answered_at": now,
-                }  # fmt: skip
+                }
                 c.execute(update(t.response).where(where).values(row))
             seen = {"opened": position + 1, "opened_at": now, "seen_at": now}
             c.execute(update(t.participant).where(t.participant.c.id == participant).values(seen))
@@ -239,27 +263,27 @@ class Records:
     def recruiting(self) -> Recruiting:
         """Whether new people may begin."""
         with self._reader.connect() as c:
-            state = _setting(c, "recruiting")
+            state = setting(c, "recruiting")
         return "paused" if state == "paused" else "closed" if state == "closed" else "open"
 
     def recruit(self, state: Recruiting) -> None:
         """Open, pause or close recruiting. People who have begun may finish."""
         with self._write() as c:
-            c.execute(_INITIAL, {"key": "recruiting", "value": state})
+            c.execute(INITIAL, {"key": "recruiting", "value": state})
             c.execute(update(t.setting).where(t.setting.c.key == "recruiting").values(value=state))
-            _note(c, "recruiting", state)
+            note(c, "recruiting", state)
 
     def count(self, key: str) -> None:
         """Add one to a counter, such as that of the visitors."""
         with self._write() as c:
-            c.execute(_INITIAL, {"key": key, "value": "0"})
+            c.execute(INITIAL, {"key": key, "value": "0"})
             more = cast(cast(t.setting.c.value, Integer) + 1, Text)
             c.execute(update(t.setting).where(t.setting.c.key == key).values(value=more))
 
     def number(self, key: str) -> int:
         """Return the value of a counter."""
         with self._reader.connect() as c:
-            return int(_setting(c, key) or 0)
+            return int(setting(c, key) or 0)
 
     def withdraw(self, code: str) -> int:
         """Delete a person with all answers, free the seat, log it, and return the number of answers deleted.
@@ -273,19 +297,20 @@ class Records:
                 f"Nobody has the code '{code}'. It stands at the foot of the person's pages, and in the export."
             )
         with self._write() as c:
-            # The row that `answer` locks as well: an answer under way is stored before the deletion, or refused after it.
+            # The row that `answer` locks as well: an answer under way is stored before the deletion, or refused after
+            # it.
             c.execute(select(t.participant.c.id).where(t.participant.c.id == person.id).with_for_update())
             answers = c.execute(delete(t.response).where(t.response.c.participant == person.id)).rowcount
             c.execute(delete(t.session).where(t.session.c.participant == person.id))
             c.execute(update(t.seat).where(t.seat.c.participant == person.id).values(participant=None))
             c.execute(delete(t.participant).where(t.participant.c.id == person.id))
-            _note(c, "withdrawn", f"{person.code}: {answers} answers deleted")
+            note(c, "withdrawn", f"{person.code}: {answers} answers deleted")
         return answers
 
     def note(self, what: str, detail: str = "") -> None:
         """Log an action of the researcher."""
         with self._write() as c:
-            _note(c, what, detail)
+            note(c, what, detail)
 
     def events(self) -> list[tuple[datetime, str, str]]:
         """Return the log as (time, action, detail), oldest first."""
@@ -311,23 +336,3 @@ class Records:
         with self._reader.connect() as c:
             row = c.execute(query).first()
         return None if row is None else participant_of(row)
-
-
-def _setting(c: Connection, key: str) -> str | None:
-    value = c.execute(select(t.setting.c.value).where(t.setting.c.key == key)).scalar()
-    return None if value is None else str(value)
-
-
-def _note(c: Connection, what: str, detail: str) -> None:
-    c.execute(insert(t.event).values(at=_now(), what=what, detail=detail))
-
-
-def new_code() -> str:
-    """Draw a pseudonym, such as "K7M2-9QXA"."""
-    letters = "".join(secrets.choice(_LETTERS) for _ in range(8))
-    return f"{letters[:4]}-{letters[4:]}"
-
-
-def _now() -> datetime:
-    """Return the time in UTC, without a zone, as the tables keep it."""
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -42,7 +42,8 @@ def _connect(url: str) -> Engine:
         wanted = "postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
         raise StudyError(f"'{_public(url)}' is no database address. Write {wanted}.") from error
     if parsed.drivername in ("postgresql", "postgres"):
-        # No ping before each use: it doubles the time of a page. After a restart of the server one page fails, then connections are new.
+        # No ping before each use: it doubles the time of a page. After a restart of the server one page fails, then
+        # connections are new.
         return create_engine(
             parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600
         )

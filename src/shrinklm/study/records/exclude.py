@@ -1,4 +1,4 @@
-"""Who and what is left out of the analysis, by the rules that the form named before there were ratings."""
+"""The people and items that the form's rules leave out of the analysis. The rules stand before there are ratings."""
 
 from __future__ import annotations
 
@@ -30,33 +30,39 @@ class Exclusion:
     """A key of `REASONS`."""
     detail: str
     position: int | None = None
-    """Of the single item page; None: the whole person."""
+    """Position of the single item page; None: the whole person."""
 
 
 def failed(response: Response) -> bool:
     """Whether a check was not answered as it asks: in every statement, or in a simulation in the choice."""
     if response.wanted is None:
         return False
-    asked = [response.values[CHOICE]] if CHOICE in response.values else list(response.values.values())
-    return any(value != response.wanted for value in asked)
+    # A check of a simulation says which option to choose; what else it asks for is free.
+    answers = [response.values[CHOICE]] if CHOICE in response.values else list(response.values.values())
+    return any(value != response.wanted for value in answers)
 
 
 def excluded(study: Study, participants: Sequence[Participant], responses: Iterable[Response]) -> list[Exclusion]:
-    """Every reason for everybody; one person may have several. People without an answer are in none: they have nothing to leave out."""
-    rules, found = study.form.exclusions, []
-    given: dict[int, list[Response]] = {}
+    """Every reason for everybody; one person may have several.
+
+    People without an answer are in none: they have nothing to leave out.
+    """
+    rules = study.form.exclusions
+    exclusions: list[Exclusion] = []
+    by_person: dict[int, list[Response]] = {}
     for response in responses:
-        given.setdefault(response.participant, []).append(response)
+        by_person.setdefault(response.participant, []).append(response)
     for person in participants:
-        items = [one for one in given.get(person.id, ()) if one.kind == "item"]
+        items = [response for response in by_person.get(person.id, ()) if response.kind == "item"]
         if not items:
             continue
-        misses = sum(failed(one) for one in given[person.id] if one.kind == "check")
-        seconds = median(one.seconds for one in items)
-        values = [value for one in items for value in one.values.values()]
+        misses = sum(failed(response) for response in by_person[person.id] if response.kind == "check")
+        # The median: one long pause, or one slip, does not decide about a person.
+        seconds = median(response.seconds for response in items)
+        values = [value for response in items for value in response.values.values()]
 
         def note(reason: str, detail: str, position: int | None = None, person: Participant = person) -> None:
-            found.append(Exclusion(person.id, person.code, reason, detail, position))
+            exclusions.append(Exclusion(person.id, person.code, reason, detail, position))
 
         if rules.failed_checks is not None and misses >= rules.failed_checks:
             note("checks", f"{misses} failed")
@@ -67,14 +73,19 @@ def excluded(study: Study, participants: Sequence[Participant], responses: Itera
         if rules.unfinished and person.finished_at is None:
             note("unfinished", f"{len(items)} items answered")
         if rules.item_faster_than is not None:
-            for one in items:
-                if one.seconds < rules.item_faster_than:
-                    note("item", f"{one.seconds:.1f} s", one.position)
-    return found
+            for response in items:
+                if response.seconds < rules.item_faster_than:
+                    note("item", f"{response.seconds:.1f} s", response.position)
+    return exclusions
 
 
 def kept(responses: Iterable[Response], exclusions: Iterable[Exclusion]) -> list[Response]:
-    """The responses that no exclusion takes away."""
-    whole = {one.participant for one in exclusions if one.position is None}
-    single = {(one.participant, one.position) for one in exclusions}
-    return [one for one in responses if one.participant not in whole and (one.participant, one.position) not in single]
+    """Return the responses that no exclusion leaves out."""
+    exclusions = list(exclusions)
+    whole = {exclusion.participant for exclusion in exclusions if exclusion.position is None}
+    single = {(exclusion.participant, exclusion.position) for exclusion in exclusions}
+    return [
+        response
+        for response in responses
+        if response.participant not in whole and (response.participant, response.position) not in single
+    ]

@@ -1,4 +1,4 @@
-"""Where a study stands: who came, how far, how the cells fill, who failed checks, and, for those who look, the means."""
+"""The progress of a study: people, ratings by cell, failed checks, and, for those who ask, the means so far."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from statistics import median
 import numpy as np
 
 from ..design.folder import Study
+from ..design.form import CHOICE
 from .exclude import REASONS, excluded, failed, kept
 from .export import SIMULATED, ratings
 from .people import Participant, Response
@@ -49,7 +50,7 @@ class Person:
     code: str
     source: str
     where: str
-    """What the person has come to, in words."""
+    """The page that the person has come to, in words."""
     items: int
     minutes: float | None
     failed: int
@@ -73,7 +74,7 @@ class Overview:
     underway: int
     dropped: int
     where: Mapping[str, int]
-    """What those who dropped had come to → people."""
+    """Page that those who dropped had come to → people."""
     minutes: tuple[float, float, float] | None
     """Quartiles, of those who finished."""
     seconds: float | None
@@ -103,106 +104,117 @@ class Mean:
     n: int
 
 
-def overview(
+def overview_of(
     study: Study, participants: Sequence[Participant], responses: Sequence[Response], welcomed: int, now: datetime
 ) -> Overview:
-    """The state of a study at a time (UTC)."""
-    own: dict[int, list[Response]] = {}
-    for one in responses:
-        own.setdefault(one.participant, []).append(one)
+    """Return the progress of a study at a time (UTC)."""
+    by_person: dict[int, list[Response]] = {}
+    for response in responses:
+        by_person.setdefault(response.participant, []).append(response)
     late = now - timedelta(minutes=study.form.recruiting.timeout)
-    out = excluded(study, participants, responses)
+    exclusions = excluded(study, participants, responses)
     broken: dict[int, list[str]] = {}
-    for rule in out:
-        if rule.position is None:
-            broken.setdefault(rule.participant, []).append(REASONS[rule.reason])
+    for exclusion in exclusions:
+        if exclusion.position is None:
+            broken.setdefault(exclusion.participant, []).append(REASONS[exclusion.reason])
     people = tuple(
-        _person(study, person, own.get(person.id, ()), late, broken.get(person.id, ())) for person in participants
+        _person(study, person, by_person.get(person.id, ()), late, broken.get(person.id, ())) for person in participants
     )
     states = Counter(person.state for person in people)
-    ended = [person.minutes for person in participants if person.minutes is not None]
-    low, middle, high = np.quantile(ended, [0.25, 0.5, 0.75]) if ended else (0, 0, 0)
-    items = [one for one in responses if one.kind == "item"]
-    cells = _cells(study, items, kept(items, out))
-    held = {person.seat for person, found in zip(participants, people, strict=True) if found.state != "dropped"}
-    met = [sum(map(failed, mine)) for mine in own.values() if any(one.kind == "check" for one in mine)]
+    minutes = [person.minutes for person in participants if person.minutes is not None]
+    low, middle, high = np.quantile(minutes, [0.25, 0.5, 0.75]) if minutes else (0, 0, 0)
+    items = [response for response in responses if response.kind == "item"]
+    cells = _cells(study, items, kept(items, exclusions))
+    held = {person.seat for person, entry in zip(participants, people, strict=True) if entry.state != "dropped"}
+    misses = [
+        sum(map(failed, answers))
+        for answers in by_person.values()
+        if any(response.kind == "check" for response in answers)
+    ]
     return Overview(
         welcomed=welcomed,
         seats=study.people,
+        # A seat beyond the number, held since before the number was lowered, is none of them.
         free=study.people - len(held & set(range(study.people))),
         started=len(people),
         finished=states["finished"],
         underway=states["underway"],
         dropped=states["dropped"],
         where=dict(Counter(person.where for person in people if person.state == "dropped").most_common()),
-        minutes=(float(low), float(middle), float(high)) if ended else None,
-        seconds=median(one.seconds for one in items) if items else None,
+        minutes=(float(low), float(middle), float(high)) if minutes else None,
+        seconds=median(response.seconds for response in items) if items else None,
         cells=cells,
-        filled=dict(sorted(Counter(count for each in cells for count in each.counts).items())),
+        filled=dict(sorted(Counter(count for cell in cells for count in cell.counts).items())),
         wanted=study.design.raters_per_item,
-        checks=dict(sorted(Counter(met).items())),
-        left_out=dict(Counter(REASONS[rule.reason] for rule in out)),
+        checks=dict(sorted(Counter(misses).items())),
+        left_out=dict(Counter(REASONS[exclusion.reason] for exclusion in exclusions)),
         without=len(broken),
         people=people,
     )
 
 
 def means(study: Study, participants: Sequence[Participant], responses: Sequence[Response]) -> list[Mean]:
-    """What each condition was given so far, nobody left out; of a preference the share of its pairs that it wins, ties counting half."""
+    """Return the mean of each condition so far, nobody left out.
+
+    Of a preference it is the share of its pairs that the condition wins, ties counting half.
+    """
     values: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in ratings(study, participants, responses):
         for construct in study.form.constructs:
             if study.form.kind == "preference":
-                given = row[construct]
+                preferred = row[construct]
                 for side in ("left", "right"):
-                    points = 0.5 if given == "alike" else float(given == row[side])
+                    points = 0.5 if preferred == "alike" else float(preferred == row[side])
                     values.setdefault((row[side], construct), {}).setdefault(row["CASE"], []).append(points)
             else:
-                name = SIMULATED if construct == "Choice" else construct
+                name = SIMULATED if construct == CHOICE else construct
                 values.setdefault((row["model"], name), {}).setdefault(row["CASE"], []).append(float(row[name]))
-    order = {name: at for at, name in enumerate(study.design.conditions)}
-    return [_mean(*key, by) for key, by in sorted(values.items(), key=lambda entry: order[entry[0][0]])]
+    order = {name: index for index, name in enumerate(study.design.conditions)}
+    return [_mean(*key, by_person) for key, by_person in sorted(values.items(), key=lambda entry: order[entry[0][0]])]
 
 
-def _mean(condition: str, construct: str, by: Mapping[str, Sequence[float]]) -> Mean:
+def _mean(condition: str, construct: str, by_person: Mapping[str, Sequence[float]]) -> Mean:
     from scipy.stats import t
 
-    n, people = sum(map(len, by.values())), len(by)
-    mean = sum(map(sum, by.values())) / n
+    n, people = sum(map(len, by_person.values())), len(by_person)
+    mean = sum(map(sum, by_person.values())) / n
     # A person's ratings go together: their sums about the mean are what varies from person to person.
-    spread = sum((sum(given) - len(given) * mean) ** 2 for given in by.values())
+    spread = sum((sum(values) - len(values) * mean) ** 2 for values in by_person.values())
     half = float(t.ppf(0.975, people - 1)) * (spread * people / (people - 1)) ** 0.5 / n if people > 1 else None
     return Mean(condition, construct, mean, half, n)
 
 
-def _cells(study: Study, items: Sequence[Response], left: Sequence[Response]) -> tuple[Cells, ...]:
-    counts = Counter((one.question, frozenset(one.treatment)) for one in items)
-    usable = Counter(frozenset(one.treatment) for one in left)
+def _cells(study: Study, items: Sequence[Response], usable: Sequence[Response]) -> tuple[Cells, ...]:
+    # Of a preference, either of the two may stand left: the sides are put aside.
+    counts = Counter((response.question, frozenset(response.treatment)) for response in items)
+    usable_counts = Counter(frozenset(response.treatment) for response in usable)
     return tuple(
         Cells(
-            " and ".join(one), tuple(counts[q, frozenset(one)] for q in study.design.questions), usable[frozenset(one)]
+            " and ".join(treatment),
+            tuple(counts[question, frozenset(treatment)] for question in study.design.questions),
+            usable_counts[frozenset(treatment)],
         )
-        for one in study.design.treatments
+        for treatment in study.design.treatments
     )
 
 
 def _person(
-    study: Study, person: Participant, own: Sequence[Response], late: datetime, broken: Sequence[str]
+    study: Study, person: Participant, answers: Sequence[Response], late: datetime, broken: Sequence[str]
 ) -> Person:
     state = "finished" if person.finished_at else "underway" if person.seen_at >= late else "dropped"
-    items = sum(one.kind == "item" for one in own)
-    where, misses = _where(study, person, own), sum(map(failed, own))
+    items = sum(response.kind == "item" for response in answers)
+    where, misses = _where(study, person, answers), sum(map(failed, answers))
     return Person(person.code, person.source, where, items, person.minutes, misses, state, tuple(broken))
 
 
-def _where(study: Study, person: Participant, own: Sequence[Response]) -> str:
+def _where(study: Study, person: Participant, answers: Sequence[Response]) -> str:
     if person.stage in ("instructions", "done"):
         return {"instructions": "Instructions", "done": "End"}[person.stage]
     if person.stage == "about":
         return "Questions about the person"
     pages = study.booklet(person.seat)
-    answered = {one.position for one in own}
-    position = next((at for at in range(len(pages)) if at not in answered), len(pages) - 1)
+    answered = {response.position for response in answers}
+    position = next((index for index in range(len(pages)) if index not in answered), len(pages) - 1)
     if pages[position].kind == "practice":
         return "Practice"
     return f"Item {sum(page.kind != 'practice' for page in pages[: position + 1])}"

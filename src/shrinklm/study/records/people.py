@@ -56,7 +56,10 @@ class Response:
     wanted: int | None
     """Of an attention check: the step to choose; None for any other page."""
     values: Mapping[str, int]
-    """Construct → step from 1. Of a preference: 0 alike, 1 left, 2 right. Of a simulation, `Choice` is the option, from 1."""
+    """Construct → step from 1.
+
+    Of a preference: 0 alike, 1 left, 2 right. Of a simulation, `Choice` is the option, from 1.
+    """
     remark: str | None
     seconds: float
     """Time on the page, without pauses in which it was closed."""

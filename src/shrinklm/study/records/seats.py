@@ -10,7 +10,10 @@ from . import schema as t
 
 
 def free_seat(c: Connection, seats: int, before: datetime) -> int | None:
-    """Return the lowest free seat: never taken, or held by somebody unfinished who was last seen before `before`. None: all are taken."""
+    """Return the lowest free seat: never taken, or held by somebody unfinished who was last seen before `before`.
+
+    None: all are taken.
+    """
     dropped = t.participant.c.finished_at.is_(None) & (t.participant.c.seen_at < before)
     free = (t.seat.c.number < seats) & (t.seat.c.participant.is_(None) | dropped)
     query = select(t.seat.c.number).select_from(t.seat.outerjoin(t.participant)).where(free).order_by(t.seat.c.number)

@@ -1,9 +1,15 @@
-"""Secrets of sessions. The browser keeps the secret; the server keeps its hash alone, so that what is stored opens no session."""
+"""Secrets of sessions, and pseudonyms.
+
+The browser keeps the secret; the server keeps its hash alone, so that what is stored opens no session.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+
+_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Letters of codes that people read out: none looks like another."""
 
 
 def new_secret() -> str:
@@ -12,6 +18,15 @@ def new_secret() -> str:
 
 
 def secret_hash(secret: str) -> str:
-    """Return the hash of a secret, in hexadecimal. Secrets are random, so that a hash without salt and stretching is enough."""
+    """Return the hash of a secret, in hexadecimal.
+
+    Secrets are random, so that a hash without salt and stretching is enough.
+    """
     # A cookie may hold anything, lone surrogates included; it must not match then, but not fail either.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_code() -> str:
+    """Draw a pseudonym, such as "K7M2-9QXA"."""
+    letters = "".join(secrets.choice(_LETTERS) for _ in range(8))
+    return f"{letters[:4]}-{letters[4:]}"

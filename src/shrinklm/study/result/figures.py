@@ -12,7 +12,10 @@ from .records import Outcome, Preferences
 
 
 def draw(outcome: Outcome, ratings: Ratings | None) -> list[Figure]:
-    """Draw every figure that there is something for; `ratings` is None for preferences. Equal results give equal bytes."""
+    """Draw every figure that there is something for; `ratings` is None for preferences.
+
+    Equal results give equal bytes.
+    """
 
     def drawings() -> list[Drawn | None]:
         analysis = outcome.analysis

@@ -1,4 +1,5 @@
-"""People's ratings beside what the runs say of the same conditions: accuracy, automatic measures, and judges compared with people."""
+"""People's ratings beside what the runs say of the same conditions: accuracy, automatic measures, and judges compared
+with people."""
 
 from __future__ import annotations
 
@@ -50,7 +51,10 @@ class Joined:
 
 
 def join(study: Study, rows: Rows, means: Means, seed: int = 0) -> Joined:
-    """Put the conditions beside their runs. A run that is not where it was is noted as missing, and the rest goes on."""
+    """Put the conditions beside their runs.
+
+    A run that is not where it was is noted as missing, and the rest goes on.
+    """
     joined = Joined()
     runs: dict[Path, Results | None] = {}
     rated: dict[Path, dict[_Key, str]] = {}

@@ -71,7 +71,8 @@ def cautions(outcome: Outcome) -> list[str]:
     """What a reader should know before believing the answer."""
     lines = list(outcome.missing)
     people, wanted = outcome.people.analysed, outcome.asked.raters_per_item
-    # Percentile intervals over few clusters are too narrow, and Wald tests find too much: see stats.clusters, stats.mixed.
+    # Percentile intervals over few clusters are too narrow, and Wald tests find too much: see stats.clusters,
+    # stats.mixed.
     if people < 20:
         lines.append(f"{people} people are few: intervals over resampled people are too narrow below about 20.")
     raters = outcome.ratings.analysed / max(1, len(outcome.asked.questions) * len(outcome.conditions))

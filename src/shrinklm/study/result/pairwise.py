@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 
 
 def preferences(study: Study, rows: Rows, seed: int = 0, resamples: int = 10_000) -> Preferences:
-    """Compute, by construct, the shares of pairs won (a tie is half), Bradley–Terry strengths, each pair, and the sides.
+    """Compute, by construct, the shares of pairs won (a tie is half), Bradley–Terry strengths, each pair, and the
+    sides.
 
     Intervals and p-values are over resampled people, who bring all of their answers. Strengths are log odds with a
     mean of 0 (Bradley & Terry 1952; a tie is half a win of each), so that their differences say how likely one is

@@ -1,4 +1,5 @@
-"""Writes the result of a study into its folder: `analysis/` holds the page, the figures, the numbers and what was analysed."""
+"""Writes the result of a study into its folder: `analysis/` holds the page, the figures, the numbers and what was
+analysed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Protects the pages: size of requests, security headers, forged requests, cookies, the researcher's sessions, rate limits.
+"""Protects the pages: size of requests, security headers, forged requests, cookies, the researcher's sessions, rate
+limits.
 
 Nothing here stores an address: `RateLimits` keeps a keyed hash of it in memory, for a minute.
 """
@@ -70,7 +71,10 @@ class Guard:
             await self.app(scope, receive, headed)
 
     async def _read(self, request: Request, receive: Receive) -> tuple[str, int] | None:
-        """Put a form's fields into the scope. Return (name of a note, status) when the request is refused, else None."""
+        """Put a form's fields into the scope.
+
+        Return (name of a note, status) when the request is refused, else None.
+        """
         request.scope["fields"] = {}
         if request.method in ("GET", "HEAD"):
             return None
@@ -121,13 +125,17 @@ def _foreign(request: Request) -> bool:
 
 
 def secret_of(request: Request) -> str:
-    """Return the cookie that forms are bound to: the researcher's below /researcher, else the person's, else the visitor's."""
+    """Return the cookie that forms are bound to: the researcher's below /researcher, else the person's, else the
+    visitor's."""
     names = (ADMIN, VISIT) if request.url.path.startswith("/researcher") else (SESSION, VISIT)
     return next((request.cookies[name] for name in names if request.cookies.get(name)), "")
 
 
 def csrf(request: Request) -> str:
-    """Return the token that a form must send back: signed with a cookie that other sites cannot read. "" without a cookie."""
+    """Return the token that a form must send back: signed with a cookie that other sites cannot read.
+
+    "" without a cookie.
+    """
     signer = _signer(request)
     return signer.get_signature(_FORM).decode() if signer else ""
 
@@ -166,7 +174,10 @@ def give(response: Response, request: Request, name: str, value: str, days: floa
 
 
 class RateLimits:
-    """Limits how often an address may do something in a minute. Kept in memory, under a hash that nobody can turn back."""
+    """Limits how often an address may do something in a minute.
+
+    Kept in memory, under a hash that nobody can turn back.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._key, self._lock = clock, secrets.token_bytes(32), Lock()

@@ -40,7 +40,10 @@ def routes() -> list[Route]:
 
 
 def _at_once(page: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """A page that is made in the loop itself. It takes a few milliseconds; a crowd of threads would wait longer for each other."""
+    """A page that is made in the loop itself.
+
+    It takes a few milliseconds; a crowd of threads would wait longer for each other.
+    """
 
     async def handled(request: Request) -> Response:
         return page(request)
@@ -197,7 +200,10 @@ def pause(request: Request) -> Response:
 
 
 def resume(request: Request) -> Response:
-    """A person's link. It asks before it goes on, so that a preview of the link, or somebody else's page, begins nothing."""
+    """A person's link.
+
+    It asks before it goes on, so that a preview of the link, or somebody else's page, begins nothing.
+    """
     site = _site(request)
     person = site.records.by_link(request.path_params["link"])
     if person is None:

@@ -1,4 +1,5 @@
-"""The researcher's page: where the study stands, who is let in, whose answers are deleted, and the records to take away."""
+"""The researcher's page: where the study stands, who is let in, whose answers are deleted, and the records to take
+away."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from starlette.routing import Route
 from ...core.errors import StudyError
 from ..records import export
 from ..records.database import Recruiting
-from ..records.overview import Mean, means, overview
+from ..records.overview import Mean, means, overview_of
 from .guard import ADMIN, fields, forged, give
 from .site import Site
 
@@ -91,14 +92,17 @@ def home(request: Request, site: Site) -> Response:
 
 
 def shown(request: Request, site: Site) -> Response:
-    """The same with the means by condition. That somebody looked is logged: it unblinds whoever decides when to stop."""
+    """The same with the means by condition.
+
+    That somebody looked is logged: it unblinds whoever decides when to stop.
+    """
     site.records.note("means shown")
     return _home(request, site, reveal=True)
 
 
 def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", status: int = 200) -> Response:
     people, responses = site.records.participants(), site.records.responses()
-    found = overview(
+    found = overview_of(
         site.study, people, responses, site.records.number("welcomed"), datetime.now(UTC).replace(tzinfo=None)
     )
     cells = list(found.cells)
