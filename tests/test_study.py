@@ -163,11 +163,13 @@ def test_known_effects_are_found_by_every_way(found):
 def test_the_paragraph_says_what_was_tested_on_how_many_and_what_it_shows(found):
     text = found[1]["paragraph"]
     for part in (
-        "24 people rated explanations of 3 conditions 288 times (plain 96, short 96, revised 96), 12 times each, on Clear and Complete",
+        "24 people rated explanations of 3 conditions 288 times (plain 96, short 96, revised 96), 12 times each, on "
+        "Clear and Complete",
         "Kruskal–Wallis tests show that the conditions differ on Clear",
         "a level of her or his own",
         "With chars and sex held fixed",
-        "Ordinal mixed models of the single constructs, in which people and questions have levels of their own, against plain",
+        "Ordinal mixed models of the single constructs, in which people and questions have levels of their own, "
+        "against plain",
         "Agreement cannot be computed: every item has one rater",
         "show short to be equivalent to plain",
         "So on Quality, by the mixed model and Holm-adjusted over all pairs: revised above plain by",

@@ -26,8 +26,8 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 
@@ -325,7 +325,8 @@ def test_small_screens(site: Site, opened: Callable[..., Page], width: int) -> N
     begin(page, site)
     unbroken(page)
     small = page.evaluate(
-        "[...document.querySelectorAll('button, .button, .step, select, input[type=checkbox]')].map(one => one.getBoundingClientRect())"
+        "[...document.querySelectorAll('button, .button, .step, select, input[type=checkbox]')]"
+        ".map(one => one.getBoundingClientRect())"
         ".filter(box => box.width < 24 || box.height < 24).length"
     )
     assert small == 0

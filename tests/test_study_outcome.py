@@ -1,4 +1,4 @@
-"""From records to a result: exports that other tools read, exclusions that were set before, statistics, and the page."""
+"""From records to a result: exports for other tools, exclusions that were set before, statistics, and the page."""
 
 from __future__ import annotations
 
@@ -370,6 +370,19 @@ def test_the_command_prints_and_writes_it(run: Path, tmp_path: Path, monkeypatch
         wrong = call("study", "analyze", *arguments)
         assert wrong.exit_code == 1
         assert says in wrong.output
+
+
+def test_people_who_all_give_the_same_rating_are_analysed(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", exclusions={"failed_checks": None, "faster_than": None})
+    people, responses = answered(study, 6)
+    records = Records(study.database)
+    stored(records, people, [replace(one, values=dict.fromkeys(one.values, 4)) for one in responses])
+    records.close()
+    done = call("study", "analyze", study.home)
+    assert done.exit_code == 0, done.output
+    agreement = json.loads((study.home / "analysis" / "analysis.json").read_text())["analysis"]["measures"]["Quality"]
+    assert agreement["agreement"]["icc"].get("value") is None
+    assert "nan" not in done.output
 
 
 def test_withdrawn_people_are_in_no_table(tmp_path: Path) -> None:

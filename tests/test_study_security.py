@@ -297,9 +297,13 @@ def test_every_answer_carries_the_headers(tmp_path: Path, monkeypatch: pytest.Mo
         begin(client)
         monkeypatch.setattr(records, "at_work", None)
         answers = {
-            200: client.get("/pause"), 404: client.get("/nowhere"), 405: client.request("PUT", "/"), 500: client.get("/item/1"),
-            403: client.post("/start", data={"consent": "yes"}), 413: client.post("/start", data={"x": "x" * (BODY + 1)}),
-        }  # fmt: skip
+            200: client.get("/pause"),
+            404: client.get("/nowhere"),
+            405: client.request("PUT", "/"),
+            500: client.get("/item/1"),
+            403: client.post("/start", data={"consent": "yes"}),
+            413: client.post("/start", data={"x": "x" * (BODY + 1)}),
+        }
         for status, found in {**answers, 201: client.get("/static/study.css")}.items():
             assert found.status_code == (200 if status == 201 else status)
             policy = found.headers["content-security-policy"]

@@ -80,7 +80,9 @@ def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callabl
         option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
         flag = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
         guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), flag])  # type: ignore[attr-defined]
-        on.command(name)(guarded)
+        # A docstring breaks its lines for the reader of the code; --help and docs/cli.md break them for theirs.
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        on.command(name, help="\n\n".join(" ".join(text.split()) for text in paragraphs))(guarded)
         return function
 
     return register

@@ -10,7 +10,7 @@ import typer
 
 from ..core import files
 from .app import command
-from .study import names, write_figures
+from .study import FiguresFolder, JsonFile, names, write_figures
 
 
 class Outlying(StrEnum):
@@ -33,12 +33,8 @@ def compare(
         Outlying | None,
         typer.Option(help="Leave out rows 1.5 interquartile ranges outside their cell.", show_default=False),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
-    ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
-    ] = None,
+    out: JsonFile = None,
+    figures: FiguresFolder = None,
 ) -> None:
     """Compare runs over crossed factors: analysis of variance, Levene, Tukey, and what the outliers decide."""
     from ..report.factorial import analyze, as_json, read

@@ -39,8 +39,9 @@ def study_create(
     conditions: Annotated[
         str,
         typer.Option(
-            help="What to compare, joined by commas (by semicolons, where a name holds a comma): methods, method--student, whole cells, or "
-            "reference. RUN: before one says of which run, LABEL= before that calls it otherwise.",
+            help="What to compare, joined by commas (by semicolons, where a name holds a comma): methods, "
+            "method--student, whole cells, or reference. RUN: before one says of which run, LABEL= before that calls "
+            "it otherwise.",
             show_default=False,
         ),
     ],
@@ -97,7 +98,8 @@ def study_create(
 
 @command("check", on=study)
 def study_check(home: Home) -> None:
-    """Look a study over before the first person comes: what they will see, its balance, and what is still to fill in."""
+    """Look a study over before the first person comes: what they will see, its balance, and what is still to fill
+    in."""
     from ..study.design.folder import Study
     from .show import create as show_create
 

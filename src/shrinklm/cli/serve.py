@@ -1,4 +1,4 @@
-"""Serving a study."""
+"""The command `study serve`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def study_serve(
         raise StudyError(
             f"{TOKEN} has {len(token)} characters; a token needs 16 or more. Leave it unset to have one drawn."
         )
-    drawn = not token
+    fresh = not token
     token = token or secrets.token_urlsafe(24)
     _free(host, port)
     try:
@@ -65,12 +65,21 @@ def study_serve(
     records = Records(database or made.database)
     try:
         app = make_app(made, records, token)
-        _say(made, host, port, token if drawn else None)
+        _say(made, host, port, token if fresh else None)
         # No access log: it would keep addresses. Proxies are believed on this machine alone.
         config = uvicorn.Config(
-            app, host=host, port=port, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off",
-            proxy_headers=True, forwarded_allow_ips="127.0.0.1", timeout_graceful_shutdown=10,
-        )  # fmt: skip
+            app,
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            date_header=False,
+            lifespan="off",
+            proxy_headers=True,
+            forwarded_allow_ips="127.0.0.1",
+            timeout_graceful_shutdown=10,
+        )
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run()
     finally:
@@ -79,17 +88,16 @@ def study_serve(
 
 
 def _say(made: Study, host: str, port: int, token: str | None) -> None:
-    shown = f"[{host}]" if ":" in host else host
+    address = f"[{host}]" if ":" in host else host  # IPv6
     typer.echo(f"{made.form.title}: {made.people} seats, {len(made.booklet(0))} pages each")
-    typer.echo(f"  participants  http://{shown}:{port}/")
-    typer.echo(f"  researcher    http://{shown}:{port}/researcher")
+    typer.echo(f"  participants  http://{address}:{port}/")
+    typer.echo(f"  researcher    http://{address}:{port}/researcher")
     typer.echo(f"  token         {token or f'from {TOKEN}'}")
     if not _loopback(host):
         typer.echo(
             f"warning: {host} can be reached from other machines, and nothing is encrypted. "
-            "Leave --host at 127.0.0.1 and put a proxy "
-            "with TLS before it, such as Caddy:\n  caddy reverse-proxy --from study.university.example --to "
-            f"127.0.0.1:{port}",
+            "Leave --host at 127.0.0.1 and put a proxy with TLS before it, such as Caddy:\n"
+            f"  caddy reverse-proxy --from study.university.example --to 127.0.0.1:{port}",
             err=True,
         )
     typer.echo("Stop with Ctrl-C.")
@@ -103,7 +111,7 @@ def _loopback(host: str) -> bool:
 
 
 def _free(host: str, port: int) -> None:
-    """Raises StudyError where nothing can listen."""
+    """Raise StudyError where nothing can listen, before the records are opened."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as trial:

@@ -50,48 +50,58 @@ Item = Annotated[
 ]
 Scale = Annotated[str, typer.Option(help="Lowest and highest rating.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of bootstraps and permutations.")]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY|RATINGS", help="A study's folder, or a table with a row for each rating.", show_default=False
+    ),
+]
+TableCondition = Annotated[
+    str | None,
+    typer.Option(help="Of a table: the column of what was rated, the model or method.", show_default=False),
+]
+TableRater = Annotated[str | None, typer.Option(help="Of a table: the column of who rated.", show_default=False)]
+TableConstructs = Annotated[
+    str | None, typer.Option(help="Of a table: the columns of ratings, joined by commas.", show_default=False)
+]
+Controls = Annotated[
+    str, typer.Option(help="Of a table: further columns for the regressions, joined by commas.", show_default=False)
+]
+Reference = Annotated[
+    str | None, typer.Option(help="The condition to compare with; unnamed: the first.", show_default=False)
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(min=0, help="A difference that would not matter: tests for equivalence.", show_default=False),
+]
+StudyDatabase = Annotated[
+    str | None,
+    typer.Option(help="Of a study: postgresql://...; unnamed: the file in its folder.", show_default=False),
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
+]
+FiguresFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
+]
 
 
 @command("analyze", on=study)
 def study_analyze(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDY|RATINGS", help="A study's folder, or a table with a row for each rating.", show_default=False
-        ),
-    ],
-    condition: Annotated[
-        str | None,
-        typer.Option(help="Of a table: the column of what was rated, the model or method.", show_default=False),
-    ] = None,
-    rater: Annotated[str | None, typer.Option(help="Of a table: the column of who rated.", show_default=False)] = None,
-    constructs: Annotated[
-        str | None, typer.Option(help="Of a table: the columns of ratings, joined by commas.", show_default=False)
-    ] = None,
-    controls: Annotated[
-        str, typer.Option(help="Of a table: further columns for the regressions, joined by commas.", show_default=False)
-    ] = "",
-    reference: Annotated[
-        str | None, typer.Option(help="The condition to compare with; unnamed: the first.", show_default=False)
-    ] = None,
+    source: Source,
+    condition: TableCondition = None,
+    rater: TableRater = None,
+    constructs: TableConstructs = None,
+    controls: Controls = "",
+    reference: Reference = None,
     item: Item = None,
     scale: Scale = "1-5",
     adjust: Annotated[Adjusted, typer.Option(help="Of Dunn's p-values.")] = Adjusted.bonferroni,
-    margin: Annotated[
-        float | None,
-        typer.Option(min=0, help="A difference that would not matter: tests for equivalence.", show_default=False),
-    ] = None,
+    margin: Margin = None,
     seed: Seed = 0,
-    database: Annotated[
-        str | None,
-        typer.Option(help="Of a study: postgresql://...; unnamed: the file in its folder.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
-    ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also draw the figures, PDF and PNG.", show_default=False)
-    ] = None,
+    database: StudyDatabase = None,
+    out: JsonFile = None,
+    figures: FiguresFolder = None,
 ) -> None:
     """Analyse people's ratings: tests, mixed models, agreement, figures, and a paragraph that says what they show.
 
@@ -102,38 +112,24 @@ def study_analyze(
     from ..study.analysis.ratings import parse_scale
     from ..study.result.outcome import Options
 
+    required = {"--condition": condition, "--rater": rater, "--constructs": constructs}
+    options = Options(reference, adjust.value, margin, seed)
     if source.is_dir():
-        options = {
-            "--condition": condition,
-            "--rater": rater,
-            "--constructs": constructs,
-            "--controls": controls,
-            "--item": item,
-        }
-        if extra := [name for name, value in options.items() if value]:
-            raise StudyError(
-                f"{extra[0]} is for a table. A study's folder knows its own: shrinklm study analyze {source}"
-            )
-        _analyze_folder(source, Options(reference, adjust.value, margin, seed), database, out, figures)
+        for name, value in {**required, "--controls": controls, "--item": item}.items():
+            if value:
+                raise StudyError(
+                    f"{name} is for a table. A study's folder knows its own: shrinklm study analyze {source}"
+                )
+        _analyze_folder(source, options, database, out, figures)
         return
-    columns = {"--condition": condition, "--rater": rater, "--constructs": constructs}
-    if missing := [name for name, value in columns.items() if value is None]:
+    if condition is None or rater is None or constructs is None:
         if not source.exists():
             raise StudyError(f"There is no {source}. Name a study's folder, or a table of ratings.")
-        raise StudyError(
-            f"A table needs {', '.join(missing)}: which columns hold what. Only a study's folder knows its own."
-        )
-    table = read_ratings(
-        source,
-        condition or "",
-        rater or "",
-        names(constructs or ""),
-        names(controls),
-        reference,
-        item,
-        parse_scale(scale),
-    )
-    _analyze_table(table, Options(reference, adjust.value, margin, seed), out, figures)
+        missing = ", ".join(name for name, value in required.items() if value is None)
+        raise StudyError(f"A table needs {missing}: which columns hold what. Only a study's folder knows its own.")
+    limits = parse_scale(scale)
+    table = read_ratings(source, condition, rater, names(constructs), names(controls), reference, item, limits)
+    _analyze_table(table, options, out, figures)
 
 
 def _analyze_table(table: Ratings, options: Options, out: Path | None, figures: Path | None) -> None:
@@ -225,7 +221,8 @@ def study_export(
         str | None, typer.Option(help="postgresql://...; unnamed: the file in the folder.", show_default=False)
     ] = None,
 ) -> None:
-    """Take a study's ratings out: CSV and Parquet that `study analyze` reads, or the forms of Potato and Label Studio."""
+    """Take a study's ratings out: CSV and Parquet that `study analyze` reads, or the forms of Potato and Label
+    Studio."""
     from ..study.design.folder import Study
     from ..study.records import export
     from .show import compare as show_compare
@@ -259,9 +256,7 @@ def study_calibrate(
         str, typer.Option(help="Conditions called differently, judge's=people's, joined by commas.", show_default=False)
     ] = "",
     seed: Seed = 0,
-    out: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything as JSON.", show_default=False)
-    ] = None,
+    out: JsonFile = None,
 ) -> None:
     """Hold a judge's ratings against people's: bias, order of the conditions, correlation, with length taken out."""
     from ..study import calibrate, read_pair

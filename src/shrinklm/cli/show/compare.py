@@ -1,4 +1,4 @@
-"""What `compare` prints for people."""
+"""What `compare` prints."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ if TYPE_CHECKING:
     from ...stats import Tukey
 
 
-def comparison(found: Factorial) -> None:
-    """Cells, terms, pairs, the rows that were left out, and the paragraph; with removal, p of all rows stands beside."""
+def comparison(factorial: Factorial) -> None:
+    """Print cells, terms, pairs, the rows that were left out, and the paragraph; after removal, p of all rows too."""
     console = Console()
-    console.print(_cells(found))
-    console.print(_terms(found))
-    for within, pairs in groupby(found.tukey, key=lambda entry: entry[0]):
-        console.print(_pairs(found, within, [pair for _, pair in pairs]))
+    console.print(_cells(factorial))
+    console.print(_terms(factorial))
+    for within, pairs in groupby(factorial.tukey, key=lambda entry: entry[0]):
+        console.print(_pairs(factorial, within, [pair for _, pair in pairs]))
     _listed(
-        "Left out as outliers" if found.removed else "Outside 1.5 interquartile ranges of their cell, and counted",
-        found.outliers,
+        "Left out as outliers" if factorial.removed else "Outside 1.5 interquartile ranges of their cell, and counted",
+        factorial.outliers,
     )
-    _listed("Without a value", found.unmeasured)
+    _listed("Without a value", factorial.unmeasured)
     say("")
-    say(paragraph(found))
+    say(paragraph(factorial))
 
 
 def written(paths: Sequence[Path]) -> None:
-    """Where things were written."""
+    """Print where things were written."""
     if paths:
         say(f"Written: {', '.join(map(str, paths))}")
 
 
-def _cells(found: Factorial) -> Table:
-    table = _table([*found.levels], ["n", "Mean", "SD"], f"{found.value} by cell")
-    digits = decimals(found)
-    for cell in found.cells:
+def _cells(factorial: Factorial) -> Table:
+    table = _table([*factorial.levels], ["n", "Mean", "SD"], f"{factorial.value} by cell")
+    digits = decimals(factorial)
+    for cell in factorial.cells:
         numbers = (str(cell.n), *("-" if value is None else fixed(value, digits) for value in (cell.mean, cell.sd)))
         table.add_row(*(Text(level) for level in cell.levels.values()), *numbers)
     return table
 
 
-def _terms(found: Factorial) -> Table:
-    whole = found.everything
+def _terms(factorial: Factorial) -> Table:
+    whole = factorial.everything
     extra = ["p, all rows"] if whole else []
     table = _table(["Term"], ["df", "F", "p", "Partial η²", *extra], "Type-II analysis of variance")
-    for place, term in enumerate(found.anova.terms):
-        beside = [_p(whole.anova.terms[place].p)] if whole else []
+    for index, term in enumerate(factorial.anova.terms):
+        beside = [_p(whole.anova.terms[index].p)] if whole else []
         table.add_row(
             Text(term.term),
             f"{term.df1}, {term.df2}",
@@ -66,7 +66,7 @@ def _terms(found: Factorial) -> Table:
             fraction(term.partial_eta2),
             *beside,
         )
-    levene = found.levene
+    levene = factorial.levene
     beside = [_p(whole.levene.p)] if whole else []
     table.add_section()
     table.add_row(
@@ -75,10 +75,12 @@ def _terms(found: Factorial) -> Table:
     return table
 
 
-def _pairs(found: Factorial, within: Levels, pairs: Sequence[Tukey]) -> Table:
-    whole, digits = found.everything, decimals(found)
+def _pairs(factorial: Factorial, within: Levels, pairs: Sequence[Tukey]) -> Table:
+    whole, digits = factorial.everything, decimals(factorial)
     table = _table(
-        [found.first], ["Difference", "95 % interval", "p", *(["p, all rows"] if whole else [])], "Tukey" + _at(within)
+        [factorial.first],
+        ["Difference", "95 % interval", "p", *(["p, all rows"] if whole else [])],
+        "Tukey" + _at(within),
     )
     known = {(pair.a, pair.b): pair.p for where, pair in whole.tukey if where == within} if whole else {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""What `study create`, `study check` and `study plan` print for people."""
+"""What `study create`, `study check` and `study plan` print."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from rich.text import Text
 from ...study.design.booklets import UNEXPLAINED, places
 from ...study.design.folder import Study
 from ...study.design.sample_size import Plan
-from ..app import say
-from . import columns
+from . import columns, say
 
 _UNDECIDED = re.compile(r"\[[^\[\]]{1,60}\]")
 _LONGER = 1.5
@@ -21,7 +20,7 @@ _LONGER = 1.5
 
 
 def created(study: Study) -> None:
-    """What to do next."""
+    """Print what to do next with a new study."""
     home = quote(str(study.home))
     say(f"\nWritten: {study.home}. Edit {study.home / 'study.yaml'}, then:")
     say(f"  shrinklm study check {home}    # look it over")
@@ -30,12 +29,12 @@ def created(study: Study) -> None:
 
 
 def ready(study: Study) -> None:
-    """What to do next with a study that was looked over."""
+    """Print what to do next with a study that was checked."""
     say(f"\nNext: shrinklm study serve {quote(str(study.home))}")
 
 
 def checked(study: Study) -> None:
-    """What is compared, about which questions, who sees what, and what is still to do."""
+    """Print the conditions, the questions, the balance, and what is still to do."""
     console, design = Console(), study.design
     console.print(_conditions(study))
     console.print(_questions(study))
@@ -44,16 +43,16 @@ def checked(study: Study) -> None:
     each = [counts.get((q, tuple(sorted(t))), 0) for q in design.questions for t in design.treatments]
     what = "pair of conditions" if design.kind == "preference" else "condition"
     say(
-        f"{study.people} people, {len(pages)} pages each: {design.per_person} items, {design.checks} to check "
-        "attention, "
+        f"{study.people} people, {len(pages)} pages each: {design.per_person} items, "
+        f"{design.checks} to check attention, "
         f"{sum(page.kind == 'practice' for page in pages)} to practise on."
     )
     say(f"Every person sees each {what} {design.per_person // len(design.treatments)} times and no question twice.")
     say(f"Every question is rated in each {what} {_range(each)} times.")
     if min(each) < design.raters_per_item:
         say(
-            f"! Fewer than the {design.raters_per_item} that were asked for: "
-            f"{design.people} people would do it (recruiting.people)."
+            f"! Fewer than the {design.raters_per_item} that were asked for: {design.people} people would do it "
+            "(recruiting.people)."
         )
     for note in study.facts.get("notes", ()):
         say(f"- {note}")
@@ -64,51 +63,51 @@ def checked(study: Study) -> None:
     if (match := study.facts.get("match_length")) is not None:
         before = ", ".join(f"{name} {size:.0f}" for name, size in study.facts.get("lengths_pool", {}).items() if size)
         say(
-            f"- Explanations of a question are within {match:.0%} of each other in length. "
-            f"Mean characters in the runs: {before}."
+            f"- Explanations of a question are within {match:.0%} of each other in length. Mean characters in the "
+            f"runs: {before}."
         )
     for todo in _open(study):
         say(f"! {todo}")
 
 
-def planned(found: Plan, study: Study | None) -> None:
-    """People, power, cost."""
-    power, pay, points = found.found, found.payment, found.kind == "rating"
-    size = f"{found.effect:g} points" if points else f"{100 * found.effect:g} percentage points"
-    what = "a preference beyond a half" if found.kind == "preference" else "a difference"
+def planned(plan: Plan, study: Study | None) -> None:
+    """Print people, power and cost."""
+    power, pay, points = plan.found, plan.payment, plan.kind == "rating"
+    size = f"{plan.effect:g} points" if points else f"{100 * plan.effect:g} percentage points"
+    what = "a preference beyond a half" if plan.kind == "preference" else "a difference"
     say(
         f"{power.participants} people find {what} of {size} with a chance of {power.power:.0%} "
         f"({power.low:.0%} to {power.high:.0%}; {power.simulations} simulated studies)."
     )
-    if found.wanted is not None:
-        say(f"That is the smallest number found for {found.wanted:.0%}.")
+    if plan.wanted is not None:
+        say(f"That is the smallest number found for {plan.wanted:.0%}.")
     one, more = (
         ("pair", "pairs")
-        if found.kind == "preference"
+        if plan.kind == "preference"
         else ("comparison with the first condition", "comparisons with the first")
     )
     say(
-        f"{f'Each of {found.comparisons} {more}' if found.comparisons > 1 else f'The {one}'} is tested at "
-        f"{found.alpha:.4f}."
+        f"{f'Each of {plan.comparisons} {more}' if plan.comparisons > 1 else f'The {one}'} is tested at "
+        f"{plan.alpha:.4f}."
     )
     if points:
-        say(f"Rounding to the scale leaves {power.effect:.2f} of the {found.effect:g} points in the ratings.")
-    spread = [f"{found.spread[name]:g}" for name in ("sd_participant", "sd_item", "sd_residual")]
+        say(f"Rounding to the scale leaves {power.effect:.2f} of the {plan.effect:g} points in the ratings.")
+    spread = [f"{plan.spread[name]:g}" for name in ("sd_participant", "sd_item", "sd_residual")]
     unit = "points, as standard deviations" if points else "on the scale of a probit model"
     say(
         f"Assumed: people differ by {spread[0]}, questions by {spread[1]}, single answers by {spread[2]} ({unit}). "
         "A pilot tells: --sd-..."
     )
-    cell = "pair" if found.kind == "preference" else "condition"
-    say(f"{power.ratings:,} answers, {found.raters_per_item:.1f} people for each question in each {cell}.")
+    cell = "pair" if plan.kind == "preference" else "condition"
+    say(f"{power.ratings:,} answers, {plan.raters_per_item:.1f} people for each question in each {cell}.")
     say(
-        f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = {found.cost:,.2f} "
-        f"{pay.currency}."
+        f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = "
+        f"{plan.cost:,.2f} {pay.currency}."
     )
     if study is not None and study.people != power.participants:
         say(
-            f"The study has {study.people} seats (--people {study.people}: what they find); "
-            "recruiting.people in study.yaml changes that."
+            f"The study has {study.people} seats (--people {study.people}: what they find); recruiting.people in "
+            "study.yaml changes that."
         )
 
 
@@ -138,8 +137,9 @@ def _questions(study: Study) -> Table:
 
 
 def _open(study: Study) -> list[str]:
-    """What is still to be decided before people come."""
-    form, found = study.form, []
+    """Return what is still to be decided before people come."""
+    form = study.form
+    todo: list[str] = []
     sizes = {
         name: float(study.runs[name].get("length", 0))
         for name in study.design.conditions
@@ -147,23 +147,22 @@ def _open(study: Study) -> list[str]:
     }
     long, short = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
     if sizes[long] > _LONGER * sizes[short] and study.facts.get("match_length") is None:
-        found.append(
+        todo.append(
             f"Explanations of {long} are {sizes[long] / max(1, sizes[short]):.1f} times as long as those of {short}: "
-            "people may judge "
-            "length. --match-length of `study create` holds it about even."
+            "people may judge length. --match-length of `study create` holds it about even."
         )
     if form.texts and not (study.home / form.texts).is_file():
-        found.append(f"The file of texts is not there: {study.home / form.texts} (texts).")
+        todo.append(f"The file of texts is not there: {study.home / form.texts} (texts).")
     texts = [form.title, form.consent.text, form.consent.tick, form.instructions.text, form.debrief, form.contact]
-    if left := list(dict.fromkeys(hit for text in texts for hit in _UNDECIDED.findall(text))):
-        found.append(f"Still to fill in, in study.yaml: {', '.join(left)}")
+    if blanks := list(dict.fromkeys(hit for text in texts for hit in _UNDECIDED.findall(text))):
+        todo.append(f"Still to fill in, in study.yaml: {', '.join(blanks)}")
     if form.recruiting.code == "THANK-YOU":
-        found.append("The completion code is the shipped one, THANK-YOU: make one up (recruiting.code).")
+        todo.append("The completion code is the shipped one, THANK-YOU: make one up (recruiting.code).")
     if not form.contact:
-        found.append("No contact is named (contact): people cannot ask.")
+        todo.append("No contact is named (contact): people cannot ask.")
     if form.recruiting.keep_id and "id" not in form.consent.text.lower():
-        found.append("The platform's id of a person is kept (recruiting.keep_id), and the consent does not say so.")
-    return found
+        todo.append("The platform's id of a person is kept (recruiting.keep_id), and the consent does not say so.")
+    return todo
 
 
 def _range(counts: list[int]) -> str:

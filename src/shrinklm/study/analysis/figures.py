@@ -54,7 +54,8 @@ def bars(analysis: Analysis) -> Drawn:
     columns = max(1, min(len(levels), 110 // (max(map(len, levels)) + 6)))
     figure.legend(loc="outside upper left", ncols=columns, handlelength=1.0, handleheight=0.9)
     caption = (
-        f"Means of {analysis.n:,} ratings by {people(analysis.raters.n)}, with standard errors that take every rating as independent. "
+        f"Means of {analysis.n:,} ratings by {people(analysis.raters.n)}, with standard errors that take every "
+        "rating as independent. "
         f"{analysis.main} is {'the mean of the constructs' if len(measures) > 1 else 'what was rated'}."
     )
     return Drawn("ratings", "Ratings by construct", caption, f"Bar chart. {'. '.join(descriptions)}.", True, figure)

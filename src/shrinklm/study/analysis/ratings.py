@@ -110,7 +110,7 @@ def read_ratings(
     item: str | None = None,
     scale: tuple[float, float] = (1, 5),
 ) -> Ratings:
-    """Reads a table of ratings (CSV, TSV, JSONL, JSON, Parquet).
+    """Read a table of ratings (CSV, TSV, JSONL, JSON, Parquet).
 
     Args:
         path: of the file.
@@ -128,7 +128,7 @@ def read_ratings(
     """
     if not path.is_file():
         raise TableError(f"No file at {path}. Name a table with a row for each rating.")
-    _sensible(condition, rater, constructs, controls)
+    _check_names(condition, rater, constructs, controls)
     table = read_file(path, path.name)
     for name in (condition, rater, *constructs, *controls, *([item] if item else [])):
         if name not in table.columns:
@@ -167,24 +167,24 @@ def ratings_of(
         conditions=tuple(_label(row[condition], condition, place) for place, row in rows),
         raters=tuple(_label(row[rater], rater, place) for place, row in rows),
         items=tuple(_label(row[item], item, place) for place, row in rows) if item else None,
-        values={one: np.array([_rating(row[one], one, place, scale) for place, row in rows]) for one in constructs},
-        controls={one: _control([row[one] for _, row in rows]) for one in controls},
+        values={name: np.array([_rating(row[name], name, place, scale) for place, row in rows]) for name in constructs},
+        controls={name: _control([row[name] for _, row in rows]) for name in controls},
     )
 
 
 def parse_scale(text: str) -> tuple[float, float]:
-    """ "1-5" → (1, 5). Raises TableError for anything else."""
+    """Parse a scale: "1-5" is (1, 5). Raises TableError for anything else."""
     low, _, high = text.partition("-")
     try:
-        found = float(low), float(high)
+        scale = float(low), float(high)
     except ValueError:
-        found = (0.0, 0.0)
-    if not found[0] < found[1]:
+        scale = (0.0, 0.0)
+    if not scale[0] < scale[1]:
         raise TableError(f"The scale is '{text}'. Write the lowest and the highest rating: --scale 1-5")
-    return found
+    return scale
 
 
-def _sensible(condition: str, rater: str, constructs: Sequence[str], controls: Sequence[str]) -> None:
+def _check_names(condition: str, rater: str, constructs: Sequence[str], controls: Sequence[str]) -> None:
     if not constructs:
         raise TableError("No construct is named. Write the columns of ratings: --constructs Plausibility,Completeness")
     if QUALITY in constructs and len(constructs) > 1:
@@ -195,19 +195,21 @@ def _sensible(condition: str, rater: str, constructs: Sequence[str], controls: S
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise TableError(
-            f"'{twice}' is asked for twice. Condition, rater, constructs and controls are different columns, each named once."
+            f"'{twice}' is asked for twice. Condition, rater, constructs and controls are different columns, each "
+            "named once."
         )
 
 
-def _levels(name: str, column: str, found: Sequence[str], reference: str | None) -> tuple[str, ...]:
-    known = list(dict.fromkeys(found))
+def _levels(name: str, column: str, labels: Sequence[str], reference: str | None) -> tuple[str, ...]:
+    known = list(dict.fromkeys(labels))
     if len(known) < 2:
         raise TableError(
             f"{name} has one {column} only ('{known[0]}'): nothing to compare. Name another column with --condition."
         )
     if len(known) > _MOST:
         raise TableError(
-            f"{name}: '{column}' has {len(known):,} values in {len(found):,} rows: an id, not a condition. Name another."
+            f"{name}: '{column}' has {len(known):,} values in {len(labels):,} rows: an id, not a condition. Name "
+            "another."
         )
     if reference is None:
         return tuple(known)
@@ -240,7 +242,8 @@ def _rating(cell: Any, name: str, place: str, scale: tuple[float, float]) -> flo
     if not scale[0] <= value <= scale[1]:
         between = f"{scale[0]:g}-{scale[1]:g}"
         raise TableError(
-            f"{place}: {name} is {text}, outside the scale {between}. Correct it, or name the scale, such as: --scale 1-7"
+            f"{place}: {name} is {text}, outside the scale {between}. Correct it, or name the scale, such as: "
+            "--scale 1-7"
         )
     return value
 

@@ -64,7 +64,8 @@ def _tested(analysis: Analysis) -> str:
     same = raters.always_the_same
     still = f" {len(same)} of them gave the same rating throughout." if same else ""
     return (
-        f"{people(raters.n)} rated explanations of {len(conditions)} conditions {analysis.n:,} times ({over}), {each}, on "
+        f"{people(raters.n)} rated explanations of {len(conditions)} conditions {analysis.n:,} times ({over}), "
+        f"{each}, on "
         f"{listed(analysis.constructs)} from {low:g} to {high:g}.{still}{absent}"
     )
 
@@ -225,7 +226,8 @@ def _together(analysis: Analysis) -> str:
         clauses.append(f"the constructs hang together (Cronbach's α {fraction(alpha)})")
     if not isinstance(manova, NotComputed):
         clauses.append(
-            f"a nonparametric MANOVA over all of them gives Wilks' Λ {fraction(manova.wilks)}, {p_clause(manova.p_wilks)}"
+            f"a nonparametric MANOVA over all of them gives Wilks' Λ {fraction(manova.wilks)}, "
+            f"{p_clause(manova.p_wilks)}"
         )
     if not clauses:
         return ""

@@ -87,7 +87,7 @@ def _manova(ratings: Ratings, rows: Array, seed: int, permutations: int) -> Mano
 
 
 def agreement(ratings: Ratings, measure: str, values: Array, seed: int, resamples: int) -> Agreements | NotComputed:
-    """Return how far raters of the same explanation agree: ordinal alpha, AC2 and ICC(2,1), or why this is not known."""
+    """Return how far raters of the same explanation agree, as ordinal alpha, AC2 and ICC(2,1)."""
     if ratings.rated is None:
         return NotComputed(
             "Agreement cannot be computed: no column says which question a rating is about. Name it: --item COLUMN"

@@ -1,4 +1,4 @@
-"""Who sees what: booklets of items in which conditions, questions and places are balanced.
+"""Booklets of items, balanced over conditions, questions and positions: what each person sees.
 
 A round of booklets shows every question in every treatment once. Its questions, in an order drawn from the seed, are
 laid out in blocks of as many as a person sees; a block is shown to as many people as there are treatments, which rotate
@@ -28,7 +28,7 @@ baseline."""
 
 @dataclass(frozen=True)
 class Shown:
-    """What one condition said about one question."""
+    """The answer and the explanation of one condition to one question."""
 
     answer: str | None
     explanation: str
@@ -44,13 +44,13 @@ class Question:
     question: str
     choices: tuple[str, ...]
     answer: str
-    """The gold answer, which people are not shown."""
+    """The gold answer, which people do not see."""
     fields: Mapping[str, str]
     """Context shown above the question."""
     stratum: str
     """ "right": all conditions are; "wrong": all answer alike, and wrong; "differ": their answers differ."""
     said: Mapping[str, Shown]
-    """Condition → what it said."""
+    """Condition → its answer and explanation."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Design:
-    """What `shrinklm study create` decided. Booklets follow from it alone."""
+    """The design that `shrinklm study create` decided. Booklets follow from it alone."""
 
     kind: str
     conditions: tuple[str, ...]
@@ -103,7 +103,7 @@ class Design:
         return blocks * len(self.treatments)
 
     def check(self) -> None:
-        """Raises StudyError when the numbers do not fit together."""
+        """Raise StudyError when the numbers do not fit together."""
         treatments = len(self.treatments)
         what = "pairs of conditions" if self.kind == "preference" else "conditions"
         if (self.kind == "preference" and len(self.conditions) < 2) or not treatments:
@@ -111,48 +111,53 @@ class Design:
         if self.per_person % treatments:
             near = max(treatments, self.per_person // treatments * treatments)
             raise StudyError(
-                f"{self.per_person} items a person cannot be shared out evenly over {treatments} {what}. Write --per-person {near} or "
-                f"{near + treatments}."
+                f"{self.per_person} items a person cannot be shared out evenly over {treatments} {what}. "
+                f"Write --per-person {near} or {near + treatments}."
             )
         if self.per_person > len(self.questions):
             raise StudyError(
-                f"A person would see {self.per_person} items, and no question twice, but there are {len(self.questions)} questions. "
-                f"Write --questions {self.per_person} or more, or fewer items a person."
+                f"A person would see {self.per_person} items, and no question twice, but there are "
+                f"{len(self.questions)} questions. Write --questions {self.per_person} or more, or fewer items a "
+                "person."
             )
         if len(set(self.questions) | set(self.practice)) < len(self.questions) + len(self.practice):
             raise StudyError("A question stands twice in design.json. Make the study anew with: shrinklm study create")
 
     def booklet(self, number: int) -> tuple[Page, ...]:
-        """What the person in seat `number` (from 0) sees, page by page: practice, then items with checks among them.
+        """Return the pages of seat `number` (from 0): practice, then items with attention checks among them.
 
         The same number gives the same pages on every machine.
         """
         treatments = self.treatments
         block, turn = divmod(number, len(treatments))
         questions = self._block(block)
+        # Streams of random numbers by purpose, [seed, 1..4, ...]: a booklet never depends on which others were made.
         rng = np.random.default_rng([self.seed, 2, block])
         offset = rng.permutation(np.tile(np.arange(len(treatments)), len(questions) // len(treatments)))
-        given = {question: (int(offset[at]) + turn) % len(treatments) for at, question in enumerate(questions)}
+        # The next person of the block sees each question in the next treatment: a Latin square.
+        treatment_of = {
+            question: (int(offset[index]) + turn) % len(treatments) for index, question in enumerate(questions)
+        }
         rng = np.random.default_rng([self.seed, 3, number])
-        waiting = {t: [q for q in questions if given[q] == t] for t in range(len(treatments))}
+        waiting = {t: [q for q in questions if treatment_of[q] == t] for t in range(len(treatments))}
         for group in waiting.values():
             rng.shuffle(group)
         rows = williams(len(treatments))
         pages = []
         for chunk in range(self.per_person // len(treatments)):
-            # Over the people of a block the rows are all different ones: a Latin square of places as well.
+            # Over the people of a block the rows are all different ones: a Latin square of positions as well.
             for t in rows[(turn + block + chunk) % len(treatments) + _half(len(rows), len(treatments), block + chunk)]:
                 pages.append(Page("item", waiting[t].pop(), self._sides(treatments[t], block, chunk)))
         practice = []
-        for at, question in enumerate(self.practice):
-            treatment = treatments[(number + at) % len(treatments)]
-            practice.append(Page("practice", question, self._sides(treatment, number, at)))
-        others = [question for question in self.questions if question not in given]
+        for index, question in enumerate(self.practice):
+            treatment = treatments[(number + index) % len(treatments)]
+            practice.append(Page("practice", question, self._sides(treatment, number, index)))
+        others = [question for question in self.questions if question not in treatment_of]
         rng.shuffle(others)
         return (*practice, *self._checked(pages, others, rng))
 
     def _block(self, block: int) -> list[str]:
-        """Questions of a block: the next `per_person` of one shuffled round after another, none twice in a block."""
+        """Return the next `per_person` questions of one shuffled round after another, none twice in a block."""
         size, n = self.per_person, len(self.questions)
         first, last = divmod(block * size, n)[0], (block * size + size - 1) // n
         if first == last:
@@ -161,10 +166,9 @@ class Design:
         return tail + self._order(last)[: size - len(tail)]
 
     def _order(self, round_: int) -> list[str]:
-        """The questions of a round, shuffled; those that would meet themselves in the block across its beginning come
-        later."""
+        """Return the questions of a round, shuffled, so that a block across its beginning holds none twice."""
         n = len(self.questions)
-        order = [self.questions[at] for at in np.random.default_rng([self.seed, 1, round_]).permutation(n)]
+        order = [self.questions[index] for index in np.random.default_rng([self.seed, 1, round_]).permutation(n)]
         over = -(round_ * n) % self.per_person
         if over == 0:
             return order
@@ -173,7 +177,7 @@ class Design:
         return fresh + [q for q in order if q not in set(fresh)]
 
     def _sides(self, treatment: tuple[str, ...], block: int, turn: int) -> tuple[str, ...]:
-        """Of a pair, who stands left: drawn for the block, and then by turns, so that neither side tells anything."""
+        """Return a pair as it stands on the page: drawn for the block, then by turns, so that a side tells nothing."""
         if len(treatment) < 2:
             return treatment
         rng = np.random.default_rng(
@@ -182,23 +186,26 @@ class Design:
         return treatment if (int(rng.integers(2)) + turn) % 2 else treatment[::-1]
 
     def _checked(self, pages: list[Page], others: list[str], rng: np.random.Generator) -> list[Page]:
-        """The items with the checks spread among them, never first, about other questions or, when none is left, the
-        one just answered."""
-        found = list(pages)
+        """Return the items with checks spread among them, never first.
+
+        A check is about another question or, when none is left, the one just answered.
+        """
+        checked = list(pages)
         steps = 2 if self.kind == "preference" else self.steps
-        for at in range(self.checks):
-            low, high = (at * len(pages) // self.checks) + 1, (at + 1) * len(pages) // self.checks
-            place = int(rng.integers(low, max(low, high) + 1)) + at
-            near = pages[place - at - 1]
-            about = others[at] if at < len(others) else near.question
-            found.insert(place, Page("check", about, near.treatment, int(rng.integers(1, steps + 1))))
-        return found
+        for index in range(self.checks):
+            low, high = (index * len(pages) // self.checks) + 1, (index + 1) * len(pages) // self.checks
+            position = int(rng.integers(low, max(low, high) + 1)) + index  # the checks before it move it on
+            before = pages[position - index - 1]
+            about = others[index] if index < len(others) else before.question
+            checked.insert(position, Page("check", about, before.treatment, int(rng.integers(1, steps + 1))))
+        return checked
 
 
 def williams(n: int) -> list[list[int]]:
-    """Rows of a Williams square of n treatments (Williams 1949): each treatment in each place equally often, each after
-    each other equally often. n rows for an even n, 2n for an odd one, of which the first n are a Latin square, and so
-    are the last.
+    """Return the rows of a Williams square of n treatments (Williams 1949).
+
+    Each treatment is in each position equally often, and after each other one equally often. There are n rows for an
+    even n, 2n for an odd one, of which the first n are a Latin square, and so are the last.
     """
     first = [0]
     for step in range(1, n):
@@ -207,13 +214,13 @@ def williams(n: int) -> list[list[int]]:
     return rows if n % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def _half(rows: int, n: int, at: int) -> int:
-    """Where the half of an odd square begins that the block takes."""
-    return n if rows > n and at % 2 else 0
+def _half(rows: int, n: int, turn: int) -> int:
+    """Return the row at which the half of an odd square begins that takes its turn."""
+    return n if rows > n and turn % 2 else 0
 
 
 def places(booklets: Sequence[tuple[Page, ...]]) -> dict[tuple[str, tuple[str, ...]], int]:
-    """(question, treatment, sides put aside) → how many booklets show it as an item."""
+    """Return (question, treatment, whatever the sides) → number of booklets that show it as an item."""
     counts: dict[tuple[str, tuple[str, ...]], int] = {}
     for booklet in booklets:
         for page in booklet:

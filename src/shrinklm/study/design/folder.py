@@ -90,7 +90,8 @@ class Study:
         """
         if not (home / "design.json").is_file():
             raise StudyError(
-                f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B --out {home}"
+                f"{home} holds no study (design.json). Make one with: shrinklm study create RUN --conditions A,B "
+                f"--out {home}"
             )
         form = Form.read(home / "study.yaml")
         try:
@@ -116,7 +117,8 @@ class Study:
         self.design.check()
         if self.form.kind != self.design.kind:
             raise StudyError(
-                f"{self.home}/study.yaml says kind '{self.form.kind}', but the study was made as '{self.design.kind}'. Put it back, or "
+                f"{self.home}/study.yaml says kind '{self.form.kind}', but the study was made as "
+                f"'{self.design.kind}'. Put it back, or "
                 f"make the study anew with: shrinklm study create --kind {self.form.kind}"
             )
         if self.form.practice > len(self.design.practice):

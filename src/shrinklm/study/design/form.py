@@ -1,4 +1,4 @@
-"""What people are asked, as the researcher's `study.yaml` says it."""
+"""The form of a study: `study.yaml`, which says what people are asked."""
 
 from __future__ import annotations
 
@@ -158,13 +158,13 @@ class Form(_Block):
 
     @model_validator(mode="after")
     def _once(self) -> Form:
-        for names in ([one.name for one in self.statements], [one.name for one in self.demographics]):
+        for names in ([entry.name for entry in self.statements], [entry.name for entry in self.demographics]):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"'{twice}' stands twice; each name is a column of its own")
         if not self.statements and self.kind != "simulation":
             raise ValueError(f"a {self.kind} study asks for nothing: name at least one of `statements`")
-        if self.kind == "simulation" and CHOICE in [one.name for one in self.statements]:
+        if self.kind == "simulation" and CHOICE in [statement.name for statement in self.statements]:
             raise ValueError(f"'{CHOICE}' is what the simulated answer is called; name the statement otherwise")
         return self
 
@@ -175,7 +175,7 @@ class Form(_Block):
 
     @classmethod
     def read(cls, path: Path) -> Form:
-        """The form in a YAML file. Raises StudyError that names every wrong key."""
+        """Read the form in a YAML file. Raises StudyError that names every wrong key."""
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -188,7 +188,7 @@ class Form(_Block):
 
     @classmethod
     def parse(cls, data: Any, where: str) -> Form:
-        """The form in a dictionary, checked. Raises StudyError."""
+        """Check the form in a dictionary. Raises StudyError."""
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -199,5 +199,8 @@ class Form(_Block):
 def _line(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"]) or "study"
     if item["type"] == "extra_forbidden":
-        return f"  {where}: no such key. Every key stands, with its meaning, in the study.yaml that `shrinklm study create` writes."
+        return (
+            f"  {where}: no such key. Every key stands, with its meaning, in the study.yaml that "
+            "`shrinklm study create` writes."
+        )
     return f"  {where}: {item['msg'].removeprefix('Value error, ')} (found {str(item['input'])[:80]!r})"

@@ -1,4 +1,4 @@
-"""Finished runs → the questions that a study can ask: what each condition said about each of them."""
+"""Reads finished runs into the questions that a study can ask, with each condition's answer and explanation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class Pool:
-    """The questions about which every condition said something."""
+    """The questions that every condition explains."""
 
     questions: tuple[Question, ...]
     origins: Mapping[str, Mapping[str, Any]]
@@ -26,12 +26,12 @@ class Pool:
     left_out: Mapping[str, int]
     """Reason → questions."""
     notes: tuple[str, ...]
-    """What was decided for the researcher, such as which of several seeds."""
+    """Decisions made for the researcher, such as which of several seeds."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a condition's words come from."""
+    """Where a condition's explanations come from."""
 
     label: str
     run: Path
@@ -39,20 +39,20 @@ class _Source:
     cell: Cell | None
     """None: the reference."""
 
-    def said(self, item: Item) -> Shown | str:
-        """What the condition says about a question, or why there is nothing."""
+    def answer_to(self, item: Item) -> Shown | str:
+        """Return the condition's answer and explanation, or the reason why there is none."""
         if self.cell is None:
             return Shown(item.answer, item.reference, True) if item.reference.strip() else "no reference explanation"
-        found = self.cell.predictions.get(item.id)
-        if found is None or not (found.explanation or "").strip():
+        prediction = self.cell.predictions.get(item.id)
+        if prediction is None or not (prediction.explanation or "").strip():
             return f"no explanation of {self.label}"
-        if found.answer is None:
+        if prediction.answer is None:
             return f"no answer of {self.label} that could be read"
-        return Shown(found.answer, str(found.explanation).strip(), found.answer == item.answer)
+        return Shown(prediction.answer, str(prediction.explanation).strip(), prediction.answer == item.answer)
 
 
 def read_pool(runs: Sequence[Path], conditions: Sequence[str], baseline: bool = False) -> Pool:
-    """The questions that all runs share, and what the conditions said.
+    """Return the questions that all runs share, and the conditions' answers and explanations.
 
     Args:
         runs: folders of finished runs.
@@ -67,9 +67,10 @@ def read_pool(runs: Sequence[Path], conditions: Sequence[str], baseline: bool = 
     """
     if not conditions:
         raise StudyError("No condition is named. Write which methods to compare: --conditions multitask,counterfactual")
-    found = [(run, read(run)) for run in {run.resolve(): run for run in runs}.values()]
+    # By resolved path: a run that is named twice would make every condition ambiguous.
+    findings = [(run, read(run)) for run in {run.resolve(): run for run in runs}.values()]
     notes: list[str] = []
-    sources = [_source(spec.strip(), found, notes) for spec in conditions]
+    sources = [_source(spec.strip(), findings, notes) for spec in conditions]
     labels = [source.label for source in sources]
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
@@ -95,39 +96,40 @@ def _questions(sources: Sequence[_Source], baseline: bool) -> tuple[list[Questio
         others = [items[run].get(name) for run in items]
         if any(other is None for other in others):
             left_out["not in every run"] += 1
-        elif any(other and _asked(other) != _asked(item) for other in others):
+        elif any(other and _content(other) != _content(item) for other in others):
             left_out["asked differently in another run"] += 1
         else:
-            said = {source.label: source.said(items[source.run][name]) for source in sources}
-            silent = next((one for one in said.values() if isinstance(one, str)), None)
-            if silent is not None:
-                left_out[silent] += 1
+            answers = {source.label: source.answer_to(items[source.run][name]) for source in sources}
+            reason = next((answer for answer in answers.values() if isinstance(answer, str)), None)
+            if reason is not None:
+                left_out[reason] += 1
                 continue
-            shown = {label: one for label, one in said.items() if isinstance(one, Shown)}
+            said = {label: answer for label, answer in answers.items() if isinstance(answer, Shown)}
             if baseline:
-                shown = {key: one for label, own in shown.items() for key, one in _twins(label, own)}
+                said = {name: side for label, answer in said.items() for name, side in _with_baseline(label, answer)}
             questions.append(
-                Question(name, item.question, item.choices, item.answer, item.fields, _stratum(shown), shown)
+                Question(name, item.question, item.choices, item.answer, item.fields, _stratum(said), said)
             )
     return questions, left_out
 
 
-def _asked(item: Item) -> tuple[object, ...]:
+def _content(item: Item) -> tuple[object, ...]:
     return item.question, item.choices, item.answer, dict(item.fields)
 
 
-def _twins(label: str, own: Shown) -> list[tuple[str, Shown]]:
-    return [(label, own), (label + UNEXPLAINED, Shown(own.answer, "", own.right))]
+def _with_baseline(label: str, answer: Shown) -> list[tuple[str, Shown]]:
+    return [(label, answer), (label + UNEXPLAINED, Shown(answer.answer, "", answer.right))]
 
 
 def _stratum(said: Mapping[str, Shown]) -> str:
-    if all(one.right for one in said.values()):
+    if all(side.right for side in said.values()):
         return "right"
-    return "wrong" if len({one.answer for one in said.values()}) == 1 else "differ"
+    return "wrong" if len({side.answer for side in said.values()}) == 1 else "differ"
 
 
 def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) -> _Source:
-    """The condition that a text names. Methods' names may hold ":" and "=", so the text is tried as it stands first."""
+    """Return the condition that a text names."""
+    # Names of methods may hold ":" and "=", so the text is tried as it stands first.
     label, name = spec, spec
     hits = _hits(name, runs)
     if not hits and "=" in spec:
@@ -140,8 +142,8 @@ def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) 
         raise StudyError(
             f"A condition's name has 1 to 80 printable characters and does not end in '{UNEXPLAINED}', found {label!r}."
         )
-    places = {(run, cell.method, cell.student) if cell else (run, REFERENCE, "") for run, _, cell in hits}
-    if len(places) > 1:
+    sources = {(run, cell.method, cell.student) if cell else (run, REFERENCE, "") for run, _, cell in hits}
+    if len(sources) > 1:
         called = [run.resolve().name for run, _ in runs]
         alike = len(set(called)) < len(called)
         full = ", ".join(
@@ -151,7 +153,8 @@ def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) 
     run, findings, cell = min(hits, key=lambda hit: hit[2].seed if hit[2] else 0)
     if cell and len(hits) > 1:
         notes.append(
-            f"{label}: of {len(hits)} seeds the lowest, {cell.seed}. For another, write its whole name as in {cell.name}."
+            f"{label}: of {len(hits)} seeds the lowest, {cell.seed}. "
+            f"For another, write its whole name as in {cell.name}."
         )
     return _Source(label, run, findings, cell)
 
@@ -159,13 +162,13 @@ def _source(spec: str, runs: Sequence[tuple[Path, Findings]], notes: list[str]) 
 def _hits(name: str, runs: Sequence[tuple[Path, Findings]]) -> list[tuple[Path, Findings, Cell | None]]:
     run_name, colon, rest = name.partition(":")
     narrowed = [(run, findings) for run, findings in runs if colon and run_name in (run.resolve().name, str(run))]
-    found: list[tuple[Path, Findings, Cell | None]] = []
+    hits: list[tuple[Path, Findings, Cell | None]] = []
     for among, wanted in ((runs, name), (narrowed, rest)):
         for run, findings in among:
             if wanted == REFERENCE and any(item.reference for item in findings.items):
-                found.append((run, findings, None))
+                hits.append((run, findings, None))
             cells = [
                 cell for cell in findings.cells if wanted in (cell.name, cell.method, f"{cell.method}--{cell.student}")
             ]
-            found += [(run, findings, cell) for cell in cells]
-    return found
+            hits += [(run, findings, cell) for cell in cells]
+    return hits

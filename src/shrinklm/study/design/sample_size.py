@@ -107,9 +107,8 @@ def plan(
 
     People are counted in whole multiples of the conditions, as the booklets balance. The simulation draws each person's
     questions at random and shares them out over the conditions; booklets do so evenly, which is no worse. Right guesses
-    of a simulation come from a threshold (probit); the model of them is that of the analysis. Of a preference the
-    question is whether one pair's share differs from a half, tested over people, who each bring the mean of their
-    answers.
+    of a simulation come from a threshold (probit); the model of them is that of the analysis. Of a preference, one
+    pair's share is tested against a half, over people, who each bring the mean of their answers.
 
     Args:
         layout: numbers of the design.
@@ -120,8 +119,7 @@ def plan(
         seed: seed of all simulations.
         tick: progress.
 
-    Raises:
-        StudyError: numbers that do not fit together, or more than 2,000 people needed.
+    Raises StudyError for numbers that do not fit together, or when more than 2,000 people are needed.
     """
     spread = {**SPREADS[layout.kind], **(spread or {})}
     effect = EFFECTS[layout.kind] if aim.effect is None else aim.effect
@@ -133,17 +131,15 @@ def plan(
     def power_of(number: int, runs: int) -> Power:
         return simulate(replace(base, participants=number), raised, level, runs, seed)
 
-    step = layout.conditions
-    number = max(2, aim.people) if aim.people is not None else _search(power_of, step, aim.power, simulations, tick)
-    if tick is not None:
-        tick("plan", 1, 2, f"{number} people")
+    step, report = layout.conditions, tick or _silent
+    number = max(2, aim.people) if aim.people is not None else _search(power_of, step, aim.power, simulations, report)
+    report("plan", 1, 2, f"{number} people")
     result = power_of(number, simulations)
     # The search runs on few simulations and errs to the low side: go up from there until many simulations agree.
     while aim.people is None and result.power < aim.power:
         number += step * max(1, round(number * 0.05 / step))
         result = power_of(number, simulations)
-    if tick is not None:
-        tick("plan", 2, 2, f"{number} people")
+    report("plan", 2, 2, f"{number} people")
     payment = payment or Payment()
     return Plan(
         kind=layout.kind,
@@ -159,19 +155,25 @@ def plan(
     )
 
 
+def _silent(stage: str, done: int, total: int, note: str) -> None:
+    """Report no progress."""
+
+
 def _check(layout: Layout, effect: float, wanted: float, spread: Mapping[str, float]) -> None:
     """Raise StudyError for numbers that do not fit together."""
     conditions, per_person = layout.conditions, layout.per_person
     fewest = 1 if layout.kind == "preference" else 2
     if conditions < fewest or per_person % conditions or per_person > layout.questions:
         raise StudyError(
-            f"{per_person} items a person, {conditions} conditions and {layout.questions} questions do not fit together: "
+            f"{per_person} items a person, {conditions} conditions and {layout.questions} questions do not fit "
+            "together: "
             "there are two conditions or more, the items are a multiple of them (--per-person), and no person sees a "
             "question twice."
         )
     if not effect > 0 or not 0 < wanted < 1 or min(spread.values()) < 0 or not spread["sd_residual"] > 0:
         raise StudyError(
-            f"Effect and spread are above 0 and the power between 0 and 1, found {effect:g}, {dict(spread)} and {wanted:g}."
+            f"Effect and spread are above 0 and the power between 0 and 1, found {effect:g}, {dict(spread)} and "
+            f"{wanted:g}."
         )
     most = {"rating": layout.steps - 1.0, "simulation": 1 - GUESSED, "preference": 0.5}[layout.kind]
     if not effect < most:
@@ -182,7 +184,7 @@ def _check(layout: Layout, effect: float, wanted: float, spread: Mapping[str, fl
 
 
 def _simulated(layout: Layout, effect: float, spread: Mapping[str, float]) -> tuple[Simulated, float]:
-    """Return the study to simulate, its number of people still open, and the effect on the scale that it is drawn on."""
+    """Return the study to simulate, whose number of people is to be set, and the effect on its scale."""
     base = Simulated(
         participants=layout.conditions,
         per_condition=layout.per_person // layout.conditions,
@@ -207,15 +209,12 @@ def _threshold(share: float, spread: Mapping[str, float]) -> float:
     return NormalDist(0, sqrt(sum(sd**2 for sd in spread.values()))).inv_cdf(share)
 
 
-def _search(
-    power_of: Callable[[int, int], Power], step: int, wanted: float, simulations: int, tick: Tick | None
-) -> int:
+def _search(power_of: Callable[[int, int], Power], step: int, wanted: float, simulations: int, report: Tick) -> int:
     """Return the number of people, by doubling and then halving: a little below rather than above."""
     rough = max(40, simulations // 10)
     low, high = step, 2 * step
     while power_of(high, rough).power < wanted:
-        if tick is not None:
-            tick("plan", 0, 2, f"more than {high} people")
+        report("plan", 0, 2, f"more than {high} people")
         low, high = high, 2 * high
         if high > _MOST:
             raise StudyError(

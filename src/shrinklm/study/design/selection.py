@@ -70,7 +70,8 @@ def create(home: Path, runs: Sequence[Path], conditions: Sequence[str], settings
         usable = _alike(usable, settings.match_length, settings.questions + form.practice)
     if len(usable) < settings.questions + form.practice:
         raise StudyError(
-            f"There are {len(usable)} questions that every condition explains, and {settings.questions} are to be asked "
+            f"There are {len(usable)} questions that every condition explains, and {settings.questions} are to be "
+            "asked "
             f"beside {form.practice} to practise on. Write --questions {max(1, len(usable) - form.practice)} or fewer, "
             "or name other conditions."
         )

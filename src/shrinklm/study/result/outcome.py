@@ -1,4 +1,4 @@
-"""A study's records → its result: who was left out by which rule, the statistics, and people's ratings beside the runs."""
+"""Computes a study's result: who was left out by which rule, the statistics, and people's ratings beside the runs."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def cautions(outcome: Outcome) -> list[str]:
         lines.append(f"The design asked for {wanted} people for each explanation; on average {raters:.1f} rated one.")
     if outcome.people.answered and outcome.people.excluded > 0.2 * outcome.people.answered:
         lines.append(
-            f"The rules left out {outcome.people.excluded} of {outcome.people.answered} people. See the means of everyone."
+            f"The rules left out {outcome.people.excluded} of {outcome.people.answered} people. See the means of "
+            "everyone."
         )
     return lines
 
@@ -113,7 +114,8 @@ def work(outcome: Outcome) -> list[str]:
     lines = []
     if (minutes := outcome.time.minutes) is not None:
         lines.append(
-            f"{minutes.n} people came to the end, in {minutes.median:.1f} minutes (median; quartiles {minutes.q1:.1f} and "
+            f"{minutes.n} people came to the end, in {minutes.median:.1f} minutes (median; quartiles "
+            f"{minutes.q1:.1f} and "
             f"{minutes.q3:.1f}, from {minutes.least:.1f} to {minutes.most:.1f})."
         )
     if (seconds := outcome.time.seconds_an_item) is not None:
@@ -122,7 +124,8 @@ def work(outcome: Outcome) -> list[str]:
     checks = outcome.checks
     if checks.given:
         lines.append(
-            f"{checks.passed} of {checks.given} attention checks were answered as they asked, by {checks.people} people."
+            f"{checks.passed} of {checks.given} attention checks were answered as they asked, by {checks.people} "
+            "people."
         )
     else:
         lines.append("There were no attention checks.")

@@ -13,12 +13,12 @@ from ..design.form import CHOICE
 from ..records.people import Participant
 
 SHORT, LONG = 200, 2000
-"""Characters of a short answer and of a remark, at most."""
+"""Most characters of a short answer and of a remark."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One thing that must be answered by choosing."""
+    """One question that must be answered by choosing."""
 
     field: str
     name: str
@@ -31,8 +31,8 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one side shows."""
+class Side:
+    """One side of a page."""
 
     answer: str | None
     explanation: str
@@ -40,20 +40,20 @@ class Said:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What one page shows and asks."""
+    """What a page shows and asks."""
 
     page: Page
     question: Question
     options: tuple[tuple[str, str], ...]
     """(letter, text)."""
-    sides: tuple[Said, ...]
+    sides: tuple[Side, ...]
     asks: tuple[Ask, ...]
     check: str | None
     """Of a check: what to choose; "" of a preference, whose words are the interface's."""
 
 
-def sheet(study: Study, person: Participant, page: Page) -> Sheet:
-    """The page of a person's booklet."""
+def sheet_of(study: Study, person: Participant, page: Page) -> Sheet:
+    """Return a page of a person's booklet as it is shown."""
     form, question = study.form, study.questions[page.question]
     statements = list(enumerate(form.statements))
     if form.shuffle_statements:
@@ -61,11 +61,12 @@ def sheet(study: Study, person: Participant, page: Page) -> Sheet:
     steps = tuple(range(1, len(form.scale.labels) + 1))
     compared = form.kind == "preference"
     values, kind = ((1, 0, 2), "preference") if compared else (steps, "scale")
-    asks = [Ask(f"s{at}", one.name, one.text, values, kind) for at, one in statements]
+    # Fields are numbered in the form's order, which shuffling leaves as it is.
+    asks = [Ask(f"s{index}", entry.name, entry.text, values, kind) for index, entry in statements]
     if form.kind == "simulation":
         asks.insert(0, Ask("choice", CHOICE, "", tuple(range(1, len(question.choices) + 1)), "choice"))
-    sides = tuple(Said(question.said[name].answer, question.said[name].explanation) for name in page.treatment)
-    options = tuple((letter(at), text) for at, text in enumerate(question.choices))
+    sides = tuple(Side(question.said[name].answer, question.said[name].explanation) for name in page.treatment)
+    options = tuple((letter(index), text) for index, text in enumerate(question.choices))
     return Sheet(page, question, options, sides, tuple(asks), _wanted(study, page, question))
 
 
@@ -78,18 +79,18 @@ def _wanted(study: Study, page: Page, question: Question) -> str | None:
 
 
 def read(sheet: Sheet, sent: Mapping[str, str]) -> tuple[dict[str, int], str | None, tuple[str, ...]]:
-    """(values by construct, remark, the fields that are missing or are none of the steps)."""
+    """Return the values by construct, the remark, and the fields that are missing or hold no step."""
     values, missing = {}, []
     for ask in sheet.asks:
-        given = sent.get(ask.field, "")
-        if given in {str(value) for value in ask.values}:
-            values[ask.name] = int(given)
+        choice = sent.get(ask.field, "")
+        if choice in {str(value) for value in ask.values}:
+            values[ask.name] = int(choice)
         else:
             missing.append(ask.field)
     return values, sent.get("remark", "").strip()[:LONG] or None, tuple(missing)
 
 
-def shown(sheet: Sheet, values: Mapping[str, int], remark: str | None) -> dict[str, str]:
-    """What was answered, as a form sends it."""
-    found = {ask.field: str(values[ask.name]) for ask in sheet.asks if ask.name in values}
-    return found | ({"remark": remark} if remark else {})
+def filled(sheet: Sheet, values: Mapping[str, int], remark: str | None) -> dict[str, str]:
+    """Return the fields of a form that was answered before."""
+    fields = {ask.field: str(values[ask.name]) for ask in sheet.asks if ask.name in values}
+    return fields | ({"remark": remark} if remark else {})

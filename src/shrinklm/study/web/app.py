@@ -23,7 +23,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
-    """The pages of a study.
+    """Make the application that serves a study.
 
     Args:
         study: what is asked.
@@ -31,7 +31,7 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
         token: opens the researcher's page; None: there is none.
 
     Returns:
-        An ASGI application. The guard stands around everything, so that an answer to a failure has its headers too.
+        An ASGI application. The guard is outermost, so that responses to failures have its headers too.
 
     Raises:
         StudyError: the file of texts that the form names is missing or wrong, or the records belong to another design.
@@ -58,7 +58,7 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
 
 
 def static(request: Request) -> Response:
-    """A style sheet or script: one of the files that are there, by its name."""
+    """Send a style sheet or script."""
     path: Path | None = _STATIC.get(request.path_params["name"])
     if path is None:
         raise HTTPException(404)

@@ -29,8 +29,8 @@ FIELDS = 200
 SESSION, VISIT, ADMIN = "study", "visit", "researcher"
 """Names of cookies: of a person who takes part, of a visitor who has not agreed yet, of the researcher."""
 _HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "x-robots-tag": "noindex",
@@ -42,7 +42,7 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: reads forms up to `BODY` bytes, refuses forged requests, and sets the headers of every response."""
+    """ASGI middleware: reads forms up to `BODY` bytes, refuses forged requests, sets the headers of responses."""
 
     def __init__(self, app: ASGIApp, refuse: Callable[[Request, str, int], Response]) -> None:
         self.app, self.refuse = app, refuse
@@ -168,9 +168,14 @@ def give(response: Response, request: Request, name: str, value: str, days: floa
     """Set a cookie that scripts cannot read, and that browsers do not send along with another site's form."""
     strict = name == ADMIN
     response.set_cookie(
-        name, value, max_age=int(days * 86400), path="/researcher" if strict else "/", secure=request.url.scheme == "https", httponly=True,
+        name,
+        value,
+        max_age=int(days * 86400),
+        path="/researcher" if strict else "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
         samesite="strict" if strict else "lax",
-    )  # fmt: skip
+    )
 
 
 class RateLimits:

@@ -1,4 +1,4 @@
-"""The pages of a person who takes part: from the consent to the completion code."""
+"""The pages of a participant, from the consent to the completion code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .site import Site
 SOURCES = {"prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"), "mturk": ("workerId", "assignmentId", "hitId")}
 """Platform → the parameters that it sends people with, the person's id first."""
 _GUESSES = 30
-"""Wrong links from one address in a minute, at most."""
+"""Most wrong links from one address in a minute."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -40,10 +40,8 @@ def routes() -> list[Route]:
 
 
 def _at_once(page: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """A page that is made in the loop itself.
-
-    It takes a few milliseconds; a crowd of threads would wait longer for each other.
-    """
+    """Make a page that runs in the event loop itself, not in a thread."""
+    # A page takes a few milliseconds; threads would wait longer for each other.
 
     async def handled(request: Request) -> Response:
         return page(request)
@@ -52,10 +50,10 @@ def _at_once(page: Callable[[Request], Response]) -> Callable[[Request], Awaitab
 
 
 def welcome(request: Request) -> Response:
-    """What the study is and what one agrees to. Whoever has begun is taken to where they are."""
+    """The consent. People who have begun are taken to where they are."""
     site, person = _site(request), _person(request)
     if person is not None:
-        return _to(_place(site, person))
+        return _to(_path(site, person))
     if (state := site.records.recruiting) != "open":
         return site.note(request, "paused" if state == "paused" else "full", 200)
     return _welcome(request, site, dict(request.query_params))
@@ -72,12 +70,12 @@ def _welcome(request: Request, site: Site, sent: dict[str, str], status: int = 2
 
 
 def start(request: Request) -> Response:
-    """Takes the consent, a seat, and begins a session that nobody knew before."""
+    """Take the consent and a seat, and begin a session."""
     site, sent = _site(request), fields(request)
     if forged(request):
         return site.note(request, "expired", 403)
     if (person := _person(request)) is not None:
-        return _to(_place(site, person))
+        return _to(_path(site, person))
     recruiting = site.study.form.recruiting
     if (state := site.records.recruiting) != "open":
         return site.note(request, "paused" if state == "paused" else "full", 403)
@@ -85,7 +83,7 @@ def start(request: Request) -> Response:
         return _welcome(request, site, dict(sent), 422)
     if wait := site.limits.wait(request, "start", recruiting.starts_per_minute):
         return site.busy(request, wait)
-    source = next((name for name, (own, *_) in SOURCES.items() if _ID.fullmatch(sent.get(own, ""))), "direct")
+    source = next((name for name, (key, *_) in SOURCES.items() if _ID.fullmatch(sent.get(key, ""))), "direct")
     external = sent[SOURCES[source][0]] if source in SOURCES and recruiting.keep_id else None
     consent = site.study.form.consent
     try:
@@ -115,7 +113,7 @@ def instructions(request: Request) -> Response:
             asks = bool(site.study.form.demographics)
             site.records.move(person.id, "about" if asks else "items")
             return _to("/about" if asks else _first(site, person))
-        return _to(_place(site, person))
+        return _to(_path(site, person))
     return site.page(request, "instructions.html", person=person)
 
 
@@ -125,43 +123,43 @@ def about(request: Request) -> Response:
     if person is None:
         return _to("/")
     if person.stage != "about":
-        return _to(_place(site, person))
-    asked = site.study.form.demographics
+        return _to(_path(site, person))
+    demographics = site.study.form.demographics
     if request.method == "POST":
         if forged(request):
             return site.note(request, "expired", 403)
         sent = fields(request)
-        found = {}
-        for at, one in enumerate(asked):
-            given = sent.get(f"d{at}", "").strip()[: answers.SHORT]
-            if given and (not one.options or given in one.options):
-                found[one.name] = given
-        site.records.move(person.id, "items", found)
+        told = {}
+        for index, demographic in enumerate(demographics):
+            answer = sent.get(f"d{index}", "").strip()[: answers.SHORT]
+            if answer and (not demographic.options or answer in demographic.options):
+                told[demographic.name] = answer
+        site.records.move(person.id, "items", told)
         return _to(_first(site, person))
-    return site.page(request, "about.html", person=person, asked=asked)
+    return site.page(request, "about.html", person=person, asked=demographics)
 
 
 def item(request: Request) -> Response:
     """One item: shown, or answered and gone on from."""
     site, secret = _site(request), request.cookies.get(SESSION)
-    found = site.records.at_work(secret) if secret else None
-    if found is None:
+    session = site.records.at_work(secret) if secret else None
+    if session is None:
         return _to("/")
-    person, answered = found
+    person, answered = session
     pages = site.study.booklet(person.seat)
     position = int(request.path_params["number"]) - 1
     if not 0 <= position < len(pages):
         return site.note(request, "lost", 404)
     if person.stage != "items":
-        return _to(_place(site, person))
+        return _to(_path(site, person))
     first = _open(answered, len(pages))
     if position > first:
         return _to(f"/item/{first + 1}")
-    sheet = answers.sheet(site.study, person, pages[position])
+    sheet = answers.sheet_of(site.study, person, pages[position])
     if request.method == "GET":
         site.records.show(person, position)
         old = site.records.response(person.id, position) if position in answered else None
-        chosen = answers.shown(sheet, old.values, old.remark) if old else {}
+        chosen = answers.filled(sheet, old.values, old.remark) if old else {}
         return _item(request, site, person, position, sheet, chosen, ())
     if forged(request):
         return site.note(request, "expired", 403)
@@ -194,13 +192,13 @@ def _item(
 
 
 def pause(request: Request) -> Response:
-    """The link by which a person goes on later."""
+    """The link by which a person resumes later."""
     person = _person(request)
     return _to("/") if person is None else _site(request).page(request, "pause.html", person=person)
 
 
 def resume(request: Request) -> Response:
-    """A person's link.
+    """Resume by a person's link.
 
     It asks before it goes on, so that a preview of the link, or somebody else's page, begins nothing.
     """
@@ -223,14 +221,14 @@ def done(request: Request) -> Response:
     if person is None:
         return _to("/")
     if person.stage != "done":
-        return _to(_place(site, person))
+        return _to(_path(site, person))
     recruiting = site.study.form.recruiting
     redirect = recruiting.redirect.replace("{code}", recruiting.code) if recruiting.redirect else None
     return site.page(request, "done.html", person=person, code=recruiting.code, redirect=redirect)
 
 
 def leave(request: Request) -> Response:
-    """Forgets, on this device, who took part, so that another person can."""
+    """Forget the participant on this device, so that another person can take part."""
     if forged(request):
         return _site(request).note(request, "expired", 403)
     response = _to("/")
@@ -239,21 +237,21 @@ def leave(request: Request) -> Response:
 
 
 def _enter(request: Request, site: Site, person: Participant) -> Response:
-    """Takes a person to where they are, with a new session: one that was there before is not used."""
-    response = _to(_place(site, person))
+    """Take a person to where they are, with a new session: a cookie that somebody else chose is not used."""
+    response = _to(_path(site, person))
     give(response, request, SESSION, site.records.session(person.id))
     return response
 
 
-def _place(site: Site, person: Participant) -> str:
-    """The page that a person has come to."""
+def _path(site: Site, person: Participant) -> str:
+    """Return the path of the page that a person has come to."""
     if person.stage == "items":
         return _first(site, person)
     return {"instructions": "/instructions", "about": "/about", "done": "/done"}[person.stage]
 
 
 def _first(site: Site, person: Participant) -> str:
-    """The first item page without an answer; the last one where all have one."""
+    """Return the path of the first item page without an answer; of the last one where all have one."""
     total = len(site.study.booklet(person.seat))
     return f"/item/{min(_open(site.records.answered(person.id), total) + 1, total)}"
 

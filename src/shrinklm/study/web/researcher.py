@@ -58,7 +58,7 @@ def _guarded(page: _Page) -> Callable[[Request], Response]:
 
 
 def login(request: Request) -> Response:
-    """Asks for the token. It comes in the body of a form, so that no address holds it."""
+    """Ask for the token. It comes in the body of a form, so that no address holds it."""
     site: Site = request.app.state.site
     if site.admins is None:
         return site.note(request, "lost", 404)
@@ -78,7 +78,7 @@ def login(request: Request) -> Response:
 
 
 def logout(request: Request, site: Site) -> Response:
-    """Ends the session."""
+    """End the session."""
     assert site.admins is not None
     site.admins.leave(request)
     response = RedirectResponse(f"{HOME}/login", 303)
@@ -87,7 +87,7 @@ def logout(request: Request, site: Site) -> Response:
 
 
 def home(request: Request, site: Site) -> Response:
-    """Everything but the means, and the conditions by number alone."""
+    """Show everything but the means, and the conditions by number alone."""
     return _home(request, site)
 
 
@@ -102,26 +102,38 @@ def shown(request: Request, site: Site) -> Response:
 
 def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", status: int = 200) -> Response:
     people, responses = site.records.participants(), site.records.responses()
-    found = overview_of(
+    overview = overview_of(
         site.study, people, responses, site.records.number("welcomed"), datetime.now(UTC).replace(tzinfo=None)
     )
-    cells = list(found.cells)
-    if not reveal:
+    cells = list(overview.cells)
+    if not reveal:  # in the study's order the numbers would name the conditions
         random.Random(site.study.digest).shuffle(cells)
-    given: dict[str, dict[str, Mean]] = {}
-    for one in means(site.study, people, responses) if reveal else ():
-        given.setdefault(one.construct, {})[one.condition] = one
-    kinds = {one.kind for one in responses}
-    there = {name: ("check" if name.startswith("checks") else "item") in kinds or name == "log.csv" for name in _FILES}
+    shown_means: dict[str, dict[str, Mean]] = {}
+    for mean in means(site.study, people, responses) if reveal else ():
+        shown_means.setdefault(mean.construct, {})[mean.condition] = mean
+    kinds = {response.kind for response in responses}
+    files = [
+        name for name in _FILES if name == "log.csv" or ("check" if name.startswith("checks") else "item") in kinds
+    ]
     return site.page(
-        request, "researcher.html", status, found=found, cells=cells, reveal=reveal, doubt=doubt, state=site.records.recruiting,
-        means=given, events=site.records.events()[-30:][::-1], files=[name for name in _FILES if there[name]],
-        invite=str(request.base_url), study=site.study,
-    )  # fmt: skip
+        request,
+        "researcher.html",
+        status,
+        overview=overview,
+        cells=cells,
+        reveal=reveal,
+        doubt=doubt,
+        state=site.records.recruiting,
+        means=shown_means,
+        events=site.records.events()[-30:][::-1],
+        files=files,
+        invite=str(request.base_url),
+        study=site.study,
+    )
 
 
 def recruiting(request: Request, site: Site) -> Response:
-    """Opens, pauses or closes."""
+    """Open, pause or close recruiting."""
     state = _STATES.get(fields(request).get("state", ""))
     if state is None:
         return site.note(request, "lost", 400)
@@ -130,7 +142,7 @@ def recruiting(request: Request, site: Site) -> Response:
 
 
 def withdraw(request: Request, site: Site) -> Response:
-    """Deletes a person's rows: first asks, then does it."""
+    """Delete a person's rows, after asking."""
     code = fields(request).get("code", "").strip().upper()
     person = site.records.by_code(code)
     if person is None:
@@ -146,7 +158,7 @@ def withdraw(request: Request, site: Site) -> Response:
 
 
 def download(request: Request, site: Site) -> Response:
-    """One of the tables, as a file."""
+    """Send one of the tables as a file."""
     name = request.path_params["name"]
     if name not in _FILES:
         return site.note(request, "lost", 404)
@@ -155,16 +167,16 @@ def download(request: Request, site: Site) -> Response:
             {"at": f"{at:%Y-%m-%d %H:%M:%S}", "what": what, "detail": detail}
             for at, what, detail in site.records.events()
         ]
-        found = {name: export.csv_text(events).encode()}
+        contents = {name: export.csv_text(events).encode()}
     else:
         try:
-            found = export.files(
+            contents = export.files(
                 site.study, site.records.participants(), site.records.responses(), [name.rpartition(".")[2]]
             )
         except StudyError:  # nobody has answered yet
-            found = {}
-    if name not in found:
+            contents = {}
+    if name not in contents:
         return site.note(request, "lost", 404)
     site.records.note("exported", name)
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(found[name], media_type=_FILES[name], headers=headers)
+    return Response(contents[name], media_type=_FILES[name], headers=headers)

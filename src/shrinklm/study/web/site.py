@@ -1,4 +1,4 @@
-"""What every page needs, in one place."""
+"""The site: what every page needs."""
 
 from __future__ import annotations
 
@@ -33,21 +33,27 @@ class Site:
     pages: Environment = field(init=False)
 
     def __post_init__(self) -> None:
-        pages = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                            lstrip_blocks=True, auto_reload=False)  # fmt: skip
+        pages = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
         pages.globals |= {"t": self.texts, "form": self.study.form, "paragraphs": paragraphs}
         object.__setattr__(self, "pages", pages)
 
     def page(
         self, request: Request, template: str, status: int = 200, person: Participant | None = None, **values: Any
     ) -> HTMLResponse:
-        """A page; with a person, their link and code stand at its foot."""
+        """Render a page; with a person, their link and code stand at its foot."""
         link = str(request.url_for("resume", link=person.link)) if person else ""
         text = self.pages.get_template(template).render(person=person, link=link, csrf=csrf(request), **values)
         return HTMLResponse(text, status)
 
     def first(self, request: Request, template: str, status: int = 200, **values: Any) -> tuple[HTMLResponse, bool]:
-        """A page with a form for somebody who has no cookie yet: (the page, whether its form had to be given one)."""
+        """Render a page with a form for a visitor. Return it, and whether it had to set the cookie that forms need."""
         fresh = "" if secret_of(request) else visit(request)
         response = self.page(request, template, status, **values)
         if fresh:
@@ -55,13 +61,13 @@ class Site:
         return response, bool(fresh)
 
     def busy(self, request: Request, wait: int) -> HTMLResponse:
-        """Too many came: how many seconds to wait."""
+        """Refuse a request over a rate limit, with the seconds to wait."""
         response = self.note(request, "busy", 429, seconds=wait)
         response.headers["retry-after"] = str(wait)
         return response
 
     def note(self, request: Request, name: str, status: int, **values: Any) -> HTMLResponse:
-        """A page that says one thing, such as that all places are taken."""
+        """Render a page that says one thing, such as that all seats are taken."""
         return self.page(
             request, "note.html", status, title=self.texts(f"{name}_title"), text=self.texts(f"{name}_text", **values)
         )

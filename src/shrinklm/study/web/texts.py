@@ -14,32 +14,32 @@ ENGLISH = Path(__file__).parent / "texts.en.yaml"
 
 
 class Texts:
-    """Key → text, with what stands in {braces} filled in."""
+    """The texts by key, with {placeholders} filled in."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
 
     def __call__(self, key: str, /, **values: object) -> str:
-        """The text of a key. Raises KeyError for one that no file has."""
+        """Return the text of a key. Raises KeyError for an unknown one."""
         return self._texts[key].format(**values) if values else self._texts[key]
 
     @classmethod
     def read(cls, path: Path | None = None) -> Texts:
-        """The texts of a file; None: English. Raises StudyError for missing, unknown or unfillable ones."""
+        """Read the texts of a file; None: English. Raises StudyError for missing, unknown or unfillable ones."""
         english = _load(ENGLISH)
         if path is None:
             return cls(english)
-        found = _load(path)
+        texts = _load(path)
         for what, names in (
-            ("lacks", english.keys() - found.keys()),
-            ("has, unknown here,", found.keys() - english.keys()),
+            ("lacks", english.keys() - texts.keys()),
+            ("has, unknown here,", texts.keys() - english.keys()),
         ):
             if names:
                 raise StudyError(f"{path} {what} {', '.join(sorted(names))}. Its keys are those of {ENGLISH}.")
-        for key, text in found.items():
-            if _holes(path, key, text) != _holes(ENGLISH, key, english[key]):
+        for key, text in texts.items():
+            if _placeholders(path, key, text) != _placeholders(ENGLISH, key, english[key]):
                 raise StudyError(f"{path}: '{key}' must hold the same {{braces}} as in English: {english[key]!r}")
-        return cls(found)
+        return cls(texts)
 
 
 def _load(path: Path) -> dict[str, str]:
@@ -54,7 +54,7 @@ def _load(path: Path) -> dict[str, str]:
     return data
 
 
-def _holes(path: Path, key: str, text: str) -> set[str]:
+def _placeholders(path: Path, key: str, text: str) -> set[str]:
     try:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     except ValueError as error:
@@ -64,5 +64,5 @@ def _holes(path: Path, key: str, text: str) -> set[str]:
 
 
 def paragraphs(text: str) -> list[str]:
-    """The paragraphs of a text, which empty lines part."""
+    """Split a text into paragraphs at empty lines."""
     return [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
