@@ -12,7 +12,8 @@ from rich.text import Text
 from ...study.design.booklets import UNEXPLAINED, places
 from ...study.design.folder import Study
 from ...study.design.sample_size import Plan
-from . import columns, say
+from ..app import say
+from . import columns
 
 _UNDECIDED = re.compile(r"\[[^\[\]]{1,60}\]")
 _LONGER = 1.5
