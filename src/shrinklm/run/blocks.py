@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -81,6 +82,10 @@ class TeacherBlock(Block):
     price: dict[Literal["input", "output"], float] | None = Field(
         None, description="Dollars per million tokens; known models need none."
     )
+
+    def options(self, root: Path) -> TeacherOptions:
+        """What opens it; relative paths start at `root`."""
+        return TeacherOptions(root, self.columns, self.batch, self.trust_remote_code, self.api_key_env, self.price)
 
 
 class StudentBlock(Block):
@@ -254,6 +259,10 @@ class JudgeModelBlock(Block):
     price: dict[Literal["input", "output"], float] | None = Field(
         None, description="Dollars per million tokens; known models need none."
     )
+
+    def options(self, root: Path) -> TeacherOptions:
+        """What opens it; relative paths start at `root`."""
+        return TeacherOptions(root, {}, self.batch, self.trust_remote_code, self.api_key_env, self.price)
 
 
 class JudgeBlock(Block):

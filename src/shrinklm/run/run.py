@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import MethodError, RecipeError, StoreError, StudentError
+from ..core.errors import RecipeError, StoreError, StudentError
 from ..core.files import read_json, write_json, write_text
 from ..core.results import RunFile, write_examples
 from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick
@@ -17,7 +17,7 @@ from ..methods.view import Method
 from ..saliency.analysis import Examiner
 from ..students.open import open_student
 from ..tasks.base import TaskOptions, make_task, question_key
-from ..teachers.base import BaseTeacher, TeacherOptions, as_teacher, make_teacher
+from ..teachers.base import BaseTeacher, as_teacher, make_teacher
 from ..teachers.generate import Report
 from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest
@@ -89,10 +89,7 @@ class Run:
         block = self.recipe.teacher
         if self._teacher is not None or block is None:
             return self._teacher
-        options = TeacherOptions(
-            self.recipe.root, block.columns, block.batch, block.trust_remote_code, block.api_key_env, block.price
-        )
-        return make_teacher(block.use, options)
+        return make_teacher(block.use, block.options(self.recipe.root))
 
     @cached_property
     def markers(self) -> Markers:
@@ -211,7 +208,7 @@ class Run:
         for cell in cells:
             corpus = self.corpus(cell.seed, cell.student)
             corpus.usable(cell.method)
-            self._check_asked(cell.method, cell.student)
+            self.teaching.check_asked(cell.method, cell.student)
             train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
 
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
@@ -229,16 +226,6 @@ class Run:
         if min_support is not None:
             gate(figures, self.recipe, self.methods, min_support)
         return figures
-
-    def _check_asked(self, trained: Method, student: StudentBlock) -> None:
-        """Raises MethodError when the teacher was not asked yet for everything that a method needs."""
-        for kind in trained.needs:
-            step = self.teaching.known(student)[1].steps.get(kind)
-            if step is not None and step.missing:
-                raise MethodError(
-                    f"Method '{trained.name}' needs '{kind}' generations, and {step.missing:,} were not asked for yet. "
-                    f"Run: shrinklm generate RECIPE --step {kind}"
-                )
 
     def evaluate(self) -> None:
         """Predictions and scores of every trained cell, and of each student before training."""

@@ -127,6 +127,16 @@ class Teaching:
             askers.append((self.teacher, written))
         return askers + [(self.markers.who(STEPS[step.name], student), [step]) for step in marked]
 
+    def check_asked(self, method: Method, student: StudentBlock) -> None:
+        """Raises MethodError when a teacher was not asked yet for everything that a method needs."""
+        for kind in method.needs:
+            step = self.known(student)[1].steps.get(kind)
+            if step is not None and step.missing:
+                raise MethodError(
+                    f"Method '{method.name}' needs '{kind}' generations, and {step.missing:,} were not asked for yet. "
+                    f"Run: shrinklm generate RECIPE --step {kind}"
+                )
+
     def summary(self, report: Report) -> dict[str, Any]:
         """What generations.json says."""
         teacher = self.teacher or self.askers(self.steps, self.recipe.student[0])[0][0]

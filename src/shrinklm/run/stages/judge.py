@@ -20,7 +20,7 @@ from ...evaluation.judges.pairs import compare
 from ...evaluation.judges.rating import Rated, rate, read_constructs
 from ...evaluation.judges.sitting import Item, JudgedCell, Sitting, ratings_csv, summary
 from ...models.locate import locate_model
-from ...teachers.base import BaseTeacher, TeacherOptions, is_recording, make_teacher
+from ...teachers.base import BaseTeacher, is_recording, make_teacher
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from ..blocks import JudgeBlock
@@ -84,15 +84,12 @@ class Panel:
         """
         judges = []
         for block in self.block.use:
-            options = TeacherOptions(
-                self.recipe.root, {}, block.batch, block.trust_remote_code, block.api_key_env, block.price
-            )
             if is_recording(block.use):
                 raise RecipeError(
                     f"'{block.use}' reads what others wrote and cannot judge. "
                     "Name a model, such as transformers:PATH_OR_ID."
                 )
-            judges.append(make_teacher(block.use, options))
+            judges.append(make_teacher(block.use, block.options(self.recipe.root)))
         names = [judge.name for judge in judges]
         if len(set(names)) < len(names):
             raise RecipeError(f"`judge.use` names one judge twice: {', '.join(names)}. Two judges are two models.")
