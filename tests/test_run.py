@@ -554,6 +554,29 @@ def test_defect_31_the_report_needs_the_folder_alone(
     assert (moved / "report.md").read_bytes() != before
 
 
+def test_preview_writes_nothing(tmp_path: Path) -> None:
+    """Not even what a teacher that costs nothing says, nor an empty store."""
+    recipe = Recipe.parse(
+        {
+            "name": "seen",
+            "root": tmp_path,
+            "task": {"use": "everyday", "limit": {"train": 6, "dev": 2, "test": 2}},
+            "teacher": {"use": "fake"},
+            "generate": ["explanation", "random-tokens", "tfidf-tokens"],
+            "methods": ["multitask", "random-tokens", "tfidf-tokens"],
+            "student": "tiny",
+        }
+    )
+    summary = list(Run(recipe).preview(limit=0))[-1]["summary"]
+    assert summary["pairs"]["random-tokens"] == {"predict": 6, "salient": 6}
+    assert not list(tmp_path.iterdir())
+    run = Run(recipe)
+    run.generate("explanation")
+    before = len(run.store)
+    assert list(Run(recipe).preview(limit=0))[-1]["summary"]["pairs"]["multitask"] == {"predict": 6, "explain": 6}
+    assert len(run.store) == before
+
+
 # No test data in training or selection
 
 
