@@ -53,6 +53,17 @@ def test_heavy_packages_are_imported_late(path: Path) -> None:
         assert not heavy, f"{place} imports {', '.join(sorted(heavy))} at import time"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    """When one outgrows its bound, ask which noun is missing."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 350, f"{path.name} has {text.count(chr(10))} lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= 60, f"{path.name}: {node.name} has {lines} lines"
+
+
 def test_nothing_asks_which_dataset_or_method_it_is() -> None:
     """`if dataset == ...` and `if method == ...` are for the tables alone."""
     guilty = []
