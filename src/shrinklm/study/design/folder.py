@@ -146,7 +146,7 @@ def _edited(design: Design, form: Form) -> Design:
 
 def _design(data: Mapping[str, Any]) -> Design:
     conditions, questions, practice = (
-        tuple(str(one) for one in data[name]) for name in ("conditions", "questions", "practice")
+        tuple(str(entry) for entry in data[name]) for name in ("conditions", "questions", "practice")
     )
     per_person, raters, checks, steps, seed = (
         int(data[name]) for name in ("per_person", "raters_per_item", "checks", "steps", "seed")
@@ -156,8 +156,8 @@ def _design(data: Mapping[str, Any]) -> Design:
 
 def _question(row: Mapping[str, Any]) -> Question:
     said = {
-        str(name): Shown(one["answer"], str(one["explanation"]), bool(one["right"]))
-        for name, one in row["said"].items()
+        str(name): Shown(side["answer"], str(side["explanation"]), bool(side["right"]))
+        for name, side in row["said"].items()
     }
     fields = {str(name): str(value) for name, value in row["fields"].items()}
     choices = tuple(str(choice) for choice in row["choices"])

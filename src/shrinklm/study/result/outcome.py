@@ -128,7 +128,7 @@ def outcome_of(study: Study, sample: Sample, options: Options = DEFAULTS, tick: 
     )
 
 
-def table(study: Study, rows: Rows, reference: str | None = None) -> Ratings:
+def ratings_table(study: Study, rows: Rows, reference: str | None = None) -> Ratings:
     """Return exported rows as `analyze` takes them. Raises StudyError where there is nothing to compare."""
     simulated = study.form.kind == "simulation"
     names = [SIMULATED] if simulated else list(study.form.constructs)
@@ -154,9 +154,9 @@ def _analysis(
     if study.form.kind == "preference":
         result = preferences(study, sample.rows, seed, resamples)
         return result, result.means, preferences(study, sample.everyone, seed, resamples).means
-    ratings_left = table(study, sample.rows, options.reference)
+    ratings_left = ratings_table(study, sample.rows, options.reference)
     analysis = analyze(ratings_left, options.adjust, options.margin, seed, resamples, tick=tick)
-    everyone = table(study, sample.everyone, options.reference)
+    everyone = ratings_table(study, sample.everyone, options.reference)
     return analysis, _means(analysis), _bootstrapped(everyone, seed, resamples)
 
 

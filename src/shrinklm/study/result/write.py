@@ -14,7 +14,7 @@ from ..records import export
 from ..records.people import Participant, Response
 from . import tables as result_tables
 from .figures import draw
-from .outcome import DEFAULTS, Options, outcome_of, sample_of, table
+from .outcome import DEFAULTS, Options, outcome_of, ratings_table, sample_of
 from .page import render
 from .records import Outcome
 
@@ -38,7 +38,7 @@ def build(
     """
     sample = sample_of(study, participants, responses)
     outcome = outcome_of(study, sample, options, tick)
-    ratings = None if study.form.kind == "preference" else table(study, sample.rows, options.reference)
+    ratings = None if study.form.kind == "preference" else ratings_table(study, sample.rows, options.reference)
     figures = draw(outcome, ratings)
     contents: dict[str, bytes] = {
         "analysis.json": json_text(outcome).encode(),
