@@ -34,7 +34,7 @@ def tried(call: Callable[[], Result]) -> Result | NotComputed:
     """Return what the call returns; `NotComputed` where the data do not allow it."""
     try:
         return call()
-    except (ValueError, np.linalg.LinAlgError) as error:
+    except (ValueError, np.linalg.LinAlgError) as error:  # what stats raises for data that a method does not allow
         return NotComputed(str(error))
 
 

@@ -173,6 +173,7 @@ def _design(ratings: Ratings, name: str, values: Array, controls: Sequence[str])
             columns[control] = column[rows]
             continue
         cells = np.array([column[row] for row in rows], dtype=object)
+        # Treatment contrasts, as R makes them: the first category is the one that the others are compared with.
         for text in list(dict.fromkeys(cells))[1:]:
             columns[f"{control}{text}"] = (cells == text).astype(float)
     if not (labels == ratings.reference).any():

@@ -66,6 +66,7 @@ def analyze(
     )
     if tick is not None:
         tick("analyze", len(values), len(values), "")
+    # The paragraph reads the finished record, of which it is a part.
     return replace(analysis, paragraph=paragraph(analysis))
 
 

@@ -52,7 +52,7 @@ class Study:
 
     def booklet(self, seat: int) -> tuple[Page, ...]:
         """Return the pages of the person in a seat, without the practice items that study.yaml has dropped."""
-        if seat not in self._booklets:
+        if seat not in self._booklets:  # every view of a page asks for it
             dropped = self.design.practice[self.form.practice :]
             pages = self.design.booklet(seat)
             self._booklets[seat] = tuple(

@@ -145,6 +145,7 @@ def _orders(responses: Sequence[Response]) -> dict[tuple[int, int], int]:
 
 
 def _safe(value: Any) -> Any:
+    # The characters by which Excel and LibreOffice know a formula (OWASP, CSV injection).
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 

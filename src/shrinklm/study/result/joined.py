@@ -61,7 +61,7 @@ def join(study: Study, rows: Rows, means: Means, seed: int = 0) -> Joined:
     for name in study.design.conditions:
         origin = study.runs.get(name, {})
         folder, cell_name = Path(str(origin.get("run", ""))), str(origin.get("cell", ""))
-        if folder not in runs:
+        if folder not in runs:  # conditions often share a run
             runs[folder] = _results(folder, joined)
         row, cell = _row(runs[folder], cell_name)
         if cell is not None:

@@ -167,6 +167,7 @@ def _means(analysis: Analysis) -> Means:
         if not isinstance(measure.bootstrap, NotComputed):
             for level, estimate in measure.bootstrap.means.items():
                 means[level][name] = estimate
+        # Fewer than two people, say: the mean is still known.
         for level, value in measure.means.items():
             means[level].setdefault(name, Estimate(value, None, None, measure.ns[level]))
     return means

@@ -62,6 +62,7 @@ def welcome(request: Request) -> Response:
 def _welcome(request: Request, site: Site, sent: dict[str, str], status: int = 200) -> Response:
     names = [name for parameters in SOURCES.values() for name in parameters[:1]]
     hidden = {name: sent[name] for name in names if _ID.fullmatch(sent.get(name, ""))}
+    # What Mechanical Turk sends while a worker looks at a task that is not accepted yet: nothing may begin.
     preview = sent.get("assignmentId") == "ASSIGNMENT_ID_NOT_AVAILABLE"
     response, fresh = site.first(request, "welcome.html", status, hidden=hidden, preview=preview, missing=status == 422)
     if fresh:
@@ -74,7 +75,7 @@ def start(request: Request) -> Response:
     site, sent = _site(request), fields(request)
     if forged(request):
         return site.note(request, "expired", 403)
-    if (person := _person(request)) is not None:
+    if (person := _person(request)) is not None:  # the form was sent twice: the person keeps the first seat
         return _to(_path(site, person))
     recruiting = site.study.form.recruiting
     if (state := site.records.recruiting) != "open":
@@ -83,6 +84,8 @@ def start(request: Request) -> Response:
         return _welcome(request, site, dict(sent), 422)
     if wait := site.limits.wait(request, "start", recruiting.starts_per_minute):
         return site.busy(request, wait)
+    # The platform is known by the parameter it sends; the person's id is kept only where the form, and so the consent,
+    # says so.
     source = next((name for name, (key, *_) in SOURCES.items() if _ID.fullmatch(sent.get(key, ""))), "direct")
     external = sent[SOURCES[source][0]] if source in SOURCES and recruiting.keep_id else None
     consent = site.study.form.consent
@@ -132,6 +135,7 @@ def about(request: Request) -> Response:
         told = {}
         for index, demographic in enumerate(demographics):
             answer = sent.get(f"d{index}", "").strip()[: answers.SHORT]
+            # An answer that the page does not offer was not given by the page: it is taken as declined.
             if answer and (not demographic.options or answer in demographic.options):
                 told[demographic.name] = answer
         site.records.move(person.id, "items", told)
@@ -153,7 +157,7 @@ def item(request: Request) -> Response:
     if person.stage != "items":
         return _to(_path(site, person))
     first = _open(answered, len(pages))
-    if position > first:
+    if position > first:  # pages may be changed, not skipped
         return _to(f"/item/{first + 1}")
     sheet = answers.sheet_of(site.study, person, pages[position])
     if request.method == "GET":

@@ -148,7 +148,7 @@ def withdraw(request: Request, site: Site) -> Response:
     if person is None:
         return _home(request, site, doubt=code or "?", status=404)
     answers = len(site.records.answered(person.id))
-    if fields(request).get("sure") != "yes":
+    if fields(request).get("sure") != "yes":  # deletion is final
         return site.page(request, "withdraw.html", whom=person, answers=answers)
     try:
         site.records.withdraw(code)
@@ -170,6 +170,7 @@ def download(request: Request, site: Site) -> Response:
         contents = {name: export.csv_text(events).encode()}
     else:
         try:
+            # One kind alone: the others would be made and thrown away.
             contents = export.files(
                 site.study, site.records.participants(), site.records.responses(), [name.rpartition(".")[2]]
             )
