@@ -21,12 +21,12 @@ def test_quartiles_are_r_s_type_7():
 
 def test_outliers_lie_outside_the_fences_and_keep_their_places():
     found = outliers([10, 11, NAN, 12, 13, 30, -5, 12])
-    assert found.places == (5, 6)
+    assert found.indices == (5, 6)
     assert (found.low, found.high) == (pytest.approx(10.5 - 1.5 * 2), pytest.approx(12.5 + 1.5 * 2))
-    assert outliers([1, 2, 3, 4, 7]).places == (), "a value on the fence, 4 + 1.5 · 2 = 7, stays"
-    assert outliers([1, 2, 3, 4, 7.001]).places == (4,)
-    assert outliers([3, 3, 3, 3]).places == ()
-    assert outliers([10, 11, 12, 13, 17], reach=3).places == ()
+    assert outliers([1, 2, 3, 4, 7]).indices == (), "a value on the fence, 4 + 1.5 · 2 = 7, stays"
+    assert outliers([1, 2, 3, 4, 7.001]).indices == (4,)
+    assert outliers([3, 3, 3, 3]).indices == ()
+    assert outliers([10, 11, 12, 13, 17], reach=3).indices == ()
 
 
 def test_shapiro_is_r_s():
@@ -162,7 +162,7 @@ def test_vargha_delaney_and_cliff_are_counts_of_pairs():
     [
         (lambda: kruskal({"a": [1, 2]}), "at least two are needed; found 1: a"),
         (lambda: kruskal({"a": [1, 2], "b": [NAN]}), "group 'b' holds no number"),
-        (lambda: kruskal({"a": [1, 2], "b": [float("inf"), 1]}), "group 'b' holds an infinite value at place 0"),
+        (lambda: kruskal({"a": [1, 2], "b": [float("inf"), 1]}), "group 'b' holds an infinite value at index 0"),
         (lambda: dunn({"a": [2, 2], "b": [2]}), "All values are equal"),
         (lambda: dunn(TIED, "bh"), "Adjustment 'bh' is not known"),
         (lambda: tukey({"a": [2], "b": [3]}), "every group here has one"),

@@ -294,7 +294,7 @@ def test_every_statistic_of_the_human_study_is_r_s():
         normal = shapiro(groups[entry["variable"]][entry["model"]])
         assert (normal.statistic, normal.p) == pytest.approx((entry["statistic"], entry["p"]), rel=5e-7)
     fences = {model: outliers(values) for model, values in groups["Quality"].items()}
-    assert {model: len(found.places) for model, found in fences.items()} == {
+    assert {model: len(found.indices) for model, found in fences.items()} == {
         entry["model"]: entry["n"] for entry in expected["n_outliers"]
     }
 

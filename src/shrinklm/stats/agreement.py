@@ -63,6 +63,7 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
         # Recomputed for each resample: ordinal distances depend on how often each value occurs.
         marginal = copies @ counts
         distance = _distance(values, marginal, level)
+        # Sums over all ratings instead of means: their number cancels. - 1, as a rating is not paired with itself.
         total = marginal.sum()
         expected = float(marginal @ distance @ marginal) / (total - 1)
         observed = float(copies @ (((counts @ distance) * counts).sum(axis=1) / (sizes - 1)))
@@ -109,12 +110,14 @@ def gwet(
     credit = _credit(points, weights)
     pairs = sizes >= 2
     agreed = np.zeros(len(table))
+    # - 1 takes out the agreement of a rating with itself.
     agreed[pairs] = ((counts * (counts @ credit - 1)).sum(axis=1))[pairs] / (sizes * (sizes - 1))[pairs]
 
     def ac(copies: Array) -> float:
         rated_twice = float(copies @ pairs)
         shares = copies @ (counts / sizes[:, None]) / copies.sum()
         chance = float(credit.sum() / (len(points) * (len(points) - 1)) * (shares * (1 - shares)).sum())
+        # A resample may hold no item with two ratings; it is left out of the interval.
         defined = rated_twice and chance < 1
         return (float(copies @ agreed) / rated_twice - chance) / (1 - chance) if defined else float("nan")
 
@@ -143,6 +146,7 @@ def icc(ratings: ArrayLike, kind: Icc = "2", seed: int = 0, resamples: int = 200
     table = table[(~np.isnan(table)).any(axis=1)]
     if len(table) < 2:
         raise ValueError("An intraclass correlation compares items, so two or more must have been rated.")
+    # Items with one rating stay: they show how lenient their rater is. Mean squares are defined for full tables alone.
     full = not np.isnan(table).any()
 
     def share(copies: Array) -> float:
@@ -206,6 +210,7 @@ def _credit(points: Array, weights: Weights) -> Array:
     """[points, points] agreement weights: 1 on the diagonal, 0 for the two ends."""
     if weights == "identity":
         return np.eye(len(points))
+    # Ordinal cost: the pairs of points between the two, both included, C(d + 1, 2) for d ranks apart (Gwet 2014).
     position = np.arange(len(points), dtype=float) if weights == "ordinal" else points
     distance = np.abs(position[:, None] - position[None, :])
     cost = {"ordinal": distance * (distance + 1) / 2, "linear": distance, "quadratic": distance**2}[weights]
@@ -220,6 +225,7 @@ def _mean_squares(table: Array, kind: Icc) -> float:
     between = k * ((table.mean(axis=1) - grand) ** 2).sum()
     judges = n * ((table.mean(axis=0) - grand) ** 2).sum()
     total = ((table - grand) ** 2).sum()
+    # Shrout and Fleiss name them by targets (here items) and judges (raters); WMS is within items, EMS the error.
     bms, jms = between / (n - 1), judges / (k - 1)
     wms, ems = (total - between) / (n * (k - 1)), (total - between - judges) / ((n - 1) * (k - 1))
     denominator = {"1": bms + (k - 1) * wms, "2": bms + (k - 1) * ems + k * (jms - ems) / n, "3": bms + (k - 1) * ems}[
@@ -255,8 +261,10 @@ def _agreement(name: str, statistic: Callable[[Array], float], table: Array, see
     draws = np.array(
         [statistic(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(resamples)]
     )
+    # The coefficient is undefined for some resamples, such as one whose ratings are all equal.
     draws = draws[~np.isnan(draws)]
     low, high = np.quantile(draws, [0.025, 0.975]) if len(draws) else (np.nan, np.nan)
+    # One rating makes no pair that could agree, but the variances behind an ICC use it.
     used = n if name.startswith("ICC") else int((rated.sum(axis=1) >= 2).sum())
     return Agreement(
         name,

@@ -2,8 +2,8 @@
 
 Scores come as matrices [seeds, items]; NaN means "not scored". Intervals are percentile bootstraps (Efron & Tibshirani
 1993) in which questions and, where there are several, training seeds are drawn independently of each other (Owen 2007,
-"The pigeonhole bootstrap"), because both are samples: another seed and another question would each have given another
-number. `scipy.stats.bootstrap` resamples one axis only.
+"The pigeonhole bootstrap"), because both are samples: with other seeds or other questions the number would
+be another. `scipy.stats.bootstrap` resamples one axis only.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def estimates(
             low, high = interval(draws[:, column], level)
             unit = "questions and seeds" if seeds > 1 else "questions"
             results[name] = Estimate(float(np.nanmean(matrix)), low, high, items, seeds, unit)
+    # In the caller's order, which the grouping above does not keep.
     return {name: results[name] for name in scores}
 
 
@@ -122,6 +123,7 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
     _check(resamples, level)
     first, second = _scored(first[:, both]), _scored(second[:, both])
     items = int(both.sum())
+    # One `rows` for both sides makes it paired; the generator then draws training seeds for each side anew.
     differences = [
         _means(first[None], rows, rng) - _means(second[None], rows, rng) for rows, rng in blocks(items, resamples, seed)
     ]
@@ -154,6 +156,7 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
     from scipy.stats import binomtest
 
     only_a, only_b = int(np.sum(first > second)), int(np.sum(second > first))
+    # Where both are right and wrong on the same questions nothing speaks for a difference: p = 1.
     p = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
     return McNemar(only_a, only_b, p)
 

@@ -30,8 +30,8 @@ class Outliers:
     """Lower fence."""
     high: float
     """Upper fence."""
-    places: tuple[int, ...]
-    """Indices of the outliers in the values given."""
+    indices: tuple[int, ...]
+    """Of the outliers in the values."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ def dunn(groups: Mapping[str, ArrayLike], adjust: Adjust = "bonferroni") -> list
     """
     if adjust not in ("bonferroni", "holm", "none"):
         raise ValueError(f"Adjustment '{adjust}' is not known. Use bonferroni, holm or none.")
+    # Not scikit-posthocs, which returns p without z (docs/concepts.md, "By hand, and why").
     ranks, variance = _ranks(_groups(groups))
     pairs = list(combinations(ranks, 2))
     from scipy.stats import norm
@@ -240,6 +241,7 @@ def vargha_delaney(a: ArrayLike, b: ArrayLike) -> float:
     first, second = _scored(a, "a"), _scored(b, "b")
     from scipy.stats import rankdata
 
+    # From the rank sum: midranks count ties as a half, and no table of all n_a × n_b pairs is needed.
     ranks = rankdata(np.concatenate([first, second]))[: len(first)]
     return float((ranks.mean() - (len(first) + 1) / 2) / len(second))
 
@@ -259,7 +261,7 @@ def _scored(values: ArrayLike, name: str) -> Vector:
         raise ValueError(f"{name} must be one list of numbers, found shape {vector.shape}.")
     if np.isinf(vector).any():
         index = int(np.flatnonzero(np.isinf(vector))[0])
-        raise ValueError(f"{name} holds an infinite value at place {index}. Leave it out as NaN.")
+        raise ValueError(f"{name} holds an infinite value at index {index}. Leave it out as NaN.")
     vector = vector[~np.isnan(vector)]
     if not len(vector):
         raise ValueError(f"{name} holds no number.")

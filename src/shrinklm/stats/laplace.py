@@ -40,6 +40,7 @@ class _Inverse:
     def among(self, levels: Codes) -> Array:
         """The entries [n, g, g] of H⁻¹ between the g levels of each row; `levels` [n, g] counts over all groupings."""
         size, groupings = len(self.first), levels.shape[1]
+        # By the inverse of a block matrix. All of H⁻¹ would be dense: [levels, levels] of all groupings together.
         across = -self.rest @ self.ratio
         diagonal = 1 / self.first - (self.ratio * across).sum(axis=0)
         first, others = levels[:, 0], levels[:, 1:] - size
@@ -75,6 +76,7 @@ class Laplace(Cumulative):
             slope = scale * (self.rows_of.T @ (upper + lower - 1)) - self.mode
             step = self._inverse(upper * (1 - upper) + lower * (1 - lower), scale).solve(slope)
             # A full Newton step can overshoot where the likelihood is far from quadratic.
+            # The tolerance: near the mode the gain of a good step is smaller than the rounding of ℓ.
             while (reached := self._height(cuts, fixed, scale, self.mode + step)) < height - 1e-9 * (1 + abs(height)):
                 step = step / 2
             self.mode, height = self.mode + step, reached
@@ -91,6 +93,7 @@ class Laplace(Cumulative):
         cuts, fixed, sds = self.split(parameters)
         scale, levels = np.repeat(sds, self.sizes), self.mode[self.level_of_row]
         logp, upper, lower = self._at(cuts, fixed, scale, self.mode)
+        # The density is F (1 - F), so P cancels out of d log P / dη = upper + lower - 1: no division by a tiny P.
         # Density of the logistic distribution at both bounds, and its slope there.
         densities = [bound * (1 - bound) for bound in (upper, lower)]
         slopes = [density * (1 - 2 * bound) for density, bound in zip(densities, (upper, lower), strict=True)]
@@ -102,6 +105,7 @@ class Laplace(Cumulative):
         shift = inverse.solve(scale * (self.rows_of.T @ (spread * third)))  # H⁻¹ d log |H| / dv
         along = self.rows_of @ (scale * shift)
         over_eta = first - spread * third / 2 + along * second / 2
+        # P of a rating can round to zero where both of its bounds lie far out.
         inside = np.maximum(upper - lower, 1e-300)
         high, low = (
             sign * density / inside - (spread * slope + along * density) / 2
@@ -129,6 +133,7 @@ class Laplace(Cumulative):
         first = 1 + scale[:size] ** 2 * gram.diagonal()[:size]
         below = gram[size:].toarray() * scale[size:, None] * scale
         ratio = below[:, :size] / first
+        # |H| = Π first · |schur|; dense, as the other groupings together have few levels.
         schur = np.eye(len(below)) + below[:, size:] - ratio @ below[:, :size].T
         logdet = float(np.log(first).sum() + np.linalg.slogdet(schur)[1])
         return _Inverse(first, ratio, np.linalg.inv(schur), logdet)

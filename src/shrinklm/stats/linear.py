@@ -84,6 +84,7 @@ def ols(
             raise ValueError(
                 f"A reference level is given for '{name}', which is no column. Columns: {', '.join(columns)}."
             )
+    # As objects: numpy would turn the numbers of a mixed column into text.
     raw = {name: list(np.asarray(column, dtype=object)) for name, column in columns.items()}
     for name, column in raw.items():
         if len(column) != len(y):
@@ -131,6 +132,7 @@ def _missing(cell: Any) -> bool:
 
 def _columns(name: str, cells: Sequence[Any], reference: str | None) -> list[tuple[str, Matrix]]:
     """(term, [n]) of a column: itself when it holds numbers, else one for each level but the reference."""
+    # Numbers for which a reference is named are meant as levels.
     if reference is None and all(isinstance(cell, int | float | np.number) for cell in cells):
         return [(name, np.array(cells, dtype=float))]
     levels = list(dict.fromkeys(str(cell) for cell in cells))
@@ -167,6 +169,7 @@ def _regression(
     # columns. docs/concepts.md has the numbers.
     from scipy.stats import f, t
 
+    # By QR and (X'X)⁻¹ = R⁻¹R⁻ᵀ: forming X'X would square the condition number.
     q, r = np.linalg.qr(design)
     inverse = np.linalg.inv(r)
     estimates = inverse @ (q.T @ y)

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 _ZERO = 1e-4
 """A ratio θ below this is called zero."""
-_NEVER = 1e25
+_NO_DEVIANCE = 1e25
 """The deviance where it does not exist: the residual vanishes."""
 
 
@@ -92,6 +92,7 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
             "A mixed model needs at least one grouping, such as the participant. Without one it is ordinary least "
             "squares."
         )
+    # The largest comes first: `_Cross` eliminates that one at the cost of one product.
     order = sorted(codes, key=lambda name: -(int(codes[name].max()) + 1))
     cross = _Cross(y_, x, [codes[name] for name in order])
 
@@ -103,7 +104,7 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
     if not result.success or min(result.x) < 1e-2:
         # The deviance is flat near a ratio of zero, where a long first step can end by mistake: search from nearby.
         result = min(result, search(0.1), key=lambda end: float(end.fun))
-    if result.fun >= _NEVER:
+    if result.fun >= _NO_DEVIANCE:
         raise ValueError("The effects and groupings explain every row exactly: nothing is left to measure an error by.")
     theta = np.asarray(result.x)
     beta, covariance, residual = cross.solve(theta)
@@ -176,8 +177,10 @@ def matrix(columns: Mapping[str, ArrayLike], n: int) -> tuple[Array, list[str]]:
     x = np.column_stack([np.asarray(columns[name], dtype=float) for name in names])
     if not np.isfinite(x).all():
         raise ValueError("A fixed effect has missing values; leave out those rows.")
+    # Scaled, since the tolerance of a rank is relative: a column in small units would pass for rounding.
     scaled = x / np.maximum(np.abs(x).max(axis=0), 1e-300)
     if np.linalg.matrix_rank(scaled) < len(names):
+        # The first column at which the rank does not grow is the one to name.
         spare = next(name for k, name in enumerate(names) if np.linalg.matrix_rank(scaled[:, : k + 1]) < k + 1)
         raise ValueError(
             f"Column '{spare}' follows from the columns before it, so its effect cannot be told apart. Leave it out."
@@ -214,6 +217,8 @@ class _Cross:
         self.shift = intercept * self.mean if np.allclose(x @ intercept, 1.0) else np.zeros(self.k)
         levels = [int(code.max()) + 1 for code in codes]
         rest = [np.eye(count)[code] for code, count in zip(codes[1:], levels[1:], strict=True)]
+        # y is the last column: its row of the Cholesky factor holds β's right side, and the corner squared is the
+        # penalised residual sum of squares, so that one factorisation gives all that the deviance needs.
         wide = np.column_stack([*rest, x / self.scale, y - x @ self.shift])
         self.sizes = levels[1:]
         self.counts = np.bincount(codes[0]).astype(float)
@@ -236,11 +241,11 @@ class _Cross:
         return np.linalg.cholesky(schur), float(np.log(block).sum())
 
     def deviance(self, theta: Any) -> float:
-        """-2 × the restricted log-likelihood, profiled; `_NEVER` where the residual vanishes."""
+        """-2 × the restricted log-likelihood, profiled; `_NO_DEVIANCE` where the residual vanishes."""
         try:
             factor, logdet = self._factor(np.asarray(theta, dtype=float))
         except np.linalg.LinAlgError:
-            return _NEVER
+            return _NO_DEVIANCE
         diagonal = np.diag(factor)
         # The columns were scaled to a largest entry of 1; the restricted likelihood depends on |X'X|, so it is undone.
         free = self.n - self.k

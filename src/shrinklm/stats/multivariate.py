@@ -118,10 +118,12 @@ def box_m(rows: ArrayLike, groups: Sequence[Any]) -> BoxM:
         part = matrix[labels == label]
         centred = part - part.mean(axis=0)
         scatter = centred.T @ centred
+        # The rank and not the determinant, which rounding takes away from zero.
         if np.linalg.matrix_rank(centred) < v:
             raise ValueError(
                 f"The covariance of group '{name}' ({len(part)} rows, {v} variables) has no inverse: Box's M needs one."
             )
+        # As logarithms: determinants of many variables leave the range of floats.
         logs.append(float(np.linalg.slogdet(scatter / (len(part) - 1))[1]))
         dfs.append(len(part) - 1)
         pooled += scatter

@@ -90,8 +90,8 @@ def ordinal(
     sds = dict(zip(order, (float(sd) for sd in model.split(parameters)[2]), strict=True))
     beta = slice(model.cuts, model.cuts + x.shape[1] - 1)
     # A σ at zero lies on the boundary, where the likelihood has no curvature in log σ; it is left out of the inverse.
-    known = np.array([True] * beta.stop + [sds[name] >= _ZERO for name in order])
-    covariance = np.linalg.pinv(model.hessian(parameters)[np.ix_(known, known)], hermitian=True)
+    estimable = np.array([True] * beta.stop + [sds[name] >= _ZERO for name in order])
+    covariance = np.linalg.pinv(model.hessian(parameters)[np.ix_(estimable, estimable)], hermitian=True)
     scaled = covariance[beta, beta] / np.outer(sizes, sizes)
     return Ordinal(
         effects=effects(names[1:], parameters[beta] / sizes, scaled),

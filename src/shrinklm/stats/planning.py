@@ -123,9 +123,11 @@ def tost_of(
         raise ValueError(f"The standard error must be above 0 and alpha between 0 and 0.5, found {se} and {alpha}.")
     from scipy.stats import norm, t
 
-    law = norm if np.isinf(df) else t(df)
-    p_lower, p_upper = float(law.sf((difference - low) / se)), float(law.cdf((difference - high) / se))
-    half = float(law.ppf(1 - alpha)) * se
+    distribution = norm if np.isinf(df) else t(df)
+    p_lower = float(distribution.sf((difference - low) / se))
+    p_upper = float(distribution.cdf((difference - high) / se))
+    half = float(distribution.ppf(1 - alpha)) * se
+    # Both must reject, so two tests at alpha need no adjustment: an intersection–union test.
     p = max(p_lower, p_upper)
     return Tost(
         difference, se, float(df), (low, high), p_lower, p_upper, p, difference - half, difference + half, p < alpha
@@ -153,6 +155,7 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
             f"A study needs two participants, two conditions, a rating of each and a simulation: {design}, "
             f"{simulations}."
         )
+    # Nobody rates an item twice: `_simulated` draws them without replacement.
     if design.per_condition * design.conditions > design.items:
         items = design.per_condition * design.conditions
         raise ValueError(f"One person would see {items} items, the pool has {design.items}. Raise items.")
@@ -240,4 +243,5 @@ def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[
     # Item effects are centred: the questions are fixed, so their mean belongs to the effect.
     means = (latent + (item - item.mean())[items] > 0).mean(axis=1) - 0.5
     mean, se = float(means.mean()), float(means.std(ddof=1) / np.sqrt(people))
+    # Everybody alike leaves no standard error: a difference is then certain, and none has p = 1.
     return mean, float(2 * t(people - 1).sf(abs(mean) / se)) if se else float(mean == 0)

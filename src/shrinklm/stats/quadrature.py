@@ -17,6 +17,7 @@ class Quadrature(Cumulative):
         self.codes = codes[order]
         self.starts = np.flatnonzero(np.diff(self.codes, prepend=-1))
         self.points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+        # hermegauss integrates against exp(-x²/2). Its factor is taken out again, since `value` moves the nodes.
         self.logweights = np.log(weights) - 0.5 * np.log(2 * np.pi) + self.points**2 / 2
         self.centre, self.spread = np.zeros(len(self.starts)), np.ones(len(self.starts))
 
@@ -41,6 +42,7 @@ class Quadrature(Cumulative):
         u = self.centre[:, None] + self.spread[:, None] * self.points
         logp, upper, lower = self.rows(cuts, fixed[:, None] + sd * u[self.codes])
         total = np.add.reduceat(logp, self.starts) - u**2 / 2 + self.logweights + np.log(self.spread)[:, None]
+        # Sums of exponentials relative to the largest: the likelihood of many ratings underflows.
         peak = total.max(axis=1, keepdims=True)
         likelihood = np.log(np.exp(total - peak).sum(axis=1)) + peak[:, 0]
         weight = np.exp(total - likelihood[:, None])[self.codes]

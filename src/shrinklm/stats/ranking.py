@@ -24,6 +24,7 @@ def average_precision(scores: Sequence[float], relevant: Sequence[bool]) -> floa
         groups.setdefault(score, []).append(is_relevant)
     total, above, relevant_above = 0.0, 0, 0
     for score in sorted(groups, reverse=True):
+        # `above` and `relevant_above` are c and R of the formula; `i` counts from 0, not from 1.
         t, r = len(groups[score]), sum(groups[score])
         step = (r - 1) / (t - 1) if t > 1 else 0.0
         total += math.fsum(r / t * (relevant_above + 1 + i * step) / (above + i + 1) for i in range(t)) if r else 0.0

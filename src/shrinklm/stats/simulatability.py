@@ -120,5 +120,6 @@ def _draw(gain: Matrix, groups: Matrix, rows: Matrix, rng: np.random.Generator) 
     weights = counts(len(gain), len(rows), rng)
     sums = np.stack([(weights * (rows @ (gain * member).T)).sum(axis=1) for member in groups])
     sizes = np.stack([(weights * (rows @ member.T)).sum(axis=1) for member in groups])
+    # 0 / 0 where a resample holds no item of a group: NaN, which `las` counts as dropped.
     with np.errstate(invalid="ignore"):
         return np.stack([(sums / sizes).mean(axis=0), sums.sum(axis=0) / sizes.sum(axis=0)], axis=1)

@@ -46,7 +46,7 @@ class Anova:
     """Residual degrees of freedom."""
     n: int
     residuals: Matrix
-    """[n] value - mean of its cell, in the order given."""
+    """[n] value - mean of its cell, in the order of the rows."""
 
 
 def anova(values: ArrayLike, factors: Mapping[str, Sequence[Any]]) -> Anova:
@@ -95,8 +95,10 @@ def anova(values: ArrayLike, factors: Mapping[str, Sequence[Any]]) -> Anova:
     for names in blocks:
         # Type II: every term but the interactions that contain this one.
         others = [block for other, block in blocks.items() if not set(names) <= set(other)]
+        # The intercept is in every fit, so subtracting the mean changes nothing but saves digits.
         without, rank_without = _fit(roots * (means - y.mean()), [roots[:, None], *others])
         with_term, rank_with = _fit(roots * (means - y.mean()), [roots[:, None], *others, blocks[names]])
+        # Ranks and not numbers of columns: with an empty cell some columns follow from others.
         df1, ss = rank_with - rank_without, max(0.0, float(without @ without - with_term @ with_term))
         terms.append(_term(":".join(names), ss if ss > 1e-20 * float(y @ y) else 0.0, df1, residual, df2))
     return Anova(tuple(terms), residual, df2, len(y), residuals)

@@ -193,7 +193,7 @@ def _outside(rows: Sequence[Measured]) -> list[Measured]:
     outside = {
         id(cell[index])
         for cell in _cells(rows).values()
-        for index in outliers([row.value or 0.0 for row in cell]).places
+        for index in outliers([row.value or 0.0 for row in cell]).indices
     }
     return [row for row in rows if id(row) in outside]
 

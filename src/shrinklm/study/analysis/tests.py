@@ -54,7 +54,7 @@ def outlying(ratings: Ratings, values: Array) -> tuple[dict[str, OutlierGroup], 
         if not len(rows):
             continue
         fences = outliers(values[rows])
-        out = rows[list(fences.places)]
+        out = rows[list(fences.indices)]
         kept[out] = np.nan
         named = [_named(ratings, values, row) for row in out]
         groups[level] = OutlierGroup(len(out), fences.low, fences.high, named)
