@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from ..core.types import Example, letter
 
+# The joint that the methods write between explanation and answer. `_STATEMENT` is wider: models word it in more ways.
 _SPLIT = re.compile(r"(?:\bso,?\s+)?\bthe (?:correct |right |best )?answer is\b\s*:?\s*", re.IGNORECASE)
 _STATEMENT = re.compile(
     r"\bthe (?:(?:final|correct|right|best|most likely) )*(?:answer|option|choice)"
@@ -22,31 +23,40 @@ _STATEMENT = re.compile(
     r"|^\W*(?:(?:final|correct) )?answer\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
+# What may stand between "the answer is" and the option that it states: "(b)", "most likely the zoo".
 _LEAD = re.compile(
     r"(?:[\s\"'*_`:(]|(?:an?|the|option|choice|letter|most|likely|probably|definitely|clearly|certainly|simply|in|at|on"
     r"|to)\b)*",
     re.IGNORECASE,
 )
+# What joins two options to one ambiguous statement: "zoo or bank", "(a) zoo" where (a) is the bank.
 _JOINED = re.compile(
     r"[\s\"'*_`,:/&()-]*(?:\b(?:or|and|either|both|maybe|perhaps|possibly|also|an?|the|option|choice)\b[\s\"',/()]*)*",
     re.IGNORECASE,
 )
+# What may follow an option that a text begins with: "zoo, because", "yes it is", but not "a bank holiday".
 _STOPS = re.compile(
     r"[\"'*_`)\]]*(?:\s*$|\s*[.,;:!?(–—-]|\s+(?:because|since|as|it|it's|they|he|she|this|that|there|we|you|i)\b)",
     re.IGNORECASE,
 )
+# A denial before an option, and (`_WRONG`) after it: "neither bank nor zoo", "(b) is wrong".
 _NOT = re.compile(r"\b(?:not|never|neither|nor|cannot|unlike|except|without|than|instead)\b|n't\b", re.IGNORECASE)
 _WRONG = re.compile(
     r"\s+(?:(?:is|are|was|would be|can|could|does|do|seems)\s+)?(?:not|never|wrong|incorrect|\w+n't)\b", re.IGNORECASE
 )
+# A denial reaches no further than this: "not the bank but the zoo" states the zoo.
 _BREAK = re.compile(r"[,;:.!?]|\bbut\b", re.IGNORECASE)
+# Options after it belong to the reason: "a place like a zoo because a bank has no lions".
 _REASON = re.compile(r"\b(?:because|since|as)\b|,? which\b", re.IGNORECASE)
 # A full stop after an initial or a title ends no sentence.
 _SENTENCE = re.compile(r"(?<!\b[A-Za-z])(?<!\b(?:St|Dr|Mr|Ms|Jr|Sr))(?<!\bMrs)[.!?;](?=\s|$)", re.IGNORECASE)
+# Two letters, as the options after (z) are (aa), (ab) ... A bare letter counts at the start of a line alone: "a zoo".
 _LETTER = re.compile(r"\(\s*([a-z]{1,2})\s*\)|\b(?:option|choice|letter)\s+([a-z]{1,2})(?![\w'-])", re.IGNORECASE)
 _FIRST_LETTER = re.compile(r"[\s\"'*_`]*([a-z]{1,2})(?:[\"'*_`]*[.):](?=[\s\"'*_`]|$)|[\s\"'*_`]*$)", re.IGNORECASE)
+# Whole or not at all: "1.2.3" and "12,34" are no numbers, and no part of them is one.
 _NUMBER = re.compile(r"(?<![\w.,])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?<=\d)(?![.,]?\d)")
 _AMBIGUOUS = ""
+"""Stands for more than one option, where None stands for no statement: None lets another reading be tried."""
 
 
 def split_answer(text: str) -> tuple[str, str]:
@@ -76,6 +86,7 @@ def parse_answer(text: str, example: Example) -> str | None:
     text = _plain(text)
     if not example.choices:
         return _free(text, example)
+    # An ambiguous statement ("") decides too: how the text begins is asked only where nothing was stated.
     options = _Options(example.choices)
     stated = _stated(text, options)
     return (options.begun(_first_line(text)) if stated is None else stated) or None
@@ -126,6 +137,7 @@ class _Options:
         self._by_text: dict[str, list[str]] = {}
         for choice in dict.fromkeys(choices):
             self._by_text.setdefault(canonical(choice), []).append(choice)
+        # Of "know" and "not know why" a pattern takes the alternative that comes first.
         longest_first = sorted(self._by_text, key=len, reverse=True)
         self._pattern = re.compile("|".join(_whole_words(text) for text in longest_first))
 
@@ -134,6 +146,7 @@ class _Options:
         line, mentions = self._read(statement)
         if mentions and _LEAD.fullmatch(line, 0, mentions[0].start):
             return _unless_joined(line, mentions)[0]
+        # Else the one option named before the reason begins: "is to be found at the zoo".
         end = min(
             (match.start() for pattern in (_SENTENCE, _REASON) if (match := pattern.search(line))), default=len(line)
         )
@@ -146,6 +159,7 @@ class _Options:
         if not mentions or not _LEAD.fullmatch(line, 0, mentions[0].start):
             return None
         option, end = _unless_joined(line, mentions)
+        # A letter is meant as an option whatever follows, unless that denies it. A word may begin any sentence.
         stops = not _WRONG.match(line, end) if mentions[0].by_letter else _STOPS.match(line, end)
         return option if stops else None
 
@@ -210,6 +224,7 @@ def _free(text: str, example: Example) -> str | None:
     gold = number(example.answer)
     if gold is not None:
         value = next((value for line in _statements(text) if (value := _stated_number(line)) is not None), None)
+        # A stated number goes before those of the working above it.
         value = _begun_number(_first_line(text)) if value is None else value
         return None if value is None else example.answer if value == gold else f"{value.normalize():f}"
     words = stated_text(text, example)
@@ -240,6 +255,7 @@ def _stated_number(line: str) -> Decimal | None:
 
 def _begun_number(line: str) -> Decimal | None:
     """The number of a line without "the answer is": the one it begins with, ends its sum with, or names alone."""
+    # "Lena gives away 5 of 12 marbles" names two numbers and answers with neither.
     values = {_decimal(match[0]) for match in _NUMBER.finditer(line) if match[0]}
     if "=" in line or len(values) == 1 or re.match(r"\W*\d", line):
         return _stated_number(line)

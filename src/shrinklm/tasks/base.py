@@ -30,6 +30,7 @@ __all__ = [
 _WORD = re.compile(r"\w+")
 
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
+"""Where neither the recipe nor the task names a source. Test is taken first; dev is a share of what it leaves."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,10 @@ def _share(examples: Sequence[Example], share: float, seed: int, salt: str) -> t
     groups: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         groups.setdefault(question_key(example), []).append(index)
+    # A split that is wanted gets a question, however small the share; one question cannot be on both sides.
     wanted = 0 if not share or len(groups) < 2 else max(1, round(share * len(examples)))
     taken: set[int] = set()
+    # Ranked by a hash of the question: rows that are added leave nearly all others on the side where they were.
     for key in sorted(groups, key=lambda key: digest("share", salt, seed, key)):
         if len(taken) >= wanted:
             break

@@ -63,6 +63,7 @@ class Columns:
         """`task.columns` (`spec`) for this table. Raises TaskError: an unknown key, a missing column."""
         for key in spec:
             if key not in _KEYS:
+                # The error's advice to name a plug-in does not fit a key.
                 raise TaskError(
                     f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', "")
                 )
@@ -78,11 +79,13 @@ class Columns:
         ask = question if isinstance(question, str) and question.rstrip().endswith("?") else ""
         ask = "" if ask in rows.columns else ask
         start = spec.get("answer_from")
+        # True equals 1, and YAML reads an unquoted yes as True.
         if start not in (None, 0, 1) or isinstance(start, bool):
             raise TaskError(
                 f"task.columns.answer_from is {start!r}: write 0 or 1, the number of the first option in your file."
             )
         context = spec.get("context") or {}
+        # Columns that are only listed are shown under their own names.
         named = context if isinstance(context, Mapping) else {name: name for name in _list(context)}
         return cls(
             question=() if ask else look.all("question", question),
@@ -136,7 +139,7 @@ class _Look:
         # An unquoted yes or no in YAML is a boolean.
         names = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(spec)]
         missing = [name for name in names if name not in self.rows.columns]
-        # Some columns and some strangers: a typo, not a list of fixed options.
+        # Names of columns mixed with other names: a typo, not a list of fixed options.
         if missing and len(missing) < len(names):
             raise TaskError(
                 f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.listing}."
@@ -152,6 +155,7 @@ class _Look:
     def pattern(self, pattern: str) -> tuple[str, ...]:
         """Columns by a pattern: "option_{option}" in the order of its numbers, "option_*" in the order of the table."""
         if "{option}" in pattern:
+            # By number and not by name: option_10 comes after option_2.
             number = re.compile(re.escape(pattern).replace(re.escape("{option}"), r"(\d+)") + r"\Z")
             numbered = sorted((int(match[1]), name) for name in self.rows.columns if (match := number.match(name)))
             columns = [name for _, name in numbered]

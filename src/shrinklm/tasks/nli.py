@@ -28,18 +28,18 @@ COLUMNS: dict[str, Any] = {
 def esnli(options: TaskOptions) -> SplitTask:
     """e-SNLI."""
     name = "esnli/esnli:plain_text"
-    own: dict[Split, str] = {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"}
-    return named("esnli", options, {**COLUMNS, "explanation": "explanation_1"}, own, type="nli")
+    sources: dict[Split, str] = {"train": f"{name}@train", "dev": f"{name}@validation", "test": f"{name}@test"}
+    return named("esnli", options, {**COLUMNS, "explanation": "explanation_1"}, sources, type="nli")
 
 
 def anli(options: TaskOptions) -> SplitTask:
     """ANLI, round 1."""
-    own: dict[Split, str] = {
+    sources: dict[Split, str] = {
         "train": "facebook/anli@train_r1",
         "dev": "facebook/anli@dev_r1",
         "test": "facebook/anli@test_r1",
     }
-    return named("anli", options, {**COLUMNS, "id": "uid", "explanation": "reason"}, own, type="nli")
+    return named("anli", options, {**COLUMNS, "id": "uid", "explanation": "reason"}, sources, type="nli")
 
 
 def mnli(options: TaskOptions) -> SplitTask:

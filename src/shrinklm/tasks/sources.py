@@ -26,6 +26,7 @@ _SOURCE = re.compile(r"(?P<name>.+?)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\Z")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+"""Metadata that the datasets library writes beside the rows, with a suffix that tables have."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,10 @@ def _nearest(path: Path) -> str:
 def _folder(folder: Path, requested: Source, split: Split) -> Rows:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return _saved(folder, requested, split)
+    # Many hub repositories keep each configuration in a folder of its name.
     base = folder / requested.config if requested.config and (folder / requested.config).is_dir() else folder
     files = [path for path in sorted(base.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA]
+    # Hidden folders hold no rows of the dataset: `hf download --local-dir` leaves a .cache.
     files = [
         path
         for path in files
@@ -138,6 +141,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _joined(name: str, parts: Sequence[Rows]) -> Rows:
+    # Columns of all parts alone: a row without one of them could not be read.
     columns = tuple(column for column in parts[0].columns if all(column in part.columns for part in parts))
 
     def records(wanted: Sequence[str]) -> Iterator[tuple[str, Row]]:

@@ -17,5 +17,5 @@ COLUMNS = {"id": "id", "question": "question", "context": "context", "answer": "
 
 def squad(options: TaskOptions) -> SplitTask:
     """SQuAD 1.1; answers keep their own words, exact match and F1 compare them."""
-    own: dict[Split, str] = {"train": "rajpurkar/squad@train", "test": "rajpurkar/squad@validation"}
-    return named("squad", options, COLUMNS, own, type="free", parse=stated_text)
+    sources: dict[Split, str] = {"train": "rajpurkar/squad@train", "test": "rajpurkar/squad@validation"}
+    return named("squad", options, COLUMNS, sources, type="free", parse=stated_text)

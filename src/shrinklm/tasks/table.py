@@ -73,6 +73,7 @@ def _unnamed_sources(options: TaskOptions, sources: Mapping[Split, str]) -> Mapp
 
 def examples_of(rows: Rows, columns: Columns, split: Split, options: TaskOptions) -> list[Example]:
     """All rows as examples, none dropped. Raises TaskError with file, line, column and value."""
+    # All rows are read before the first example is made: `gold_answers` settles the notation for the whole table.
     locations, records = zip(*rows.records(columns.needed), strict=True)
     options_by_row = [
         options_of(row, columns.choices, location) for location, row in zip(locations, records, strict=True)
@@ -91,6 +92,7 @@ def examples_of(rows: Rows, columns: Columns, split: Split, options: TaskOptions
                 "Ids are unique; leave `id` out of task.columns to have ids made from the questions."
             )
         seen[identity] = location
+        # An empty cell shows no line above the question. In the id it stays: stored generations are keyed by it.
         filled_fields = {name: text for name, text in fields.items() if text}
         meta = _meta(row, location, columns, gold.more)
         example = Example(identity, question, option.texts, gold.text, filled_fields, meta, option.order)
@@ -102,7 +104,7 @@ def _id(row: Mapping[str, Any], location: str, columns: Columns, about: Sequence
     if columns.id is not None:
         return text_of(row[columns.id], location, columns.id)
     # Made from the question and not from the row number: a row added above must not rename all rows below, whose
-    # generations would then be asked for again.
+    # generations would then be generated again.
     name = digest(*about)
     twins[name] += 1
     return name if twins[name] == 1 else digest(name, twins[name])

@@ -14,8 +14,8 @@ from ..core.types import letter
 from .answers import canonical
 from .columns import Choices, Columns
 
-# So many answers without a 0 are unlikely to count from 0.
 _ENOUGH_TO_DOUBT = 20
+"""Answers. That no one of so many is the first of five options has a chance of 0.8^20, about 1 %."""
 _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -128,6 +128,7 @@ def gold_answers(
     """
     column = columns.answer
     for location, value in zip(locations, values, strict=True):
+        # Of several accepted answers the first is the gold one.
         if not _plain(_accepted(value)[:1] or ""):
             raise TaskError(
                 f"{location}, column '{column}' is empty. Fill it in or take the row out; "
@@ -138,6 +139,7 @@ def gold_answers(
     start = columns.answer_from
     readers: list[Callable[[Any, Options], int | None]] = [partial(_by_number, start=start or 0)]
     if start is None:
+        # `max` below takes the first of equals, so text goes before label, letter and number.
         readers = [_by_text, _by_label, _by_letter, *readers]
     readings = [[reader(value, option) for value, option in zip(values, options, strict=True)] for reader in readers]
     best = max(readings, key=lambda indices: sum(index is not None for index in indices))
@@ -161,6 +163,7 @@ def _doubt(indices: Sequence[int | None], columns: Columns, first: str) -> None:
             f"{where} counts the options, but no answer of {len(indices):,} is 0. "
             "Say where it starts: columns: {answer_from: 1}, or answer_from: 0."
         )
+    # Of [yes, no] the first option is 0 and true; as a truth value 0 is false. [no, yes] reads alike both ways.
     if len(columns.choices.fixed) == 2 and _TRUTH.get(columns.choices.fixed[0].casefold()):
         listing = ", ".join(f'"{option}"' for option in columns.choices.fixed)
         raise TaskError(
@@ -185,6 +188,7 @@ def _by_text(value: Any, option: Options) -> int | None:
         indices = [index for index, text in enumerate(option.texts) if _TRUTH.get(text.casefold()) is value]
         return indices[0] if len(indices) == 1 else None
     text = _plain(value)
+    # The exact spelling first: options may differ in case or punctuation alone ("Polish", "polish").
     if text in option.texts:
         return option.texts.index(text)
     alike = {other for other in option.texts if _alike(other) == _alike(text)}
@@ -237,6 +241,7 @@ def _plain(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    # Where a column has gaps, pandas stores its whole numbers as floats.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
