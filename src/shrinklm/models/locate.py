@@ -60,7 +60,7 @@ class Model:
     """A model by name. Two machines that hold the same weights agree on `name` and `revision`."""
 
     ref: str
-    """The recipe's word for it."""
+    """As the recipe names it: hub id, path or packaged name."""
     name: str
     """Without host or folder; part of the key of every generation."""
     revision: str
@@ -94,6 +94,7 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
             raise ModelError(
                 f"{path} is not a model folder: {needed}, found {content}. Pickled weights (.bin) are not read."
             )
+        # The configuration counts too: the same weights compute something else under another.
         return Model(ref, path.name, sha256((path / "config.json", *weights)), path)
     # Whatever else might be a path is reported as one: a misspelt folder is likelier than a hub id of that form.
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or ref.endswith(".gguf"):
@@ -122,6 +123,7 @@ def _packaged_path(packaged: Packaged) -> Path | None:
         parts.append(part)
     if len(parts) == 1:
         return parts[0]
+    # Shared: several runs may start at once on a fresh machine.
     with whole(joined, shared=True) as new, new.open("wb") as out:
         for part in parts:
             with part.open("rb") as piece:

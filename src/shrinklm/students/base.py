@@ -27,6 +27,7 @@ a token belongs to), `pairs` (how many) and `tokens` (how many the model reads, 
 may replace `input_ids`."""
 
 IGNORE = -100
+"""The label that is not scored: torch's default, and the one that encoder–decoder models of transformers expect."""
 
 
 class Student(Protocol):
@@ -88,12 +89,13 @@ class BaseStudent(nn.Module):
         trust_remote_code: bool = False,
     ) -> BaseStudent:
         """A student to train, in float32, from a hub id, folder or GGUF file. Raises ModelError or StudentError."""
+        # Never in bfloat16: an optimiser's small updates would be rounded away. Training may still compute in bfloat16.
         model, tokenizer = load_model(locate_model(ref, root), cls.family, "float32", trust_remote_code)
         return cls(adapted(model, cls.family, lora, keep_every), tokenizer, max_length)
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
@@ -157,6 +159,8 @@ class BaseStudent(nn.Module):
             else:
                 groups.append([pair])
         for start in range(0, len(groups), batch):
+            # Without the end token, as lm-evaluation-harness scores options: its probability says how a text ends, not
+            # which option is right.
             with torch.inference_mode():
                 total, _ = self(self.to_device(self.encode(groups[start : start + batch], end=False)))
             values += (-total).tolist()
@@ -164,7 +168,8 @@ class BaseStudent(nn.Module):
 
     def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
         """The greedy continuation of each prompt, of at most `max_tokens` new tokens."""
-        # By length, so that a batch has little padding; the replies go back to the order of the prompts.
+        # By length in characters, close enough and free, so that a batch has little padding; the replies go back to the
+        # order of the prompts.
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         replies = [""] * len(prompts)
         for start in range(0, len(order), batch):
@@ -210,7 +215,7 @@ class BaseStudent(nn.Module):
         return len(self.prompt_ids(pair.prompt)) + len(self.target_ids(pair.target))
 
     def check_length(self, pair: Pair, prompt: int, target: int, end: bool) -> None:
-        """Raise StudentError for a pair that does not fit, since nothing is cut.
+        """Raise StudentError for a pair that does not fit: nothing is ever truncated.
 
         Args:
             pair: Named in the message.
@@ -233,13 +238,14 @@ class BaseStudent(nn.Module):
     def save(self, folder: Path) -> None:
         """Write safetensors, the tokenizer and shrinklm.json, all or nothing.
 
-        LoRA adapters become part of the weights, here too.
+        LoRA adapters are merged into the weights, also in this object.
 
         Raises StoreError when the folder cannot be written.
         """
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        # Merged, a student is read like any checkpoint, without peft and without the base model.
         if hasattr(self.model, "merge_and_unload"):
             self.model = self.model.merge_and_unload()
         with whole_folder(folder) as new:

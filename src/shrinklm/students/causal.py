@@ -46,6 +46,7 @@ class CausalStudent(BaseStudent):
         for group in groups:
             blocks.append(self._block(group, number, end))
             number += len(group)
+        # A longer example widens every row of its batch rather than being cut.
         width = max(ROW, max(len(block) for block in blocks))
         rows: list[list[tuple[int, ...]]] = []
         for block in blocks:
@@ -60,6 +61,7 @@ class CausalStudent(BaseStudent):
                 (ids, position, segment + first, parent + first, label, pair)
                 for ids, position, segment, parent, label, pair in block
             ]
+        # Only as wide as the fullest row, since columns of mere padding would be computed too.
         width = max(len(row) for row in rows)
         padding = (self.tokenizer.pad_token_id or 0, 0, 0, 0, IGNORE, 0)
         table = torch.tensor([row + [padding] * (width - len(row)) for row in rows])
@@ -77,13 +79,14 @@ class CausalStudent(BaseStudent):
         for pair, prompt, target in zip(group, prompts, targets, strict=True):
             self.check_length(pair, len(prompt), len(target), end)
         # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for
-        # itself.
+        # itself. A single pair is not split at all, so that its row needs no mask (`_plain`).
         shared = min(shared_beginning(prompts), min(map(len, prompts)) - 1) if len(group) > 1 else 0
         beginning = enumerate(prompts[0][:shared])
         block: list[tuple[int, ...]] = [(token, position, 0, 0, IGNORE, 0) for position, token in beginning]
         for index, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
             # A label stands where it is predicted, one token before its own: the last token of a target is never read.
             tokens = prompt[shared:] + target[:-1]
+            # An empty target predicts nothing, but the last token of its prompt still needs a label.
             labels = [IGNORE] * (len(prompt) - shared - 1) + (target or [IGNORE])
             branch = enumerate(zip(tokens, labels, strict=True), start=shared)
             block += [(token, position, index + 1, 0, label, number + index) for position, (token, label) in branch]
@@ -95,7 +98,7 @@ class CausalStudent(BaseStudent):
         inner, inputs = self._inner, self._inputs(batch)
         config = self.config.get_text_config(decoder=True)
         if any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
-            # These models scale or cap their logits after the projection: only their own forward does that.
+            # Gemma, Granite and Cohere cap or scale logits after the projection: only their own forward does that.
             logits = self.model(**inputs).logits[scored]
         else:
             # The projection onto the vocabulary is most of the memory: only where a target stands.
@@ -119,12 +122,15 @@ class CausalStudent(BaseStudent):
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     def _inputs(self, batch: Batch) -> dict[str, Any]:
-        """What the model is called with."""
+        """The keyword arguments of the model's forward."""
         read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
+        # Without a mask, attention takes its fastest path; positions then count along the row, as they do here anyway.
         if _plain(batch):
             return {read: batch[read], "use_cache": False}
         mask = _mask(batch)
-        if self.config._attn_implementation != "sdpa":  # written out in Python, attention adds its mask to the scores
+        # Written out in Python ("eager"), attention adds its mask to the scores: the lowest finite number, as in
+        # transformers' own masks.
+        if self.config._attn_implementation != "sdpa":
             mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
         return {read: batch[read], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
 
@@ -158,6 +164,7 @@ def _mask(batch: Batch) -> Any:
     segment, parent = batch["segment"], batch["parent"]
     length = segment.shape[1]
     earlier = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
+    # Padding is segment 0 and sees itself: a token that sees nothing would get NaN from its softmax.
     same = segment[:, :, None] == segment[:, None, :]
     above = parent[:, :, None] == segment[:, None, :]
     return ((same | above) & earlier)[:, None]

@@ -25,6 +25,8 @@ def adapted(model: Any, family: Family, lora: int | None = None, keep_every: int
     from peft import LoraConfig, get_peft_model
 
     task = "CAUSAL_LM" if family == "causal" else "SEQ_2_SEQ_LM"
+    # Adapters are scaled by alpha / rank: with alpha = 2 rank by 2 at every rank, so that another rank changes how much
+    # is trained and not how far a step goes.
     return get_peft_model(
         model, LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.0, target_modules="all-linear", task_type=task)
     )
@@ -42,15 +44,18 @@ def keep_layers(model: Any, every: int) -> None:
         raise StudentError(
             f"`keep_every: {every}` finds no stack of layers in {type(model).__name__}. Leave it out for this model."
         )
+    # By depth, since stacks of one depth keep the same layers; so the configuration need not be told which is which.
     kept: dict[int, list[int]] = {}
     for stack in stacks:
         indices = list(range(0, len(stack), every))
+        # A stack that shrinks to one layer keeps the first, which reads the embeddings.
         if len(indices) > 1:
             indices[-1] = len(stack) - 1  # what the output reads was trained on the last layer
         kept[len(stack)] = indices
         _keep(stack, indices)
     # The configuration is what a saved student is built from: it states the new depth wherever it stated the old.
     for config in configs:
+        # Models that alternate kinds of attention (Gemma 2) list the kind of each layer.
         types = getattr(config, "layer_types", None)
         if types and len(types) in kept:
             config.layer_types = [types[index] for index in kept[len(types)]]

@@ -34,10 +34,10 @@ def likeliest_options(
     A view that explains first is asked after the student's own explanation.
 
     Args:
-        student: Whose likelihoods count.
+        student: Scores the options.
         view: The view that answers.
         examples: The questions.
-        raws: The student's reply to each.
+        raws: The student's reply to each example.
         batch: Questions in one pass.
         per_character: Divide by the length of the option (acc_norm of lm-evaluation-harness), so that long options are
             not worse off; otherwise the sum counts (its acc).
@@ -76,6 +76,7 @@ def option_pairs(prompt: str, premise: str, choices: Sequence[str], premise_in_t
         premise_in_target: The premise opens the target instead of closing the prompt; one more pair, whose option is
             "", then measures the premise alone.
     """
+    # Some questions list an option twice (122 of CommonsenseQA's training set): it is scored once.
     options = list(dict.fromkeys(choices))
     if not premise or not premise_in_target or not options:
         return [Pair(f"{prompt} {premise}" if premise else prompt, option, option) for option in options]
@@ -90,6 +91,6 @@ def _best(valued: Sequence[tuple[Pair, float]], per_character: bool) -> str | No
         for pair, value in valued
         if pair.option
     ]
-    # A diverged student gives NaN, which no comparison orders.
+    # A diverged student gives NaN, which no comparison orders: its prediction is missing, not the first option.
     finite = [item for item in ranked if math.isfinite(item[0])]
     return max(finite, key=lambda item: item[0])[1] if finite else None

@@ -68,8 +68,8 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     Args:
         folder: What `save` wrote.
         dtype: "auto" is bfloat16 where this machine is fast in it.
-        use: The recipe's word for the student. A class of the user is loaded only when this names it, never because the
-            folder does.
+        use: The recipe's `student: {use: ...}`. A class of the user is loaded only when this names it, never because
+            the folder does.
 
     Raises:
         StudentError: there is no student in the folder, or it is of a class that is not known.
@@ -86,19 +86,21 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
         raise StudentError(
             f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE"
         ) from error
+    # A folder may come from somebody else: importing a module that its note names would run their code.
     user_class = [use] if use and split_spec(use)[0] not in names("students") else []
     known: list[type[BaseStudent]] = [find("students", name) for name in [*names("students"), *user_class]]
     families = {class_name(family): family for family in known}
     if kind not in families:
         raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")
     family = families[kind]
+    # Not by `locate_model`, which would hash the weights for a revision that nothing needs here.
     located = Model(str(folder), folder.name, "", folder.resolve())
     model, tokenizer = load_model(located, family.family, default_dtype() if dtype == "auto" else dtype)
     return ready_to_answer(family(model, tokenizer, max_length), None)
 
 
 def ready_to_answer(student: BaseStudent, dtype: str | None = "auto") -> BaseStudent:
-    """Move a student to where it answers, in evaluation mode.
+    """Move a student to the device it answers on, and into evaluation mode.
 
     Args:
         student: It is changed and returned.

@@ -21,6 +21,7 @@ class Seq2SeqStudent(BaseStudent):
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
+        # `text_target`: some tokenizers (Marian) have a vocabulary of their own for what the decoder writes.
         ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
@@ -49,6 +50,7 @@ class Seq2SeqStudent(BaseStudent):
         """See BaseStudent."""
         labels = batch["labels"]
         scored = labels != IGNORE
+        # The model makes its decoder's inputs from the labels, shifted to the right; the loss it computes is not used.
         return self.model(**_inputs(batch), labels=labels).logits[scored], labels[scored], batch["pair"][scored]
 
     def owner(self, batch: Batch) -> Tensor:
@@ -66,13 +68,14 @@ class Seq2SeqStudent(BaseStudent):
         """See BaseStudent."""
         inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts], end=False))
         prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        # Greedy by name, since a checkpoint's own generation settings may ask for beams or for sampling.
         with torch.inference_mode():
             out = self.model.generate(**prompt, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
         return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
 
 
 def _inputs(batch: Batch) -> Batch:
-    """What the encoder is called with."""
+    """The encoder's keyword arguments."""
     read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
     return {read: batch[read], "attention_mask": batch["attention_mask"]}
 

@@ -50,6 +50,7 @@ class Tiny(CausalStudent):
                 d_ff=128,
                 num_layers=2,
                 num_heads=4,
+                # T5 starts its decoder with padding; without a start token it could not be trained.
                 decoder_start_token_id=tokenizer.pad_token_id,
                 **common,
             )
@@ -64,7 +65,7 @@ class Tiny(CausalStudent):
             num_key_value_heads=2,
             max_position_embeddings=2048,
             tie_word_embeddings=True,
-            bos_token_id=None,
+            bos_token_id=None,  # Llama's default, 1, is this tokenizer's end token
             **common,
         )
         return CausalStudent(adapted(LlamaForCausalLM(llama), "causal", lora, keep_every), tokenizer, max_length)
@@ -78,6 +79,7 @@ def build_tokenizer(vocabulary: int = 2000) -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=["<pad>", "<end>"],
+        # Every byte is a token, so that no text has an unknown one.
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -1,4 +1,4 @@
-"""The only place that asks a teacher, or a judge, which is a teacher too.
+"""The only place that calls a teacher. A judge is a teacher too.
 
 Every completion becomes a Generation with its provenance and is stored as it comes, so that a killed run loses what was
 in flight and no more. What the store holds is not asked again.
@@ -27,7 +27,7 @@ SLICE = 1024
 
 @dataclass
 class Usage:
-    """What asking one teacher or judge took, and what came of it."""
+    """The cost and the outcome of the questions to one teacher or judge."""
 
     found: int = 0
     """Generations that were in the store, refused ones included."""
@@ -39,7 +39,7 @@ class Usage:
     refused: Counter[str] = field(default_factory=Counter)
     """Reason → texts that stayed refused."""
     tokens_in: int = 0
-    """Of all generations, those found included: what they took to make."""
+    """Of all generations, those from the store included: what it took to make them."""
     tokens_out: int = 0
     seconds: float = 0.0
     cost: float | None = None
@@ -70,7 +70,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is stored of a completion."""
+    """A completion as it is stored: the cleaned text, the reason of its refusal, the answer that it argues for."""
 
     text: str
     refusal: str | None
@@ -142,9 +142,11 @@ class Asker:
                 if len(unstored) >= (SLICE if free else 1):
                     self.store.put(unstored)
                     unstored = []
+                # Free texts come by the thousand in a second: to draw each step of a bar would take longer.
                 if not free or len(answered) == len(queries):
                     progress(len(answered))
         finally:
+            # Also when the teacher fails half-way: nothing that was answered is asked, or paid for, again.
             self.store.put(unstored)
         if len(answered) < len(queries):
             missing = f"returned nothing for {len(queries) - len(answered):,} of {len(queries):,} prompts"
@@ -189,7 +191,7 @@ class Asker:
         step = f" of the step '{prompt.kind}'" if self.role == "teacher" else ""
         return TeacherError(
             f"The {self.role} '{self.teacher.name}' {what}{step}. "
-            "`complete` must yield one completion for every prompt. What it said is stored."
+            "`complete` must yield one completion for every prompt. Its completions so far are stored."
         )
 
 
@@ -210,6 +212,7 @@ def ask_judge(
         for key, prompt in zip(keys, prompts, strict=True)
         if key not in generations
     }
+    # By a hash and not by a shuffle: the order of what is left stays the same when a part is in the store already.
     order = sorted(missing, key=lambda key: digest(seed, key))
 
     def progress(done: int) -> None:

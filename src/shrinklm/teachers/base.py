@@ -58,7 +58,7 @@ class _Adapted(BaseTeacher):
 
     @property
     def price(self) -> Price | None:
-        """What the teacher states, read when it is needed: it may have to look its price up."""
+        """The price that the teacher states, read when it is needed: it may have to look its price up."""
         price: Price | None = getattr(self._teacher, "price", None)
         return price
 
@@ -67,13 +67,13 @@ class _Adapted(BaseTeacher):
         return self._teacher.complete(prompts, sampling)
 
     def __getattr__(self, attribute: str) -> Any:
-        # Whoever gets a teacher of their own back from `make_teacher` still finds its other attributes.
+        # A user's object keeps its other attributes after `make_teacher` has wrapped it.
         return getattr(self.__dict__["_teacher"], attribute)
 
 
 @dataclass(frozen=True)
 class TeacherOptions:
-    """What a recipe's `teacher:` block says beside its spec."""
+    """The settings of a recipe's `teacher:` block beside its spec."""
 
     root: Path = Path(".")
     """Relative paths start here."""
@@ -118,7 +118,7 @@ def as_teacher(teacher: Teacher, source: str = "The object given") -> BaseTeache
 
 
 def is_recording(spec: str) -> bool:
-    """Whether a spec names a registered teacher that reads texts instead of writing them. Nothing is opened to tell."""
+    """Whether a spec names a registered teacher that reads texts instead of writing them. Opens no file."""
     name, _ = split_spec(spec)
     # A plug-in may register a function, which has no `reads`.
     return name in names("teachers") and bool(getattr(find("teachers", name), "reads", False))

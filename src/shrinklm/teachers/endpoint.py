@@ -25,7 +25,7 @@ class EndpointTeacher(BaseTeacher):
 
     attempts = 6
     wait = 0.5
-    """Seconds before the second attempt; doubles each time."""
+    """Seconds before the second attempt; doubles each time. Six attempts take 15 to 20 seconds with their jitter."""
 
     def __init__(self, rest: str, options: TeacherOptions) -> None:
         self.url, _, self.name = rest.partition("#")
@@ -53,7 +53,7 @@ class EndpointTeacher(BaseTeacher):
             return self.options.price
         from genai_prices import Usage, calc_price
 
-        million = 1_000_000
+        million = 1_000_000  # prices are per million tokens
         try:
             cost = [
                 float(calc_price(usage, self.name, provider_api_url=self.url).total_price)
@@ -91,6 +91,7 @@ class EndpointTeacher(BaseTeacher):
         from openai import OpenAI
 
         key = os.environ.get(self.options.api_key_env, "")
+        # A server of one's own needs no key, but the client wants one. No retries of its own: they would multiply ours.
         return OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=600)
 
     def _completion(self, prompt: Prompt, sampling: Sampling) -> Completion:
@@ -100,6 +101,7 @@ class EndpointTeacher(BaseTeacher):
         def transient(error: Exception) -> bool:
             if isinstance(error, openai.APIConnectionError):
                 return self._answered  # a server that never answered is not running, and waiting would not help
+            # The errors that OpenAI's client retries too: time-out, conflict, rate limit, and any of the server's.
             return isinstance(error, openai.APIStatusError) and (
                 error.status_code in (408, 409, 429) or error.status_code >= 500
             )
@@ -112,6 +114,7 @@ class EndpointTeacher(BaseTeacher):
                     reply = self._request(prompt, sampling)
         except openai.OpenAIError as error:
             completion = self._refused(error)
+            # Any other error ends the run: most, such as a wrong key or model, would meet every prompt.
             if completion is None:
                 raise self._error(error) from error
             return completion
@@ -123,6 +126,7 @@ class EndpointTeacher(BaseTeacher):
         choice, usage = reply.choices[0], reply.usage
         text = choice.message.content or ""
         stop = first_stop(text, sampling.stop)  # the server may not know all of them
+        # A cap that fell behind the stop cut nothing that is used.
         finished = choice.finish_reason != "length" or stop is not None
         return Completion(
             text[:stop], usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0, finished
@@ -161,6 +165,8 @@ class EndpointTeacher(BaseTeacher):
 
     def _refused(self, error: Exception) -> Completion | None:
         """The refusal of a prompt longer than the server's context; None for any other error, which stops the run."""
+        # By its words, since there is no common code: "maximum context length" (vLLM, OpenAI), "exceeds the available
+        # context size" (llama.cpp).
         text = str(error).lower()
         if (
             getattr(error, "status_code", 0) == 400
@@ -191,7 +197,7 @@ class EndpointTeacher(BaseTeacher):
             )
         tried = f" after {self.attempts} attempts" if status == 429 or (status or 0) >= 500 else ""
         return TeacherError(
-            f"{where} cannot answer{tried}: {why}. What was said is stored; the same command goes on from there."
+            f"{where} cannot answer{tried}: {why}. Completions so far are stored; the same command goes on from there."
         )
 
     def _model_names(self) -> str:

@@ -21,9 +21,10 @@ MODES = ("empty", "cut", "loop", "deny", "silent", "first")
 class FakeTeacher(BaseTeacher):
     """`fake`, or `fake:MODE,log=FILE,delay=SECONDS`.
 
-    Modes provoke refusals: `empty`, `cut` and `loop` are what they say, `deny` argues against the answer, `first` is
-    empty at the first try and good at the next, `silent` yields nothing at all. `log` appends a line to FILE for each
-    prompt, at once, so that a test that kills the process can count what was asked.
+    Modes provoke refusals: `empty` gives an empty text, `cut` one that the token cap ended, `loop` one that repeats
+    itself, `deny` one that argues against the answer; `first` is empty at the first try and good at the next, `silent`
+    yields no completion at all. `log` appends a line to FILE for each prompt, at once, so that a test that kills the
+    process can count the prompts.
     """
 
     price = MappingProxyType({"input": 0.0, "output": 0.0})
@@ -52,6 +53,7 @@ class FakeTeacher(BaseTeacher):
 
     def _text(self, prompt: Prompt, sampling: Sampling) -> str:
         answer, example = prompt.answer, prompt.example
+        # A retry is known by its seed, which `generate.RETRY_SEED` (1000) has been added to.
         if self.mode == "empty" or (self.mode == "first" and sampling.seed < 1000):
             return ""
         if self.mode == "cut":
@@ -60,6 +62,7 @@ class FakeTeacher(BaseTeacher):
             return f"It is {answer} " * 12
         if self.mode == "deny":
             return f"This choice is incorrect, so {answer} is not the right answer."
+        # A word of the question, so that texts of different questions differ.
         subject = example.question.rstrip(" ?.!").split()[-1].lower()
         if prompt.kind == JUDGEMENT:
             return _filled(prompt)

@@ -29,14 +29,15 @@ GenerationsByExample = dict[str, dict[tuple[str, str], Generation]]
 RETRY_TEMPERATURE = 0.7
 """At least: a greedy retry would give the same text again."""
 RETRY_SEED = 1000
-"""Added to the seed at each retry."""
+"""Added to the seed at each retry: far enough that a retry is not the first try of a run with one of the next seeds."""
 _STOP = ("\n\n", "\nQuestion:")
+"""Only the first paragraph of a completion is used, and a base model goes on with the next question of the pattern."""
 _FREE: Price = {"input": 0.0, "output": 0.0}
 
 
 @dataclass(frozen=True)
 class GenerateSettings:
-    """How the teacher is asked."""
+    """The sampling, the retries and the price of a generation."""
 
     temperature: float
     top_p: float
@@ -48,7 +49,7 @@ class GenerateSettings:
 
 @dataclass
 class Report:
-    """What became of all steps, by name."""
+    """The cost and the outcome of each step, by name."""
 
     steps: dict[str, Usage] = field(default_factory=dict)
 
@@ -72,9 +73,9 @@ def run_steps(
     Args:
         examples: The questions.
         steps: What to write. The steps that a step builds on are added (a recording needs none).
-        teacher: Who writes it.
+        teacher: Writes the texts.
         prompts: The templates and few-shot examples.
-        store: Where it is kept; every completion is committed as it comes.
+        store: Keeps the texts; every completion is committed as it comes.
         settings: Sampling, seed and retries.
         parse: The task's parser, for the step `label`.
         tick: Called with (step, done, total, note) on the way.
@@ -105,7 +106,7 @@ def _price(teacher: BaseTeacher, settings: GenerateSettings) -> Price | None:
 
 @dataclass(frozen=True)
 class _Loop:
-    """What stays the same from step to step."""
+    """The arguments that stay the same from step to step."""
 
     asker: Asker
     prompts: Prompts
@@ -147,6 +148,7 @@ class _Round:
 
     def run(self, examples: Sequence[Example], known: GenerationsByExample) -> None:
         """Take the step slice by slice, and enter each item's generation into `known`."""
+        # A slice at a time: the prompts of a large dataset, each with all few-shot examples, would not fit into memory.
         items = list(self._items(examples, known))
         for start in range(0, len(items), SLICE):
             batch = items[start : start + SLICE]
@@ -155,10 +157,11 @@ class _Round:
                     known[item.example.id][self.step.name, item.answer] = generation
 
     def _items(self, examples: Sequence[Example], known: GenerationsByExample) -> Iterator[_Item]:
-        """What is to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
+        """The texts to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
         for example in examples:
             texts = known[example.id]
             quoted, parents, missing = {}, [], ""
+            # A recording's texts are written already: they build on nothing of this run.
             for need in () if self.reads else self.step.needs:
                 # In later rounds the revision of the round before takes the place of the explanation.
                 kind = "revision" if self.number > 1 and need == "explanation" else need
@@ -250,6 +253,7 @@ class _Round:
         if self.step.name == "label":
             text, _ = clean(completion.text, self.step.name)
             answer = None if completion.refusal else self.loop.parse(text, item.example)
+        # All but the last turn, the question: how much of it a text may repeat is a rule of its own in `assess`.
         hidden = [turn.text for turn in prompt.turns[:-1]]
         if "critique" in item.quoted:
             hidden.append(item.quoted["critique"])

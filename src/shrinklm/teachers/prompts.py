@@ -84,6 +84,7 @@ class Prompts:
         """
         template = self.template(step.template)
         limit = f" Use at most {max_words} words." if max_words else ""
+        # In the few-shot turns too, or the examples would show requests without a limit.
         fixed = {"limit": limit}
         turns = [Turn("system", fill(template.system, fixed))]
         for _, shot in self.shots:
@@ -122,6 +123,7 @@ def _shots(path: Path) -> list[tuple[Example, dict[str, str]]]:
             choices = tuple(str(choice) for choice in row.get("choices", ()))
             fields = {str(key): str(value) for key, value in row.get("fields", {}).items()}
             example = Example(f"shot-{number}", str(row["question"]), choices, str(row["answer"]), fields)
+            # On one line: YAML folds long texts, and the first paragraph of a completion is all that is used.
             words = {name: " ".join(str(row[name]).split()) for name in ("explanation", "critique", "revision")}
         except (KeyError, TypeError, AttributeError) as error:
             needed = "Each has question, choices, answer, explanation, critique, revision."

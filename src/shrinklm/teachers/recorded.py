@@ -30,7 +30,8 @@ class _Table:
 class RecordedTeacher(BaseTeacher):
     """`recorded:FILE` or several files joined by commas (Parquet, CSV or JSONL), and the column of each step.
 
-    `{option}` in a column counts the options of the source row from 1. Rows are looked up by the column `id`, or
+    `{option}` in a column counts the options of the source row from 1, as in the data released with arXiv 2504.16056
+    (counterfactual_prompt_answer_{option}_rationale). Rows are looked up by the column `id`, or
     `question` where there is none; `columns: {id: ..., question: ...}` renames them.
     """
 
@@ -112,6 +113,7 @@ class RecordedTeacher(BaseTeacher):
         rows: dict[str, Row] = {}
         columns = [by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]
         for _, row in table.records(columns):
+            # The first row counts where an id or a question comes twice.
             rows.setdefault(str(row[by]).strip(), row)
         return _Table(table.columns, by == self._question, rows)
 

@@ -22,7 +22,7 @@ class Step:
     """The steps before it, whose texts its prompt quotes."""
     max_tokens: int = 120
     by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
-    """Who takes it. All but the teacher mark words of the question instead of writing (`core.marking`)."""
+    """What produces it. All but the teacher mark words of the question instead of writing (`core.marking`)."""
 
     @property
     def marks(self) -> bool:
@@ -35,6 +35,7 @@ STEPS: dict[str, Step] = {
     for step in (
         Step("explanation", "explanation", "gold"),
         Step("critique", "critique", "gold", ("explanation",)),
+        # Revisions are longer: 97 words against 40 in the data released with arXiv 2504.16056 (CommonsenseQA, Llama-2).
         Step("revision", "revision", "gold", ("explanation", "critique"), 160),
         # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
         Step("counterfactual", "explanation", "wrong"),
@@ -68,7 +69,7 @@ def plan(requests: Sequence[StepRequest], reads: bool = False) -> list[tuple[Ste
     """Return (step, round from 1) in the order to work in. Steps that others build on are added.
 
     Args:
-        requests: The steps asked for.
+        requests: The steps of the recipe.
         reads: The teacher is a recording, whose revisions do not need the explanations before them.
 
     Raises UnknownName for a step that is not in `STEPS`.

@@ -39,6 +39,7 @@ class Store:
         self.path = Path(path)
         with self._errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Several runs may share a store: one waits for the other's commit instead of failing at once.
             self._db = sqlite3.connect(self.path, timeout=60)
             self._db.execute("PRAGMA journal_mode=WAL")
             # NORMAL would lose the last commits when the machine, not only the process, goes down.
@@ -48,6 +49,7 @@ class Store:
     def put(self, generations: Iterable[Generation]) -> None:
         """Add generations. One that is stored under its key already stays as it is."""
         marks = ",".join("?" * len(COLUMNS))
+        # Not replaced: other generations may have been made from the first, and name its key as their parent.
         with self._errors(), self._db:
             self._db.executemany(f"INSERT OR IGNORE INTO generations VALUES ({marks})", map(_to_row, generations))
 
@@ -101,17 +103,17 @@ class Store:
 
 
 class ScratchStore(Store):
-    """What a store holds, and in memory alone what is put: for looking without writing."""
+    """A store that is read from disk and written in memory alone, for a look that leaves nothing behind."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(":memory:")
-        self._below = Store(path) if Path(path).is_file() else None
+        self._on_disk = Store(path) if Path(path).is_file() else None
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """The generations under those of the keys that are in the store or were put."""
         wanted = list(keys)
-        below = self._below.get(wanted) if self._below is not None else {}
-        return below | super().get(wanted)
+        stored = self._on_disk.get(wanted) if self._on_disk is not None else {}
+        return stored | super().get(wanted)
 
 
 def write(generations: Iterable[Generation], path: Path) -> int:

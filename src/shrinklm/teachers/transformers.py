@@ -33,7 +33,7 @@ class TransformersTeacher(BaseTeacher):
 
     @property
     def price(self) -> Price | None:
-        """As the recipe says."""
+        """The recipe's; None when it states none."""
         return self.options.price
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
@@ -52,6 +52,7 @@ class TransformersTeacher(BaseTeacher):
         # Prompts of like length share a batch, so that little is padding; the longest come first, so that memory that
         # does not suffice is noticed at once.
         order = sorted(fitting, key=lambda position: -len(fitting[position]))
+        # Of all prompts and not of one batch's, so that every batch can use the same.
         shared = len(os.path.commonprefix(list(fitting.values())))  # noqa: RUF071
         for start in range(0, len(order), self.options.batch):
             batch = order[start : start + self.options.batch]
@@ -62,7 +63,8 @@ class TransformersTeacher(BaseTeacher):
                 lambda text: first_stop(text, sampling.stop) is not None,
                 sampling.temperature,
                 sampling.top_p,
-                # Each prompt has its own random numbers: the rest of the batch changes nothing.
+                # Each prompt has its own random numbers: the rest of the batch changes nothing. 15 hex digits, since
+                # torch takes seeds of 64 bits with a sign.
                 [int(digest(sampling.seed, fitting[position])[:15], 16) for position in batch],
                 shared,
             )
@@ -76,6 +78,7 @@ class TransformersTeacher(BaseTeacher):
         """The prompt as the model reads it: through its chat template where it has one."""
         tokenizer = self._decoder.tokenizer
         if self._seq2seq or not getattr(tokenizer, "chat_template", None):
+            # A base model goes on with the text: the line break lets its reply begin on a line of its own.
             tokens: list[int] = tokenizer(prompt.text + ("" if self._seq2seq else "\n"))["input_ids"]
             return tokens
         try:
@@ -107,10 +110,11 @@ class TransformersTeacher(BaseTeacher):
         return family_of(self.model, self.options.trust_remote_code) == "seq2seq"
 
     def _too_long(self, length: int, cap: int) -> str | None:
-        """Why a prompt of `length` tokens cannot be asked, if so."""
+        """The reason why a prompt of `length` tokens does not fit, or None."""
         built = getattr(self._decoder.model.config.get_text_config(), "max_position_embeddings", None)
         stated = self._decoder.tokenizer.model_max_length  # a huge number when the tokenizer states none
         limit = int(built or stated)
+        # An encoder–decoder writes its completion with the decoder: it takes no room in the prompt's window.
         if length + (0 if self._seq2seq else cap) <= limit:
             return None
         return (
