@@ -361,7 +361,7 @@ def test_rows_of_two_files_with_equal_numbers_are_told_apart(tmp_path: Path) -> 
     two = write(tmp_path / "two.csv", [("b", "s", seed, 3 + seed / 10) for seed in range(5)])
     rows = [row for path in (one, two) for row in read(path, "test accuracy", ["model"])]
     found = analyze(rows, "test accuracy", drop_outliers=True)
-    assert (found.n, [row.place for row in found.removed]) == (9, ["one.csv, line 6"])
+    assert (found.n, [row.location for row in found.removed]) == (9, ["one.csv, line 6"])
 
 
 def test_twenty_thousand_rows_take_seconds() -> None:

@@ -103,7 +103,7 @@ def test_one_method_ahead_in_both_is_taken(tmp_path: Path) -> None:
     assert "If right answers count most" not in text
     assert decision is not None
     shown = pick_examples(results, decision)
-    assert [voice.row.method for voice in shown[0].voices] == [MULTITASK, REVISED], (
+    assert [response.row.method for response in shown[0].responses] == [MULTITASK, REVISED], (
         "the winner is shown beside the next best"
     )
 
@@ -298,10 +298,10 @@ def test_three_examples_show_the_difference(found: Results) -> None:
     assert len(shown) == 3
     assert len({entry.item.id for entry in shown}) == 3
     for entry in shown:
-        assert [voice.row.method for voice in entry.voices] == [REVISED, MULTITASK]
-        assert all(voice.prediction.explanation for voice in entry.voices)
-    one, two, three = (entry.voices for entry in shown)
-    assert all(voice.right for voice in (*one, *two))
+        assert [response.row.method for response in entry.responses] == [REVISED, MULTITASK]
+        assert all(response.prediction.explanation for response in entry.responses)
+    one, two, three = (entry.responses for entry in shown)
+    assert all(response.right for response in (*one, *two))
     assert one[1].value > one[0].value
     assert two[1].value < two[0].value
     assert three[0].right != three[1].right

@@ -34,7 +34,8 @@ def build(run_folder: Path) -> Path:
     for figure in figures.values():
         files[f"report/figures/{figure.name}.pdf"] = figure.pdf
         files[f"report/figures/{figure.name}.png"] = figure.png
-    # The page comes last: where it is new, all that it links to is new.
+    # The page comes last: where it is new, all that it links to is new. "replace", since a model can write half a
+    # surrogate pair, which UTF-8 does not hold.
     files["report.md"] = markdown.render(results, sections, figures).encode("utf-8", "replace")
     files["report.html"] = page.render(results, sections, figures).encode("utf-8", "replace")
     write_together(folder, files, advice=_ADVICE)

@@ -22,7 +22,7 @@ from .rated import Values, derived
 
 @dataclass(frozen=True)
 class Item:
-    """One test question as it was asked."""
+    """One test question."""
 
     id: str
     question: str
@@ -32,7 +32,7 @@ class Item:
     reference: str
     """The explanation it is compared with; "" when there is none."""
     teacher: str
-    """Who wrote the reference: a teacher's name, or "task"."""
+    """The author of the reference: a teacher's name, or "task"."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Cell:
     """metric → [items], in the order of `Findings.items`; NaN = not scored."""
     timing: Json
     raters: tuple[str, ...] = ()
-    """Who rated its explanations: judges or people. Their means are scores, such as "rated:completeness"."""
+    """The judges or people who rated its explanations. Their means are scores, such as "rated:completeness"."""
 
     @property
     def trained(self) -> bool:
@@ -100,7 +100,7 @@ class Findings:
 
     @property
     def teacher(self) -> str:
-        """Name of the teacher; "" when none was asked."""
+        """Name of the teacher; "" for a run without one."""
         return str(self.generations.get("teacher") or block(self.recipe, "teacher").get("use") or "")
 
     @property
@@ -218,6 +218,7 @@ def _items(path: Path, predictions: Iterable[Sequence[Json]]) -> tuple[Item, ...
 
 def _item(row: Json) -> Item:
     fields = row.get("fields") or {}
+    # Runs write JSON. A Parquet mapping, from another tool, holds None for the keys of other rows.
     fields = json.loads(fields) if isinstance(fields, str) else fields
     return Item(
         id=str(row["id"]),

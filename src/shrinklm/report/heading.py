@@ -15,7 +15,7 @@ _UNREAD = 0.05
 
 
 def question(results: Results) -> str:
-    """What the run was made to find out."""
+    """The question that the run answers."""
     findings, students = results.findings, listing(results.students)
     if findings.teacher:
         return f"Which way of shrinking {findings.teacher} into {students} works best on {findings.task}?"
@@ -128,6 +128,7 @@ def _against(names: Sequence[str], baselines: Sequence[str], rows: int) -> str:
 def cautions(results: Results) -> list[str]:
     """What a reader must know before believing the table."""
     findings, notes = results.findings, []
+    # Never dropped: a published ranking hung on the runs that were taken out (docs/honey.md, defect 24).
     diverged = [cell for cell in findings.cells if cell.trained and cell.diverged]
     if diverged:
         names = ", ".join(cell.name for cell in diverged)
@@ -157,6 +158,7 @@ def cautions(results: Results) -> list[str]:
             f"The teacher's accuracy is measured on {count(teacher[1])} questions of the {teacher[2]} split, "
             "not of the test split."
         )
+    # Batches that follow memory can make exposure differ sixteenfold (docs/honey.md, defect 21).
     if len({row.exposure for row in results.trained}) > 1:
         notes.append(
             "The methods did not see as many examples in equal batches: "

@@ -94,6 +94,7 @@ def _draw(item: Marked) -> bytes:
     axes.set_xlim(0, PAGE)
     axes.set_ylim(height, 0)  # axes in inches, y downwards as text runs
     for number, line in enumerate(lines):
+        # The baseline; the shade below reaches from above the capitals to below the descenders of 9 points.
         base = _MARGIN + _LINE * (number + 0.72)
         for x, width, run in line:
             if run.heat > _FAINTEST:
@@ -106,6 +107,7 @@ def _draw(item: Marked) -> bytes:
             if run.kept:
                 axes.plot([x, x + width], [base + 0.035] * 2, color=run.colour, linewidth=1.1, solid_capstyle="butt")
     out = io.BytesIO()
+    # Without matplotlib's version in the metadata: equal items give equal bytes.
     figure.savefig(out, format="png", dpi=min(DPI, _TALLEST / height), metadata={"Software": None})
     return out.getvalue()
 
@@ -125,6 +127,7 @@ def _paragraphs(item: Marked) -> Iterator[list[_Letters]]:
         ]
         line: list[_Letters] = []
         for piece, heat, is_kept in _shaded(_plain(item.text), marks):
+            # A piece may run over line breaks of the text, and a paragraph here holds none.
             first, *rest = piece.split("\n")
             line.append(_Letters(first, heat, is_kept))
             for text in rest:

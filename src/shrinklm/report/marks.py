@@ -27,7 +27,7 @@ class Marks:
 
     step: str
     about: str
-    """Who marked and how, such as "Qwen2.5-0.5B, gradient (l2, max)"."""
+    """The model and the method, such as "Qwen2.5-0.5B, gradient (l2, max)"."""
     spans: tuple[tuple[int, int], ...]
     """(start, end) of the words in the item's text, in its order."""
     scores: tuple[float, ...]
@@ -105,7 +105,7 @@ def read_item(run_folder: str | Path, id: str) -> Marked:
     run = Path(run_folder)
     if not (run / RunFile.SALIENCY / SaliencyFile.ITEMS).is_file():
         raise StoreError(f"{run} holds no marked words (saliency/items.jsonl). {AGAIN}")
-    saliency = read_saliency(run, 0)  # for who marked the words of each step, and how
+    saliency = read_saliency(run, 0)  # its figures alone: they name the model and the method of each step
     ids = []
     for line, row in enumerate(_rows(run), 1):
         ids.append(str(row.get("id")))

@@ -54,6 +54,7 @@ class Measure:
     def show(self, value: float) -> str:
         """A value as text."""
         text = f"{100 * value if self.share else value:.{self.digits}f}"
+        # A rounded zero has no sign.
         return (text if float(text) else text.lstrip("-")).replace("-", MINUS)
 
     def signed(self, value: float) -> str:
@@ -63,6 +64,7 @@ class Measure:
 
     def between(self, low: float, high: float) -> str:
         """An interval as text."""
+        # A dash before a minus reads badly.
         return f"{self.show(low)}{' to ' if low < 0 else DASH}{self.show(high)}"
 
 

@@ -32,6 +32,7 @@ def derived(scores: Mapping[str, Values], ratings: Mapping[str, Mapping[str, Val
         columns[RATED + construct] = _mean(
             [constructs[construct] for constructs in ratings.values() if construct in constructs]
         )
+    # A judge of pairs alone scored no construct, so it has no quality.
     qualities = [_quality(constructs) for constructs in ratings.values() if set(constructs) - {PREFERRED}]
     if qualities:
         columns[QUALITY] = _mean(qualities)

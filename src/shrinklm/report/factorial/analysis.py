@@ -116,6 +116,7 @@ def analyze(rows: Sequence[Measured], value: str, drop_outliers: bool = False) -
         return whole
     # By identity: two rows of the file may hold the same values.
     removed = {id(row) for row in outside}
+    # Quartiles lie inside their fences, so no cell is emptied: what was checked above holds for the rest too.
     kept = [row for row in measured if id(row) not in removed]
     return dataclasses.replace(_analysis(kept, value, outside, outside, list(whole.unmeasured)), everything=whole)
 
@@ -132,6 +133,7 @@ def _analysis(
         for chosen in product(*levels.values())
     )
     filled = [cell for cell in cells if cell.n]  # Levene's test has no place for an empty group
+    # `or 0.0` is for the type alone: rows without a value were taken out before.
     table = anova([row.value or 0.0 for row in rows], {name: [row.levels[name] for row in rows] for name in levels})
     # Royston's approximation of the p value holds for 3 to 5,000 values.
     testable = _FEWEST <= len(rows) <= _LARGEST and table.residual > 0
@@ -172,6 +174,7 @@ def _check(rows: Sequence[Measured]) -> None:
             f"Every cell of {over} has one row, so there is no spread within cells to compare against. "
             "Add runs (other seeds), or name fewer factors."
         )
+    # Of all combinations, not of those with rows: the empty ones are listed and drawn too.
     cells, widest = math.prod(map(len, levels.values())), max(levels, key=lambda name: len(levels[name]))
     if cells > _MOST:
         many = f"{len(levels[widest]):,}"

@@ -20,6 +20,7 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
         "outliers": [row.json() for row in analysis.outliers],
         "removed": [row.json() for row in analysis.removed],
         "unmeasured": [row.json() for row in analysis.unmeasured],
+        # Factors stand beside n, mean and sd: `_RESERVED` keeps such names from being factors.
         "cells": [{**cell.levels, "n": cell.n, "mean": cell.mean, "sd": cell.sd} for cell in analysis.cells],
         "levene": dataclasses.asdict(analysis.levene),
         "shapiro": dataclasses.asdict(analysis.shapiro) if analysis.shapiro else None,

@@ -32,8 +32,10 @@ def cells(analysis: Factorial) -> Drawn:
     width = _width(analysis.levels[analysis.first])
     figure, [axes] = canvas(width, 0.6 + 0.3 * len(analysis.cells) + 0.25 * len(groups))
     ranks = {level: rank for rank, level in enumerate(analysis.levels[analysis.first])}
+    # Seeded, so that equal analyses give equal bytes.
     rng = np.random.default_rng(0)
     heads, names, y = [], [], 0.0
+    # Heights in rows: one for each cell, and 1.3 for the head of the next group.
     for head, group in groups:
         heads.append((y, head))
         for cell in group:
@@ -73,6 +75,7 @@ def differences(analysis: Factorial) -> Drawn | None:
         heads.append((y, head))
         for pair in pairs:
             y += 1.0
+            # Two long names on one line would leave no room for the axes.
             joint = "\n" if len(pair.a) + len(pair.b) > _LONG else " "
             names.append((y, f"{_short(pair.a)} {MINUS}{joint}{_short(pair.b)}"))
             _pair(axes, pair, y)

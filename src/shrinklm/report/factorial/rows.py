@@ -23,7 +23,7 @@ class Measured:
 
     row: int
     """Number of the row, the header not counted, from 1."""
-    place: str
+    location: str
     """Where it stands, as errors name it: "runs.csv, line 7"."""
     value: float | None
     """None: the file has no value there."""
@@ -34,14 +34,20 @@ class Measured:
 
     def json(self) -> dict[str, Any]:
         """As the JSON of a comparison names it."""
-        return {"row": self.row, "place": self.place, "value": self.value, **self.levels, "columns": dict(self.columns)}
+        return {
+            "row": self.row,
+            "place": self.location,
+            "value": self.value,
+            **self.levels,
+            "columns": dict(self.columns),
+        }
 
     def named(self) -> str:
         """ "runs.csv, line 7 (60.52; model CF, seed 0)"."""
         short = {name: text for name, cell in self.columns.items() if 0 < len(text := str(cell).strip()) <= 24}
         known = [*self.levels.items(), *list(short.items())[:3]]
         value = "no value" if self.value is None else f"{self.value:g}"
-        return f"{self.place} ({value}; {', '.join(f'{name} {text}' for name, text in known)})"
+        return f"{self.location} ({value}; {', '.join(f'{name} {text}' for name, text in known)})"
 
 
 def read(path: Path, value: str, factors: Sequence[str]) -> list[Measured]:
@@ -66,11 +72,11 @@ def read(path: Path, value: str, factors: Sequence[str]) -> list[Measured]:
         if name not in table.columns:
             raise TableError(missing_column(path.name, name, table.columns))
     rows = []
-    for row_number, (place, row) in enumerate(table.records(table.columns), 1):
-        levels = {name: _level(row[name], name, place) for name in factors}
+    for row_number, (location, row) in enumerate(table.records(table.columns), 1):
+        levels = {name: _level(row[name], name, location) for name in factors}
         # Kept beside the levels: a seed or a run's name tells which row an outlier is.
         others = {name: cell for name, cell in row.items() if name != value and name not in levels}
-        rows.append(Measured(row_number, place, _number(row[value], value, place), levels, others))
+        rows.append(Measured(row_number, location, _number(row[value], value, location), levels, others))
     return rows
 
 
@@ -89,16 +95,16 @@ def _check(value: str, factors: Sequence[str]) -> None:
         )
 
 
-def _level(cell: Any, name: str, place: str) -> str:
+def _level(cell: Any, name: str, location: str) -> str:
     level = "" if cell is None else str(cell).strip()
     if not level:
         raise TableError(
-            f"{place}: no {name}. Every row needs a level of every factor; fill it in, or take the row out."
+            f"{location}: no {name}. Every row needs a level of every factor; fill it in, or take the row out."
         )
     return level
 
 
-def _number(cell: Any, name: str, place: str) -> float | None:
+def _number(cell: Any, name: str, location: str) -> float | None:
     text = "" if cell is None else str(cell).strip()
     if text.lower() in _NONE:
         return None
@@ -107,8 +113,8 @@ def _number(cell: Any, name: str, place: str) -> float | None:
     except ValueError:
         comma = " Write decimals with a point." if text.replace(",", "", 1).lstrip("-").isdigit() else ""
         raise TableError(
-            f"{place}: {name} is '{text}', which is no number.{comma} For a run without a value leave it empty."
+            f"{location}: {name} is '{text}', which is no number.{comma} For a run without a value leave it empty."
         ) from None
     if math.isinf(number):
-        raise TableError(f"{place}: {name} is infinite. For a run without a value leave it empty.")
+        raise TableError(f"{location}: {name} is infinite. For a run without a value leave it empty.")
     return None if math.isnan(number) else number

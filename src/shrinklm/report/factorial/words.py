@@ -99,7 +99,8 @@ def _pairs(analysis: Factorial) -> list[str]:
 
 
 def _removed(analysis: Factorial) -> str:
-    rows = ", ".join(f"{row.place.rpartition(', ')[2]} ({row.value:g})" for row in analysis.removed)
+    # "line 7" of "runs.csv, line 7": the reader named the file.
+    rows = ", ".join(f"{row.location.rpartition(', ')[2]} ({row.value:g})" for row in analysis.removed)
     total = analysis.n + len(analysis.removed)
     why = "more than 1.5 interquartile ranges outside their cell's quartiles"
     return f"{len(analysis.removed)} of {_rows(total)} were left out as outliers, {why}: {rows}."

@@ -67,6 +67,7 @@ def _save(drawn: Drawn) -> Figure:
 
 def _bytes(figure: Any, kind: str) -> bytes:
     out = io.BytesIO()
+    # The SVG is transparent, so that the paper of a dark page shows through.
     figure.savefig(
         out, format=kind, dpi=300 if kind == "png" else 72, metadata=_NO_DATE[kind], transparent=kind == "svg"
     )

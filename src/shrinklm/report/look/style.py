@@ -56,10 +56,10 @@ STYLE: dict[str, Any] = {
     "axes.titleweight": "bold",
     "lines.linewidth": 1.3,
     "legend.frameon": False,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "shrinklm",
-    "text.parse_math": False,
+    "pdf.fonttype": 42,  # TrueType: many publishers refuse the default, Type 3
+    "svg.fonttype": "none",  # text stays text, in the font of the page
+    "svg.hashsalt": "shrinklm",  # ids are random without it
+    "text.parse_math": False,  # a name may hold a dollar sign
     "axes.unicode_minus": True,
     "figure.constrained_layout.use": True,
     "savefig.facecolor": PAPER,

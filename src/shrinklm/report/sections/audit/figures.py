@@ -100,6 +100,7 @@ def audit_table(findings: Findings) -> Table:
             cells.append(NONE if result is None else entry.show(result.value))
             if result is not None:
                 record |= {entry.key: result.value, f"{entry.key}_low": result.low, f"{entry.key}_high": result.high}
+                # The interval of the measure that the gate goes by; those of the others are in the CSV.
                 if entry.key == "support":
                     below[column] = f"{entry.show(result.low)}{DASH}{entry.show(result.high)}"
         lines.append(Line(tuple(cells), below))

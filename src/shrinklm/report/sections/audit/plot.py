@@ -32,6 +32,7 @@ def audit_plot(results: Results) -> Drawn | None:
         return None
     by_key = {entry.key: entry for entry in measured(audit)}
     panels = [by_key[key] for key in _PANELS if key in by_key]
+    # A step without any of the measures would be an empty row.
     steps = {
         step: figures
         for step, figures in steps_of(audit).items()

@@ -1,4 +1,4 @@
-"""What the students said about every test question: a browser that filters and searches, on the page alone."""
+"""The answers to every test question, in a browser that filters and searches; on the page alone."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ def _quote(results: Results, example: Contrast) -> str:
     item = example.item
     choices = ", ".join(f"{choice} (right)" if choice == item.answer else choice for choice in item.choices)
     answers = [
-        f"> - {text(results.label(voice.row))}: {text(voice.prediction.answer or 'no answer')}. "
-        f"{text(voice.prediction.explanation or '')}"
-        for voice in example.voices
+        f"> - {text(results.label(response.row))}: {text(response.prediction.answer or 'no answer')}. "
+        f"{text(response.prediction.explanation or '')}"
+        for response in example.responses
     ]
     return "\n>\n".join([f"> **{text(item.question)}** {text(choices)}", f"> {text(example.why)}", "\n".join(answers)])
 

@@ -18,7 +18,7 @@ NUMBER = 3
 
 
 @dataclass(frozen=True)
-class Voice:
+class Response:
     """The answer and explanation of one of the two methods."""
 
     row: Row
@@ -28,7 +28,7 @@ class Voice:
     """The explanation's score by the measure that decides; NaN = not scored."""
 
 
-Pair = tuple[Voice, Voice]
+Pair = tuple[Response, Response]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Contrast:
 
     item: Item
     why: str
-    voices: Pair
+    responses: Pair
 
 
 def pick_examples(results: Results, decision: Decision) -> list[Contrast]:
@@ -51,11 +51,13 @@ def pick_examples(results: Results, decision: Decision) -> list[Contrast]:
         return []
     candidates = dict[int, Pair]()
     for index, item in enumerate(results.findings.items):
-        first, second = (_voice(row, cell, index, item, decision.axis) for row, cell in zip(rows, cells, strict=True))
+        first, second = (
+            _response(row, cell, index, item, decision.axis) for row, cell in zip(rows, cells, strict=True)
+        )
         if first and second:
             candidates[index] = (first, second)
     picked: dict[int, Pair] = {}
-    for fits, lead in _wanted():
+    for fits, lead in _criteria():
         matches = [index for index, pair in candidates.items() if index not in picked and fits(*pair)]
         if matches and len(picked) < NUMBER:
             # The largest lead; of equal ones the first question, so that equal results give equal examples.
@@ -84,36 +86,37 @@ def _cells(first: Row, second: Row) -> tuple[Cell, Cell] | None:
     return (ours[min(ours)], theirs[min(theirs)]) if seed is None else (ours[seed], theirs[seed])
 
 
-def _voice(row: Row, cell: Cell, index: int, item: Item, axis: Measure) -> Voice | None:
-    """What a cell answered to the question at `index`; None where it did not, or was not asked to explain."""
+def _response(row: Row, cell: Cell, index: int, item: Item, axis: Measure) -> Response | None:
+    """The answer of a cell to the question at `index`; None without an answer or without an explanation."""
     prediction = cell.predictions.get(item.id)
     if prediction is None or prediction.explanation is None:
         return None
     values, scores = cell.scores.get(axis.key), cell.scores.get("accuracy")
     score = math.nan if scores is None else float(scores[index])
     right = prediction.answer == item.answer if math.isnan(score) else score >= 1
-    return Voice(row, prediction, right, math.nan if values is None else float(values[index]))
+    return Response(row, prediction, right, math.nan if values is None else float(values[index]))
 
 
-Fits = Callable[[Voice, Voice], bool]
-Lead = Callable[[Voice, Voice], float]
+Fits = Callable[[Response, Response], bool]
+Lead = Callable[[Response, Response], float]
 
 
-def _wanted() -> list[tuple[Fits, Lead]]:
+def _criteria() -> list[tuple[Fits, Lead]]:
     """(condition, lead) of each question to pick: of those that fulfil the condition, the one with the largest lead.
 
     Both are right and the second explains better; both are right and the first does; their answers differ. The others
     fill up where one of these finds no question.
     """
 
-    def gap(first: Voice, second: Voice) -> float:
+    def gap(first: Response, second: Response) -> float:
+        # Without both scores no gap is known; zero meets neither of the conditions on its sign.
         difference = second.value - first.value
         return 0.0 if math.isnan(difference) else difference
 
-    def width(first: Voice, second: Voice) -> float:
+    def width(first: Response, second: Response) -> float:
         return abs(gap(first, second))
 
-    def differ(first: Voice, second: Voice) -> bool:
+    def differ(first: Response, second: Response) -> bool:
         return first.prediction.explanation != second.prediction.explanation
 
     return [
@@ -123,13 +126,14 @@ def _wanted() -> list[tuple[Fits, Lead]]:
             lambda first, second: -gap(first, second),
         ),
         (lambda first, second: first.right != second.right, width),
+        # From here on they fill up. Two equal explanations would show no difference.
         (lambda first, second: first.right != second.right and differ(first, second), width),
         (differ, width),
         (differ, width),
     ]
 
 
-def _why(results: Results, first: Voice, second: Voice, axis: Measure) -> str:
+def _why(results: Results, first: Response, second: Response, axis: Measure) -> str:
     """What tells the two apart at this question."""
     if first.right == second.right:
         start = "Both are right" if first.right else "Both are wrong"
@@ -141,6 +145,6 @@ def _why(results: Results, first: Voice, second: Voice, axis: Measure) -> str:
     return f"{start}. {axis.name}: {axis.show(first.value)} against {axis.show(second.value)}."
 
 
-def score(voice: Voice, axis: Measure) -> str:
+def score(response: Response, axis: Measure) -> str:
     """The explanation's own score, as text."""
-    return NONE if math.isnan(voice.value) else axis.show(voice.value)
+    return NONE if math.isnan(response.value) else axis.show(response.value)

@@ -62,7 +62,7 @@ def _caption(results: Results, rows: list[Row]) -> str:
 
 
 def _raters(results: Results) -> str:
-    """Who rated, in a sentence; "" when nobody did."""
+    """The raters in a sentence; "" without any."""
     names = sorted({name for row in results.rows for cell in row.cells for name in cell.raters})
     if not names:
         return ""

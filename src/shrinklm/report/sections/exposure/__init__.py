@@ -1,4 +1,4 @@
-"""Equal exposure: what each cell was shown in training, and what that took."""
+"""Equal exposure: examples, batches, steps and tokens of each cell in training, and the time they took."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from ...results import Results
 from ..base import Section
 from .counts import duplicates, duplicates_sentence, steps, unbuilt
 
-_SHOWN = 50
+_LISTED = 50
 """Duplicates that are listed; the rest are counted."""
 
 
@@ -29,8 +29,8 @@ def section(results: Results) -> Section:
             "searched": duplicates_sentence(len(lines))
             if searched
             else "Duplicates across splits were not looked for.",
-            "duplicates": lines[:_SHOWN],
-            "more": count(len(lines) - _SHOWN) if len(lines) > _SHOWN else "",
+            "duplicates": lines[:_LISTED],
+            "more": count(len(lines) - _LISTED) if len(lines) > _LISTED else "",
         },
         markdown=lambda figures: [
             "## What was refused, and why",

@@ -40,6 +40,7 @@ def worth(results: Results) -> Drawn | None:
         axes.grid(axis="x")
     for axes in panels[len(measures) :]:
         axes.set_visible(False)
+    # The panels share their rows, which the first one names for all.
     panels[0].set_yticks(range(len(steps)), steps)
     panels[0].set_ylim(len(steps) - 0.4, -0.6)
     spoken = ". ".join(_spoken(saliency, entry) for entry in measures)
@@ -123,6 +124,8 @@ def _panel(axes: Any, saliency: Saliency, entry: Measure, ranks: dict[str, int])
 
 def _spoken(saliency: Saliency, entry: Measure) -> str:
     chance = saliency.chance(entry.key)
-    rows = ", ".join(f"{step} {entry.show(one.value)}" for step, one in estimates(saliency, entry.key).items())
+    rows = ", ".join(
+        f"{step} {entry.show(estimate.value)}" for step, estimate in estimates(saliency, entry.key).items()
+    )
     beside = "" if chance is None else f", chance {entry.show(chance)}"
     return f"{entry.group.partition(',')[0]}, {entry.name}: {rows}{beside}"

@@ -103,6 +103,7 @@ def saliency_table(saliency: Saliency, ranks: Mapping[str, int]) -> Table:
         lines.append(Line(tuple(cells), below, rank=ranks.get(step)))
         records.append(record)
     chances = {entry.key: chance for entry in measures if (chance := saliency.chance(entry.key)) is not None}
+    # Erasure asks a model, so it has no expectation to compute: its cells are dashes.
     shares = (entry.show(chances[entry.key]) if entry.key in chances else NONE for entry in measures)
     lines.append(Line((f"Chance: {keeps(saliency)} at random", *shares), kind="baseline"))
     records.append({"step": "chance", **chances})
@@ -127,7 +128,7 @@ def _caption(saliency: Saliency, measures: list[Measure]) -> str:
 
 
 def steps_table(saliency: Saliency) -> Table:
-    """Who marked the words of each step, how many items, and how many were refused and why."""
+    """One row a step: the model that marked the words, the items it marked, and those refused, by reason."""
     lines, records = [], []
     for step, figures in saliency.steps.items():
         reasons = {str(reason): whole(times) for reason, times in block(figures, "refused").items()}

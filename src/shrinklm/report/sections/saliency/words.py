@@ -183,11 +183,12 @@ def _against(estimate: Estimate, chance: float) -> str:
 
 
 def _controls(by_step: Mapping[str, Estimate], higher_is_better: bool) -> str:
-    """How `salient` compares with every control: by intervals that do not overlap, and nothing else is said."""
+    """How `salient` compares with every control, by intervals that do not overlap."""
     lead = by_step.get(LEAD)
     others = [step for step in by_step if step != LEAD]
     if lead is None or not others:
         return ""
+    # Intervals that do not overlap are a stricter rule than a test: it errs towards saying nothing.
     above = [step for step in others if by_step[step].low > lead.high]
     below = [step for step in others if by_step[step].high < lead.low]
     wins, loses = (above, below) if higher_is_better else (below, above)

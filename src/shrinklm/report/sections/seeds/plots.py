@@ -37,6 +37,7 @@ def accuracy(results: Results) -> Drawn | None:
         _draw(axes, row, metric, y, 100.0)
         _draw_seeds(axes, row, metric, y)
     baselines = _baselines(results, metric)
+    # After the marks: the names of baselines are laid out within the limits that the marks have set.
     _draw_baselines(axes, [(name, 100 * share) for name, share in baselines])
     _name(axes, rows, heights, results)
     axes.set_xlabel(f"{measure_of(metric).name} on {len(results.findings.items):,} test questions, %")

@@ -31,6 +31,7 @@ def losses(results: Results, student: str) -> Drawn | None:
     spoken: list[str] = []
     for index, (axes, view) in enumerate(zip(panels, views, strict=False)):
         spoken += _panel(axes, rows, view)
+        # The x axis is shared: the lowest panel of each column names it for those above.
         if index >= len(views) - columns:
             axes.set_xlabel("Examples seen")
         if index % columns == 0:
