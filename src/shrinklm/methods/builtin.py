@@ -71,7 +71,7 @@ def _counterfactual(view: View, example: Example, generations: Generations, draw
         refusals = sorted(
             {generation.refusal for generation in argued if generation is not None and generation.refusal}
         )
-        # One of them, and always the same: reasons are counted.
+        # One reason for each example, and the same in every run: reasons are counted.
         return f"counterfactual refused: {refusals[0]}" if refusals else "no counterfactual"
     # By the rank too, so that one epoch takes its wrong options evenly from all positions.
     generation = usable[(draw.rank + draw.epoch) % len(usable)]
@@ -100,6 +100,7 @@ def _random(view: View, example: Example, generations: Generations, draw: Draw) 
 
 def _marked(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     """The words that moved a model most (arXiv 2409.12586)."""
+    # A marking scores every word; the view chooses which to keep, so that `top` and `order` need no new marking.
     answer, text = _words(example, generations, view.source)
     if answer is None:
         return text
@@ -115,9 +116,11 @@ JUSTIFY = View("justify", _justify, source="explanation", says=("answer", "expla
 COUNTERFACTUAL = View("counterfactual", _counterfactual, also=("counterfactual",), lead="So the answer is")
 SALIENT = View("salient", _marked, source="salient", says=("explanation",), lead="", keep=Keep())
 ASK = View("ask", _predict, lead="", tag="Answer:")
-"""How an untrained model is asked: in its own terms, without a tag it has never seen."""
+"""The prompt of an untrained model, in ordinary words: it has never seen a tag."""
 ASK_WHY = View("ask-why", _explain, says=("explanation",), lead="", tag="Explain the right choice in one sentence:")
 
+# The views of a method weigh the same, as in arXiv 2504.16056 (α = β = γ = ½). Its T5 code adds the two losses of
+# `counterfactual` without weights, which differs by a factor only.
 finetune = Method("finetune", {PREDICT: 1.0}, PREDICT, None)
 explain_then_answer = Method("explain-then-answer", {FACTUAL: 1.0}, FACTUAL, FACTUAL)
 answer_then_explain = Method("answer-then-explain", {JUSTIFY: 1.0}, JUSTIFY, JUSTIFY)

@@ -50,7 +50,7 @@ class Corpus:
     Args:
         examples: The training examples.
         generations: Example id → the teacher's generations for it.
-        seed: Of the order of the examples and of every draw.
+        seed: Determines the order of the examples and every draw.
     """
 
     def __init__(self, examples: Sequence[Example], generations: Mapping[str, Generations], seed: int = 0) -> None:
@@ -78,10 +78,11 @@ class Corpus:
         return list(built.pairs)
 
     def usable(self, method: Method) -> list[int]:
-        """The examples of which the method can show anything.
+        """The indices of the examples of which the method can build a pair.
 
-        Raises MethodError when one of its views can be built of none.
+        Raises MethodError when one of its views can be built of no example.
         """
+        # Epoch 0 stands for all: whether a view can be built depends on the generations, and epochs share those.
         unbuilt: Counter[tuple[str, str]] = Counter()
         pairs = [self.pairs(method, index, 0, unbuilt) for index in range(len(self.examples))]
         names = {item.view.name for items in pairs for item in items}
@@ -108,10 +109,11 @@ class Corpus:
             self._built_for = (method, epoch)
             self._built = {}
         if index not in self._built:
-            self._built[index] = self._anew(method, index, epoch)
+            self._built[index] = self._build_uncached(method, index, epoch)
         return self._built[index]
 
-    def _anew(self, method: Method, index: int, epoch: int) -> _Built:
+    def _build_uncached(self, method: Method, index: int, epoch: int) -> _Built:
+        # The next in the seeded order, not a random other: each example then gives its explanation away exactly once.
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
         donated = None if donor == index else (self.examples[donor], self.generations_of(donor))

@@ -86,6 +86,7 @@ def _with_option(views: Views, base: Method, option: str, spec: str) -> Views:
 
 def _revised(views: Views, base: Method, option: str, spec: str) -> Views:
     """The views with revisions in place of explanations: those the option names, or all."""
+    # A view that this method lacks is an error and not ignored: it is a slip that would train something else unnoticed.
     wanted = set(filter(None, option.partition("=")[2].split("&")))
     explaining = {view.name for view in base.views if view.source == "explanation"}
     if not explaining or not wanted <= explaining:
@@ -121,6 +122,7 @@ def _weighted(base: Method, value: str, spec: str) -> dict[View, float]:
             f"Method '{spec}': 'alpha' weighs answers against explanations, "
             f"and '{base.name}' has no views of both kinds."
         )
+    # Within a kind the views keep their ratio: alpha moves weight between answers and explanations alone.
     total = {
         kind: sum(weight for view, weight in base.views.items() if answering[view] == kind) for kind in (True, False)
     }

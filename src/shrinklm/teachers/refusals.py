@@ -23,12 +23,15 @@ NO_ANSWER = "no answer"
 RETRIED = frozenset({EMPTY, CUT, LOOPS, ECHOES, CONTRADICTS, ELSEWHERE, LONG, NO_ANSWER})
 """Reasons worth a retry with a new seed; any other, such as a prompt that does not fit, comes from the teacher."""
 
+# Reasoning that the token cap ended has no closing tag: then all of it goes, and the text is empty.
 _THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _LABEL = re.compile(
     r"[#*_\s]*(?:(?:the|a|my) )?(?:(?:better|improved|revised|new|final) )?"
     r"(?:explanation|revision|critique|reason|reasoning|rationale)[*_]*\s*:[*_]*\s*",
     re.IGNORECASE,
 )
+# A base model goes on with the pattern of the few-shot examples. "Question:" and "Choices:" are cut off wherever they
+# stand; the other words are common in prose, and only count at the start of a line.
 _RUN_ON = re.compile(
     r"\s*(?:^|(?<=\s))[*_#]*(?:(?:Question|Choices|Answer choices)\s*\d*[*_]*:"
     r"|(?<=\n)(?:Answer|Explanation|Critique|Revision|Revised explanation|User|Assistant|Human|System|Premise"
@@ -38,6 +41,7 @@ _BREAK = re.compile(r"[ \t]*\n[ \t]*\n\s*")
 _LIST = re.compile(r"\n\s*(?:[-*•–]|\d+[.)]|\(?[a-z]\))\s")
 _ENDS = re.compile(r"[.!?…][\"'”’)\]*_]*\Z")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|\Z)")
+# Full stops that end no sentence: of abbreviations, initials ("J.") and numbered lists ("1.").
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|mr|mrs|ms|dr|st|vs|etc|no|[a-z]|\d+))\.\Z", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _STATED = re.compile(r"\banswer is\b[^\n]*?(?:[.!?](?=\s|\Z)|\n|\Z)", re.IGNORECASE)
@@ -63,7 +67,8 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
     while len(paragraphs) > 1 and (
         paragraphs[0].startswith("#") or (paragraphs[0].endswith(":") and len(paragraphs[0]) < 80)
     ):
-        paragraphs.pop(0)  # "Here is a better explanation:" is not the explanation
+        # "Here is a better explanation:" is not the explanation; a longer lead says something itself.
+        paragraphs.pop(0)
     paragraph = paragraphs[0]
     bullet = _LIST.search(paragraph)
     if bullet:
@@ -103,9 +108,11 @@ def assess(
         text = whole_sentences(text) or text
         ended = bool(_ENDS.search(text))
     words = _words(text)
+    # "Yes." may be a label, but two words explain nothing.
     if len(words) < (1 if kind == "label" else 3):
         # A completion of nothing but a next question is not empty: the model went on with the prompt's pattern.
         return text, ECHOES if not words and _words(_THOUGHT.sub("", completion.text, count=1)) else EMPTY
+    # A label is used for its answer: once that can be read, a fault in the reasons around it costs nothing.
     if kind == "label" and answer is not None:
         return text, None
     # A live teacher says whether the cap cut it, unless more than the text we keep was written.
@@ -117,6 +124,7 @@ def assess(
         return text, LOOPS
     if kind == "label":
         return text, NO_ANSWER
+    # A critique is there to disagree.
     return text, None if kind == "critique" else _disagrees(prompt, text, recorded)
 
 
@@ -137,6 +145,7 @@ def whole_sentences(text: str, least: int = 5) -> str:
         for match in _SENTENCE_END.finditer(text)
         if not _ABBREVIATION.search(text[: match.end()].rstrip("\"'”’)]"))
     ]
+    # One sentence must be long enough to be an explanation: what is left of "Yes. It is because the" is not.
     kept = text[: ends[-1]] if ends else ""
     starts = [0, *ends]
     return kept if any(len(_words(text[a:b])) >= least for a, b in zip(starts, ends, strict=False)) else ""
@@ -178,6 +187,8 @@ def _loops(text: str, words: list[str]) -> bool:
             run = run + 1 if before == after else 0
             if run >= allowed:
                 return True
+    # Short sentences ("It does not.") recur in good style. So do single 4-grams: they only tell against a text of 20
+    # words or more of whose 4-grams more than three in ten are repetitions.
     sentences = [tuple(_words(sentence)) for sentence in _SENTENCE_END.split(text)]
     long = [sentence for sentence in sentences if len(sentence) >= 4]
     return len(set(long)) < len(long) or (len(words) >= 20 and len(set(grams)) < 0.7 * len(grams))
@@ -188,6 +199,7 @@ def _echoes(words: list[str], example: Example, hidden: Iterable[str], quoted: s
     question = _words(example.text)
     if len(words) <= len(question) + 4:  # a longer text says more than the question does
         grams = set(zip(question, question[1:], question[2:], strict=False))
+        # A word is the question's where three in a row are: single words of it stand in every good explanation.
         covered = [False] * len(words)
         for i, gram in enumerate(zip(words, words[1:], words[2:], strict=False)):
             if gram in grams:
@@ -244,9 +256,11 @@ _NONE_FITS = re.compile(
 def _disagrees(prompt: Prompt, text: str, recorded: bool) -> str | None:
     """Return the reason when a text argues against the answer that its prompt asked for."""
     example, answer = prompt.example, prompt.answer
+    # Only named options can be told from each other by their words; a free answer may be phrased in many ways.
     if not example.choices or not answer:
         return None
     reason = ELSEWHERE if prompt.kind == "counterfactual" else CONTRADICTS
+    # One form of apostrophe, so that "isn’t" matches and options are found however a model typesets them.
     lowered = text.lower().replace("’", "'")
     options = sorted({choice.lower().replace("’", "'") for choice in example.choices}, key=len, reverse=True)
     wanted, gold = answer.lower().replace("’", "'"), example.answer.lower().replace("’", "'")
@@ -257,11 +271,13 @@ def _disagrees(prompt: Prompt, text: str, recorded: bool) -> str | None:
         if stated is not None and stated != wanted:
             return reason
     for match in _DENIES.finditer(lowered):
+        # "This choice" is the option named last, within about two sentences; with none there, the one asked for.
         before = lowered[: match.start()]
         if _at_end(before, options) == wanted or (
             _THIS.search(before) and _last_named(before[-160:], options) in (wanted, None)
         ):
             return reason
+    # Asked to argue for a wrong option, a model may praise the right one all the same, or reject them all.
     if prompt.kind == "counterfactual":
         if any(_at_end(lowered[: match.start()], options) == gold for match in _PRAISES.finditer(lowered)):
             return reason

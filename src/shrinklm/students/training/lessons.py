@@ -35,7 +35,7 @@ class Lessons(Dataset[Lesson]):
     nothing fits makes room for the next, so that every method sees the same number of examples.
 
     Args:
-        student: Encodes the pairs and sets the longest.
+        student: Encodes the pairs and sets the greatest length.
         corpus: The training examples.
         method: Its views are shown.
         seen: The number of items.
@@ -67,6 +67,7 @@ class Lessons(Dataset[Lesson]):
                     views.append(item.view.name)
                 else:
                     self.unbuilt[item.view.name, too_long] += 1
+            # An example of which only some views fit still trains on those; the others are counted.
             if views:
                 self.items.append(Lesson(index, epoch, tuple(views)))
             if len(self.items) == seen:

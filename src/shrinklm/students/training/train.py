@@ -57,7 +57,7 @@ class Fit:
     pairs: Mapping[str, int]
     """View → pairs trained on, over all epochs."""
     unbuilt: Mapping[str, Mapping[str, int]]
-    """View → reason → how often it could not be shown."""
+    """View → reason → how often a pair could not be built or did not fit."""
     train_seconds: float
     diverged: bool
     """A loss or gradient was not finite (training then ends), or the last loss is far above that of guessing."""
@@ -77,14 +77,14 @@ def train_student(
     Args:
         open_student: Opens the untrained student; called again when memory ran out and the micro-batch is halved.
         corpus: The training examples with the teacher's generations.
-        method: Its views are shown.
+        method: Its views are trained on.
         settings: How long and how.
         folder: Holds train.jsonl and, until `discard_checkpoints`, checkpoints/.
         measure: Scores the student on dev, for the curve and for early stopping.
-        tick: Told of progress after each step.
+        tick: Called with the progress after each step.
 
     Raises:
-        MethodError: the method can show nothing, because generations are missing.
+        MethodError: the method cannot build any pair, because generations are missing.
         StudentError: not even one example fits into memory, or early stopping has nothing to go by.
         StoreError: `folder` cannot be written.
     """
@@ -110,6 +110,7 @@ def train_student(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        # Written down, so that a resumed training does not run out of memory at the same place once more.
         micro = _divisor(settings.batch, micro // 2)
         write_text(note, str(micro))
         if tick:
@@ -188,9 +189,9 @@ def _arguments(settings: TrainSettings, checkpoints: Path, micro: int, steps: in
         use_cpu=not torch.cuda.is_available(),
         logging_steps=1,
         logging_nan_inf_filter=False,  # a loss that is not finite ends the training: it must reach the log
-        save_strategy="no",  # `_Points` says when to save and when to measure
+        save_strategy="no",  # `_Points` sets when to save and when to measure
         eval_strategy="no",
-        remove_unused_columns=False,
+        remove_unused_columns=False,  # items are lessons, without the columns that the Trainer would look for
         disable_tqdm=True,
         report_to="none",
         label_names=["labels"],
@@ -201,6 +202,7 @@ def _arguments(settings: TrainSettings, checkpoints: Path, micro: int, steps: in
 
 def _points(steps: int, parts: int) -> set[int]:
     """The last steps of `parts` equal parts of a training."""
+    # Rounded up, so that there are never more parts than asked for; the last may be shorter.
     every = -(-steps // parts) if parts else 0
     return {*range(every, steps, every), steps} if parts else set()
 

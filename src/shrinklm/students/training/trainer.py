@@ -55,7 +55,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         score: Scores the student on dev.
         patience: Stop after so many measurements in a row without a better dev accuracy, and keep the best student;
             None: never.
-        tick: Told of progress.
+        tick: Called with the progress of each step.
     """
 
     def __init__(
@@ -161,6 +161,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the student on dev during training; its time is not training time."""
+        # The Trainer's own `evaluate` clears this flag: left set, the epoch's end would measure the last step again.
         self.control.should_evaluate = False
         if self.score is None:
             return {}
@@ -184,12 +185,14 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the trained weights alone, each tied one once."""
+        # Frozen ones (below LoRA) come with the student that `open_student` opens; safetensors refuses shared memory.
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         trained = {name: weight for name, weight in self.lessons.student.named_parameters() if weight.requires_grad}
         save_file({name: weight.detach().cpu().contiguous() for name, weight in trained.items()}, folder / WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # Not strict: the file lacks the frozen weights and the second names of tied ones.
         self.lessons.student.load_state_dict(load_file(Path(resume_from_checkpoint) / WEIGHTS), strict=False)
 
     # What `train` calls
@@ -211,6 +214,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     @property
     def diverged(self) -> bool:
         """Whether a loss was not finite, or the last loss of a view is twice that of guessing every token."""
+        # Guessing among V tokens costs log V. One view suffices: the others' small losses must not hide it in a mean.
         vocabulary = self.lessons.student.config.get_text_config(decoder=True).vocab_size
         last: dict[str, Any] = next((line for line in reversed(self.lines) if "loss" in line), {})
         return self.non_finite or any(
@@ -231,7 +235,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     @property
     def examples_seen(self) -> int:
-        """Examples shown so far."""
+        """Examples trained on so far."""
+        # The last step of a training may hold less than a whole batch.
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return int(min(self.state.global_step * batch, len(self.lessons)))
 
@@ -259,7 +264,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     def _resume_log(self, step: int) -> None:
         """Take the log back to `step`, the last that the checkpoint holds, so that no step stands in it twice."""
         text = self.log_file.read_text(encoding="utf-8") if self.log_file.is_file() else ""
-        # A line that a kill tore does not end with "}".
+        # A line that a kill tore does not end with "}": the objects in it hold no others.
         lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         self.lines = [line for line in lines if line["step"] <= step]
         write_text(self.log_file, "".join(json.dumps(line) + "\n" for line in self.lines))
@@ -270,7 +275,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
 
 def last_checkpoint(folder: Path) -> tuple[int, Path | None]:
-    """(step, folder) of the last whole checkpoint; (0, None) without one. Those that a kill left torn are removed."""
+    """(step, folder) of the last whole checkpoint; (0, None) without one. Incomplete ones are removed."""
     whole: tuple[int, Path | None] = (0, None)
     for step, checkpoint in _checkpoints(folder):
         try:
