@@ -128,7 +128,7 @@ def test_the_packaged_generations_belong_to_the_packaged_recipe() -> None:
     """Nothing that the demo needs is asked: a prompt or a question that changes shows here."""
     from shrinklm.run.run import Run
     from shrinklm.teachers import store
-    from shrinklm.teachers.generate import look
+    from shrinklm.teachers.generate import read_steps
 
     if not demo.GENERATIONS.is_file():
         pytest.skip("the demo's generations are not packaged yet")
@@ -141,7 +141,7 @@ def test_the_packaged_generations_belong_to_the_packaged_recipe() -> None:
     run = Run(Recipe.read(demo.RECIPE))
     train = run.splits["train"]
     assert run.teacher is not None
-    known, _ = look(train, run.steps, run.teacher, run.prompts, Kept(), run.teaching.settings, run.task.parse)  # type: ignore[arg-type]
+    known, _ = read_steps(train, run.steps, run.teacher, run.prompts, Kept(), run.teaching.settings, run.task.parse)  # type: ignore[arg-type]
     kinds = {
         kind: sum(key[0] == kind for found in known.values() for key in found)
         for kind in ("explanation", "counterfactual")

@@ -16,7 +16,7 @@ from shrinklm.core.types import Completion, Example, Prompt, Sampling
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.teachers.generate import GenerationsByExample, Report, look, run_steps
+from shrinklm.teachers.generate import GenerationsByExample, Report, read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.steps import StepRequest, plan
 from shrinklm.teachers.store import Store
@@ -62,7 +62,7 @@ def go(
 ) -> tuple[Report, GenerationsByExample]:
     arguments = (examples, steps, teacher, Prompts("choice"), store, settings(**changes), parse_answer)
     report = run_steps(*arguments)
-    return report, look(*arguments)[0]
+    return report, read_steps(*arguments)[0]
 
 
 def test_all_steps_then_nothing_is_asked_again(store: Store) -> None:
@@ -369,9 +369,9 @@ def test_recording_is_read_once_and_never_asked_again(store: Store, tmp_path: Pa
     assert longer.steps["explanation"].asked == 0
 
 
-def test_look_reads_only(store: Store) -> None:
+def test_read_steps_only_reads(store: Store) -> None:
     teacher = Scripted(good)
-    known, report = look(EXAMPLES, ALL, teacher, Prompts("choice"), store, settings(), parse_answer)
+    known, report = read_steps(EXAMPLES, ALL, teacher, Prompts("choice"), store, settings(), parse_answer)
     assert known == {example.id: {} for example in EXAMPLES}
     assert report.steps["explanation"].missing == 3
     assert teacher.asked == []

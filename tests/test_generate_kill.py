@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.generate import look
+from shrinklm.teachers.generate import read_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
 from teacher_cases import many, settings, step
@@ -67,7 +67,7 @@ def test_killed_generation_goes_on_and_asks_nothing_twice(tmp_path: Path) -> Non
     assert len(asked) == COUNT * (1 + 2 + 1) * 2  # the first try is empty, the second is good
     with Store(tmp_path / "g.db") as store:
         teacher = make_teacher(SPEC, TeacherOptions(root=tmp_path))
-        known, _ = look(many(COUNT), STEPS, teacher, Prompts("choice"), store, settings(), parse_answer)
+        known, _ = read_steps(many(COUNT), STEPS, teacher, Prompts("choice"), store, settings(), parse_answer)
         assert len(store) == len(asked)
     assert all(
         len(found) == 4 and not any(generation.refusal for generation in found.values()) for found in known.values()

@@ -11,7 +11,7 @@ import pytest
 from shrinklm.models.locate import locate_model
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.generate import look, run_steps
+from shrinklm.teachers.generate import read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, SKATES, settings, step
@@ -56,7 +56,7 @@ def check(spec: str, folder: Path) -> None:
         report = run_steps(*arguments)
         stored = list(store)
         again = run_steps(*arguments)
-        known, _ = look(*arguments)
+        known, _ = read_steps(*arguments)
     explained = report.steps["explanation"]
     assert 2 <= explained.asked <= 4
     assert explained.tokens_in > 200

@@ -87,7 +87,7 @@ class Corpus:
         pairs = [self.pairs(method, index, 0, unbuilt) for index in range(len(self.examples))]
         names = {item.view.name for items in pairs for item in items}
         if any(view.name not in names for view in method.views):
-            raise MethodError(lacking(method, unbuilt, len(self.examples)))
+            raise MethodError(_missing_message(method, unbuilt, len(self.examples)))
         return [index for index, items in enumerate(pairs) if items]
 
     def schedule(self, method: Method) -> Iterator[tuple[int, int]]:
@@ -129,7 +129,7 @@ class Corpus:
         return _Built(tuple(pairs), tuple(unbuilt))
 
 
-def lacking(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
+def _missing_message(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
     """The message for a method that lacks generations: which, of how many examples, and what to type."""
     reasons = "; ".join(
         f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items())

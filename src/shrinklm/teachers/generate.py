@@ -86,7 +86,7 @@ def run_steps(
     return _Loop(asker, prompts, settings, parse, tick, ask=True).run(examples, steps)[1]
 
 
-def look(
+def read_steps(
     examples: Sequence[Example],
     steps: Sequence[StepRequest],
     teacher: BaseTeacher,

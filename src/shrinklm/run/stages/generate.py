@@ -12,7 +12,7 @@ from ...core.types import Example, Generation, Split, Task, Tick
 from ...methods.spec import method as method_of
 from ...methods.view import Method
 from ...teachers.base import BaseTeacher
-from ...teachers.generate import GenerateSettings, GenerationsByExample, Report, look, run_steps
+from ...teachers.generate import GenerateSettings, GenerationsByExample, Report, read_steps, run_steps
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
@@ -80,10 +80,10 @@ class Teaching:
         report = Report()
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
             arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
-            generations, lacking = look(*arguments)
+            generations, lacking = read_steps(*arguments)
             if teacher.free and any(step.missing for step in lacking.steps.values()):
                 run_steps(*arguments, self.tick)
-                generations, lacking = look(*arguments)
+                generations, lacking = read_steps(*arguments)
             for example_id, slots in generations.items():
                 known[example_id] |= slots
             report.steps |= lacking.steps
