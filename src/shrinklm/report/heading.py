@@ -115,7 +115,7 @@ def _above(results: Results) -> str:
 
 
 def _against(names: Sequence[str], baselines: Sequence[str], rows: int) -> str:
-    """How the trained students, `rows` in number, stand to baselines that `names` are not shown to be above."""
+    """The clause on trained students, `rows` in number, and baselines that those in `names` are not shown to beat."""
     many, either = rows > 1, " or ".join(baselines)
     if not names:
         return f"{'every trained student' if many else 'it'} is above {listing(baselines)}"

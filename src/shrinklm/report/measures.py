@@ -37,14 +37,14 @@ class Measure:
     name: str
     group: Group
     title: str
-    """What it means, in a sentence without its full stop."""
+    """Its meaning, in a sentence without its full stop."""
     better: str = ""
     """ "higher", "lower", or "" where neither is better as such."""
     share: bool = True
     """Shown in percent."""
     digits: int = 1
     unit: str = "%"
-    """What its axis is labelled with."""
+    """The label of its axis."""
 
     @property
     def word(self) -> str:

@@ -35,6 +35,6 @@ def render(results: Results, sections: Sequence[Section], figures: Figures) -> s
 
 
 def _part(jinja: Any, template: str, section: Section, figures: Figures) -> str:
-    """A section's template on its own, so that no section can read what another one's template is given."""
+    """A section's template, rendered with its own context: no section reads that of another one."""
     text: str = jinja.get_template(template).render(figures=figures, **section.context)
     return text

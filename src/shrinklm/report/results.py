@@ -66,7 +66,7 @@ class Row:
 
     @property
     def exposure(self) -> tuple[frozenset[object], ...]:
-        """What must be equal for two rows to be compared: examples seen, effective batch, optimizer steps."""
+        """Examples seen, effective batch and optimizer steps of the cells: a fair comparison needs them equal."""
         return tuple(
             frozenset(cell.info.get(key) for cell in self.cells if cell.trained)
             for key in ("examples_seen", "batch", "steps")
@@ -123,7 +123,7 @@ class Results:
 
     @property
     def teacher(self) -> tuple[float, int, str] | None:
-        """The teacher's own accuracy, on how many questions, of which split; None when it was not asked."""
+        """(accuracy, number of questions, split) of the teacher itself; None where its accuracy is not known."""
         accuracy = block(self.findings.generations, "teacher_accuracy")
         value = finite(accuracy.get("value"))
         return None if value is None else (value, int(accuracy.get("n") or 0), str(accuracy.get("split") or "test"))

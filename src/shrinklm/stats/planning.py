@@ -35,7 +35,7 @@ class Tost:
 
 @dataclass(frozen=True)
 class Power:
-    """How often a planned study would find an effect of a given size."""
+    """The share of simulated studies that detect an effect of one size."""
 
     power: float
     low: float
@@ -222,7 +222,7 @@ def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple
     if 1 < len(np.unique(items)) < len(y):
         groups["item"] = items.tolist()
     if np.ptp(y) == 0:
-        # Rounding can make all ratings of a small study equal; no model can be fitted, and nothing was found.
+        # Rounding can make all ratings of a small study equal; no model can be fitted, and no effect was detected.
         return 0.0, 1.0
     last_effect = mixed(y, columns, groups).effects[-1]
     return last_effect.estimate, last_effect.p

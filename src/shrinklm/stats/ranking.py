@@ -1,4 +1,4 @@
-"""How well scores rank what is relevant."""
+"""The quality of a ranking by scores: average precision."""
 
 from __future__ import annotations
 

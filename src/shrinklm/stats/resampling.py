@@ -1,4 +1,4 @@
-"""What the bootstraps over questions and training seeds share: seeded resamples, as counts, in blocks. No torch."""
+"""Seeded resamples, as counts and in blocks, for the bootstraps over questions and training seeds. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every task shares: its options, its splits, and the one parser of answers."""
+"""Shared by all tasks: their options, their splits, and the one parser of answers."""
 
 from __future__ import annotations
 

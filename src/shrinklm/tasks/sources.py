@@ -17,12 +17,14 @@ from ..core.errors import TableError, TaskError
 from ..core.tables import SUFFIXES, Row, Rows, arrow_rows, read_file
 from ..core.types import Split
 
+# The names that datasets give their splits.
 SPLIT_NAMES: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "dev": ("dev", "validation", "valid", "val"),
     "test": ("test", "testing"),
 }
 _SOURCE = re.compile(r"(?P<name>.+?)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-]+))?\Z")
+# Two parts at most: a longer path is that of a file which is missing, and no request to the hub.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\Z")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...report.factorial.analysis import Levels, spoken
+from ...report.factorial.analysis import Levels, levels_text
 from ...report.factorial.words import decimals, f_value, paragraph
 from ...report.look.numbers import fixed, fraction, interval, p_clause
 from ..app import say
@@ -91,7 +91,7 @@ def _pairs(factorial: Factorial, within: Levels, pairs: Sequence[Tukey]) -> Tabl
 
 
 def _at(within: Levels) -> str:
-    return f" at {spoken(within)}" if within else ""
+    return f" at {levels_text(within)}" if within else ""
 
 
 def _table(left: Sequence[str], right: Sequence[str], title: str) -> Table:

@@ -220,16 +220,16 @@ def _pairs(
             compared += [(within, pair) for pair in tukey(groups)]
         else:
             why = "only one level has rows" if len(groups) < 2 else "every cell has one row"
-            notes.append(f"No pairs of {first} are compared at {spoken(within)}: {why}.")
+            notes.append(f"No pairs of {first} are compared at {levels_text(within)}: {why}.")
     return tuple(compared), notes
 
 
 def _notes(cells: Sequence[Cell], table: Anova) -> list[str]:
     notes = []
-    empty = [spoken(cell.levels) for cell in cells if not cell.n]
+    empty = [levels_text(cell.levels) for cell in cells if not cell.n]
     if empty:
         notes.append(f"Empty cells: {'; '.join(empty)}. Interactions are tested on what the other cells can show.")
-    single = [spoken(cell.levels) for cell in cells if cell.n == 1]
+    single = [levels_text(cell.levels) for cell in cells if cell.n == 1]
     if single:
         notes.append(f"Cells of one row, which say nothing of spread: {'; '.join(single)}.")
     for term in table.terms:
@@ -240,6 +240,6 @@ def _notes(cells: Sequence[Cell], table: Anova) -> list[str]:
     return notes
 
 
-def spoken(levels: Levels) -> str:
+def levels_text(levels: Levels) -> str:
     """ "model CF, model_size base"."""
     return ", ".join(f"{name} {level}" for name, level in levels.items())

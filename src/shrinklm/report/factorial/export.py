@@ -11,7 +11,7 @@ from .words import paragraph
 
 
 def as_json(analysis: Factorial) -> dict[str, Any]:
-    """Everything but the rows that count; what does not exist (such as the deviation of one run) is null."""
+    """The analysis without the rows that count; null where a figure does not exist, as the deviation of one run."""
     result = {
         "value": analysis.value,
         "factors": list(analysis.levels),

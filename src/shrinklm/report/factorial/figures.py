@@ -14,7 +14,7 @@ from ..look.axes import canvas, name_rows
 from ..look.figures import Drawn, Figure, styled
 from ..look.numbers import ALPHA, MINUS, fixed, p_clause
 from ..look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
-from .analysis import Cell, Factorial, spoken
+from .analysis import Cell, Factorial, levels_text
 from .words import decimals
 
 _LONG = 60
@@ -52,7 +52,7 @@ def cells(analysis: Factorial) -> Drawn:
     crosses = " Grey crosses: rows left out as outliers." if analysis.removed else ""
     caption = f"Large marks: means of the cells, with 95 % intervals (t). Small dots: each row.{crosses}"
     means = "; ".join(
-        f"{spoken(cell.levels)}: {fixed(cell.mean, decimals(analysis))} (n {cell.n})"
+        f"{levels_text(cell.levels)}: {fixed(cell.mean, decimals(analysis))} (n {cell.n})"
         for cell in analysis.cells
         if cell.mean is not None
     )
@@ -66,7 +66,7 @@ def differences(analysis: Factorial) -> Drawn | None:
         return None
     groups = [
         (within, [pair for _, pair in pairs])
-        for within, pairs in groupby(analysis.tukey, key=lambda entry: spoken(entry[0]))
+        for within, pairs in groupby(analysis.tukey, key=lambda entry: levels_text(entry[0]))
     ]
     width = _width([f"{pair.a} {MINUS} {pair.b}" for _, pair in analysis.tukey])
     figure, [axes] = canvas(width, 0.6 + 0.24 * len(analysis.tukey) + 0.3 * len(groups))
@@ -135,7 +135,7 @@ def _grouped(analysis: Factorial) -> Iterator[tuple[str, list[Cell]]]:
     others = {name: levels for name, levels in analysis.levels.items() if name != analysis.first}
     groups: dict[str, list[Cell]] = {}
     for cell in analysis.cells:
-        groups.setdefault(spoken({name: cell.levels[name] for name in others}), []).append(cell)
+        groups.setdefault(levels_text({name: cell.levels[name] for name in others}), []).append(cell)
     yield from groups.items()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ...stats import Term, Tukey
 from ..look.numbers import ALPHA, fixed, fraction, interval, p_clause
-from .analysis import Factorial, spoken
+from .analysis import Factorial, levels_text
 
 
 def paragraph(analysis: Factorial) -> str:
@@ -117,7 +117,7 @@ def _with_all(analysis: Factorial, whole: Factorial) -> str:
     for within, entry in analysis.tukey:
         p = known.get((tuple(within.items()), entry.a, entry.b))
         if p is not None and (entry.p < ALPHA) != (p < ALPHA):
-            at = f" at {spoken(within)}" if within else ""
+            at = f" at {levels_text(within)}" if within else ""
             changes.append(f"{entry.a} and {entry.b}{at} {p_clause(p)} instead of {p_clause(entry.p)}")
     if not changes:
         return (
@@ -130,7 +130,7 @@ def _with_all(analysis: Factorial, whole: Factorial) -> str:
 def _grouped(analysis: Factorial) -> Mapping[str, list[Tukey]]:
     groups: dict[str, list[Tukey]] = {}
     for within, entry in analysis.tukey:
-        groups.setdefault(spoken(within), []).append(entry)
+        groups.setdefault(levels_text(within), []).append(entry)
     return groups
 
 

@@ -50,7 +50,7 @@ class Figure:
 
 
 def styled(draw: Callable[[], Iterable[Drawn | None]]) -> list[Figure]:
-    """What `draw` draws, in the package's style and saved in every form; a None is left out."""
+    """The figures of `draw`, in the package's style and saved in every form; a None is left out."""
     import matplotlib
 
     with matplotlib.rc_context():

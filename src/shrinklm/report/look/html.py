@@ -1,4 +1,4 @@
-"""What HTML pages share: templates with escaping, the style sheet, names that may break, and data for scripts."""
+"""Shared by the HTML pages: templates with escaping, the style sheet, names that may break, data for scripts."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Column:
     group: str = ""
     numeric: bool = True
     title: str = ""
-    """What it means, for a reader who asks."""
+    """Its meaning, listed below the table; "" where the name is enough."""
 
     @property
     def heading(self) -> str:

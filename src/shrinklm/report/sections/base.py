@@ -1,4 +1,4 @@
-"""What a section of the report is: one part of the page, of the Markdown, of the CSV files and of the figures."""
+"""The type of a section: its part of the page, of the Markdown, of the CSV files and of the figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the teacher wrote: the audit that was made before training."""
+"""The teacher's texts: figures of the audit that was made before training."""
 
 from __future__ import annotations
 

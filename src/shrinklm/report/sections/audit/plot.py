@@ -1,4 +1,4 @@
-"""The figure about what the teacher wrote: a few measures, step by step."""
+"""The figure about the teacher's texts: a few measures, step by step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def audit_plot(results: Results) -> Drawn | None:
     )
     if limit is not None:
         caption += f" Dashed: the recipe asks for {percent(limit)} % at least."
-    alt = f"Dot plots. {'. '.join(_spoken(steps, panels))}."
+    alt = f"Dot plots. {'. '.join(_alt_text(steps, panels))}."
     return Drawn("audit", "What the teacher wrote, by step", caption, alt, True, figure)
 
 
@@ -92,7 +92,7 @@ def _draw_rules(axes: Any, figures: Mapping[str, Any], y: float) -> None:
             )
 
 
-def _spoken(steps: Steps, panels: Sequence[Measure]) -> list[str]:
+def _alt_text(steps: Steps, panels: Sequence[Measure]) -> list[str]:
     lines = []
     for entry in panels:
         results = ((step, estimate(figures, entry.key)) for step, figures in steps.items())

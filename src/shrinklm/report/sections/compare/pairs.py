@@ -99,7 +99,7 @@ def differences(results: Results) -> Drawn | None:
         "On the same questions, with 95 % intervals. Filled: Holm-adjusted p below 0.05 and an interval without zero; "
         "hollow: no difference that this data can show."
     )
-    alt = f"Forest plot. {'; '.join(_spoken(pair, many) for pair in pairs)}."
+    alt = f"Forest plot. {'; '.join(_alt_text(pair, many) for pair in pairs)}."
     return Drawn("differences", "Differences between methods", caption, alt, False, figure)
 
 
@@ -111,7 +111,7 @@ def _draw(axes: Any, pair: Pairwise, y: int) -> None:
     axes.plot([100 * comparison.difference], [y], "o", markersize=4.2, color=shade, markerfacecolor=inside)
 
 
-def _spoken(pair: Pairwise, many: bool) -> str:
+def _alt_text(pair: Pairwise, many: bool) -> str:
     comparison = pair.comparison
     names = f"{pair.first.method} minus {pair.second.method}{f' on {pair.first.student}' if many else ''}"
     reading = "separated" if pair.separated else "no difference shown"

@@ -20,14 +20,14 @@ from ...rated import QUALITY
 from ...results import Results, Row
 
 AXES = (QUALITY, "cf_gain", "las", "supports_predicted")
-"""What may stand for the explanations: the first that was measured decides, the others are shown beside it."""
+"""Measures that may represent the explanations: the first that was scored decides, the others stand beside it."""
 PANELS = 3
 """Measures of `AXES` that are shown at most."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """From one method of the front to its neighbour that explains better: what is gained, what is lost."""
+    """From one method of the front to its neighbour that explains better: the differences in both measures."""
 
     accurate: Row
     explaining: Row
@@ -41,10 +41,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Decision:
-    """The methods to decide between, and what tells them apart."""
+    """The methods to decide between, and their differences."""
 
     axes: tuple[Measure, ...]
-    """What was measured of the explanations; the first decides."""
+    """The measures of explanations that were scored; the first decides."""
     rows: tuple[Row, ...]
     """Trained students that were scored on both sides, the most accurate first."""
     silent: tuple[Row, ...]
@@ -55,7 +55,7 @@ class Decision:
 
     @property
     def axis(self) -> Measure:
-        """What stands for the explanations."""
+        """The measure that represents the explanations."""
         return self.axes[0]
 
     @property

@@ -134,7 +134,7 @@ def _criteria() -> list[tuple[Fits, Lead]]:
 
 
 def _why(results: Results, first: Response, second: Response, axis: Measure) -> str:
-    """What tells the two apart at this question."""
+    """The sentence on how the two differ at this question."""
     if first.right == second.right:
         start = "Both are right" if first.right else "Both are wrong"
     else:

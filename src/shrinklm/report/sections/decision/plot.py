@@ -38,7 +38,7 @@ def tradeoff(results: Results) -> Drawn | None:
         handletextpad=0.5,
         columnspacing=1.2,
     )
-    spoken = ". ".join(_spoken(results, decision, answers, axis) for axis in decision.axes)
+    descriptions = ". ".join(_alt_text(results, decision, answers, axis) for axis in decision.axes)
     caption = (
         "Means with 95 % bootstrap intervals, further right and further up is better. Filled marks joined by the line: "
         "the front of the panel, methods that no other one beats by being at least as good in both and better in one."
@@ -46,7 +46,7 @@ def tradeoff(results: Results) -> Drawn | None:
         + (" Dashed lines: the accuracy of methods whose explanations were not measured." if decision.silent else "")
     )
     title = f"{answers.name} and {'the explanations' if wide else decision.axis.name.lower()}"
-    return Drawn("tradeoff", title, caption, f"Scatter plot{'s' if wide else ''}. {spoken}.", wide, figure)
+    return Drawn("tradeoff", title, caption, f"Scatter plot{'s' if wide else ''}. {descriptions}.", wide, figure)
 
 
 def _panel(axes: Any, decision: Decision, untrained: list[Row], answers: Measure, axis: Measure) -> None:
@@ -132,7 +132,7 @@ def _handles(rows: list[Row], names: list[str], decision: Decision) -> list[Any]
     return handles
 
 
-def _spoken(results: Results, decision: Decision, answers: Measure, axis: Measure) -> str:
+def _alt_text(results: Results, decision: Decision, answers: Measure, axis: Measure) -> str:
     rows = [row for row in decision.rows if axis.key in row.estimates]
     best = front(rows, answers.key, axis.key)
     values = []

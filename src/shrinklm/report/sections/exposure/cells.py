@@ -1,4 +1,4 @@
-"""Cells beside each other: what must be equal for a fair comparison, and what was not."""
+"""Every cell with its exposure, which a fair comparison needs equal, its training time and its score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was refused, and why: generations of the teacher, pairs that could not be built, duplicate questions."""
+"""Refused generations of the teacher, pairs that could not be built, and duplicate questions, with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What did not reach the students: refused generations, unbuilt pairs; and questions that stand in two splits."""
+"""Counts of refused generations and unbuilt pairs; questions that stand in two splits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RECORDED = ("found", "asked", "kept", "tokens_in", "tokens_out", "seconds", "co
 
 
 def steps(results: Results) -> Table:
-    """How many generations each step of the teacher asked for and kept, and how many were refused and why."""
+    """One row a step of the teacher: the generations asked for, kept and refused, by reason."""
     lines, records = [], []
     for name, step in (results.findings.generations.get("steps") or {}).items():
         refused: Mapping[str, int] = step.get("refused") or {}

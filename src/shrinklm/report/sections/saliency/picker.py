@@ -35,7 +35,7 @@ def _item(item: Marked, steps: list[str]) -> dict[str, Any]:
 
 
 def legend(saliency: Saliency) -> str:
-    """How to read the words, and where the items are that the page does not hold."""
+    """How to read the shades, and the command that shows the items left out of the page."""
     text = (
         "The stronger a word's colour, the larger its share of the step's scores in this item. "
         "Underlined words are kept; words such as “the” or “what” never are."

@@ -1,4 +1,4 @@
-"""The figures about marked words: what they are worth beside chance, and how far the ways of attributing agree."""
+"""The figures about marked words: their measures beside chance, and the agreement of attribution methods."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def worth(results: Results) -> Drawn | None:
     # The panels share their rows, which the first one names for all.
     panels[0].set_yticks(range(len(steps)), steps)
     panels[0].set_ylim(len(steps) - 0.4, -0.6)
-    spoken = ". ".join(_spoken(saliency, entry) for entry in measures)
+    descriptions = ". ".join(_alt_text(saliency, entry) for entry in measures)
     caption = (
         "Means with 95 % bootstrap intervals over items; "
         "dashed lines: the expectation for as many random content words. "
         f"More is better, but for sufficiency. {erasure_chance(saliency)}"
     )
-    return Drawn("saliency", "What the kept words are worth", caption, f"Dot plots. {spoken}.", True, figure)
+    return Drawn("saliency", "What the kept words are worth", caption, f"Dot plots. {descriptions}.", True, figure)
 
 
 def agreement_plot(results: Results) -> Drawn | None:
@@ -60,14 +60,14 @@ def agreement_plot(results: Results) -> Drawn | None:
         return None
     size = len(names) - 1
     figure, [axes] = canvas(COLUMN, 0.9 + 0.27 * size)
-    spoken = []
+    descriptions = []
     # Below the diagonal: the matrix is symmetric, and each way agrees with itself.
     for i in range(1, size + 1):
         for j in range(i):
             value = rows[i][j]
             if value is not None:
                 _shade(axes, j, i - 1, value)
-                spoken.append(f"{names[i]} and {names[j]} {rho(value)}")
+                descriptions.append(f"{names[i]} and {names[j]} {rho(value)}")
             axes.text(j, i - 1, DASH if value is None else rho(value), ha="center", va="center", fontsize=6, color=INK)
     axes.set_xlim(-0.5, size - 0.5)
     axes.set_ylim(size - 0.5, -0.5)
@@ -81,7 +81,7 @@ def agreement_plot(results: Results) -> Drawn | None:
         f"Spearman's rank correlation of the scores of content words, mean over {n} items. "
         "Chance is 0; 1 is the same order of words."
     )
-    alt = f"Matrix. {'; '.join(spoken)}."
+    alt = f"Matrix. {'; '.join(descriptions)}."
     return Drawn("agreement", "Agreement of the ways to attribute", caption, alt, False, figure)
 
 
@@ -122,7 +122,7 @@ def _panel(axes: Any, saliency: Saliency, entry: Measure, ranks: dict[str, int])
         axes.axvline(scale * chance, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _spoken(saliency: Saliency, entry: Measure) -> str:
+def _alt_text(saliency: Saliency, entry: Measure) -> str:
     chance = saliency.chance(entry.key)
     rows = ", ".join(
         f"{step} {entry.show(estimate.value)}" for step, estimate in estimates(saliency, entry.key).items()

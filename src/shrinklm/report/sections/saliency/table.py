@@ -78,7 +78,7 @@ def keeps(saliency: Saliency) -> str:
 
 
 def erasure_chance(saliency: Saliency) -> str:
-    """What stands for chance where words are erased."""
+    """The sentence on the chance level of erasure."""
     if saliency.estimate(CHANCE_STEP, "comprehensiveness") or saliency.estimate(CHANCE_STEP, "sufficiency"):
         return f"For erasure chance is what {CHANCE_STEP} has."
     return f"For erasure the chance level is not known: there is no step {CHANCE_STEP}."

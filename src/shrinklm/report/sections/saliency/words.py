@@ -104,7 +104,7 @@ def _measure(saliency: Saliency, key: str) -> str:
 
 
 def _meaning(saliency: Saliency, key: str) -> str:
-    """A measure in words, for somebody who reads of it for the first time."""
+    """The definition of a measure, in words."""
     model = str(block(saliency.figures, "model").get("name") or "the model")
     loses = f"What the label's log-probability under {model} loses"
     return {

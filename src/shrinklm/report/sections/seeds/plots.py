@@ -1,4 +1,4 @@
-"""The figures with every seed: accuracy beside its baselines, and what the explanations are like."""
+"""The figures with every seed: accuracy beside its baselines, and measures of the explanations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXPLANATION = (
 )
 """(metric, title, unit, factor from the score to the unit) of each panel."""
 _LETTER = 0.027
-"""About how much of the width of a column's axes a letter of a baseline's name takes."""
+"""About the width of a letter in a baseline's name, as a share of the width of a column's axes."""
 
 
 def accuracy(results: Results) -> Drawn | None:
@@ -48,12 +48,12 @@ def accuracy(results: Results) -> Drawn | None:
         "Large marks: mean over seeds and questions, with its 95 % bootstrap interval. Small dots: each seed"
         f"{' (a cross: it diverged)' if diverged else ''}. Dashed lines: baselines."
     )
-    alt = f"Dot plot. {alt}. {_spoken(baselines)}"
+    alt = f"Dot plot. {alt}. {_alt_text(baselines)}"
     return Drawn("accuracy", "Accuracy by method, every seed", caption, alt, False, figure)
 
 
 def explanations(results: Results) -> Drawn | None:
-    """Length, overlap and what is named, of every method's explanations; None where none was scored."""
+    """Length, overlap and named options of every method's explanations; None where none was scored."""
     metrics = [entry for entry in _EXPLANATION if any(entry[0] in row.estimates for row in results.rows)]
     rows = [row for row in results.rows if any(name in row.estimates for name, _, _, _ in metrics)]
     if not metrics:
@@ -72,7 +72,7 @@ def explanations(results: Results) -> Drawn | None:
         axes.grid(axis="x")
         hide_axis(axes)
     _name(panels[0], rows, heights, results)
-    spoken = ". ".join(
+    descriptions = ". ".join(
         f"{title}: "
         + ", ".join(
             f"{results.label(row)} {scale * row.estimates[metric].value:.1f}" for row in rows if metric in row.estimates
@@ -83,7 +83,7 @@ def explanations(results: Results) -> Drawn | None:
         "Means with 95 % bootstrap intervals. "
         "Length and overlap describe an explanation; they do not say that it is good."
     )
-    return Drawn("explanations", "Explanations by method", caption, f"Dot plots. {spoken}.", True, figure)
+    return Drawn("explanations", "Explanations by method", caption, f"Dot plots. {descriptions}.", True, figure)
 
 
 def _draw(axes: Any, row: Row, metric: str, y: float, scale: float) -> None:
@@ -182,7 +182,7 @@ def _interval(row: Row, metric: str) -> str:
     return f"{percent(estimate.value)} % ({percent(estimate.low)} to {percent(estimate.high)})"
 
 
-def _spoken(lines: Sequence[tuple[str, float]]) -> str:
+def _alt_text(lines: Sequence[tuple[str, float]]) -> str:
     if not lines:
         return "No baseline is known."
     return f"Baselines: {', '.join(f'{name} {percent(share)} %' for name, share in lines)}."

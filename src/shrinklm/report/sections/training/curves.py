@@ -28,9 +28,9 @@ def losses(results: Results, student: str) -> Drawn | None:
     columns = min(len(views), 4)
     lines = -(-len(views) // columns)
     figure, panels = canvas(COLUMN if columns == 1 else PAGE, 0.4 + 1.75 * lines, lines, columns, sharex=True)
-    spoken: list[str] = []
+    descriptions: list[str] = []
     for index, (axes, view) in enumerate(zip(panels, views, strict=False)):
-        spoken += _panel(axes, rows, view)
+        descriptions += _panel(axes, rows, view)
         # The x axis is shared: the lowest panel of each column names it for those above.
         if index >= len(views) - columns:
             axes.set_xlabel("Examples seen")
@@ -43,7 +43,7 @@ def losses(results: Results, student: str) -> Drawn | None:
     caption = "Cross-entropy of each view's targets, running mean; thin lines are seeds." + (
         f" A cross ends a run that diverged: {', '.join(diverged)}." if diverged else ""
     )
-    title, alt = f"Training loss of each view, {student}", f"Line plots. Loss of {'; '.join(spoken)}."
+    title, alt = f"Training loss of each view, {student}", f"Line plots. Loss of {'; '.join(descriptions)}."
     return Drawn(_file("losses", student, results), title, caption, alt, columns > 1, figure)
 
 
@@ -55,7 +55,7 @@ def _views(rows: Sequence[Row]) -> list[str]:
 
 
 def _panel(axes: Any, rows: Sequence[Row], view: str) -> list[str]:
-    """Draws the loss of a view; how each row's went, in words."""
+    """Draw the loss of a view; return its course for each row, in words."""
     # Diverged runs do not set the scale: one of them would press all other curves onto the axis.
     finite = [
         values
@@ -66,18 +66,18 @@ def _panel(axes: Any, rows: Sequence[Row], view: str) -> list[str]:
         if np.isfinite(values).any()
     ]
     top = 1.08 * max((float(np.nanmax(values)) for values in finite), default=0.0)
-    spoken = []
+    descriptions = []
     for row in rows:
         ends = [ends for cell in row.cells if (ends := _draw_loss(axes, row, cell, view, top)) is not None]
         if ends:
             first, last = (float(np.mean(values)) for values in zip(*ends, strict=True))
-            spoken.append(f"{view.removeprefix('loss/')} of {row.method} from {first:.3g} to {last:.3g}")
+            descriptions.append(f"{view.removeprefix('loss/')} of {row.method} from {first:.3g} to {last:.3g}")
     axes.set_title(view.removeprefix("loss/"))
     if top > 0:  # a diverged run leaves the frame instead of flattening the others
         axes.set_ylim(0, top)
     axes.grid(axis="y")
     _thousands(axes)
-    return spoken
+    return descriptions
 
 
 def dev(results: Results, student: str) -> Drawn | None:
@@ -90,11 +90,11 @@ def dev(results: Results, student: str) -> Drawn | None:
     if not rows:
         return None
     figure, [axes] = canvas(COLUMN, 2.3)
-    spoken = []
+    descriptions = []
     for row in rows:
         curves = [curve for cell in row.cells if (curve := _curve(cell, "dev_accuracy"))[0].size]
         x, y = _draw_dev(axes, row, curves)
-        spoken.append(
+        descriptions.append(
             f"{row.method} from {percent(y[0])} % at {x[0]:,.0f} examples to {percent(y[-1])} % at {x[-1]:,.0f}"
         )
     n = max(
@@ -114,7 +114,7 @@ def dev(results: Results, student: str) -> Drawn | None:
         "Accuracy by generation on the dev split while training: the mean over seeds with a mark at each measurement; "
         "thin lines are seeds."
     )
-    title, alt = f"Accuracy against examples seen, {student}", f"Line plot. {'; '.join(spoken)}."
+    title, alt = f"Accuracy against examples seen, {student}", f"Line plot. {'; '.join(descriptions)}."
     return Drawn(_file("dev", student, results), title, caption, alt, False, figure)
 
 
