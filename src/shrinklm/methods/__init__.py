@@ -1,1 +1,1 @@
-"""What each method shows a student."""
+"""The methods: which prompts and targets a student learns."""

@@ -102,8 +102,8 @@ class Corpus:
             yield from ((index, epoch) for index in order if index in usable)
 
     def _build(self, method: Method, index: int, epoch: int) -> _Built:
-        # A training asks for the pairs of an epoch several times over: for its key, for pairs.jsonl, for what fits, and
-        # for the tensors. One epoch is remembered, so that memory does not grow with their number. By identity: a
+        # A training asks for the pairs of an epoch several times over: for its key, for pairs.jsonl, for their lengths
+        # and for the tensors. One epoch is remembered, so that memory does not grow with their number. By identity: a
         # method's views have no order in ==.
         if self._built_for is None or self._built_for[0] is not method or self._built_for[1] != epoch:
             self._built_for = (method, epoch)
@@ -130,7 +130,7 @@ class Corpus:
 
 
 def _missing_message(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:
-    """The message for a method that lacks generations: which, of how many examples, and what to type."""
+    """The message for a method that lacks generations: which views, of how many examples, why, and a remedy."""
     reasons = "; ".join(
         f"view '{view}': {count:,} of {total:,} examples: {reason}" for (view, reason), count in sorted(unbuilt.items())
     )

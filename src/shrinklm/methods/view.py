@@ -1,4 +1,4 @@
-"""The records of a method: what a view is, and which weighted views make a method. No model, no torch.
+"""The records View and Method. No model, no torch.
 
 A View turns an example and the teacher's generations into one prompt → target pair. A Method is a set of weighted views
 and says which of them answers and which explains.

@@ -35,7 +35,7 @@ class Encoder:
 
     Args:
         ref: Folder or hub id of an encoder such as BERT; None: the packaged `all-minilm-l6-v2`.
-        root: What a relative folder is relative to.
+        root: The folder that relative paths start from.
         entailment: Folder or hub id of a natural-language-inference classifier, for `relations`. None is packaged.
 
     Raises ModelError when there is no such model.

@@ -20,7 +20,7 @@ def load_model(
 ) -> tuple[Any, Any]:
     """(model, tokenizer) of transformers, in `dtype` ("float32" or "bfloat16"), in evaluation mode.
 
-    A GGUF file is converted once to safetensors in the cache folder. Raises ModelError, which says what to do.
+    A GGUF file is converted once to safetensors in the cache folder. Raises ModelError with advice.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer

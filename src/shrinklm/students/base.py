@@ -1,4 +1,4 @@
-"""What both families of students share: saving, pairs → tensors → one loss per pair.
+"""The base of both families of students: saving, pairs → tensors → one loss per pair.
 
 A family adds `encode`, `logits` and the like.
 """
@@ -22,7 +22,7 @@ from ..models.locate import Family, locate_model
 from .layers import adapted
 
 Batch = dict[str, Tensor]
-"""What `encode` makes and `forward` takes. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
+"""Made by `encode`, read by `forward`. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
 a token belongs to), `pairs` (how many) and `tokens` (how many the model reads, padding not counted). `inputs_embeds`
 may replace `input_ids`."""
 
@@ -117,7 +117,7 @@ class BaseStudent(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(summed cross-entropy, number of scored tokens), each [pairs]."""
         logits, labels, owner = self.logits(batch)
-        # In float32 whatever the model computes in: bfloat16 sums lose what distinguishes two options.
+        # In float32 whatever the model computes in: sums in bfloat16 are too coarse to tell two options apart.
         losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
         pairs = int(batch["pairs"])
         zeros = losses.new_zeros(pairs)

@@ -27,7 +27,7 @@ class CausalStudent(BaseStudent):
 
     family: ClassVar[Family] = "causal"
     _decoder: Decoder | None = None
-    """While `answer` runs: what decodes all of its batches."""
+    """Decodes all batches of one `answer`; None outside it."""
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""

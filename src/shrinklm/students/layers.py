@@ -50,10 +50,10 @@ def keep_layers(model: Any, every: int) -> None:
         indices = list(range(0, len(stack), every))
         # A stack that shrinks to one layer keeps the first, which reads the embeddings.
         if len(indices) > 1:
-            indices[-1] = len(stack) - 1  # what the output reads was trained on the last layer
+            indices[-1] = len(stack) - 1  # the output was trained to read the last layer
         kept[len(stack)] = indices
         _keep(stack, indices)
-    # The configuration is what a saved student is built from: it states the new depth wherever it stated the old.
+    # A saved student is built from its configuration, so that states the new depth wherever it stated the old one.
     for config in configs:
         # Models that alternate kinds of attention (Gemma 2) list the kind of each layer.
         types = getattr(config, "layer_types", None)

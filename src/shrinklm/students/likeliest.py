@@ -70,7 +70,7 @@ def option_pairs(prompt: str, premise: str, choices: Sequence[str], premise_in_t
     """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
 
     Args:
-        prompt: What the student is asked.
+        prompt: The student's prompt.
         premise: The student's words before the option.
         choices: The options.
         premise_in_target: The premise opens the target instead of closing the prompt; one more pair, whose option is
@@ -84,7 +84,7 @@ def option_pairs(prompt: str, premise: str, choices: Sequence[str], premise_in_t
 
 
 def _best(valued: Sequence[tuple[Pair, float]], per_character: bool) -> str | None:
-    # log p(option | prompt, premise) is what the whole target has beyond its premise.
+    # log p(option | prompt, premise) = log p(whole target) - log p(premise).
     premise = next((value for pair, value in valued if not pair.option), 0.0)
     ranked = [
         ((value - premise) / (len(pair.option) if per_character else 1), pair.option)

@@ -66,7 +66,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     """A saved student, ready to answer.
 
     Args:
-        folder: What `save` wrote.
+        folder: Written by `save`.
         dtype: "auto" is bfloat16 where this machine is fast in it.
         use: The recipe's `student: {use: ...}`. A class of the user is loaded only when this names it, never because
             the folder does.
@@ -84,7 +84,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
         kind, max_length = str(content["class"]), int(content["max_length"])
     except (ValueError, KeyError, TypeError) as error:
         raise StudentError(
-            f"{note} is not what a trained student comes with ({error!r}). Train it again: shrinklm train RECIPE"
+            f"{note} is not the record of a trained student ({error!r}). Train it again: shrinklm train RECIPE"
         ) from error
     # A folder may come from somebody else: importing a module that its note names would run their code.
     user_class = [use] if use and split_spec(use)[0] not in names("students") else []

@@ -1,7 +1,7 @@
 """The only place that calls a teacher. A judge is a teacher too.
 
-Every completion becomes a Generation with its provenance and is stored as it comes, so that a killed run loses what was
-in flight and no more. What the store holds is not asked again.
+Every completion becomes a Generation with its provenance and is stored as it comes, so that a killed run loses only the
+requests in flight. No prompt whose generation is in the store is asked again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .base import BaseTeacher, Price
 from .store import Store
 
 SLICE = 1024
-"""Completions of a free teacher that are stored at a time, and questions whose prompts are held in memory at a time."""
+"""Completions of a free teacher in one commit, and questions whose prompts are in memory at a time."""
 
 
 @dataclass
@@ -95,14 +95,14 @@ class Asker:
     store: Store
     price: Price | None
     role: Literal["teacher", "judge"]
-    """What an error calls it."""
+    """Its name in errors."""
 
     def key(self, prompt: Prompt, sampling: Sampling) -> str:
         """The key of a prompt in the store."""
         return ask_key(self.teacher.name, self.teacher.revision, prompt, sampling)
 
     def find(self, keys: Iterable[str], usage: Usage) -> dict[str, Generation]:
-        """Return what the store holds under the keys, and count it."""
+        """Return the stored generations of the keys, and count them."""
         generations = self.store.get(keys)
         usage.found += len(generations)
         usage.add(generations.values(), self.price)
@@ -114,7 +114,7 @@ class Asker:
         """Ask in the order given, store each completion as it comes and count it; return the generations by key.
 
         Args:
-            queries: What to ask, no key twice.
+            queries: The prompts, no key twice.
             sampling: The same for all.
             usage: Is added to, also when an error ends the asking.
             progress: Called with the number of completions so far.
@@ -198,9 +198,9 @@ class Asker:
 def ask_judge(
     judge: BaseTeacher, prompts: Sequence[Prompt], store: Store, max_tokens: int, seed: int, tick: Tick | None = None
 ) -> tuple[list[Generation], Usage]:
-    """Return a judge's answers in the order of the prompts, word for word, and what they took. Decoding is greedy.
+    """Return a judge's answers in the order of the prompts, word for word, and their usage. Decoding is greedy.
 
-    The prompts are asked in an order drawn from `seed`, so that what a killed run leaves is a random sample.
+    The prompts are asked in an order drawn from `seed`, so that a killed run leaves a random sample.
     Raises TeacherError.
     """
     sampling, usage = Sampling(max_tokens), Usage()
@@ -212,7 +212,7 @@ def ask_judge(
         for key, prompt in zip(keys, prompts, strict=True)
         if key not in generations
     }
-    # By a hash and not by a shuffle: the order of what is left stays the same when a part is in the store already.
+    # By a hash and not by a shuffle: the order of the rest stays the same when a part is in the store already.
     order = sorted(missing, key=lambda key: digest(seed, key))
 
     def progress(done: int) -> None:

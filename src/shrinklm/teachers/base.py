@@ -1,4 +1,4 @@
-"""What every teacher has, and how one is made: from its spec, or from an object of the user's."""
+"""The base class of teachers, and how a teacher is made: from its spec, or from an object of the user's."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BaseTeacher(ABC):
 
 
 class _Adapted(BaseTeacher):
-    """An object with `name`, `revision` and `complete`, and with the defaults of what it does not declare."""
+    """An object with `name`, `revision` and `complete`, and with the defaults of the attributes it does not declare."""
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
@@ -105,7 +105,8 @@ def as_teacher(teacher: Teacher, source: str = "The object given") -> BaseTeache
     """Return a teacher with every attribute of `BaseTeacher`: itself where it inherits from it, else adapted.
 
     Args:
-        teacher: Any object with `name`, `revision` and `complete`; what else it declares of `BaseTeacher` counts too.
+        teacher: Any object with `name`, `revision` and `complete`. Other attributes of `BaseTeacher` that it declares
+            count too.
         source: Where it comes from, as the message of an error begins.
 
     Raises TeacherError when one of the three is missing.

@@ -72,7 +72,7 @@ def run_steps(
 
     Args:
         examples: The questions.
-        steps: What to write. The steps that a step builds on are added (a recording needs none).
+        steps: The steps to take. Those that a step builds on are added (a recording needs none).
         teacher: Writes the texts.
         prompts: The templates and few-shot examples.
         store: Keeps the texts; every completion is committed as it comes.
@@ -95,7 +95,7 @@ def read_steps(
     settings: GenerateSettings,
     parse: Parse,
 ) -> tuple[GenerationsByExample, Report]:
-    """Return what the store holds for these arguments of `run_steps`, and each step's `missing`. Nothing is asked."""
+    """Return the stored generations for these arguments of `run_steps`, and each step's `missing`. Asks for nothing."""
     asker = Asker(teacher, store, _price(teacher, settings), "teacher")
     return _Loop(asker, prompts, settings, parse, None, ask=False).run(examples, steps)
 
@@ -144,7 +144,7 @@ class _Round:
         self.step = STEPS[request.name]
         self.reads = loop.asker.teacher.reads
         self.sampled = not (self.reads or self.step.marks)
-        """Whether texts are sampled; what is read or marked would be the same at every try."""
+        """Whether texts are sampled; texts that are read and words that are marked are the same at every try."""
 
     def run(self, examples: Sequence[Example], known: GenerationsByExample) -> None:
         """Take the step slice by slice, and enter each item's generation into `known`."""
@@ -246,7 +246,7 @@ class _Round:
         )
 
     def _read(self, item: _Item, prompt: Prompt, completion: Completion) -> Reading:
-        """What is stored of a completion: its text cleaned, and the reason for which it is refused."""
+        """The stored form of a completion: its cleaned text, and the reason for which it is refused."""
         if self.step.marks:
             return Reading(completion.text, completion.refusal, item.answer)
         answer: str | None = item.answer

@@ -96,7 +96,8 @@ def assess(
         recorded: The text comes from a table, where only its end tells whether a token cap cut it; it is then trimmed
             to whole sentences.
         hidden: Texts of the prompt that the completion must not repeat: instructions, few-shot examples, the critique.
-        quoted: What it may repeat although `hidden` holds it: a critique quotes the explanation, and so may a revision.
+        quoted: A text that it may repeat although `hidden` holds it: a critique quotes the explanation, and so may a
+            revision.
         answer: For `label`, the answer that the task's parser read.
     """
     if completion.refusal:
@@ -145,7 +146,7 @@ def whole_sentences(text: str, least: int = 5) -> str:
         for match in _SENTENCE_END.finditer(text)
         if not _ABBREVIATION.search(text[: match.end()].rstrip("\"'”’)]"))
     ]
-    # One sentence must be long enough to be an explanation: what is left of "Yes. It is because the" is not.
+    # One sentence must be long enough to be an explanation: "Yes. It is because the" leaves no such one.
     kept = text[: ends[-1]] if ends else ""
     starts = [0, *ends]
     return kept if any(len(_words(text[a:b])) >= least for a, b in zip(starts, ends, strict=False)) else ""

@@ -1,4 +1,4 @@
-"""The steps of a generation: what a teacher writes or a model marks, what a step builds on, and the order of steps."""
+"""The steps of a generation (texts that a teacher writes, words that a model marks), their parents and their order."""
 
 from __future__ import annotations
 

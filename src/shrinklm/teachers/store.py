@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS generations (
 class Store:
     """The generations of a project, by key.
 
-    Every `put` is committed before it returns, so that a killed process loses at most what was in flight.
+    Every `put` is committed before it returns, so that a killed process loses at most the requests in flight.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -76,7 +76,7 @@ class Store:
             return int(self._db.execute("SELECT COUNT(*) FROM generations").fetchone()[0])
 
     def close(self) -> None:
-        """Close the file. What was put is safe already."""
+        """Close the file. Everything put is committed already."""
         self._db.close()
 
     def __enter__(self) -> Store:

@@ -19,7 +19,7 @@ from ..base import BaseStudent
 
 @dataclass(frozen=True)
 class Lesson:
-    """An item of the dataset: one example as it is shown in one epoch."""
+    """An item of the dataset: one example in one epoch."""
 
     index: int
     """Of the example in the corpus."""
@@ -29,7 +29,7 @@ class Lesson:
 
 
 class Lessons(Dataset[Lesson]):
-    """The dataset of one training, in the order in which it is shown; also the collator that makes batches of it.
+    """The dataset of one training, in training order; also the collator that makes batches of it.
 
     A pair that does not fit the student's length is left out and counted in `unbuilt`, never cut; an example of which
     nothing fits makes room for the next, so that every method sees the same number of examples.
@@ -37,7 +37,7 @@ class Lessons(Dataset[Lesson]):
     Args:
         student: Encodes the pairs and sets the greatest length.
         corpus: The training examples.
-        method: Its views are shown.
+        method: Its views are trained on.
         seen: The number of items.
 
     Raises MethodError when a whole epoch has no pair that fits.
@@ -80,7 +80,7 @@ class Lessons(Dataset[Lesson]):
         return self.items[index]
 
     def tensors(self, lessons: Sequence[Lesson]) -> dict[str, Tensor]:
-        """One batch: what the student reads, and `view`, the index of the view that each pair belongs to."""
+        """One batch: the student's tensors, and `view`, the index of the view that each pair belongs to."""
         # Built here and not kept from the start: the texts of all epochs need not fit into memory.
         groups = [
             [

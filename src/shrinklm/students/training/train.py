@@ -27,7 +27,7 @@ from .trainer import Measure, StudentTrainer
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The `train:` block of a recipe, for one seed. The recipe says what each means, and holds the defaults."""
+    """The `train:` block of a recipe, for one seed. The recipe documents them and holds the defaults."""
 
     examples: int
     batch: int
@@ -93,7 +93,7 @@ def train_student(
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
     note = folder / "micro_batch"
     micro = _micro_batch(settings)
-    if note.is_file() and note.read_text().isdigit():  # what fitted into memory before a kill
+    if note.is_file() and note.read_text().isdigit():  # the size that fitted into memory before a kill
         micro = _divisor(settings.batch, int(note.read_text()))
     while True:
         try:

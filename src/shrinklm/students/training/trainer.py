@@ -96,7 +96,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
                 self.remove_callback(callback)
         self._before, self._started = 0.0, time.perf_counter()
 
-    # What the Trainer calls
+    # Called by the Trainer
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> SequentialSampler:
         # The corpus has ordered the examples already, the same for every method.
@@ -107,7 +107,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
     ) -> tuple[list[Any], Tensor]:
         """The micro-batches of one step, and how many pairs of each view they hold together, over all processes."""
         batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
-        # Before any of them is computed: each micro-batch's share of the loss hangs on what the others hold.
+        # Before any of them is computed: each micro-batch's share of the loss depends on the others' pairs.
         counts = torch.zeros(len(self.weights), dtype=torch.long)
         for batch in batches:
             counts += self._by_view(batch["view"]).cpu()
@@ -195,7 +195,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         # Not strict: the file lacks the frozen weights and the second names of tied ones.
         self.lessons.student.load_state_dict(load_file(Path(resume_from_checkpoint) / WEIGHTS), strict=False)
 
-    # What `train` calls
+    # Called by `train_student`
 
     def fit(self) -> None:
         """Train to the end, from the last whole checkpoint if there is one; `patience` ends with the best student."""
