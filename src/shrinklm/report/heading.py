@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .look.numbers import ALPHA, NO_DIFFERENCE, count, listing, p_value, percent, plural, points
 from .results import Pairwise, Results, Row
 
-_UNREAD = 0.05
+_MAX_UNPARSED = 0.05
 """Share of unparsed answers above which a reader is warned."""
 
 
@@ -138,10 +138,10 @@ def cautions(results: Results) -> list[str]:
         )
     notes += _single_seeds(results)
     for row in results.trained:
-        unread = row.estimates.get("unparsed")
-        if unread is not None and unread.value > _UNREAD:
+        unparsed = row.estimates.get("unparsed")
+        if unparsed is not None and unparsed.value > _MAX_UNPARSED:
             notes.append(
-                f"{results.label(row)}: {percent(unread.value)} % of the answers did not parse. "
+                f"{results.label(row)}: {percent(unparsed.value)} % of the answers did not parse. "
                 "They count as wrong, in accuracy by generation only."
             )
     partly = [

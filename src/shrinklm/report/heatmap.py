@@ -29,7 +29,7 @@ _MARGIN, _SIZE, _LINE = 0.2, 9.0, 0.21
 """Inches around the text, points of its letters, inches from line to line."""
 _FAINTEST = 0.005
 """Heat below which a word gets no background: the colour could not be told from paper."""
-_BROKEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that would steer a terminal or turn the text around."""
 
 
@@ -68,8 +68,8 @@ def png(item: Marked, path: str | Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Letters:
-    """Letters that look alike."""
+class _Run:
+    """A run of text in one style."""
 
     text: str
     heat: float = 0.0
@@ -112,31 +112,31 @@ def _draw(item: Marked) -> bytes:
     return out.getvalue()
 
 
-def _paragraphs(item: Marked) -> Iterator[list[_Letters]]:
+def _paragraphs(item: Marked) -> Iterator[list[_Run]]:
     yield [
-        _Letters("Item ", colour=MUTED),
-        _Letters(_plain(item.id), bold=True),
-        _Letters("  gold answer: ", colour=MUTED),
-        _Letters(_plain(item.answer)),
+        _Run("Item ", colour=MUTED),
+        _Run(_plain(item.id), bold=True),
+        _Run("  gold answer: ", colour=MUTED),
+        _Run(_plain(item.answer)),
     ]
     for marks in item.markings:
         yield []
         yield [
-            _Letters(_plain(marks.step), bold=True),
-            _Letters(f"  {_plain(marks.about)}" if marks.about else "", colour=MUTED),
+            _Run(_plain(marks.step), bold=True),
+            _Run(f"  {_plain(marks.about)}" if marks.about else "", colour=MUTED),
         ]
-        line: list[_Letters] = []
+        line: list[_Run] = []
         for piece, heat, is_kept in _shaded(_plain(item.text), marks):
             # A piece may run over line breaks of the text, and a paragraph here holds none.
             first, *rest = piece.split("\n")
-            line.append(_Letters(first, heat, is_kept))
+            line.append(_Run(first, heat, is_kept))
             for text in rest:
                 yield line
-                line = [_Letters(text, heat, is_kept)]
+                line = [_Run(text, heat, is_kept)]
         yield line
-        yield [_Letters("keeps: ", colour=MUTED), _Letters(kept(_plain(item.text), marks))]
+        yield [_Run("keeps: ", colour=MUTED), _Run(kept(_plain(item.text), marks))]
     yield []
-    yield [_Letters(LEGEND, colour=MUTED)]
+    yield [_Run(LEGEND, colour=MUTED)]
 
 
 class _Pen:
@@ -154,40 +154,40 @@ class _Pen:
     def width(self, text: str, bold: bool) -> float:
         """In inches; blanks at the ends count."""
         if (text, bold) not in self.known:
-            both = [
+            widths = [
                 self.renderer.get_text_width_height_descent(framed, self.fonts[bold], False)[0]
                 for framed in (f"|{text}|", "||")  # the renderer measures no blanks at the ends
             ]
-            self.known[text, bold] = (both[0] - both[1]) / DPI
+            self.known[text, bold] = (widths[0] - widths[1]) / DPI
         return self.known[text, bold]
 
-    def lines(self, paragraphs: Iterator[list[_Letters]]) -> Iterator[list[tuple[float, float, _Letters]]]:
+    def lines(self, paragraphs: Iterator[list[_Run]]) -> Iterator[list[tuple[float, float, _Run]]]:
         """(x, width, run) of each line; a line breaks between blanks, and inside what is wider than a line."""
         right = PAGE - _MARGIN
         for paragraph in paragraphs:
-            line: list[tuple[float, float, _Letters]] = []
+            line: list[tuple[float, float, _Run]] = []
             x = _MARGIN
             for run in paragraph:
                 bold = run.bold or run.kept
-                for text in _bits(run.text):
+                for text in _chunks(run.text):
                     width = self.width(text, bold)
                     # A blank may hang over the edge: to break before it would begin a line with it.
                     if x + width > right and line and text.strip():
                         yield line
                         line, x = [], _MARGIN
                     if text.strip() or line:
-                        _add(line, x, width, replace(run, text=text))
+                        _append(line, x, width, replace(run, text=text))
                         x += width
             yield line
 
 
-def _bits(text: str) -> Iterator[str]:
+def _chunks(text: str) -> Iterator[str]:
     """Words and blanks; a long word in pieces of at most 40 letters, which fit a line."""
-    for bit in re.findall(r"\s+|\S+", text):
-        yield from (bit[start : start + 40] for start in range(0, len(bit), 40))
+    for chunk in re.findall(r"\s+|\S+", text):
+        yield from (chunk[start : start + 40] for start in range(0, len(chunk), 40))
 
 
-def _add(line: list[tuple[float, float, _Letters]], x: float, width: float, run: _Letters) -> None:
+def _append(line: list[tuple[float, float, _Run]], x: float, width: float, run: _Run) -> None:
     """Appends a run to a line, joined to the last one where both look alike: fewer things to draw."""
     if line and replace(line[-1][2], text="") == replace(run, text=""):
         start, before, last = line.pop()
@@ -220,5 +220,5 @@ def _mixed(heat: float) -> str:
 
 def _plain(text: str) -> str:
     """The text with a sign for each character that would act instead of being seen; as many characters as before."""
-    visible = _BROKEN.sub("\ufffd", text.replace("\t", " "))
+    visible = _CONTROLS.sub("\ufffd", text.replace("\t", " "))
     return "".join("\ufffd" if unicodedata.category(letter) == "Cs" else letter for letter in visible)

@@ -18,7 +18,7 @@ from .fields import block, estimate_of, finite
 
 EMBEDDED = 1000
 """Items that a page holds."""
-AGAIN = "Run: shrinklm saliency RECIPE"
+_ADVICE = "Run: shrinklm saliency RECIPE"
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def read_saliency(run: Path, limit: int = EMBEDDED) -> Saliency | None:
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Remove it. {AGAIN}") from error
+        raise StoreError(f"{path} cannot be read ({error}). Remove it. {_ADVICE}") from error
     if not isinstance(figures, dict):
-        raise StoreError(f"{path} holds no figures. Remove it. {AGAIN}")
+        raise StoreError(f"{path} holds no figures. Remove it. {_ADVICE}")
     items, total = [], 0
     for total, row in enumerate(_rows(run), 1):  # also those beyond the limit: their number is shown
         if total <= limit:
@@ -104,7 +104,7 @@ def read_item(run_folder: str | Path, id: str) -> Marked:
     """
     run = Path(run_folder)
     if not (run / RunFile.SALIENCY / SaliencyFile.ITEMS).is_file():
-        raise StoreError(f"{run} holds no marked words (saliency/items.jsonl). {AGAIN}")
+        raise StoreError(f"{run} holds no marked words (saliency/items.jsonl). {_ADVICE}")
     saliency = read_saliency(run, 0)  # its figures alone: they name the model and the method of each step
     ids = []
     for line, row in enumerate(_rows(run), 1):
@@ -131,10 +131,10 @@ def _rows(run: Path) -> Iterator[Mapping[str, Any]]:
             for number, line in enumerate(file, 1):
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise StoreError(f"{path}, line {number}: no item. Remove the file. {AGAIN}")
+                    raise StoreError(f"{path}, line {number}: no item. Remove the file. {_ADVICE}")
                 yield row
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Remove it. {AGAIN}") from error
+        raise StoreError(f"{path} cannot be read ({error}). Remove it. {_ADVICE}") from error
 
 
 def _item(run: Path, line: int, row: Mapping[str, Any], figures: Mapping[str, Any]) -> Marked:
@@ -146,7 +146,7 @@ def _item(run: Path, line: int, row: Mapping[str, Any], figures: Mapping[str, An
         return Marked(str(row["id"]), text, str(row["answer"]), marks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
-            f"{run / 'saliency' / 'items.jsonl'}, line {line}: {error!r}. Remove the file. {AGAIN}"
+            f"{run / 'saliency' / 'items.jsonl'}, line {line}: {error!r}. Remove the file. {_ADVICE}"
         ) from error
 
 

@@ -149,7 +149,7 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
 
 
 def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: int, resamples: int) -> Row:
-    row = Row(*key, tuple(cells), {}, *_bill(findings, key[0], any(cell.trained for cell in cells)), rank)
+    row = Row(*key, tuple(cells), {}, *_teacher_usage(findings, key[0], any(cell.trained for cell in cells)), rank)
     names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
     # All metrics of a row at once: resampling fifty together costs little more than one.
     matrices = {
@@ -214,7 +214,7 @@ def _by_seed(first: Row, second: Row, metric: str) -> dict[int, McNemar]:
     return tests
 
 
-def _bill(findings: Findings, name: str, trained: bool) -> tuple[int | None, float | None]:
+def _teacher_usage(findings: Findings, name: str, trained: bool) -> tuple[int | None, float | None]:
     """(tokens, dollars) of the teacher for the steps a method needs, with the steps those quote."""
     if not trained:
         return 0, 0.0

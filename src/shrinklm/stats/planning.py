@@ -62,7 +62,10 @@ class Design:
     sd_participant: float = 0.5
     sd_item: float = 0.2
     sd_residual: float = 0.6
-    """Standard deviations of people, items and single ratings, in points of the scale."""
+    """Standard deviations of people, items and single ratings, in points of the scale.
+
+    The defaults are about those of the study of arXiv 2504.16056, by a mixed model of the mean of its five constructs:
+    variances of .246, .028 and .355."""
     mean: float = 4.0
     """Of the condition without the effect."""
     scale: tuple[int, int] | None = (1, 5)
@@ -182,6 +185,7 @@ def preferred(design: Design, effect: float, alpha: float = 0.05, simulations: i
         raise ValueError(
             f"A study of preferences needs two participants, a comparison and a simulation: {design}, {simulations}."
         )
+    # One pair is simulated: all are alike, and `alpha` is divided by their number.
     rng = np.random.default_rng(seed)
     return _power(design, [_compared(design, effect, rng) for _ in range(simulations)], alpha)
 

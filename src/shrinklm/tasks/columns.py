@@ -67,11 +67,11 @@ class Columns:
                 raise TaskError(
                     f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', "")
                 )
-        look = _Look(rows)
+        lookup = _Lookup(rows)
         for key in ("question", "answer"):
             if not spec.get(key):
                 raise TaskError(
-                    f"task.columns lacks `{key}`. Columns found in {rows.name}: {look.listing}. "
+                    f"task.columns lacks `{key}`. Columns found in {rows.name}: {lookup.listing}. "
                     f"Write: columns: {{{key}: NAME}}"
                 )
         # A text that ends in a question mark and names no column is the question that all rows ask.
@@ -88,15 +88,15 @@ class Columns:
         # Columns that are only listed are shown under their own names.
         named = context if isinstance(context, Mapping) else {name: name for name in _list(context)}
         return cls(
-            question=() if ask else look.all("question", question),
-            answer=look.column("answer", spec["answer"]),
+            question=() if ask else lookup.all("question", question),
+            answer=lookup.column("answer", spec["answer"]),
             ask=ask,
-            choices=look.choices(spec.get("choices"), type),
-            id=look.column("id", spec["id"]) if spec.get("id") else None,
+            choices=lookup.choices(spec.get("choices"), type),
+            id=lookup.column("id", spec["id"]) if spec.get("id") else None,
             answer_from=start,
-            context={str(name): look.column("context", column) for name, column in named.items()},
-            explanation=look.all("explanation", spec.get("explanation") or ()),
-            highlight=look.column("highlight", spec["highlight"]) if spec.get("highlight") else None,
+            context={str(name): lookup.column("context", column) for name, column in named.items()},
+            explanation=lookup.all("explanation", spec.get("explanation") or ()),
+            highlight=lookup.column("highlight", spec["highlight"]) if spec.get("highlight") else None,
         )
 
     def infer_type(self) -> str:
@@ -107,7 +107,7 @@ class Columns:
         return "choice" if self.choices.column or self.choices.columns else "free"
 
 
-class _Look:
+class _Lookup:
     """Looks columns up in a table. Raises TaskError for those that it lacks."""
 
     def __init__(self, rows: Rows) -> None:

@@ -17,10 +17,10 @@ from .rows import Measured
 
 Levels = Mapping[str, str]
 
-_MOST = 500
-"""Cells: more than this is a column of ids, not a factor."""
-_FEWEST, _LARGEST = 3, 5000
-"""Residuals that Shapiro and Wilk's test is made for."""
+_MAX_CELLS = 500
+"""More cells than this come from a column of ids, not from a factor."""
+_MIN_RESIDUALS, _MAX_RESIDUALS = 3, 5000
+"""Numbers of residuals between which Shapiro and Wilk's test is fitted (Royston 1995)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _analysis(
     # `or 0.0` is for the type alone: rows without a value were taken out before.
     table = anova([row.value or 0.0 for row in rows], {name: [row.levels[name] for row in rows] for name in levels})
     # Royston's approximation of the p value holds for 3 to 5,000 values.
-    testable = _FEWEST <= len(rows) <= _LARGEST and table.residual > 0
+    testable = _MIN_RESIDUALS <= len(rows) <= _MAX_RESIDUALS and table.residual > 0
     pairs, skipped = _pairs(levels, cells)
     return Factorial(
         value=value,
@@ -176,10 +176,11 @@ def _check(rows: Sequence[Measured]) -> None:
         )
     # Of all combinations, not of those with rows: the empty ones are listed and drawn too.
     cells, widest = math.prod(map(len, levels.values())), max(levels, key=lambda name: len(levels[name]))
-    if cells > _MOST:
+    if cells > _MAX_CELLS:
         many = f"{len(levels[widest]):,}"
         raise TableError(
-            f"{over} makes {cells:,} cells; at most {_MOST:,} are compared. Is '{widest}', of {many} levels, a factor?"
+            f"{over} makes {cells:,} cells; at most {_MAX_CELLS:,} are compared. "
+            f"Is '{widest}', of {many} levels, a factor?"
         )
 
 

@@ -13,7 +13,7 @@ from ...measures import Measure
 from ...results import Results, Row
 from .choice import Decision
 
-NUMBER = 3
+_MAX_EXAMPLES = 3
 """Questions that are shown at most."""
 
 
@@ -59,7 +59,7 @@ def pick_examples(results: Results, decision: Decision) -> list[Contrast]:
     picked: dict[int, Pair] = {}
     for fits, lead in _criteria():
         matches = [index for index, pair in candidates.items() if index not in picked and fits(*pair)]
-        if matches and len(picked) < NUMBER:
+        if matches and len(picked) < _MAX_EXAMPLES:
             # The largest lead; of equal ones the first question, so that equal results give equal examples.
             index = max(matches, key=lambda index: (lead(*candidates[index]), -index))
             picked[index] = candidates[index]
@@ -68,12 +68,12 @@ def pick_examples(results: Results, decision: Decision) -> list[Contrast]:
 
 
 def _rows(decision: Decision) -> tuple[Row, Row] | None:
-    best, clearest = decision.front[0], decision.front[-1]
-    if best is not clearest:
-        return best, clearest
-    others = [row for row in decision.rows if row is not best]
+    most_accurate, best_explaining = decision.front[0], decision.front[-1]
+    if most_accurate is not best_explaining:
+        return most_accurate, best_explaining
+    others = [row for row in decision.rows if row is not most_accurate]
     key = decision.axis.key
-    return (max(others, key=lambda row: row.estimates[key].value), best) if others else None
+    return (max(others, key=lambda row: row.estimates[key].value), most_accurate) if others else None
 
 
 def _cells(first: Row, second: Row) -> tuple[Cell, Cell] | None:

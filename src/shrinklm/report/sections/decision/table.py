@@ -9,7 +9,7 @@ from ...measures import Group, Measure, ordered
 from ...results import Results, Row
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
-_NAMES = 4
+_MAX_NAMES = 4
 """Raters that are named; more are counted."""
 
 
@@ -66,7 +66,7 @@ def _raters(results: Results) -> str:
     names = sorted({name for row in results.rows for cell in row.cells for name in cell.raters})
     if not names:
         return ""
-    return f"Rated by {listing(names)}." if len(names) <= _NAMES else f"Rated by {count(len(names))} raters."
+    return f"Rated by {listing(names)}." if len(names) <= _MAX_NAMES else f"Rated by {count(len(names))} raters."
 
 
 def _record(row: Row, measure: Measure, estimate: Estimate) -> dict[str, object]:

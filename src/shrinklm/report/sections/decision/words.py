@@ -32,11 +32,11 @@ def sentences(results: Results, decision: Decision) -> list[tuple[str, str]]:
 
 def _choice(results: Results, decision: Decision, answers: Measure) -> list[tuple[str, str]]:
     axis = decision.axis
-    best, clearest = decision.front[0], decision.front[-1]
-    if best is clearest:
+    most_accurate, best_explaining = decision.front[0], decision.front[-1]
+    if most_accurate is best_explaining:
         others = len(decision.rows) > 1
         ahead = f" No other method has a higher {answers.word} or a higher {axis.word}." if others else ""
-        return [("Take", f"{results.label(best)}: {_both(best, answers, axis)}.{ahead}")]
+        return [("Take", f"{results.label(most_accurate)}: {_both(most_accurate, answers, axis)}.{ahead}")]
     headings = [
         "If right answers count most",
         *("Between them" for _ in decision.front[1:-1]),

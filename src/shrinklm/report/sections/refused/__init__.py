@@ -17,6 +17,7 @@ def section(results: Results) -> Section:
     data = results.findings.data
     generations, pairs = steps(results), unbuilt(results)
     lines = duplicates(data.get("duplicates") or ())
+    # An empty list means that a search found none; without the key nobody searched.
     searched = data.get("duplicates") is not None
     return Section(
         name="refused",

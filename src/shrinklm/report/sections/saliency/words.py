@@ -40,6 +40,7 @@ def _model(saliency: Saliency) -> str:
     model = block(saliency.figures, "model")
     if not model:
         return "No model was asked, so erasure and agreement were not measured."
+    # The model must know the task for its words to show anything (docs/saliency.md), so its accuracy stands first.
     name, accuracy = str(model.get("name") or "The model"), block(model, "accuracy")
     before, after = (estimate_of(accuracy.get(key)) for key in ("before", "after"))
     if not model.get("finetuned"):
