@@ -2,9 +2,9 @@
 
 ShrinkError                     the base: catch this one
 ├── RecipeError                 the recipe: an unknown key, a value out of range, a file that is not there
-├── TableError                  a table: it cannot be read, or lacks a column, a row or a value that is asked of it
+├── TableError                  a table: it cannot be read, or lacks a column, a row or a value
 │   └── TaskError               a task's data: a missing column, a bad row, an answer not among its choices
-├── TeacherError                a teacher cannot answer: no server, no weights, nothing said
+├── TeacherError                a teacher cannot answer: no server, no weights, no reply
 ├── AuditError                  the teacher's texts support their answers less often than the recipe asks for
 ├── MethodError                 a method's name or its generations are missing
 ├── ModelError                  weights or a tokenizer are not where the recipe says, or cannot be read
@@ -28,11 +28,11 @@ class ShrinkError(Exception):
 
 
 class RecipeError(ShrinkError):
-    """A recipe asks for something that cannot be."""
+    """A recipe is not valid, or asks for something impossible."""
 
 
 class TableError(ShrinkError):
-    """A table cannot be read, or lacks what is asked of it."""
+    """A table cannot be read, or lacks a column, a row or a value."""
 
 
 class TaskError(TableError):
@@ -44,7 +44,7 @@ class TeacherError(ShrinkError):
 
 
 class AuditError(ShrinkError):
-    """What a teacher said is not good enough to train on."""
+    """A teacher's texts are not good enough to train on."""
 
 
 class MethodError(ShrinkError):

@@ -32,6 +32,8 @@ def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Pat
 
     Raises StoreError when it cannot be written; what stood at `path` then still does.
     """
+    # Beside the file, since only within one file system is a rename a single step. The fixed name lets the next try
+    # overwrite what a killed process left; processes that write at once need names of their own.
     new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new" if shared else f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,7 @@ def write_text(path: Path, text: str, advice: str = GO_ON) -> None:
 
 
 def write_json(path: Path, value: Any, advice: str = GO_ON) -> None:
-    """Writes JSON, keys in the order given. Raises StoreError, see `whole`."""
+    """Writes JSON, keys in the order of the mapping. Raises StoreError, see `whole`."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", advice)
 
 
@@ -134,6 +136,7 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
+            # All content is written before anything is moved: a full disk is met while the old files still stand.
             new, old = Path(scratch, "new"), Path(scratch, "old")
             old.mkdir()
             for name, content in files.items():
@@ -158,11 +161,11 @@ def read_json(path: Path) -> Any:
 
 
 class Part:
-    """The finished chunks of work under way: a first line that says what is asked, then a line of JSON for each chunk.
+    """The finished chunks of work under way: a first line that identifies the work, then a line of JSON for each chunk.
 
     Args:
         path: The file. It is begun anew when it belongs to something else.
-        about: What is asked.
+        about: Identifies the work: a digest of all that the chunks depend on.
 
     Raises StoreError when the file cannot be read or written.
     """
@@ -174,9 +177,11 @@ class Part:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+            # Chunks of other questions or settings are worth nothing here.
             if lines[:1] != [head]:
                 path.write_bytes(head)
                 return
+            # Counted in bytes, so that the torn end can be cut off: the next chunk must begin on a line of its own.
             intact = len(head)
             for line in lines[1:]:
                 if not line.endswith(b"\n"):

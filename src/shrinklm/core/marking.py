@@ -1,7 +1,7 @@
 """The words of a question, and how much each of them moved a model. No model, no torch.
 
 A step that marks words (`salient` and its controls, arXiv 2409.12586) stores a `Marking` of all words as JSON. Which of
-them are kept is decided where they are shown, so that another number of words needs no new gradient.
+them are kept is decided where they are used, so that another number of words needs no new gradient.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 
 from .types import Example
 
+# Hyphens and apostrophes join: "mother-in-law" and "don't" are one word each.
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 _FUNCTION_WORD_TEXT = """
@@ -110,6 +111,7 @@ def mark(example: Example, scores: Sequence[float], label: str, figures: Mapping
     if not total:
         sizes, total = [1.0] * len(sizes), float(len(sizes))
     spans = tuple((word.start, word.end) for word in example_words)
+    # Six digits, about what float32 holds: more would only lengthen the store.
     shares = tuple(float(f"{size / total:.6g}") for size in sizes)
     return Marking(tuple(word.text for word in example_words), spans, shares, label, dict(figures or {}))
 
@@ -119,7 +121,10 @@ class Keep:
     """The rule by which marked words are kept."""
 
     top: float = 5
-    """Number of words; below 1 a share of the content words, at least one word."""
+    """Number of words; below 1 a share of the content words, at least one word.
+
+    arXiv 2409.12586 does not state its number: five is this package's choice.
+    """
     order: Literal["text", "score"] = "text"
 
     def count(self, content: int) -> int:
@@ -129,6 +134,7 @@ class Keep:
     def choose(self, example: Example, scores: Sequence[float]) -> list[int]:
         """Indices in `words(example)` of the kept words. A repeated word is kept once, where it scores highest."""
         best = best_indices(example, scores)
+        # Ties go to the earlier word, so that equal scores always keep the same words.
         ranked = sorted(best, key=lambda index: (-scores[index], index))[: self.count(len(best))]
         return ranked if self.order == "score" else sorted(ranked)
 

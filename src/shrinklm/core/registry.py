@@ -15,7 +15,7 @@ Group = Literal["tasks", "teachers", "methods", "students", "metrics"]
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
-@lru_cache
+@lru_cache  # reads the metadata of every installed package
 def _points(group: Group) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"shrinklm.{group}")}
 

@@ -59,17 +59,17 @@ class CellFile(StrEnum):
 
 @dataclass(frozen=True)
 class Probed:
-    """What a student answered when another explanation, or another tag, stood in the place of its own."""
+    """A student's answer with another explanation, or another tag, in place of its own."""
 
     run: str
     example_id: str
     explanation: str
-    """The explanation that it was given; "" for none."""
+    """The explanation that it read; "" for none."""
     tag: str
-    """The tag in the place of its own; "" when that stayed."""
+    """The tag in place of its own; "" where that stayed."""
     answer: str | None
     key: str
-    """What the student was when it was asked: its weights, its questions, its settings."""
+    """Identifies the student's weights, questions and settings: under another key the answer is not used."""
 
 
 Row = TypeVar("Row", Prediction, Score, Probed)
@@ -127,6 +127,7 @@ def read_probes(path: Path) -> list[Probed]:
 
 
 def _write(rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, str]) -> None:
+    # Types are stated: a column of None alone, such as `rater`, would else have none.
     write_parquet(
         path, [asdict(row) for row in rows], {field.name: types.get(field.name, "string") for field in fields(kind)}
     )

@@ -49,7 +49,7 @@ def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[st
         for batch in batches(wanted):
             try:
                 rows = batch.to_pylist()
-            except UnicodeDecodeError as error:
+            except UnicodeDecodeError as error:  # Arrow checks texts only when they are read
                 where = f"{name}, near row {number + 1}"
                 raise TableError(
                     f"{where}: a text is not UTF-8 ({error.reason}). Write the file again as UTF-8."
@@ -63,9 +63,11 @@ def arrow_rows(name: str, columns: Sequence[str], batches: Callable[[Sequence[st
 
 def missing_column(name: str, column: str, columns: Sequence[str]) -> str:
     """Return the message for a table that lacks a column: it names the nearest one, and all that the table has."""
+    # Reversed, so that of columns that differ in case alone the first is suggested.
     lower = {known.lower(): known for known in reversed(columns)}
     near = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
     hint = f" Did you mean '{lower[near[0]]}'?" if near else ""
+    # Spreadsheets write semicolons where the comma is the decimal sign.
     joined = (
         " Its columns seem to be separated by ';'. Save the file with commas."
         if len(columns) == 1 and ";" in columns[0]
@@ -79,7 +81,7 @@ def _text(path: Path, name: str) -> str:
     if not data.strip():
         raise TableError(f"{name} is empty. A table needs a header and at least one row.")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")  # spreadsheets put a byte order mark before the header
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
@@ -105,7 +107,7 @@ def _csv(path: Path, name: str) -> Rows:
     reader = csv.reader(
         io.StringIO(_text(path, name), newline=""),
         delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
-        strict=True,
+        strict=True,  # or an unclosed quote would swallow the rest of the file without a word
     )
     rows: list[tuple[str, Row]] = []
     header: list[str] = []
@@ -192,6 +194,7 @@ def _arrow(path: Path, name: str) -> Rows:
     import pyarrow as pa
 
     try:
+        # `save_to_disk` of datasets writes streams; other programs write files, which end in an index.
         try:
             table = pa.ipc.open_stream(path.read_bytes()).read_all()
         except pa.ArrowInvalid:

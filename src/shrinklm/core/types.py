@@ -1,4 +1,4 @@
-"""The records every other file speaks in: small, frozen, and free of behaviour that belongs to a floor above."""
+"""The records that all other files use: small, frozen, and free of behaviour that belongs to a floor above."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 Tick = Callable[[str, int, int, str], None]
-"""Progress of something long: (what, done, total, note)."""
+"""Called with the progress of a long task: (its title, steps done, steps in all, note)."""
 
 
 def digest(*parts: Any) -> str:
     """A 32-digit hexadecimal name for JSON-able parts: equal parts give equal names on every machine."""
     text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    # "surrogatepass": half a character from a server must not stop a run. 32 digits are 128 bits, too many to collide.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -91,7 +92,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing to ask a teacher. `turns` is what a model reads; the rest says what it is about."""
+    """One question to a teacher. A model reads `turns`; the other fields tell what the question is about."""
 
     turns: tuple[Turn, ...]
     example: Example
@@ -120,7 +121,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a teacher said to one prompt."""
+    """A teacher's reply to one prompt."""
 
     text: str
     tokens_in: int = 0
@@ -164,12 +165,12 @@ class Generation:
     """The answer the text argues for; for `label` the answer the teacher chose ("" when it did not parse)."""
     text: str
     prompt: str
-    """The prompt's turns as JSON: exactly what was asked."""
+    """The prompt's turns as JSON, word for word."""
     parents: tuple[str, ...]
     """Keys of the generations that went into the prompt."""
     source: Source
     key: str
-    """Hash of what was asked (`ask_key`): identity, cache key and resume marker in one."""
+    """Hash of the teacher, its prompt and its sampling (`ask_key`): identity, cache key and resume marker in one."""
     refusal: str | None = None
     """Why the text may not be used; the text is kept all the same."""
 
@@ -186,7 +187,10 @@ def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> 
 
 @dataclass(frozen=True)
 class Pair:
-    """What a student sees and what it must say. `option` is the answer that the target states ("" when none)."""
+    """A prompt that a student reads and the target that it learns.
+
+    `option` is the answer that the target states ("" when none).
+    """
 
     prompt: str
     target: str
@@ -195,13 +199,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a student said about one test question."""
+    """A student's reply to one test question."""
 
     run: str
     """Name of the cell: method, student and seed."""
     example_id: str
     answer: str | None
-    """None: did not parse. Counted wrong, and shown as a number of its own."""
+    """None: did not parse. Counted wrong, and reported as a number of its own."""
     explanation: str | None
     """None: the student was not asked to explain this question; such an item has no explanation scores."""
     raw: str

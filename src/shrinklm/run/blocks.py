@@ -84,7 +84,7 @@ class TeacherBlock(Block):
     )
 
     def options(self, root: Path) -> TeacherOptions:
-        """What opens it; relative paths start at `root`."""
+        """The options that the teacher is opened with; relative paths start at `root`."""
         return TeacherOptions(root, self.columns, self.batch, self.trust_remote_code, self.api_key_env, self.price)
 
 
@@ -101,11 +101,12 @@ class StudentBlock(Block):
 
     @property
     def label(self) -> str:
-        """Its name in tables and folders."""
+        """The student's name in tables and folders."""
+        # "causal:org/Name" and "causal:folder/Name.gguf" give "Name", "tiny" stays.
         return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
 
     def spec(self, max_length: int) -> StudentSpec:
-        """What opens it; the longest pair stands in the block that trains it."""
+        """How the student is opened; `max_length` stands in the block that trains it."""
         return StudentSpec(self.use, self.lora, self.keep_every, max_length, self.trust_remote_code)
 
 
@@ -147,6 +148,7 @@ class SalientBlock(Block):
             "Left out: it is taken as it is."
         ),
     )
+    # The paper (arXiv 2409.12586) says "gradient-based" and no more: norm and pieces are this package's choice.
     method: Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"] = "gradient"
     norm: Literal["l1", "l2"] = Field("l2", description="gradient: its norm over the width of the embedding.")
     pieces: Literal["max", "sum"] = Field("max", description="How the tokens of a word make one score.")
@@ -161,6 +163,7 @@ class SalientBlock(Block):
     erase: int = Field(
         200, ge=0, description="Items whose kept words are erased, for comprehensiveness and sufficiency."
     )
+    # A part of the erased items. Each is attributed in six ways, by occlusion with a question for every word.
     compare: int = Field(50, ge=0, description="Items on which the attribution methods are compared with each other.")
     trust_remote_code: bool = Field(
         False, description="Run code that comes with a checkpoint. Only for sources you trust."
@@ -192,7 +195,7 @@ class SimulatorBlock(Block):
 
     @property
     def spec(self) -> StudentSpec:
-        """What opens it."""
+        """How the simulator is opened."""
         return StudentSpec(self.use, self.lora, self.keep_every, self.max_length, self.trust_remote_code)
 
 
@@ -219,6 +222,7 @@ class AuditBlock(Block):
 class EvaluateBlock(Block):
     """What is scored on the test split."""
 
+    # Those that load no further model and ask the student nothing more.
     metrics: tuple[str, ...] = (
         "accuracy",
         "accuracy_likelihood",
@@ -261,7 +265,7 @@ class JudgeModelBlock(Block):
     )
 
     def options(self, root: Path) -> TeacherOptions:
-        """What opens it; relative paths start at `root`."""
+        """The options that the judge is opened with; relative paths start at `root`."""
         return TeacherOptions(root, {}, self.batch, self.trust_remote_code, self.api_key_env, self.price)
 
 
@@ -274,6 +278,7 @@ class JudgeBlock(Block):
             "One judge or several, each a spec or a block. A model that wrote the explanations may not judge alone."
         ),
     )
+    # The five that people rate in the study of arXiv 2504.16056.
     constructs: tuple[str, ...] = Field(
         ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
         description="What is rated from 1 to 5 (prompts/constructs.yaml); [] with `pairwise: true` compares only.",

@@ -33,6 +33,7 @@ _PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
+"""Packages whose version may change a weight, an answer or a score: env.json names them."""
 NO_FOLDER = (
     "Check permissions and free space, or name another folder with `runs:` in the recipe. "
     "What was written before is safe; the same command goes on from there."
@@ -55,26 +56,27 @@ class Cell:
         return self.folder.name
 
     def done(self, stage: str) -> str | None:
-        """What the marker of a finished stage says was asked; None when the stage is not finished."""
+        """The content of a finished stage's marker, such as its key; None when the stage is not finished."""
         return read_marker(marker(self.folder, stage))
 
-    def mark(self, stage: str, asked: str) -> None:
+    def mark(self, stage: str, content: str) -> None:
         """Write the marker of a stage."""
-        write_text(marker(self.folder, stage), asked)
+        write_text(marker(self.folder, stage), content)
 
 
 def cell_name(method: str, student: str, seed: int) -> str:
     """A cell's name, fit for a folder on any system."""
+    # Names of methods hold "+", "=" and "&" ("salient:alpha=0.9"), which every file system takes; ":" not all do.
     return "--".join(re.sub(r"[^A-Za-z0-9._+=&-]", "_", part) for part in (method, student, f"s{seed}"))
 
 
 def about_cell(cell: Cell) -> dict[str, Any]:
-    """How cell.json begins."""
+    """The first entries of cell.json."""
     return {"cell": cell.name, "method": cell.method.name, "student": cell.student.label, "seed": cell.seed}
 
 
 def environment() -> dict[str, Any]:
-    """What a run runs on: versions of packages, processor, device."""
+    """The environment of a run: versions of packages, processor, device."""
     import torch
 
     versions: dict[str, str | None] = {}
@@ -96,7 +98,8 @@ def environment() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """What the machine calls its processor."""
+    """The processor's name."""
+    # `platform.processor()` is empty or a mere "x86_64" on Linux.
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -107,15 +110,17 @@ def processor() -> str:
 
 
 def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str, Any]:
-    """What the data are: sizes, questions that stand in two splits, and what guessing would score on the test split."""
+    """Figures of the data: sizes, questions in two splits, and the accuracy of guessing on the test split."""
     train, tests = splits["train"], splits["test"]
     held_out = len(list(task.examples("train"))) - len(train)
     # Where all questions have the same options (labels), an answer is its text; elsewhere only its position can be
     # guessed.
     labels = len({example.choices for example in (*train, *tests)}) == 1
+    # The majority is that of train: a guesser that knew the test split would not be a baseline.
     answers = Counter(_guessable(example, labels) for example in train)
     majority = answers.most_common(1)[0][0] if answers else ""
     hits = [_guessable(example, labels) == majority for example in tests]
+    # Different options are counted: a question of CommonsenseQA may list one twice.
     chances = [1 / len(set(example.choices)) for example in tests if example.choices]
     return {
         "task": task.name,
@@ -129,6 +134,7 @@ def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str,
 
 
 def _guessable(example: Example, labels: bool) -> str:
+    """What a guesser that never reads the question can repeat: the label, or the position of the answer."""
     if labels:
         return example.answer
     return str(example.choices.index(example.answer) if example.answer in example.choices else -1)

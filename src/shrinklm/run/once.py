@@ -1,4 +1,4 @@
-"""Doing a piece of work once: what it makes is kept, and a marker, written last, says what was asked."""
+"""Doing a piece of work once: its results are kept, and a marker, written last, holds the key they were made for."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def once(stage: Stage) -> bool:
     if stage.done:
         return False
     stage.work()
+    # Last: after a kill in the middle of the work there is no marker, and the work is taken up again.
     write_text(stage.marker, stage.key)
     return True
 
@@ -65,5 +66,5 @@ def marker(folder: Path, stage: str) -> Path:
 
 
 def read_marker(path: Path) -> str | None:
-    """What a marker says was asked; None when the stage was never done."""
+    """The content of a marker; None when the stage was never done."""
     return path.read_text(encoding="utf-8") if path.is_file() else None

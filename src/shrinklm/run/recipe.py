@@ -1,4 +1,4 @@
-"""What is asked: pydantic models ⇄ YAML. Unknown keys are errors; paths are relative to the recipe."""
+"""The recipe of a run: pydantic models ⇄ YAML. Unknown keys are errors; paths are relative to the recipe."""
 
 from __future__ import annotations
 
@@ -64,10 +64,12 @@ class Recipe(Block):
         steps = [STEPS[step.name] for step in self.generate]
         if self.teacher is None and any(not step.marks for step in steps):
             raise ValueError("`generate` needs a `teacher`, such as teacher: {use: transformers:PATH_OR_ID}")
+        # A teacher always has a `use`; without one, `salient` must name the model.
         if (self.teacher or self.salient).use is None and any(step.by == "white-box" for step in steps):
             raise ValueError(
                 "the step `salient` needs a model to look into, such as salient: {use: transformers:PATH_OR_ID}"
             )
+        # Method and label name the folder of a cell: two of a name would overwrite each other.
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"`methods` names one twice: {', '.join(self.methods)}")
         labels = [student.label for student in self.student]
@@ -81,7 +83,7 @@ class Recipe(Block):
 
     @property
     def run_folder(self) -> Path:
-        """Where what happens is kept."""
+        """The folder of the run."""
         return self.path(self.runs) / self.name
 
     @classmethod
@@ -127,11 +129,14 @@ def _step(item: Any) -> Any:
 
 def _line(model: type[BaseModel], item: Any) -> str:
     """One validation error as a line that says what to type."""
+    # Positions in a list say where the error is, and name no block.
     path = [part for part in item["loc"] if not isinstance(part, int)]
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
+        # The start of the value is enough to recognise it; a value may be a whole block.
         return f"  {where or 'recipe'}: {item['msg'].removeprefix('Value error, ')} (found {str(item['input'])[:80]!r})"
     fields = _fields(model, [str(part) for part in path[:-1]])
+    # A key cannot be a plug-in, unlike the other names that `UnknownName` speaks of.
     return f"  {where}: {UnknownName('key', str(path[-1]), fields)}".replace(' Your own: "module:attribute".', "")
 
 
@@ -141,5 +146,6 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
         "salient": SalientBlock, "evaluate": EvaluateBlock, "simulator": SimulatorBlock,
         "judge": JudgeBlock, "audit": AuditBlock,
     }  # fmt: skip
+    # The innermost block on the way to the key; a key of the recipe itself has none.
     block = next((blocks[name] for name in reversed(path) if name in blocks), model)
     return [name for name in block.model_fields if name != "root"]

@@ -1,4 +1,4 @@
-"""A run: a recipe and the folder of what happened. Stages in order; whatever is done already is skipped."""
+"""A run: a recipe and its folder of results. Stages in order; whatever is done already is skipped."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Run:
     """What a recipe asks for, done stage by stage in `runs/NAME`.
 
     Args:
-        recipe: What is asked.
+        recipe: The settings of the run.
         teacher: Used instead of the one the recipe names: any object with `name`, `revision` and `complete`.
-        tick: Told of progress: (what, done, total, note).
+        tick: Called with the progress: (what, done, total, note).
     """
 
     def __init__(self, recipe: Recipe, teacher: Teacher | None = None, tick: Tick | None = None) -> None:
@@ -133,14 +133,14 @@ class Run:
     # The stages
 
     def start(self) -> None:
-        """Makes the folder, with the recipe, the environment and what the data are.
+        """Makes the folder, with the recipe, the environment and figures of the data.
 
         Raises UnknownName or RecipeError for a metric, MethodError when a method needs what no teacher is asked for,
         StoreError when the folder holds students that another recipe trained.
         """
         check(self.recipe.evaluate.metrics, self.recipe)  # before anything is trained
         check_steps(self.methods, self.steps, self.teacher)
-        self._check_students()
+        self._check_students()  # before the recipe on the disk, which they were trained from, is replaced
         path = self.folder / RunFile.ENVIRONMENT
         if not path.is_file():
             # Before recipe.yaml: a folder with a recipe and no env.json is one that `shrinklm init` made.
@@ -153,6 +153,7 @@ class Run:
         recipe = self.folder / RunFile.RECIPE
         if not recipe.is_file() or recipe.read_text(encoding="utf-8") == self.recipe.dump():
             return
+        # Another recipe need not be another training: a new metric changes no weight.
         for cell in self.cells:
             if cell.done("train") is not None:
                 corpus = self.corpus(cell.seed, cell.student)
@@ -176,7 +177,7 @@ class Run:
     def preview(self, limit: int = 3, tokens: bool = False, epoch: int = 0) -> Iterator[dict[str, Any]]:
         """One object a pair of the first `limit` examples (0: all) of each method, then the summary of all of them.
 
-        Nothing is written: what a teacher that costs nothing says is kept in memory alone.
+        Nothing is written: texts of a teacher that costs nothing are kept in memory alone.
         """
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
         corpus = Corpus(self.splits["train"], teaching.known()[0], self.recipe.train.seeds[0])
@@ -299,7 +300,7 @@ class Run:
         if self.recipe.judge:
             Panel(self.recipe, self.teacher).check()  # before anything is paid for
         if self._looks_inside and self.recipe.salient.finetune:
-            self.train_teacher()
+            self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps:
             self.generate()
         if audited(self.steps, self.teacher):
@@ -316,7 +317,7 @@ class Run:
         """A trained student's answer and explanation of one question.
 
         Args:
-            question: What is asked.
+            question: Its text.
             choices: The options. A task whose labels never change (NLI, yes/no) knows them.
             cell: The name of a cell, or of a method; left out: the last method, its first seed.
             fields: Context shown above the question, such as premise="...".

@@ -19,7 +19,8 @@ from ..recipe import Recipe
 
 
 def audited(steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> list[str]:
-    """The steps that can be looked through: those in which the teacher writes, but for its own answers."""
+    """The steps that can be audited: those in which the teacher writes, but for its own answers."""
+    # The plan names a step once for each of its rounds.
     order = plan(steps, teacher is not None and teacher.reads)
     return [] if teacher is None else [name for request, turn in order if turn == 1 and _writes(name := request.name)]
 
@@ -41,6 +42,7 @@ def audit_stage(
             "The recipe asks a teacher for no text that could be looked through. "
             "Add: generate: [explanation, counterfactual]"
         )
+    # The refusal too: it is no part of a generation's key, and the figures count it.
     keys = sorted(
         (generation.key, generation.refusal or "")
         for slots in known.values()

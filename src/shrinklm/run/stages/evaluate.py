@@ -22,20 +22,20 @@ from ...students.likeliest import reason
 from ...students.open import load_student
 from ..folder import Cell, about_cell
 from ..once import Stage, marker, once
-from ..students import LONGEST_CAP, asked_student, explanation_cap
+from ..students import LONGEST_CAP, answering_student, explanation_cap
 from .score import CellTest, added, measure, settings
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The marker of a cell's predictions: a digest of what was asked, and how many questions were explained."""
+class PredictMarker:
+    """The marker of a cell's predictions: a digest of student, questions and settings; how many were explained."""
 
     key: str
     explained: int
 
     @classmethod
-    def read(cls, text: str | None) -> Asked:
-        """The marker's text, or what stands for none."""
+    def read(cls, text: str | None) -> PredictMarker:
+        """From the marker's text; without one, a marker that equals no other."""
         key, _, explained = (text or "").partition(" explained ")
         return cls(key, int(explained or -1))
 
@@ -49,22 +49,24 @@ def evaluate_cell(test: CellTest) -> None:
 
     Raises StudentError when it is not trained.
     """
-    before = Asked.read(test.cell.done("predict"))
+    before = PredictMarker.read(test.cell.done("predict"))
     predicting = predict_stage(test, before)
-    asked_anew = before.key != Asked.read(predicting.key).key
+    asked_anew = before.key != PredictMarker.read(predicting.key).key
     once(predicting)
     once(score_stage(test, keep_ratings=not asked_anew))
 
 
-def predict_stage(test: CellTest, before: Asked) -> Stage:
+def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
     """Asks the student; of predictions that are there already, only the missing explanations are asked for."""
     cell, block = test.cell, test.recipe.evaluate
     questions = [(example.id, example.text, example.answer) for example in test.examples]
     student = cell.student.model_dump(mode="json")
+    # The batch too: rounding in half precision depends on it, and an answer may turn on that.
+    # Not the number of explanations: it is kept beside the digest, so that more of them ask for those alone.
     key = digest(cell.done("train"), student, block.max_tokens, block.batch, questions)
     explained = len(questions) if block.explanations is None else min(block.explanations, len(questions))
     # Predictions with more explanations than the recipe asks for now are kept as they are.
-    wanted = before if before.key == key and before.explained >= explained else Asked(key, explained)
+    wanted = before if before.key == key and before.explained >= explained else PredictMarker(key, explained)
     untrained = f"{cell.name} is not trained. Run: shrinklm train RECIPE"
     return Stage(
         marker(cell.folder, "predict"),
@@ -84,6 +86,7 @@ def score_stage(test: CellTest, keep_ratings: bool) -> Stage:
     path = cell.folder / CellFile.SCORES
 
     def work() -> None:
+        # `shrinklm judge` pays for its ratings, and scoring again must not throw them away.
         old = read_scores(path) if path.is_file() and keep_ratings else []
         write_scores([*measure(test, names), *(row for row in old if row.rater is not None)], path)
 
@@ -125,16 +128,17 @@ def _predict(test: CellTest, key: str, more: bool) -> None:
         folder / name for name in (CellFile.PREDICTIONS, CellFile.TIMING, CellFile.PREDICTIONS_PART)
     )
     known = None
+    # `more`: the same student was asked the same questions, so that explanations are all that can be missing.
     if more and predictions_file.is_file() and timing_file.is_file():
         known = read_predictions(predictions_file), Timing(**read_json(timing_file))
-    student = asked_student(cell, test.recipe)
+    student = answering_student(cell, test.recipe)
     settings = EvaluateSettings(explanation_cap(student, cell, test.recipe), block.batch, block.explanations)
     evaluation = Evaluation(student, test.task, cell.method, cell.name, settings)
     predictions, timing = predict(evaluation, test.examples, part, key, known, test.tick)
     write_predictions(predictions, predictions_file)
     write_json(timing_file, asdict(timing))
     if not cell.method.views:
-        # Training writes cell.json; a student that is asked as it came has none yet.
+        # Training writes cell.json; an untrained student has none yet.
         untrained = {
             "examples_seen": 0,
             "batch": 0,
@@ -149,4 +153,5 @@ def _predict(test: CellTest, key: str, more: bool) -> None:
             "bytes": None,
         }
         write_json(folder / CellFile.ABOUT, {**about_cell(cell), **untrained})
+    # Last: until the predictions are on the disk, a kill needs the finished chunks.
     part.unlink(missing_ok=True)

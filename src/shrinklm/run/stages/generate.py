@@ -1,4 +1,4 @@
-"""The stage that asks teachers, and what they wrote and marked about the questions of a run."""
+"""The stage that asks teachers, and their texts and marked words about the questions of a run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Teaching:
     """The teachers of a run: the one that writes, and the models that mark words.
 
     Args:
-        recipe: What is asked.
-        task: Whose parser reads the teacher's own answers.
+        recipe: The settings of the run.
+        task: Its parser reads the teacher's own answers.
         splits: The questions.
-        teacher: Who writes; None when nobody does.
-        markers: Who marks words.
-        prompts: What the teacher is shown.
-        store: Where its texts are kept.
-        tick: Told of progress.
+        teacher: The model that writes; None when the recipe names none.
+        markers: The models that mark words.
+        prompts: The templates of the teacher's prompts.
+        store: Holds the texts.
+        tick: Called with the progress.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Teaching:
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
             arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
             generations, lacking = read_steps(*arguments)
+            # Recordings, counts and chance cost nothing: nobody has to type `shrinklm generate` for them.
             if teacher.free and any(step.missing for step in lacking.steps.values()):
                 run_steps(*arguments, self.tick)
                 generations, lacking = read_steps(*arguments)
@@ -99,7 +100,7 @@ class Teaching:
         report = self.ask(self.splits["train"], steps if learned else [step for step in steps if step not in labels])
         if labels:
             report.steps["label (test)"] = self.ask(self.splits["test"], labels).steps["label"]
-        self._known.clear()
+        self._known.clear()  # read before these texts were written
         return report
 
     def ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
@@ -119,13 +120,13 @@ class Teaching:
     def askers(
         self, steps: Sequence[StepRequest], student: StudentBlock
     ) -> list[tuple[BaseTeacher, list[StepRequest]]]:
-        """Who takes which steps: the teacher those that are written, and each model that marks words its own."""
+        """Each teacher with its steps: the one that writes takes all of those, each model that marks words its own."""
         written = [step for step in steps if not STEPS[step.name].marks]
         marked = [step for step in steps if STEPS[step.name].marks]
         askers: list[tuple[BaseTeacher, list[StepRequest]]] = []
         if written and self.teacher is not None:
             askers.append((self.teacher, written))
-        return askers + [(self.markers.who(STEPS[step.name], student), [step]) for step in marked]
+        return askers + [(self.markers.marker_of(STEPS[step.name], student), [step]) for step in marked]
 
     def check_asked(self, method: Method, student: StudentBlock) -> None:
         """Raises MethodError when a teacher was not asked yet for everything that a method needs."""
@@ -138,7 +139,8 @@ class Teaching:
                 )
 
     def summary(self, report: Report) -> dict[str, Any]:
-        """What generations.json says."""
+        """The content of generations.json."""
+        # Where no teacher writes, the first model that marks words is named.
         teacher = self.teacher or self.askers(self.steps, self.recipe.student[0])[0][0]
         return {
             "teacher": teacher.name,
@@ -155,7 +157,7 @@ class Teaching:
         tests = self.splits["test"]
         known = self.look(tests, requests)[0]
         labels = [known[example.id].get(("label", "")) for example in tests]
-        if not any(labels):
+        if not any(labels):  # not asked yet, which is no accuracy of 0
             return None
         right = [
             label is not None and label.answer == example.answer for label, example in zip(labels, tests, strict=True)
@@ -181,6 +183,7 @@ class Teaching:
         return [self._with_references(example, known.get(example.id, {})) for example in tests]
 
     def _with_references(self, example: Example, slots: Mapping[tuple[str, str], Generation]) -> Example:
+        # `reference_by` says in the report whether overlap is with the teacher or with the task's own explanations.
         taught = _usable(slots, "explanation", example.answer)
         reference = taught or example.meta.get("explanation")
         by = self.teacher.name if taught and self.teacher else "task"
@@ -201,13 +204,13 @@ def methods_of(recipe: Recipe) -> list[Method]:
 
 def check_steps(methods: Sequence[Method], steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> None:
     """Raises MethodError when a method needs generations that no step of the recipe writes."""
-    asked = [request.name for request, _ in plan(steps, teacher is not None and teacher.reads)]
+    requested = [request.name for request, _ in plan(steps, teacher is not None and teacher.reads)]
     for method in methods:
-        lacking = [kind for kind in method.needs if kind not in asked]
+        lacking = [kind for kind in method.needs if kind not in requested]
         if lacking:
             raise MethodError(
                 f"Method '{method.name}' needs '{lacking[0]}' generations, which the recipe does not ask for. "
-                f"Write: generate: [{', '.join([*asked, *lacking])}]"
+                f"Write: generate: [{', '.join([*requested, *lacking])}]"
             )
 
 

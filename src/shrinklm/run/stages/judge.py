@@ -1,4 +1,4 @@
-"""The judges of a recipe: who may judge, what they rate, and their scores in the cells."""
+"""The judges of a recipe: which models may judge, which explanations they rate, and their scores in the cells."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ..blocks import JudgeBlock
 from ..folder import Cell
 from ..recipe import Recipe
 
+# A commit or a digest of the weights; "main" or a version names no weights.
 _HASH = re.compile(r"[0-9a-f]{32,}")
 
 
@@ -53,7 +54,7 @@ def _model(reference: str, root: Path) -> tuple[str, str]:
     """(name, revision) of the model that a spec refers to, where it can be found from here."""
     try:
         model = locate_model(reference, root)
-    except ModelError:
+    except ModelError:  # weights that are not on this machine can still be told by their name
         return reference, ""
     return model.name, model.revision
 
@@ -63,7 +64,7 @@ class Panel:
 
     Args:
         recipe: With a `judge` block.
-        teacher: Who wrote the explanations that the students learned; None when nobody was asked.
+        teacher: The model that wrote the explanations the students learned; None when there is none.
 
     Raises RecipeError when the recipe names no judge.
     """
@@ -90,10 +91,12 @@ class Panel:
                     "Name a model, such as transformers:PATH_OR_ID."
                 )
             judges.append(make_teacher(block.use, block.options(self.recipe.root)))
+        # Scores are filed under the judge's name: two of a name could not be told apart.
         names = [judge.name for judge in judges]
         if len(set(names)) < len(names):
             raise RecipeError(f"`judge.use` names one judge twice: {', '.join(names)}. Two judges are two models.")
         roles = {judge.name: role for judge in judges if (role := self.role(judge))}
+        # One judge of another family is enough: the figures show how far the others agree with it.
         if len(roles) == len(judges):
             own = "; ".join(f"'{name}' is {role}" for name, role in roles.items())
             raise RecipeError(
@@ -107,14 +110,15 @@ class Panel:
         _ = self.judges
 
     def role(self, judge: Teacher) -> str | None:
-        """What a judge has to do with the explanations: "the teacher", ...; None when nothing."""
+        """The part a judge had in writing the explanations, such as "the teacher of this run"; None when none."""
         return next((writer.role for writer in self.writers if writer.is_(judge)), None)
 
     @cached_property
     def writers(self) -> list[Writer]:
-        """Everyone who wrote explanations, as far as the recipe tells."""
+        """The models that wrote explanations, as far as the recipe tells."""
         writers = [Writer(name, "", "a model that the recipe says wrote them") for name in self.block.wrote]
         if self.teacher is not None:
+            # First, since the first that fits names the role: a teacher that `wrote` lists too is called the teacher.
             writers.insert(0, Writer(self.teacher.name, self.teacher.revision, "the teacher of this run"))
         for student in self.recipe.student:
             role = f"the model that the student '{student.label}' was made from"
@@ -124,9 +128,9 @@ class Panel:
     def sit(
         self, cells: Sequence[Cell], tests: Sequence[Example], prompts: Prompts, store: Store, tick: Tick
     ) -> list[Sitting]:
-        """Has every judge rate what the cells explained.
+        """Has every judge rate the explanations of the cells.
 
-        Raises StudentError when nothing was explained, TeacherError when nothing that any judge said can be read.
+        Raises StudentError when nothing was explained, TeacherError when no reply of any judge can be read.
         """
         constructs = read_constructs(prompts, self.block.constructs)
         # A recipe that only compares names no constructs; its pairs are compared by all that there are.
@@ -142,6 +146,7 @@ class Panel:
                 verdicts = compare(judge, rated_pairs, compared, prompts, store, seed, tick)
             role = self.role(judge)
             sittings.append(Sitting(judge, role, tuple(constructs), items, ratings, tuple(pairs), verdicts))
+        # One judge without a readable reply is a figure of the report; when all are, there is nothing to report.
         if not any(sitting.scores() for sitting in sittings):
             wrote = next((text for sitting in sittings if sitting.ratings for text in sitting.ratings.texts), "")
             raise TeacherError(
@@ -155,7 +160,7 @@ class Panel:
         """(cell, question) → what is rated, for questions that every explaining cell explained, drawn by the seed."""
         explained = {}
         for cell in cells:
-            path = cell.folder / "predictions.parquet"
+            path = cell.folder / CellFile.PREDICTIONS
             if not path.is_file():
                 raise StudentError(
                     f"{cell.name} was not asked yet, so there is nothing to judge. Run: shrinklm evaluate RECIPE"
@@ -163,6 +168,7 @@ class Panel:
             predictions = {item.example_id: item for item in read_predictions(path) if item.explanation is not None}
             if predictions:
                 explained[cell.name] = predictions
+        # Only these, so that the means of all methods are over the same questions.
         common = [example for example in tests if all(example.id in ids for ids in explained.values())]
         if not explained or not common:
             raise StudentError(

@@ -1,4 +1,4 @@
-"""Who marks words in a run: a teacher whose insides are open, a student before training, chance, and word counts."""
+"""The models that mark words in a run: a teacher with gradients, a student before training, chance, word counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Markers:
     """The models and counts that mark words in a run.
 
     Args:
-        recipe: What is asked.
+        recipe: The settings of the run.
         folder: Of the run: a fine-tuned teacher stands in `teacher/`.
         train: The training questions, whose words are counted.
     """
@@ -49,8 +49,8 @@ class Markers:
         self.recipe, self.folder, self.train = recipe, folder, train
         self._students: dict[str, WhiteBox] = {}
 
-    def who(self, step: Step, student: StudentBlock) -> BaseTeacher:
-        """Who takes a step that marks words.
+    def marker_of(self, step: Step, student: StudentBlock) -> BaseTeacher:
+        """The model that takes a step which marks words.
 
         Raises TeacherError when the teacher has no gradients, or is not fine-tuned yet.
         """
@@ -75,7 +75,7 @@ class Markers:
         return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
 
     def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
-        """The teacher as the judge of every step's words: it is asked without them."""
+        """The teacher as the judge of every step's words: it answers the questions without them."""
         teacher, block = self.teacher, self.block
         about = {
             "name": teacher.name,
@@ -86,7 +86,7 @@ class Markers:
 
     @property
     def block(self) -> SalientBlock:
-        """What the recipe says."""
+        """The recipe's block."""
         return self.recipe.salient
 
     # The teacher is fine-tuned as a student is: with the same code, in a folder of the same kind.
@@ -183,6 +183,7 @@ class Markers:
         except ModelError as error:
             what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
             raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
+        # The model's own positions are the only limit: no `max_length` of a training concerns it.
         student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
         return ready_to_answer(student, None)
 
@@ -191,7 +192,7 @@ class Markers:
         return self.folder / RunFile.TEACHER / CellFile.STUDENT
 
     def _student(self, student: StudentBlock) -> WhiteBox:
-        """A student before training, asked in its own terms."""
+        """A student before training, which answers in its own terms, not in those of a view."""
         ref = split_spec(student.use)[1]
 
         def opened() -> BaseStudent:
@@ -202,6 +203,7 @@ class Markers:
             name, revision = where.name, where.revision
         except ModelError:  # one that is made, not read, such as `tiny`
             name, revision = student.use, ""
+        # Name and revision are in the key of a marking: fewer layers of the same weights are another model.
         if student.keep_every > 1:
             name += f", every {student.keep_every}th layer"
         return WhiteBox(opened, name, revision, ASK, self._settings, self.block.label, self.block.batch)

@@ -63,7 +63,9 @@ def saliency_stage(
 
     `examiner` opens the model that is asked without the kept words; it is called only where something is measured.
     """
+    # One rule for all figures: that of the first method which shows marked words to a student.
     keep = next((view.keep for method in methods for view in method.views if view.keep), Keep())
+    # A generation's key covers the question, the model and its settings: equal keys are equal markings.
     keys = {step: sorted(generation.key for generation in slots.values()) for step, slots in markings.items()}
     home = folder / RunFile.SALIENCY
 

@@ -24,7 +24,7 @@ from ..blocks import SimulatorBlock, TrainBlock
 from ..folder import Cell
 from ..once import Stage, marker, once
 from ..recipe import Recipe
-from ..students import asked_student
+from ..students import answering_student
 
 if TYPE_CHECKING:
     from ...students.training.train import TrainSettings
@@ -56,8 +56,8 @@ def asks_again(names: Iterable[str]) -> bool:
 
 
 def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> list[Any]:
-    """What the figures hang on besides the predictions and the names of the metrics; empty for a recipe that says
-    nothing of it."""
+    """What the scores depend on besides the predictions and the names of the metrics; empty for a recipe that states
+    none of it."""
     block = recipe.evaluate
     wrong = [example.meta.get("counterfactual") for example in tests] if asks_again(names) else []
     parts = [
@@ -66,11 +66,13 @@ def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> 
         block.simulator and block.simulator.model_dump(mode="json"),
         [texts for texts in wrong if texts],
     ]
+    # Not a list of nulls: without these settings the key is the one that version 0.1.0 wrote.
     return parts if any(parts) else []
 
 
 def added(cell: Cell) -> list[str]:
     """The metrics that `shrinklm score` added to the present predictions of a cell."""
+    # A note about earlier predictions is void: their scores went with them.
     note = json.loads(cell.done("score") or "{}")
     return list(note["metrics"]) if note and note["asked"] == cell.done("predict") else []
 
@@ -82,26 +84,28 @@ def measure(test: CellTest, names: Iterable[str]) -> list[Score]:
     """
     cell, recipe = test.cell, test.recipe
     check(wanted := list(dict.fromkeys(names)), recipe)
-    block, asked = recipe.evaluate, str(cell.done("predict"))
+    block, predictions_key = recipe.evaluate, str(cell.done("predict"))
     predictions = read_predictions(cell.folder / CellFile.PREDICTIONS)
     metrics: dict[str, AnyMetric] = {name: find("metrics", name) for name in wanted}
     asking = [metric for metric in metrics.values() if isinstance(metric, Probe)]
     plain = [name for name, metric in metrics.items() if not isinstance(metric, Probe | Simulated)]
 
+    # A function, since most metrics need no embeddings: weights are looked for when one does.
     def encoder() -> Encoder:
         return Encoder(block.encoder, recipe.root, block.entailment)
 
     scores = score_predictions(test.task, test.examples, predictions, plain, encoder)
     explained = [prediction for prediction in predictions if prediction.explanation is not None]
+    # Probes replace an explanation and simulators read it: both need one.
     if not explained:
         return scores
     if asking:
         wrong = {example.id: texts for example in test.examples if (texts := example.meta.get("counterfactual"))}
         answers = AnswerCache(
-            lambda: asked_student(cell, recipe),
+            lambda: answering_student(cell, recipe),  # loaded only for a question that is not in the file
             test.task,
             cell.folder / CellFile.PROBES,
-            asked,
+            predictions_key,
             block.batch,
             test.tick,
         )
@@ -121,15 +125,15 @@ def add(test: CellTest, names: Sequence[str]) -> list[Score]:
     path, new = test.cell.folder / CellFile.SCORES, {score.metric for score in scores}
     old = read_scores(path) if path.is_file() else []
     write_scores([*(row for row in old if row.rater is not None or row.metric not in new), *scores], path)
-    asked = {"asked": test.cell.done("predict"), "metrics": list(dict.fromkeys([*added(test.cell), *names]))}
-    test.cell.mark("score", json.dumps(asked))
+    note = {"asked": test.cell.done("predict"), "metrics": list(dict.fromkeys([*added(test.cell), *names]))}
+    test.cell.mark("score", json.dumps(note))
     return scores
 
 
 def _simulated(name: str, metric: Simulated, test: CellTest, explained: Sequence[Prediction]) -> list[Score]:
-    """The simulator's scores, from before where it would learn the same from the same."""
+    """The simulator's scores; those in the file where the same questions, answers and settings made them."""
     cell, recipe, block = test.cell, test.recipe, test.recipe.evaluate.simulator
-    assert block is not None
+    assert block is not None  # `check` refuses the metric without one
     questions = [(example.id, example.answer, dict(example.meta)) for example in simulated(test.examples, explained)]
     key = digest(name, str(cell.done("predict")), block.model_dump(mode="json"), questions)
     path, folder, part = (
@@ -137,6 +141,7 @@ def _simulated(name: str, metric: Simulated, test: CellTest, explained: Sequence
     )
 
     def work() -> None:
+        # The folder carries the key: checkpoints of another simulator are never resumed.
         title = f"simulator of {cell.name}"
         fit = trained(lambda: open_student(block.spec, recipe.root), _training(block), folder / key, test.tick, title)
         known = SimulateSettings(block.folds, block.seed, block.masked, recipe.evaluate.batch)

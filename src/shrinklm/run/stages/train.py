@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
 _DEV_QUESTIONS = 100
-"""Dev questions asked on the way, for the curve."""
+"""Dev questions answered during training, for the curve and for early stopping."""
 
 
 def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]) -> str:
-    """What a training asks for: equal keys mean equal weights."""
+    """A digest of everything the weights depend on: equal keys mean equal weights."""
+    # The cell holds its own seed. The micro-batch is what memory allows, and the effective batch stays the same.
     block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch"})
     chosen = [(example.id, example.text, example.answer) for example in dev] if recipe.train.early_stopping else None
     if chosen is None:
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
         del block["checkpoints"], block["curve"]
+    # All texts that the method may read, since later epochs draw others than the first.
     texts = [
         (
             example.id,
@@ -50,7 +52,8 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
             }
         )
     ]
-    student = cell.student.model_dump(mode="json", exclude={"name"})
+    student = cell.student.model_dump(mode="json", exclude={"name"})  # a label trains nothing
+    # The pairs of the first epoch stand for the views: another template is another training.
     return digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus))
 
 
@@ -88,10 +91,11 @@ def _train(
 ) -> None:
     from ...students.training.train import TrainSettings, discard_checkpoints, train_student
 
+    # Before training, whose dev accuracy takes the cap of an answer from the longest of these targets.
     write_jsonl(cell.folder / CellFile.PAIRS, first_epoch(cell, corpus))
     started = cell.folder / CellFile.STARTED
     if started.is_file() and started.read_text() != key:
-        # What lies here is of an unfinished training of something else.
+        # The checkpoints belong to an unfinished training with another key.
         discard_checkpoints(cell.folder)
         (cell.folder / CellFile.LOG).unlink(missing_ok=True)
     write_text(started, key)
@@ -115,6 +119,7 @@ def _train(
         named,
     )
     student.save(cell.folder / CellFile.STUDENT)
+    # Of the weights alone: a tokenizer does not shrink with its model.
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
     about = {**about_cell(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size}
     write_json(cell.folder / CellFile.ABOUT, about)
@@ -131,7 +136,8 @@ def _tidy(cell: Cell) -> None:
 def _dev_accuracy(
     student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequence[Example]
 ) -> dict[str, float]:
-    """Dev accuracy of a student in training: of a copy, in the precision in which it will be asked."""
+    """Dev accuracy of a student in training: of a copy, in the precision in which it will answer."""
+    # A copy, since the weights in training must not be rounded to that precision.
     copied = ready_to_answer(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
     examples = dev[:_DEV_QUESTIONS]
     with tempfile.TemporaryDirectory() as folder:
