@@ -30,7 +30,7 @@ _LATENCY_QUESTIONS = 10
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How a student is asked."""
+    """How a student answers: caps, batch, and how many questions it explains."""
 
     max_tokens: int
     """Cap of an explanation, in tokens."""
@@ -57,7 +57,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One student that is asked in one method's way."""
+    """One student that answers in one method's way."""
 
     student: Student
     task: Task
@@ -121,6 +121,7 @@ class Evaluation:
         options = list(dict.fromkeys(choice for example in examples for choice in example.choices))
         if not options:
             return self.settings.max_tokens + (_ANSWER_TOKENS if explanation else 0)
+        # A cap in tokens of the longest option, since a student in a loop writes all of its cap for every question.
         # Where tokens cannot be counted, one is taken for a character: no option is cut by a guess.
         counts = map(self.student.token_count, options)
         longest = max(len(option) if count is None else count for option, count in zip(options, counts, strict=True))
@@ -129,7 +130,7 @@ class Evaluation:
     def _generate(
         self, view: View, chunk: Sequence[Example], tokens: int, batch: int | None = None
     ) -> tuple[list[str], float]:
-        """(what the student says to each prompt of a view, seconds)."""
+        """(the student's reply to each prompt of a view, seconds)."""
         started = time.perf_counter()
         prompts = [view.prompt(example) for example in chunk]
         raws = self.student.answer(prompts, tokens, batch=batch or self.settings.batch) if prompts else []
@@ -149,7 +150,7 @@ def predict(
     Chunks are cut the same way whether or not a run was killed, and a finished one is not asked again.
 
     Args:
-        evaluation: The student, and how it is asked.
+        evaluation: The student, and how it answers.
         examples: The questions.
         part_file: Grows by one line a chunk; begun anew when it belongs to other questions, settings or `key`. Delete
             it once the predictions are written.
@@ -165,6 +166,7 @@ def predict(
     task, method, run, settings = evaluation.task, evaluation.method, evaluation.run, evaluation.settings
     if not examples:
         raise TaskError(f"Task '{task.name}' has no questions to ask. Check `test` and `limit` in the recipe.")
+    # Counted over all questions, not in each chunk: the first questions are explained, whatever the batch.
     limit = len(examples) if settings.explanations is None else settings.explanations
     answer_tokens = evaluation.answer_tokens(examples)
     prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view]
@@ -188,7 +190,7 @@ def predict(
 
 
 def read_answer(task: Task, view: View, raw: str, example: Example) -> str | None:
-    """The answer in what a student said to `view`'s prompt, by the task's parser.
+    """The answer in a student's reply to `view`'s prompt, by the task's parser.
 
     A view that answers first is read at its first line, and before its explanation if it has one, so that neither a
     later "the answer is" nor a model that rambles on changes the answer; only when that states nothing is all of it
@@ -202,6 +204,7 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
         # "The answer is a. ... The answer is b.": the first statement counts, so all from a later one on is cut off.
         while before := split_answer(head)[0].strip():
             head = before
+        # A free answer ends at its first sentence; the blank keeps "2.5" whole.
         candidates.insert(0, split_answer(head)[1].partition(". ")[0])
     return next((answer for text in candidates if (answer := task.parse(text, example)) is not None), None)
 
@@ -236,7 +239,7 @@ def _timing(chunks: Sequence[Mapping[str, Any]], alone: Sequence[float]) -> Timi
 def _speed(counts: Iterable[int | None], seconds: float) -> tuple[int | None, float | None]:
     """(all tokens, tokens a second); None where one chunk could not be counted."""
     tokens = _total(counts)
-    # A fake student takes no measurable time.
+    # The fake student of the tests takes no measurable time.
     return tokens, None if tokens is None else tokens / max(seconds, 1e-9)
 
 

@@ -119,6 +119,7 @@ def audit_text(example: Example, generation: Generation, raw: str | None = None,
     if generation.kind not in ARGUES:
         return TextAudit(*counted)
     answer, options = generation.answer, bool(example.choices)
+    # A free answer has no options to look for, so that the two answers stand in for them.
     names = named(text, example.choices or (example.answer, answer))
     argued = supported(text, example)
     argues_own = argued is not None and spell(argued) == spell(answer)
@@ -158,6 +159,7 @@ def check_support(audit: Mapping[str, Any], least: float, steps: Iterable[str] =
         AuditError: a step has missing texts or too little support.
         RecipeError: the audit has no such step.
     """
+    # Critiques and the teacher's own answers argue for no answer that they could support.
     argued = {step: figures for step, figures in audit["steps"].items() if step in ARGUES}
     for step in tuple(steps) or tuple(argued):
         if step not in argued:
@@ -197,7 +199,7 @@ def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mappin
 def recorded_texts(
     teacher: BaseTeacher, examples: Sequence[Example], generations: Mapping[str, Generations], steps: Iterable[str]
 ) -> Recorded | None:
-    """The texts of a recording as they stand in its files; None for a teacher that is asked."""
+    """The texts of a recording as they stand in its files; None for a teacher that is no recording."""
     if not teacher.reads:
         return None
     wanted = set(steps)
@@ -245,6 +247,7 @@ def _figures(audits: Sequence[TextAudit | None]) -> dict[str, Any]:
         values = [float(value) for value in column if value is not None]
         figures[name] = math.fsum(values) / len(values) if values else None
         if values:
+            # Wilson's interval, since a normal one would leave 0..1 and have no width at 0 and 1.
             hits = round(sum(values))
             interval[name] = list(mean_interval(values) if name in _COUNTS else wilson(hits, len(values)))
     return {**figures, "interval": interval}
@@ -269,6 +272,7 @@ def _again(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     """
     before = [occurs_in(answer, old) for answer, old, _ in pairs]
     after = [occurs_in(answer, new) for answer, _, new in pairs]
+    # `_pairs` lets no text without words through, so that the ratio exists.
     words = [math.fsum(len(pair[column].split()) for pair in pairs) / len(pairs) for column in (1, 2)]
     n = len(pairs)
     return {

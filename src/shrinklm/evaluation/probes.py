@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Ask = tuple[str, str, str]
 """(example id, explanation, tag): what makes two questions of the probes the same."""
 _FREE_TOKENS = 24
-"""Cap of a free answer, in tokens."""
+"""Cap of a free answer, in tokens: an answer alone, without an explanation."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class AnswerCache:
             answers = self._ask(questions, new, method, part, run)
             for ask, answer in zip(new, answers, strict=True):
                 rows[ask] = Probed(run, *ask, answer, self.key)
+            # With this, rows under another key leave the file: they are answers of other weights.
             write_probes(rows.values(), self.file)
             part.path.unlink()
         return {ask: rows[ask].answer for ask in asks}
@@ -95,7 +96,7 @@ def probe(cache: AnswerCache, examples: Sequence[Example], probes: Sequence[Prob
     """The scores of all probes on all explained questions, one for each question and name.
 
     Args:
-        cache: Answers of the student, known or asked for.
+        cache: Answers of the student.
         examples: The questions.
         probes: What is measured.
         context: The student's explained predictions, and what probes draw from.
@@ -108,6 +109,7 @@ def probe(cache: AnswerCache, examples: Sequence[Example], probes: Sequence[Prob
         (metric, questions[prediction.example_id], prediction) for prediction in context.explained for metric in probes
     ]
     conditions = [metric.conditions(example, prediction, context) for metric, example, prediction in rows]
+    # Each different question once: probes share the student's own explanation and another question's.
     asks = dict.fromkeys(
         _key(example, condition)
         for (_, example, _), named in zip(rows, conditions, strict=True)
@@ -131,6 +133,7 @@ def _key(example: Example, condition: Condition) -> Ask:
 def framed(method: Method, example: Example, condition: Condition) -> tuple[str, str]:
     """(the prompt, the student's words that stand before its answer)."""
     view = replace(method.answer, tag=condition.tag) if condition.tag else method.answer
+    # The same spelling as in training, where a template makes a whole sentence of every explanation.
     explanation = sentence(condition.explanation.strip()) if condition.explanation.strip() else ""
     if view.says[0] == "explanation":
         return view.prompt(example), " ".join(part for part in (explanation, view.lead) if part)
@@ -157,6 +160,7 @@ def conditional_answers(
         for index, (example, _, _) in enumerate(frames)
         if not example.choices and not (explains_first and student.premise_in_target)
     ]
+    # A decoder goes on after the explanation as if it had written it.
     prompts = [f"{frames[index][1]} {frames[index][2]}" if explains_first else frames[index][1] for index in free]
     raws = student.answer(prompts, _FREE_TOKENS, batch=batch) if prompts else []
     # What is generated here is the answer alone, whatever else the view says in training.

@@ -25,12 +25,12 @@ def score_predictions(
     """All scores of predictions, row by row; a value that is None or NaN has no row.
 
     Args:
-        task: Whose questions these are.
+        task: Its name stands in messages.
         examples: The questions.
         predictions: Predictions of all these questions, of one run or several.
-        metric_names: What is measured.
-        encoder: Opens the model of the metrics that compare meanings; called only where one is measured. Left out: the
-            packaged one.
+        metric_names: The metrics.
+        encoder: Opens the model of the metrics that compare meanings; called only where there is one of them. Left out:
+            the packaged one.
 
     Raises:
         ShrinkError: a question has no prediction, or a prediction no question.
@@ -38,6 +38,7 @@ def score_predictions(
     """
     metrics: dict[str, Metric | BatchMetric] = {name: find("metrics", name) for name in metric_names}
     questions, predictions = by_id(examples), list(predictions)
+    # Without any prediction there is no run, and all questions are still missing: [""] checks that too.
     for run in dict.fromkeys(prediction.run for prediction in predictions) or [""]:
         _check_complete(
             task, questions, [prediction.example_id for prediction in predictions if prediction.run == run], run
@@ -48,6 +49,7 @@ def score_predictions(
     for index, (_, prediction) in enumerate(rows):
         for name in metrics:
             value = values[name][index]
+            # A metric of several numbers names each of them; its own name is then no score.
             named = value.items() if isinstance(value, Mapping) else [(name, value)]
             scores += [
                 Score(prediction.run, prediction.example_id, key, float(number))
@@ -77,10 +79,11 @@ def _values(
 
 def _check_complete(task: Task, questions: Mapping[str, Example], answered: Sequence[str], run: str) -> None:
     """Raise ShrinkError unless each question is answered exactly once."""
-    missing, strange = questions.keys() - set(answered), set(answered) - questions.keys()
-    if missing or strange or len(answered) != len(questions):
+    missing, unknown = questions.keys() - set(answered), set(answered) - questions.keys()
+    # The lengths differ where a question is answered twice.
+    if missing or unknown or len(answered) != len(questions):
         raise ShrinkError(
             f"Run '{run}' has {len(answered):,} predictions for the {len(questions):,} questions of "
-            f"task '{task.name}': {len(missing):,} have none, {len(strange):,} are about other questions. "
+            f"task '{task.name}': {len(missing):,} have none, {len(unknown):,} are about other questions. "
             "Remove the cell's predictions.parquet and run: shrinklm evaluate RECIPE"
         )

@@ -32,10 +32,10 @@ _FREE_TOKENS = 24
 
 
 def _prompt(view: View, example: Example) -> str:
-    """What the simulator reads in a view."""
+    """The prompt of a view: question, explanation, or both."""
     question, explanation = _INPUTS[view.name]
-    asked = example if question else replace(example, question="", fields={})
-    return view.prompt(asked, str(example.meta.get(explanation, "")))
+    visible = example if question else replace(example, question="", fields={})
+    return view.prompt(visible, str(example.meta.get(explanation, "")))
 
 
 def _build(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
@@ -85,6 +85,7 @@ class Simulatability:
             tick: Called after each fold.
         """
         explained = simulated(examples, predictions)
+        # One question alone leaves nothing to learn from.
         if len(explained) < 2:
             return []
         views = {name: view for name, view in VIEWS.items() if settings.masked or not name.endswith("masked")}
@@ -95,6 +96,7 @@ class Simulatability:
         folds = min(settings.folds, len(order))
         for fold in range(folds):
             if fold >= len(part.chunks):
+                # Every n-th question: the sizes of two folds differ by one at most.
                 held_out = order[fold::folds]
                 training = [example for index, example in enumerate(order) if index % folds != fold]
                 simulator = fit(Corpus(training, {}, settings.seed), method, fold)
@@ -117,6 +119,7 @@ def simulated(examples: Sequence[Example], predictions: Sequence[Prediction]) ->
     """
     questions, explained = by_id(examples), []
     for prediction in predictions:
+        # Where no answer parsed, the likeliest option is what the student prefers, and can be predicted as well.
         answer = prediction.answer or prediction.likeliest
         if prediction.explanation is not None and answer:
             example = questions[prediction.example_id]

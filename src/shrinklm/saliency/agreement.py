@@ -63,6 +63,7 @@ def spearman(example: Example, a: Marking, b: Marking) -> float | None:
     from scipy.stats import spearmanr
 
     first, second = word_scores(example, a.scores), word_scores(example, b.scores)
+    # A marking of equal scores ranks nothing, and its correlation would be 0 / 0.
     if min(len(set(first.values())), len(set(second.values()))) < 2:
         return None
     return float(spearmanr([first[word] for word in first], [second[word] for word in first]).statistic)
@@ -82,7 +83,7 @@ def agreement_table(
 def _mean_spearman(
     examples: Sequence[Example], first: Mapping[str, Marking], second: Mapping[str, Marking]
 ) -> float | None:
-    """The mean over the examples where it exists; None where it never does."""
+    """The mean over the examples where `spearman` exists; None where it never does."""
     values = [spearman(example, first[example.id], second[example.id]) for example in examples]
     existing = [value for value in values if value is not None]
     return math.fsum(existing) / len(existing) if existing else None

@@ -1,4 +1,4 @@
-"""What marked words are worth: the gold option, people's highlights, erasure, agreement; each with its chance level.
+"""Figures of marked words: the gold option, people's highlights, erasure, agreement; each with its chance level.
 
 `analyze` gives the figures of a run, `write` puts them into its folder. Importing it loads no torch.
 """
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from ..students.base import BaseStudent
 
 ByStep = Mapping[str, Mapping[str, Generation]]
-"""Step → example id → what the step marked."""
+"""Step → example id → the generation that holds its marking."""
 
 _ORDER = ("salient", "own-saliency", "tfidf-tokens", "random-tokens")
 _CONTROLS = {"tf-idf": "tfidf-tokens", "random": "random-tokens"}
-"""What stands beside the ways to attribute in the table of their agreement."""
+"""Name in the table of agreement → the step whose markings are compared with the ways to attribute."""
 _NAMES = ("gold_hit", "gold_hit_top1", "precision", "recall", "f1", "auprc", "comprehensiveness", "sufficiency")
 
 
@@ -42,7 +42,7 @@ class Examiner:
 
     model: BaseStudent
     view: View
-    """How it is asked."""
+    """The view in which it answers."""
     about: Mapping[str, Any]
     """Its entry in the figures: name, finetuned, accuracy before and after."""
     erased: int
@@ -55,7 +55,7 @@ class Examiner:
 
 @dataclass(frozen=True)
 class _Step:
-    """What one step marked."""
+    """The markings of one step."""
 
     markings: Mapping[str, Marking]
     """By example id, in the order of the examples."""
@@ -69,7 +69,8 @@ def gold_words(example: Example) -> frozenset[str] | str:
     """The content words of the gold option, in lower case; or why there are none."""
     if example.answer not in example.choices:
         return "gold answer is no option"
-    options = example.parts[-len(example.choices) :]
+    options = example.parts[-len(example.choices) :]  # the last parts of a text (`Example.parts`)
+    # By text, not by position: where an option is repeated, each copy of it is the gold one.
     names = {part for part, start, end in options if example.text[start:end] == example.answer}
     gold = frozenset(word.text.lower() for word in words(example) if word.content and word.part in names)
     return gold or "gold option has no content word"
@@ -102,7 +103,7 @@ def gold_chance(example: Example, keep: Keep) -> dict[str, float] | None:
 
 
 def read_marking(example: Example, generation: Generation | None) -> Marking | str:
-    """The marking a step stored, or why it cannot be used."""
+    """The marking of a generation, or the reason why it cannot be used."""
     if generation is None:
         return "not marked"
     if generation.refusal:
@@ -118,7 +119,7 @@ def read_marking(example: Example, generation: Generation | None) -> Marking | s
 
 
 def method_of(generation: Generation) -> str:
-    """How its words were marked, such as "gradient (l2, max)"; "" when its prompt does not say."""
+    """The method that marked a generation's words, such as "gradient (l2, max)"; "" when its prompt does not say."""
     # The prompt is JSON: a list of turns. The text of the first is JSON again: the settings (`WhiteBox.asks`).
     try:
         turns = json.loads(generation.prompt)
@@ -150,7 +151,7 @@ def analyze(
 
     Args:
         examples: The training questions that were marked.
-        generations: What each step stored of them.
+        generations: Their generations by each step.
         keep: Which words are kept.
         examiner: The model for erasure and agreement; without one they are null.
         seed: Of the intervals (a bootstrap over items) and of the items that are erased.
@@ -158,7 +159,7 @@ def analyze(
         tick: Called with the progress of the examiner.
 
     Returns:
-        What figures.json holds. Means over no item at all are None.
+        The content of figures.json. Means over no item at all are None.
 
     Raises:
         StudentError: a question does not fit the examiner.
@@ -224,6 +225,7 @@ def _reasons(example: Example) -> Iterator[str]:
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The figures as they stand in the file: those against highlights together, or null."""
     people = {name: flat[name] for name in _NAMES[2:6]}
+    # All four or none: they come from the same items, those with a highlight.
     nested = {"highlight": None if None in people.values() else people}
     return (
         {name: flat[name] for name in _NAMES[:2]} | nested | {name: flat[name] for name in _NAMES[6:] if name in flat}
@@ -248,8 +250,9 @@ def _compared(
         marking.figures["completeness_error"]
         for marked in ways.values()
         for marking in marked.values()
-        if marking.figures
+        if marking.figures  # of integrated gradients alone
     ]
+    # Beside the ways to attribute, the controls show how much of an agreement is chance or rare words.
     ways |= {name: markings[step] for name, step in _CONTROLS.items() if markings.get(step)}
     completeness = {
         "mean": _mean(errors),

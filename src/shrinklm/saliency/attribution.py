@@ -50,7 +50,7 @@ class AttributionSettings:
 
 @dataclass(frozen=True)
 class Question:
-    """What is attributed: how much do `words` of `prompt` move the probability of `label`?"""
+    """A question to attribute: how much does each of `words` of `prompt` move the probability of `label`?"""
 
     prompt: str
     label: str
@@ -105,6 +105,7 @@ class _Encoded:
         self.first = [0, *accumulate(len(question.words) for question in questions)]
         """Index of each question's first word, counted over all questions; then the number of all words."""
         pairs = [Pair(question.prompt, f"{question.lead} {question.label}".strip()) for question in questions]
+        # No end token: F is of the label alone. No packing: methods take single rows out of the batch.
         batch = model.encode([[pair] for pair in pairs], end=False, pack=False)
         scored, leads = batch["labels"] != IGNORE, []
         for question, pair in zip(questions, pairs, strict=True):
@@ -132,6 +133,7 @@ class _Encoded:
         with self.attention():
             logits, labels, pair = self.model.logits(batch)
         saying = batch["saying"][batch["labels"] != IGNORE]
+        # In float32: half precision would round away the small differences that occlusion and the integral live on.
         log_p = -nn.functional.cross_entropy(_float32(logits[saying]), labels[saying], reduction="none")
         return log_p.new_zeros(len(self.questions)).index_add(0, pair[saying], log_p)
 
@@ -174,6 +176,7 @@ class _Encoded:
         if settings.pieces == "sum":
             by_word = zeros.index_add(0, index, scores)
         else:
+            # Of scores with signs the one furthest from zero; the zeros that both start from never win against one.
             highest = zeros.scatter_reduce(0, index, scores, "amax")
             lowest = zeros.scatter_reduce(0, index, scores, "amin")
             by_word = torch.where(-lowest > highest, lowest, highest)
@@ -207,6 +210,7 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
     inside = words >= 0
     # The rest of the prompt stays, so that the baseline is still a prompt that the model knows how to read.
     baseline = embeddings.masked_fill(inside[..., None], 0.0)
+    # captum repeats the embeddings once for each point of the integral, and `rows` with them.
     rows = torch.arange(len(embeddings), device=embeddings.device)
     parts = _float32(
         IntegratedGradients(encoded.value).attribute(
@@ -214,7 +218,7 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
             baseline,
             additional_forward_args=(rows,),
             n_steps=settings.steps,
-            internal_batch_size=max(_ROWS, len(rows)),
+            internal_batch_size=max(_ROWS, len(rows)),  # captum takes no less than one point of every row
         )
     ).sum(-1)
     with torch.inference_mode():
@@ -222,6 +226,7 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
         moved = (value - encoded.value(baseline)).double()
     # In float64: the sum of many small parts is compared with a small difference.
     total = torch.zeros_like(moved).index_add(0, model.owner(encoded.batch)[inside], parts[inside].double())
+    # Where the words move nothing, the share of a difference of zero is bounded, not infinite.
     errors = ((total - moved).abs() / moved.abs().clamp(min=1e-6)).tolist()
     return encoded.attributions(
         parts, words, settings, value, [{"completeness_error": float(f"{error:.3g}")} for error in errors]
@@ -229,6 +234,7 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
 
 
 def _occlude(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
+    # One list for all questions, since their numbers of words differ: passes then stay full.
     variants = []
     for question in questions:
         variants += [question, *(replace(question, prompt=_cut(question.prompt, word)) for word in question.words)]
@@ -250,11 +256,13 @@ def _attend(model: BaseStudent, questions: Sequence[Question], settings: Attribu
     encoded = _Encoded(model, questions)
     words, batch = encoded.words(), encoded.batch
     counts = torch.bincount(batch["pair"][batch["saying"]], minlength=len(questions))
+    # The mean over the positions that say the label: a long label does not weigh more.
     share = batch["saying"] / counts[batch["pair"]]  # [rows, tokens that say]
     weights = torch.zeros(batch["input_ids"].shape, dtype=torch.double, device=share.device)
     with torch.inference_mode():
         value = encoded.value()
         with _eager(model.model):
+            # In parts: all layers and heads of a row hold tokens² weights each.
             for start in range(0, len(weights), _ROWS):
                 rows = slice(start, start + _ROWS)
                 layers = model.attentions(encoded.rows(rows))

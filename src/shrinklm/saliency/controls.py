@@ -15,6 +15,7 @@ from ..teachers.base import BaseTeacher
 class _Control(BaseTeacher):
     """A teacher that marks words and costs nothing."""
 
+    # It is asked without `shrinklm generate`, wherever its markings are missing.
     free = True
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:

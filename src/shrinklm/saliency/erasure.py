@@ -1,4 +1,4 @@
-"""What a model makes of a question without the words that moved it. Loads torch when called."""
+"""A model's answers to questions without the words that moved it. Loads torch when called."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LogProbabilities:
 
     model: BaseStudent
     view: View
-    """How the model is asked."""
+    """The view in which the model answers."""
     batch: int
     """Questions in one pass."""
     tick: Tick | None = None
@@ -30,7 +30,7 @@ class LogProbabilities:
     """(prompt, answer) → F, in nats."""
 
     def add(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Compute what is not known of these (prompt, answer) pairs.
+        """Compute F of those of the (prompt, answer) pairs whose F is not known.
 
         Raises StudentError for one that does not fit the model.
         """
@@ -71,6 +71,7 @@ def erasure_effects(
         if example.id in markings:
             texts = (example.text, *erased(example, kept_words(example, markings[example.id].scores, keep)))
             pairs[example.id] = tuple((_prompt(example, text, probabilities.view), example.answer) for text in texts)
+    # All prompts at once: sorted by length over all examples, they fill their batches best.
     probabilities.add(pair for triple in pairs.values() for pair in triple)
     values = probabilities.known
     return {
@@ -101,5 +102,5 @@ def _cut(example: Example, kept: Collection[str], inside: bool) -> str:
 
 
 def _prompt(example: Example, text: str, view: View) -> str:
-    """What `view` shows, with another text of the example."""
+    """The prompt of `view`, with another text in place of the example's."""
     return text + view.prompt(example).removeprefix(example.text)

@@ -38,6 +38,7 @@ def human_words(example: Example) -> frozenset[str] | str:
     if text is None:
         return MISSING
     question = [word for word in words(example) if word.part == "question" and word.content]
+    # `locate_highlight` counts characters from the beginning of the question, words from that of the whole text.
     start = next((start for part, start, _ in example.parts if part == "question"), 0)
     runs = locate_highlight(str(text), example.question)
     if isinstance(runs, str):
@@ -99,6 +100,7 @@ def _pieces(wanted: str, letters: str) -> list[str]:
 
 def _best(letters: str, piece: str, edges: set[int]) -> range:
     """Where `piece` stands with most of its two ends at the edge of a word."""
+    # `max` keeps the first of equals: the first position, where no whole word decides.
     starts = [start for start in range(len(letters) - len(piece) + 1) if letters.startswith(piece, start)]
     start = max(starts, key=lambda start: (start in edges) + (start + len(piece) in edges))
     return range(start, start + len(piece))
@@ -117,6 +119,7 @@ def highlight_scores(example: Example, marking: Marking, keep: Keep) -> dict[str
     if isinstance(marked, str):
         return None
     question = question_words(example)
+    # People could mark the question only: kept words of the options are neither right nor wrong.
     kept = kept_words(example, marking.scores, keep) & question
     scores = word_scores(example, marking.scores)
     both = len(kept & marked)
@@ -140,11 +143,13 @@ def highlight_chance(example: Example, keep: Keep) -> dict[str, float] | None:
         return None
     everything, n, h = len(content_words(example)), len(question_words(example)), len(marked)
     k = keep.count(everything)
+    # p(j), hypergeometric: j of the question's n words among k drawn from all.
     p = [math.comb(n, j) * math.comb(everything - n, k - j) / math.comb(everything, k) for j in range(min(n, k) + 1)]
     return {
         "precision": h / n * (1 - p[0]),
         "recall": k / everything,
         "f1": math.fsum(p[j] * 2 * (j * h / n) / (j + h) for j in range(len(p))),
+        # Equal scores: `average_precision` takes the mean over all orders of a tie.
         "auprc": average_precision([0.0] * n, [index < h for index in range(n)]),
     }
 

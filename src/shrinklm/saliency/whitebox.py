@@ -24,7 +24,10 @@ NO_WORDS = "no content word"
 _FREE_TOKENS = 16
 """Cap of a free answer of the model's own, in tokens."""
 COMPLETENESS = 0.05
-"""Integrated gradients that miss F(x) − F(baseline) by a larger share are warned of and counted."""
+"""Integrated gradients that miss F(x) − F(baseline) by a larger share are warned of and counted.
+
+The report names it: `above_5_percent` in figures.json.
+"""
 
 
 @dataclass(eq=False)
@@ -38,7 +41,7 @@ class WhiteBox(BaseTeacher):
     revision: str
     """What pins its weights."""
     view: View
-    """How it is asked: as it was trained, or in its own terms."""
+    """The view in which it answers: the one it was trained in, or its own terms."""
     settings: AttributionSettings
     """How words are attributed."""
     label: Literal["gold", "own"]
@@ -50,7 +53,7 @@ class WhiteBox(BaseTeacher):
         self.asks = self._asks()
 
     def _asks(self) -> Mapping[str, Any]:
-        """What tells one marking of a question from another: part of its prompt, and so of its key."""
+        """The settings that distinguish two markings of a question: part of the prompt, and so of its key."""
         settings = self.settings
         details: dict[str, Any] = {
             "method": settings.method,
@@ -99,7 +102,7 @@ class WhiteBox(BaseTeacher):
             )
 
     def question(self, example: Example, answer: str) -> Question:
-        """What is attributed for an answer."""
+        """The question whose answer is attributed."""
         from .attribution import Question
 
         return Question(self.view.prompt(example), answer, words(example), self.view.lead)
@@ -108,6 +111,7 @@ class WhiteBox(BaseTeacher):
         """(why the question cannot be attributed, its tokens)."""
         if not any(word.content for word in words(example)):
             return NO_WORDS, 0
+        # The longest option decides, also where the gold one fits: the model's own answer compares them all.
         answers = example.choices or (example.answer,)
         pairs = [Pair(self.view.prompt(example), f"{self.view.lead} {answer}".strip()) for answer in answers]
         tokens = max(self.model.length(pair) for pair in pairs)
@@ -123,6 +127,7 @@ class WhiteBox(BaseTeacher):
         questions = [
             self.question(prompt.example, label) for prompt, label in zip(prompts, labels, strict=True) if label
         ]
+        # A question without a label is not among them: results are taken from here only for those with one.
         attributions = iter(attribute(self.model, questions, self.settings))
         results: list[tuple[str, str | None, float]] = []
         for prompt, label in zip(prompts, labels, strict=True):
@@ -147,6 +152,7 @@ class WhiteBox(BaseTeacher):
 
 def own_answers(model: BaseStudent, view: View, examples: Sequence[Example], batch: int) -> list[str | None]:
     """A model's own answers: the option with the highest F = Σ log p; for free answers, the generated text."""
+    # The sum, not the mean per character: the figure that is attributed is the one that must know the task.
     answers = likeliest_options(model, view, examples, [""] * len(examples), batch, per_character=False)
     free = [index for index, example in enumerate(examples) if not example.choices]
     texts = model.answer([view.prompt(examples[index]) for index in free], _FREE_TOKENS, batch) if free else []

@@ -15,7 +15,9 @@ from ...teachers.store import Store
 from .rating import NOTHING, Construct, Rated, criteria, one_line
 
 MAX_TOKENS = 200
+"""Cap of a judge's reply: two sentences of evidence and the verdict, as `prompts/compare.md` asks for."""
 
+# A and B count in capitals alone, since "a" is an article; the last part skips "A, B or same", which copies the form.
 _VERDICT = re.compile(
     r"(?:(?i:better|verdict|winner)(?i:\s+explanation)?(?i:\s+is)?)[\s:*_\"'(<]{1,6}(?i:explanation\s+)?"
     r"(?:(?i:a\s+)?(?P<tie>(?i:same|tie|tied|equal|neither|both))|(?P<letter>[AB]))\b(?!\s*(?:,\s*B\b|or\b|/))"
@@ -28,9 +30,9 @@ class PairVerdict:
     """A judge's verdicts on two explanations, in both orders."""
 
     forward: str | None
-    """"first", "second" or "same", of the two as they were given; None: could not be read."""
+    """"first", "second" or "same", in the order of the pair; None: could not be read."""
     backward: str | None
-    """The verdict on the pair in reverse order, in terms of the two as they were given."""
+    """The verdict on the pair in reverse order, again named by the order of the pair."""
 
     @property
     def read(self) -> bool:
@@ -53,7 +55,7 @@ class PairVerdict:
 
 @dataclass
 class PairVerdicts:
-    """One judge's verdicts on some pairs."""
+    """One judge's verdicts on pairs, in their order."""
 
     judge: str
     verdicts: list[PairVerdict]
@@ -61,7 +63,7 @@ class PairVerdicts:
 
     @property
     def first_position(self) -> float | None:
-        """Share of the decided answers that prefer what was shown first, 0.5 without position bias; None: none."""
+        """Share of the verdicts for A or B that are for A, 0.5 without position bias; None without such a verdict."""
         shown_first = [(pair.forward, "first") for pair in self.verdicts]
         shown_first += [(pair.backward, "second") for pair in self.verdicts]
         decided = [verdict == first for verdict, first in shown_first if verdict in ("first", "second")]
@@ -105,14 +107,14 @@ def compare(
     seed: int,
     tick: Tick | None = None,
 ) -> PairVerdicts:
-    """Have a judge compare explanations in pairs, each in both orders. Equal explanations tie without being asked.
+    """Have a judge compare explanations in pairs, each in both orders. Equal explanations tie without the judge.
 
     Args:
-        judge: Who compares.
+        judge: The model that compares.
         pairs: Two explanations of the same question each.
-        constructs: What a better explanation is better in.
+        constructs: The qualities in which one is better.
         prompts: The template `compare`.
-        store: Where its texts are kept; each is committed as it comes.
+        store: Holds the judge's texts; each is committed as it comes.
         seed: Of the order of asking.
         tick: Called with (what, done, total, note).
 
@@ -122,7 +124,7 @@ def compare(
         (first.answer, one_line(first.explanation)) == (second.answer, one_line(second.explanation))
         for first, second in pairs
     ]
-    # A judge that is shown the same text twice decides by position alone.
+    # Between two equal texts a judge can decide by position alone.
     different = [pair for pair, same in zip(pairs, alike, strict=True) if not same]
     questions = [
         comparing_prompt(prompts, constructs, *order)
@@ -130,6 +132,7 @@ def compare(
         for order in ((first, second), (second, first))
     ]
     generations, usage = ask_judge(judge, questions, store, MAX_TOKENS, seed, tick)
+    # Taken in turn, two for each different pair: the order in which `questions` was built.
     letters = iter([read_verdict(generation.text) for generation in generations])
     verdicts = []
     for same in alike:
@@ -142,5 +145,5 @@ def compare(
 
 
 def _named(verdict: str | None, a: str, b: str) -> str | None:
-    """A verdict in terms of the pair as it was given, where `a` was shown as A and `b` as B."""
+    """A verdict by the order of the pair, where `a` stood as A in the prompt and `b` as B."""
     return None if verdict is None else {"A": a, "B": b}.get(verdict, _TIE)

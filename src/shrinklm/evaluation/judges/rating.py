@@ -1,6 +1,6 @@
-"""A judge: a teacher that rates explanations from 1 to 5, evidence before score, without knowing who wrote them.
+"""A judge: a teacher that rates explanations from 1 to 5, evidence before score, blind to the method.
 
-Its texts go into the store like those of any other teacher (kind "judgement"), so nothing is asked twice, and equal
+Its texts go into the store like those of any other teacher (kind "judgement"), so nothing is paid for twice, and equal
 explanations of two methods get equal ratings. Scores are read from the stored texts: a better reader needs nothing new.
 """
 
@@ -27,7 +27,7 @@ SCALE = (1, 5)
 NOTHING = "(none)"
 """Shown for an unread answer and for an empty explanation: a method that explains nothing is rated, not skipped."""
 TOKENS_EACH = 70
-"""Cap of the tokens about one construct."""
+"""Cap of the tokens about one construct: a sentence of evidence and a score."""
 
 _RANGE = re.compile(r"(?i)\b\d\s*(?:to|[-–—])\s*\d\b")
 _SCORE = re.compile(r"(?i)\b(?:score|rating)\W{0,6}(\d+(?:\.\d+)?)")
@@ -54,7 +54,7 @@ class Construct:
 
 @dataclass(frozen=True)
 class Rated:
-    """An explanation to be rated, with all that a judge may know of it."""
+    """An explanation to be rated, with its question and answer. No prompt shows the method or the gold answer."""
 
     example: Example
     answer: str | None
@@ -64,7 +64,7 @@ class Rated:
 
 @dataclass
 class Ratings:
-    """One judge's ratings of some explanations."""
+    """One judge's ratings, in the order of the explanations."""
 
     judge: str
     scores: list[dict[str, int]]
@@ -110,6 +110,7 @@ def rating_prompts(
     template = prompts.template("judge")
     prefix = [Turn("system", fill(template.system, {"criteria": criteria(constructs)}))]
     for shot, ratings in _shots(prompts):
+        # Only what is rated now, in the order of its file: an example must not show a line that is not asked for.
         order = [item for name in ratings for item in constructs if item.name == name]
         if order:
             prefix += [
@@ -177,9 +178,11 @@ def read_ratings(text: str, names: Sequence[str]) -> dict[str, int]:
 
     A score that is missing, off the scale or stated in two ways is left out.
     """
+    # The first heading of each construct counts: a judge may go on and rate an explanation of its own.
     headings = {name: match for name in names if (match := _heading(name).search(text))}
     if len(names) == 1 and not headings:
         return {name: score for name in names if (score := _score(text)) is not None}
+    # Every heading ends a section, or a construct without a score would take the next one's.
     starts = sorted(match.start() for name in names for match in _heading(name).finditer(text))
     scores = {}
     for name, heading in headings.items():
@@ -198,6 +201,7 @@ def _heading(name: str) -> re.Pattern[str]:
 
 def _score(text: str) -> int | None:
     text = _RANGE.sub("", text)  # "1 to 5" is copied from the form, and "3-4" is no score
+    # From the most explicit form to a mere digit at the end; of two different scores in one form neither counts.
     for pattern in (_SCORE, _OUT_OF, _LAST):
         values = {float(match[1]) for match in pattern.finditer(text)}
         if values:
@@ -218,11 +222,11 @@ def rate(
     """Have a judge rate explanations.
 
     Args:
-        judge: Who rates.
-        explanations: What is rated, in any order; equal texts are asked about once.
-        constructs: What for.
+        judge: The model that rates.
+        explanations: In any order; equal texts are rated once.
+        constructs: The qualities that are rated.
         prompts: The template `judge`.
-        store: Where its texts are kept; each is committed as it comes.
+        store: Holds the judge's texts; each is committed as it comes.
         seed: Of the order of the constructs and of the order of asking.
         tick: Called with (what, done, total, note).
 

@@ -1,4 +1,4 @@
-"""What judges gave, as scores, as a table of ratings (`judged.csv`) and as figures about the judges (`judge.json`)."""
+"""Judges' ratings as scores, as a table (`judged.csv`) and as figures about the judges (`judge.json`)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Sitting:
 
     judge: BaseTeacher
     role: str | None
-    """What it has to do with the explanations ("the teacher of this run"); None when nothing."""
+    """The judge's part in writing the explanations ("the teacher of this run"); None when it had none."""
     constructs: tuple[Construct, ...]
-    """What it rated for."""
+    """The qualities that it rated."""
     items: Mapping[Item, Rated]
-    """What was rated, in the order of the ratings."""
+    """The explanations, in the order of the ratings."""
     ratings: Ratings | None
     pairs: tuple[tuple[Item, Item], ...]
     verdicts: PairVerdicts | None
@@ -84,6 +84,7 @@ def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str
     by_name = {cell.name: cell for cell in cells}
     titles = [construct.title for construct in sittings[0].constructs]
     out = io.StringIO()
+    # "model" is the condition that `shrinklm study` compares: with several students, method and student together.
     columns = ["rater", "model", "student", "seed", "item", *titles, "rationale_length"]
     writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
     writer.writeheader()
@@ -107,7 +108,7 @@ def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str
 def summary(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> dict[str, Any]:
     """Figures for JSON: means by method, unread answers, bias by length and position, agreement of the judges."""
     methods = {cell.name: cell.method for cell in cells}
-    first = sittings[0]
+    first = sittings[0]  # all judges rate the same explanations for the same constructs
     return {
         "constructs": [construct.name for construct in first.constructs],
         "explanations": len(first.items),
@@ -169,7 +170,7 @@ def _length_correlation(sitting: Sitting, construct: str) -> float | None:
     from scipy.stats import rankdata
 
     scores = {item: ratings[construct] for item, ratings in sitting.ratings_by_item.items() if construct in ratings}
-    if len(scores) < 3:
+    if len(scores) < 3:  # two ranks always correlate perfectly
         return None
     lengths = [len(sitting.items[item].explanation.strip()) for item in scores]
     ranks = [rankdata(column) for column in (lengths, list(scores.values()))]
@@ -212,7 +213,7 @@ def _agreement(sittings: Sequence[Sitting], construct: str) -> dict[str, Any]:
     for key, coefficient in coefficients.items():
         try:
             agreement[key] = {name: _number(value) for name, value in asdict(coefficient()).items()}
-        except ValueError as error:
+        except ValueError as error:  # such as for a single judge: the report says why there is no figure
             agreement[key] = {"value": None, "why": str(error)}
     return agreement
 

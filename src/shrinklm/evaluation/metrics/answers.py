@@ -15,6 +15,7 @@ from ...core.types import Example, Prediction
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+# With commas between thousands and a decimal point; no part of "x2" or "1.2.3".
 _NUMBER = re.compile(r"(?<![\w.,])[-−]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?![,.]?\d)")
 
 
@@ -67,6 +68,7 @@ def accepted(example: Example) -> tuple[str, ...]:
 
 def normalise(text: str) -> str:
     """Lower case, without punctuation, articles and doubled blanks; text of nothing else stays as it is."""
+    # As in the evaluation of SQuAD. Of an answer such as "A" or "?" nothing would be left, and all of them be equal.
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", plain).split()) or text.strip()
 

@@ -1,4 +1,4 @@
-"""The four kinds of metric, and what the metrics that need a student are given.
+"""The four kinds of metric, and the arguments of those that need a student.
 
 A metric is whatever its name leads to (`core.registry.find("metrics", name)`): a function, or an object with the
 methods of one of the protocols below. `isinstance` tells the kinds apart, so that a plug-in needs no base class:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...students.base import Student
 
 Value = float | Mapping[str, float] | None
-"""What a metric says of one row: a number, several by their names, or None where it cannot be scored."""
+"""A metric's value of one row: a number, several by their names, or None where it cannot be scored."""
 Rows = Sequence[tuple[Example, Prediction]]
 Fit = Callable[[Corpus, Method, int], "Student"]
 """(what to learn from, as which views, index of the fold) → a trained simulator."""
@@ -45,7 +45,7 @@ class BatchMetric(Protocol):
 
 @dataclass(frozen=True)
 class Condition:
-    """What replaces a student's own explanation and tag when it is asked again."""
+    """The explanation and tag that replace a student's own when it answers again."""
 
     explanation: str = ""
     """"": no explanation at all."""
@@ -102,6 +102,7 @@ class Context:
     def other_tag(self) -> str:
         """The tag under which the method learned to defend a wrong answer; "" where it learned none."""
         views = [view for view in self.method.views if "counterfactual" in view.also]
+        # A method that shows both kinds of explanation under one tag cannot have learned the tag as a shortcut.
         return views[0].last_line if views and views[0].last_line != self.method.answer.last_line else ""
 
 
@@ -110,7 +111,7 @@ class Probe(Protocol):
     """A metric that needs further answers of the student."""
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Mapping[str, Condition]:
-        """Name → what to ask about an explained question; empty where there is nothing to ask."""
+        """Name → condition under which the student answers again; empty where the probe does not apply."""
         ...
 
     def values(

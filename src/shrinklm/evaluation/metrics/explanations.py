@@ -85,4 +85,5 @@ def _scorers() -> tuple[Any, Any]:
     from rouge_score.rouge_scorer import RougeScorer
     from sacrebleu.metrics.bleu import BLEU
 
+    # effective_order: without it, a text of fewer than four words scores 0 whatever its words.
     return BLEU(effective_order=True), RougeScorer(["rougeL"], use_stemmer=False)

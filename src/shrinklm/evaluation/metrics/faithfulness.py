@@ -42,6 +42,7 @@ class CounterfactualConsistency:
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
         """Its own explanation, that of w, and another question's."""
         against = _against(example, prediction, context)
+        # Without another question there is no baseline, and the share alone would say nothing.
         if against is None or example.id not in context.others:
             return {}
         option, explanation = against
@@ -110,7 +111,7 @@ class EarlyAnswering:
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
         """early_0 to early_100, early_aoc, early_baseline."""
-        if answers["own 100"] is None:
+        if answers["own 100"] is None:  # no final answer that an earlier one could equal
             return {}
         own = _curve(example, answers, "own")
         values = {f"early_{share}": value for share, value in zip(CUTS, own, strict=True)}
@@ -223,6 +224,7 @@ def _has_words(prediction: Prediction) -> bool:
 def _against(example: Example, prediction: Prediction, context: Context) -> tuple[str, str] | None:
     """(w, an explanation of w), w drawn from the wrong options that are not the student's answer; None without any."""
     answer = prediction.answer or prediction.likeliest
+    # Neither answer: w must be an option that the student moves to, not one where it already is.
     options = [option for option in example.wrong if option not in (prediction.answer, prediction.likeliest)]
     explanations = context.counterfactuals.get(example.id, {})
     # Without a teacher's counterfactuals the student's own explanation is turned around, if it names the answer that is
@@ -266,6 +268,7 @@ def _curve(example: Example, answers: Answers, text: str) -> list[float]:
 
 def _area_over(curve: list[float]) -> float:
     """1 - the area under the curve by the trapezoid rule, over a width of 1."""
+    # (0, 0, 0, 0, 1) has area 1/8: hence the 0.875 that is the most.
     return 1 - sum((first + second) / 2 for first, second in itertools.pairwise(curve)) / (len(curve) - 1)
 
 
@@ -300,7 +303,7 @@ class Faithfulness:
         }
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:
-        """The scores of all parts that asked something."""
+        """The scores of all parts that set a condition."""
         values: dict[str, float] = {}
         for part, probe in self.parts.items():
             prefix = f"{part}/"

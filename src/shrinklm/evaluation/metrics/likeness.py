@@ -35,6 +35,7 @@ class Similarity:
         """The cosine of each row."""
         pairs = [_pair(*row) for row in rows]
         vectors = encoder.embed([text for pair in pairs if pair for text in pair])
+        # Explanation and reference take turns in the list, and the vectors have length 1.
         cosines = iter((vectors[::2] * vectors[1::2]).sum(-1).tolist())
         return [None if pair is None else {"similarity": next(cosines)} for pair in pairs]
 
@@ -132,7 +133,7 @@ def _pair(example: Example, prediction: Prediction) -> tuple[str, str] | None:
 
 
 def _bertscore(explanation: Vectors, reference: Vectors) -> Mapping[str, float]:
-    """Of unit vectors, [tokens, d]."""
+    """Precision, recall and F of unit vectors, [tokens, d]."""
     if not len(explanation) or not len(reference):
         return {"bertscore_p": 0.0, "bertscore_r": 0.0, "bertscore_f": 0.0}
     cosines = explanation @ reference.T
@@ -146,6 +147,7 @@ def _aligned(steps: Vectors, source: Vectors) -> dict[str, float]:
     forward, backward = float((1 + cosines.max(1)).mean() / 2), float((1 + cosines.max(0)).mean() / 2)
     values = {"roscoe_faithfulness": forward, "roscoe_informativeness": (forward + backward) / 2}
     if len(steps) > 1:
+        # Below the diagonal: every two steps once, and no step with itself.
         values["roscoe_repetition"] = float((1 - (steps @ steps.T)[np.tril_indices(len(steps), -1)].max()) / 2)
     return values
 

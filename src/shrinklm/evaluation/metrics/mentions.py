@@ -25,6 +25,7 @@ _MASK = "\ue000"
 """Replaces each letter of an option while its clause is read: an option may hold a cue, such as "not knowing"."""
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|\n")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|mr|mrs|ms|dr|st|vs|etc|[a-z])\Z", re.IGNORECASE)
+# "such as" is left out: it opens an enumeration, which belongs to its clause.
 _CUT = re.compile(
     r"[;:(),]|\s[–—-]\s|\b(?:but|however|while|whereas|although|though|because|since|(?<!such )as|so|if|when|where"
     r"|which|who|and thus|therefore)\b"
@@ -115,6 +116,7 @@ def supported(text: str, example: Example) -> str | None:
     counts = Counter(mention.option for mention in [mention for mention in affirmed if mention.best][-1:] or affirmed)
     question = " ".join((*example.fields.values(), example.question))
     in_question = {mention.option for mention in mentions(question, example.choices)}
+    # Of options affirmed equally often the first one named stands: `Counter` keeps their order, and `max` the first.
     best = max(counts, key=lambda option: (option not in in_question, counts[option]), default=None)
     return next((choice for choice in example.choices if spell(choice) == best), None)
 
@@ -129,6 +131,7 @@ def _places(folded: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]
 @lru_cache(maxsize=4096)
 def _pattern(options: tuple[str, ...]) -> tuple[re.Pattern[str] | None, list[str]]:
     """(a pattern with a group "o0", "o1", ... for each option, None without any; the options in that order)."""
+    # The longest first, since an alternation takes the first that fits: "bank account" before "bank".
     spellings = sorted({spell(option) for option in options} - {"", *_BARE}, key=lambda text: (-len(text), text))
     groups = "|".join(f"(?P<o{index}>{_inflected(option)})" for index, option in enumerate(spellings))
     return re.compile(rf"(?<![\w-])(?:{groups})(?!-?\w)") if spellings else None, spellings
@@ -191,6 +194,7 @@ class _Sentence:
         if own and heading and _AROUND.search(self.text, last, self.end):
             aside.update(own)
         for cue in _AROUND.finditer(clause):
+            # "A zoo does not hold money" denies what stands before; "It is not a zoo" has only what follows.
             before = [position for position in own if position < first + cue.start()]
             aside.update(before or [position for position in own if position > first + cue.start()])
         for cue in _AFTER.finditer(clause):

@@ -44,6 +44,7 @@ def cut(text: str, share: int) -> str:
 def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
     """`text` with half of its words, at seeded positions, replaced by words of other questions' explanations."""
     words, draw = text.split(), context.draw("perturbed", about, example_id)
+    # Rounded up, so that an explanation of one word is perturbed too.
     for position in draw.sample(range(len(words)), -(-len(words) // 2)):
         old = words[position]
         candidates = (draw.choice(context.words) for _ in range(_TRIES))
@@ -55,6 +56,7 @@ def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
 
 def exchanged(text: str, first: str, second: str) -> str:
     """`text` with the names of two options exchanged, wherever they stand as whole words."""
+    # One pass for both names: exchanged one after the other, the second pass would undo the first.
     names = sorted((first, second), key=len, reverse=True)
     swap = {first.casefold(): second, second.casefold(): first}
     pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)"
@@ -67,6 +69,7 @@ def paraphrased(text: str, keep: Sequence[str] = ()) -> str:
     Options in `keep` stay as they are.
     """
     kept = {option.casefold() for option in keep if option.strip()}
+    # Options stand in the alternation, so that the longest match wins: of the option "small town" nothing changes.
     words = "|".join(re.escape(word) for word in sorted(kept | _OTHER.keys(), key=len, reverse=True))
 
     def partner(match: re.Match[str]) -> str:

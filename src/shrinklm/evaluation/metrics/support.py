@@ -38,6 +38,7 @@ def support(example: Example, prediction: Prediction) -> Mapping[str, float] | N
     values = {"names_gold": float(example.answer in named(text, (*example.choices, example.answer)))}
     if example.choices:
         option = supported(text, example)
+        # Independent of the student's answer, so that it is scored where that did not parse, too.
         values["supports_gold"] = _same(option, example.answer)
         if prediction.answer is not None:
             values["supports_predicted"] = _same(option, prediction.answer)

@@ -18,6 +18,7 @@ _HEDGES = re.compile(
     re.IGNORECASE,
 )
 _VOWELS = re.compile(r"[aeiouy]+")
+# The e is spoken in "table", in "boxes" and "wishes" after a hiss, and in "wanted" after t or d.
 _SILENT = re.compile(r"(?:(?<![aeiouylsxzcg])(?<![cs]h)es|(?<![td])ed|(?<![aeiouyl])e)$")
 _RUN = 3
 """Words in a row that count as copied, and as repeated."""
@@ -38,6 +39,7 @@ def copies(example: Example, prediction: Prediction) -> float | None:
     if not explanation:
         return None
     sources = [words(text) for text in (*example.fields.values(), example.question)]
+    # Source by source: no run may begin in the context and end in the question.
     known = {gram for source in sources for gram in _grams(source)}
     size = len(explanation)
     # One or two words make no run: they count as copied when the question has all of them in a row.
