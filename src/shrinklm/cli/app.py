@@ -1,6 +1,6 @@
 """How a command is registered: its errors shown as messages, its run opened.
 
-The commands themselves stand in `cli` and `cli_study`.
+The commands themselves stand in `runs`, `study`, `create`, `compare` and `serve`.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callabl
                 raise typer.Exit(1) from None
             except KeyboardInterrupt:
                 typer.echo(STOPPED, err=True)
-                raise typer.Exit(130) from None
+                raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
 
+        # Typer reads types from the signature, and with `from __future__ import annotations` these are strings.
         signature = inspect.signature(function, eval_str=True)
         option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
         flag = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
@@ -89,7 +90,7 @@ def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callabl
 
 
 def _quiet() -> None:
-    """Libraries' remarks would only hide ours."""
+    """Silence the remarks of libraries, among which the command's own output would be lost."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")
@@ -108,6 +109,7 @@ def open_target(target: str, tick: Tick | None = None) -> Run:
     from ..run.run import Run, open_run
 
     path = Path(target)
+    # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
     if path.is_dir() and not ((path / "recipe.yaml").is_file() and not (path / "env.json").is_file()):
         return open_run(path, tick)
     return Run(Recipe.read(path / "recipe.yaml" if path.is_dir() else path), tick=tick)

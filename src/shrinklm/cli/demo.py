@@ -31,22 +31,23 @@ _SLICE: dict[str, dict[str, Any]] = {
     "train": {"examples": 72},
     "evaluate": {"explanations": 20},
 }
-"""What is smaller when everything is asked live."""
+"""Replaces these keys of the recipe in a live demo, in which the teacher writes every text anew."""
 
 
 def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tick | None = None) -> Path:
     """Runs the demo in `folder` and returns the report's path; started again, it goes on where it was.
 
     Args:
-        folder: made when it is not there; holds the recipe, the store and the run.
-        live: ask the teacher everything anew, on a small slice.
-        teacher: who teaches then; the packaged SmolLM2 when left out.
-        tick: told of progress.
+        folder: Made when missing; holds the recipe, the store and the run.
+        live: Ask the teacher everything anew, on a small slice.
+        teacher: The teacher of a live demo; left out: the packaged SmolLM2.
+        tick: Called with the progress.
 
     Raises:
-        ModelError: a packaged model is not installed; the message has the line that adds it.
+        ModelError: A packaged model is not installed; the message has the line that adds it.
     """
     recipe = Recipe.read(_live(folder, teacher) if live or teacher else _packaged(folder))
+    # Looked for before anything is generated: the demo must not stop half way for want of a model.
     _installed([student.use for student in recipe.student])
     say(f"Recipe: {recipe.root / ('demo.yaml' if recipe.name == 'demo' else recipe.name + '.yaml')}")
     run = Run(recipe, tick=tick)
@@ -58,8 +59,9 @@ def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tic
                 "its reasons are often wrong and many are refused."
             )
     elif GENERATIONS.is_file():
+        # `generate` below then finds every text, as in a project that asked for them before.
         run.store.put(read(GENERATIONS))
-    say(_asked(run.generate()))
+    say(_summary(run.generate()))
     run.audit()
     show.already(run, "train", "evaluate")
     run.train()
@@ -95,19 +97,19 @@ def _live(folder: Path, teacher: str | None) -> Path:
 
 def _absolute(spec: str) -> str:
     """A teacher's folder or file starts where the user types, not in the demo's folder."""
-    name, place = split_spec(spec)
-    return f"{name}:{Path(place).resolve()}" if place and place not in PACKAGED and Path(place).exists() else spec
+    name, path = split_spec(spec)
+    return f"{name}:{Path(path).resolve()}" if path and path not in PACKAGED and Path(path).exists() else spec
 
 
 def _installed(specs: list[str]) -> None:
-    """Says what is missing before anything is asked or trained."""
+    """Raises ModelError for a packaged model that is missing, before anything is generated or trained."""
     for spec in specs:
         ref = split_spec(spec)[1]
         if ref in PACKAGED and locate_model(ref).path is None:
             raise ModelError(f"The model '{ref}' is not installed. Run: {PACKAGED[ref].install}")
 
 
-def _asked(report: Report) -> str:
+def _summary(report: Report) -> str:
     stored, asked = (sum(getattr(step, what) for step in report.steps.values()) for what in ("found", "asked"))
     refused = sum(step.refused.total() for step in report.steps.values())
     return (

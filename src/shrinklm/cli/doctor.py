@@ -21,21 +21,21 @@ class Finding:
     """One line of the doctor."""
 
     about: str
-    found: str
+    result: str
     cure: str = ""
     """What to type; "" where nothing is missing."""
 
 
 def examine(network: bool = False) -> list[Finding]:
-    """Everything the doctor looks at. The hub is asked only when `network`."""
-    found = [
+    """All findings. The hub is contacted only with `network`."""
+    findings = [
         Finding("python", f"{sys.version.split()[0]}, {platform.platform()}"),
         *_packages(),
         *_devices(),
         *_disk(),
         *_models(),
     ]
-    return [*found, _hub()] if network else found
+    return [*findings, _hub()] if network else findings
 
 
 def draw(findings: list[Finding]) -> None:
@@ -47,7 +47,7 @@ def draw(findings: list[Finding]) -> None:
     width = max(len(finding.about) for finding in findings)
     for finding in findings:
         console.print(
-            Text(f"{finding.about:<{width}}  {finding.found}", style="yellow" if finding.cure else ""), soft_wrap=True
+            Text(f"{finding.about:<{width}}  {finding.result}", style="yellow" if finding.cure else ""), soft_wrap=True
         )
         if finding.cure:
             console.print(Text(" " * (width + 2) + finding.cure, style="bold"), soft_wrap=True)
@@ -62,7 +62,7 @@ def _packages() -> Iterator[Finding]:
     for line in requires("shrinklm") or []:
         match = _REQUIREMENT.match(line)
         if match is None or match[2] == "dev":
-            continue
+            continue  # what only developers need is not missing for a user
         name, extra = match[1], match[2]
         try:
             yield Finding(name, version(name) + (f" (extra {extra})" if extra else ""))
@@ -121,11 +121,11 @@ def _models() -> Iterator[Finding]:
             if path
             else Finding(ref, f"not installed ({licence})", packaged.install)
         )
-    here = encoder.installed()
+    installed = encoder.installed()
     yield Finding(
         encoder.DEFAULT,
-        "installed (licence: MIT)" if here else "not installed (licence: MIT)",
-        "" if here else encoder.INSTALL,
+        "installed (licence: MIT)" if installed else "not installed (licence: MIT)",
+        "" if installed else encoder.INSTALL,
     )
 
 

@@ -1,4 +1,4 @@
-"""How far something long is: bars on a terminal, a line now and then elsewhere. Always on stderr."""
+"""Progress of long tasks: bars on a terminal, plain lines elsewhere. Always on stderr, so that stdout is data alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAUSE = 10.0
 
 
 class Progress:
-    """Draws every `Tick` it is given while it is open: `with Progress() as progress: Run(recipe, tick=progress.tick)`.
+    """Draws every `Tick` while it is open: `with Progress() as progress: Run(recipe, tick=progress.tick)`.
 
     Plain lines come at most every `PAUSE` seconds, and one more at the end of each thing that took time.
     """
@@ -24,7 +24,7 @@ class Progress:
         self._bars: Bars | None = None
         self._rows: dict[str, TaskID] = {}
         self._began: dict[str, tuple[float, int, int]] = {}
-        self._said = 0.0
+        self._printed = 0.0
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
@@ -69,20 +69,21 @@ class Progress:
             print(f"{what}: {note}", file=sys.stderr, flush=True)
             return
         began = self._began.get(what)
+        # The same title with another total, or fewer steps done, is a new task.
         if began is None or began[2] != total or done < began[1]:
             began = self._began[what] = (now, done, total)
         worked = done - began[1]
         if done >= total and worked:
             del self._began[what]
-        elif now - self._said < PAUSE or not worked:
-            return
-        self._said = now
-        left = (
+        elif now - self._printed < PAUSE or not worked:
+            return  # without new work there is no speed to tell the time left from, and nothing to report
+        self._printed = now
+        time_left = (
             f", {clock((total - done) * (now - began[0]) / worked)} left"
             if done < total
             else f", took {clock(now - began[0])}"
         )
-        print(f"{what}: {done:,} of {total:,}{left}{f', {note}' if note else ''}", file=sys.stderr, flush=True)
+        print(f"{what}: {done:,} of {total:,}{time_left}{f', {note}' if note else ''}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

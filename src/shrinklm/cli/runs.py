@@ -94,6 +94,7 @@ def audit(
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
         figures = run.audit()
+    # Before the gate, which raises: whoever fails it needs the figures most.
     if as_json:
         typer.echo(json.dumps(figures, ensure_ascii=False))
     else:
@@ -119,7 +120,7 @@ def train(recipe: Target) -> None:
 
 @command("train-teacher")
 def train_teacher(recipe: Target) -> None:
-    """Fine-tune the teacher whose words count (salient: {finetune: ...}), and print its accuracy before and after."""
+    """Fine-tune the teacher that marks words (salient: {finetune: ...}), and print its accuracy before and after."""
     from .show import runs as show
 
     with Progress() as progress:
@@ -130,7 +131,7 @@ def train_teacher(recipe: Target) -> None:
 
 @command()
 def saliency(recipe: Target, as_json: Json = False) -> None:
-    """Measure the words that moved the teacher: in the gold option, as people marked, missed when they are gone."""
+    """Measure the words that moved the teacher: in the gold option, in people's highlights, and by erasing them."""
     from .show import runs as show
 
     with Progress() as progress:
@@ -160,7 +161,7 @@ def score(
     metrics: Annotated[str, typer.Option(help="Names joined by commas (`shrinklm list metrics`).", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Add metrics to a finished run: nobody is trained, and nobody is asked what is known already."""
+    """Add metrics to a finished run. No student is trained, and no known answer is generated again."""
     from .show import runs as show
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
@@ -208,9 +209,9 @@ def run(recipe: Target) -> None:
     from .show import runs as show
 
     with Progress() as progress:
-        wanted = open_target(recipe, progress.tick)
-        show.already(wanted, "train", "evaluate")
-        path = wanted.all()
+        target = open_target(recipe, progress.tick)
+        show.already(target, "train", "evaluate")
+        path = target.all()
     show.results(path.parent)
     say(f"Report: {path}")
 

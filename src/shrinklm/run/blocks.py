@@ -60,7 +60,7 @@ class StepBlock(Block):
 
 
 class TeacherBlock(Block):
-    """Who writes the explanations."""
+    """The model that writes the explanations."""
 
     use: str = Field(
         description="transformers:PATH_OR_ID, endpoint:URL#model, recorded:FILE, fake, or module:attribute."
@@ -111,7 +111,7 @@ class StudentBlock(Block):
 
 
 class TrainBlock(Block):
-    """How long and how. The same for every method: equal exposure."""
+    """The training of a student: the same for every method, for equal exposure."""
 
     examples: int = Field(20_000, ge=1, description="Examples seen, the same for every method.")
     batch: int = Field(32, ge=1, description="Effective batch in examples; memory only changes the micro-batch.")
@@ -135,7 +135,7 @@ class TrainBlock(Block):
 
 
 class SalientBlock(Block):
-    """Whose words count, and how they are found: the steps `salient` and `own-saliency`."""
+    """The model that marks words, and its method of attribution: the steps `salient` and `own-saliency`."""
 
     use: str | None = Field(
         None,
@@ -171,7 +171,7 @@ class SalientBlock(Block):
 
 
 class SimulatorBlock(Block):
-    """Who learns to say what a student answers, for `simulatability`; trained on part of the explained questions."""
+    """The model that learns a student's answers, for `simulatability`; trained on part of the explained questions."""
 
     use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute: a small model.")
     examples: int = Field(1000, ge=1, description="Examples seen in each fold.")
@@ -200,7 +200,7 @@ class SimulatorBlock(Block):
 
 
 class AuditBlock(Block):
-    """What the teacher's texts must be like before anything is trained on them (`shrinklm audit`)."""
+    """The least quality of the teacher's texts before anything is trained on them (`shrinklm audit`)."""
 
     min_support: float | None = Field(
         None,
@@ -220,7 +220,7 @@ class AuditBlock(Block):
 
 
 class EvaluateBlock(Block):
-    """What is scored on the test split."""
+    """The metrics on the test split, and how students answer it."""
 
     # Those that load no further model and ask the student nothing more.
     metrics: tuple[str, ...] = (
@@ -250,7 +250,7 @@ class EvaluateBlock(Block):
 
 
 class JudgeModelBlock(Block):
-    """One judge. It is asked greedily, once."""
+    """One judge. It replies once, with greedy decoding."""
 
     use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")
     batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
@@ -270,7 +270,7 @@ class JudgeModelBlock(Block):
 
 
 class JudgeBlock(Block):
-    """Who rates the explanations, and for what."""
+    """The models that rate the explanations, and the qualities that they rate."""
 
     use: tuple[JudgeModelBlock, ...] = Field(
         min_length=1,
