@@ -1,4 +1,4 @@
-"""How a command is registered: its errors shown as messages, its run opened.
+"""Registration of commands: errors become messages, and a target becomes a run.
 
 The commands themselves stand in `runs`, `study`, `create`, `compare` and `serve`.
 """

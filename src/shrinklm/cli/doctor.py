@@ -23,7 +23,7 @@ class Finding:
     about: str
     result: str
     cure: str = ""
-    """What to type; "" where nothing is missing."""
+    """The line to type; "" where nothing is missing."""
 
 
 def examine(network: bool = False) -> list[Finding]:

@@ -55,7 +55,7 @@ class Progress:
         bars.update(row, completed=done, total=total, note=note)
 
     def _clear(self, bars: Bars) -> None:
-        """What is finished becomes a line above the bars, so that many trainings fit on a screen."""
+        """Turn finished bars into lines above the others, so that many trainings fit on a screen."""
         for what, row in self._rows.items():
             task = bars.tasks[row]
             if task.finished and task.visible:

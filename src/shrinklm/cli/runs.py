@@ -15,7 +15,7 @@ from .progress import Progress
 
 
 class Kind(StrEnum):
-    """What `list` can list."""
+    """The listings of `list`."""
 
     tasks = "tasks"
     teachers = "teachers"
@@ -234,6 +234,7 @@ def predict(
     """Ask a trained student one question."""
     from .show import runs as show
 
+    # An option may hold a comma, so that one "|" makes it the only separator.
     options = [option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip()]
     fields = dict(_field(item) for item in field or [])
     target = open_target(run)

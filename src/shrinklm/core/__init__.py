@@ -1,1 +1,1 @@
-"""What every folder speaks in: records, errors, names, files."""
+"""Shared by all folders: records, errors, names, files."""

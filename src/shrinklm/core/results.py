@@ -1,4 +1,4 @@
-"""What a run folder holds: the names of its files, and the tables of questions, predictions, scores and probes
+"""The content of a run folder: the names of its files, and the tables of questions, predictions, scores and probes
 (Parquet)."""
 
 from __future__ import annotations

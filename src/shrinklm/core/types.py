@@ -109,7 +109,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a teacher draws its tokens. Temperature 0 is greedy."""
+    """The decoding of a teacher. Temperature 0 is greedy."""
 
     max_tokens: int = 128
     temperature: float = 0.0
@@ -136,12 +136,12 @@ class Completion:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a generated word comes from."""
+    """The provenance of a generated text."""
 
     teacher: str
     """The model's name, without host or folder."""
     revision: str
-    """What pins its weights or file: a commit or a SHA-256; "" when unknown."""
+    """Identifies its weights or file: a commit or a SHA-256; "" when unknown."""
     sampling: Sampling
     seed: int
     """The seed that produced this text (a retry uses a new one)."""

@@ -1,4 +1,4 @@
-"""Ask a student the test questions: Student × Task → Predictions, with what asking cost.
+"""Ask a student the test questions: Student × Task → Predictions, with their cost in time and tokens.
 
 Each finished chunk of questions goes to disk at once, so that a killed evaluation resumes where it was.
 """
@@ -42,7 +42,7 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Timing:
-    """What asking cost. A method whose one text both answers and explains has all of it in `answer_seconds`."""
+    """The cost of the answers. A method whose one text both answers and explains has all of it in `answer_seconds`."""
 
     questions: int
     answer_seconds: float
@@ -172,7 +172,7 @@ def predict(
     prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view]
     # The prompts are in the digest: a question or template that was edited makes finished chunks worthless.
     part = Part(part_file, digest(key, run, asdict(settings), [example.id for example in examples], prompts))
-    # Two batches: a student sorts what it is given by length before it cuts batches, and a kill loses little.
+    # Two batches: a student sorts its prompts by length before it cuts batches, and a kill loses little.
     size = 2 * settings.batch
     for start in range(0, len(examples), size):
         chunk = examples[start : start + size]

@@ -91,6 +91,7 @@ def audit_texts(
         and bool(examples[0].choices)
         and len({frozenset(example.choices) for example in examples}) == 1
     )
+    # None for a text that is missing: it counts in `n`, so that a half-filled store cannot look complete.
     texts: dict[str, list[TextAudit | None]] = {step: [] for step in steps}
     for done, example in enumerate(examples, 1):
         for step, audits in texts.items():

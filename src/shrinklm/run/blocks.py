@@ -20,7 +20,7 @@ class Block(BaseModel):
 
 
 class TaskBlock(Block):
-    """Where the questions come from."""
+    """The dataset and its splits."""
 
     use: str = Field(description='A named task (`shrinklm list tasks`), `table`, or "module:attribute".')
     type: Literal["choice", "nli", "yesno", "free"] | None = Field(
@@ -106,7 +106,7 @@ class StudentBlock(Block):
         return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
 
     def spec(self, max_length: int) -> StudentSpec:
-        """How the student is opened; `max_length` stands in the block that trains it."""
+        """The options that the student is opened with; `max_length` stands in the block that trains it."""
         return StudentSpec(self.use, self.lora, self.keep_every, max_length, self.trust_remote_code)
 
 
@@ -195,7 +195,7 @@ class SimulatorBlock(Block):
 
     @property
     def spec(self) -> StudentSpec:
-        """How the simulator is opened."""
+        """The options that the simulator is opened with."""
         return StudentSpec(self.use, self.lora, self.keep_every, self.max_length, self.trust_remote_code)
 
 

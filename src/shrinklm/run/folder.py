@@ -38,7 +38,7 @@ NO_FOLDER = (
     "Check permissions and free space, or name another folder with `runs:` in the recipe. "
     "What was written before is safe; the same command goes on from there."
 )
-"""What to do when a run folder cannot be made."""
+"""Advice in the message for a run folder that cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str,
 
 
 def _guessable(example: Example, labels: bool) -> str:
-    """What a guesser that never reads the question can repeat: the label, or the position of the answer."""
+    """The part of an answer that can be guessed without the question: the label, or the position of the answer."""
     if labels:
         return example.answer
     return str(example.choices.index(example.answer) if example.answer in example.choices else -1)

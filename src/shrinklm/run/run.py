@@ -61,7 +61,7 @@ class Run:
 
     @property
     def steps(self) -> list[StepRequest]:
-        """What the recipe asks teachers for."""
+        """The steps of the recipe."""
         return steps_of(self.recipe)
 
     @cached_property
@@ -103,7 +103,7 @@ class Run:
 
     @cached_property
     def teaching(self) -> Teaching:
-        """The teachers of this run, with their generations and what they are still to be asked."""
+        """The teachers of this run, with their generations and a report of the missing ones."""
         return self._teaching(self.store)
 
     def _teaching(self, store: Store) -> Teaching:
@@ -182,7 +182,7 @@ class Run:
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
         corpus = Corpus(self.splits["train"], teaching.known()[0], self.recipe.train.seeds[0])
         spec = self.recipe.student[0].spec(self.recipe.train.max_length)
-        student = open_student(spec, self.recipe.root) if tokens else None
+        student = open_student(spec, self.recipe.root) if tokens else None  # a model is loaded for its tokens alone
         counts: dict[str, dict[str, int]] = {}
         for trained in self.methods:
             count = counts[trained.name] = {view.name: 0 for view in trained.views}
@@ -204,6 +204,7 @@ class Run:
         self.start()
         cells = [cell for cell in self.cells if cell.method.views]
         least = self.recipe.audit.min_support
+        # Students that are trained already stay: the gate is for what would be trained now.
         if least is not None and any(cell.done("train") is None for cell in cells):
             self.audit(least)
         for cell in cells:

@@ -238,7 +238,7 @@ def _compared(
     markings: Mapping[str, Mapping[str, Marking]],
     tick: Tick | None,
 ) -> dict[str, Any]:
-    """How far ways to attribute agree, and how complete integrated gradients are."""
+    """The agreement of the ways to attribute, and the completeness of integrated gradients."""
     if examiner is None or not examples or not examiner.compared:
         return {"agreement": None, "completeness": None}
     # The examples are in a seeded random order, so that the first of them are a sample.

@@ -45,6 +45,7 @@ def human_words(example: Example) -> frozenset[str] | str:
         return runs
     covered = {start + index for run in runs for index in run}
     content = {word.text.lower() for word in question}
+    # Half of its letters are enough, since copied highlights lose first or last letters.
     marked = frozenset(
         word.text.lower()
         for word in question
@@ -99,7 +100,7 @@ def _pieces(wanted: str, letters: str) -> list[str]:
 
 
 def _best(letters: str, piece: str, edges: set[int]) -> range:
-    """Where `piece` stands with most of its two ends at the edge of a word."""
+    """The range of `letters` at which `piece` stands, the one with most of its two ends at the edge of a word."""
     # `max` keeps the first of equals: the first position, where no whole word decides.
     starts = [start for start in range(len(letters) - len(piece) + 1) if letters.startswith(piece, start)]
     start = max(starts, key=lambda start: (start in edges) + (start + len(piece) in edges))

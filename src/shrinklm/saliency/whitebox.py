@@ -39,11 +39,11 @@ class WhiteBox(BaseTeacher):
     name: str
     """The model's name, without host or folder."""
     revision: str
-    """What pins its weights."""
+    """Identifies its weights."""
     view: View
     """The view in which it answers: the one it was trained in, or its own terms."""
     settings: AttributionSettings
-    """How words are attributed."""
+    """The settings of the attribution."""
     label: Literal["gold", "own"]
     """Which answer is attributed: the gold one, or the model's own (`own_answers`)."""
     batch: int

@@ -120,6 +120,7 @@ def summary(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> dict[st
 
 
 def _of_judge(sitting: Sitting, methods: Mapping[str, str]) -> dict[str, Any]:
+    # Either part may be missing: a recipe can rate without comparing and compare without rating.
     figures: dict[str, Any] = {"revision": sitting.judge.revision, "wrote": sitting.role}
     if sitting.ratings is not None:
         names = [construct.name for construct in sitting.constructs]
@@ -146,7 +147,7 @@ def _of_judge(sitting: Sitting, methods: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """What asking took, under the keys of `judge.json`."""
+    """The cost of a judge's replies, under the keys of `judge.json`."""
     return {
         "found": usage.found,
         "asked": usage.asked,
@@ -190,7 +191,7 @@ def _longer(sitting: Sitting) -> float | None:
 
 
 def _wins(sitting: Sitting, methods: Mapping[str, str]) -> list[dict[str, Any]]:
-    """How often each of two methods was preferred, for each two methods."""
+    """For each two methods, the number of pairs in which each was preferred, ties, and unread verdicts."""
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for (first, _), (second, _), verdict in sitting.verdicts_by_pair:
         count = counts.setdefault((methods[first], methods[second]), {"first": 0, "second": 0, "tie": 0, "unread": 0})

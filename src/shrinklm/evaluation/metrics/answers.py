@@ -1,6 +1,6 @@
 """Whether the answer is right.
 
-All metrics read `Prediction.answer`, which the task's parser found in the generated text.
+All metrics read `Prediction.answer`, which the task's parser read from the generated text.
 """
 
 from __future__ import annotations

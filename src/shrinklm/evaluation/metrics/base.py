@@ -55,7 +55,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Context:
-    """What a probe may need besides one question: the student's other explanations, and seeded random choices."""
+    """The context of a probe beyond one question: the student's other explanations, and seeded random choices."""
 
     method: Method
     explained: Sequence[Prediction]
@@ -126,7 +126,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class SimulateSettings:
-    """How a student is simulated."""
+    """The settings of a simulation."""
 
     folds: int
     """Each question is simulated by a model that learned from the other folds."""

@@ -39,7 +39,7 @@ _AFTER = re.compile(
     r"|differ\w* from|(?:other|remaining|alternative) (?:\w+ )?(?:options?|choices?|answers?"
     r"|alternatives|possibilities|places|locations))\b"
 )
-"""What sets aside the options that follow it in the clause."""
+"""Cues that set aside the options that follow them in the clause."""
 _AROUND = re.compile(
     rf"\b\w+n't\b{_MORE}|\bcannot\b{_MORE}"
     r"|\b(?:is|are|was|were|be|do|does|did|can|could|would|will|should|may|might|must|has|have|had)"
@@ -47,7 +47,7 @@ _AROUND = re.compile(
     r"|less|incorrect|wrong|irrelevant|unsuitable|inappropriate|unrelated|illogical|implausible|inaccurate|impossible|unnecessary"
     r"|insufficient|lacks?|fails? to)\b"
 )
-"""What sets aside the options before it in the clause; where there is none, those after it."""
+"""Cues that set aside the options before them in the clause; where there are none, those after them."""
 _LETTER = re.compile(r"\([a-z]\)")
 _FILLER = re.compile(
     rf"[{_MASK}\s\"'“”,]"
@@ -182,7 +182,7 @@ class _Sentence:
         return aside
 
     def _by_cues(self, clauses: list[tuple[int, int]], inside: list[list[int]], index: int) -> set[int]:
-        """What the cues of one clause set aside."""
+        """The positions that the cues of one clause set aside."""
         first, last = clauses[index]
         clause, own = self.text[first:last], inside[index]
         aside: set[int] = set()

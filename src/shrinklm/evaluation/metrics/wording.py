@@ -84,7 +84,7 @@ def readability(example: Example, prediction: Prediction) -> Mapping[str, float]
 
 
 def hedging(text: str) -> int:
-    """How many hedges a text has."""
+    """The number of hedges in a text."""
     return len(_HEDGES.findall(text))
 
 

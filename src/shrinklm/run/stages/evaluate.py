@@ -67,6 +67,7 @@ def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
     explained = len(questions) if block.explanations is None else min(block.explanations, len(questions))
     # Predictions with more explanations than the recipe asks for now are kept as they are.
     wanted = before if before.key == key and before.explained >= explained else PredictMarker(key, explained)
+    # Zero-shot needs no training: its method has no views.
     untrained = f"{cell.name} is not trained. Run: shrinklm train RECIPE"
     return Stage(
         marker(cell.folder, "predict"),

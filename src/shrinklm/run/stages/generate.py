@@ -52,12 +52,12 @@ class Teaching:
 
     @property
     def steps(self) -> list[StepRequest]:
-        """What the recipe asks for."""
+        """The recipe's steps."""
         return steps_of(self.recipe)
 
     @property
     def settings(self) -> GenerateSettings:
-        """How the teacher is asked."""
+        """The settings of generation."""
         # Without a teacher words are marked at most, and no setting changes those.
         block = self.recipe.teacher or TeacherBlock(use="")
         return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)
@@ -75,7 +75,7 @@ class Teaching:
     def look(
         self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None
     ) -> tuple[GenerationsByExample, Report]:
-        """What the store holds, and a report of what it lacks. A teacher that costs nothing is asked for that first."""
+        """The generations in the store and a report of those it lacks, after teachers that cost nothing were asked."""
         known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
@@ -193,7 +193,7 @@ class Teaching:
 
 
 def steps_of(recipe: Recipe) -> list[StepRequest]:
-    """What a recipe asks for."""
+    """The steps of a recipe."""
     return [StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in recipe.generate]
 
 

@@ -128,6 +128,7 @@ class Markers:
 
     def _measured(self, when: str, tuned: bool, task: Task, questions: Sequence[Example], tick: Tick) -> dict[str, Any]:
         """The accuracy of one state of the teacher, measured once."""
+        # The marker of its training names the tuned weights: another fine-tuning is measured anew.
         revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
         key = digest(revision, [(example.id, example.text, example.answer) for example in questions])
         path = self.folder / RunFile.TEACHER / f"accuracy-{when}.json"

@@ -56,8 +56,7 @@ def asks_again(names: Iterable[str]) -> bool:
 
 
 def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> list[Any]:
-    """What the scores depend on besides the predictions and the names of the metrics; empty for a recipe that states
-    none of it."""
+    """The settings that scores depend on besides predictions and metrics; empty for a recipe that states none."""
     block = recipe.evaluate
     wrong = [example.meta.get("counterfactual") for example in tests] if asks_again(names) else []
     parts = [
