@@ -10,13 +10,17 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types ci venv clean
+.PHONY: demo test check lint types ci venv clean
 
 demo: $(MADE)
 	$(BIN)/shrinklm demo
 
 test: $(MADE)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+
+# The inner loop: the quick half, without browsers, kills and models.
+check: lint types
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(TEST_ARGS)
 
 lint: $(MADE)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from shrinklm.cli import app
+from shrinklm.cli.app import app
 from shrinklm.run import blocks, recipe
 from shrinklm.study.design import form
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from typer.testing import CliRunner, Result
 
-from shrinklm.cli import app
+from shrinklm.cli.app import app
 
 MINI: dict[str, Any] = {
     "name": "mini",

@@ -2,5 +2,37 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+SLOW = {
+    "test_attribution.py",
+    "test_audit.py",
+    "test_cli.py",
+    "test_cli_demo.py",
+    "test_evaluate_kill.py",
+    "test_generate_kill.py",
+    "test_init.py",
+    "test_markers.py",
+    "test_models.py",
+    "test_old_versions.py",
+    "test_report_audit.py",
+    "test_run.py",
+    "test_scoring.py",
+    "test_simulate.py",
+    "test_study_browser.py",
+    "test_study_outcome.py",
+    "test_study_recovery.py",
+    "test_teachers_live.py",
+    "test_train.py",
+    "test_train_kill.py",
+}
+"""Files that open a browser, kill processes, train or load a model, or simulate studies; not in `make check`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")

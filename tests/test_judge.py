@@ -478,7 +478,7 @@ def test_without_a_judge_there_is_a_line_to_type(tmp_path: Path) -> None:
 def test_the_command_prints_a_table_and_its_json_alone(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from shrinklm.cli import app
+    from shrinklm.cli.app import app
 
     run = run_of(tmp_path, use=["judge_cases:LONGEST", "fake"], pairwise=True)
     found = CliRunner().invoke(app, ["judge", str(run.folder)])

@@ -21,6 +21,7 @@ from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MethodError, StoreError, StudentError
 from shrinklm.core.types import Completion, Example, Pair, Prompt, Sampling
 from shrinklm.methods.view import Draw, Method, View
+from shrinklm.run import once
 from shrinklm.run.stages import evaluate as evaluate_stage
 from shrinklm.run.stages import train as train_stage
 from shrinklm.students.base import BaseStudent
@@ -552,6 +553,70 @@ def test_defect_31_the_report_needs_the_folder_alone(
     pq.write_table(table.set_column(table.schema.get_field_index("value"), "value", pa.array(turned)), scores)
     report.build(moved)
     assert (moved / "report.md").read_bytes() != before
+
+
+def metrics_of(cell: Path) -> Counter[str]:
+    return Counter(pq.read_table(cell / "scores.parquet").column("metric").to_pylist())
+
+
+def test_metrics_added_by_score_stay_when_more_is_explained(quick: Any) -> None:
+    first = quick(evaluate={"explanations": 2})
+    first.train()
+    first.evaluate()
+    first.score(["hedges"])
+    cell = first.folder / "cells" / "zero-shot--tiny--s0"
+    assert metrics_of(cell)["hedges"] == 2
+    quick(evaluate={"explanations": 4}).evaluate()
+    assert (metrics_of(cell)["hedges"], metrics_of(cell)["length"]) == (4, 4)
+
+
+def test_predictions_that_were_deleted_are_made_again_and_no_more_is_promised(quick: Any) -> None:
+    many, few = ({"explanations": number} for number in (4, 2))
+    run = quick(evaluate=many)
+    run.train()
+    run.evaluate()
+    cell = run.folder / "cells" / "zero-shot--tiny--s0"
+    before = (cell / "predictions.parquet").read_bytes()
+    (cell / "predictions.parquet").unlink()
+    quick(evaluate=few).evaluate()
+    assert (cell / "done" / "predict").read_text().endswith(" explained 2")
+    quick(evaluate=many).evaluate()
+    assert (cell / "predictions.parquet").read_bytes() == before
+
+
+def test_chunks_stay_until_the_marker_of_the_predictions_is_written(
+    quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = quick()
+    run.train()
+    whole = once.write_text
+
+    def full(path: Path, text: str) -> None:
+        if path.name == "predict":
+            raise StoreError("no space left")
+        whole(path, text)
+
+    monkeypatch.setattr(once, "write_text", full)
+    with pytest.raises(StoreError, match="no space left"):
+        run.evaluate()
+    part = run.folder / "cells" / "finetune--tiny--s0" / "predictions.part"
+    chunks = part.read_bytes()
+    assert chunks.count(b"\n") > 1
+    monkeypatch.undo()
+    run.evaluate()
+    assert not part.exists()
+    rows = [row for line in chunks.splitlines()[1:] for row in json.loads(line)["predictions"]]
+    assert rows == pq.read_table(part.with_name("predictions.parquet")).to_pylist()
+
+
+def test_deleted_weights_are_not_trained_anew(quick: Any) -> None:
+    run = quick()
+    run.train()
+    run.evaluate()
+    shutil.rmtree(run.folder / "cells" / "finetune--tiny--s0" / "student")
+    run.train()
+    run.evaluate()
+    assert not (run.folder / "cells" / "finetune--tiny--s0" / "student").exists()
 
 
 def test_preview_writes_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from cli_cases import call, golden
 from report_run import write_run
-from shrinklm.cli import app
+from shrinklm.cli.app import app
 from shrinklm.core.errors import ShrinkError, StoreError, StudyError
 from shrinklm.study.design.booklets import UNEXPLAINED, Question, Shown
 from shrinklm.study.design.folder import Study

@@ -5,12 +5,11 @@ Everything heavy is imported inside the commands, so that --help is quick.
 
 from . import runs  # isort: split
 
-from . import compare, create, serve, study
-from .app import app
+from . import app, compare, create, serve, study
 
 __all__ = ["app", "compare", "create", "main", "runs", "serve", "study"]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command `shrinklm`."""
-    app(arguments, prog_name="shrinklm")
+    app.app(arguments, prog_name="shrinklm")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ShrinkError
+from ..core.results import RunFile
 
 if TYPE_CHECKING:
     from ..core.types import Tick
@@ -110,6 +111,6 @@ def open_target(target: str, tick: Tick | None = None) -> Run:
 
     path = Path(target)
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
-    if path.is_dir() and not ((path / "recipe.yaml").is_file() and not (path / "env.json").is_file()):
+    if path.is_dir() and not ((path / RunFile.RECIPE).is_file() and not (path / RunFile.ENVIRONMENT).is_file()):
         return open_run(path, tick)
-    return Run(Recipe.read(path / "recipe.yaml" if path.is_dir() else path), tick=tick)
+    return Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..core.errors import RecipeError, StoreError
+from ..core.errors import RecipeError
+from ..core.files import write_together
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -31,10 +32,6 @@ def init(folder: Path) -> Path:
                 f"{folder / file} is there already, and nothing is overwritten. Give another name: "
                 f"shrinklm init {name}-2"
             )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in files.items():
-            (folder / file).write_text(text.replace("{name}", name), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}. Choose a folder of yours.") from error
+    contents = {file: text.replace("{name}", name).encode("utf-8") for file, text in files.items()}
+    write_together(folder, contents, "Choose a folder of yours.")
     return folder

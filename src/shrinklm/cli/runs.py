@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import RecipeError, StoreError, UnknownName
+from ..core.results import RunFile
 from .app import Json, Target, command, open_target, say
 from .progress import Progress
 
@@ -190,7 +191,7 @@ def judge(recipe: Target, as_json: Json = False) -> None:
         typer.echo(json.dumps(figures, ensure_ascii=False))
     else:
         show_judge.judged(figures)
-        say(f"Ratings as a table: {run.folder / 'judged.csv'}. Next: shrinklm report {recipe}")
+        say(f"Ratings as a table: {run.folder / RunFile.JUDGED}. Next: shrinklm report {recipe}")
 
 
 @command()

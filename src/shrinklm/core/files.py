@@ -69,7 +69,9 @@ def whole_folder(folder: Path, shared: bool = False) -> Iterator[Path]:
         new.mkdir()
         try:
             yield new
-            if not (shared and folder.is_dir()):
+            if shared:
+                _replace_unless_there(new, folder)
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.replace(new, folder)
         finally:
@@ -215,6 +217,15 @@ def _unusable(path: Path, error: Exception) -> StoreError:
         "deleted), "
         "then run the same command again."
     )
+
+
+def _replace_unless_there(new: Path, folder: Path) -> None:
+    """Moves a new folder into place, unless another process was faster: its folder may be in use already."""
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def _flush(path: Path) -> None:

@@ -29,6 +29,9 @@ class RunFile(StrEnum):
     SALIENCY = "saliency"
     TEACHER = "teacher"
     CELLS = "cells"
+    REPORT = "report"
+    REPORT_PAGE = "report.html"
+    REPORT_TEXT = "report.md"
     DONE = "done"
 
 
@@ -47,6 +50,8 @@ class CellFile(StrEnum):
     LOG = "train.jsonl"
     STUDENT = "student"
     STARTED = "started"
+    CHECKPOINTS = "checkpoints"
+    MICRO_BATCH = "micro_batch"
     PREDICTIONS = "predictions.parquet"
     PREDICTIONS_PART = "predictions.part"
     TIMING = "timing.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.files import write_together
+from ..core.results import RunFile
 
 __all__ = ["build"]
 
@@ -36,7 +37,7 @@ def build(run_folder: Path) -> Path:
         files[f"report/figures/{figure.name}.png"] = figure.png
     # The page comes last: where it is new, all that it links to is new. "replace", since a model can write half a
     # surrogate pair, which UTF-8 does not hold.
-    files["report.md"] = markdown.render(results, sections, figures).encode("utf-8", "replace")
-    files["report.html"] = page.render(results, sections, figures).encode("utf-8", "replace")
+    files[RunFile.REPORT_TEXT] = markdown.render(results, sections, figures).encode("utf-8", "replace")
+    files[RunFile.REPORT_PAGE] = page.render(results, sections, figures).encode("utf-8", "replace")
     write_together(folder, files, advice=_ADVICE)
-    return folder / "report.html"
+    return folder / RunFile.REPORT_PAGE

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ..evaluation.judges.sitting import PREFERRED
 from .look.numbers import DASH, MINUS
-from .rated import PREFERRED, QUALITY, RATED
+from .rated import QUALITY, RATED
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluation.judges.sitting import PREFERRED
+
 Values = NDArray[np.float64]
 
 RATED = "rated:"
 """Prefix of a construct that raters scored, such as "rated:completeness": a metric may have the same name."""
 QUALITY = f"{RATED}quality"
 """The mean over the constructs, of the raters who scored all of them."""
-PREFERRED = "preferred"
-"""The score of pairwise judging: a share, not a construct."""
 
 
 def derived(scores: Mapping[str, Values], ratings: Mapping[str, Mapping[str, Values]]) -> dict[str, Values]:
@@ -33,7 +33,9 @@ def derived(scores: Mapping[str, Values], ratings: Mapping[str, Mapping[str, Val
             [constructs[construct] for constructs in ratings.values() if construct in constructs]
         )
     # A judge of pairs alone scored no construct, so it has no quality.
-    qualities = [_quality(constructs) for constructs in ratings.values() if set(constructs) - {PREFERRED}]
+    qualities = [
+        _quality(constructs) for constructs in ratings.values() if set(constructs) - {PREFERRED}
+    ]  # pairwise judging gives a share, not a rating
     if qualities:
         columns[QUALITY] = _mean(qualities)
     if "cf_consistency" in scores and "cf_baseline" in scores:

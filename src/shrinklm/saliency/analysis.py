@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.files import whole, write_text
 from ..core.marking import Keep, Marking, words
+from ..core.results import SaliencyFile
 from ..core.types import Example, Generation, Tick
 from ..stats import estimate
 from .agreement import agreement_table, mark_all_ways
@@ -295,7 +296,7 @@ def write(folder: Path, figures: Mapping[str, Any], rows: Iterable[Mapping[str, 
 
     Raises StoreError when the folder cannot be written, ValueError for a number that JSON has no word for (NaN).
     """
-    with whole(folder / "items.jsonl") as new, new.open("w", encoding="utf-8") as file:
+    with whole(folder / SaliencyFile.ITEMS) as new, new.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     text = json.dumps(figures, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    write_text(folder / "figures.json", text)
+    write_text(folder / SaliencyFile.FIGURES, text)

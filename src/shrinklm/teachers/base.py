@@ -51,14 +51,13 @@ class _Adapted(BaseTeacher):
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
-        self.name, self.revision = teacher.name, teacher.revision
         self.reads = bool(getattr(teacher, "reads", BaseTeacher.reads))
         self.free = bool(getattr(teacher, "free", BaseTeacher.free))
         self.asks = getattr(teacher, "asks", BaseTeacher.asks)
 
     @property
     def price(self) -> Price | None:
-        """The price that the teacher states, read when it is needed: it may have to look its price up."""
+        """See `BaseTeacher`."""
         price: Price | None = getattr(self._teacher, "price", None)
         return price
 
@@ -67,8 +66,10 @@ class _Adapted(BaseTeacher):
         return self._teacher.complete(prompts, sampling)
 
     def __getattr__(self, attribute: str) -> Any:
-        # A user's object keeps its other attributes after `make_teacher` has wrapped it.
-        return getattr(self.__dict__["_teacher"], attribute)
+        # `name` and `revision` too are read from the object each time: a revision may be looked up when it is needed.
+        if "_teacher" not in self.__dict__:  # while it is copied or unpickled
+            raise AttributeError(attribute)
+        return getattr(self._teacher, attribute)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ...core.errors import StoreError
 from ...core.registry import Group, find, names
+from ...core.results import RunFile
 from ...methods.view import Method
 from ...teachers.steps import STEPS
 from ..app import say
@@ -134,7 +135,7 @@ def _one(value: float | None) -> str:
 
 def results(folder: Path) -> None:
     """The main figures of a report, from its table."""
-    path = folder / "report" / "table.csv"
+    path = folder / RunFile.REPORT / "table.csv"
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import Score
+from ...stats.correlation import spearman
 from ...teachers.ask import Usage
 from ...teachers.base import BaseTeacher
 from .pairs import PairVerdict, PairVerdicts
@@ -168,16 +169,12 @@ def _means(sitting: Sitting, method: str, methods: Mapping[str, str], constructs
 
 def _length_correlation(sitting: Sitting, construct: str) -> float | None:
     """Spearman's correlation of a construct's ratings with lengths in characters; None where one does not vary."""
-    from scipy.stats import rankdata
-
     scores = {item: ratings[construct] for item, ratings in sitting.ratings_by_item.items() if construct in ratings}
     if len(scores) < 3:  # two ranks always correlate perfectly
         return None
     lengths = [len(sitting.items[item].explanation.strip()) for item in scores]
-    ranks = [rankdata(column) for column in (lengths, list(scores.values()))]
-    if any(np.ptp(column) == 0 for column in ranks):
-        return None
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    ratings = list(scores.values())
+    return spearman(lengths, ratings) if len(set(lengths)) > 1 and len(set(ratings)) > 1 else None
 
 
 def _longer(sitting: Sitting) -> float | None:

@@ -50,10 +50,14 @@ def evaluate_cell(test: CellTest) -> None:
     Raises StudentError when it is not trained.
     """
     before = PredictMarker.read(test.cell.done("predict"))
+    # Read now: asking writes the marker that they belong to anew, also where answers only gain explanations.
+    names = [*test.recipe.evaluate.metrics, *added(test.cell)]
     predicting = predict_stage(test, before)
     asked_anew = before.key != PredictMarker.read(predicting.key).key
     once(predicting)
-    once(score_stage(test, keep_ratings=not asked_anew))
+    # After the marker: a process killed before it goes on from these chunks.
+    (test.cell.folder / CellFile.PREDICTIONS_PART).unlink(missing_ok=True)
+    once(score_stage(test, names, keep_ratings=not asked_anew))
 
 
 def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
@@ -65,23 +69,24 @@ def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
     # Not the number of explanations: it is kept beside the digest, so that more of them ask for those alone.
     key = digest(cell.done("train"), student, block.max_tokens, block.batch, questions)
     explained = len(questions) if block.explanations is None else min(block.explanations, len(questions))
+    makes = (cell.folder / CellFile.PREDICTIONS, cell.folder / CellFile.TIMING)
+    known = before.key == key and all(path.is_file() for path in makes)
     # Predictions with more explanations than the recipe asks for now are kept as they are.
-    wanted = before if before.key == key and before.explained >= explained else PredictMarker(key, explained)
+    wanted = before if known and before.explained >= explained else PredictMarker(key, explained)
     # Zero-shot needs no training: its method has no views.
     untrained = f"{cell.name} is not trained. Run: shrinklm train RECIPE"
     return Stage(
         marker(cell.folder, "predict"),
         str(wanted),
-        lambda: _predict(test, str(wanted), more=before.key == key),
-        makes=(cell.folder / CellFile.PREDICTIONS, cell.folder / CellFile.TIMING),
+        lambda: _predict(test, str(wanted), known),
+        makes=makes,
         needs={marker(cell.folder, "train"): untrained} if cell.method.views else {},
     )
 
 
-def score_stage(test: CellTest, keep_ratings: bool) -> Stage:
+def score_stage(test: CellTest, names: Sequence[str], keep_ratings: bool) -> Stage:
     """Scores the predictions; judges' ratings of the same predictions stay beside the scores."""
     cell, block = test.cell, test.recipe.evaluate
-    names = [*block.metrics, *added(cell)]
     references = [example.meta.get("reference") for example in test.examples]
     key = digest(cell.done("predict"), block.metrics, references, *settings(names, test.recipe, test.examples))
     path = cell.folder / CellFile.SCORES
@@ -123,19 +128,17 @@ def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
     return Prediction(cell.name, example.id, read_answer(task, view, raw, example), explanation, raw)
 
 
-def _predict(test: CellTest, key: str, more: bool) -> None:
+def _predict(test: CellTest, key: str, known: bool) -> None:
     cell, block, folder = test.cell, test.recipe.evaluate, test.cell.folder
     predictions_file, timing_file, part = (
         folder / name for name in (CellFile.PREDICTIONS, CellFile.TIMING, CellFile.PREDICTIONS_PART)
     )
-    known = None
-    # `more`: the same student was asked the same questions, so that explanations are all that can be missing.
-    if more and predictions_file.is_file() and timing_file.is_file():
-        known = read_predictions(predictions_file), Timing(**read_json(timing_file))
+    # The same student was asked the same questions: explanations are all that can be missing.
+    before = (read_predictions(predictions_file), Timing(**read_json(timing_file))) if known else None
     student = answering_student(cell, test.recipe)
     settings = EvaluateSettings(explanation_cap(student, cell, test.recipe), block.batch, block.explanations)
     evaluation = Evaluation(student, test.task, cell.method, cell.name, settings)
-    predictions, timing = predict(evaluation, test.examples, part, key, known, test.tick)
+    predictions, timing = predict(evaluation, test.examples, part, key, before, test.tick)
     write_predictions(predictions, predictions_file)
     write_json(timing_file, asdict(timing))
     if not cell.method.views:
@@ -154,5 +157,3 @@ def _predict(test: CellTest, key: str, more: bool) -> None:
             "bytes": None,
         }
         write_json(folder / CellFile.ABOUT, {**about_cell(cell), **untrained})
-    # Last: until the predictions are on the disk, a kill needs the finished chunks.
-    part.unlink(missing_ok=True)

@@ -81,8 +81,8 @@ def train_cell(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequ
     """
     key = train_key(cell, recipe, corpus, dev)
     refuse_another(cell, key)
-    makes = (cell.folder / CellFile.STUDENT, cell.folder / CellFile.ABOUT)
-    once(Stage(marker(cell.folder, "train"), key, lambda: _train(cell, recipe, task, corpus, dev, tick, key), makes))
+    # Weights that somebody deleted to save space are not trained anew: what was measured of them is still there.
+    once(Stage(marker(cell.folder, "train"), key, lambda: _train(cell, recipe, task, corpus, dev, tick, key)))
     _tidy(cell)  # after the marker: until then a killed training needs its checkpoints
 
 

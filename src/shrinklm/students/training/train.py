@@ -16,6 +16,7 @@ from transformers import TrainingArguments, set_seed
 
 from ...core.errors import StudentError
 from ...core.files import write_text
+from ...core.results import CellFile
 from ...core.types import Tick
 from ...methods.corpus import Corpus
 from ...methods.view import Method
@@ -91,7 +92,7 @@ def train_student(
     if settings.early_stopping and (measure is None or not settings.checkpoints):
         advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
-    note = folder / "micro_batch"
+    note = folder / CellFile.MICRO_BATCH
     micro = _micro_batch(settings)
     if note.is_file() and note.read_text().isdigit():  # the size that fitted into memory before a kill
         micro = _divisor(settings.batch, int(note.read_text()))
@@ -137,8 +138,8 @@ def _train(
     measured = save if settings.early_stopping else _points(steps, settings.curve)
     trainer = StudentTrainer(
         lessons,
-        _arguments(settings, folder / "checkpoints", micro, steps),
-        folder / "train.jsonl",
+        _arguments(settings, folder / CellFile.CHECKPOINTS, micro, steps),
+        folder / CellFile.LOG,
         save=save,
         measure=measured if measure else set(),
         score=measure,
@@ -166,8 +167,8 @@ def _train(
 
 def discard_checkpoints(folder: Path) -> None:
     """Remove the checkpoints of a finished training, once its student is saved."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    (folder / "micro_batch").unlink(missing_ok=True)
+    shutil.rmtree(folder / CellFile.CHECKPOINTS, ignore_errors=True)
+    (folder / CellFile.MICRO_BATCH).unlink(missing_ok=True)
 
 
 def _arguments(settings: TrainSettings, checkpoints: Path, micro: int, steps: int) -> TrainingArguments:
