@@ -412,3 +412,14 @@ def test_a_strange_note_in_a_student_folder_loads_nothing(tmp_path, note):
     (tmp_path / "shrinklm.json").write_text(note)
     with pytest.raises(StudentError, match=r"shrinklm\.json"):
         load_student(tmp_path)
+
+
+def test_an_encoder_decoder_of_ones_own_states_its_family_alone() -> None:
+    class Own(BaseStudent):
+        family = "seq2seq"
+
+    assert (Own.premise_in_target, CausalStudent.premise_in_target, BaseStudent.premise_in_target) == (
+        True,
+        False,
+        False,
+    )

@@ -281,7 +281,7 @@ class JudgeBlock(Block):
     # The five that people rate in the study of arXiv 2504.16056.
     constructs: tuple[str, ...] = Field(
         ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
-        description="What is rated from 1 to 5 (prompts/constructs.yaml); [] with `pairwise: true` compares only.",
+        description="What is rated from 1 to 5 (constructs.yaml); [] with `pairwise: true` compares only.",
     )
     pairwise: bool = Field(
         False, description="Also compare the methods' explanations two by two, each pair in both orders."

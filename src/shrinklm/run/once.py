@@ -14,7 +14,7 @@ from ..core.results import RunFile
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work of a run, with all that an engine needs to do it, here or elsewhere."""
+    """One piece of work of a run: when it is done, what it depends on, and the work, which takes no arguments."""
 
     marker: Path
     """Holds the key once the work is done."""

@@ -31,10 +31,10 @@ from .stages.audit import audit_stage, audited, gate
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
 from .stages.generate import Teaching, check_steps, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
-from .stages.markers import Markers
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
 from .stages.train import refuse_another, train_cell, train_key
+from .stages.word_markers import WordMarkers
 
 
 class Run:
@@ -92,9 +92,9 @@ class Run:
         return make_teacher(block.use, block.options(self.recipe.root))
 
     @cached_property
-    def markers(self) -> Markers:
+    def markers(self) -> WordMarkers:
         """The models that mark words."""
-        return Markers(self.recipe, self.folder, self.splits["train"])
+        return WordMarkers(self.recipe, self.folder, self.splits["train"])
 
     @cached_property
     def store(self) -> Store:

@@ -66,6 +66,12 @@ class BaseStudent(nn.Module):
     family: ClassVar[Family]
     premise_in_target: bool = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        # So that a user's own encoder-decoder class needs to state nothing but its family.
+        super().__init_subclass__(**options)
+        if getattr(cls, "family", None) == "seq2seq":
+            cls.premise_in_target = True
+
     def __init__(self, model: Any, tokenizer: Any, max_length: int = 1024) -> None:
         super().__init__()
         self.model = model

@@ -17,7 +17,6 @@ class Seq2SeqStudent(BaseStudent):
     """An encoder–decoder student."""
 
     family: ClassVar[Family] = "seq2seq"
-    premise_in_target = True
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""

@@ -18,7 +18,7 @@ from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
 from ..blocks import StudentBlock, TeacherBlock
 from ..recipe import Recipe
-from .markers import Markers
+from .word_markers import WordMarkers
 
 
 class Teaching:
@@ -41,7 +41,7 @@ class Teaching:
         task: Task,
         splits: Mapping[Split, Sequence[Example]],
         teacher: BaseTeacher | None,
-        markers: Markers,
+        markers: WordMarkers,
         prompts: Prompts,
         store: Store,
         tick: Tick,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
 
-class Markers:
+class WordMarkers:
     """The models and counts that mark words in a run.
 
     Args:
