@@ -18,7 +18,10 @@ from .values import gold_answers, options_of, text_of
 
 
 def table(options: TaskOptions) -> SplitTask:
-    """A table of the user's, read by `task.columns`. Raises TaskError when the recipe names no data or no columns."""
+    """A table of your own, read by `task.columns`.
+
+    Raises TaskError when the recipe names no data or no columns.
+    """
     if not options.train:
         raise TaskError(
             "Task 'table' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), a folder, or a hub name."

@@ -17,7 +17,7 @@ from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, first_stop
 
 
 class EndpointTeacher(BaseTeacher):
-    """`endpoint:http://host:port/v1#model`.
+    """`endpoint:http://host:port/v1#model`: a model behind any OpenAI-compatible server.
 
     Requests run side by side in threads. They are retried with growing pauses when a rate limit (429), an error of the
     server (5xx) or a dropped connection stops them.

@@ -19,7 +19,7 @@ MODES = ("empty", "cut", "loop", "deny", "silent", "first")
 
 
 class FakeTeacher(BaseTeacher):
-    """`fake`, or `fake:MODE,log=FILE,delay=SECONDS`.
+    """`fake`, or `fake:MODE,log=FILE,delay=SECONDS`: writes by rule, for tests and first tries.
 
     Modes provoke refusals: `empty` gives an empty text, `cut` one that the token cap ended, `loop` one that repeats
     itself, `deny` one that argues against the answer; `first` is empty at the first try and good at the next, `silent`

@@ -28,7 +28,7 @@ class _Table:
 
 
 class RecordedTeacher(BaseTeacher):
-    """`recorded:FILE` or several files joined by commas (Parquet, CSV or JSONL), and the column of each step.
+    """`recorded:FILE`: texts in the columns of files (Parquet, CSV or JSONL; several joined by commas).
 
     `{option}` in a column counts the options of the source row from 1, as in the data released with arXiv 2504.16056
     (counterfactual_prompt_answer_{option}_rationale). Rows are looked up by the column `id`, or

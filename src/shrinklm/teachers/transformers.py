@@ -16,7 +16,10 @@ from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, first_stop
 
 
 class TransformersTeacher(BaseTeacher):
-    """`transformers:PATH_OR_ID`. The weights are loaded at the first `complete`."""
+    """`transformers:PATH_OR_ID`: a checkpoint, a folder or a GGUF file that runs here.
+
+    The weights are loaded at the first `complete`.
+    """
 
     dtype: str | None = None
     """"float32" or "bfloat16"; None: bfloat16 where the device is faster with it."""
