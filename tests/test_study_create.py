@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -234,7 +235,7 @@ def test_a_study_is_never_overwritten(run: Path, tmp_path: Path) -> None:
 
 def test_a_study_that_cannot_be_written_leaves_none(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(StoreError, match=r"file/study cannot be written: .* Name a file in a folder that you can"):
+    with pytest.raises(StoreError, match=r"file/study cannot be written: .* Name a place that you can write to"):
         create(tmp_path / "file" / "study", [run], ["multitask", "reference"], Settings(questions=12))
 
     def full(path: Path) -> None:
@@ -246,6 +247,25 @@ def test_a_study_that_cannot_be_written_leaves_none(run: Path, tmp_path: Path, m
             create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
     assert not any((tmp_path / "study").iterdir())
     create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
+
+
+def test_a_study_whose_making_was_broken_off_is_made_again(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def stopped(source: Path, target: Path) -> None:
+        if Path(target).name == "design.json":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shrinklm.core.files.os.replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {"study.yaml", "questions.jsonl"}
+    create(tmp_path / "study", [run], ["multitask", "reference"], Settings(questions=12))
+    assert Study.read(tmp_path / "study").design.conditions == ("multitask", "reference")
 
 
 @pytest.mark.parametrize(

@@ -196,8 +196,8 @@ def _write_results(
 def write_figures(folder: Path, figures: Sequence[Figure]) -> None:
     """Write each figure as PDF and PNG. Raises StoreError when the folder cannot be written."""
     for figure in figures:
-        files.write_bytes(folder / f"{figure.name}.pdf", figure.pdf, files.NAME_ANOTHER)
-        files.write_bytes(folder / f"{figure.name}.png", figure.png, files.NAME_ANOTHER)
+        files.write_bytes(folder / f"{figure.name}.pdf", figure.pdf, files.NAME_PLACE)
+        files.write_bytes(folder / f"{figure.name}.png", figure.png, files.NAME_PLACE)
 
 
 class Format(StrEnum):
@@ -232,7 +232,7 @@ def study_export(
     kinds = [kind.value for kind in formats or (Format.csv, Format.parquet)]
     written = []
     for name, data in export.files(made, people, responses, kinds).items():
-        files.write_bytes(out / name, data, files.NAME_ANOTHER)
+        files.write_bytes(out / name, data, files.NAME_PLACE)
         written.append(out / name)
     show_compare.written(written if len(written) < 8 else [out])
 

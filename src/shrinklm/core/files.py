@@ -1,6 +1,7 @@
 """The one way onto the disk.
 
-A file or folder is there whole or not at all, whatever kills the process or fills the disk.
+A file is there whole or not at all, whatever kills the process or fills the disk. A folder is replaced by two renames,
+so a kill between them leaves the old one under the name `.NAME.old`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,11 +21,14 @@ from .errors import StoreError
 
 GO_ON = "Check permissions and free space. What was written before is safe; the same command goes on from there."
 NAME_ANOTHER = "Name a file in a folder that you can write to."
+NAME_PLACE = "Name a place that you can write to."
 
 
 @contextmanager
 def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Path]:
     """Gives the path of a new file beside `path`, which takes its place when the block ends without an error.
+
+    A link stays a link, and the permissions of a file that is replaced stay. A pipe or a device is written to as it is.
 
     Args:
         path: The file to write. Its folder is made.
@@ -32,14 +37,19 @@ def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Pat
 
     Raises StoreError when it cannot be written; what stood at `path` then still does.
     """
+    target = Path(os.path.realpath(path))
     # Beside the file, since only within one file system is a rename a single step. The fixed name lets the next try
     # overwrite what a killed process left; processes that write at once need names of their own.
-    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new" if shared else f".{path.name}.new")
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new" if shared else f".{target.name}.new")
+    replaced = target.is_file() or not target.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield new
-        _flush(new)
-        os.replace(new, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield new if replaced else target
+        if replaced:
+            _flush(new)
+            if target.exists():
+                os.chmod(new, stat.S_IMODE(target.stat().st_mode))
+            os.replace(new, target)
     except OSError as error:
         raise unwritable(path, error, advice) from error
     finally:
@@ -47,14 +57,15 @@ def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Pat
 
 
 @contextmanager
-def whole_folder(folder: Path, shared: bool = False) -> Iterator[Path]:
+def whole_folder(folder: Path, shared: bool = False, advice: str = GO_ON) -> Iterator[Path]:
     """Gives a new folder beside `folder`, which takes its place when the block ends without an error.
 
     Args:
         folder: The folder to write; an old one is replaced with all that it held.
         shared: Several processes may write the same folder at once, and the first to finish is kept.
+        advice: See `whole`.
 
-    Raises StoreError when it cannot be written.
+    Raises StoreError when it cannot be written; the old folder then stands as it was.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -69,15 +80,17 @@ def whole_folder(folder: Path, shared: bool = False) -> Iterator[Path]:
         new.mkdir()
         try:
             yield new
+            for path in new.rglob("*"):
+                if path.is_file():
+                    _flush(path)
             if shared:
                 _replace_unless_there(new, folder)
             else:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.replace(new, folder)
+                _swap(new, folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, advice) from error
 
 
 def write_bytes(path: Path, content: bytes, advice: str = GO_ON) -> None:
@@ -217,6 +230,21 @@ def _unusable(path: Path, error: Exception) -> StoreError:
         "deleted), "
         "then run the same command again."
     )
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Puts a new folder in the place of an old one, which comes back when that fails or is interrupted."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _replace_unless_there(new: Path, folder: Path) -> None:

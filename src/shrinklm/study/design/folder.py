@@ -68,7 +68,7 @@ class Study:
             other = form.exists() and form.read_text(encoding="utf-8") != form_text
         except (OSError, UnicodeDecodeError):
             other = True
-        if other or any((self.home / name).exists() for name in ("design.json", "questions.jsonl", RECORDS)):
+        if other or any((self.home / name).exists() for name in ("design.json", RECORDS)):
             raise StudyError(
                 f"{self.home} holds a study already. Name another place with --out, or move that one away."
             )
@@ -80,7 +80,7 @@ class Study:
             "questions.jsonl": "\n".join(lines) + "\n",
             "design.json": json.dumps(decided, indent=1, ensure_ascii=False) + "\n",
         }
-        files.write_together(self.home, {name: text.encode() for name, text in contents.items()}, files.NAME_ANOTHER)
+        files.write_together(self.home, {name: text.encode() for name, text in contents.items()}, files.NAME_PLACE)
 
     @classmethod
     def read(cls, home: Path) -> Study:

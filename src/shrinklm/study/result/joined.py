@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...core.errors import ShrinkError
+from ...core.results import RunFile
 from ...core.tables import read_file
 from ...report.findings import Cell, read
 from ...report.measures import ordered
@@ -23,7 +24,6 @@ from .records import JudgedRun, Means, MeasureColumn, Method
 
 _Key = tuple[str, str, str]
 """(method, student, seed)."""
-JUDGED = "judged.csv"
 _MEASURES = (
     "accuracy",
     "f1",
@@ -75,7 +75,7 @@ def join(study: Study, rows: Rows, means: Means, seed: int = 0) -> Joined:
         for measure in ordered(keys)
     ]
     for folder, conditions in rated.items():
-        if study.form.kind == "rating" and (folder / JUDGED).is_file():
+        if study.form.kind == "rating" and (folder / RunFile.JUDGED).is_file():
             _judge(study, rows, folder, conditions, seed, joined)
     return joined
 
@@ -108,7 +108,7 @@ def _measures(row: Row | None) -> dict[str, Estimate]:
 def _judge(study: Study, rows: Rows, folder: Path, conditions: Mapping[_Key, str], seed: int, joined: Joined) -> None:
     """Compare the judges of a run with the people of this study, over the cells that were rated."""
     try:
-        table = read_file(folder / JUDGED, JUDGED)
+        table = read_file(folder / RunFile.JUDGED, RunFile.JUDGED)
         # The judge's columns are in small letters or not, by how the recipe writes the constructs.
         columns = {name.lower(): name for name in table.columns}
         shared = [name for name in study.form.constructs if name.lower() in columns]
@@ -126,7 +126,7 @@ def _judge(study: Study, rows: Rows, folder: Path, conditions: Mapping[_Key, str
             )
             return
         scale = (1, len(study.form.scale.labels))
-        judge = ratings_of(JUDGED, lines, "model", "rater", shared, (), None, "item", scale)
+        judge = ratings_of(RunFile.JUDGED, lines, "model", "rater", shared, (), None, "item", scale)
         places = [(f"{row['CASE']}, {row['rationale']}", row) for row in rows]
         people = ratings_of(study.home.name, places, "model", "CASE", shared, ["rationale_length"], None, "item", scale)
         joined.judge.append(JudgedRun(folder.name, calibrate(people, judge, "rationale_length", seed)))

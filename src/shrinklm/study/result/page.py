@@ -72,7 +72,7 @@ def cautions(outcome: Outcome) -> list[str]:
     lines = list(outcome.missing)
     people, wanted = outcome.people.analysed, outcome.asked.raters_per_item
     # Percentile intervals over few clusters are too narrow, and Wald tests find too much: see stats.clusters,
-    # stats.mixed.
+    # stats.linear_mixed.
     if people < 20:
         lines.append(f"{people} people are few: intervals over resampled people are too narrow below about 20.")
     raters = outcome.ratings.analysed / max(1, len(outcome.asked.questions) * len(outcome.conditions))

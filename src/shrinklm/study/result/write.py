@@ -48,7 +48,7 @@ def build(
     }
     for figure in figures:
         contents |= {f"figures/{figure.name}.pdf": figure.pdf, f"figures/{figure.name}.png": figure.png}
-    with files.whole_folder(study.home / FOLDER) as new:
+    with files.whole_folder(study.home / FOLDER, advice="Free the place, and analyse again.") as new:
         for name, content in contents.items():
             (new / name).parent.mkdir(exist_ok=True)
             (new / name).write_bytes(content)
