@@ -271,6 +271,24 @@ def test_empty_cells_and_cells_of_one_row_are_said(tmp_path: Path) -> None:
     )
 
 
+def test_spread_is_not_tested_between_cells_of_two_rows(tmp_path: Path) -> None:
+    rows = [
+        (model, "s", seed, base + step * seed) for model, base, step in (("a", 1, 1), ("b", 5, 3)) for seed in (0, 1)
+    ]
+    found = found_in(write(tmp_path / "runs.csv", rows), factors=("model",))
+    assert found.levene is None
+    reason = "no cell has more than two rows, which always lie equally far from their median"
+    assert f"Whether the cells differ in spread cannot be tested (Levene): {reason}." in paragraph(found)
+    assert "differ in spread, which" not in paragraph(found)
+    exported = json.loads(json.dumps(as_json(found), allow_nan=False))["levene"]
+    assert exported == {"statistic": None, "df1": None, "df2": None, "p": None, "why": f"Not tested: {reason}."}
+    result = call("compare", tmp_path / "runs.csv", "--value", "test accuracy", "--factors", "model")
+    assert result.exit_code == 0
+    row = next(line for line in result.output.splitlines() if "Levene over the cells" in line)
+    assert "not tested" in row
+    assert "inf" not in row
+
+
 def test_equal_rows_are_no_crash(tmp_path: Path) -> None:
     apart = [(model, "s", seed, value) for model, value in (("a", 1), ("b", 2)) for seed in range(3)]
     for rows, said in ((apart, "counts as certain"), ([(*row[:3], 5) for row in apart], "counts as certain")):

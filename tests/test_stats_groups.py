@@ -61,11 +61,12 @@ def test_levene_is_scipy_s_on_unequal_groups_and_says_what_it_cannot_tell():
 
     assert levene(TIED).statistic == pytest.approx(theirs(*TIED.values(), center="median").statistic, rel=1e-12)
     assert levene({"a": [1, 1, 1], "b": [2, 2]}).p == 1.0
-    assert levene({"a": [1, 3], "b": [2, 6]}).p == 0.0, (
+    assert levene({"a": [1, 1, 3, 3], "b": [2, 2, 6, 6]}).p == 0.0, (
         "every value lies as far from its median as the others of its group"
     )
-    with pytest.raises(ValueError, match="every group here has one"):
-        levene({"a": [1], "b": [2]})
+    for few in ({"a": [1], "b": [2]}, {"a": [1, 3], "b": [2, 6]}, {"a": [1, 3], "b": [2, 6], "c": [4]}):
+        with pytest.raises(ValueError, match="at least three values; every group here has at most two"):
+            levene(few)
 
 
 def test_kruskal_is_r_s():

@@ -136,12 +136,13 @@ def levene(groups: Mapping[str, ArrayLike]) -> Levene:
     """Analysis of variance of |value - median of its group| (Brown & Forsythe 1974). R: `car::leveneTest`.
 
     Raises:
-        ValueError: fewer than two groups, or no group of more than one value.
+        ValueError: fewer than two groups, or no group of more than two values: two values always lie equally far from
+            their median, so the deviations of a group do not vary and F would be infinite whatever the spreads are.
     """
     vectors = list(_groups(groups).values())
     df1, df2 = len(vectors) - 1, sum(map(len, vectors)) - len(vectors)
-    if df2 < 1:
-        raise ValueError("Levene's test needs a group of more than one value; every group here has one.")
+    if max(map(len, vectors)) < 3:
+        raise ValueError("Levene's test needs a group of at least three values; every group here has at most two.")
     deviations = [np.abs(vector - np.median(vector)) for vector in vectors]
     rounding = 1e-6 * max(float(deviation.max()) for deviation in deviations)
     if all(np.ptp(deviation) <= rounding for deviation in deviations):
@@ -210,7 +211,8 @@ def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
     degrees of freedom, with s² pooled over all groups.
 
     Raises:
-        ValueError: fewer than two groups, or no group of more than one value.
+        ValueError: fewer than two groups, or no group of more than two values: two values always lie equally far from
+            their median, so the deviations of a group do not vary and F would be infinite whatever the spreads are.
     """
     vectors = _groups(groups)
     df = sum(map(len, vectors.values())) - len(vectors)

@@ -67,11 +67,12 @@ def _terms(factorial: Factorial) -> Table:
             *beside,
         )
     levene = factorial.levene
-    beside = [_p(whole.levene.p)] if whole else []
+    beside = [_p(whole.levene.p) if whole.levene else "not tested"] if whole else []
+    figures = ("-", "-", "not tested")
+    if levene is not None:
+        figures = (f"{levene.df1}, {levene.df2}", f_value(levene.statistic), _p(levene.p))
     table.add_section()
-    table.add_row(
-        "Levene over the cells", f"{levene.df1}, {levene.df2}", f_value(levene.statistic), _p(levene.p), "", *beside
-    )
+    table.add_row("Levene over the cells", *figures, "", *beside)
     return table
 
 

@@ -22,6 +22,9 @@ _MAX_CELLS = 500
 _MIN_RESIDUALS, _MAX_RESIDUALS = 3, 5000
 """Numbers of residuals between which Shapiro and Wilk's test is fitted (Royston 1995)."""
 
+NO_SPREAD = "no cell has more than two rows, which always lie equally far from their median"
+"""Why Levene's test was not done."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -63,8 +66,8 @@ class Factorial:
     """Rows without a value."""
     cells: tuple[Cell, ...]
     """Every combination of levels, the empty ones too."""
-    levene: Levene
-    """Test of equal spread over the cells."""
+    levene: Levene | None
+    """Test of equal spread over the cells; None when no cell has three rows, see `NO_SPREAD`."""
     shapiro: Shapiro | None
     """Test of normal residuals; None when there are too few, too many, or all are equal."""
     anova: Anova
@@ -146,7 +149,9 @@ def _analysis(
         removed=tuple(removed),
         unmeasured=tuple(unmeasured),
         cells=cells,
-        levene=levene({str(index): cell.values for index, cell in enumerate(filled)}),
+        levene=levene({str(index): cell.values for index, cell in enumerate(filled)})
+        if max(cell.n for cell in filled) > 2
+        else None,
         shapiro=shapiro(table.residuals) if testable else None,
         anova=table,
         tukey=pairs,

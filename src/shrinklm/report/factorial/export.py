@@ -6,7 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
-from .analysis import Factorial
+from ...stats import Levene
+from .analysis import NO_SPREAD, Factorial
 from .words import paragraph
 
 
@@ -22,7 +23,7 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
         "unmeasured": [row.json() for row in analysis.unmeasured],
         # Factors stand beside n, mean and sd: `_RESERVED` keeps such names from being factors.
         "cells": [{**cell.levels, "n": cell.n, "mean": cell.mean, "sd": cell.sd} for cell in analysis.cells],
-        "levene": dataclasses.asdict(analysis.levene),
+        "levene": _levene(analysis.levene),
         "shapiro": dataclasses.asdict(analysis.shapiro) if analysis.shapiro else None,
         "anova": [dataclasses.asdict(term) for term in analysis.anova.terms],
         "residual": {"sum_of_squares": analysis.anova.residual, "df": analysis.anova.df},
@@ -34,6 +35,13 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
         result["with_outliers"] = as_json(analysis.everything)
     finite: dict[str, Any] = _finite(result)
     return finite
+
+
+def _levene(test: Levene | None) -> dict[str, Any]:
+    """The test's figures; null for each, and why, where it was not done."""
+    if test is not None:
+        return dataclasses.asdict(test)
+    return dict.fromkeys(field.name for field in dataclasses.fields(Levene)) | {"why": f"Not tested: {NO_SPREAD}."}
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ...stats import Term, Tukey
 from ..look.numbers import ALPHA, fixed, fraction, interval, p_clause
-from .analysis import Factorial, levels_text
+from .analysis import NO_SPREAD, Factorial, levels_text
 
 
 def paragraph(analysis: Factorial) -> str:
@@ -65,17 +65,20 @@ def _tested(analysis: Factorial) -> str:
 
 
 def _spread(analysis: Factorial) -> str:
-    levene = analysis.levene
-    figures = f"Levene F({levene.df1}, {levene.df2}) = {f_value(levene.statistic)}, {p_clause(levene.p)}"
-    differ = "No sign that the cells differ in spread"
-    if levene.p < ALPHA:
-        differ = "The cells differ in spread, which the tests below do not allow for"
-    normal = ""
+    levene, normal = analysis.levene, ""
+    if levene is None:
+        spread = f"Whether the cells differ in spread cannot be tested (Levene): {NO_SPREAD}."
+    else:
+        differ = "No sign that the cells differ in spread"
+        if levene.p < ALPHA:
+            differ = "The cells differ in spread, which the tests below do not allow for"
+        figures = f"Levene F({levene.df1}, {levene.df2}) = {f_value(levene.statistic)}, {p_clause(levene.p)}"
+        spread = f"{differ} ({figures})."
     if analysis.shapiro is not None:
         verdict = "are not normal" if analysis.shapiro.p < ALPHA else "show no sign of not being normal"
         test = f"Shapiro–Wilk W = {fraction(analysis.shapiro.statistic)}, {p_clause(analysis.shapiro.p)}"
         normal = f" The residuals {verdict} ({test})."
-    return f"{differ} ({figures}).{normal}"
+    return f"{spread}{normal}"
 
 
 def _terms(analysis: Factorial) -> str:
