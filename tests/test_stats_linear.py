@@ -315,3 +315,35 @@ def test_every_statistic_of_the_human_study_is_r_s():
     assert (fit.r2, fit.adjusted_r2, fit.F) == pytest.approx((theirs["r2"], theirs["adjr2"], theirs["f"][0]), rel=1e-9)
     assert [fit.df1, fit.df2, fit.n] == [*theirs["f"][1:], theirs["n"]]
     assert cronbach_alpha([[float(row[name]) for name in constructs] for row in rows]) == pytest.approx(0.844, abs=5e-4)
+
+
+def test_ols_says_that_a_constant_response_cannot_be_explained():
+    slopes = [0.3, 1.7, 2.2, 3.9, 4.1, 5.6]
+    for constant in (0.0, 0.1, 0.7, 3.0, 1e9):
+        with pytest.raises(ValueError, match="do not vary: each of the 6 complete rows has"):
+            ols([constant] * 6, {"x": slopes})
+
+
+def test_ols_names_a_constant_column_as_aliased():
+    values = [1.0, 3.0, 2.0, 5.0, 4.0, 6.5]
+    for column, term in (([0.1] * 6, "k"), ([0.0] * 6, "k"), (["a"] * 6, "ka")):
+        fit = ols(values, {"k": column})
+        assert fit.aliased == (term,)
+        assert (fit.df1, fit.r2) == (0, 0.0)
+        assert [row.term for row in fit.coefficients] == ["(Intercept)"]
+        beside = ols(values, {"k": column, "x": [1, 2, 3, 4, 5, 6]})
+        assert beside.aliased == (term,)
+        assert beside.r2 == pytest.approx(ols(values, {"x": [1, 2, 3, 4, 5, 6]}).r2)
+
+
+@pytest.mark.parametrize(("n", "variables"), [(4, 3), (4, 4), (5, 4), (6, 6)])
+def test_npmanova_says_that_rows_are_too_few(n, variables):
+    rows = np.random.default_rng(0).normal(size=(n, variables))
+    with pytest.raises(ValueError, match=f"{n} complete rows in 2 groups are too few for {variables} variables"):
+        npmanova(rows, (["a", "b"] * n)[:n], permutations=5)
+
+
+def test_tests_of_several_variables_need_a_variable():
+    for test in (npmanova, box_m):
+        with pytest.raises(ValueError, match="at least one variable"):
+            test(np.zeros((6, 0)), ["a", "b"] * 3)

@@ -208,6 +208,7 @@ def test_small_and_odd_tables_give_words_instead_of_numbers(tmp_path):
     assert "its own 'who'" in entry["mixed"]["condition_only"]["why"]
     assert "All 6 ratings are 4" in entry["ordinal"]["condition_only"]["why"]
     assert "Name it: --item" in entry["agreement"]["why"]
+    assert "each of the 6 complete rows has 4" in entry["ols"]["all"]["why"]
     assert "why" in found["cronbach_alpha"]
     assert "No measure varies enough" in found["paragraph"]
     rows = [*ratings(5, 2), {**ratings(1, 1)[0], "who": "once"}]

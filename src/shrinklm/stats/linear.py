@@ -76,7 +76,7 @@ def ols(
         level: of the intervals.
 
     Raises:
-        ValueError: unequal lengths, an unknown reference, or no more rows than terms.
+        ValueError: unequal lengths, an unknown reference, no more rows than terms, or values that do not vary.
     """
     y = np.asarray(values, dtype=float)
     for name in references or {}:
@@ -94,17 +94,26 @@ def ols(
         [[not _missing(cell) for cell in column] for column in raw.values()], dtype=bool
     ).all(axis=0)
     y = y[kept]
-    parts, names = [np.ones(len(y))], ["(Intercept)"]
+    parts, names, constant = [np.ones(len(y))], ["(Intercept)"], []
     for name, column in raw.items():
         cells = [cell for cell, keep in zip(column, kept, strict=True) if keep]
-        for term, values_of_term in _columns(name, cells, (references or {}).get(name)):
+        terms = _columns(name, cells, (references or {}).get(name))
+        if cells and not terms:  # text of one level makes no term; it is told as a constant column of numbers is
+            constant.append(f"{name}{cells[0]}")
+        for term, values_of_term in terms:
             names.append(term)
             parts.append(values_of_term)
     design, aliased = _independent(np.column_stack(parts), names)
     names = [name for name in names if name not in aliased]
+    aliased = (*aliased, *constant)
     df2 = len(y) - len(names)
     if df2 < 1:
         raise ValueError(f"{len(y)} complete rows cannot tell {len(names)} terms apart: more rows, or fewer columns.")
+    # What is left of a constant after the intercept is rounding: t and F would be ratios of rounding errors.
+    if np.ptp(y) <= 1e-12 * float(np.abs(y).max()):
+        raise ValueError(
+            f"The values do not vary: each of the {len(y)} complete rows has {y[0]:g}, so there is nothing to explain."
+        )
     return _regression(y, design, names, aliased, df2, level)
 
 

@@ -58,8 +58,8 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
         seed: of the permutations.
 
     Raises:
-        ValueError: unequal lengths, fewer than two groups, a group of one row, or ranks of a variable that are a sum of
-            the others'.
+        ValueError: unequal lengths, fewer than two groups, a group of one row, fewer rows than groups and variables
+            together, or ranks of a variable that are a sum of the others'.
     """
     matrix, labels, names = _rows(rows, groups)
     if permutations < 1:
@@ -67,7 +67,14 @@ def npmanova(rows: ArrayLike, groups: Sequence[Any], permutations: int = 1000, s
     from scipy.stats import rankdata
 
     ranks: Matrix = rankdata(matrix, axis=0)
-    n, k = len(ranks), len(names)
+    (n, variables), k = ranks.shape, len(names)
+    # The part within groups has n - k degrees of freedom. With fewer than variables its determinant, and with it
+    # Wilks' lambda, is zero whatever the values are.
+    if n - k < variables:
+        raise ValueError(
+            f"{n} complete rows in {k} groups are too few for {variables} variables: a multivariate analysis needs at "
+            f"least {k + variables}. Add rows, or leave variables out."
+        )
     centred = ranks - ranks.mean(axis=0)
     total = centred.T @ centred
     # Wilks' lambda divides by |total|. Ranks reach n, so the tolerance is relative to their spread.
@@ -144,6 +151,8 @@ def _rows(rows: ArrayLike, groups: Sequence[Any]) -> tuple[Matrix, NDArray[np.in
         raise ValueError(
             f"Rows must be [n, variables] with n groups, found shape {matrix.shape} and {len(groups)} groups."
         )
+    if not matrix.shape[1]:
+        raise ValueError("A multivariate test needs at least one variable.")
     if np.isinf(matrix).any():
         raise ValueError(
             f"Row {int(np.flatnonzero(np.isinf(matrix).any(axis=1))[0])} holds an infinite value. Leave it out as NaN."

@@ -63,7 +63,7 @@ def linear_mixed(
         ValueError: the data do not allow the model.
     """
     rows, columns, formula = _design(ratings, name, values, list(ratings.controls) if controls else [])
-    aliased = _aliased(values[rows], columns)
+    aliased = _aliased(len(rows), columns)
     columns = {term: column for term, column in columns.items() if term not in aliased}
     groups = _groups(ratings, rows, items)
     if explanations:
@@ -105,7 +105,7 @@ def ordinal_mixed(
     Raises ValueError when the data do not allow the model.
     """
     rows, columns, formula = _design(ratings, name, values, list(ratings.controls) if controls else [])
-    aliased = _aliased(values[rows], columns)
+    aliased = _aliased(len(rows), columns)
     # The thresholds take the place of the intercept.
     kept = {term: column for term, column in columns.items() if term not in aliased and term != "(Intercept)"}
     fit = ordinal(values[rows], kept, _groups(ratings, rows, items))
@@ -140,9 +140,10 @@ def bootstrap(ratings: Ratings, values: Array, seed: int, resamples: int) -> Boo
     )
 
 
-def _aliased(values: Array, columns: dict[str, Array]) -> tuple[str, ...]:
+def _aliased(n: int, columns: dict[str, Array]) -> tuple[str, ...]:
     """Return the terms that follow from the terms before them: a mixed model needs columns that do not."""
-    return ols(values, {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
+    # Which terms follow from others lies in the columns alone; any values that vary do.
+    return ols(np.arange(n), {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
 
 
 def _groups(ratings: Ratings, rows: Rows, items: bool) -> dict[str, list[str]]:
