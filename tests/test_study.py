@@ -219,6 +219,31 @@ def test_small_and_odd_tables_give_words_instead_of_numbers(tmp_path):
     assert found["manova"]["why"].startswith("One construct")
 
 
+def test_one_rater_is_said_to_speak_for_no_others(tmp_path):
+    found = analyze(table(tmp_path, ratings(1, 8)), resamples=50, permutations=20)
+    assert (
+        "One person rated everything: what is shown holds for these ratings and says nothing of other people."
+        in (found["paragraph"])
+    )
+    assert "one level only" in found["measures"]["Clear"]["mixed"]["condition_only"]["why"]
+    assert "1 rating of Quality lies outside" in found["paragraph"]
+    assert "One person" not in analyze(table(tmp_path, ratings(2, 4)), resamples=50, permutations=20)["paragraph"]
+
+
+def test_ratings_given_twice_are_counted_and_said(tmp_path):
+    once = ratings(6, 2)
+    found = analyze(table(tmp_path, once), resamples=50, permutations=20)
+    assert "repeated" not in found["items"]
+    assert "a second time" not in found["paragraph"]
+    twice = [*once, once[3], {**once[7], "Clear": 1}]
+    found = analyze(table(tmp_path, twice), resamples=50, permutations=20)
+    assert found["items"]["repeated"] == ["ratings.csv, line 38", "ratings.csv, line 39"]
+    said = "2 rows rate an explanation that the same person rated in a row before (the first: ratings.csv, line 38);"
+    assert f"{said} each counts." in found["paragraph"]
+    found = analyze(table(tmp_path, [*once, once[3]]), resamples=50, permutations=20)
+    assert "1 row rates an explanation that the same person rated in a row before" in found["paragraph"]
+
+
 @pytest.mark.parametrize(
     ("item", "why"),
     [

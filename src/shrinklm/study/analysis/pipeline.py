@@ -145,7 +145,10 @@ def _items(ratings: Ratings) -> Items | None:
     if ratings.items is None or ratings.rated is None:
         return None
     raters_of: dict[str, set[str]] = {}
-    for explanation, rater in zip(ratings.rated, ratings.raters, strict=True):
-        raters_of.setdefault(explanation, set()).add(rater)
+    repeated = []
+    for explanation, rater, place in zip(ratings.rated, ratings.raters, ratings.places, strict=True):
+        if rater in raters_of.setdefault(explanation, set()):
+            repeated.append(place)
+        raters_of[explanation].add(rater)
     shared = sum(len(raters) > 1 for raters in raters_of.values())
-    return Items(ratings.item, len(set(ratings.items)), len(raters_of), shared)
+    return Items(ratings.item, len(set(ratings.items)), len(raters_of), shared, repeated or None)

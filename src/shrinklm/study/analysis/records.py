@@ -38,6 +38,8 @@ class Items:
     explanations: int
     rated_by_several: int
     """Explanations that two people or more rated."""
+    repeated: list[str] | None = field(default=None, metadata=OPTIONAL)
+    """Where rows stand in which a person rates an explanation that she or he rated in a row before; None: nowhere."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def paragraph(analysis: Analysis) -> str:
     """Return the sentences about an analysis."""
     sentences = [
         _tested(analysis),
+        _cautions(analysis),
         _differ(analysis.measures),
         _pairs(analysis),
         _mixed(analysis),
@@ -68,6 +69,22 @@ def _tested(analysis: Analysis) -> str:
         f"{each}, on "
         f"{listed(analysis.constructs)} from {low:g} to {high:g}.{still}{absent}"
     )
+
+
+def _cautions(analysis: Analysis) -> str:
+    """What the design does not allow: conclusions from one person about others, and rows that are no new ratings."""
+    sentences = []
+    if analysis.raters.n == 1:
+        sentences.append(
+            "One person rated everything: what is shown holds for these ratings and says nothing of other people."
+        )
+    repeated = analysis.items.repeated if analysis.items else None
+    if repeated:
+        rows = "1 row rates" if len(repeated) == 1 else f"{len(repeated):,} rows rate"
+        sentences.append(
+            f"{rows} an explanation that the same person rated in a row before (the first: {repeated[0]}); each counts."
+        )
+    return " ".join(sentences)
 
 
 def _differ(measures: Mapping[str, Measure]) -> str:
@@ -192,20 +209,21 @@ def _outliers(analysis: Analysis) -> str:
     if not number:
         return f"No rating of {name} lies outside 1.5 interquartile ranges of its condition."
     before, after = measure.mixed.fullest, measure.mixed.without_outliers
-    lie = f"{number} ratings of {name} lie outside 1.5 interquartile ranges of their condition"
+    rows = f"1 rating of {name} lies" if number == 1 else f"{number} ratings of {name} lie"
+    lie = f"{rows} outside 1.5 interquartile ranges of their condition"
     if isinstance(before, NotComputed) or isinstance(after, NotComputed):
-        return f"{lie}; they count here."
+        return f"{lie}; {'it counts' if number == 1 else 'they count'} here."
     flips = [
         effect.condition
         for effect, other in zip(before.conditions, after.conditions, strict=False)
         if (effect.p < ALPHA) != (other.p < ALPHA)
     ]
     decided = (
-        f"they decide {listed(flips)}, so read it with care"
+        f"{'it decides' if number == 1 else 'they decide'} {listed(flips)}, so read it with care"
         if flips
-        else "without them the same effects are told apart"
+        else f"without {'it' if number == 1 else 'them'} the same effects are told apart"
     )
-    return f"{lie} and count here; {decided}."
+    return f"{lie} and {'counts' if number == 1 else 'count'} here; {decided}."
 
 
 def _equivalent(analysis: Analysis) -> str:
