@@ -95,6 +95,24 @@ def test_several_judges_each_and_together(tmp_path):
     assert abs(bias["mean of judges"]) < 0.1
 
 
+def test_ties_of_a_judge_are_called_ties(tmp_path):
+    every = compare(tmp_path, judged(lambda *_: 3.0))
+    over = every["judges"]["strict"]["Clear"]["by_condition"]
+    assert (over["same_order"]["value"], over["tied"]) == (0.5, 3)
+    assert "and ties all 3 conditions" in every["paragraph"]
+    assert "in people's order" not in every["paragraph"]
+    rows = judged(lambda *_: 3.0)
+    some = compare(tmp_path, [{**row, "Clear": 5, "Complete": 5} if row["model"] == "revised" else row for row in rows])
+    assert some["judges"]["strict"]["Clear"]["by_condition"]["tied"] == 1
+    assert "puts 2 of 3 pairs of conditions in people's order and ties 1" in some["paragraph"]
+    done = call(
+        *("study", "calibrate", tmp_path / "p.csv", write(tmp_path / "j.csv", rows)),
+        *("--condition", "model", "--rater", "who", "--constructs", "Clear,Complete"),
+    )
+    assert "ties all" in done.output
+    assert "50 %" not in done.output
+
+
 def test_other_questions_leave_the_conditions(tmp_path):
     rows = [{**row, "item": f"other{row['item']}"} for row in judged(lambda mean, *_: mean)]
     entry = compare(tmp_path, rows)["judges"]["strict"]["Clear"]

@@ -45,7 +45,7 @@ def calibration(result: Calibration) -> None:
             if not isinstance(bias, NotComputed):
                 cells[0] = f"{signed(bias.value)} ({signed(bias.low)} to {signed(bias.high)})"
             if not isinstance(over, NotComputed):
-                cells[1] = f"{100 * over.same_order.value:.0f} %"
+                cells[1] = "ties all" if over.tied == over.pairs else f"{100 * over.same_order.value:.0f} %"
                 if not isinstance(over.pearson, NotComputed):
                     cells[2] = _number(over.pearson.value, rounded)
             if not isinstance(item, NotComputed) and not isinstance(item.pearson, NotComputed):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -150,6 +151,7 @@ def _by_condition(tables: _Tables, name: str) -> ByCondition:
         spearman=tried(lambda: Correlation(spearman(people, judge))),
         same_order=_interval(float(concordance(people, judge)), concordance(people_draws, judge_draws)),
         pearson_without_length=tried(lambda: _without_length(people, judge, lengths)),
+        tied=sum(a == b for a, b in combinations(judge, 2)) or None,
     )
 
 

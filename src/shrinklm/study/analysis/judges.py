@@ -5,9 +5,10 @@ The names of the fields, and their order, are keys of JSON, see `records`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 
-from .base import NotComputed
+from .base import OPTIONAL, NotComputed
 from .summary import listed, people, rounded, signed
 
 
@@ -81,6 +82,19 @@ class ByCondition:
     same_order: Interval
     """Share of the pairs of conditions that the judge puts in people's order."""
     pearson_without_length: PartialCorrelation | NotComputed
+    tied: int | None = field(default=None, metadata=OPTIONAL)
+    """Pairs of conditions to which the judge gives the same mean; None: no pair. They count half in `same_order`."""
+
+    @property
+    def pairs(self) -> int:
+        """The number of pairs of conditions."""
+        return self.n * (self.n - 1) // 2
+
+    @property
+    def agreeing(self) -> int:
+        """The number of pairs that people and the judge put in the same order, ties of either left out."""
+        pairs = combinations(self.means.values(), 2)
+        return sum((a.people - b.people) * (a.judge - b.judge) > 0 for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ def calibration_paragraph(calibration: Calibration) -> str:
     ]
     for judge, measures in calibration.judges.items():
         name = list(measures)[-1]
-        sentences.append(_judge(judge, name, measures[name], conditions))
+        sentences.append(_judge(judge, name, measures[name]))
         biased = [
             f"{measure} {signed(entry.bias.value)}"
             for measure, entry in measures.items()
@@ -151,14 +165,17 @@ def calibration_paragraph(calibration: Calibration) -> str:
     return " ".join(sentences)
 
 
-def _judge(judge: str, name: str, entry: JudgeMeasure, conditions: int) -> str:
+def _judge(judge: str, name: str, entry: JudgeMeasure) -> str:
     bias, over, item = entry.bias, entry.by_condition, entry.by_item
     if isinstance(bias, NotComputed):
         return f"{judge} cannot be compared on {name}: {bias.why}"
     text = f"{judge} rates {name} {signed(bias.value)} points from people ({signed(bias.low)} to {signed(bias.high)})"
     if not isinstance(over, NotComputed):
-        pairs = conditions * (conditions - 1) // 2
-        text += f" and puts {round(over.same_order.value * pairs)} of {pairs} pairs of conditions in people's order"
+        if over.tied == over.pairs:
+            text += f" and ties all {over.n} conditions"
+        else:
+            text += f" and puts {over.agreeing} of {over.pairs} pairs of conditions in people's order"
+            text += f" and ties {over.tied}" if over.tied else ""
         text += "" if isinstance(over.pearson, NotComputed) else f" (r = {rounded(over.pearson.value)})"
     if isinstance(item, NotComputed) or isinstance(item.pearson, NotComputed):
         return text + "."
