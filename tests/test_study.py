@@ -375,3 +375,24 @@ def test_the_human_study_is_as_published(human):
     ]
     assert (round(pair["p_adjusted"], 4), round(pair["A"], 3)) == (0.0044, 0.423)
     assert "every item has one rater" in quality["agreement"]["why"]
+
+
+def test_columns_whose_names_have_commas(tmp_path):
+    rows = [{"Clear, to me": row.pop("Clear"), "sex, age": row.pop("sex"), **row} for row in ratings(8)]
+    path, out = write(tmp_path / "r.csv", rows), tmp_path / "out.json"
+    named = ("study", "analyze", path, "--condition", "model", "--rater", "who", "--json", out)
+    for constructs in ("Clear, to me;Complete", '"Clear, to me",Complete', ' "Clear, to me" ; Complete ;'):
+        done = call(*named, "--constructs", constructs, "--controls", "sex, age;")
+        assert done.exit_code == 0, done.output
+        assert json.loads(out.read_text(encoding="utf-8"))["constructs"] == ["Clear, to me", "Complete"]
+        assert json.loads(out.read_text(encoding="utf-8"))["controls"] == ["sex, age"]
+    done = call(*named, "--constructs", "Clear, to me,Complete")
+    assert done.exit_code == 1
+    words = " ".join(done.output.split())
+    assert "'Clear, to me' has a comma in it" in words
+    assert "join the names by semicolons instead, or put it in double quotes." in words
+    runs = [{"base, large": size, "acc": seed + len(size)} for size in ("b", "large") for seed in range(3)]
+    path = write(tmp_path / "runs.csv", runs)
+    assert call("compare", path, "--value", "acc", "--factors", "base, large;").exit_code == 0
+    done = call("compare", path, "--value", "acc", "--factors", "base, large")
+    assert "'base, large' has a comma in it" in " ".join(done.output.split())

@@ -26,7 +26,8 @@ def compare(
     factors: Annotated[
         str,
         typer.Option(
-            help="The columns that tell the runs apart, joined by commas; the first is compared pair by pair."
+            help="The columns that tell the runs apart, joined by commas, or by semicolons; "
+            "the first is compared pair by pair."
         ),
     ],
     drop_outliers: Annotated[

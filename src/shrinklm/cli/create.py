@@ -78,8 +78,7 @@ def study_create(
     from ..study.design.selection import Settings, create
     from .show import create as show_create
 
-    # A condition's name may hold a comma; then semicolons separate them.
-    specs = [spec.strip() for spec in conditions.split(";")] if ";" in conditions else names(conditions)
+    specs = names(conditions)
     settings = Settings(
         kind=kind.value,
         form=form,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -43,7 +44,9 @@ Condition = Annotated[
     str, typer.Option(help="The column of what was rated: the model, the method.", show_default=False)
 ]
 Rater = Annotated[str, typer.Option(help="The column of who rated.", show_default=False)]
-Constructs = Annotated[str, typer.Option(help="The columns of ratings, joined by commas.", show_default=False)]
+Constructs = Annotated[
+    str, typer.Option(help="The columns of ratings, joined by commas, or by semicolons.", show_default=False)
+]
 Item = Annotated[
     str | None,
     typer.Option(help="The column of the question; unnamed: item, question_id and the like.", show_default=False),
@@ -62,10 +65,14 @@ TableCondition = Annotated[
 ]
 TableRater = Annotated[str | None, typer.Option(help="Of a table: the column of who rated.", show_default=False)]
 TableConstructs = Annotated[
-    str | None, typer.Option(help="Of a table: the columns of ratings, joined by commas.", show_default=False)
+    str | None,
+    typer.Option(help="Of a table: the columns of ratings, joined by commas, or by semicolons.", show_default=False),
 ]
 Controls = Annotated[
-    str, typer.Option(help="Of a table: further columns for the regressions, joined by commas.", show_default=False)
+    str,
+    typer.Option(
+        help="Of a table: further columns for the regressions, joined by commas, or by semicolons.", show_default=False
+    ),
 ]
 Reference = Annotated[
     str | None, typer.Option(help="The condition to compare with; unnamed: the first.", show_default=False)
@@ -253,7 +260,11 @@ def study_calibrate(
     ] = None,
     scale: Scale = "1-5",
     same: Annotated[
-        str, typer.Option(help="Conditions called differently, judge's=people's, joined by commas.", show_default=False)
+        str,
+        typer.Option(
+            help="Conditions called differently, judge's=people's, joined by commas, or by semicolons.",
+            show_default=False,
+        ),
     ] = "",
     seed: Seed = 0,
     out: JsonFile = None,
@@ -278,5 +289,11 @@ def study_calibrate(
 
 
 def names(joined: str) -> list[str]:
-    """Split names at commas."""
-    return [name.strip() for name in joined.split(",") if name.strip()]
+    """Split names at commas; at semicolons where there are any, as a name may hold a comma. Quotes keep either."""
+    unquoted = re.sub(r'"[^"]*"', "", joined)
+    parts = re.findall(r'(?:"[^"]*"|[^;])+' if ";" in unquoted else r'(?:"[^"]*"|[^,])+', joined)
+    return [name for part in parts if (name := _unquoted(part.strip()))]
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].strip() if len(name) > 1 and name[0] == name[-1] == '"' else name

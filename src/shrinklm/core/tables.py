@@ -73,7 +73,12 @@ def missing_column(name: str, column: str, columns: Sequence[str]) -> str:
         if len(columns) == 1 and ";" in columns[0]
         else ""
     )
-    return f"{name} has no column '{column}'.{hint} Columns found: {', '.join(columns)}.{joined}"
+    # A list joined by commas takes a name that has a comma for two.
+    whole = next((known for known in columns if "," in known and column in map(str.strip, known.split(","))), None)
+    if whole is not None:
+        hint = f" '{whole}' has a comma in it: join the names by semicolons instead, or put it in double quotes."
+    known = ", ".join(f"'{known}'" if "," in known else known for known in columns)
+    return f"{name} has no column '{column}'.{hint} Columns found: {known}.{joined}"
 
 
 def _text(path: Path, name: str) -> str:
