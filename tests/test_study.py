@@ -396,3 +396,23 @@ def test_columns_whose_names_have_commas(tmp_path):
     assert call("compare", path, "--value", "acc", "--factors", "base, large;").exit_code == 0
     done = call("compare", path, "--value", "acc", "--factors", "base, large")
     assert "'base, large' has a comma in it" in " ".join(done.output.split())
+
+
+def test_twelve_conditions_are_told_apart_in_figures(tmp_path):
+    from shrinklm.report.look.style import STYLE, colour, line, mark
+    from shrinklm.study.analysis.figures import bars, forest
+
+    assert len({(colour(rank), mark(rank)) for rank in range(30)}) == 30
+    assert len({(colour(rank), line(rank)) for rank in range(30)}) == 30
+    assert [line(rank) for rank in range(8)] == ["-"] * 8
+    rows = [{**row, "model": f"{row['model']}{k}"} for k in range(4) for row in ratings(6, 2, seed=k)]
+    analysis = analyze_records(table(tmp_path, rows), resamples=50, permutations=20)
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        effects, means = forest(analysis), bars(analysis)
+    assert effects is not None
+    keys = effects.figure.legends[0].get_lines()
+    assert len({(key.get_color(), key.get_marker()) for key in keys}) == 11
+    boxes = means.figure.legends[0].get_patches()
+    assert len({(box.get_facecolor(), box.get_hatch()) for box in boxes}) == 12

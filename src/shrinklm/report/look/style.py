@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 INK, MUTED, GRID, PAPER = "#1b1d22", "#5c616b", "#d9dce1", "#fffffe"
 DARK = {INK: "#e8eaee", MUTED: "#a3a9b5", GRID: "#3a3f49", PAPER: "#17191e"}
@@ -22,6 +22,12 @@ METHODS = (
 
 The colours are after Okabe and Ito, with a contrast of 3:1 or more; the mark tells the methods apart without colour.
 """
+
+Dashes: TypeAlias = str | tuple[int, tuple[float, ...]]
+"""A line style of matplotlib: its name, or an offset and the lengths of dashes and gaps."""
+LINES: tuple[Dashes, ...] = ("-", (0, (5, 1.2)), (0, (1.2, 1)), (0, (5, 1, 1, 1)))
+HATCHES = (None, "////", "....", "xxxx")
+"""What tells lines and bars apart, which have no mark, where colours repeat."""
 
 SANS = "DejaVu Sans"  # ships with matplotlib: the same bytes on every machine
 COLUMN, PAGE = 3.4, 7.0
@@ -75,8 +81,21 @@ def colour(rank: int | None) -> str:
 
 
 def mark(rank: int | None) -> str:
-    """The mark of the method of that rank; a thin diamond for what was not trained."""
-    return "d" if rank is None or rank < 0 else METHODS[rank % len(METHODS)][2]
+    """The mark of the method of that rank; a thin diamond for what was not trained.
+
+    Colours repeat from the ninth method. Marks then shift by one at each round, so that no two of 64 have both alike.
+    """
+    return "d" if rank is None or rank < 0 else METHODS[(rank + rank // len(METHODS)) % len(METHODS)][2]
+
+
+def line(rank: int | None) -> Dashes:
+    """The style of a line of the method of that rank: solid for the first eight, another at each repeat of colours."""
+    return "-" if rank is None or rank < 0 else LINES[rank // len(METHODS) % len(LINES)]
+
+
+def hatch(rank: int) -> str | None:
+    """The hatch of a bar of the method of that rank: none for the first eight, another at each repeat of colours."""
+    return HATCHES[rank // len(METHODS) % len(HATCHES)]
 
 
 def variable(rank: int | None) -> str:

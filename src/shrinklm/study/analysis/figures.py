@@ -9,7 +9,7 @@ import numpy as np
 from ...report.look.axes import canvas
 from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.numbers import fraction, p_clause
-from ...report.look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, mark
+from ...report.look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, hatch, mark
 from .base import NotComputed
 from .ratings import Ratings
 from .records import Analysis
@@ -36,7 +36,8 @@ def bars(analysis: Analysis) -> Drawn:
                 errors.append((measure.sds[level] or 0.0) / np.sqrt(measure.ns[level]))
         heights = np.array(means) - low
         # Bars stand on the lowest rating, not on zero, which is no rating.
-        axes.bar(x, heights, 0.9 * width, bottom=low, color=colour(rank), label=level, zorder=2)
+        hatched = {"hatch": hatch(rank), "edgecolor": PAPER, "linewidth": 0} if hatch(rank) else {}
+        axes.bar(x, heights, 0.9 * width, bottom=low, color=colour(rank), label=level, zorder=2, **hatched)
         known = [index for index, error in enumerate(errors) if error]
         at, mids, reach = ([column[index] for index in known] for column in (x, means, errors))
         axes.errorbar(at, mids, yerr=reach, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.6, capthick=0.8, zorder=3)

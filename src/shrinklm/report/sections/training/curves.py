@@ -11,7 +11,7 @@ from ...findings import Cell
 from ...look.axes import canvas
 from ...look.figures import Drawn
 from ...look.numbers import percent
-from ...look.style import COLUMN, PAGE, PAPER, colour, mark
+from ...look.style import COLUMN, PAGE, PAPER, colour, line, mark
 from ...rated import Values
 from ...results import Results, Row
 
@@ -121,12 +121,13 @@ def dev(results: Results, student: str) -> Drawn | None:
 def _draw_dev(axes: Any, row: Row, curves: Sequence[Curve]) -> Curve:
     """Draws the seeds of a row and their mean; returns the mean."""
     for x, y in curves if len(curves) > 1 else ():
-        axes.plot(x, 100 * y, color=colour(row.rank), linewidth=0.6, alpha=0.4)
+        axes.plot(x, 100 * y, color=colour(row.rank), linestyle=line(row.rank), linewidth=0.6, alpha=0.4)
     x, y = _average(curves)
     axes.plot(
         x,
         100 * y,
         color=colour(row.rank),
+        linestyle=line(row.rank),
         marker=mark(row.rank),
         markersize=4,
         markeredgecolor=PAPER,
@@ -160,9 +161,9 @@ def _draw_loss(axes: Any, row: Row, cell: Cell, view: str, top: float) -> tuple[
         return None
     x, y = x[kept], y[kept]
     alone = len(row.cells) == 1
-    marks: dict[str, Any] = {}
+    marks: dict[str, Any] = {"linestyle": line(row.rank)}
     if cell is row.cells[0]:  # marks on one seed's line tell the methods apart; on all of them they would cover it
-        marks = {"marker": mark(row.rank), "markersize": 3.4, "markevery": 0.24, "markeredgewidth": 0}
+        marks |= {"marker": mark(row.rank), "markersize": 3.4, "markevery": 0.24, "markeredgewidth": 0}
     axes.plot(x, y, color=colour(row.rank), linewidth=1.2 if alone else 0.9, alpha=1 if alone else 0.75, **marks)
     if cell.diverged:
         above = np.flatnonzero(y > top) if top > 0 else np.array([], dtype=int)
@@ -197,7 +198,14 @@ def _legend(figure: Any, rows: Sequence[Row]) -> None:
 
     handles = [
         Line2D(
-            [], [], color=colour(row.rank), marker=mark(row.rank), markersize=4, markeredgecolor=PAPER, label=row.method
+            [],
+            [],
+            color=colour(row.rank),
+            linestyle=line(row.rank),
+            marker=mark(row.rank),
+            markersize=4,
+            markeredgecolor=PAPER,
+            label=row.method,
         )
         for row in rows
     ]
