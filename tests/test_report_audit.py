@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,24 @@ def test_the_figure_says_its_numbers_in_words(folder: Path) -> None:
     assert drawn is not None
     assert "Supports its answer: explanation 50.0, revision 75.0" in drawn.alt
     assert "Dashed: the recipe asks for 80.0 % at least." in drawn.caption
+
+
+def test_counts_of_nothing_have_an_axis_with_a_width(folder: Path) -> None:
+    from shrinklm.report.look.style import STYLE
+
+    figures = audited()
+    for step in figures["steps"].values():
+        for key in ("hedges", "others", "words"):
+            step[key], step["interval"][key] = 0.0, [0.0, 0.0]
+    (folder / "audit.json").write_text(json.dumps(figures))
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib widens an axis without a width, and warns
+        drawn = audit_plot(compare(read(folder), resamples=50))
+    assert drawn is not None
+    limits = [axes.get_xlim() for axes in drawn.figure.axes]
+    assert all(high - low >= 1 for low, high in limits), limits
 
 
 def test_without_an_audit_there_is_no_section(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def _panel(axes: Any, steps: Steps, entry: Measure, limit: float | None) -> None
         axes.axvline(100 * limit, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.set_title(_title(entry.key))
     axes.set_xlabel("% of texts" if entry.share else "in a text")
-    axes.set_xlim(-0.04 * max(ends), 1.06 * max(ends))
+    right = max(ends) or 1.0  # counts of nothing: an axis from 0 to 0 has no width
+    axes.set_xlim(-0.04 * right, 1.06 * right)
     axes.grid(axis="x")
     hide_axis(axes)
 
