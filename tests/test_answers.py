@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from shrinklm.core.types import Example, letter
+from shrinklm.core.types import Example, Task, letter
+from shrinklm.evaluation.ask import read_answer
+from shrinklm.methods.spec import method
+from shrinklm.methods.view import View
 from shrinklm.tasks.answers import stated_text
 from shrinklm.tasks.base import TaskOptions, make_task, parse_answer, split_answer
 
@@ -219,3 +224,231 @@ def test_every_option_of_a_real_data_set_reads_back() -> None:
             name = f"({letter(index)})"
             for text in (option, f"The answer is {option}.", f"So the answer is {option}.", name, f"{name} {option}"):
                 assert task.parse(text, example) == option, text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["not mentioned", "not enough information", "Never", "never again", "Not in this passage. At all", "no", "No one"],
+)
+def test_a_free_answer_may_begin_with_a_denial(answer: str) -> None:
+    gold, other = Example("q", "Who?", (), answer), Example("q", "Who?", (), "Ada")
+    assert parse_answer(f"The answer is {answer}.", gold) == parse_answer(answer, gold) == answer
+    first = answer.split(".")[0]
+    assert parse_answer(f"The answer is {first}.", other) == stated_text(f"The answer is {first}.", other) == first
+
+
+def test_a_free_answer_that_denies_the_gold_one_is_none() -> None:
+    example = Example("q", "Who?", (), "Ada", meta={"answers": ["Ada", "not enough"]})
+    assert parse_answer("The answer is not Ada.", example) is None
+    assert parse_answer("never in the life of Ada", example) is None
+    assert parse_answer("The answer is not enough information.", example) == "not enough information"
+
+
+@pytest.mark.parametrize("answer", ["No. 5", "no. 10 Downing Street", "Yahoo! Inc", "What? Me", "Vol. 2", "Jeopardy!"])
+@pytest.mark.parametrize("gold", ["", "Ada"])
+def test_a_free_answer_is_not_cut_at_its_mark(answer: str, gold: str) -> None:
+    example = Example("q", "Which?", (), gold or answer)
+    core = answer if not gold else answer.rstrip("!")
+    assert parse_answer(f"The answer is {answer}.", example) == core
+    assert stated_text(answer, example) == core
+
+
+def test_a_mark_before_a_sentence_still_ends_a_free_answer() -> None:
+    example = Example("q", "Which?", (), "Ada")
+    assert parse_answer("Paris! It is the capital of France.", example) == "Paris"
+    assert parse_answer("The answer is no. It cannot.", example) == "no"
+
+
+@pytest.mark.parametrize("text", ["zoo‑keeper", "zoo‐keeper", "zoo‒keeper", "The answer is zoo‑keeper."])
+def test_every_hyphen_is_one(text: str) -> None:
+    assert parse_answer(text, question("zoo-keeper", "zoo")) == "zoo-keeper"
+    assert parse_answer(text.replace("zoo", "ape"), question("zoo-keeper", "ape")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{B}", "zoo"),
+        (r"\boxed{zoo}", "zoo"),
+        (r"Lions live there. $\boxed{\text{zoo}}$", "zoo"),
+        (r"The answer is \boxed{(b)}.", "zoo"),
+        (r"So the final answer is: $\boxed{B}$. I hope it is correct.", "zoo"),
+        ("<answer>B</answer>", "zoo"),
+        ("<think>A bank?</think>\n<answer> zoo </answer>", "zoo"),
+        ("Not the bank. <answer>(b) zoo</answer>", "zoo"),
+        ("[B]", "zoo"),
+        ("[zoo]", "zoo"),
+        ("The answer is [[B]].", "zoo"),
+        ("#### B", "zoo"),
+        ("Lions live there.\n#### zoo", "zoo"),
+        ("B because lions live there", "zoo"),
+        ("B, because lions live there", "zoo"),
+        ("The answer is B because a bank has no lions.", "zoo"),
+        ("**B** because lions live there", "zoo"),
+        ("B - zoo", "zoo"),
+        ("B is correct.", "zoo"),
+        ("**B**", "zoo"),
+        ("**B.** zoo", "zoo"),
+        ("(b)", "zoo"),
+        ("Answer: B", "zoo"),
+        ("**Answer:** B", "zoo"),
+        ("The correct option is B)", "zoo"),
+        ("The correct option is B).", "zoo"),
+        ("The answer is zoo since a bank has no lions.", "zoo"),
+        ("zoo since lions live there", "zoo"),
+        ("zoo. It has lions.", "zoo"),
+        ("zoo (b)", "zoo"),
+        ("The answer is zoo (b).", "zoo"),
+        ("The answer is zoo, which has lions.", "zoo"),
+        ("The answer is zoo, not bank.", "zoo"),
+        ("The answer is zoo rather than bank.", "zoo"),
+        ("The answer is zoo in this case.", "zoo"),
+        (r"\boxed{park}", None),
+        ("<answer>A or B</answer>", None),
+        (r"\boxed{A, B}", None),
+        ("A is wrong because a bank has no lions", None),
+    ],
+)
+def test_common_ways_to_state_an_option(text: str, answer: str | None) -> None:
+    assert parse_answer(text, PLACES) == answer
+
+
+@pytest.mark.parametrize("text", ["#### 42", r"\boxed{42}", "<answer>42</answer>", "6 x 7 = 43\n#### 42"])
+def test_common_ways_to_state_a_number(text: str) -> None:
+    assert parse_answer(text, Example("q", "How many?", (), "42")) == "42"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is zoo keeper.",
+        "zoo keeper",
+        "The answer is go home.",
+        "The answer is the room of horrors.",
+        "The answer is zoo animals, because they live there.",
+        "The answer is zoo **keeper**.",
+        "The answer is zoo and park.",
+        "The answer is (go home).",
+        "The answer is go to school.",
+        "The answer is zoo–keeper.",
+    ],
+)
+def test_an_option_followed_by_more_of_a_phrase_is_not_that_option(text: str) -> None:
+    assert parse_answer(text, question("zoo", "go", "room", "bank")) is None
+
+
+def test_the_longer_option_is_read_where_it_is_one() -> None:
+    example = question("zoo", "zoo keeper", "go", "go home")
+    assert parse_answer("The answer is zoo keeper.", example) == "zoo keeper"
+    assert parse_answer("go home because it is late", example) == "go home"
+
+
+def test_an_option_is_read_without_its_article() -> None:
+    example = question("the moon", "a star", "sun")
+    assert parse_answer("The answer is moon.", example) == "the moon"
+    assert parse_answer("Moon, because it is near", example) == "the moon"
+    assert parse_answer("star", example) == "a star"
+    assert parse_answer("The answer is moon rock.", example) is None
+    assert parse_answer("The answer is not moon.", example) is None
+    assert parse_answer("The answer is moon.", question("the moon", "moon")) == "moon"
+    assert parse_answer("The answer is moon.", question("the moon", "a moon")) is None
+
+
+PIECES = (
+    *(
+        "zoo",
+        "zoo keeper",
+        "keeper",
+        "bank",
+        "the bank",
+        "a",
+        "b",
+        "no",
+        "not",
+        "never",
+        "No. 5",
+        "5",
+        "-5",
+        "1.5",
+        "J",
+    ),
+    *("not enough", "Yahoo! Inc", "What? Me", "St. Paul", "U.S.", "e.g. it", "or", "because", "because it is", "yes"),
+    *("zoo-keeper", "zoo‐keeper", "zoo‑keeper", "zoo–keeper", "zoo—keeper", "−5", "it's", "it’s", "(a)", "(b)", "[b]"),
+    *(".", "..", "?", "!", "...", "-", "–", "—", ":", ":)", ",", "'", '"', "*", "**", "#", "####", "+", "++", "/", "&"),
+    *("straße", "STRASSE", "Zoo", "ZOO", "動物園", "不", "½", "２", "{", "}", "<b>", "$", "C", "C++", "5 = 5", "1,250"),
+)
+"""Words that are hard for a parser; answers are made of one to three of them, with and without blanks between."""
+_MARKS = st.sampled_from(
+    ["{}", "{}.", "*{}*", "**{}**", '"{}"', "({})", "{}!", "{}?", "[{}]", "the {}", "not {}", "`{}`"]
+)
+_WORDS = st.builds(
+    lambda pieces, joint: joint.join(pieces),
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=3),
+    st.sampled_from([" ", " ", ""]),
+)
+ANSWERS = (
+    st.one_of(_WORDS, st.builds(str.format, _MARKS, _WORDS), st.text(min_size=1, max_size=8))
+    .map(lambda text: " ".join(text.split()))
+    .filter(bool)
+)
+BUILTIN = (
+    *(
+        "finetune",
+        "explain-then-answer",
+        "answer-then-explain",
+        "multitask",
+        "counterfactual",
+        "multitask+counterfactual",
+    ),
+    *("shuffled-explanation", "random-explanation", "salient", "salient+explanation", "own-saliency", "zero-shot"),
+)
+VIEWS = {view for name in BUILTIN for view in (*method(name).views, method(name).answer) if "answer" in view.says}
+
+
+class Read:
+    """A task that only reads."""
+
+    def __init__(self, parse: object) -> None:
+        self.parse = parse
+
+
+def target(view: View, answer: str, explanation: str = "Lions live there, not in a bank.") -> str:
+    """What a student writes that learnt `view` by heart."""
+    words = {"answer": view.states(answer), "explanation": explanation}
+    return " ".join(words[part] for part in view.says)
+
+
+def reads_back(example: Example, answer: str, parse: object) -> None:
+    task: Task = Read(parse)  # type: ignore[assignment]
+    for view in VIEWS:
+        text = target(view, answer)
+        assert read_answer(task, view, text, example) == answer, (view.name, text, example)
+        if view.says == ("answer", "explanation"):
+            accepted = example.choices or (example.answer,)
+            assert view.read(text, accepted) == "Lions live there, not in a bank.", (text, example)
+
+
+MANY = settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@MANY
+@given(st.lists(ANSWERS, min_size=2, max_size=5, unique=True))
+def test_every_stated_option_reads_back(choices: list[str]) -> None:
+    for answer in choices:
+        reads_back(Example("q", "Which?", tuple(choices), answer), answer, parse_answer)
+
+
+@MANY
+@given(ANSWERS)
+def test_every_stated_free_answer_reads_back(answer: str) -> None:
+    example = Example("q", "Which?", (), answer, meta={"answers": [answer, "something else"]})
+    reads_back(example, answer, parse_answer)
+    reads_back(example, answer, stated_text)
+
+
+@pytest.mark.parametrize(
+    "choices", [("yes", "no"), ("entailment", "neutral", "contradiction"), ("True", "False", "not given")]
+)
+def test_every_fixed_label_reads_back(choices: tuple[str, ...]) -> None:
+    for answer in choices:
+        reads_back(Example("q", "Which?", choices, answer), answer, parse_answer)

@@ -17,7 +17,7 @@ from ..core.files import Part
 from ..core.types import Example, Prediction, Task, Tick, digest
 from ..methods.view import Method, View
 from ..students.likeliest import likeliest_options, reason
-from ..tasks.base import split_answer
+from ..tasks.answers import first_statement
 
 if TYPE_CHECKING:
     from ..students.base import Student
@@ -200,12 +200,7 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
     if view.says[0] == "answer":
         candidates.insert(0, raw.strip().partition("\n")[0])
     if view.says == ("answer", "explanation"):
-        head = candidates[0]
-        # "The answer is a. ... The answer is b.": the first statement counts, so all from a later one on is cut off.
-        while before := split_answer(head)[0].strip():
-            head = before
-        # A free answer ends at its first sentence; the blank keeps "2.5" whole.
-        candidates.insert(0, split_answer(head)[1].partition(". ")[0])
+        candidates.insert(0, first_statement(candidates[0], example))
     return next((answer for text in candidates if (answer := task.parse(text, example)) is not None), None)
 
 

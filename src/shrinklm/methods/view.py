@@ -76,16 +76,17 @@ class View:
         """The sentence in which its target states an answer."""
         return f"{self.lead} {answer}."
 
-    def read(self, raw: str, choices: Sequence[str] = ()) -> str:
+    def read(self, raw: str, answers: Sequence[str] = ()) -> str:
         """The explanation in a student's reply to this view's prompt; "" for a view that only answers.
 
-        `choices` tell where an answer that comes first ends, whatever full stops are in it.
+        `answers`, the options or the accepted free answers, tell where an answer that comes first ends, whatever
+        full stops are in it.
         """
         if "explanation" not in self.says:
             return ""
         if self.says == ("explanation",):
             return raw.strip()
-        return (split_answer(raw)[0] if self.says[0] == "explanation" else after_answer(raw, choices)).strip()
+        return (split_answer(raw)[0] if self.says[0] == "explanation" else after_answer(raw, answers)).strip()
 
 
 @dataclass(frozen=True)

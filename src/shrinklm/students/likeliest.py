@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..core.types import Example, Pair
 from ..methods.view import View
 from ..tasks.base import split_answer
+from ..tasks.literal import possible_answers
 
 if TYPE_CHECKING:
     from .base import Student
@@ -18,7 +19,7 @@ def reason(view: View, raw: str, example: Example) -> str:
     """The explanation in a student's reply to `view`'s prompt; all of the reply where it was cut before its answer."""
     if view.says[0] == "explanation" and split_answer(raw) == ("", raw):
         return raw.strip()
-    return view.read(raw, example.choices)
+    return view.read(raw, possible_answers(example))
 
 
 def likeliest_options(

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 
 from ...core.types import Example, Prediction, letter
-from ...tasks.answers import canonical, split_answer, stated_option
+from ...tasks.answers import split_answer, stated_option
+from ...tasks.wording import canonical
 from .explanations import named, spell
 from .mentions import mentions, supported
 
