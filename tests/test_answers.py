@@ -304,6 +304,7 @@ def test_every_hyphen_is_one(text: str) -> None:
         ("The answer is zoo rather than bank.", "zoo"),
         ("The answer is zoo in this case.", "zoo"),
         (r"\boxed{park}", None),
+        (r"The answer is not \boxed{zoo}.", None),
         ("<answer>A or B</answer>", None),
         (r"\boxed{A, B}", None),
         ("A is wrong because a bank has no lions", None),

@@ -7,7 +7,9 @@ import unicodedata
 
 # Answers in the markup that models are trained to put around them.
 _BOXED = re.compile(
-    r"\\boxed\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\{)?([^{}]*)\}{0,2}|<answer>(.*?)(?:</answer>|$)", re.I | re.S
+    r"(?<!\bnot )(?<!\bnot \$)\\boxed\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\{)?([^{}]*)\}{0,2}"
+    r"|<answer>(.*?)(?:</answer>|$)",
+    re.I | re.S,
 )
 _HASHES = re.compile(r"^\s*####(?!#)\s*(\S.*)\Z", re.MULTILINE)
 
