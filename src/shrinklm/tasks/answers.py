@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from ..core.types import Example, letter
 from .literal import STATEMENT, begun_literally, literal_answer, possible_answers
-from .wording import canonical, core, first_line, plain, unwrapped
+from .spelling import canonical, core, first_line, plain, unwrapped
 
 # The joint that the methods write between explanation and answer. `STATEMENT` is wider: models word it in more ways.
 _SPLIT = re.compile(r"(?:\bso,?\s+)?\bthe (?:correct |right |best )?answer is\b\s*:?\s*", re.IGNORECASE)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from ..core.types import Example
-from .wording import squashed
+from .spelling import squashed
 
 STATEMENT = re.compile(
     r"\bthe (?:(?:final|correct|right|best|most likely) )*(?:answer|option|choice)"

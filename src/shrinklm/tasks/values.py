@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import TaskError
 from ..core.types import letter
 from .columns import Choices, Columns
-from .wording import canonical
+from .spelling import canonical
 
 _ENOUGH_TO_DOUBT = 20
 """Answers. That no one of so many is the first of five options has a chance of 0.8^20, about 1 %."""

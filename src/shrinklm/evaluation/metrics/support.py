@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from ...core.types import Example, Prediction, letter
 from ...tasks.answers import split_answer, stated_option
-from ...tasks.wording import canonical
+from ...tasks.spelling import canonical
 from .explanations import named, spell
 from .mentions import mentions, supported
 
