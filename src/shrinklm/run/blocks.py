@@ -11,6 +11,7 @@ from ..core.errors import UnknownName
 from ..students.open import StudentSpec
 from ..teachers.base import TeacherOptions
 from ..teachers.steps import STEPS
+from .values import Names, Seed, Seeds
 
 
 class Block(BaseModel):
@@ -122,7 +123,7 @@ class TrainBlock(Block):
     warmup: float = Field(0.06, ge=0, lt=1, description="Share of the steps.")
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: Seeds = Field((0,), min_length=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoints: int = Field(4, ge=0, description="Checkpoints over a run; a killed run resumes from the last.")
     early_stopping: int | None = Field(
@@ -188,7 +189,7 @@ class SimulatorBlock(Block):
     masked: bool = Field(
         False, description="Also simulate from explanations without the names and letters of the options."
     )
-    seed: int = 0
+    seed: Seed = 0
     trust_remote_code: bool = Field(
         False, description="Run code that comes with a checkpoint. Only for sources you trust."
     )
@@ -208,7 +209,7 @@ class AuditBlock(Block):
         le=1,
         description="Least share of texts that support their answer; below it nothing is trained. Left out: no limit.",
     )
-    steps: tuple[str, ...] = Field((), description="Whose texts; left out: those that the methods are trained on.")
+    steps: Names = Field((), description="Whose texts; left out: those that the methods are trained on.")
 
     @field_validator("steps")
     @classmethod
@@ -223,7 +224,7 @@ class EvaluateBlock(Block):
     """The metrics on the test split, and how students answer it."""
 
     # Those that load no further model and ask the student nothing more.
-    metrics: tuple[str, ...] = (
+    metrics: Names = (
         "accuracy",
         "accuracy_likelihood",
         "unparsed",
@@ -279,7 +280,7 @@ class JudgeBlock(Block):
         ),
     )
     # The five that people rate in the study of arXiv 2504.16056.
-    constructs: tuple[str, ...] = Field(
+    constructs: Names = Field(
         ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
         description="What is rated from 1 to 5 (constructs.yaml); [] with `pairwise: true` compares only.",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from ..methods.view import Method
 from ..tasks.base import duplicates_across
 from .blocks import StudentBlock
 from .once import marker, read_marker
+from .values import folder_name
 
 _PACKAGES = (
     "shrinklm",
@@ -66,8 +66,7 @@ class Cell:
 
 def cell_name(method: str, student: str, seed: int) -> str:
     """A cell's name, fit for a folder on any system."""
-    # Names of methods hold "+", "=" and "&" ("salient:alpha=0.9"), which every file system takes; ":" not all do.
-    return "--".join(re.sub(r"[^A-Za-z0-9._+=&-]", "_", part) for part in (method, student, f"s{seed}"))
+    return "--".join(folder_name(part) for part in (method, student, f"s{seed}"))
 
 
 def about_cell(cell: Cell) -> dict[str, Any]:

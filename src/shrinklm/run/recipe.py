@@ -23,6 +23,7 @@ from .blocks import (
     TeacherBlock,
     TrainBlock,
 )
+from .values import Names, folder_name
 
 
 class Recipe(Block):
@@ -34,7 +35,7 @@ class Recipe(Block):
     generate: tuple[StepBlock, ...] = ()
     salient: SalientBlock = SalientBlock()
     audit: AuditBlock = AuditBlock()
-    methods: tuple[str, ...] = Field(("finetune",), min_length=1)
+    methods: Names = Field(("finetune",), min_length=1)
     student: tuple[StudentBlock, ...] = Field(min_length=1)
     train: TrainBlock = TrainBlock()
     evaluate: EvaluateBlock = EvaluateBlock()
@@ -73,7 +74,7 @@ class Recipe(Block):
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"`methods` names one twice: {', '.join(self.methods)}")
         labels = [student.label for student in self.student]
-        if len(set(labels)) < len(labels):
+        if len({folder_name(label) for label in labels}) < len(labels):
             raise ValueError(f"two students are called the same: {', '.join(labels)}. Give each a `name`.")
         return self
 

@@ -1,0 +1,49 @@
+"""Values of a recipe that pydantic's own types do not check: seeds, and lists of names."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+_LARGEST_SEED = 2**32 - 1
+"""NumPy's generator, which training seeds too, takes no larger one and none below 0."""
+
+
+def folder_name(part: str) -> str:
+    """A part of a folder's name, fit for any file system."""
+    # Names of methods hold "+", "=" and "&" ("salient:alpha=0.9"), which every file system takes; ":" not all do.
+    return re.sub(r"[^A-Za-z0-9._+=&-]", "_", part)
+
+
+def _seed(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, int) and not 0 <= value <= _LARGEST_SEED):
+        raise ValueError(f"a seed is a whole number from 0 to {_LARGEST_SEED}, not {value}")
+    return value
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, int):
+        raise ValueError(f"must be a list: [{value}] for that seed, [0, 1, 2] for three")
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("must be a list: [0, 1, 2] for three trainings")
+    seeds = [_seed(seed) for seed in value]
+    once = list(dict.fromkeys(seeds))
+    if twice := [str(seed) for seed in once if seeds.count(seed) > 1]:
+        raise ValueError(f"names {', '.join(twice)} twice: each seed is one training. Write each once: {once}")
+    return seeds
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(f"must be a list: [{value}]")
+    return value
+
+
+Seed = Annotated[int, BeforeValidator(_seed)]
+"""The seed of a training."""
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
+"""Seeds of trainings, each once."""
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Names; one alone must be a list too."""
