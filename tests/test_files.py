@@ -94,3 +94,20 @@ def test_a_part_goes_on_after_a_torn_line_and_begins_anew_for_something_else(tmp
         file.write(b'{"n": 2')
     assert files.Part(path, "this").chunks == [{"n": 1}]
     assert files.Part(path, "that").chunks == []
+
+
+def test_a_folder_among_files_that_belong_together_comes_back_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_together(tmp_path, {"report/a.csv": b"old", "page.html": b"old"})
+    replace = os.replace
+
+    def torn(source: Path, target: Path) -> None:
+        if Path(source).parent.name == "new":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", torn)
+    with pytest.raises(StoreError, match="No space left on device"):
+        files.write_together(tmp_path, {"report/a.csv": b"new", "page.html": b"new"})
+    assert ((tmp_path / "report" / "a.csv").read_bytes(), left(tmp_path)) == (b"old", {"report", "page.html"})

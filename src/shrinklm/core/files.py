@@ -152,17 +152,16 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
             # All content is written before anything is moved: a full disk is met while the old files still stand.
-            new, old = Path(scratch, "new"), Path(scratch, "old")
-            old.mkdir()
+            new = Path(scratch, "new")
             for name, content in files.items():
                 path = new / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 _flush(path)
             for top in dict.fromkeys(Path(name).parts[0] for name in files):
-                if (folder / top).is_dir():  # a file is replaced in one step, a folder is not
-                    os.replace(folder / top, old / top)
-                os.replace(new / top, folder / top)
+                # A file is replaced in one step, a folder is not.
+                move = _swap if (folder / top).is_dir() else os.replace
+                move(new / top, folder / top)
     except OSError as error:
         raise unwritable(folder, error, advice) from error
 
