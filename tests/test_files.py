@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,16 @@ def test_a_folder_among_files_that_belong_together_comes_back_too(
     with pytest.raises(StoreError, match="No space left on device"):
         files.write_together(tmp_path, {"report/a.csv": b"new", "page.html": b"new"})
     assert ((tmp_path / "report" / "a.csv").read_bytes(), left(tmp_path)) == (b"old", {"report", "page.html"})
+
+
+def test_a_file_that_several_write_at_once_is_never_seen_in_part(tmp_path: Path) -> None:
+    content = b"x" * 100_000
+
+    def write_and_read(path: Path) -> bool:
+        if not path.is_file():
+            with files.whole(path, shared=True) as new:
+                new.write_bytes(content)
+        return path.read_bytes() == content
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(write_and_read, [tmp_path / str(number) for number in range(100) for _ in range(8)]))

@@ -41,8 +41,8 @@ def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Pat
     # Beside the file, since only within one file system is a rename a single step. The fixed name lets the next try
     # overwrite what a killed process left; processes that write at once need names of their own.
     new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new" if shared else f".{target.name}.new")
-    replaced = target.is_file() or not target.exists()
     try:
+        replaced = _is_replaced(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         yield new if replaced else target
         if replaced:
@@ -253,6 +253,14 @@ def _replace_unless_there(new: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
+
+
+def _is_replaced(path: Path) -> bool:
+    # One look: between two, another process may put the file there.
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _flush(path: Path) -> None:
