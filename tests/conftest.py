@@ -13,6 +13,7 @@ SLOW = {
     "test_cli.py",
     "test_cli_demo.py",
     "test_evaluate_kill.py",
+    "test_full_disk.py",
     "test_generate_kill.py",
     "test_init.py",
     "test_markers.py",

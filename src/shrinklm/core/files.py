@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -17,11 +18,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import StoreError
+from .errors import ShrinkError, StoreError
 
 GO_ON = "Check permissions and free space. What was written before is safe; the same command goes on from there."
 NAME_ANOTHER = "Name a file in a folder that you can write to."
 NAME_PLACE = "Name a place that you can write to."
+
+# How libraries that are not written in Python name the system's error, each in an exception of its own: safetensors and
+# tokenizers ("... (os error 28)"), Arrow ("[Errno 28] ..."), and torch's archive writer, which names none.
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]|PytorchStreamWriter failed|unexpected pos \d+ vs")
 
 
 @contextmanager
@@ -42,16 +47,15 @@ def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Pat
     # overwrite what a killed process left; processes that write at once need names of their own.
     new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.new" if shared else f".{target.name}.new")
     try:
-        replaced = _is_replaced(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield new if replaced else target
-        if replaced:
-            _flush(new)
-            if target.exists():
-                os.chmod(new, stat.S_IMODE(target.stat().st_mode))
-            os.replace(new, target)
-    except OSError as error:
-        raise unwritable(path, error, advice) from error
+        with writing(path, advice):
+            replaced = _is_replaced(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield new if replaced else target
+            if replaced:
+                _flush(new)
+                if target.exists():
+                    os.chmod(new, stat.S_IMODE(target.stat().st_mode))
+                os.replace(new, target)
     finally:
         _remove(new)
 
@@ -67,7 +71,7 @@ def whole_folder(folder: Path, shared: bool = False, advice: str = GO_ON) -> Ite
 
     Raises StoreError when it cannot be written; the old folder then stands as it was.
     """
-    try:
+    with writing(folder, advice):
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The fixed name lets the next try remove what a killed process left; processes that write at once need names of
         # their own.
@@ -89,8 +93,6 @@ def whole_folder(folder: Path, shared: bool = False, advice: str = GO_ON) -> Ite
                 _swap(new, folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-    except OSError as error:
-        raise unwritable(folder, error, advice) from error
 
 
 def write_bytes(path: Path, content: bytes, advice: str = GO_ON) -> None:
@@ -148,7 +150,7 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
 
     Raises StoreError, see `whole`.
     """
-    try:
+    with writing(folder, advice):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
             # All content is written before anything is moved: a full disk is met while the old files still stand.
@@ -162,8 +164,6 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
                 # A file is replaced in one step, a folder is not.
                 move = _swap if (folder / top).is_dir() else os.replace
                 move(new / top, folder / top)
-    except OSError as error:
-        raise unwritable(folder, error, advice) from error
 
 
 def read_json(path: Path) -> Any:
@@ -218,9 +218,34 @@ class Part:
         self.chunks.append(chunk)
 
 
+@contextmanager
+def writing(path: Path, advice: str = GO_ON) -> Iterator[None]:
+    """Turns the errors of a full or read-only disk into a StoreError about `path`, whichever library raises them.
+
+    Other errors pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error, advice) from error
+    except Exception as error:
+        if (found := _system_error(error)) is None:
+            raise
+        raise unwritable(path, found, advice) from error
+
+
 def unwritable(path: Path, error: OSError, advice: str = GO_ON) -> StoreError:
     """The error for a path that cannot be written, and what to do about it."""
     return StoreError(f"{path} cannot be written: {error.strerror or error}. {advice}")
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """The system's error that an exception of a library tells of; None where it tells of none."""
+    match = None if isinstance(error, ShrinkError) else _SYSTEM_ERROR.search(str(error))
+    if match is None:
+        return None
+    number = int(match[1] or match[2] or 0)
+    return OSError(number, os.strerror(number) if number else "the disk takes no more")
 
 
 def _unusable(path: Path, error: Exception) -> StoreError:

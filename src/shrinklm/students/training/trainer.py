@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from ...core.files import write_text
+from ...core.errors import StoreError
+from ...core.files import write_text, writing
 from ...core.types import Tick
 from ..base import BaseStudent
 from .lessons import Lessons
@@ -176,7 +177,13 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Write the Trainer's own checkpoint and remove the older ones; with `patience`, the best so far stays."""
-        super()._save_checkpoint(*args, **kwargs)
+        new = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            with writing(new):
+                super()._save_checkpoint(*args, **kwargs)
+        except StoreError:
+            shutil.rmtree(new, ignore_errors=True)  # half a checkpoint is worth nothing, and a full disk needs its room
+            raise
         self.control.should_save = False
         keep = {self.state.global_step, *([self.best_step] if self.patience else [])}
         for step, folder in _checkpoints(Path(self.args.output_dir)):
@@ -258,7 +265,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
         line = {**step, **numbers, "seconds": round(self.seconds, 2), "tokens": self.tokens_seen}
         self.lines.append(line)
         self.non_finite |= None in numbers.values()
-        with self.log_file.open("a", encoding="utf-8") as file:
+        with writing(self.log_file), self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _resume_log(self, step: int) -> None:
