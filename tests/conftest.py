@@ -16,6 +16,7 @@ SLOW = {
     "test_full_disk.py",
     "test_generate_kill.py",
     "test_init.py",
+    "test_lock.py",
     "test_markers.py",
     "test_models.py",
     "test_old_versions.py",

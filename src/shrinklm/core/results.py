@@ -33,6 +33,7 @@ class RunFile(StrEnum):
     REPORT_PAGE = "report.html"
     REPORT_TEXT = "report.md"
     DONE = "done"
+    LOCK = ".lock"
 
 
 class SaliencyFile(StrEnum):

@@ -15,7 +15,6 @@ from ..methods.corpus import Corpus
 from ..methods.spec import method
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
-from ..students.open import open_student
 from ..tasks.base import TaskOptions, make_task, question_key
 from ..teachers.base import BaseTeacher, as_teacher, make_teacher
 from ..teachers.generate import Report
@@ -25,12 +24,14 @@ from ..teachers.store import ScratchStore, Store
 from . import folder as folders
 from .blocks import StudentBlock
 from .folder import Cell, cell_name
+from .lock import FolderLock, writes
 from .once import once
 from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
 from .stages.generate import Teaching, check_steps, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
+from .stages.preview import preview_rows
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
 from .stages.train import refuse_another, train_cell, train_key
@@ -51,6 +52,11 @@ class Run:
         self.folder = recipe.run_folder
         self.tick: Tick = tick or (lambda what, done, total, note: None)
         self._teacher = None if teacher is None else as_teacher(teacher)
+
+    @cached_property
+    def lock(self) -> FolderLock:
+        """Held while a stage writes to the folder."""
+        return FolderLock(self.folder)
 
     # What the stages work on
 
@@ -132,6 +138,7 @@ class Run:
 
     # The stages
 
+    @writes
     def start(self) -> None:
         """Makes the folder, with the recipe, the environment and figures of the data.
 
@@ -159,6 +166,7 @@ class Run:
                 corpus = self.corpus(cell.seed, cell.student)
                 refuse_another(cell, train_key(cell, self.recipe, corpus, self.splits["dev"]))
 
+    @writes
     def generate(self, step: str | None = None) -> Report:
         """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher."""
         if not self.steps:
@@ -180,22 +188,9 @@ class Run:
         Nothing is written: texts of a teacher that costs nothing are kept in memory alone.
         """
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
-        corpus = Corpus(self.splits["train"], teaching.known()[0], self.recipe.train.seeds[0])
-        spec = self.recipe.student[0].spec(self.recipe.train.max_length)
-        student = open_student(spec, self.recipe.root) if tokens else None  # a model is loaded for its tokens alone
-        counts: dict[str, dict[str, int]] = {}
-        for trained in self.methods:
-            count = counts[trained.name] = {view.name: 0 for view in trained.views}
-            for index in range(len(corpus.examples)):
-                for item in corpus.pairs(trained, index, epoch):
-                    count[item.view.name] += 1
-                    if not limit or index < limit:
-                        row = {"method": trained.name, **item.row()}
-                        if student is not None:
-                            row["tokens"], row["scored"] = student.tokens(item.pair)
-                        yield row
-        yield {"summary": {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}}
+        return preview_rows(self.recipe, self.methods, teaching, limit, tokens, epoch)
 
+    @writes
     def train(self) -> None:
         """Trains every cell that is not trained yet.
 
@@ -213,6 +208,7 @@ class Run:
             self.teaching.check_asked(cell.method, cell.student)
             train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
 
+    @writes
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
         """Looks through what the teacher wrote about the training questions, keeps the figures in `audit.json`, returns
         them.
@@ -229,6 +225,7 @@ class Run:
             gate(figures, self.recipe, self.methods, min_support)
         return figures
 
+    @writes
     def evaluate(self) -> None:
         """Predictions and scores of every trained cell, and of each student before training."""
         self.start()
@@ -237,6 +234,7 @@ class Run:
         for cell in self.cells:
             evaluate_cell(CellTest(cell, self.recipe, self.task, tests, self.tick))
 
+    @writes
     def score(self, metrics: Sequence[str]) -> dict[str, list[Score]]:
         """Adds metrics to the scores of every cell whose student was asked. Nothing is trained, or asked again.
 
@@ -250,6 +248,7 @@ class Run:
         tests = self.tests(metrics)
         return {cell.name: add(CellTest(cell, self.recipe, self.task, tests, self.tick), metrics) for cell in cells}
 
+    @writes
     def judge(self) -> dict[str, Any]:
         """Has the recipe's judges rate the students' explanations; scores go to the cells, ratings to `judged.csv`.
 
@@ -262,6 +261,7 @@ class Run:
         sittings = panel.sit(self.cells, self.splits["test"], self.prompts, self.store, self.tick)
         return write_judgements(sittings, self.cells, self.folder)
 
+    @writes
     def train_teacher(self) -> dict[str, Any]:
         """Fine-tunes the teacher of the step `salient`; its accuracy before and after.
 
@@ -270,6 +270,7 @@ class Run:
         self.start()
         return self.markers.finetune(self.task, self.tests(), self.splits["dev"], self.tick)
 
+    @writes
     def saliency(self) -> dict[str, Any]:
         """Measures the marked words of the training questions, writes them to `saliency/` for the report, and returns
         the figures.
@@ -296,6 +297,7 @@ class Run:
 
         return build(self.folder)
 
+    @writes
     def all(self) -> Path:
         """Every stage; the path of the report."""
         if self.recipe.judge:

@@ -1,0 +1,36 @@
+"""What each method shows the student: the rows of `shrinklm preview`, which writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...methods.corpus import Corpus
+from ...methods.view import Method
+from ...students.open import open_student
+from ..recipe import Recipe
+from .generate import Teaching
+
+
+def preview_rows(
+    recipe: Recipe, methods: Sequence[Method], teaching: Teaching, limit: int, tokens: bool, epoch: int
+) -> Iterator[dict[str, Any]]:
+    """One object a pair of the first `limit` examples (0: all) of each method, then the summary of all of them.
+
+    `teaching` looks generations up; with `tokens` the first student is opened, and each row has its tokens.
+    """
+    corpus = Corpus(teaching.splits["train"], teaching.known()[0], recipe.train.seeds[0])
+    spec = recipe.student[0].spec(recipe.train.max_length)
+    student = open_student(spec, recipe.root) if tokens else None  # a model is loaded for its tokens alone
+    counts: dict[str, dict[str, int]] = {}
+    for trained in methods:
+        count = counts[trained.name] = {view.name: 0 for view in trained.views}
+        for index in range(len(corpus.examples)):
+            for item in corpus.pairs(trained, index, epoch):
+                count[item.view.name] += 1
+                if not limit or index < limit:
+                    row = {"method": trained.name, **item.row()}
+                    if student is not None:
+                        row["tokens"], row["scored"] = student.tokens(item.pair)
+                    yield row
+    yield {"summary": {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}}
