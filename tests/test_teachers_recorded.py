@@ -11,7 +11,7 @@ import pytest
 from shrinklm.core.errors import ShrinkError, TeacherError
 from shrinklm.core.types import Completion, Example, Prompt, Sampling
 from shrinklm.teachers.base import TeacherOptions, make_teacher
-from shrinklm.teachers.recorded import MISSING, reletter
+from shrinklm.teachers.recorded import LETTERS, MISSING
 from teacher_cases import BEAVER, EXAMPLES, KETTLE, SKATES
 
 COLUMNS = {"explanation": "why", "counterfactual": "why_{option}"}
@@ -129,10 +129,15 @@ def test_broken_file_is_a_clear_error(tmp_path: Path) -> None:
         read("recorded:t.parquet", tmp_path, "explanation", BEAVER.answer)
 
 
-def test_letters_follow_the_shown_order() -> None:
-    shown = Example("x", "?", ("zoo", "pond", "wood"), "wood", order=(2, 0, 1))  # the source had pond, wood, zoo
-    assert reletter("Not (c) zoo or (a) pond, but (b).", shown) == "Not (a) zoo or (b) pond, but (c)."
-    assert (
-        reletter('So the answer is (b) "zoo".', shown) == 'So the answer is (a) "zoo".'
-    )  # the words win over the letter
-    assert reletter("Reasons: (x) one, (d) two.", shown) == "Reasons: (x) one, (d) two."
+def test_letters_follow_the_shown_order(tmp_path: Path) -> None:
+    order = BEAVER.order  # the source has zoo, body of water, wooded area
+    texts = {"moves": "Option C has branches, (a) and b) have none.", "unclear": "I would tick A or B here."}
+    write(tmp_path / "t.jsonl", [{"id": BEAVER.id, **texts}])
+    said = {
+        name: read("recorded:t.jsonl", tmp_path, "explanation", BEAVER.answer, columns={"explanation": name})
+        for name in texts
+    }
+    assert order == (1, 2, 0)
+    assert said["moves"] == Completion("Option B has branches, (c) and a) have none.")
+    # Refused and kept, for people to read.
+    assert said["unclear"] == Completion(texts["unclear"], refusal=LETTERS)

@@ -38,7 +38,11 @@ class TaskBlock(Block):
         default_factory=dict, description="id, question, choices, answer, context: which columns hold them."
     )
     seed: int = Field(0, description="Splits the data and shuffles the choices.")
-    shuffle: bool = Field(True, description="Shuffle the choices of each question (never a fixed list of labels).")
+    shuffle: bool = Field(
+        True,
+        description="Shuffle the choices of each question (never a fixed list of labels, nor options that point at each"
+        " other).",
+    )
     limit: int | dict[Literal["train", "dev", "test"], int] | None = Field(
         None, description="At most so many examples, or per split."
     )

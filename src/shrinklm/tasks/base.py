@@ -15,6 +15,7 @@ from ..core.errors import RecipeError, TaskError
 from ..core.registry import find
 from ..core.types import SPLITS, Example, Split, Task, digest
 from .answers import parse_answer, split_answer
+from .letters import moved, tied_to_order
 
 __all__ = [
     "SplitTask",
@@ -49,7 +50,7 @@ class TaskOptions:
     seed: int = 0
     """Splits the data and shuffles the choices."""
     shuffle: bool = True
-    """Shuffle the choices of each question (never a fixed list of labels)."""
+    """Shuffle the choices of each question (never a fixed list of labels, nor options that point at each other)."""
     limit: int | dict[str, int] | None = None
     """The most examples of each split, or of the splits named: a seeded sample, in the order of the file."""
     root: Path = Path(".")
@@ -148,12 +149,23 @@ def question_key(example: Example) -> str:
 
 
 def shuffled(example: Example, seed: int) -> Example:
-    """The example with its choices in a seeded order; `order` holds the position of each in its source row."""
+    """The example with its choices in a seeded order; `order` holds the position of each in its source row.
+
+    Options that mean something in their own order alone ("Both A and B") stay in it, and the letters of an explanation
+    in `meta` move with their options; one whose letters cannot be told is left out.
+    """
+    if tied_to_order(example):
+        return example
     positions = list(range(len(example.choices)))
     # Seeded by the example's id, so that the order does not depend on the other examples of the file.
     random.Random(digest(seed, example.id)).shuffle(positions)
     order = tuple(example.order[position] for position in positions) if example.order else tuple(positions)
-    return replace(example, choices=tuple(example.choices[position] for position in positions), order=order)
+    shown = replace(example, choices=tuple(example.choices[position] for position in positions), order=order)
+    if "explanation" not in example.meta:
+        return shown
+    meta = {name: value for name, value in example.meta.items() if name != "explanation"}
+    text = moved(str(example.meta["explanation"]), shown)
+    return replace(shown, meta=meta if text is None else {**meta, "explanation": text})
 
 
 def duplicates_across(task: Task) -> list[dict[str, Any]]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from ..core.errors import TeacherError
 from ..core.tables import Row, read_file
-from ..core.types import Completion, Example, Prompt, Sampling, digest, letter
+from ..core.types import Completion, Example, Prompt, Sampling, digest
+from ..tasks.letters import moved
 from .base import BaseTeacher, TeacherOptions
 
 MISSING = "not recorded"
+LETTERS = "option letters that may not fit the options as shown"
 _OPTION = "{option}"
-_LETTER = re.compile(r"\(([a-z])\)(\s*[\"'“‘]?)")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class RecordedTeacher(BaseTeacher):
         self.revision = digest([_sha256(path) for path in self.files], self.columns, self._id, self._question)
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """Yield the recorded texts; one that is not in the files is refused as "not recorded".
+        """Yield the recorded texts, with the option letters of the order in which the options are shown.
+
+        One that is not in the files is refused as "not recorded", and one whose letters cannot be told for its own
+        reason (`LETTERS`).
 
         Raises TeacherError for a step without a column and for a column that is not in the file, TableError for a file
         that is no table.
@@ -71,11 +75,14 @@ class RecordedTeacher(BaseTeacher):
                     f"Add `{kind}: COLUMN` to the teacher's columns, or take the step out of `generate`."
                 )
         for position, prompt in enumerate(prompts):
-            text = self._text(prompt)
-            yield (
-                position,
-                Completion("", refusal=MISSING) if text is None else Completion(reletter(text, prompt.example)),
-            )
+            yield position, self._completion(prompt)
+
+    def _completion(self, prompt: Prompt) -> Completion:
+        text = self._text(prompt)
+        if text is None:
+            return Completion("", refusal=MISSING)
+        shown = moved(text, prompt.example)
+        return Completion(text, refusal=LETTERS) if shown is None else Completion(shown)
 
     def _text(self, prompt: Prompt) -> str | None:
         example, column = prompt.example, self.columns[prompt.kind]
@@ -116,27 +123,6 @@ class RecordedTeacher(BaseTeacher):
             # The first row counts where an id or a question comes twice.
             rows.setdefault(str(row[by]).strip(), row)
         return _Table(table.columns, by == self._question, rows)
-
-
-def reletter(text: str, example: Example) -> str:
-    """Return the text with the example's option letters: "(c) zoo" must name the letter that zoo has among its choices.
-
-    A letter before an option's words follows the words; one that stands alone follows the order of the source row.
-    """
-    if "(" not in text or not example.choices:
-        return text
-    order = example.order or tuple(range(len(example.choices)))
-    by_source = {source: index for index, source in enumerate(order)}
-    # The longest first, so that "tree house" is not taken for "tree".
-    options = sorted(enumerate(example.choices), key=lambda item: -len(item[1]))
-
-    def new(match: re.Match[str]) -> str:
-        after = text[match.end() :].lower()
-        named = (index for index, choice in options if after.startswith(choice.lower()))
-        index = next(named, by_source.get(ord(match[1]) - ord("a")))
-        return match[0] if index is None else f"({letter(index)}){match[2]}"
-
-    return _LETTER.sub(new, text)
 
 
 def _source_index(example: Example, answer: str) -> int | None:

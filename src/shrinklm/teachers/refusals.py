@@ -100,9 +100,10 @@ def assess(
             revision.
         answer: For `label`, the answer that the task's parser read.
     """
-    if completion.refusal:
-        return "", completion.refusal
     kind, example = prompt.kind, prompt.example
+    if completion.refusal:
+        # What was said is kept beside the teacher's own reason, for people to read.
+        return clean(completion.text, kind)[0], completion.refusal
     text, to_the_end = clean(completion.text, kind)
     ended = bool(_ENDS.search(text))
     if recorded and text and not ended and kind != "label":
