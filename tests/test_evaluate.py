@@ -201,37 +201,27 @@ def test_a_free_answer_first_is_its_first_sentence():
 def test_options_are_asked_adjacent_after_the_words_before_them():
     example = Example("d", "Which?", ("a", "b", "a"), "a")
     assert [(p.prompt, p.target) for p in choice_pairs(PREDICT, example, "The answer is a.")] == [
-        (f"{PREDICT.prompt(example)} The answer is", "a"),
-        (f"{PREDICT.prompt(example)} The answer is", "b"),
+        (PREDICT.prompt(example), "The answer is a."),
+        (PREDICT.prompt(example), "The answer is b."),
     ]
     pairs = choice_pairs(FACTUAL, example, "It fits. So the answer is b.")
-    assert [p.prompt for p in pairs] == [f"{FACTUAL.prompt(example)} It fits. So the answer is"] * 2
+    assert [p.target for p in pairs] == ["It fits. So the answer is a.", "It fits. So the answer is b."]
+    assert [p.target[slice(*p.scored)] for p in pairs] == ["a", "b"]
     assert choice_pairs(PREDICT, Example("f", "Which?", (), "a"), "") == []
-    assert [p.prompt for p in choice_pairs(method("zero-shot").answer, example, "a")] == [
-        f"{example.text}\nAnswer:"
-    ] * 2
+    pairs = choice_pairs(method("zero-shot").answer, example, "a")
+    assert {p.prompt for p in pairs} == {f"{example.text}\nAnswer:"}
+    assert [(p.target, p.target[slice(*p.scored)]) for p in pairs] == [("a.", "a"), ("b.", "b")]
 
 
-def test_an_encoder_decoder_is_measured_on_the_option_alone(tmp_path):
-    example = questions(2)[1]
-    pairs = choice_pairs(PREDICT, example, "", premise_in_target=True)
-    assert [p.target for p in pairs] == [
-        "The answer is zero 1",
-        "The answer is gold 1",
-        "The answer is other 1",
-        "The answer is",
-    ]
-    assert {p.prompt for p in pairs} == {PREDICT.prompt(example)}
-    student = FakeStudent()
-    student.premise_in_target = True
-    predictions, _, _ = ask(tmp_path, student=student)
+def test_the_likeliest_option_is_the_one_the_student_prefers(tmp_path):
+    predictions, _, _ = ask(tmp_path, student=FakeStudent())
     assert [p.likeliest for p in predictions] == [f"gold {i}" for i in range(10)]
 
 
 def test_likelihood_is_per_character():
     class Lengths(FakeStudent):
         def likelihood(self, pairs, batch=32):
-            return [{"ab": -4.0, "abcdefgh": -8.0}[pair.target] for pair in pairs]
+            return [{"ab": -4.0, "abcdefgh": -8.0}[pair.option] for pair in pairs]
 
     example = Example("l", "Which?", ("ab", "abcdefgh"), "ab")
     assert likeliest_options(Lengths(), PREDICT, [example], [""], 2) == ["abcdefgh"]

@@ -187,14 +187,14 @@ def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> 
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt that a student reads and the target that it learns.
-
-    `option` is the answer that the target states ("" when none).
-    """
+    """A prompt that a student reads and the target that it learns."""
 
     prompt: str
     target: str
     option: str = ""
+    """The answer that the target states; "" when none."""
+    scored: tuple[int, int] | None = None
+    """(start, end) of the characters of the target whose probability is asked for; None: of all of it."""
 
 
 @dataclass(frozen=True)

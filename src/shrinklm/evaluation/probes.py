@@ -149,9 +149,7 @@ def conditional_answers(
     explanation is None.
     """
     frames = [(example, *framed(method, example, condition)) for example, condition in asks]
-    groups: list[list[Pair]] = [
-        option_pairs(prompt, before, example.choices, student.premise_in_target) for example, prompt, before in frames
-    ]
+    groups: list[list[Pair]] = [option_pairs(prompt, before, example.choices) for example, prompt, before in frames]
     # Options are compared by likelihood: a changed prompt may also change whether a generated answer parses.
     answers = likeliest(student, groups, batch)
     explains_first = method.answer.says[0] == "explanation"
@@ -160,9 +158,13 @@ def conditional_answers(
         for index, (example, _, _) in enumerate(frames)
         if not example.choices and not (explains_first and student.premise_in_target)
     ]
-    # A decoder goes on after the explanation as if it had written it.
-    prompts = [f"{frames[index][1]} {frames[index][2]}" if explains_first else frames[index][1] for index in free]
-    raws = student.answer(prompts, _FREE_TOKENS, batch=batch) if prompts else []
+    prompts = [frames[index][1] for index in free]
+    raws: Sequence[str] = []
+    if free and explains_first:
+        # A decoder goes on after the explanation as if it had written it.
+        raws = student.answer(prompts, _FREE_TOKENS, batch=batch, begun=[frames[index][2] for index in free])
+    elif free:
+        raws = student.answer(prompts, _FREE_TOKENS, batch=batch)
     # What is generated here is the answer alone, whatever else the view says in training.
     view = replace(method.answer, says=("answer",))
     for index, raw in zip(free, raws, strict=True):

@@ -164,8 +164,7 @@ def _right(simulator: Student, view: View, examples: Sequence[Example], batch: i
     """1.0 for each example whose answer the simulator predicts, else 0.0."""
     prompts = [_prompt(view, example) for example in examples]
     groups = [
-        option_pairs(prompt, view.lead, example.choices, simulator.premise_in_target)
-        for prompt, example in zip(prompts, examples, strict=True)
+        option_pairs(prompt, view.lead, example.choices) for prompt, example in zip(prompts, examples, strict=True)
     ]
     options = likeliest(simulator, groups, batch)
     right = [float(option == example.answer) for option, example in zip(options, examples, strict=True)]

@@ -30,6 +30,9 @@ class Draw:
     """The next example in that order, for the control that explains another question; None when there is no other."""
 
 
+_STOP = "."
+"""Closes the sentence that states an answer."""
+
 Build = Callable[["View", Example, Generations, Draw], "Pair | str"]
 """(the view, example, generations, draw) → a pair, or the reason why it cannot be built."""
 
@@ -74,7 +77,7 @@ class View:
 
     def states(self, answer: str) -> str:
         """The sentence in which its target states an answer."""
-        return f"{self.lead} {answer}."
+        return _statement(self.lead, answer)
 
     def read(self, raw: str, answers: Sequence[str] = ()) -> str:
         """The explanation in a student's reply to this view's prompt; "" for a view that only answers.
@@ -87,6 +90,26 @@ class View:
         if self.says == ("explanation",):
             return raw.strip()
         return (split_answer(raw)[0] if self.says[0] == "explanation" else after_answer(raw, answers)).strip()
+
+
+def answer_pair(prompt: str, before: str, answer: str) -> Pair:
+    """The pair that asks how likely an answer is: the target that training shows, with the answer alone scored.
+
+    The sentence is whole, so that the answer is cut into the tokens that were trained: a tokenizer may join an answer's
+    end with the full stop, or its beginning with the word before it.
+
+    Args:
+        prompt: The student's prompt.
+        before: The words of the target before the answer, such as an explanation and "So the answer is".
+        answer: Is scored.
+    """
+    target = _statement(before, answer)
+    end = len(target) - len(_STOP)
+    return Pair(prompt, target, answer, (end - len(answer), end))
+
+
+def _statement(before: str, answer: str) -> str:
+    return f"{before} {answer}{_STOP}" if before else f"{answer}{_STOP}"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from torch import Tensor, nn
 
 from ..core.marking import Word
-from ..core.types import Pair
-from ..models.decode import shared_beginning
+from ..methods.view import answer_pair
 from ..students.base import IGNORE, BaseStudent, Batch
 
 Kind = Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"]
@@ -104,16 +103,10 @@ class _Encoded:
         self.model, self.questions = model, questions
         self.first = [0, *accumulate(len(question.words) for question in questions)]
         """Index of each question's first word, counted over all questions; then the number of all words."""
-        pairs = [Pair(question.prompt, f"{question.lead} {question.label}".strip()) for question in questions]
+        pairs = [answer_pair(question.prompt, question.lead, question.label) for question in questions]
         # No end token: F is of the label alone. No packing: methods take single rows out of the batch.
         batch = model.encode([[pair] for pair in pairs], end=False, pack=False)
-        scored, leads = batch["labels"] != IGNORE, []
-        for question, pair in zip(questions, pairs, strict=True):
-            # A tokenizer may join the lead's last token with the label's first: that token then counts as the label's.
-            tokens = [model.target_ids(text, end=False) for text in (question.lead, pair.target)]
-            leads.append([0] * shared_beginning(tokens))
-        saying = _spread(leads, batch["pair"].masked_fill(~scored, -1), rest=1)
-        self.batch: Batch = model.to_device({**batch, "saying": scored & (saying == 1)})
+        self.batch: Batch = model.to_device({**batch, "saying": batch["labels"] != IGNORE})
         """The encoded pairs; "saying", [rows, tokens], is true at positions that predict a token of the label."""
 
     def embeddings(self) -> Tensor:
@@ -132,10 +125,9 @@ class _Encoded:
             batch["inputs_embeds"] = embeddings
         with self.attention():
             logits, labels, pair = self.model.logits(batch)
-        saying = batch["saying"][batch["labels"] != IGNORE]
         # In float32: half precision would round away the small differences that occlusion and the integral live on.
-        log_p = -nn.functional.cross_entropy(_float32(logits[saying]), labels[saying], reduction="none")
-        return log_p.new_zeros(len(self.questions)).index_add(0, pair[saying], log_p)
+        log_p = -nn.functional.cross_entropy(_float32(logits), labels, reduction="none")
+        return log_p.new_zeros(len(self.questions)).index_add(0, pair, log_p)
 
     def attention(self) -> AbstractContextManager[None]:
         """The implementation of attention that is fastest for the batch (see `_SHORT`)."""

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.marking import mark, words
-from ..core.types import Completion, Example, Pair, Prompt, Sampling
-from ..methods.view import View
+from ..core.types import Completion, Example, Prompt, Sampling
+from ..methods.view import View, answer_pair
 from ..students.likeliest import likeliest_options
 from ..teachers.base import DOES_NOT_FIT, BaseTeacher
 from ..teachers.refusals import NO_ANSWER
@@ -113,7 +113,7 @@ class WhiteBox(BaseTeacher):
             return NO_WORDS, 0
         # The longest option decides, also where the gold one fits: the model's own answer compares them all.
         answers = example.choices or (example.answer,)
-        pairs = [Pair(self.view.prompt(example), f"{self.view.lead} {answer}".strip()) for answer in answers]
+        pairs = [answer_pair(self.view.prompt(example), self.view.lead, answer) for answer in answers]
         tokens = max(self.model.length(pair) for pair in pairs)
         if tokens > self.model.max_length:
             return f"{DOES_NOT_FIT}: {tokens} tokens, limit {self.model.max_length}", tokens

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,6 +22,7 @@ from ..core.types import Pair, Tick
 from ..models.load import load_model
 from ..models.locate import Family, locate_model
 from .layers import adapted
+from .tokens import PairTokens, pair_tokens
 
 Batch = dict[str, Tensor]
 """Made by `encode`, read by `forward`. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
@@ -34,18 +37,25 @@ class Student(Protocol):
     """A small model that learns pairs and answers prompts."""
 
     premise_in_target: bool = False
-    """Whether the words before an option belong to the target: an encoder–decoder never saw them in its prompts."""
+    """Whether its replies always begin at their first word, as those of an encoder–decoder do: `begun` is not read."""
 
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
         """The mean cross-entropy of each pair, [pairs], over the tokens of its target alone."""
         ...
 
-    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
-        """The greedy continuation of each prompt."""
+    def answer(
+        self,
+        prompts: Sequence[str],
+        max_tokens: int,
+        batch: int = 32,
+        tick: Tick | None = None,
+        begun: Sequence[str] | None = None,
+    ) -> list[str]:
+        """The greedy reply to each prompt; with `begun`, what follows those first words of the reply."""
         ...
 
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
-        """Σ log p of each target's tokens given its prompt, without the end token."""
+        """Σ log p of each target's scored tokens given its prompt and the target before them, without the end token."""
         ...
 
     def token_count(self, text: str) -> int | None:
@@ -106,6 +116,11 @@ class BaseStudent(nn.Module):
         return device
 
     @property
+    def _inner(self) -> Any:
+        """The model below LoRA."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
     def parameters_total(self) -> int:
         """The number of its weights; tied ones count once."""
         return sum(weight.numel() for weight in self.model.parameters())
@@ -152,9 +167,9 @@ class BaseStudent(nn.Module):
         return {name: value.to(self.device) for name, value in batch.items()}
 
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
-        """Σ log p of each target's tokens given its prompt, without the end token.
+        """Σ log p of each target's scored tokens given what stands before them, without the end token.
 
-        Pairs of one question are best adjacent.
+        The pairs that are compared must be adjacent. -inf for a scored part that is no token.
         """
         values: list[float] = []
         # Adjacent pairs of one prompt form a group, so that a decoder-only student reads their prompt once.
@@ -165,29 +180,43 @@ class BaseStudent(nn.Module):
             else:
                 groups.append([pair])
         for start in range(0, len(groups), batch):
+            chunk = groups[start : start + batch]
             # Without the end token, as lm-evaluation-harness scores options: its probability says how a text ends, not
             # which option is right.
             with torch.inference_mode():
-                total, _ = self(self.to_device(self.encode(groups[start : start + batch], end=False)))
-            values += (-total).tolist()
+                total, count = self(self.to_device(self.encode(chunk, end=False)))
+            # An option without a token (such as a mark that the tokenizer drops) would have the probability 1.
+            for pair, value, tokens in zip(chain.from_iterable(chunk), (-total).tolist(), count.tolist(), strict=True):
+                values.append(value if tokens or pair.scored is None else -math.inf)
         return values
 
-    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
-        """The greedy continuation of each prompt, of at most `max_tokens` new tokens."""
+    def answer(
+        self,
+        prompts: Sequence[str],
+        max_tokens: int,
+        batch: int = 32,
+        tick: Tick | None = None,
+        begun: Sequence[str] | None = None,
+    ) -> list[str]:
+        """The greedy reply to each prompt, of at most `max_tokens` new tokens; with `begun`, what follows those words.
+
+        They are read as the first tokens of a target, so that the reply goes on as if the student had written them.
+        """
         # By length in characters, close enough and free, so that a batch has little padding; the replies go back to the
         # order of the prompts.
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         replies = [""] * len(prompts)
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
-            texts = self.continue_text([prompts[index] for index in indices], max_tokens)
+            first = [begun[index] for index in indices] if begun else ()
+            texts = self.continue_text([prompts[index] for index in indices], max_tokens, first)
             for index, text in zip(indices, texts, strict=True):
                 replies[index] = text
             if tick:
                 tick("answer", start + len(indices), len(order), "")
         return replies
 
-    def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
+    def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
         """One batch of `answer`."""
         raise NotImplementedError
 
@@ -209,8 +238,13 @@ class BaseStudent(nn.Module):
         return [(int(start), int(end)) for start, end in spans]
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
-        """The token ids of a target; the end token closes them."""
+        """The token ids of a whole target; the end token closes them."""
         raise NotImplementedError
+
+    def tokenized(self, pairs: Sequence[Pair], end: bool) -> list[PairTokens]:
+        """The token ids of the pairs of one example; `end`: the end token closes a target that is scored whole."""
+        closing = self.tokenizer.eos_token_id if end else None
+        return pair_tokens(pairs, self.prompt_ids, partial(self.target_ids, end=False), closing)
 
     def token_count(self, text: str) -> int | None:
         """The number of tokens in a text of its own, without the end token."""
@@ -218,7 +252,8 @@ class BaseStudent(nn.Module):
 
     def length(self, pair: Pair) -> int:
         """The tokens of the prompt and the target together."""
-        return len(self.prompt_ids(pair.prompt)) + len(self.target_ids(pair.target))
+        [tokens] = self.tokenized([pair], end=True)
+        return len(tokens.prompt) + len(tokens.target)
 
     def check_length(self, pair: Pair, prompt: int, target: int, end: bool) -> None:
         """Raise StudentError for a pair that does not fit: nothing is ever truncated.
@@ -237,9 +272,10 @@ class BaseStudent(nn.Module):
 
     def tokens(self, pair: Pair) -> tuple[list[str], list[bool]]:
         """(tokens, whether each is scored) of one pair, as the model reads them: for `preview --tokens`."""
-        prompt, target = self.prompt_ids(pair.prompt), self.target_ids(pair.target)
-        names = self.tokenizer.convert_ids_to_tokens(prompt + target)
-        return list(names), [False] * len(prompt) + [True] * len(target)
+        [tokens] = self.tokenized([pair], end=True)
+        read = tokens.prompt + tokens.given
+        names = self.tokenizer.convert_ids_to_tokens(read + tokens.scored)
+        return list(names), [False] * len(read) + [True] * len(tokens.scored)
 
     def save(self, folder: Path) -> None:
         """Write safetensors, the tokenizer and shrinklm.json, all or nothing.

@@ -17,6 +17,7 @@ from ..core.types import Pair, Tick
 from ..models.decode import Decoder, shared_beginning
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
+from .projection import logits_at
 
 ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
@@ -74,8 +75,10 @@ class CausalStudent(BaseStudent):
 
         Segment 0 is their shared beginning; `number` is that of the first pair in the batch.
         """
-        prompts = [self.prompt_ids(pair.prompt) for pair in group]
-        targets = [self.target_ids(pair.target, end) for pair in group]
+        tokenized = self.tokenized(group, end)
+        # What is given of a target is read like its prompt, so that the branches of one explanation share it too.
+        prompts = [tokens.prompt + tokens.given for tokens in tokenized]
+        targets = [tokens.scored for tokens in tokenized]
         for pair, prompt, target in zip(group, prompts, targets, strict=True):
             self.check_length(pair, len(prompt), len(target), end)
         # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for
@@ -95,15 +98,7 @@ class CausalStudent(BaseStudent):
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See BaseStudent."""
         scored = batch["labels"] != IGNORE
-        inner, inputs = self._inner, self._inputs(batch)
-        config = self.config.get_text_config(decoder=True)
-        if any(getattr(config, name, None) for name in ("final_logit_softcapping", "logits_scaling", "logit_scale")):
-            # Gemma, Granite and Cohere cap or scale logits after the projection: only their own forward does that.
-            logits = self.model(**inputs).logits[scored]
-        else:
-            # The projection onto the vocabulary is most of the memory: only where a target stands.
-            hidden = inner.get_decoder()(**inputs).last_hidden_state
-            logits = inner.get_output_embeddings()(hidden[scored])
+        logits = logits_at(self._inner, scored, self._inputs(batch))
         return logits, batch["labels"][scored], batch["pair"][scored]
 
     def owner(self, batch: Batch) -> Tensor:
@@ -115,11 +110,6 @@ class CausalStudent(BaseStudent):
         out = self._inner.get_decoder()(**self._inputs(batch), output_attentions=True)
         attentions: Sequence[Tensor] = out.attentions
         return attentions
-
-    @property
-    def _inner(self) -> Any:
-        """The model below LoRA."""
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     def _inputs(self, batch: Batch) -> dict[str, Any]:
         """The keyword arguments of the model's forward."""
@@ -134,20 +124,30 @@ class CausalStudent(BaseStudent):
             mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
         return {read: batch[read], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
 
-    def answer(self, prompts: Sequence[str], max_tokens: int, batch: int = 32, tick: Tick | None = None) -> list[str]:
+    def answer(
+        self,
+        prompts: Sequence[str],
+        max_tokens: int,
+        batch: int = 32,
+        tick: Tick | None = None,
+        begun: Sequence[str] | None = None,
+    ) -> list[str]:
         """See BaseStudent."""
         # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since
         # training may change the weights with which that was computed.
         self._decoder = Decoder(self.model, self.tokenizer)
         try:
-            return super().answer(prompts, max_tokens, batch, tick)
+            return super().answer(prompts, max_tokens, batch, tick, begun)
         finally:
             self._decoder = None
 
-    def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
+    def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
         """See BaseStudent."""
         decoder = self._decoder or Decoder(self.model, self.tokenizer)
-        ids = [self.prompt_ids(prompt) for prompt in prompts]
+        ids = [
+            self.prompt_ids(prompt) + self.target_ids(first, end=False)
+            for prompt, first in zip(prompts, begun or [""] * len(prompts), strict=True)
+        ]
         for prompt, tokens in zip(prompts, ids, strict=True):
             self.check_length(Pair(prompt, ""), len(tokens), max_tokens, end=False)
         return [decoder.text(row.tokens).strip() for row in decoder.decode(ids, max_tokens)]

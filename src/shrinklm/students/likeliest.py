@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.types import Example, Pair
-from ..methods.view import View
+from ..methods.view import View, answer_pair
 from ..tasks.base import split_answer
 from ..tasks.literal import possible_answers
 
@@ -45,9 +45,7 @@ def likeliest_options(
 
     None for free answers, and where the student gives no finite number.
     """
-    groups = [
-        choice_pairs(view, example, raw, student.premise_in_target) for example, raw in zip(examples, raws, strict=True)
-    ]
+    groups = [choice_pairs(view, example, raw) for example, raw in zip(examples, raws, strict=True)]
     return likeliest(student, groups, batch, per_character)
 
 
@@ -60,38 +58,27 @@ def likeliest(
     return [_best([(pair, next(values)) for pair in pairs], per_character) for pairs in groups]
 
 
-def choice_pairs(view: View, example: Example, raw: str, premise_in_target: bool = False) -> list[Pair]:
+def choice_pairs(view: View, example: Example, raw: str) -> list[Pair]:
     """`option_pairs` of a view, after the explanation in a student's reply if the view explains first."""
     explanation = [reason(view, raw, example)] if view.says[0] == "explanation" else []
-    premise = " ".join(part for part in (*explanation, view.lead) if part)
-    return option_pairs(view.prompt(example), premise, example.choices, premise_in_target)
+    before = " ".join(part for part in (*explanation, view.lead) if part)
+    return option_pairs(view.prompt(example), before, example.choices)
 
 
-def option_pairs(prompt: str, premise: str, choices: Sequence[str], premise_in_target: bool = False) -> list[Pair]:
+def option_pairs(prompt: str, before: str, choices: Sequence[str]) -> list[Pair]:
     """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
 
     Args:
         prompt: The student's prompt.
-        premise: The student's words before the option.
+        before: The student's words before the option.
         choices: The options.
-        premise_in_target: The premise opens the target instead of closing the prompt; one more pair, whose option is
-            "", then measures the premise alone.
     """
     # Some questions list an option twice (122 of CommonsenseQA's training set): it is scored once.
-    options = list(dict.fromkeys(choices))
-    if not premise or not premise_in_target or not options:
-        return [Pair(f"{prompt} {premise}" if premise else prompt, option, option) for option in options]
-    return [*(Pair(prompt, f"{premise} {option}", option) for option in options), Pair(prompt, premise, "")]
+    return [answer_pair(prompt, before, option) for option in dict.fromkeys(choices)]
 
 
 def _best(valued: Sequence[tuple[Pair, float]], per_character: bool) -> str | None:
-    # log p(option | prompt, premise) = log p(whole target) - log p(premise).
-    premise = next((value for pair, value in valued if not pair.option), 0.0)
-    ranked = [
-        ((value - premise) / (len(pair.option) if per_character else 1), pair.option)
-        for pair, value in valued
-        if pair.option
-    ]
+    ranked = [(value / (len(pair.option) if per_character else 1), pair.option) for pair, value in valued]
     # A diverged student gives NaN, which no comparison orders: its prediction is missing, not the first option.
     finite = [item for item in ranked if math.isfinite(item[0])]
     return max(finite, key=lambda item: item[0])[1] if finite else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..core.types import Pair
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
+from .projection import logits_at
 
 
 class Seq2SeqStudent(BaseStudent):
@@ -27,19 +28,21 @@ class Seq2SeqStudent(BaseStudent):
     def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
         """One row a pair, whatever `pack` says.
 
-        Returns input_ids and attention_mask [pairs, prompt tokens], labels and pair [pairs, target tokens].
+        Returns input_ids and attention_mask [pairs, prompt tokens]; decoder_input_ids, labels and pair [pairs, target
+        tokens].
         """
         pairs = [pair for group in groups for pair in group]
-        prompts = [self.prompt_ids(pair.prompt) for pair in pairs]
-        targets = [self.target_ids(pair.target, end) for pair in pairs]
+        tokenized = [tokens for group in groups for tokens in self.tokenized(group, end)]
+        prompts, targets = [tokens.prompt for tokens in tokenized], [tokens.target for tokens in tokenized]
         for pair, prompt, target in zip(pairs, prompts, targets, strict=True):
             self.check_length(pair, len(prompt), len(target), end)
         pad = self.tokenizer.pad_token_id or 0
-        labels = _rows(targets, IGNORE)
+        labels = _rows([[IGNORE] * len(tokens.given) + tokens.scored for tokens in tokenized], IGNORE)
         return {
             "input_ids": _rows(prompts, pad),
             "attention_mask": _rows([[1] * len(prompt) for prompt in prompts], 0),
             "labels": labels,
+            "decoder_input_ids": self._read(targets)[:, : labels.shape[1]],
             "pair": torch.arange(len(pairs))[:, None].expand_as(labels).contiguous(),
             "pairs": torch.tensor(len(pairs)),
             "tokens": torch.tensor(sum(map(len, prompts)) + sum(map(len, targets))),
@@ -49,8 +52,21 @@ class Seq2SeqStudent(BaseStudent):
         """See BaseStudent."""
         labels = batch["labels"]
         scored = labels != IGNORE
-        # The model makes its decoder's inputs from the labels, shifted to the right; the loss it computes is not used.
-        return self.model(**_inputs(batch), labels=labels).logits[scored], labels[scored], batch["pair"][scored]
+        return logits_at(self._inner, scored, _inputs(batch)), labels[scored], batch["pair"][scored]
+
+    def _read(self, targets: Sequence[Sequence[int]]) -> Tensor:
+        """What the decoder reads where it says the targets: the same, shifted to the right in the model's way."""
+        end = self.tokenizer.eos_token_id
+        # Each with its end token, also where that is not said: some models (mBART) put the last token first.
+        ended = _rows([target if target and target[-1] == end else [*target, end] for target in targets], IGNORE)
+        shift = getattr(self._inner, "prepare_decoder_input_ids_from_labels", None)
+        if shift is not None:
+            shifted: Tensor = shift(labels=ended)
+            return shifted
+        # As models without that method (M2M-100, Blenderbot) shift their labels.
+        read = ended.roll(1, -1)
+        read[:, 0] = self.config.decoder_start_token_id
+        return read.masked_fill(read == IGNORE, self.tokenizer.pad_token_id or 0)
 
     def owner(self, batch: Batch) -> Tensor:
         """See BaseStudent."""
@@ -59,12 +75,12 @@ class Seq2SeqStudent(BaseStudent):
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
         """See BaseStudent. The decoder's cross-attention: the tokens that are read are those of the prompt."""
-        out = self.model(**_inputs(batch), labels=batch["labels"], output_attentions=True)
+        out = self.model(**_inputs(batch), output_attentions=True)
         attentions: Sequence[Tensor] = out.cross_attentions
         return attentions
 
-    def continue_text(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
-        """See BaseStudent."""
+    def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
+        """See BaseStudent. `begun` is not read (`premise_in_target`)."""
         inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts], end=False))
         prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         # Greedy by name, since a checkpoint's own generation settings may ask for beams or for sampling.
@@ -73,10 +89,12 @@ class Seq2SeqStudent(BaseStudent):
         return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
 
 
-def _inputs(batch: Batch) -> Batch:
-    """The encoder's keyword arguments."""
+def _inputs(batch: Batch) -> dict[str, Any]:
+    """The keyword arguments of the model's forward."""
     read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
-    return {read: batch[read], "attention_mask": batch["attention_mask"]}
+    # Without labels, from which the model would compute a loss of its own that nobody uses.
+    names = (read, "attention_mask", "decoder_input_ids")
+    return {**{name: batch[name] for name in names}, "use_cache": False}
 
 
 def _rows(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

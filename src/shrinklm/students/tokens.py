@@ -1,0 +1,79 @@
+"""The token ids of pairs: what training, scoring and attribution give a model, from one function.
+
+The prompt and the target are tokenised apart, the target always whole: a tokenizer may put a blank of its own before a
+text (SentencePiece's dummy prefix), or join an option with the word or the mark beside it. A part of a target is
+therefore a run of its tokens, never a text of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ..core.types import Pair
+from ..models.decode import shared_beginning
+
+
+@dataclass(frozen=True)
+class PairTokens:
+    """The token ids of one pair."""
+
+    prompt: list[int]
+    given: list[int]
+    """The target's tokens that are read and not scored."""
+    scored: list[int]
+    """The target's tokens whose probability is asked for. What follows them changes it by nothing, and is left out."""
+
+    @property
+    def target(self) -> list[int]:
+        """The target's tokens, up to the last that is scored."""
+        return self.given + self.scored
+
+
+def pair_tokens(
+    pairs: Sequence[Pair],
+    prompt_ids: Callable[[str], list[int]],
+    target_ids: Callable[[str], list[int]],
+    end: int | None,
+) -> list[PairTokens]:
+    """The tokens of the pairs of one example.
+
+    Args:
+        pairs: Those that differ in their scored part alone are compared with each other: all of them are scored from
+            the first token in which one of them may differ.
+        prompt_ids: Tokenises a prompt.
+        target_ids: Tokenises a target.
+        end: The token that closes a target which is scored whole; None: none does.
+    """
+    # The pairs of one example repeat their prompt and the words before their options.
+    prompt_ids, target_ids = cache(prompt_ids), cache(target_ids)
+    targets = [target_ids(pair.target) for pair in pairs]
+    bounds = [_bounds(pair, ids, target_ids) for pair, ids in zip(pairs, targets, strict=True)]
+    first: dict[tuple[str, str], int] = {}
+    for pair, (start, _) in zip(pairs, bounds, strict=True):
+        # "is▁bank" in one option and "▁is", "▁zoo" in another: without "▁is" the two would not be of the same words.
+        first[_beginning(pair)] = min(start, first.get(_beginning(pair), start))
+    tokens = []
+    for pair, ids, (_, stop) in zip(pairs, targets, bounds, strict=True):
+        start = first[_beginning(pair)]
+        closing = [end] if pair.scored is None and end is not None else []
+        tokens.append(PairTokens(prompt_ids(pair.prompt), ids[:start], ids[start:stop] + closing))
+    return tokens
+
+
+def _beginning(pair: Pair) -> tuple[str, str]:
+    return pair.prompt, pair.target[: pair.scored[0]] if pair.scored else ""
+
+
+def _bounds(pair: Pair, ids: Sequence[int], target_ids: Callable[[str], list[int]]) -> tuple[int, int]:
+    """(first, last + 1) of a target's tokens that hold a scored character."""
+    if pair.scored is None:
+        return 0, len(ids)
+    start, stop = pair.scored
+    # By the beginnings that two texts share in tokens, not by offsets, which not every tokenizer knows. Where the text
+    # before the part is no beginning in tokens, the first token that differs holds some of both.
+    before = target_ids(pair.target[:start].removesuffix(" "))
+    through = target_ids(pair.target[:stop].rstrip())
+    same = shared_beginning([through, ids])
+    return shared_beginning([before, ids]), same if same == len(through) else len(ids)
