@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cumulative import Codes, Cumulative
+from .cumulative import Codes, Cumulative, Rows
 from .linear_mixed import Array
 
 
@@ -54,10 +54,12 @@ class _Inverse:
 class Laplace(Cumulative):
     """The approximate likelihood with two groupings or more, the largest first."""
 
-    def __init__(self, levels: Codes, x: Array, categories: int, codes: Sequence[Codes]) -> None:
+    def __init__(
+        self, levels: Codes, x: Array, categories: int, codes: Sequence[Codes], offset: Array | None = None
+    ) -> None:
         from scipy.sparse import csr_array
 
-        super().__init__(levels, x, categories, len(codes))
+        super().__init__(levels, x, categories, len(codes), offset)
         self.sizes = [int(code.max()) + 1 for code in codes]
         self.level_of_row: Codes = np.column_stack(codes) + np.cumsum([0, *self.sizes[:-1]])
         ends = np.arange(0, self.level_of_row.size + 1, len(codes))
@@ -70,14 +72,16 @@ class Laplace(Cumulative):
         """Finds v̂, starting from the one of the last call."""
         cuts, fixed, sds = self.split(parameters)
         scale = np.repeat(sds, self.sizes)
-        height = self._height(cuts, fixed, scale, self.mode)
+        rows, height = self._at(cuts, fixed, scale, self.mode)
         for _ in range(100):
-            _, upper, lower = self._at(cuts, fixed, scale, self.mode)
-            slope = scale * (self.rows_of.T @ (upper + lower - 1)) - self.mode
-            step = self._inverse(upper * (1 - upper) + lower * (1 - lower), scale).solve(slope)
+            slope = scale * (self.rows_of.T @ rows.slope[:, 0]) - self.mode
+            step = self._inverse(rows.curve[:, 0], scale).solve(slope)
             # A full Newton step can overshoot where the likelihood is far from quadratic.
             # The tolerance: near the mode the gain of a good step is smaller than the rounding of ℓ.
-            while (reached := self._height(cuts, fixed, scale, self.mode + step)) < height - 1e-9 * (1 + abs(height)):
+            while True:
+                rows, reached = self._at(cuts, fixed, scale, self.mode + step)
+                if not reached < height - 1e-9 * (1 + abs(height)):
+                    break
                 step = step / 2
             self.mode, height = self.mode + step, reached
             if np.max(np.abs(step)) < 1e-8:
@@ -92,39 +96,33 @@ class Laplace(Cumulative):
         self.adapt(parameters)
         cuts, fixed, sds = self.split(parameters)
         scale, levels = np.repeat(sds, self.sizes), self.mode[self.level_of_row]
-        logp, upper, lower = self._at(cuts, fixed, scale, self.mode)
-        # The density is F (1 - F), so P cancels out of d log P / dη = upper + lower - 1: no division by a tiny P.
-        # Density of the logistic distribution at both bounds, and its slope there.
-        densities = [bound * (1 - bound) for bound in (upper, lower)]
-        slopes = [density * (1 - 2 * bound) for density, bound in zip(densities, (upper, lower), strict=True)]
+        at, height = self._at(cuts, fixed, scale, self.mode)
+        # Slopes of the density at both bounds.
+        densities = [density[:, 0] for density in at.densities]
+        slopes = [
+            density * (1 - 2 * bound[:, 0]) for density, bound in zip(densities, (at.upper, at.lower), strict=True)
+        ]
         # Derivatives of log P by η; `second` with its sign turned, which is W.
-        first, second, third = upper + lower - 1, densities[0] + densities[1], -slopes[0] - slopes[1]
+        first, second, third = at.slope[:, 0], densities[0] + densities[1], -slopes[0] - slopes[1]
         inverse = self._inverse(second, scale)
-        shares = sds * (inverse.among(self.level_of_row) @ sds)  # [n, g]: what each grouping adds to the variance of η
-        spread = shares.sum(axis=1)
+        reach = inverse.among(self.level_of_row) @ sds  # [n, g]
+        spread = reach @ sds  # [n]: the variance of η
         shift = inverse.solve(scale * (self.rows_of.T @ (spread * third)))  # H⁻¹ d log |H| / dv
         along = self.rows_of @ (scale * shift)
         over_eta = first - spread * third / 2 + along * second / 2
-        # P of a rating can round to zero where both of its bounds lie far out.
-        inside = np.maximum(upper - lower, 1e-300)
         high, low = (
-            sign * density / inside - (spread * slope + along * density) / 2
-            for sign, density, slope in zip((1, -1), densities, slopes, strict=True)
+            sign * bound[:, 0] - (spread * slope + along * density) / 2
+            for sign, bound, density, slope in zip((1, -1), (at.rise, at.fall), densities, slopes, strict=True)
         )
-        over_sd = over_eta @ (sds * levels) - second @ shares - first @ (sds * shift[self.level_of_row]) / 2
-        height = float(logp.sum()) - float(self.mode @ self.mode) / 2
+        over_sd = over_eta @ levels - second @ reach - first @ shift[self.level_of_row] / 2
         return inverse.logdet / 2 - height, -np.concatenate(
             [self.cut_slopes(high, low, parameters), over_eta @ self.x, over_sd]
         )
 
-    def _at(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> tuple[Array, Array, Array]:
-        """`rows` at the levels, each [n]."""
-        logp, upper, lower = self.rows(cuts, (fixed + self.rows_of @ (scale * mode))[:, None])
-        return logp[:, 0], upper[:, 0], lower[:, 0]
-
-    def _height(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> float:
-        """ℓ(v)."""
-        return float(self._at(cuts, fixed, scale, mode)[0].sum()) - float(mode @ mode) / 2
+    def _at(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> tuple[Rows, float]:
+        """(the rows at the levels, ℓ(v))."""
+        rows = self.rows(cuts, (fixed + self.rows_of @ (scale * mode))[:, None])
+        return rows, float(rows.logp.sum()) - float(mode @ mode) / 2
 
     def _inverse(self, weights: Array, scale: Array) -> _Inverse:
         """H⁻¹ for the rows' weights W."""
