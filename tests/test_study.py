@@ -168,8 +168,8 @@ def test_the_paragraph_says_what_was_tested_on_how_many_and_what_it_shows(found)
         "Kruskal–Wallis tests show that the conditions differ on Clear",
         "a level of her or his own",
         "With chars and sex held fixed",
-        "Ordinal mixed models of the single constructs, in which people and questions have levels of their own, "
-        "against plain",
+        "Ordinal mixed models of the single constructs, in which people and questions have levels of their own "
+        "(by Laplace's approximation), against plain",
         "Agreement cannot be computed: every item has one rater",
         "show short to be equivalent to plain",
         "So on Quality, by the mixed model and Holm-adjusted over all pairs: revised above plain by",

@@ -165,13 +165,13 @@ def _by_ratio(data: Data, x: Array, best: Fit, j: int, name: str) -> Effect:
     others, toward = np.delete(x, j, axis=1), float(best.toward[j])
     without = fit(data, others)
     ratio = max(0.0, 2 * (best.loglik - without.loglik)) if without.converged else float("nan")
-    start = without.parameters
+    held = without
 
     def lost(effect: float) -> float:
         """Twice the log-likelihood that holding the effect there costs."""
-        nonlocal start
-        held, start = height(data, others, effect * x[:, j], start)
-        return 2 * (best.loglik - held)
+        nonlocal held
+        held = height(data, others, held, effect * x[:, j])
+        return 2 * (best.loglik - held.loglik)
 
     if np.isnan(toward):
         low, high, root = -np.inf, np.inf, float(np.sqrt(ratio))
@@ -185,12 +185,16 @@ def _end(lost: Callable[[float], float], ratio: float) -> float:
     """Where a loss that falls towards infinity, and is `ratio` at zero, crosses the 95 % of χ²; NaN where not found."""
     from scipy.optimize import brentq
 
+    def above(out: float) -> float:
+        # The loss falls about exponentially, so that its logarithm is nearly a line.
+        return float(np.log(max(lost(out), 1e-12) / _CHI2))
+
     step = 1.0 if ratio > _CHI2 else -1.0
-    near, far = 0.0, step
-    while step * (lost(far) - _CHI2) > 0 and abs(far) < 64:
+    near, far = 0.0, 4 * step
+    while step * above(far) > 0 and abs(far) < 64:
         near, far = far, 2 * far
     try:
-        return float(brentq(lambda out: lost(out) - _CHI2, near, far, xtol=1e-3))
+        return float(brentq(above, near, far, xtol=0.01))
     except ValueError:  # no crossing within 64 logits, or a fit on the way that did not converge
         return float("nan")
 

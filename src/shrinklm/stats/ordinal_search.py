@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +63,7 @@ def fit(data: Data, x: Array) -> Fit:
     """The highest likelihood with the columns x [n, k], none of them constant."""
     model = data.model(x, None)
     face = separation(data.levels, x, data.categories)
-    parameters = _climb(model, model.start())
-    if face is not None:
-        parameters = _outward(model, face, parameters)
+    parameters = _climb(model, model.start()) if face is None else _outward(model, face)
     parameters = _restarted(model, parameters)
     parameters, covariance, converged = _finished(model, parameters, face)
     k = x.shape[1]
@@ -85,14 +83,12 @@ def fit(data: Data, x: Array) -> Fit:
     return Fit(model, parameters, height, converged and not unlimited, beta, covariance, toward, directions, unlimited)
 
 
-def height(data: Data, x: Array, offset: Array, start: Array | None) -> tuple[float, Array]:
-    """(the highest log-likelihood that a search from `start` finds, where): less exact than `fit`, and quicker."""
+def height(data: Data, x: Array, best: Fit, offset: Array) -> Fit:
+    """The fit `best` of the same columns, as it moves with a given part of η [n]: only likelihood and place are new."""
     model = data.model(x, offset)
-    face = separation(data.levels, x, data.categories)
-    parameters = _climb(model, model.start() if start is None else start)
-    if face is not None:
-        parameters = _outward(model, face, parameters)
-    return -model.value(parameters)[0], parameters
+    model.moved, model.away = best.model.moved, best.model.away
+    parameters = _climb(model, best.parameters)
+    return replace(best, model=model, parameters=parameters, loglik=-model.value(parameters)[0])
 
 
 def _climb(model: Cumulative, start: Array) -> Array:
@@ -103,9 +99,9 @@ def _climb(model: Cumulative, start: Array) -> Array:
     return np.asarray(result.x, dtype=float)
 
 
-def _outward(model: Cumulative, face: Face, parameters: Array) -> Array:
+def _outward(model: Cumulative, face: Face) -> Array:
     """Follows a direction of separation until the likelihood no longer rises, and fits what is left there."""
-    before = np.inf
+    before, parameters = np.inf, model.start()
     for far in 2.0 ** np.arange(5, 11):
         model.moved, model.away = far * face.inner[: model.cuts], far * face.inner[model.cuts :]
         parameters = _climb(model, parameters)

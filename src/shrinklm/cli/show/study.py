@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ...report.look.numbers import p_value
 from ...study.analysis.base import NotComputed
-from ...study.analysis.fits import Fit
+from ...study.analysis.fits import Fit, OrdinalFit
 from ...study.analysis.judges import Calibration
 from ...study.analysis.records import Analysis
 from ...study.analysis.summary import people, rounded, signed
@@ -98,7 +98,10 @@ def _models(result: Analysis) -> Table:
 def _joint(fit: Fit | NotComputed) -> tuple[str, str]:
     if isinstance(fit, NotComputed):
         return _MISSING, _MISSING
-    return _number(fit.joint.chi2), _number(fit.joint.p, _p)
+    if isinstance(fit, OrdinalFit) and not fit.converged:
+        return "no convergence", _MISSING
+    ratio = " (LR)" if isinstance(fit, OrdinalFit) and fit.separated else ""
+    return _number(fit.joint.chi2) + ratio, _number(fit.joint.p, _p)
 
 
 def _effects(result: Analysis) -> Table:

@@ -143,7 +143,13 @@ class OrdinalFit(Fit):
     method: str
     loglik: float
     converged: bool
+    """Whether the highest likelihood was found; where not, there is no p."""
     aliased: list[str]
+    separated: list[str] = field(default_factory=list)
+    """Conditions without a finite odds ratio: all of their ratings lie to one side of others, or in the highest or
+    lowest category. They are tested by likelihood ratio."""
+    trouble: str = ""
+    """Why it did not converge."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,7 +13,7 @@ from ...stats.bootstrap import holm
 from ...stats.clusters import cluster_bootstrap
 from ...stats.linear import ols
 from ...stats.linear_mixed import Effect, Joint, effects, joint, mixed
-from ...stats.ordinal_mixed import ordinal
+from ...stats.ordinal_mixed import Ordinal, likelihood_ratio, ordinal
 from ...stats.planning import tost_of
 from .fits import LinearFit, ModelEffect, ModelPair, OrdinalFit, Regression, Threshold
 from .ratings import Array, Ratings
@@ -100,7 +100,8 @@ def ordinal_mixed(
     ratings: Ratings, name: str, values: Array, controls: bool = False, items: bool = False
 ) -> OrdinalFit:
     """Fit a cumulative-logit model with an intercept for each rater, and with `items` for each question. Effects are
-    log odds ratios.
+    log odds ratios; those of `separated` conditions are infinite and tested by likelihood ratio, and where the fit did
+    not converge p is NaN.
 
     Raises ValueError when the data do not allow the model.
     """
@@ -108,14 +109,26 @@ def ordinal_mixed(
     aliased = _aliased(len(rows), columns)
     # The thresholds take the place of the intercept.
     kept = {term: column for term, column in columns.items() if term not in aliased and term != "(Intercept)"}
-    fit = ordinal(values[rows], kept, _groups(ratings, rows, items))
+    groups = _groups(ratings, rows, items)
+    fit = ordinal(values[rows], kept, groups)
+
+    def without(merged: Mapping[str, Array]) -> Joint:
+        """Compare the likelihood with that of fewer effects."""
+        return likelihood_ratio(fit, ordinal(values[rows], merged, groups))
+
+    terms = _effects(ratings, fit.effects)
+    apart = [term.condition for term in terms if term.term in fit.separated and term.condition]
+    named = [term.term for term in terms if term.condition is not None]
     return OrdinalFit(
         formula=_formula(formula, fit.groups),
         n=fit.n,
         groups=dict(fit.groups),
-        effects=[replace(term, odds_ratio=float(np.exp(term.estimate))) for term in _effects(ratings, fit.effects)],
-        pairs=_pairs(ratings, fit.effects, fit.covariance),
-        joint=_joint(ratings, fit.effects, fit.covariance),
+        effects=[replace(term, odds_ratio=float(np.exp(term.estimate))) for term in terms],
+        pairs=_ordinal_pairs(ratings, fit, kept, without),
+        # A condition without a finite odds ratio has no covariance with the others.
+        joint=without({term: column for term, column in kept.items() if term not in named})
+        if apart or not fit.converged
+        else _joint(ratings, fit.effects, fit.covariance),
         thresholds=[
             Threshold((low, high), cut)
             for low, high, cut in zip(fit.categories[:-1], fit.categories[1:], fit.thresholds, strict=True)
@@ -126,7 +139,43 @@ def ordinal_mixed(
         loglik=fit.loglik,
         converged=fit.converged,
         aliased=list(aliased),
+        separated=apart,
+        trouble=fit.trouble,
     )
+
+
+def _ordinal_pairs(
+    ratings: Ratings, fit: Ordinal, columns: Mapping[str, Array], without: Callable[[Mapping[str, Array]], Joint]
+) -> list[ModelPair]:
+    """Return every condition minus every earlier one: by Wald's test, or where no finite odds ratio is between the two
+    by the likelihood ratio of one effect for both."""
+    indices = _conditions(ratings, fit.effects)
+    pairs = []
+    for a, b in combinations([ratings.reference, *indices], 2):
+        weights = np.zeros(len(fit.effects))
+        weights[indices[b]] += 1
+        if a in indices:
+            weights[indices[a]] -= 1
+        row = fit.contrast("", weights)
+        if row is None:
+            first, second = (f"{ratings.condition}{level}" for level in (a, b))
+            merged = {term: column for term, column in columns.items() if term != second}
+            if first in merged:
+                merged[first] = merged[first] + columns[second]
+            test = without(merged)
+            sign = float(np.sign(weights @ fit.coefficients))
+            nan = float("nan")
+            row = Effect("", sign * np.inf, nan, nan, nan, sign * float(np.sqrt(test.chi2)), test.p)
+        pairs.append(ModelPair(a, b, row.estimate, row.se, row.low, row.high, row.z, row.p, 1.0))
+    adjusted = _holm([pair.p for pair in pairs])
+    return [replace(pair, p_adjusted=p) for pair, p in zip(pairs, adjusted, strict=True)]
+
+
+def _holm(ps: Sequence[float]) -> list[float]:
+    """Adjust p-values by Holm; NaN stays NaN, and counts as a test."""
+    known = [index for index, p in enumerate(ps) if p == p]
+    adjusted = dict(enumerate(holm([ps[index] if index in known else 1.0 for index in range(len(ps))])))
+    return [adjusted[index] if index in known else float("nan") for index in range(len(ps))]
 
 
 def bootstrap(ratings: Ratings, values: Array, seed: int, resamples: int) -> Bootstrap:
@@ -194,7 +243,7 @@ def _conditions(ratings: Ratings, terms: Sequence[Effect]) -> dict[str, int]:
 def _effects(ratings: Ratings, terms: Sequence[Effect]) -> list[ModelEffect]:
     """Return every effect; those of a condition name it, and have a p Holm-adjusted over the conditions."""
     indices = _conditions(ratings, terms)
-    adjusted = dict(zip(indices.values(), holm([terms[index].p for index in indices.values()]), strict=True))
+    adjusted = dict(zip(indices.values(), _holm([terms[index].p for index in indices.values()]), strict=True))
     levels = {index: level for level, index in indices.items()}
     return [
         ModelEffect(

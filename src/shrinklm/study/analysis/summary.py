@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from ...report.look.numbers import ALPHA, MINUS, fraction, p_clause
 from .base import NotComputed
 from .fits import Fit, ModelPair
+from .ordinal_words import ordinal_sentences
 from .records import Agreements, Analysis, Measure, Pair
 
 
@@ -23,7 +24,7 @@ def paragraph(analysis: Analysis) -> str:
         _pairs(analysis),
         _mixed(analysis),
         _controls(analysis),
-        _ordinal(analysis),
+        ordinal_sentences(analysis),
         _outliers(analysis),
         _equivalent(analysis),
         _together(analysis),
@@ -169,38 +170,6 @@ def _controls(analysis: Analysis) -> str:
     terms = [f"{effect.term} {p_clause(effect.p)}" for effect in fit.effects if effect.term in analysis.controls]
     held = listed(analysis.controls)
     return f"With {held} held fixed ({fit.n:,} rows) it is {_effects(fit)}{'; ' + ', '.join(terms) if terms else ''}."
-
-
-def _ordinal(analysis: Analysis) -> str:
-    fits = {name: measure.ordinal.fullest for name, measure in analysis.measures.items()}
-    fitted = {name: fit for name, fit in fits.items() if not isinstance(fit, NotComputed)}
-    if not fitted:
-        return ""
-    apart = [
-        f"{name} for {effect.condition} (odds ratio {effect.odds_ratio:.2f}, {p_clause(effect.p_adjusted)})"
-        for name, fit in fitted.items()
-        for effect in fit.conditions
-        if effect.p_adjusted < ALPHA and effect.odds_ratio is not None
-    ]
-    without = {
-        name: with_items.why
-        for name in fitted
-        if isinstance(with_items := analysis.measures[name].ordinal.with_items, NotComputed)
-    }
-    who = "people" if len(without) == len(fitted) else "people and questions"
-    text = (
-        f"Ordinal mixed models of the single constructs, in which {who} have levels of their own, against "
-        f"{analysis.reference} and Holm-adjusted within each, show {listed(apart) if apart else 'no difference'}."
-    )
-    if not without:
-        return text
-    where = "" if len(without) == len(fitted) else f" of {listed(without)}"
-    why = next(iter(without.values()))
-    return f"{text} Questions have no level of their own in those{where}: {_sentence(why)}"
-
-
-def _sentence(why: str) -> str:
-    return f"{why[0].lower()}{why[1:].rstrip('.')}."
 
 
 def _outliers(analysis: Analysis) -> str:
