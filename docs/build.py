@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from shrinklm.cli.app import app
-from shrinklm.run import blocks, recipe
+from shrinklm.run import asked, blocks, recipe
 from shrinklm.study.design import form
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ MADE = "Made by `python docs/build.py` from the code."
 BLOCKS: dict[str, type[BaseModel]] = {
     "the recipe": recipe.Recipe,
     "task": blocks.TaskBlock,
-    "teacher": blocks.TeacherBlock,
+    "teacher": asked.TeacherBlock,
     "generate: one step": blocks.StepBlock,
     "salient": blocks.SalientBlock,
     "audit": blocks.AuditBlock,
@@ -33,7 +33,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "evaluate": blocks.EvaluateBlock,
     "evaluate: simulator": blocks.SimulatorBlock,
     "judge": blocks.JudgeBlock,
-    "judge: one judge": blocks.JudgeModelBlock,
+    "judge: one judge": asked.JudgeModelBlock,
 }
 FORM: dict[str, type[BaseModel]] = {
     "the study": form.Form,

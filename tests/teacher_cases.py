@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -108,59 +103,3 @@ def tiny_model(folder: Path, seq2seq: bool = False, chat: bool = False, **config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-Answer = Callable[[dict[str, Any], int], tuple[int, dict[str, Any]]]
-
-
-@contextmanager
-def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """(address, requests so far) of a server on loopback; `answer` maps (request, its number) to (status, JSON)."""
-    asked: list[dict[str, Any]] = []
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                asked.append({**body, "authorization": self.headers.get("Authorization")})
-                number = len(asked)
-            self.reply(*answer(body, number))
-
-        def do_GET(self) -> None:
-            self.reply(200, {"object": "list", "data": [{"id": "small-model", "object": "model"}]})
-
-        def reply(self, status: int, data: dict[str, Any]) -> None:
-            payload = json.dumps(data).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{httpd.server_port}/v1", asked
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-
-
-def chat(text: str, finish: str = "stop") -> tuple[int, dict[str, Any]]:
-    """A chat completion as a server sends it."""
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
-    choice = {"index": 0, "message": message, "finish_reason": finish}
-    return 200, {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [choice],
-        "usage": usage,
-    }

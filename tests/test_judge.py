@@ -457,7 +457,7 @@ def test_the_block_of_the_recipe(tmp_path: Path) -> None:
 
     block = parse({"use": ["fake", {"use": "endpoint:http://127.0.0.1:1/v1#m", "batch": 4}]}).judge
     assert block is not None
-    assert [judge.batch for judge in block.use] == [16, 4]
+    assert [judge.batch for judge in block.use] == [None, 4]
     assert block.constructs == NAMES
     assert not block.pairwise
     with pytest.raises(RecipeError, match="asks for nothing"):

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
+from endpoint_stub import chat, failure, server
 from shrinklm.core.errors import TeacherError
 from shrinklm.core.types import Completion, Sampling
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.endpoint import EndpointTeacher
-from teacher_cases import asking, chat, server
+from teacher_cases import asking
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EndpointTeacher, "wait", 0.01)
-    monkeypatch.setattr(EndpointTeacher, "attempts", 4)
+    monkeypatch.setattr(EndpointTeacher, "backoff", 0.01)
 
 
 def teacher(url: str, **options: Any) -> EndpointTeacher:
-    return EndpointTeacher(f"{url}#small-model", TeacherOptions(**options))
+    return EndpointTeacher(f"{url}#small-model", TeacherOptions(**{"attempts": 4, **options}))
 
 
 def ask(url: str, texts: list[str], sampling: Sampling | None = None, **options: Any) -> list[Completion]:
@@ -30,10 +30,6 @@ def ask(url: str, texts: list[str], sampling: Sampling | None = None, **options:
         teacher(url, **options).complete([asking(text) for text in texts], sampling or Sampling(stop=("\n\n",)))
     )
     return [found[position] for position in range(len(texts))]
-
-
-def failure(status: int, message: str = "no", **more: Any) -> tuple[int, dict[str, Any]]:
-    return status, {"error": {"message": message, "type": "t", **more}}
 
 
 def test_request_and_answer() -> None:
@@ -90,7 +86,8 @@ def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
             pytest.raises(TeacherError, match=words),
         ):
             ask(url, ["why?"], api_key_env="MY_KEY")
-        assert len(asked) == (4 if status == 500 else 1)
+        # Of a 400 it is found out first whether the server merely does not take a setting.
+        assert len(asked) == {500: 4, 400: 3}.get(status, 1)
 
 
 def test_no_server() -> None:
@@ -124,7 +121,7 @@ def test_key_comes_from_the_environment_and_stays_there(monkeypatch: pytest.Monk
         made = teacher(url, api_key_env="MY_KEY")
         list(made.complete([asking("why?")], Sampling()))
     assert asked[0]["authorization"] == "Bearer secret-key"
-    assert "secret-key" not in repr(vars(made)).replace(repr(made._client), "")
+    assert "secret-key" not in repr(vars(made))
     assert "secret-key" not in made.name + made.revision
 
 

@@ -132,6 +132,10 @@ class Completion:
     """Why the teacher could not say anything, such as a prompt longer than its context."""
     seconds: float = 0.0
     """Wall time of its batch divided by the prompts in it; 0: not measured."""
+    thoughts: str = ""
+    """What a reasoning model wrote before its answer. Never a part of `text`."""
+    adapted: tuple[str, ...] = ()
+    """Where the teacher could not keep to the sampling or the prompt, in words, such as "no seed"."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ class Source:
     """shrinklm's own version."""
     seconds: float = 0.0
     """Wall time of the batch divided by its prompts."""
+    adapted: tuple[str, ...] = ()
+    """See `Completion`."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,8 @@ class Generation:
     """Hash of the teacher, its prompt and its sampling (`ask_key`): identity, cache key and resume marker in one."""
     refusal: str | None = None
     """Why the text may not be used; the text is kept all the same."""
+    thoughts: str = ""
+    """See `Completion`."""
 
 
 def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> str:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..core.errors import UnknownName
 from ..students.open import StudentSpec
-from ..teachers.base import TeacherOptions
 from ..teachers.steps import STEPS
-from .values import Names, Seed, Seeds
-
-
-class Block(BaseModel):
-    """A part of a recipe. Unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from .asked import JudgeModelBlock
+from .values import Block, Names, Seed, Seeds
 
 
 class TaskBlock(Block):
@@ -62,35 +55,6 @@ class StepBlock(Block):
         if name not in STEPS:
             raise ValueError(str(UnknownName("step", name, STEPS)))
         return name
-
-
-class TeacherBlock(Block):
-    """The model that writes the explanations."""
-
-    use: str = Field(
-        description="transformers:PATH_OR_ID, endpoint:URL#model, recorded:FILE, fake, or module:attribute."
-    )
-    columns: dict[str, str] = Field(
-        default_factory=dict, description="recorded: step → column; {option} counts the options from 1."
-    )
-    batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
-    temperature: float = Field(0.0, ge=0, description="0 is greedy; a retry after a refusal samples at 0.7 at least.")
-    top_p: float = Field(1.0, gt=0, le=1)
-    seed: int = 0
-    retries: int = Field(2, ge=0, description="New tries, each with a new seed, after a refused generation.")
-    trust_remote_code: bool = Field(
-        False, description="Run code that comes with a checkpoint. Only for sources you trust."
-    )
-    api_key_env: str = Field(
-        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
-    )
-    price: dict[Literal["input", "output"], float] | None = Field(
-        None, description="Dollars per million tokens; known models need none."
-    )
-
-    def options(self, root: Path) -> TeacherOptions:
-        """The options that the teacher is opened with; relative paths start at `root`."""
-        return TeacherOptions(root, self.columns, self.batch, self.trust_remote_code, self.api_key_env, self.price)
 
 
 class StudentBlock(Block):
@@ -252,26 +216,6 @@ class EvaluateBlock(Block):
         None, description="Natural-language-inference model, a folder or hub id, for the metric `entailment`."
     )
     simulator: SimulatorBlock | None = Field(None, description="For the metric `simulatability`.")
-
-
-class JudgeModelBlock(Block):
-    """One judge. It replies once, with greedy decoding."""
-
-    use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")
-    batch: int = Field(TeacherOptions.batch, ge=1, description="Prompts in one forward pass, or requests at a time.")
-    trust_remote_code: bool = Field(
-        False, description="Run code that comes with a checkpoint. Only for sources you trust."
-    )
-    api_key_env: str = Field(
-        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
-    )
-    price: dict[Literal["input", "output"], float] | None = Field(
-        None, description="Dollars per million tokens; known models need none."
-    )
-
-    def options(self, root: Path) -> TeacherOptions:
-        """The options that the judge is opened with; relative paths start at `root`."""
-        return TeacherOptions(root, {}, self.batch, self.trust_remote_code, self.api_key_env, self.price)
 
 
 class JudgeBlock(Block):

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from ..core.errors import RecipeError, UnknownName
 from ..teachers.steps import STEPS
+from .asked import TeacherBlock
 from .blocks import (
     AuditBlock,
-    Block,
     EvaluateBlock,
     JudgeBlock,
     SalientBlock,
@@ -20,10 +20,9 @@ from .blocks import (
     StepBlock,
     StudentBlock,
     TaskBlock,
-    TeacherBlock,
     TrainBlock,
 )
-from .values import Names, folder_name
+from .values import Block, Names, folder_name
 
 
 class Recipe(Block):

@@ -1,14 +1,20 @@
-"""Values of a recipe that pydantic's own types do not check: seeds, and lists of names."""
+"""What all blocks of a recipe share, and values that pydantic's own types do not check: seeds, and lists of names."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 _LARGEST_SEED = 2**32 - 1
 """NumPy's generator, which training seeds too, takes no larger one and none below 0."""
+
+
+class Block(BaseModel):
+    """A part of a recipe. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def folder_name(part: str) -> str:

@@ -18,11 +18,12 @@ from typing import Any, Literal
 
 from ..core.errors import TeacherError
 from ..core.types import Completion, Generation, Prompt, Sampling, Source, Tick, ask_key, digest
-from .base import BaseTeacher, Price
+from .base import EATEN, FAILED, BaseTeacher, Price
 from .store import Store
+from .thoughts import split
 
-SLICE = 1024
-"""Completions of a free teacher in one commit, and questions whose prompts are in memory at a time."""
+SLICE = 4096
+"""Questions whose prompts are in memory at a time. At the end of each, a server waits for the slowest answer."""
 
 
 @dataclass
@@ -101,9 +102,14 @@ class Asker:
         """The key of a prompt in the store."""
         return ask_key(self.teacher.name, self.teacher.revision, prompt, sampling)
 
-    def find(self, keys: Iterable[str], usage: Usage) -> dict[str, Generation]:
-        """Return the stored generations of the keys, and count them."""
+    def find(self, keys: Iterable[str], usage: Usage, ask: bool = True) -> dict[str, Generation]:
+        """Return the stored generations of the keys, and count them.
+
+        Where the others are asked for next (`ask`), those at which the server failed are left out, to be asked again.
+        """
         generations = self.store.get(keys)
+        if ask:
+            generations = {key: one for key, one in generations.items() if not (one.refusal or "").startswith(FAILED)}
         usage.found += len(generations)
         usage.add(generations.values(), self.price)
         return generations
@@ -124,10 +130,9 @@ class Asker:
         if not queries:
             return {}
         answered: dict[str, Generation] = {}
-        unstored: list[Generation] = []
-        free = self.teacher.free
         previous = time.perf_counter()
-        try:
+        # All that was answered is stored, also when the teacher fails half-way: nothing is asked, or paid for, twice.
+        with self.store.writer() as put:
             for position, completion in self.teacher.complete([query.prompt for query in queries], sampling):
                 now = time.perf_counter()
                 query = self._query(queries, position, answered)
@@ -135,19 +140,12 @@ class Asker:
                 completion = replace(completion, seconds=completion.seconds or now - previous)
                 previous = now
                 answered[query.key] = self._generation(query, sampling, completion)
-                unstored.append(answered[query.key])
+                put(answered[query.key])
                 usage.asked += 1
                 usage.add([answered[query.key]], self.price)
-                # Each commit waits for the disk, which is too slow for texts that can be had again for nothing.
-                if len(unstored) >= (SLICE if free else 1):
-                    self.store.put(unstored)
-                    unstored = []
                 # Free texts come by the thousand in a second: to draw each step of a bar would take longer.
-                if not free or len(answered) == len(queries):
+                if not self.teacher.free or len(answered) == len(queries):
                     progress(len(answered))
-        finally:
-            # Also when the teacher fails half-way: nothing that was answered is asked, or paid for, again.
-            self.store.put(unstored)
         if len(answered) < len(queries):
             missing = f"returned nothing for {len(queries) - len(answered):,} of {len(queries):,} prompts"
             raise self._error(missing, queries[0].prompt)
@@ -162,6 +160,14 @@ class Asker:
         return queries[position]
 
     def _generation(self, query: Query, sampling: Sampling, completion: Completion) -> Generation:
+        # Here, whoever wrote it: a recording and a plug-in's model have thoughts too, and no reader may see them.
+        thoughts, text = split(completion.text)
+        thoughts = "\n".join(filter(None, [completion.thoughts, thoughts]))
+        refusal = completion.refusal
+        if thoughts and not text.strip() and not completion.finished and not refusal:
+            # Not tried again with a new seed: it would be paid for once more, and end in the same place.
+            refusal = f"{EATEN}: {sampling.max_tokens}. Set `max_tokens` of the {self.role} higher, or `thinking: off`"
+        completion = replace(completion, text=text, thoughts=thoughts, refusal=refusal)
         prompt, reading = query.prompt, query.read(completion)
         turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
         source = Source(
@@ -174,6 +180,7 @@ class Asker:
             tokens_out=completion.tokens_out,
             version=_version(),
             seconds=round(completion.seconds, 4),
+            adapted=completion.adapted,
         )
         return Generation(
             example_id=prompt.example.id,
@@ -185,6 +192,7 @@ class Asker:
             source=source,
             key=query.key,
             refusal=reading.refusal,
+            thoughts=thoughts,
         )
 
     def _error(self, what: str, prompt: Prompt) -> TeacherError:
@@ -203,7 +211,7 @@ def ask_judge(
     The prompts are asked in an order drawn from `seed`, so that a killed run leaves a random sample.
     Raises TeacherError.
     """
-    sampling, usage = Sampling(max_tokens), Usage()
+    sampling, usage = Sampling(judge.max_tokens or max_tokens), Usage()
     asker = Asker(judge, store, judge.price, "judge")
     keys = [asker.key(prompt, sampling) for prompt in prompts]
     generations = asker.find(keys, usage)
@@ -214,6 +222,9 @@ def ask_judge(
     }
     # By a hash and not by a shuffle: the order of the rest stays the same when a part is in the store already.
     order = sorted(missing, key=lambda key: digest(seed, key))
+
+    if tick is not None:
+        judge.tell = lambda state: tick(f"judge {judge.name}", 0, 0, state)
 
     def progress(done: int) -> None:
         if tick is not None:

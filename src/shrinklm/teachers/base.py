@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -12,13 +12,22 @@ from typing import Any, Literal
 
 from ..core.errors import TeacherError
 from ..core.registry import find, names, split_spec
-from ..core.types import Completion, Prompt, Sampling, Teacher
+from ..core.types import Completion, Prompt, Sampling, Teacher, Turn
+from .thoughts import begin_of_answer
 
 Price = Mapping[Literal["input", "output"], float]
 """Dollars per million tokens."""
 
+Thinking = Literal["off", "low", "high"]
+
 DOES_NOT_FIT = "the prompt does not fit"
 """How the refusal of a prompt that is longer than a teacher's context begins; the length and the limit follow."""
+FILTERED = "the provider's filter"
+"""How the refusal of a prompt or a text that the provider does not let through begins."""
+EATEN = "thoughts used up the token cap"
+"""How the refusal of a text begins that a reasoning model never came to; the cap and what to set follow."""
+FAILED = "the server failed"
+"""How the refusal begins where a server gave no usable answer. It cost nothing, and is asked for again next time."""
 
 
 class BaseTeacher(ABC):
@@ -35,6 +44,11 @@ class BaseTeacher(ABC):
     """It costs nothing, and its completions are stored by the thousand instead of singly."""
     asks: Mapping[str, Any] = MappingProxyType({})
     """Teachers that mark words: the settings that tell one marking of a question from another, as JSON values."""
+
+    max_tokens: int | None = None
+    """Cap of a completion, thoughts included, where a step names none; None: the step's own."""
+    tell: Callable[[str], None] = staticmethod(lambda state: None)
+    """Called with the state in words while no completion comes, such as "waiting until 12:30:05". Set by who asks."""
 
     @property
     def price(self) -> Price | None:
@@ -54,6 +68,7 @@ class _Adapted(BaseTeacher):
         self.reads = bool(getattr(teacher, "reads", BaseTeacher.reads))
         self.free = bool(getattr(teacher, "free", BaseTeacher.free))
         self.asks = getattr(teacher, "asks", BaseTeacher.asks)
+        self.max_tokens = getattr(teacher, "max_tokens", BaseTeacher.max_tokens)
 
     @property
     def price(self) -> Price | None:
@@ -80,12 +95,27 @@ class TeacherOptions:
     """Relative paths start here."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """recorded: step → column."""
-    batch: int = 16
-    """Prompts in one forward pass, or requests at a time."""
+    batch: int | None = None
+    """Prompts in one forward pass, or requests at a time at most; None: the teacher's own."""
     trust_remote_code: bool = False
     api_key_env: str = "OPENAI_API_KEY"
     """endpoint: the environment variable that holds the key. The key itself is stored nowhere."""
     price: Price | None = None
+    thinking: Thinking | None = None
+    """Whether, or how much, a reasoning model may think; None: as it does by itself."""
+    max_tokens: int | None = None
+    """Cap of a completion, thoughts included; None: as asked."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """endpoint: further fields of each request."""
+    timeout: float = 600.0
+    """endpoint: seconds that one request may take."""
+    attempts: int = 6
+    """endpoint: tries of one question before it counts as failed."""
+    failures: float = 0.2
+    """endpoint: share of the last 50 questions whose failing ends the run."""
+    requests_a_minute: int | None = None
+    tokens_a_minute: int | None = None
+    """Prompts and completions together."""
 
 
 def make_teacher(spec: str, options: TeacherOptions | None = None) -> BaseTeacher:
@@ -127,7 +157,17 @@ def is_recording(spec: str) -> bool:
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int | None:
-    """The index where the first of the stops begins, or None. White space that opens the text is no stop."""
+    """The index where the first of the stops begins, or None; thoughts and white space before an answer are no stop."""
+    begin = begin_of_answer(text)
+    if begin is None:
+        return None
     # Many models begin with a line break, which would end the text before it began.
-    start = len(text) - len(text.lstrip())
+    start = len(text) - len(text[begin:].lstrip())
     return min((index for index in (text.find(stop, start) for stop in stops) if index >= 0), default=None)
+
+
+def without_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """The turns for a model without a system role: its text opens the first user turn."""
+    if len(turns) < 2 or turns[0].role != "system":
+        return turns
+    return (Turn(turns[1].role, f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:])

@@ -30,6 +30,8 @@ RETRY_TEMPERATURE = 0.7
 """At least: a greedy retry would give the same text again."""
 RETRY_SEED = 1000
 """Added to the seed at each retry: far enough that a retry is not the first try of a run with one of the next seeds."""
+SAMPLE = 20
+"""Texts of a step, each with its retries, after which a teacher of which none can be used is given up."""
 _STOP = ("\n\n", "\nQuestion:")
 """Only the first paragraph of a completion is used, and a base model goes on with the next question of the pattern."""
 _FREE: Price = {"input": 0.0, "output": 0.0}
@@ -117,6 +119,8 @@ class _Loop:
 
     def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[GenerationsByExample, Report]:
         """Take every round of every step, each with the texts of those before it at hand."""
+        if (tick := self.tick) is not None:
+            self.asker.teacher.tell = lambda state: tick(self.asker.teacher.name, 0, 0, state)
         known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
         for request, number in plan(steps, self.asker.teacher.reads):
@@ -150,11 +154,14 @@ class _Round:
         """Take the step slice by slice, and enter each item's generation into `known`."""
         # A slice at a time: the prompts of a large dataset, each with all few-shot examples, would not fit into memory.
         items = list(self._items(examples, known))
-        for start in range(0, len(items), SLICE):
-            batch = items[start : start + SLICE]
+        start = 0
+        while start < len(items):
+            # A few first: when none of them can be used, the rest would be paid for in vain.
+            batch = items[start : start + (SLICE if start or self.loop.asker.teacher.free else SAMPLE)]
             for item, generation in zip(batch, self._texts(batch, start, len(items)), strict=True):
                 if generation is not None:
                     known[item.example.id][self.step.name, item.answer] = generation
+            start += len(batch)
 
     def _items(self, examples: Sequence[Example], known: GenerationsByExample) -> Iterator[_Item]:
         """The texts to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
@@ -205,7 +212,7 @@ class _Round:
                     pending.append(index)
             if not pending:
                 break
-        self._settle([generation.refusal for generation in final if generation is not None])
+        self._settle([generation for generation in final if generation is not None])
         return final
 
     def _generations(
@@ -213,7 +220,7 @@ class _Round:
     ) -> dict[str, Generation]:
         """The generations by key; the store is asked first. `end` items of the step are done when all are there."""
         asker, usage = self.loop.asker, self.usage
-        generations = asker.find(queries, usage)
+        generations = asker.find(queries, usage, self.loop.ask)
         missing = [query for key, query in queries.items() if key not in generations]
         done = end - len(missing)
         self._tick(done, total)
@@ -237,7 +244,7 @@ class _Round:
             return Sampling()  # part of the key: no setting may have a text read, or words marked, once more
         settings = self.loop.settings
         return Sampling(
-            max_tokens=self.request.max_tokens or self.step.max_tokens,
+            max_tokens=self.request.max_tokens or self.loop.asker.teacher.max_tokens or self.step.max_tokens,
             temperature=max(settings.temperature, RETRY_TEMPERATURE) if attempt else settings.temperature,
             top_p=settings.top_p,
             # A label's answer may come in a paragraph of its own.
@@ -268,15 +275,25 @@ class _Round:
             refusal = LONG
         return replace(generation, example_id=item.example.id, refusal=refusal)
 
-    def _settle(self, refusals: Sequence[str | None]) -> None:
+    def _settle(self, generations: Sequence[Generation]) -> None:
+        refusals = [generation.refusal for generation in generations]
         self.usage.settle(refusals)
-        # One empty text is a refusal like any other; a whole slice of nothing else is a teacher that does not work.
-        if self.loop.ask and refusals and set(refusals) == {EMPTY} and self.usage.kept == 0:
-            what = f"all {len(refusals):,} texts of the step '{self.step.name}' are empty"
-            raise TeacherError(
-                f"The teacher '{self.loop.asker.teacher.name}' says nothing: {what}. "
-                "Try one prompt by hand, or another teacher."
+        if not self.loop.ask or not refusals or self.usage.kept or not all(refusals):
+            return
+        # One refused text is one of many; a whole slice of nothing else is a teacher that does not work.
+        counted = f"{len(refusals):,} texts of the step '{self.step.name}'"
+        if set(refusals) == {EMPTY}:
+            what = f"says nothing: all {counted} are empty. "
+        elif len(refusals) >= SAMPLE and not self.loop.asker.teacher.free:
+            shown = "".join(
+                f"\n  {one.refusal}: {' '.join((one.text or one.thoughts).split())[:120]!r}" for one in generations[:3]
             )
+            what = f"says nothing that can be used: the first {counted} are all refused. Three of them:{shown}\n"
+        else:
+            return
+        raise TeacherError(
+            f"The teacher '{self.loop.asker.teacher.name}' {what}Try one prompt by hand, or another teacher."
+        )
 
     def _tick(self, done: int, total: int) -> None:
         if self.loop.tick is None:

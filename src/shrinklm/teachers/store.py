@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import queue
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from typing import Any
 from ..core.errors import StoreError
 from ..core.files import NAME_ANOTHER, unwritable, write_jsonl, write_parquet
 from ..core.types import Generation, Sampling, Source
+from .base import FAILED
 
-COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source")
+COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source", "thoughts")
 
 _KEYS = 500
 """Keys in one query: older builds of SQLite take at most 999 parameters."""
@@ -24,8 +27,15 @@ _KEYS = 500
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generations (
     key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, answer TEXT NOT NULL, text TEXT NOT NULL,
-    refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, source TEXT NOT NULL
+    refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, source TEXT NOT NULL, thoughts TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
+"""
+_ADDED = "ALTER TABLE generations ADD COLUMN thoughts TEXT NOT NULL DEFAULT ''"
+"""For a store from before thoughts were kept."""
+_PUT = f"""
+INSERT INTO generations ({",".join(COLUMNS)}) VALUES ({",".join("?" * len(COLUMNS))})
+ON CONFLICT (key) DO UPDATE SET {",".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])}
+WHERE generations.refusal LIKE '{FAILED}%'
 """
 
 
@@ -45,13 +55,52 @@ class Store:
             # NORMAL would lose the last commits when the machine, not only the process, goes down.
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            if not any(column[1] == "thoughts" for column in self._db.execute("PRAGMA table_info(generations)")):
+                self._db.execute(_ADDED)
 
     def put(self, generations: Iterable[Generation]) -> None:
-        """Add generations. One that is stored under its key already stays as it is."""
-        marks = ",".join("?" * len(COLUMNS))
+        """Add generations. One that is stored under its key already stays as it is, unless the server had failed."""
         # Not replaced: other generations may have been made from the first, and name its key as their parent.
         with self._errors(), self._db:
-            self._db.executemany(f"INSERT OR IGNORE INTO generations VALUES ({marks})", map(_to_row, generations))
+            self._db.executemany(_PUT, map(_to_row, generations))
+
+    @contextmanager
+    def writer(self) -> Iterator[Callable[[Generation], None]]:
+        """Gives a `put` that does not wait for the disk: a thread commits whatever has come since its last commit.
+
+        All is on the disk when the block ends. Raises StoreError, at the latest then.
+        """
+        waiting: queue.SimpleQueue[Generation | None] = queue.SimpleQueue()
+        failed: list[StoreError] = []
+
+        def commit() -> None:
+            try:
+                with Store(self.path) as own:  # a connection belongs to its thread
+                    while (first := waiting.get()) is not None:
+                        batch: list[Generation | None] = [first]
+                        with suppress(queue.Empty):
+                            while batch[-1] is not None:
+                                batch.append(waiting.get_nowait())
+                        own.put(generation for generation in batch if generation is not None)
+                        if batch[-1] is None:
+                            return
+            except StoreError as error:
+                failed.append(error)
+
+        def put(generation: Generation) -> None:
+            if failed:
+                raise failed[0]
+            waiting.put(generation)
+
+        thread = threading.Thread(target=commit)
+        thread.start()
+        try:
+            yield put
+        finally:
+            waiting.put(None)
+            thread.join()
+        if failed:
+            raise failed[0]
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """Return key → generation, for those of the keys that are stored."""
@@ -109,6 +158,11 @@ class ScratchStore(Store):
         super().__init__(":memory:")
         self._on_disk = Store(path) if Path(path).is_file() else None
 
+    @contextmanager
+    def writer(self) -> Iterator[Callable[[Generation], None]]:
+        """See `Store.writer`; memory needs no waiting."""
+        yield lambda generation: self.put([generation])
+
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """The generations under those of the keys that are in the store or were put."""
         wanted = list(keys)
@@ -143,7 +197,8 @@ def read(path: Path) -> list[Generation]:
         else:
             # Not splitlines: it also breaks at the line separators that JSON leaves inside a text.
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        return [_from_row(tuple(row[name] for name in COLUMNS)) for row in rows]
+        # Exports from before thoughts were kept have no column of them.
+        return [_from_row((*(row[name] for name in COLUMNS[:-1]), row.get("thoughts", ""))) for row in rows]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export"
@@ -161,14 +216,16 @@ def _to_row(generation: Generation) -> tuple[Any, ...]:
         generation.prompt,
         json.dumps(generation.parents),
         json.dumps(asdict(generation.source), ensure_ascii=False),
+        generation.thoughts.encode("utf-8", "replace").decode("utf-8"),
     )
 
 
 def _from_row(row: tuple[Any, ...]) -> Generation:
-    key, example_id, kind, answer, text, refusal, prompt, parents, source = row
+    key, example_id, kind, answer, text, refusal, prompt, parents, source, thoughts = row
     fields = json.loads(source)
     sampling = fields.pop("sampling")
     sampling["stop"] = tuple(sampling["stop"])
+    fields["adapted"] = tuple(fields.get("adapted", ()))
     return Generation(
         example_id=example_id,
         kind=kind,
@@ -179,4 +236,5 @@ def _from_row(row: tuple[Any, ...]) -> Generation:
         source=Source(sampling=Sampling(**sampling), **fields),
         key=key,
         refusal=refusal,
+        thoughts=thoughts,
     )

@@ -12,7 +12,10 @@ from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling, Turn, digest
 from ..models.load import default_device, default_dtype, family_of, load_model
 from ..models.locate import locate_model
-from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, first_stop
+from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, Thinking, first_stop, without_system
+
+BATCH = 16
+"""Prompts in one forward pass where the recipe does not say."""
 
 
 class TransformersTeacher(BaseTeacher):
@@ -32,7 +35,9 @@ class TransformersTeacher(BaseTeacher):
             )
         self.model = locate_model(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
-        self.options = options
+        if options.thinking in ("low", "high"):  # another text is written then
+            self.revision += f", thinking {options.thinking}"
+        self.options, self.max_tokens = options, options.max_tokens
 
     @property
     def price(self) -> Price | None:
@@ -57,8 +62,9 @@ class TransformersTeacher(BaseTeacher):
         order = sorted(fitting, key=lambda position: -len(fitting[position]))
         # Of all prompts and not of one batch's, so that every batch can use the same.
         shared = len(os.path.commonprefix(list(fitting.values())))  # noqa: RUF071
-        for start in range(0, len(order), self.options.batch):
-            batch = order[start : start + self.options.batch]
+        size = self.options.batch or BATCH
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
             began = time.perf_counter()
             decoded = self._decoder.decode(
                 [fitting[position] for position in batch],
@@ -85,12 +91,12 @@ class TransformersTeacher(BaseTeacher):
             tokens: list[int] = tokenizer(prompt.text + ("" if self._seq2seq else "\n"))["input_ids"]
             return tokens
         try:
-            return _chat(tokenizer, prompt.turns)
+            return _chat(tokenizer, prompt.turns, self.options.thinking)
         except Exception as error:  # jinja2's, raised by the template itself
-            merged = _without_system(prompt.turns)
+            merged = without_system(prompt.turns)
             if merged == prompt.turns:
                 raise TeacherError(f"The chat template of {self.name} cannot take the prompt: {error}") from error
-            return _chat(tokenizer, merged)
+            return _chat(tokenizer, merged, self.options.thinking)
 
     @cached_property
     def _decoder(self) -> Any:
@@ -127,17 +133,16 @@ class TransformersTeacher(BaseTeacher):
         )
 
 
-def _chat(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:
+def _chat(tokenizer: Any, turns: Sequence[Turn], thinking: Thinking | None) -> list[int]:
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-    # enable_thinking is a switch of some templates, and ignored by the others: an explanation is wanted, not reasoning.
+    # Switches of some templates, ignored by the others. Thoughts are for a recipe to ask for.
+    on = thinking in ("low", "high")
     tokens: list[int] = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=False, enable_thinking=False
-    )  # fmt: skip
+        messages,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+        enable_thinking=on,
+        **({"reasoning_effort": thinking} if on else {}),
+    )
     return tokens
-
-
-def _without_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """The turns for a template without a system role: its text opens the first user turn."""
-    if len(turns) < 2 or turns[0].role != "system":
-        return turns
-    return (Turn(turns[1].role, f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:])

@@ -16,7 +16,8 @@ from ...teachers.generate import GenerateSettings, GenerationsByExample, Report,
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
-from ..blocks import StudentBlock, TeacherBlock
+from ..asked import TeacherBlock
+from ..blocks import StudentBlock
 from ..recipe import Recipe
 from .word_markers import WordMarkers
 

@@ -1,0 +1,107 @@
+"""The recipe's blocks of models that are asked: the teacher and the judges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from ..teachers.base import TeacherOptions, Thinking
+from .values import Block
+
+WITH_THOUGHTS = 4096
+"""Tokens of a completion where thinking is asked for: thoughts are many times longer than an explanation."""
+
+
+class AskedBlock(Block):
+    """A model that completes prompts: how it is reached, and what it may take."""
+
+    use: str
+    batch: int | None = Field(
+        None,
+        ge=1,
+        description="Prompts in one forward pass (left out: 16), or requests at a time at most (left out: 128).",
+    )
+    thinking: Thinking | None = Field(
+        None, description="off, low or high: how much a reasoning model may think. Left out: as it does by itself."
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "Cap of a completion, thoughts included. "
+            f"Left out: the step's own; {WITH_THOUGHTS:,} with thinking low or high."
+        ),
+    )
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with a checkpoint. Only for sources you trust."
+    )
+    api_key_env: str = Field(
+        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
+    )
+    price: dict[Literal["input", "output"], float] | None = Field(
+        None, description="Dollars per million tokens; known models need none."
+    )
+    extra: dict[str, Any] = Field(
+        default_factory=dict, description="endpoint: further fields of each request, sent as they are."
+    )
+    rate: dict[Literal["requests", "tokens"], int] = Field(
+        default_factory=dict, description="endpoint: limits a minute; the server's own headers count too."
+    )
+    timeout: float = Field(TeacherOptions.timeout, gt=0, description="endpoint: seconds that one request may take.")
+    attempts: int = Field(
+        TeacherOptions.attempts, ge=1, description="endpoint: tries of a question before it counts as failed."
+    )
+    failures: float = Field(
+        TeacherOptions.failures, ge=0, le=1, description="endpoint: share of the last 50 questions that may fail."
+    )
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare `off` as false
+
+    def options(self, root: Path) -> TeacherOptions:
+        """The options that the model is opened with; relative paths start at `root`."""
+        return TeacherOptions(
+            root=root,
+            batch=self.batch,
+            trust_remote_code=self.trust_remote_code,
+            api_key_env=self.api_key_env,
+            price=self.price,
+            thinking=self.thinking,
+            max_tokens=self.max_tokens or (WITH_THOUGHTS if self.thinking in ("low", "high") else None),
+            extra=self.extra,
+            timeout=self.timeout,
+            attempts=self.attempts,
+            failures=self.failures,
+            requests_a_minute=self.rate.get("requests"),
+            tokens_a_minute=self.rate.get("tokens"),
+        )
+
+
+class TeacherBlock(AskedBlock):
+    """The model that writes the explanations."""
+
+    use: str = Field(
+        description="transformers:PATH_OR_ID, endpoint:URL#model, recorded:FILE, fake, or module:attribute."
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="recorded: step → column; {option} counts the options from 1."
+    )
+    temperature: float = Field(0.0, ge=0, description="0 is greedy; a retry after a refusal samples at 0.7 at least.")
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int = 0
+    retries: int = Field(2, ge=0, description="New tries, each with a new seed, after a refused generation.")
+
+    def options(self, root: Path) -> TeacherOptions:
+        """The options that the teacher is opened with; relative paths start at `root`."""
+        return replace(super().options(root), columns=self.columns)
+
+
+class JudgeModelBlock(AskedBlock):
+    """One judge. It replies once, with greedy decoding."""
+
+    use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")

@@ -1,0 +1,242 @@
+"""What a server sent back: a completion, or the trouble and what can be done about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+from ...core.types import Completion
+from ..base import DOES_NOT_FIT, FILTERED
+from ..thoughts import split
+
+_LENGTH = re.compile(
+    r"context.{0,30}(?:length|window|size|limit|exceed)|(?:exceed|over|beyond|larger|longer).{0,40}(?:context|length)"
+    r"|(?:prompt|input|request|message|messages|sequence|payload|entity).{0,40}(?:too (?:long|large|big)|exceeds?)"
+    r"|(?:maximum|max|limit).{0,30}(?:input|prompt|sequence) (?:tokens|length)|too many (?:input )?tokens"
+    r"|reduce (?:the|your) (?:length|prompt|input)|tokens?.{0,30}exceed|exceed.{0,40}tokens?\b|too long",
+    re.IGNORECASE,
+)
+_FILTER = re.compile(
+    r"content.?(?:filter|policy|management|moderation)|moderat|safety|flagged|responsible.?ai|prohibited|harmful"
+    r"|inappropriate|data_inspection|sensitive|usage polic",
+    re.IGNORECASE,
+)
+_NO_MONEY = re.compile(
+    r"insufficient_quota|insufficient (?:quota|balance|credit|funds)|billing|payment|out of credits?"
+    r"|spend(?:ing)? limit|credit balance",
+    re.IGNORECASE,
+)
+_AGAIN_IN = re.compile(
+    r"(?:again in|retry (?:in|after)|retrydelay\W+|wait)\s*:?\s*((?:\d+(?:\.\d+)?\s*(?:ms|h|m|s)[a-z]*\s*)+)",
+    re.IGNORECASE,
+)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|h|m|s)", re.IGNORECASE)
+_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE_HEADERS = (
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+    ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
+    ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"),
+    ("x-ratelimit-remaining", "x-ratelimit-reset"),
+    ("ratelimit-remaining", "ratelimit-reset"),
+)
+
+
+class Trouble(Exception):
+    """Why a request brought no completion.
+
+    Args:
+        todo: What can be done: send it again, change the body, refuse this one question, or end the run.
+        reason: What the server said, in short; for `refuse` the whole refusal.
+        status: The HTTP status; 0 without one.
+        wait: Seconds that the server wants to be left alone; None when it did not say.
+        words: All that the error says, to find the names of parameters in.
+    """
+
+    def __init__(
+        self,
+        todo: Literal["again", "change", "refuse", "end"],
+        reason: str,
+        status: int = 0,
+        wait: float | None = None,
+        words: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.todo, self.reason, self.status, self.wait, self.words = todo, reason, status, wait, words
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
+    """The completion in a server's answer.
+
+    Args:
+        status: The HTTP status.
+        headers: Their names in any case.
+        body: The whole of it.
+
+    Raises Trouble.
+    """
+    data = _json(body)
+    if status != 200 or data is None or not data.get("choices"):
+        raise _trouble(status, headers, body, data)
+    choice = data["choices"][0] if isinstance(data["choices"], list) else None
+    if not isinstance(choice, dict):
+        raise Trouble("again", "an answer whose `choices` hold no text", status)
+    return _completion(choice, data)
+
+
+def wait_of(headers: Mapping[str, str], text: str = "", now: datetime | None = None) -> float | None:
+    """Seconds until the server wants to be asked again, by its headers or the words of its error; None: not said."""
+    now = now or datetime.now(UTC)
+    lower = {name.lower(): value for name, value in headers.items()}
+    if (milliseconds := _number(lower.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    if (after := lower.get("retry-after")) is not None and (seconds := _until(after, now)) is not None:
+        return seconds
+    used_up = [
+        seconds
+        for remaining, reset in _RATE_HEADERS
+        if _number(lower.get(remaining)) == 0 and (seconds := _until(lower.get(reset, ""), now)) is not None
+    ]
+    if used_up:
+        return max(used_up)
+    stated = _AGAIN_IN.search(text)
+    return _span(stated[1]) if stated else None
+
+
+def _completion(choice: Mapping[str, Any], data: Mapping[str, Any]) -> Completion:
+    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    assert isinstance(message, dict)
+    parts, thought_parts = _parts(message.get("content", choice.get("text")))
+    beside = [message.get(field) for field in ("reasoning_content", "reasoning", "thinking")]
+    inside, text = split(parts)
+    thoughts = "\n".join(
+        [*(part for part in beside if isinstance(part, str) and part), *thought_parts, *filter(None, [inside])]
+    )
+    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
+    assert isinstance(usage, dict)
+    reason = str(choice.get("finish_reason") or "").lower()
+    cut = reason in ("length", "max_tokens", "model_length")
+    refusal: str | None = None
+    if reason in ("content_filter", "safety", "recitation", "prohibited_content", "blocklist"):
+        refusal = f"{FILTERED}: finish_reason '{reason}'"
+    elif isinstance(message.get("refusal"), str) and message["refusal"] and not text.strip():
+        refusal = f"{FILTERED}: {_short(message['refusal'])}"
+    elif reason == "error":
+        raise Trouble("again", "finish_reason 'error'", 200)
+    return Completion(
+        text,
+        _tokens(usage.get("prompt_tokens")),
+        _tokens(usage.get("completion_tokens")),
+        finished=not cut,
+        refusal=refusal,
+        thoughts=thoughts,
+    )
+
+
+def _parts(content: Any) -> tuple[str, list[str]]:
+    """(text, thoughts) of a message's content: a text, or a list of parts."""
+    if isinstance(content, str):
+        return content, []
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict):
+            inner = part.get("text", part.get("content", part.get("thinking")))
+            value = inner if isinstance(inner, str) else "".join(_parts(inner)[0]) if inner else ""
+            (thoughts if "think" in str(part.get("type")) or "reason" in str(part.get("type")) else texts).append(value)
+    return "".join(texts), [thought for thought in thoughts if thought]
+
+
+def _trouble(status: int, headers: Mapping[str, str], body: bytes, data: Mapping[str, Any] | None) -> Trouble:
+    text = body[:20_000].decode("utf-8", "replace")
+    reason, wait = _words(data, text, headers), wait_of(headers, text)
+    error = data.get("error") if data else None
+    if status == 200 and isinstance(error, dict) and str(error.get("code", "")).isdigit():
+        status = int(error["code"])  # gateways wrap the error of the server behind them
+    if (
+        status == 402
+        or (status in (403, 429) and wait is None and _NO_MONEY.search(text))
+        or "insufficient_quota" in text
+    ):
+        return Trouble("end", f"no money is left there: {reason}", status)
+    if status in (200, 400, 403, 422, 451) and error is not None and _FILTER.search(text):
+        return Trouble("refuse", f"{FILTERED}: {reason}", status)
+    if status == 413 or (status in (400, 422, 500) and _LENGTH.search(text)):
+        return Trouble("refuse", f"{DOES_NOT_FIT}: {reason}", status)
+    if status in (408, 409, 425, 429) or status >= 500 or status == 200:
+        return Trouble("again", reason, status, wait, text)
+    if status in (400, 422):
+        return Trouble("change", reason, status, wait, text)
+    return Trouble("end", reason, status, wait, text)
+
+
+def _words(data: Mapping[str, Any] | None, text: str, headers: Mapping[str, str]) -> str:
+    """What an error says, in one line."""
+    if data is None:
+        kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+        if text.lstrip().startswith("data:"):
+            return "an event stream instead of one answer"
+        if "html" in kind or text.lstrip()[:1] == "<":
+            title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
+            return f"a web page instead of an answer{f' ({_short(title[1])})' if title else ''}"
+        shown = _short(text)[:120]
+        return f"no JSON: '{shown}'" if shown else "an empty body"
+    error = data.get("error", data.get("detail", data.get("message")))
+    if isinstance(error, dict):
+        error = error.get("message") or error
+    if error is None:
+        return (
+            "an answer without any text"
+            if "choices" in data
+            else f"an answer of another kind: {_short(json.dumps(data))[:120]}"
+        )
+    return _short(error if isinstance(error, str) else json.dumps(error))
+
+
+def _json(body: bytes) -> dict[str, Any] | None:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _tokens(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
+
+
+def _until(value: str, now: datetime) -> float | None:
+    """Seconds until a moment, stated as seconds, as a span such as 1m30s, as a time in seconds, or as a date."""
+    value = value.strip()
+    if (seconds := _number(value)) is not None:
+        if seconds > 1e12:  # milliseconds since 1970
+            seconds /= 1000
+        return max(0.0, seconds - now.timestamp() if seconds > 1e9 else seconds)
+    if _SPAN.match(value):
+        return _span(value)
+    try:
+        moment = datetime.fromisoformat(value) if value[:1].isdigit() else parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp())
+
+
+def _span(text: str) -> float:
+    return sum(float(number) * _UNIT[unit.lower()] for number, unit in _SPAN.findall(text))

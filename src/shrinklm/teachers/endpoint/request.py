@@ -1,0 +1,120 @@
+"""The body of a request, without what the server turned out not to take.
+
+Servers differ in the settings they know, and say so in many wordings. What one refuses is found out with the first
+requests and left out of all that follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.types import Prompt, Sampling
+from ..base import Thinking, without_system
+
+COLD = 0.01
+"""Sampled at this temperature where a server takes none of 0: all but greedy."""
+
+# A setting → how an error names it. In the order in which they are looked for: an error about the cap may name others.
+_NAMED = {
+    "system": re.compile(
+        r"\bsystem\b.*(?:role|message|instruction|prompt|support)|role.*\bsystem\b|roles? must alternate"
+    ),
+    "cap": re.compile(r"max_(?:completion_)?tokens"),
+    "top_p": re.compile(r"\btop_p\b"),
+    "temperature": re.compile(r"\btemperature\b"),
+    "seed": re.compile(r"\bseed\b"),
+    "stop": re.compile(r"\bstop(?:_sequences?| sequences?| words?)?\b"),
+    "effort": re.compile(r"reasoning_effort|reasoning effort"),
+    "template": re.compile(r"chat_template_kwargs|enable_thinking"),
+}
+_ABOVE_ZERO = re.compile(r"positive|greater than|above|non-?zero|larger than|> ?0|minimum")
+
+
+class Request:
+    """How this server wants to be asked.
+
+    Args:
+        model: The model's name on the server.
+        thinking: Whether, or how much, the model may think; None: as the server does by itself.
+        extra: Further fields of the body, from the recipe, sent as they are.
+    """
+
+    def __init__(self, model: str, thinking: Thinking | None, extra: Mapping[str, Any]) -> None:
+        self.model, self.thinking, self.extra = model, thinking, dict(extra)
+        self._without: dict[str, str] = {}
+        """Setting → what is done instead, in words."""
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """What differs from the sampling that was asked for, in words, such as "no seed"."""
+        return tuple(self._without.values())
+
+    def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        """The body that asks for a prompt's completion."""
+        turns = without_system(prompt.turns) if "system" in self._without else prompt.turns
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
+        }
+        cap = self._without.get("cap")
+        if cap != "no max_tokens":
+            body["max_completion_tokens" if cap else "max_tokens"] = sampling.max_tokens
+        if "temperature" not in self._without:
+            body["temperature"] = sampling.temperature
+        elif self._without["temperature"].startswith("temperature"):
+            body["temperature"] = sampling.temperature or COLD
+        if sampling.top_p < 1 and "top_p" not in self._without:
+            body["top_p"] = sampling.top_p
+        if "seed" not in self._without:
+            body["seed"] = sampling.seed
+        # A stop of mere white space would end an answer that begins with a line break before it began.
+        stops = [stop for stop in sampling.stop if stop.strip()]
+        if stops and "stop" not in self._without:
+            body["stop"] = stops
+        if self.thinking:
+            if "effort" not in self._without:
+                body["reasoning_effort"] = "none" if self.thinking == "off" else self.thinking
+            if "template" not in self._without:
+                body["chat_template_kwargs"] = {"enable_thinking": self.thinking != "off"}
+        return body | self.extra
+
+    def stop_no_thoughts(self) -> None:
+        """Send no stops from now on: the server would end the thoughts at them."""
+        self._without.setdefault("stop", "stops applied here")
+
+    def adapt(self, sent: Mapping[str, Any], error: str) -> bool:
+        """Learn from the words of an error; whether another body would now be sent.
+
+        Args:
+            sent: The body that was refused.
+            error: Its words, with the names of parameters if it states them.
+        """
+        words = error.lower()
+        return any(pattern.search(words) and self._learn(name, words, sent) for name, pattern in _NAMED.items())
+
+    def strip(self, sent: Mapping[str, Any]) -> bool:
+        """Leave out one more setting after an error that names none; whether there was one."""
+        return any(self._learn(name, "", sent) for name in ("template", "effort", "seed", "stop", "top_p", "system"))
+
+    def _learn(self, name: str, words: str, sent: Mapping[str, Any]) -> bool:
+        known = self._without.get(name)
+        if name == "cap":
+            new = "max_completion_tokens" if "max_tokens" in sent else "no max_tokens"
+            usable = "max_tokens" in sent or "max_completion_tokens" in sent
+        elif name == "temperature":
+            cold = sent.get("temperature") == 0 and bool(_ABOVE_ZERO.search(words))
+            new = f"temperature {COLD} for 0" if cold else "no temperature"
+            usable = "temperature" in sent
+        elif name == "system":
+            new = "the system turn folded into the user's"
+            usable = any(message["role"] == "system" for message in sent["messages"])
+        else:
+            field = {"effort": "reasoning_effort", "template": "chat_template_kwargs"}.get(name, name)
+            new = f"no {field}"
+            usable = field in sent and field not in self.extra
+        if not usable or new == known:
+            return False
+        self._without[name] = new
+        return True
