@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 SLOW = {
     "test_attribution.py",
     "test_audit.py",
+    "test_before_paying.py",
     "test_cli.py",
     "test_cli_demo.py",
     "test_evaluate_kill.py",
@@ -18,6 +19,7 @@ SLOW = {
     "test_init.py",
     "test_lock.py",
     "test_markers.py",
+    "test_missing.py",
     "test_models.py",
     "test_old_versions.py",
     "test_report_audit.py",

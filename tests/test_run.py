@@ -609,14 +609,18 @@ def test_chunks_stay_until_the_marker_of_the_predictions_is_written(
     assert rows == pq.read_table(part.with_name("predictions.parquet")).to_pylist()
 
 
-def test_deleted_weights_are_not_trained_anew(quick: Any) -> None:
+def test_deleted_weights_are_trained_anew_by_train_alone(quick: Any) -> None:
     run = quick()
     run.train()
     run.evaluate()
-    shutil.rmtree(run.folder / "cells" / "finetune--tiny--s0" / "student")
-    run.train()
+    student = run.folder / "cells" / "finetune--tiny--s0" / "student"
+    weights = (student / "model.safetensors").read_bytes()
+    shutil.rmtree(student)
     run.evaluate()
-    assert not (run.folder / "cells" / "finetune--tiny--s0" / "student").exists()
+    run.all()
+    assert not student.exists()
+    run.train()
+    assert (student / "model.safetensors").read_bytes() == weights
 
 
 def test_preview_writes_nothing(tmp_path: Path) -> None:

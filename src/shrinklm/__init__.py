@@ -15,7 +15,8 @@ _PLACES = {
     "methods.spec": ("method",),
     "methods.view": ("Method", "View"),
     "run.recipe": ("Recipe",),
-    "run.run": ("Run", "open_run"),
+    "run.run": ("Run",),
+    "run.opening": ("open_run",),
     "teachers.store": ("Store",),
     "students.base": ("Student",),
     "tasks.base": ("TaskOptions", "make_task"),
@@ -81,8 +82,9 @@ if TYPE_CHECKING:
     )
     from .methods.spec import method
     from .methods.view import Method, View
+    from .run.opening import open_run
     from .run.recipe import Recipe
-    from .run.run import Run, open_run
+    from .run.run import Run
     from .students.base import Student
     from .tasks.base import TaskOptions, make_task
     from .teachers.base import TeacherOptions, make_teacher

@@ -106,8 +106,9 @@ def say(text: str) -> None:
 
 def open_target(target: str, tick: Tick | None = None) -> Run:
     """The run of a recipe, of a run folder, or of a folder that `shrinklm init` made."""
+    from ..run.opening import open_run
     from ..run.recipe import Recipe
-    from ..run.run import Run, open_run
+    from ..run.run import Run
 
     path = Path(target)
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).

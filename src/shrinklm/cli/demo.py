@@ -64,7 +64,7 @@ def demo(folder: Path, live: bool = False, teacher: str | None = None, tick: Tic
     say(_summary(run.generate()))
     run.audit()
     show.already(run, "train", "evaluate")
-    run.train()
+    run.train(again=False)
     run.evaluate()
     page = run.report()
     show.results(page.parent)

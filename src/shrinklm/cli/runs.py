@@ -171,7 +171,10 @@ def score(
             "No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)"
         )
     with Progress() as progress:
-        scores = open_target(run, progress.tick).score(names)
+        target = open_target(run, progress.tick)
+        if not as_json:
+            show.kept(target.folder)
+        scores = target.score(names)
     if as_json:
         typer.echo(json.dumps(show.means(scores)))
     else:
@@ -200,6 +203,7 @@ def report(recipe: Target) -> None:
     from .show import runs as show
 
     path = open_target(recipe).report()
+    show.kept(path.parent)
     show.results(path.parent)
     say(f"Report: {path}")
 

@@ -149,6 +149,4 @@ def _read(path: Path, kind: type[Row]) -> list[Row]:
     except FileNotFoundError:
         raise StoreError(f"No {path.name} in {path.parent}. Make it with: shrinklm evaluate RECIPE") from None
     except (OSError, TypeError, ValueError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} cannot be read: {error}. Delete it and make it again with: shrinklm evaluate RECIPE"
-        ) from error
+        raise StoreError(f"{path} cannot be read: {error}. Make it again with: shrinklm evaluate RECIPE") from error

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.files import Part
+from ..core.intact import intact
 from ..core.results import Probed, read_probes, write_probes
 from ..core.types import Example, Pair, Score, Task, Tick, by_id, digest
 from ..methods.builtin import sentence
@@ -62,7 +63,7 @@ class AnswerCache:
         """
         rows = {
             (row.example_id, row.explanation, row.tag): row
-            for row in (read_probes(self.file) if self.file.is_file() else ())
+            for row in (read_probes(self.file) if intact(self.file) else ())
             if row.key == self.key
         }
         new = [ask for ask in asks if ask not in rows]

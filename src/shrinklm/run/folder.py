@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import write_text
+from ..core.intact import intact
+from ..core.results import CellFile, RunFile
 from ..core.types import Example, Split, Task
 from ..methods.view import Method
+from ..students.saved import whole_student
 from ..tasks.base import duplicates_across
 from .blocks import StudentBlock
 from .once import marker, read_marker
@@ -55,6 +58,30 @@ class Cell:
         """Its name in tables: "multitask--smollm2--s0"."""
         return self.folder.name
 
+    @property
+    def trained(self) -> bool:
+        """Whether its training has ended and what came of it is there and whole: the weights, and cell.json."""
+        return self.done("train") is not None and whole_student(self.folder / CellFile.STUDENT) and self._described
+
+    @property
+    def answered(self) -> bool:
+        """Whether its student was asked and the predictions are there and whole."""
+        return self.done("predict") is not None and intact(self.folder / CellFile.PREDICTIONS)
+
+    @property
+    def scored(self) -> bool:
+        """Whether it was evaluated, and predictions and scores are there and whole."""
+        return self.done("evaluate") is not None and self.answered and intact(self.folder / CellFile.SCORES)
+
+    @property
+    def kept(self) -> bool:
+        """Whether its weights are gone, but what was measured of them stays: `run` and `evaluate` then use that."""
+        return self.done("train") is not None and not self.trained and self.answered and self._described
+
+    @property
+    def _described(self) -> bool:
+        return intact(self.folder / CellFile.ABOUT)
+
     def done(self, stage: str) -> str | None:
         """The content of a finished stage's marker, such as its key; None when the stage is not finished."""
         return read_marker(marker(self.folder, stage))
@@ -62,6 +89,16 @@ class Cell:
     def mark(self, stage: str, content: str) -> None:
         """Write the marker of a stage."""
         write_text(marker(self.folder, stage), content)
+
+
+def weightless(folder: Path) -> list[str]:
+    """The trained cells of a run folder whose weights are missing or damaged, and whose predictions are kept."""
+    cells = (path.parent for path in sorted((folder / RunFile.CELLS).glob(f"*/{CellFile.PREDICTIONS}")))
+    return [
+        home.name
+        for home in cells
+        if read_marker(marker(home, "train")) is not None and not whole_student(home / CellFile.STUDENT)
+    ]
 
 
 def cell_name(method: str, student: str, seed: int) -> str:

@@ -17,12 +17,12 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from filelock import FileLock, Timeout
 
 from ..core.errors import StoreError
-from ..core.files import writing
 from ..core.results import RunFile
-from .folder import NO_FOLDER
 
 _PATIENCE = 1.0
 """Seconds to wait for a process that is about to end."""
+_TRIES = 20
+"""How often a folder is made again that another process removed, since it was empty, before its lock could be taken."""
 
 
 class FolderLock:
@@ -60,22 +60,25 @@ class FolderLock:
                 made.rmdir()  # only an empty one can be removed
 
     def _take(self) -> None:
-        with writing(self.folder, NO_FOLDER):
-            while not self._lock.is_locked:
+        about = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": _command(),
+            "since": datetime.now(UTC).isoformat(" ", "seconds"),
+        }
+        # Where no file can be made there is nothing to protect: the stage's own writing says what is wrong.
+        with suppress(OSError):
+            for _ in range(_TRIES):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 try:
                     self._lock.acquire(timeout=_PATIENCE)
-                except FileNotFoundError:  # whoever held it removed the empty folder just now
-                    continue
+                    break
                 except Timeout as error:
                     raise StoreError(self._held()) from error
-            about = {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "command": _command(),
-                "since": datetime.now(UTC).isoformat(" ", "seconds"),
-            }
-            self.path.write_text(json.dumps(about), encoding="utf-8")
+                except FileNotFoundError:  # whoever held it removed the empty folder just now
+                    continue
+            if self._lock.is_locked:
+                self.path.write_text(json.dumps(about), encoding="utf-8")
 
     def _held(self) -> str:
         try:

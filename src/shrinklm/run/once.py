@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import StudentError
 from ..core.files import read_json, write_json, write_text
+from ..core.intact import intact
 from ..core.results import RunFile
 
 
@@ -23,14 +24,17 @@ class Stage:
     work: Callable[[], None]
     """Makes the results."""
     makes: tuple[Path, ...] = ()
-    """The files that the work leaves. Where one is gone, the stage is not done, whatever its marker says."""
+    """What the work leaves. Where one of these is missing or damaged, the stage is not done, whatever its marker
+    says."""
+    whole: Callable[[], bool] = lambda: True
+    """A further check of what the work left, where more than the form of single files tells."""
     needs: Mapping[Path, str] = field(default_factory=dict)
     """The markers of the stages that come first → the message for when one is missing."""
 
     @property
     def done(self) -> bool:
-        """Whether the work was done, with this key, and its results are still there."""
-        return read_marker(self.marker) == self.key and all(path.exists() for path in self.makes)
+        """Whether the work was done, with this key, and its results are still there and whole."""
+        return read_marker(self.marker) == self.key and all(map(intact, self.makes)) and self.whole()
 
 
 def once(stage: Stage) -> bool:
@@ -51,9 +55,10 @@ def once(stage: Stage) -> bool:
 
 
 def recall(path: Path, key: str, name: str, work: Callable[[], Any]) -> Any:
-    """The value that a JSON file holds under `name`; computed and written first when the file is missing or holds
-    another key."""
-    if path.is_file() and (known := read_json(path))["asked"] == key:
+    """The value that a JSON file holds under `name`; computed and written first when the file is missing, damaged or
+    holds another key."""
+    known = read_json(path) if intact(path) else None
+    if isinstance(known, dict) and known.get("asked") == key and name in known:
         return known[name]
     value = work()
     write_json(path, {"asked": key, name: value})
@@ -66,5 +71,8 @@ def marker(folder: Path, stage: str) -> Path:
 
 
 def read_marker(path: Path) -> str | None:
-    """The content of a marker; None when the stage was never done."""
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    """The content of a marker; None when the stage was never done, or its marker is empty or no text."""
+    try:
+        return path.read_text(encoding="utf-8") or None
+    except (OSError, UnicodeDecodeError):
+        return None

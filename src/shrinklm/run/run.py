@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import RecipeError, StoreError, StudentError
+from ..core.errors import RecipeError, StudentError
 from ..core.files import read_json, write_json, write_text
+from ..core.intact import intact
 from ..core.results import RunFile, write_examples
 from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick
 from ..methods.corpus import Corpus
@@ -31,10 +32,12 @@ from .stages.audit import audit_stage, audited, gate
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
 from .stages.generate import Teaching, check_steps, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
+from .stages.models import check_models
+from .stages.origin import Sources, refuse_changes
 from .stages.preview import preview_rows
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
-from .stages.train import refuse_another, train_cell, train_key
+from .stages.train import train_cell
 from .stages.word_markers import WordMarkers
 
 
@@ -52,6 +55,7 @@ class Run:
         self.folder = recipe.run_folder
         self.tick: Tick = tick or (lambda what, done, total, note: None)
         self._teacher = None if teacher is None else as_teacher(teacher)
+        self._checked = False
 
     @cached_property
     def lock(self) -> FolderLock:
@@ -136,6 +140,21 @@ class Run:
         """The test questions with what the metrics compare with: see `Teaching.references`."""
         return self.teaching.references(asks_again(metrics))
 
+    @property
+    def sources(self) -> Sources:
+        """What the students are trained from."""
+        return Sources(self.recipe, self.splits["train"], self.splits["dev"], self.teacher, self.prompts)
+
+    def _check(self, teaching: Callable[[], Teaching]) -> None:
+        """Raises what would go wrong later, before anything is paid for; once, since it looks at every cell."""
+        if self._checked:
+            return
+        check(self.recipe.evaluate.metrics, self.recipe)
+        check_steps(self.methods, self.steps, self.teacher)
+        refuse_changes(self.cells, self.sources, lambda cell: teaching().known(cell.student))
+        check_models(self.recipe, self.cells, self.teacher)
+        self._checked = True
+
     # The stages
 
     @writes
@@ -143,28 +162,17 @@ class Run:
         """Makes the folder, with the recipe, the environment and figures of the data.
 
         Raises UnknownName or RecipeError for a metric, MethodError when a method needs what no teacher is asked for,
-        StoreError when the folder holds students that another recipe trained.
+        StoreError when the folder holds students that another recipe trained, and what opening a model that the recipe
+        names would raise.
         """
-        check(self.recipe.evaluate.metrics, self.recipe)  # before anything is trained
-        check_steps(self.methods, self.steps, self.teacher)
-        self._check_students()  # before the recipe on the disk, which they were trained from, is replaced
+        self._check(lambda: self.teaching)  # before the recipe on the disk, which students came from, is replaced
         path = self.folder / RunFile.ENVIRONMENT
-        if not path.is_file():
+        if not intact(path):
             # Before recipe.yaml: a folder with a recipe and no env.json is one that `shrinklm init` made.
             environment = {**folders.environment(), "root": str(self.recipe.root.resolve())}
             write_json(path, environment, folders.NO_FOLDER)
         write_text(self.folder / RunFile.RECIPE, self.recipe.dump())
         write_json(self.folder / RunFile.DATA, folders.describe(self.task, self.splits))
-
-    def _check_students(self) -> None:
-        recipe = self.folder / RunFile.RECIPE
-        if not recipe.is_file() or recipe.read_text(encoding="utf-8") == self.recipe.dump():
-            return
-        # Another recipe need not be another training: a new metric changes no weight.
-        for cell in self.cells:
-            if cell.done("train") is not None:
-                corpus = self.corpus(cell.seed, cell.student)
-                refuse_another(cell, train_key(cell, self.recipe, corpus, self.splits["dev"]))
 
     @writes
     def generate(self, step: str | None = None) -> Report:
@@ -188,25 +196,28 @@ class Run:
         Nothing is written: texts of a teacher that costs nothing are kept in memory alone.
         """
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
+        self._check(lambda: teaching)
         return preview_rows(self.recipe, self.methods, teaching, limit, tokens, epoch)
 
     @writes
-    def train(self) -> None:
-        """Trains every cell that is not trained yet.
+    def train(self, again: bool = True) -> None:
+        """Trains every cell that is not trained yet, and `again` one whose weights are missing or damaged.
+
+        Without `again`, such a cell is left as it is where its predictions are kept: `all` has no need of its weights.
 
         Raises MethodError when generations are missing, AuditError when they are not good enough.
         """
         self.start()
-        cells = [cell for cell in self.cells if cell.method.views]
+        cells = [cell for cell in self.cells if cell.method.views and (again or not cell.kept)]
         least = self.recipe.audit.min_support
         # Students that are trained already stay: the gate is for what would be trained now.
-        if least is not None and any(cell.done("train") is None for cell in cells):
+        if least is not None and not all(cell.trained for cell in cells):
             self.audit(least)
         for cell in cells:
             corpus = self.corpus(cell.seed, cell.student)
             corpus.usable(cell.method)
             self.teaching.check_asked(cell.method, cell.student)
-            train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick)
+            train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick, self.sources.origin(cell))
 
     @writes
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
@@ -300,15 +311,13 @@ class Run:
     @writes
     def all(self) -> Path:
         """Every stage; the path of the report."""
-        if self.recipe.judge:
-            Panel(self.recipe, self.teacher).check()  # before anything is paid for
         if self._looks_inside and self.recipe.salient.finetune:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps:
             self.generate()
         if audited(self.steps, self.teacher):
             self.audit()
-        self.train()
+        self.train(again=False)
         self.evaluate()
         if self.recipe.judge:
             self.judge()
@@ -332,19 +341,3 @@ class Run:
             self.task,
             Example("asked", question, tuple(choices), "", fields),
         )
-
-
-def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
-    """The run in a folder made before. Raises StoreError when it holds none."""
-    folder = Path(folder).resolve()
-    recipe, environment = folder / RunFile.RECIPE, folder / RunFile.ENVIRONMENT
-    for path in (recipe, environment):
-        if not path.is_file():
-            raise StoreError(
-                f"{folder} is not a run folder: it has no {path.name}. Run folders are made by: shrinklm run RECIPE"
-            )
-    # The recipe's paths start where the recipe stood, not in the run folder.
-    root = Path(read_json(environment)["root"])
-    run = Run(Recipe.read(recipe).model_copy(update={"root": root}), tick=tick)
-    run.folder = folder
-    return run

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ..core.errors import StudentError
+from ..core.intact import intact
 from ..core.results import CellFile
 from ..students.open import load_student, open_untrained
 from .folder import Cell
@@ -23,20 +25,34 @@ The order by characters is nearly that by tokens, so that not every target has t
 
 
 def answering_student(cell: Cell, recipe: Recipe) -> BaseStudent:
-    """The cell's student, ready to answer: trained, or, for a method without views, untrained."""
+    """The cell's student, ready to answer: trained, or, for a method without views, untrained.
+
+    Raises StudentError when it is not trained, or its weights are gone.
+    """
     if cell.method.views:
+        if not cell.trained:
+            raise StudentError(
+                f"The weights of {cell.name} are missing or damaged, and this asks the student. "
+                "Train it again, to the same weights: shrinklm train RECIPE"
+            )
         return load_student(cell.folder / CellFile.STUDENT, use=cell.student.use)
     return open_untrained(cell.student.spec(recipe.train.max_length), recipe.root)
 
 
 def explanation_cap(student: BaseStudent, cell: Cell, recipe: Recipe) -> int:
     """The most tokens of an explanation: as the recipe says, else as in the longest target that the student was trained
-    on."""
+    on.
+
+    Raises StudentError when its pairs are gone.
+    """
     if recipe.evaluate.max_tokens:
         return recipe.evaluate.max_tokens
     path = cell.folder / CellFile.PAIRS
-    if not path.is_file():
+    if not cell.method.views:
         return 2 * SHORTEST_CAP  # an untrained student has learned no length
+    if not intact(path):
+        # A cap of another length would give other answers under the same key.
+        raise StudentError(f"{path} is missing or damaged. Write it again, without a training: shrinklm train RECIPE")
     with path.open(encoding="utf-8") as lines:
         targets = sorted((json.loads(line)["target"] for line in lines), key=len)
     lengths = (len(student.target_ids(target)) for target in targets[-_LONGEST_TARGETS:])

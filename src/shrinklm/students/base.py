@@ -22,6 +22,7 @@ from ..core.types import Pair, Tick
 from ..models.load import load_model
 from ..models.locate import Family, locate_model
 from .layers import adapted
+from .saved import NOTE
 from .tokens import PairTokens, pair_tokens
 
 Batch = dict[str, Tensor]
@@ -293,12 +294,9 @@ class BaseStudent(nn.Module):
         with whole_folder(folder) as new:
             self.model.save_pretrained(new)
             self.tokenizer.save_pretrained(new)
+            sizes = {str(path.relative_to(new)): path.stat().st_size for path in new.rglob("*") if path.is_file()}
             note = {"family": self.family, "class": class_name(type(self)), "max_length": self.max_length}
-            (new / NOTE).write_text(json.dumps(note))
-
-
-NOTE = "shrinklm.json"
-"""The file beside a student's weights that says which class reads them."""
+            (new / NOTE).write_text(json.dumps({**note, "files": sizes}))
 
 
 def class_name(student_class: type[BaseStudent]) -> str:

@@ -5,6 +5,7 @@ Needs neither torch nor transformers before a student is opened.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 from ..core.errors import StudentError
 from ..core.registry import find, names, split_spec
 from ..models.load import default_device, default_dtype, load_model
-from ..models.locate import Model
+from ..models.locate import Model, locate_model
+from .saved import NOTE
 
 if TYPE_CHECKING:
     from .base import BaseStudent
@@ -39,10 +41,7 @@ def open_student(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
 
     Raises UnknownName, ModelError or StudentError.
     """
-    name, ref = split_spec(spec.use)
-    if name not in names("students"):  # "module:attribute"
-        name, ref = spec.use, ""
-    family: type[BaseStudent] = find("students", name)
+    family, ref = _family(spec.use)
     return family.open(
         ref,
         root,
@@ -51,6 +50,33 @@ def open_student(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
         max_length=spec.max_length,
         trust_remote_code=spec.trust_remote_code,
     )
+
+
+def outline(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
+    """The student of a spec without its weights, which counts tokens and knows its limits, and cannot be asked.
+
+    Finds what is wrong with a spec before anything is paid for; a student whose class opens itself in a way of its own
+    is opened. Raises as `open_student` does.
+    """
+    from ..models.load import load_outline
+    from .base import BaseStudent
+    from .layers import adapted
+
+    family, ref = _family(spec.use)
+    if not (isinstance(family, type) and issubclass(family, BaseStudent)):
+        raise StudentError(f"'{spec.use}' is no student: a student is a class that inherits from BaseStudent.")
+    if family.open.__func__ is not BaseStudent.open.__func__:  # type: ignore[attr-defined]
+        return open_student(spec, root)
+    model, tokenizer = load_outline(locate_model(ref, root), family.family, spec.trust_remote_code)
+    return family(adapted(model, family.family, spec.lora, spec.keep_every), tokenizer, spec.max_length)
+
+
+def _family(use: str) -> tuple[type[BaseStudent], str]:
+    """(class, model) that a spec names. Raises UnknownName or RecipeError."""
+    name, ref = split_spec(use)
+    if name not in names("students"):  # "module:attribute", where there is such a module; else a name mistyped
+        name, ref = (use, "") if name and ("." in name or importlib.util.find_spec(name)) else (name, "")
+    return find("students", name), ref
 
 
 def open_untrained(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
@@ -74,7 +100,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     Raises:
         StudentError: there is no student in the folder, or it is of a class that is not known.
     """
-    from .base import NOTE, class_name
+    from .base import class_name
 
     note = folder / NOTE
     if not note.is_file():

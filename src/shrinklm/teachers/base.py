@@ -55,6 +55,9 @@ class BaseTeacher(ABC):
         """None when unknown. A subclass overrides it with a property or an attribute of the class."""
         return None
 
+    def check(self) -> None:  # noqa: B027
+        """Raises when it could not answer, as far as can be told without loading weights or asking a server."""
+
     @abstractmethod
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Yield (position in `prompts`, completion) as they come, in any order, one for every prompt."""

@@ -55,9 +55,15 @@ class Prompts:
     Args:
         task_type: The type of its task, which has few-shot examples of its own.
         folder: Files in it replace the package's of the same name.
+
+    Raises RecipeError when there is no such folder.
     """
 
     def __init__(self, task_type: str, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise RecipeError(
+                f"No folder of prompts at {folder}. `prompts:` is relative to the recipe; left out: ours."
+            )
         self.task_type = task_type
         self.folder = folder
 

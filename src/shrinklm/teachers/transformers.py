@@ -44,6 +44,10 @@ class TransformersTeacher(BaseTeacher):
         """The recipe's; None when it states none."""
         return self.options.price
 
+    def check(self) -> None:
+        """Raises ModelError when its configuration cannot be read."""
+        _ = self._seq2seq
+
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Yield completions batch by batch, the longest prompts first.
 

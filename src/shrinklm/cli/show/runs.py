@@ -16,6 +16,7 @@ from ...core.errors import StoreError
 from ...core.registry import Group, find, names
 from ...core.results import RunFile
 from ...methods.view import Method
+from ...run.folder import weightless
 from ...teachers.steps import STEPS
 from ..app import say
 from . import percent
@@ -35,9 +36,21 @@ def already(run: Run, *stages: str) -> None:
     """How much of each stage (train, evaluate) is done before it starts."""
     for stage in stages:
         cells = [cell for cell in run.cells if stage != "train" or cell.method.views]
-        done = sum(cell.done(stage) is not None for cell in cells)
+        done = sum(cell.trained if stage == "train" else cell.scored for cell in cells)
         if done:
             say(f"Already {stage.removesuffix('e')}ed: {done} of {len(cells)}.")
+    if "evaluate" in stages:
+        kept(run.folder)
+
+
+def kept(folder: Path) -> None:
+    """The students whose weights are gone, of which predictions and scores are used as they are."""
+    names = weightless(folder)
+    if names:
+        say(
+            f"Weights are missing or damaged: {', '.join(names)}. Their predictions are kept, and nothing is trained. "
+            "To train them again: shrinklm train RECIPE"
+        )
 
 
 def listing(group: str) -> None:

@@ -101,6 +101,9 @@ class Entailment:
     probable than the predicted one.
     """
 
+    entails = True
+    """It needs an entailment model, and none is packaged."""
+
     def many(self, rows: Rows, encoder: Encoder) -> Values:
         """The figures of each row. Raises RecipeError when no entailment model is named."""
         hypotheses = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...core.errors import StudentError
 from ...core.files import read_json, write_json
+from ...core.intact import intact
 from ...core.results import (
     CellFile,
     read_predictions,
@@ -37,7 +38,7 @@ class PredictMarker:
     def read(cls, text: str | None) -> PredictMarker:
         """From the marker's text; without one, a marker that equals no other."""
         key, _, explained = (text or "").partition(" explained ")
-        return cls(key, int(explained or -1))
+        return cls(key, int(explained)) if explained.isdecimal() else cls("", -1)
 
     def __str__(self) -> str:
         return f"{self.key} explained {self.explained}"
@@ -69,8 +70,10 @@ def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
     # Not the number of explanations: it is kept beside the digest, so that more of them ask for those alone.
     key = digest(cell.done("train"), student, block.max_tokens, block.batch, questions)
     explained = len(questions) if block.explanations is None else min(block.explanations, len(questions))
-    makes = (cell.folder / CellFile.PREDICTIONS, cell.folder / CellFile.TIMING)
-    known = before.key == key and all(path.is_file() for path in makes)
+    makes = [cell.folder / CellFile.PREDICTIONS, cell.folder / CellFile.TIMING]
+    known = before.key == key and all(map(intact, makes))
+    if not cell.method.views:
+        makes.append(cell.folder / CellFile.ABOUT)  # of the others, training makes it
     # Predictions with more explanations than the recipe asks for now are kept as they are.
     wanted = before if known and before.explained >= explained else PredictMarker(key, explained)
     # Zero-shot needs no training: its method has no views.
@@ -79,7 +82,7 @@ def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
         marker(cell.folder, "predict"),
         str(wanted),
         lambda: _predict(test, str(wanted), known),
-        makes=makes,
+        makes=tuple(makes),
         needs={marker(cell.folder, "train"): untrained} if cell.method.views else {},
     )
 
@@ -93,7 +96,7 @@ def score_stage(test: CellTest, names: Sequence[str], keep_ratings: bool) -> Sta
 
     def work() -> None:
         # `shrinklm judge` pays for its ratings, and scoring again must not throw them away.
-        old = read_scores(path) if path.is_file() and keep_ratings else []
+        old = read_scores(path) if intact(path) and keep_ratings else []
         write_scores([*measure(test, names), *(row for row in old if row.rater is not None)], path)
 
     return Stage(marker(cell.folder, "evaluate"), key, work, makes=(path,))
@@ -104,9 +107,11 @@ def trained_cell(cells: Sequence[Cell], name: str | None, folder: Path) -> Cell:
 
     Raises StudentError when there is none.
     """
-    trained = [cell for cell in cells if cell.method.views and cell.done("train") is not None]
+    trained = [cell for cell in cells if cell.method.views and cell.trained]
     if not trained:
-        raise StudentError(f"{folder} has no trained student. Run: shrinklm train RECIPE")
+        gone = any(cell.method.views and cell.done("train") is not None for cell in cells)
+        why = "has no student whose weights are there and whole" if gone else "has no trained student"
+        raise StudentError(f"{folder} {why}. Run: shrinklm train RECIPE")
     wanted = trained[-1].method.name if name is None else name
     for cell in trained:
         if wanted in (cell.name, cell.method.name):

@@ -107,7 +107,8 @@ class Panel:
 
     def check(self) -> None:
         """Raises RecipeError, or what opening a judge raises, when the judges cannot judge this run."""
-        _ = self.judges
+        for judge in self.judges:
+            judge.check()
 
     def role(self, judge: Teacher) -> str | None:
         """The part a judge had in writing the explanations, such as "the teacher of this run"; None when none."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import RecipeError
 from ...core.files import Part
+from ...core.intact import intact
 from ...core.registry import find
 from ...core.results import CellFile, read_predictions, read_scores, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
@@ -18,7 +19,7 @@ from ...evaluation.metrics.base import AnyMetric, Context, Probe, Simulated, Sim
 from ...evaluation.probes import AnswerCache, probe
 from ...evaluation.score import score_predictions
 from ...evaluation.simulate import simulated, trained
-from ...models.encoder import Encoder
+from ...models.encoder import NO_MODEL, Encoder
 from ...students.open import open_student
 from ..blocks import SimulatorBlock, TrainBlock
 from ..folder import Cell
@@ -45,9 +46,12 @@ class CellTest:
 def check(names: Iterable[str], recipe: Recipe) -> None:
     """Raises UnknownName or RecipeError for a metric that cannot be measured, before anything is."""
     for name in names:
-        if isinstance(find("metrics", name), Simulated) and recipe.evaluate.simulator is None:
+        metric = find("metrics", name)
+        if isinstance(metric, Simulated) and recipe.evaluate.simulator is None:
             add = "evaluate: {simulator: {use: causal:PATH_OR_ID}}"
             raise RecipeError(f"The metric '{name}' trains a simulator, and the recipe names none. Add: {add}")
+        if getattr(metric, "entails", False) and recipe.evaluate.entailment is None:
+            raise RecipeError(NO_MODEL.replace("This metric", f"The metric '{name}'"))
 
 
 def asks_again(names: Iterable[str]) -> bool:
@@ -72,8 +76,11 @@ def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> 
 def added(cell: Cell) -> list[str]:
     """The metrics that `shrinklm score` added to the present predictions of a cell."""
     # A note about earlier predictions is void: their scores went with them.
-    note = json.loads(cell.done("score") or "{}")
-    return list(note["metrics"]) if note and note["asked"] == cell.done("predict") else []
+    try:
+        note = json.loads(cell.done("score") or "{}")
+        return list(note["metrics"]) if note and note["asked"] == cell.done("predict") else []
+    except (ValueError, LookupError, TypeError):  # a damaged note tells of none
+        return []
 
 
 def measure(test: CellTest, names: Iterable[str]) -> list[Score]:
@@ -122,7 +129,7 @@ def add(test: CellTest, names: Sequence[str]) -> list[Score]:
     """
     scores = measure(test, names)
     path, new = test.cell.folder / CellFile.SCORES, {score.metric for score in scores}
-    old = read_scores(path) if path.is_file() else []
+    old = read_scores(path) if intact(path) else []
     write_scores([*(row for row in old if row.rater is not None or row.metric not in new), *scores], path)
     note = {"asked": test.cell.done("predict"), "metrics": list(dict.fromkeys([*added(test.cell), *names]))}
     test.cell.mark("score", json.dumps(note))

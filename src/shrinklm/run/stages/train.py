@@ -6,11 +6,13 @@ import copy
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import StoreError
 from ...core.files import write_json, write_jsonl, write_text
+from ...core.intact import intact
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Evaluation, predict
@@ -24,6 +26,10 @@ from ..students import explanation_cap
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
+
+Origin = dict[str, Any]
+"""What weights come from: a recipe's key, such as "train.learning_rate", or a name such as "teacher" → its value, or a
+digest of it. `origin.py` makes it, and compares it with a later recipe's."""
 
 _DEV_QUESTIONS = 100
 """Dev questions answered during training, for the curve and for early stopping."""
@@ -66,28 +72,52 @@ def first_epoch(cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
 def refuse_another(cell: Cell, key: str) -> None:
     """Raises StoreError when the cell holds a student that was trained with another key: no weights are overwritten."""
     if cell.done("train") not in (None, key):
-        raise StoreError(
-            f"{cell.folder} holds a student trained from another recipe or other generations, and nothing is "
-            "overwritten. "
-            "Give the recipe a new `name`, or delete that folder."
-        )
+        raise StoreError(refusal(cell))
 
 
-def train_cell(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequence[Example], tick: Tick) -> None:
-    """Trains a cell's student unless it is trained, and goes on with a training that was interrupted.
+def refusal(cell: Cell, differences: Sequence[str] = ()) -> str:
+    """The message for a student that was trained from something else than the recipe says."""
+    return (
+        f"{cell.folder} holds a student trained from another recipe or other generations, and nothing is overwritten. "
+        "Give the recipe a new `name`, or delete that folder."
+    ) + (f" What changed: {'; '.join(differences)}." if differences else "")
+
+
+def train_cell(
+    cell: Cell,
+    recipe: Recipe,
+    task: Task,
+    corpus: Corpus,
+    dev: Sequence[Example],
+    tick: Tick,
+    origin: Origin | None = None,
+) -> None:
+    """Trains a cell's student unless it is trained, and goes on with a training that was interrupted; weights that are
+    missing or damaged are trained again, to the same weights. `origin` is kept in cell.json.
 
     Raises StoreError when the cell holds a student trained otherwise, MethodError or StudentError when there is nothing
     to train on.
     """
     key = train_key(cell, recipe, corpus, dev)
     refuse_another(cell, key)
-    # Weights that somebody deleted to save space are not trained anew: what was measured of them is still there.
-    once(Stage(marker(cell.folder, "train"), key, lambda: _train(cell, recipe, task, corpus, dev, tick, key)))
+    if cell.done("train") is not None and not cell.trained:
+        tick(f"train {cell.name}", 0, 0, "its weights are missing or damaged, and are trained again")
+    work = partial(_train, cell, recipe, task, corpus, dev, tick, key, origin)
+    once(Stage(marker(cell.folder, "train"), key, work, whole=lambda: cell.trained))
     _tidy(cell)  # after the marker: until then a killed training needs its checkpoints
+    if not intact(cell.folder / CellFile.PAIRS):  # which take no training to be written again
+        write_jsonl(cell.folder / CellFile.PAIRS, first_epoch(cell, corpus))
 
 
 def _train(
-    cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, dev: Sequence[Example], tick: Tick, key: str
+    cell: Cell,
+    recipe: Recipe,
+    task: Task,
+    corpus: Corpus,
+    dev: Sequence[Example],
+    tick: Tick,
+    key: str,
+    origin: Origin | None,
 ) -> None:
     from ...students.training.train import TrainSettings, discard_checkpoints, train_student
 
@@ -122,6 +152,8 @@ def _train(
     # Of the weights alone: a tokenizer does not shrink with its model.
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
     about = {**about_cell(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size}
+    if origin is not None:
+        about["origin"] = origin
     write_json(cell.folder / CellFile.ABOUT, about)
 
 

@@ -68,8 +68,13 @@ class WordMarkers:
             return WhiteBox(
                 lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch
             )
-        if self.cell.done("train") is None:
-            raise TeacherError(f"{model.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
+        if not self.cell.trained:
+            why = (
+                "is not fine-tuned yet"
+                if self.cell.done("train") is None
+                else "was fine-tuned, but the weights are gone"
+            )
+            raise TeacherError(f"{model.name} {why}. Run: shrinklm train-teacher RECIPE")
         tuned, view = locate_model(str(self._tuned)), method("finetune").answer
         name = f"{model.name} fine-tuned"
         return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)

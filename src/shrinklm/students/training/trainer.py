@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ...core.errors import StoreError
 from ...core.files import write_text, writing
+from ...core.intact import intact
 from ...core.types import Tick
 from ..base import BaseStudent
 from .lessons import Lessons
@@ -282,13 +284,15 @@ class StudentTrainer(Trainer):  # type: ignore[misc]
 
 
 def last_checkpoint(folder: Path) -> tuple[int, Path | None]:
-    """(step, folder) of the last whole checkpoint; (0, None) without one. Incomplete ones are removed."""
+    """(step, folder) of the last whole checkpoint; (0, None) without one. Incomplete and damaged ones are removed."""
     whole: tuple[int, Path | None] = (0, None)
     for step, checkpoint in _checkpoints(folder):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))  # written last
+        # The state is written last. The others are looked at too: a machine that goes down may lose what was written.
+        archives = [checkpoint / name for name in ("optimizer.pt", "scheduler.pt")]
+        parts = (checkpoint / WEIGHTS, checkpoint / "trainer_state.json")
+        if all(map(intact, parts)) and all(map(zipfile.is_zipfile, archives)):
             whole = step, checkpoint
-        except (OSError, ValueError):
+        else:
             shutil.rmtree(checkpoint, ignore_errors=True)
     return whole
 

@@ -1,0 +1,28 @@
+"""The run in a folder that was made before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.errors import StoreError
+from ..core.files import read_json
+from ..core.results import RunFile
+from ..core.types import Tick
+from .recipe import Recipe
+from .run import Run
+
+
+def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
+    """The run in a folder made before. Raises StoreError when it holds none."""
+    folder = Path(folder).resolve()
+    recipe, environment = folder / RunFile.RECIPE, folder / RunFile.ENVIRONMENT
+    for path in (recipe, environment):
+        if not path.is_file():
+            raise StoreError(
+                f"{folder} is not a run folder: it has no {path.name}. Run folders are made by: shrinklm run RECIPE"
+            )
+    # The recipe's paths start where the recipe stood, not in the run folder.
+    root = Path(read_json(environment)["root"])
+    run = Run(Recipe.read(recipe).model_copy(update={"root": root}), tick=tick)
+    run.folder = folder
+    return run

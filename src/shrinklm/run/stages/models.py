@@ -1,0 +1,40 @@
+"""Whether the models of a recipe can be opened, before anything is paid for: by their configurations, not their
+weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.registry import find
+from ...evaluation.metrics.base import BatchMetric
+from ...models.encoder import Encoder
+from ...students.open import outline
+from ...teachers.base import BaseTeacher
+from ..folder import Cell
+from ..recipe import Recipe
+from .judge import Panel
+
+
+def check_models(recipe: Recipe, cells: Sequence[Cell], teacher: BaseTeacher | None) -> None:
+    """Raises what opening a student, the simulator, an encoder or a judge of the recipe would raise.
+
+    A model that no unfinished cell needs is not looked for: a run whose students are trained and scored goes on
+    without them.
+    """
+    for student in recipe.student:
+        if any(_opens(cell) for cell in cells if cell.student == student):
+            outline(student.spec(recipe.train.max_length), recipe.root)
+    block = recipe.evaluate
+    if not all(cell.scored for cell in cells):
+        if block.simulator is not None:
+            outline(block.simulator.spec, recipe.root)
+        batched = any(isinstance(find("metrics", name), BatchMetric) for name in block.metrics)
+        if batched or block.encoder or block.entailment:
+            Encoder(block.encoder, recipe.root, block.entailment).check()
+    if recipe.judge is not None:
+        Panel(recipe, teacher).check()
+
+
+def _opens(cell: Cell) -> bool:
+    """Whether the student that a cell starts from is still to be opened."""
+    return not (cell.trained or cell.kept) if cell.method.views else not cell.answered

@@ -1,0 +1,203 @@
+"""What a trained student came from, as far as that is known before a teacher is asked, and what of it has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.errors import RecipeError, StoreError
+from ...core.files import read_json
+from ...core.intact import intact
+from ...core.results import CellFile, RunFile
+from ...core.types import Example, digest
+from ...methods.corpus import Corpus
+from ...methods.view import Method
+from ...teachers.base import BaseTeacher
+from ...teachers.generate import GenerationsByExample, Report
+from ...teachers.prompts import Prompts
+from ...teachers.steps import STEPS, StepRequest, plan
+from ..blocks import Block, SalientBlock, TeacherBlock
+from ..folder import Cell
+from ..recipe import Recipe
+from .train import Origin, refusal, train_key
+
+_QUESTIONS = "the training questions"
+_NOTHING = "nothing"
+_ASKING = ("temperature", "top_p", "seed", "retries")
+"""Keys of the teacher's block that change what it writes; who it is, its name and revision say."""
+_MARKING = ("method", "norm", "pieces", "steps", "label")
+"""Keys of the salient block that change which words are marked."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run's students are trained from."""
+
+    recipe: Recipe
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    teacher: BaseTeacher | None
+    prompts: Prompts
+
+    def origin(self, cell: Cell) -> Origin:
+        """What the weights of a cell depend on, but for the teacher's words themselves, which may not be there yet."""
+        recipe = self.recipe
+        origin: Origin = {**_trained_by(recipe, cell), _QUESTIONS: _digest(self.train)}
+        if recipe.train.early_stopping:
+            origin["the dev questions"] = _digest(self.dev)
+        steps = self.steps(cell.method)
+        written = [request for request in steps if not STEPS[request.name].marks]
+        if written and self.teacher is not None:
+            origin["teacher"] = f"{self.teacher.name} {self.teacher.revision}".strip()
+            if not self.teacher.reads:
+                origin |= _asked_by(recipe, written)
+                origin["the prompts"] = digest([self._prompt(request) for request in written])
+        if len(written) < len(steps):
+            origin |= _values("salient", recipe.salient, _MARKING)
+        return origin
+
+    def steps(self, method: Method) -> list[StepRequest]:
+        """The steps that a method's texts come from, with those that they build on."""
+        reads = self.teacher is not None and self.teacher.reads
+        requests = [
+            StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in self.recipe.generate
+        ]
+        needed = [StepRequest(kind, 1, None, None) for kind in method.needs if kind in STEPS]
+        names = {request.name for request, _ in plan(needed, reads)}
+        return [request for request, turn in plan(requests, reads) if turn == 1 and request.name in names]
+
+    def _prompt(self, request: StepRequest) -> list[str]:
+        step = STEPS[request.name]
+        example = Example("", "", ("a", "b"), "a")  # the question itself is no part of the prompt's wording
+        quoted = dict.fromkeys(step.needs, "")
+        return [turn.text for turn in self.prompts.prompt(step, example, "a", quoted, request.max_words).turns]
+
+
+def changes(cell: Cell, now: Sources) -> list[str]:
+    """What a trained cell came from that is another thing in the recipe: "train.batch was 8, is 16".
+
+    Left out is what only the teacher's words would tell. Raises nothing where a record is missing: then less is known.
+    """
+    new = now.origin(cell)
+    about = read_json(cell.folder / CellFile.ABOUT) if intact(cell.folder / CellFile.ABOUT) else {}
+    old = about.get("origin") if isinstance(about, dict) else None
+    before = _recipe_before(cell)
+    task = list(_differences(_task(before), _task(now.recipe))) if before is not None else []
+    if not isinstance(old, dict):
+        # Version 0.1.0 kept no such record: the recipe and the first epoch's pairs in the folder tell most of it.
+        old = _recorded(cell, before, new)
+    found = [difference for difference in _differences(old, new) if not difference.startswith(_QUESTIONS)]
+    example = next(_other_questions(cell, now.train), "")
+    if old[_QUESTIONS] != new[_QUESTIONS] if _QUESTIONS in old else bool(example):
+        found += task or [f"{_QUESTIONS} are others{example and f': {example}'}"]
+    return found
+
+
+def refuse_changes(
+    cells: Sequence[Cell], now: Sources, known: Callable[[Cell], tuple[GenerationsByExample, Report]]
+) -> None:
+    """Raises StoreError when the recipe would train other weights than a trained cell holds: before a teacher is asked.
+
+    A change that trains the same weights, such as a copy of the same questions elsewhere, passes. So does a store that
+    was lost: what the teacher says again is held against the weights when they would be trained.
+
+    Args:
+        cells: Those of the recipe.
+        now: What they would be trained from.
+        known: The texts for a cell that are in the store, and a report of those that are not.
+    """
+    for cell in cells:
+        if not cell.method.views or cell.done("train") is None or not (found := changes(cell, now)):
+            continue
+        texts, report = known(cell)
+        needed = [report.steps[request.name] for request in now.steps(cell.method) if request.name in report.steps]
+        corpus = Corpus(now.train, texts, cell.seed)
+        # With all texts there, the key says for certain whether the change matters.
+        lacking = any(step.missing for step in needed)
+        if lacking or train_key(cell, now.recipe, corpus, now.dev) != cell.done("train"):
+            raise StoreError(refusal(cell, found))
+
+
+def _trained_by(recipe: Recipe, cell: Cell) -> Origin:
+    left_out = {"seeds", "micro_batch"} | (set() if recipe.train.early_stopping else {"checkpoints", "curve"})
+    student = cell.student.model_dump(mode="json", exclude={"name"})
+    train = recipe.train.model_dump(mode="json", exclude=left_out)
+    return {f"student.{key}": value for key, value in student.items()} | {
+        f"train.{key}": value for key, value in train.items()
+    }
+
+
+def _asked_by(recipe: Recipe, requests: Sequence[StepRequest]) -> Origin:
+    origin = _values("teacher", recipe.teacher or TeacherBlock(use=""), _ASKING)
+    for request in requests:
+        for key in ("rounds", "max_words", "max_tokens"):
+            origin[f"generate.{request.name}.{key}"] = getattr(request, key)
+    return origin
+
+
+def _values(name: str, block: Block | SalientBlock, keys: Sequence[str]) -> Origin:
+    return {f"{name}.{key}": getattr(block, key) for key in keys}
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    return digest([(example.id, example.text, example.answer) for example in examples])
+
+
+def _task(recipe: Recipe) -> Origin:
+    return {f"task.{key}": value for key, value in recipe.task.model_dump(mode="json").items()}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """What differs of the keys that both have, a digest without its value."""
+    for key in new:
+        if key in old and old[key] != new[key]:
+            named = "." in key or key == "teacher"
+            yield f"{key} was {_shown(old[key])}, is {_shown(new[key])}" if named else f"{key} are others"
+
+
+def _shown(value: Any) -> str:
+    text = _NOTHING if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _recipe_before(cell: Cell) -> Recipe | None:
+    """The recipe in the run folder; None where there is none that can be read."""
+    try:
+        return Recipe.read(cell.folder.parent.parent / RunFile.RECIPE)
+    except RecipeError:
+        return None
+
+
+def _recorded(cell: Cell, before: Recipe | None, new: Origin) -> Origin:
+    """What a run folder of version 0.1.0 tells of a cell's origin."""
+    old: Origin = {}
+    if before is not None:
+        students = [student for student in before.student if student.label == cell.student.label]
+        for student in students:
+            old |= _trained_by(before, Cell(cell.method, student, cell.seed, cell.folder))
+        steps = [StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in before.generate]
+        old |= _asked_by(before, steps) | _values("salient", before.salient, _MARKING)
+    path = cell.folder.parent.parent / RunFile.GENERATIONS
+    if intact(path) and (known := read_json(path)).get("teacher"):
+        old["teacher"] = f"{known['teacher']} {known.get('revision') or ''}".strip()
+    return old
+
+
+def _other_questions(cell: Cell, questions: Sequence[Example]) -> Iterator[str]:
+    """Questions that are others than in the pairs that the student was trained on, each as a clause of a sentence."""
+    path = cell.folder / CellFile.PAIRS
+    if not intact(path):
+        return
+    known = {example.id: example for example in questions}
+    answers = {view.name for view in cell.method.views if not view.source and "counterfactual" not in view.also}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        name, example = row["example_id"], known.get(row["example_id"])
+        if example is None:
+            yield f"'{name}' is gone"
+        elif example.text not in row["prompt"]:
+            yield f"'{name}' has other words"
+        elif row["view"] in answers and row["option"] and row["option"] != example.answer:
+            yield f"the answer to '{name}' was '{row['option']}', is '{example.answer}'"

@@ -1,0 +1,38 @@
+"""The folder of a saved student, without opening it. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..core.intact import intact
+
+NOTE = "shrinklm.json"
+"""The file beside a student's weights that says which class reads them, and how long the other files are."""
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+"""Files of which a saved tokenizer has one."""
+
+
+def whole_student(folder: Path) -> bool:
+    """Whether the folder holds a saved student with all its files, each as long as it was when it was written.
+
+    For a student that version 0.1.0 saved, which noted no lengths: whether the files that one needs can be read.
+    """
+    try:
+        note = json.loads((folder / NOTE).read_bytes())
+        sizes = note.get("files") or dict.fromkeys(_needed(folder))
+        lengths = [((folder / name).stat().st_size, size) for name, size in sizes.items()]
+    except (OSError, ValueError, LookupError, AttributeError):  # a file is missing, or one that lists others is damaged
+        return False
+    if any(size not in (None, length) for length, size in lengths):
+        return False
+    # The lengths of all files say enough; without them each file is read.
+    return all(map(intact, folder.glob("*.safetensors"))) if note.get("files") else intact(folder)
+
+
+def _needed(folder: Path) -> list[str]:
+    """The files without which a saved student cannot be opened."""
+    index = folder / "model.safetensors.index.json"
+    shards = set(json.loads(index.read_bytes())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    tokenizer = next((name for name in _TOKENIZERS if (folder / name).is_file()), _TOKENIZERS[0])
+    return [*sorted(shards), "config.json", tokenizer]
