@@ -13,7 +13,6 @@ from ..core.intact import intact
 from ..core.results import RunFile, write_examples
 from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick
 from ..methods.corpus import Corpus
-from ..methods.spec import method
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
 from ..tasks.base import TaskOptions, make_task, question_key
@@ -24,13 +23,13 @@ from ..teachers.steps import STEPS, StepRequest
 from ..teachers.store import ScratchStore, Store
 from . import folder as folders
 from .blocks import StudentBlock
-from .folder import Cell, cell_name
+from .folder import Cell
 from .lock import FolderLock, writes
 from .once import once
 from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
-from .stages.generate import Teaching, check_steps, methods_of, steps_of
+from .stages.generate import Teaching, cells_of, check_steps, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
 from .stages.models import check_models
 from .stages.origin import Sources, refuse_changes
@@ -122,15 +121,7 @@ class Run:
     @property
     def cells(self) -> list[Cell]:
         """Method × student × seed, and each student before training."""
-        students, seeds = self.recipe.student, self.recipe.train.seeds
-        grid = [(trained, student, seed) for student in students for trained in self.methods for seed in seeds]
-        if self.recipe.evaluate.zero_shot:
-            grid += [(method("zero-shot"), student, 0) for student in students]
-        folder = self.folder / RunFile.CELLS
-        return [
-            Cell(trained, student, seed, folder / cell_name(trained.name, student.label, seed))
-            for trained, student, seed in grid
-        ]
+        return cells_of(self.recipe, self.methods, self.folder / RunFile.CELLS)
 
     def corpus(self, seed: int = 0, student: StudentBlock | None = None) -> Corpus:
         """The training examples with their generations; `student` (the first when left out) marked its own words."""
@@ -152,8 +143,12 @@ class Run:
         check(self.recipe.evaluate.metrics, self.recipe)
         check_steps(self.methods, self.steps, self.teacher)
         refuse_changes(self.cells, self.sources, lambda cell: teaching().known(cell.student))
-        check_models(self.recipe, self.cells, self.teacher)
+        check_models(self.recipe, self.cells)
         self._checked = True
+
+    def _check_judges(self) -> None:
+        if self.recipe.judge is not None:
+            Panel(self.recipe, self.teacher).check()
 
     # The stages
 
@@ -184,6 +179,7 @@ class Run:
         names = [request.name for request in self.steps]
         if step is not None and step not in names:
             raise RecipeError(f"The recipe has no step '{step}'. Its steps: {', '.join(names)}.")
+        self._check_judges()
         self.start()
         report = self.teaching.ask_all(step)
         if step is None:
@@ -197,6 +193,7 @@ class Run:
         """
         teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
         self._check(lambda: teaching)
+        self._check_judges()
         return preview_rows(self.recipe, self.methods, teaching, limit, tokens, epoch)
 
     @writes
@@ -311,6 +308,7 @@ class Run:
     @writes
     def all(self) -> Path:
         """Every stage; the path of the report."""
+        self._check_judges()
         if self._looks_inside and self.recipe.salient.finetune:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ...core.errors import MethodError
@@ -18,6 +19,7 @@ from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
 from ..asked import TeacherBlock
 from ..blocks import StudentBlock
+from ..folder import Cell, cell_name
 from ..recipe import Recipe
 from .word_markers import WordMarkers
 
@@ -201,6 +203,19 @@ def steps_of(recipe: Recipe) -> list[StepRequest]:
 def methods_of(recipe: Recipe) -> list[Method]:
     """The methods that a recipe trains. Raises UnknownName or MethodError."""
     return [method_of(spec) for spec in recipe.methods]
+
+
+def cells_of(recipe: Recipe, methods: Sequence[Method], folder: Path) -> list[Cell]:
+    """Method × student × seed, and each student before training; their folders stand in `folder`."""
+    grid = [
+        (trained, student, seed) for student in recipe.student for trained in methods for seed in recipe.train.seeds
+    ]
+    if recipe.evaluate.zero_shot:
+        grid += [(method_of("zero-shot"), student, 0) for student in recipe.student]
+    return [
+        Cell(trained, student, seed, folder / cell_name(trained.name, student.label, seed))
+        for trained, student, seed in grid
+    ]
 
 
 def check_steps(methods: Sequence[Method], steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> None:

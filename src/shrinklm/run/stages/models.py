@@ -9,14 +9,12 @@ from ...core.registry import find
 from ...evaluation.metrics.base import BatchMetric
 from ...models.encoder import Encoder
 from ...students.open import outline
-from ...teachers.base import BaseTeacher
 from ..folder import Cell
 from ..recipe import Recipe
-from .judge import Panel
 
 
-def check_models(recipe: Recipe, cells: Sequence[Cell], teacher: BaseTeacher | None) -> None:
-    """Raises what opening a student, the simulator, an encoder or a judge of the recipe would raise.
+def check_models(recipe: Recipe, cells: Sequence[Cell]) -> None:
+    """Raises what opening a student, the simulator or an encoder of the recipe would raise.
 
     A model that no unfinished cell needs is not looked for: a run whose students are trained and scored goes on
     without them.
@@ -31,8 +29,6 @@ def check_models(recipe: Recipe, cells: Sequence[Cell], teacher: BaseTeacher | N
         batched = any(isinstance(find("metrics", name), BatchMetric) for name in block.metrics)
         if batched or block.encoder or block.entailment:
             Encoder(block.encoder, recipe.root, block.entailment).check()
-    if recipe.judge is not None:
-        Panel(recipe, teacher).check()
 
 
 def _opens(cell: Cell) -> bool:

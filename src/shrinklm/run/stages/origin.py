@@ -18,14 +18,15 @@ from ...teachers.base import BaseTeacher
 from ...teachers.generate import GenerationsByExample, Report
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
-from ..blocks import Block, SalientBlock, TeacherBlock
+from ..asked import TeacherBlock
 from ..folder import Cell
 from ..recipe import Recipe
+from ..values import Block
 from .train import Origin, refusal, train_key
 
 _QUESTIONS = "the training questions"
 _NOTHING = "nothing"
-_ASKING = ("temperature", "top_p", "seed", "retries")
+_ASKING = ("temperature", "top_p", "seed", "retries", "thinking", "max_tokens", "extra")
 """Keys of the teacher's block that change what it writes; who it is, its name and revision say."""
 _MARKING = ("method", "norm", "pieces", "steps", "label")
 """Keys of the salient block that change which words are marked."""
@@ -137,7 +138,7 @@ def _asked_by(recipe: Recipe, requests: Sequence[StepRequest]) -> Origin:
     return origin
 
 
-def _values(name: str, block: Block | SalientBlock, keys: Sequence[str]) -> Origin:
+def _values(name: str, block: Block, keys: Sequence[str]) -> Origin:
     return {f"{name}.{key}": getattr(block, key) for key in keys}
 
 
