@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from cli_cases import call
-from published import TOOTH_GROWTH
+from r_reference import read as read_reference
 from shrinklm.core.errors import TableError
 from shrinklm.report.factorial import Factorial, Measured, analyze, as_json, paragraph, read
 from shrinklm.report.look.figures import Figure
 from shrinklm.report.look.numbers import p_clause
+from shrinklm.stats import levene
 
 PUBLISHED = {
     ("CF:U", "base"): (51.70, 2.27, 5, (60.52,)),
@@ -143,46 +144,30 @@ def test_outliers_that_decide_nothing_are_said_to(tmp_path: Path) -> None:
     assert "Between levels of model Tukey's test (95 % intervals) shows b above a by 8.00" in said
 
 
-def test_a_published_table_through_the_command(tmp_path: Path) -> None:
-    """R: Levene F(5, 54) = 1.7086, p = .1484; supp F = 15.572, dose F = 92.000, supp:dose F = 4.107, p = .021860."""
-    rows = [
-        (supp, dose, number, value)
-        for (supp, dose), values in TOOTH_GROWTH.items()
-        for number, value in enumerate(values)
-    ]
-    path, out = write(tmp_path / "teeth.csv", rows, "supp,dose,animal,len"), tmp_path / "deep" / "out.json"
-    done = call(
-        "compare", path, "--value", "len", "--factors", "supp,dose", "--json", out, "--figures", tmp_path / "figures"
-    )
+def test_a_table_of_r_through_the_command(tmp_path: Path) -> None:
+    """Two factors of three and two levels against R's car::Anova (tests/data/r/anova.json)."""
+    data, theirs = (read_reference("anova")[key]["sim01_bal"] for key in ("data", "R"))
+    columns = [data["f"]["F0"], data["f"]["F1"], range(len(data["y"])), data["y"]]
+    path, out = write(tmp_path / "runs.csv", list(zip(*columns, strict=True)), "F0,F1,run,y"), tmp_path / "d" / "o.json"
+    done = call("compare", path, "--value", "y", "--factors", "F0,F1", "--json", out, "--figures", tmp_path / "figures")
     assert done.exit_code == 0, done.output
     found = json.loads(out.read_text(encoding="utf-8"))
-    assert (found["value"], found["factors"], found["n"], found["removed"]) == ("len", ["supp", "dose"], 60, [])
-    assert [(term["term"], term["df1"], term["df2"]) for term in found["anova"]] == [
-        ("supp", 1, 54),
-        ("dose", 2, 54),
-        ("supp:dose", 2, 54),
-    ]
-    assert [term["F"] for term in found["anova"]] == pytest.approx([15.572, 92.000, 4.107], abs=5e-4)
-    assert found["anova"][2]["p"] == pytest.approx(0.021860, abs=5e-7)
-    assert found["levene"] == {
-        "statistic": pytest.approx(1.7086, abs=5e-5),
-        "df1": 5,
-        "df2": 54,
-        "p": pytest.approx(0.1484, abs=5e-5),
-    }
-    assert found["cells"][0] == {
-        "supp": "VC",
-        "dose": "0.5",
-        "n": 10,
-        "mean": pytest.approx(7.98),
-        "sd": pytest.approx(2.746634, abs=1e-6),
-    }
-    assert [(row["within"], row["a"], row["b"]) for row in found["tukey"]] == [
-        ({"dose": dose}, "VC", "OJ") for dose in ("0.5", "1", "2")
-    ]
-    assert [row["p"] < 0.05 for row in found["tukey"]] == [True, True, False]
+    assert (found["value"], found["factors"], found["n"], found["removed"]) == ("y", ["F0", "F1"], 30, [])
+    for term, row in zip(found["anova"], theirs["terms"], strict=True):
+        assert (term["term"], term["df1"], term["df2"]) == (row["term"], row["df"], theirs["df"])
+        figures = [term[key] for key in ("sum_of_squares", "F", "p", "partial_eta2")]
+        assert figures == pytest.approx([row["SS"], row["F"], row["p"], row["eta"]], rel=1e-9)
+    assert found["residual"]["sum_of_squares"] == pytest.approx(theirs["rss"])
+    groups: dict[str, list[float]] = {}
+    for first, second, _, value in zip(*columns, strict=True):
+        groups.setdefault(f"{first} {second}", []).append(value)
+    assert found["levene"]["p"] == pytest.approx(levene(groups).p)
+    assert [cell["mean"] for cell in found["cells"]] == pytest.approx(
+        [np.mean(groups[f"{cell['F0']} {cell['F1']}"]) for cell in found["cells"]]
+    )
+    assert {tuple(row["within"]) for row in found["tukey"]} == {("F1",)}
     assert found["paragraph"] in done.output.replace("\n", " ")
-    assert "Tukey at dose 0.5" in done.output
+    assert f"Tukey at F1 {data['f']['F1'][0]}" in done.output
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         f"{name}.{kind}" for name in ("cells", "differences", "normality") for kind in ("pdf", "png")
     }
@@ -277,7 +262,7 @@ def test_spread_is_not_tested_between_cells_of_two_rows(tmp_path: Path) -> None:
     ]
     found = found_in(write(tmp_path / "runs.csv", rows), factors=("model",))
     assert found.levene is None
-    reason = "no cell has more than two rows, which always lie equally far from their median"
+    reason = "no cell has more than two rows (seeds), and two always lie equally far from their median"
     assert f"Whether the cells differ in spread cannot be tested (Levene): {reason}." in paragraph(found)
     assert "differ in spread, which" not in paragraph(found)
     exported = json.loads(json.dumps(as_json(found), allow_nan=False))["levene"]
@@ -287,6 +272,24 @@ def test_spread_is_not_tested_between_cells_of_two_rows(tmp_path: Path) -> None:
     row = next(line for line in result.output.splitlines() if "Levene over the cells" in line)
     assert "not tested" in row
     assert "inf" not in row
+
+
+def test_spread_is_compared_between_cells_of_three_rows_alone(tmp_path: Path) -> None:
+    """Beside one cell of three, cells of two make differences of spread: 22 % false alarms with 2, 2, 2 and 3 rows."""
+    rng = np.random.default_rng(0)
+
+    def study(sizes: tuple[int, ...]) -> Factorial:
+        rows = [(f"m{m}", "s", seed, rng.normal()) for m, n in enumerate(sizes) for seed in range(n)]
+        return found_in(write(tmp_path / "runs.csv", rows), factors=("model",))
+
+    alone = study((2, 2, 2, 3))
+    assert alone.levene is None
+    assert "cannot be tested (Levene): only one cell has more than two rows (seeds)" in paragraph(alone)
+    mixed = study((2, 3, 4, 1))
+    assert mixed.levene is not None
+    assert (mixed.levene.df1, mixed.levene.df2) == (1, 5)
+    assert "cells of fewer than three rows left out: 2)" in paragraph(mixed)
+    assert "left out" not in paragraph(study((3, 4)))
 
 
 def test_equal_rows_are_no_crash(tmp_path: Path) -> None:

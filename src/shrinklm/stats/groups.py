@@ -136,13 +136,17 @@ def levene(groups: Mapping[str, ArrayLike]) -> Levene:
     """Analysis of variance of |value - median of its group| (Brown & Forsythe 1974). R: `car::leveneTest`.
 
     Raises:
-        ValueError: fewer than two groups, or no group of more than two values: two values always lie equally far from
-            their median, so the deviations of a group do not vary and F would be infinite whatever the spreads are.
+        ValueError: fewer than two groups, or fewer than two of more than two values. Two values always lie equally far
+            from their median, so the deviations of such a group do not vary: F of none but these would be infinite
+            whatever the spreads are, and beside a single larger one it finds differences that are not there (22 % in
+            groups of 2, 2, 2 and 3).
     """
     vectors = list(_groups(groups).values())
     df1, df2 = len(vectors) - 1, sum(map(len, vectors)) - len(vectors)
-    if max(map(len, vectors)) < 3:
-        raise ValueError("Levene's test needs a group of at least three values; every group here has at most two.")
+    larger = sum(len(vector) > 2 for vector in vectors)
+    if larger < 2:
+        found = "only one group here has them" if larger else "every group here has at most two"
+        raise ValueError(f"Levene's test needs two groups of at least three values; {found}.")
     deviations = [np.abs(vector - np.median(vector)) for vector in vectors]
     rounding = 1e-6 * max(float(deviation.max()) for deviation in deviations)
     if all(np.ptp(deviation) <= rounding for deviation in deviations):
@@ -211,8 +215,10 @@ def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
     degrees of freedom, with s² pooled over all groups.
 
     Raises:
-        ValueError: fewer than two groups, or no group of more than two values: two values always lie equally far from
-            their median, so the deviations of a group do not vary and F would be infinite whatever the spreads are.
+        ValueError: fewer than two groups, or fewer than two of more than two values. Two values always lie equally far
+            from their median, so the deviations of such a group do not vary: F of none but these would be infinite
+            whatever the spreads are, and beside a single larger one it finds differences that are not there (22 % in
+            groups of 2, 2, 2 and 3).
     """
     vectors = _groups(groups)
     df = sum(map(len, vectors.values())) - len(vectors)

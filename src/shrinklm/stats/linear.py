@@ -16,6 +16,8 @@ Matrix = NDArray[np.float64]
 
 _TOLERANCE = 1e-7
 """A column whose residual on the columns before it is a smaller share of its length is aliased, as in R's `lm`."""
+_EXACT = 1e-13
+"""A share of the values' length that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Coefficient:
     """As R names it: "(Intercept)", a column, or a column and its level without a space."""
     estimate: float
     error: float
-    """Standard error."""
+    """Standard error; zero where the terms explain every row."""
     t: float
+    """Infinite, or NaN of an estimate of zero, where the error is zero."""
     p: float
     """Two-sided."""
     low: float
@@ -65,9 +68,9 @@ def ols(
     """Least squares of the values on the columns: R's `lm(values ~ column + ...)`.
 
     A column of numbers is one term. A column of text is one term for each level but its reference (treatment
-    contrasts), which is the one named, else the first to appear. Rows that lack a value (NaN or None) are left out; `n`
-    counts the others. Solved by QR without the aliased columns; intervals and tests are of t on n - terms degrees of
-    freedom.
+    contrasts), which is the one named, else the first to appear, be it in a row that lacks values. Rows that lack a
+    value (NaN or None) are left out; `n` counts the others. Solved by QR without the aliased columns; intervals and
+    tests are of t on n - terms degrees of freedom.
 
     Args:
         values: [n].
@@ -97,7 +100,8 @@ def ols(
     parts, names, constant = [np.ones(len(y))], ["(Intercept)"], []
     for name, column in raw.items():
         cells = [cell for cell, keep in zip(column, kept, strict=True) if keep]
-        terms = _columns(name, cells, (references or {}).get(name))
+        order = list(dict.fromkeys(str(cell) for cell in column if not _missing(cell)))
+        terms = _columns(name, cells, (references or {}).get(name), order)
         if cells and not terms:  # text of one level makes no term; it is told as a constant column of numbers is
             constant.append(f"{name}{cells[0]}")
         for term, values_of_term in terms:
@@ -139,12 +143,13 @@ def _missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, float | np.floating) and not np.isfinite(cell))
 
 
-def _columns(name: str, cells: Sequence[Any], reference: str | None) -> list[tuple[str, Matrix]]:
-    """(term, [n]) of a column: itself when it holds numbers, else one for each level but the reference."""
+def _columns(name: str, cells: Sequence[Any], reference: str | None, order: Sequence[str]) -> list[tuple[str, Matrix]]:
+    """(term, [n]) of a column: itself when it holds numbers, else one for each level but the reference, in `order`."""
     # Numbers for which a reference is named are meant as levels.
     if reference is None and all(isinstance(cell, int | float | np.number) for cell in cells):
         return [(name, np.array(cells, dtype=float))]
-    levels = list(dict.fromkeys(str(cell) for cell in cells))
+    known = {str(cell) for cell in cells}
+    levels = [level for level in order if level in known]
     reference = levels[0] if reference is None and levels else reference
     if reference not in levels:
         raise ValueError(f"'{name}' has no level '{reference}'. Its levels: {', '.join(levels)}.")
@@ -185,6 +190,11 @@ def _regression(
     fitted: Matrix = design @ estimates
     residuals: Matrix = y - fitted
     rss, tss = float(residuals @ residuals), float(((y - y.mean()) ** 2).sum())
+    if rss <= (_EXACT * float(np.linalg.norm(y))) ** 2:
+        # The terms explain every row. What is left is rounding, and t of a term that adds nothing would be a ratio of
+        # two roundings.
+        rss, residuals, fitted = 0.0, np.zeros(len(y)), y.copy()
+        estimates[np.abs(estimates) * np.linalg.norm(design, axis=0) <= _EXACT * float(np.linalg.norm(y))] = 0.0
     errors = np.sqrt(np.maximum((inverse**2).sum(axis=1) * rss / df2, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         ts = estimates / errors
@@ -196,8 +206,8 @@ def _regression(
         for name, b, e, s in zip(names, estimates, errors, ts, strict=True)
     )
     df1 = len(names) - 1
-    r2 = 1 - rss / tss if tss > 0 else float("nan")
-    statistic = ((tss - rss) / df1) / (rss / df2) if df1 and rss > 0 else float("nan")
+    r2 = max(0.0, 1 - rss / tss) if tss > 0 else float("nan")  # below zero by rounding alone
+    statistic = float("nan") if not df1 else ((tss - rss) / df1) / (rss / df2) if rss > 0 else float("inf")
     adjusted = 1 - (1 - r2) * (len(y) - 1) / df2
     return Regression(
         rows, r2, adjusted, statistic, df1, df2, float(f.sf(statistic, df1, df2)), len(y), aliased, residuals, fitted

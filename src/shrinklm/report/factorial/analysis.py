@@ -22,8 +22,8 @@ _MAX_CELLS = 500
 _MIN_RESIDUALS, _MAX_RESIDUALS = 3, 5000
 """Numbers of residuals between which Shapiro and Wilk's test is fitted (Royston 1995)."""
 
-NO_SPREAD = "no cell has more than two rows, which always lie equally far from their median"
-"""Why Levene's test was not done."""
+_SPREAD_ROWS = 3
+"""Rows of a cell from which on its spread can be compared: two always lie equally far from their median."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Factorial:
     cells: tuple[Cell, ...]
     """Every combination of levels, the empty ones too."""
     levene: Levene | None
-    """Test of equal spread over the cells; None when no cell has three rows, see `NO_SPREAD`."""
+    """Test of equal spread over the cells of three rows or more; None where there are not two of them."""
     shapiro: Shapiro | None
     """Test of normal residuals; None when there are too few, too many, or all are equal."""
     anova: Anova
@@ -87,6 +87,19 @@ class Factorial:
     def n(self) -> int:
         """The number of rows that count."""
         return len(self.rows)
+
+    @property
+    def no_spread(self) -> str:
+        """Why spreads were not compared; empty where they were."""
+        if self.levene is not None:
+            return ""
+        many = "only one cell has" if max(cell.n for cell in self.cells) >= _SPREAD_ROWS else "no cell has"
+        return f"{many} more than two rows (seeds), and two always lie equally far from their median"
+
+    @property
+    def without_spread(self) -> int:
+        """How many cells with rows are left out of the comparison of spreads, as they have fewer than three."""
+        return sum(0 < cell.n < _SPREAD_ROWS for cell in self.cells)
 
     @property
     def residuals(self) -> NDArray[np.float64]:
@@ -135,7 +148,7 @@ def _analysis(
         Cell(dict(zip(levels, chosen, strict=True)), tuple(row.value or 0.0 for row in by_levels.get(chosen, ())))
         for chosen in product(*levels.values())
     )
-    filled = [cell for cell in cells if cell.n]  # Levene's test has no place for an empty group
+    spread = {str(index): cell.values for index, cell in enumerate(cells) if cell.n >= _SPREAD_ROWS}
     # `or 0.0` is for the type alone: rows without a value were taken out before.
     table = anova([row.value or 0.0 for row in rows], {name: [row.levels[name] for row in rows] for name in levels})
     # Royston's approximation of the p value holds for 3 to 5,000 values.
@@ -149,9 +162,7 @@ def _analysis(
         removed=tuple(removed),
         unmeasured=tuple(unmeasured),
         cells=cells,
-        levene=levene({str(index): cell.values for index, cell in enumerate(filled)})
-        if max(cell.n for cell in filled) > 2
-        else None,
+        levene=levene(spread) if len(spread) > 1 else None,
         shapiro=shapiro(table.residuals) if testable else None,
         anova=table,
         tukey=pairs,

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ...stats import Levene
-from .analysis import NO_SPREAD, Factorial
+from .analysis import Factorial
 from .words import paragraph
 
 
@@ -23,7 +23,7 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
         "unmeasured": [row.json() for row in analysis.unmeasured],
         # Factors stand beside n, mean and sd: `_RESERVED` keeps such names from being factors.
         "cells": [{**cell.levels, "n": cell.n, "mean": cell.mean, "sd": cell.sd} for cell in analysis.cells],
-        "levene": _levene(analysis.levene),
+        "levene": _levene(analysis),
         "shapiro": dataclasses.asdict(analysis.shapiro) if analysis.shapiro else None,
         "anova": [dataclasses.asdict(term) for term in analysis.anova.terms],
         "residual": {"sum_of_squares": analysis.anova.residual, "df": analysis.anova.df},
@@ -37,11 +37,12 @@ def as_json(analysis: Factorial) -> dict[str, Any]:
     return finite
 
 
-def _levene(test: Levene | None) -> dict[str, Any]:
+def _levene(analysis: Factorial) -> dict[str, Any]:
     """The test's figures; null for each, and why, where it was not done."""
-    if test is not None:
-        return dataclasses.asdict(test)
-    return dict.fromkeys(field.name for field in dataclasses.fields(Levene)) | {"why": f"Not tested: {NO_SPREAD}."}
+    if analysis.levene is not None:
+        return dataclasses.asdict(analysis.levene)
+    why = f"Not tested: {analysis.no_spread}."
+    return dict.fromkeys(field.name for field in dataclasses.fields(Levene)) | {"why": why}
 
 
 def _finite(value: Any) -> Any:

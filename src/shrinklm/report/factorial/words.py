@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ...stats import Term, Tukey
 from ..look.numbers import ALPHA, fixed, fraction, interval, p_clause
-from .analysis import NO_SPREAD, Factorial, levels_text
+from .analysis import Factorial, levels_text
 
 
 def paragraph(analysis: Factorial) -> str:
@@ -67,13 +67,15 @@ def _tested(analysis: Factorial) -> str:
 def _spread(analysis: Factorial) -> str:
     levene, normal = analysis.levene, ""
     if levene is None:
-        spread = f"Whether the cells differ in spread cannot be tested (Levene): {NO_SPREAD}."
+        spread = f"Whether the cells differ in spread cannot be tested (Levene): {analysis.no_spread}."
     else:
         differ = "No sign that the cells differ in spread"
         if levene.p < ALPHA:
             differ = "The cells differ in spread, which the tests below do not allow for"
         figures = f"Levene F({levene.df1}, {levene.df2}) = {f_value(levene.statistic)}, {p_clause(levene.p)}"
-        spread = f"{differ} ({figures})."
+        left = analysis.without_spread
+        rest = f"; cells of fewer than three rows left out: {left}" if left else ""
+        spread = f"{differ} ({figures}{rest})."
     if analysis.shapiro is not None:
         verdict = "are not normal" if analysis.shapiro.p < ALPHA else "show no sign of not being normal"
         test = f"Shapiro–Wilk W = {fraction(analysis.shapiro.statistic)}, {p_clause(analysis.shapiro.p)}"

@@ -224,7 +224,9 @@ def _design(ratings: Ratings, name: str, values: Array, controls: Sequence[str])
             continue
         cells = np.array([column[row] for row in rows], dtype=object)
         # Treatment contrasts, as R makes them: the first category is the one that the others are compared with.
-        for text in list(dict.fromkeys(cells))[1:]:
+        # In the order of the whole table, so that missing values elsewhere do not change which one that is.
+        present = [text for text in dict.fromkeys(column) if text is not None and (cells == text).any()]
+        for text in present[1:]:
             columns[f"{control}{text}"] = (cells == text).astype(float)
     if not (labels == ratings.reference).any():
         raise ValueError(
