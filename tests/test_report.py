@@ -306,7 +306,7 @@ def test_template_style_and_script_lie_in_the_package() -> None:
     [
         (numbers.points, -0.034, "\u22123.4"),
         (numbers.points, 0.0001, "0.0"),
-        (numbers.p_value, 0.0002, "< 0.001"),
+        (numbers.p_value, 0.0002, "< .001"),
         (numbers.short, 134_515_008, "135 M"),
         (numbers.size, 269_060_552, "269 MB"),
         (numbers.duration, 5400, "90 min"),

@@ -7,8 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .look.numbers import ALPHA, NO_DIFFERENCE, count, listing, p_value, percent, plural, points
-from .results import Pairwise, Results, Row
+from .look.numbers import (
+    ALPHA,
+    NO_DIFFERENCE,
+    THESE_QUESTIONS,
+    count,
+    fraction,
+    listing,
+    p_value,
+    percent,
+    plural,
+    points,
+)
+from .results import Pairwise, Results, Row, compare_rows
 
 _MAX_UNPARSED = 0.05
 """Share of unparsed answers above which a reader is warned."""
@@ -23,11 +34,12 @@ def question(results: Results) -> str:
 
 
 def answer(results: Results) -> str:
-    """The answer to the question, in two sentences."""
+    """The answer to the question, in two sentences, and a third where p-values do not speak of training again."""
     if not results.primary or not any(results.primary in row.estimates for row in results.trained):
         return "No trained student has been scored yet, so there is no answer. Run: shrinklm evaluate recipe.yaml."
     by_student = [_best(results, student) for student in results.students]
-    return f"{_capital('; '.join(filter(None, by_student)))}. {_above(results)}"
+    once = any(pair.comparison.seeds < 2 for pair in (*results.pairs, *results.gains))
+    return f"{_capital('; '.join(filter(None, by_student)))}. {_above(results)}{f' {THESE_QUESTIONS}' if once else ''}"
 
 
 def _best(results: Results, student: str) -> str:
@@ -45,11 +57,13 @@ def _best(results: Results, student: str) -> str:
     behind: list[str] = []
     tied: list[str] = []
     leads: list[tuple[float, float]] = []
+    again = True  # whether every difference that is shown would come again with other seeds
     for row in others:
         pair = _pair(results.pairs, best, row)
         if pair and pair.separated:
             behind.append(row.method)
             leads.append((abs(pair.comparison.difference), pair.adjusted))
+            again &= pair.comparison.seeds > 1
         else:
             tied.append(row.method)
     if not behind:
@@ -58,7 +72,8 @@ def _best(results: Results, student: str) -> str:
     least = points(min(lead for lead, _ in leads)).lstrip("+")
     lead = f"at least {least} points (Holm-adjusted p {_at_most(max(p for _, p in leads))})"
     if not tied:
-        return f"{best.method} works best{where}: it {result}, ahead of {listing(behind)} by {lead}"
+        best_of = "works best" if again else "is best on these questions"
+        return f"{best.method} {best_of}{where}: it {result}, ahead of {listing(behind)} by {lead}"
     return (
         f"{best.method} has the highest accuracy{where}: it {result}, ahead of {listing(behind)} by {lead}; "
         f"between it and {listing(tied)} there is {NO_DIFFERENCE}"
@@ -101,8 +116,9 @@ def _above(results: Results) -> str:
     if baselines and metric != "f1":  # the baselines are shares of right answers, and F1 is none
         chance = max(baselines)
         name = f"chance ({percent(chance)} %, the better of guessing and the most frequent answer)"
-        # Chance is known exactly, so an interval that does not reach down to it is a test.
-        below[name] = [results.label(row) for row in rows if row.estimates[metric].low <= chance]
+        # Chance is known exactly, so an interval of the difference that does not reach down to it is a test.
+        leads = [(row, compare_rows(row, chance, results.rows, metric)) for row in rows]
+        below[name] = [results.label(row) for row, lead in leads if lead is None or lead.low <= 0]
     if not below:
         return "Neither the untrained student nor chance is known, so what training brought cannot be said."
     parts = []
@@ -144,13 +160,7 @@ def cautions(results: Results) -> list[str]:
                 f"{results.label(row)}: {percent(unparsed.value)} % of the answers did not parse. "
                 "They count as wrong, in accuracy by generation only."
             )
-    partly = [
-        results.label(row)
-        for row in results.trained
-        if results.primary in row.estimates and row.estimates[results.primary or ""].n < len(findings.items)
-    ]
-    if partly:
-        notes.append(f"Not every test question was scored for {listing(partly)}; n stands in the table's CSV.")
+    notes += _partly_scored(results)
     # A teacher that was recorded may have been asked about training questions alone.
     teacher = results.teacher
     if teacher and teacher[2] != "test":
@@ -167,6 +177,19 @@ def cautions(results: Results) -> list[str]:
     return notes + list(findings.gaps)
 
 
+def _partly_scored(results: Results) -> list[str]:
+    metric = results.primary or ""
+    rows = [row for row in results.trained if metric in row.estimates]
+    partly = [results.label(row) for row in rows if row.missing(metric) > 0]
+    if not partly:
+        return []
+    notes = [f"Not every test question was scored for {listing(partly)}: see n in the table's CSV."]
+    ns = {row.estimates[metric].n for row in rows if row.ranked(metric)}
+    if len(ns) == 1:
+        notes[0] += f" Methods are compared on the {count(ns.pop())} questions that all have."
+    return notes
+
+
 def _single_seeds(results: Results) -> list[str]:
     single = [row.method for row in results.trained if len(row.cells) == 1]
     if not single:
@@ -174,7 +197,7 @@ def _single_seeds(results: Results) -> list[str]:
     every = len(single) == len(results.trained)
     return [
         f"{'Each method' if every else listing(single)} {'was' if every or len(single) == 1 else 'were'} "
-        "trained from one seed only: differences may be those of seeds, and the intervals do not include that."
+        "trained from one seed only: differences may be those of seeds, which neither intervals nor p-values include."
     ]
 
 
@@ -218,7 +241,7 @@ def _value(row: Row, metric: str) -> str:
 
 
 def _at_most(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"\u2264 {min(p, ALPHA):.3f}"
+    return p_value(p) if p < 0.001 else f"\u2264 {fraction(min(p, ALPHA))}"
 
 
 def _capital(text: str) -> str:

@@ -48,6 +48,21 @@ class Measure:
     """The label of its axis."""
 
     @property
+    def yes_no(self) -> bool:
+        """Whether each question's score is yes or no (1 or 0), so that the mean is a share of questions."""
+        return self.key in _YES_NO
+
+    @property
+    def unscored(self) -> float | None:
+        """What a question without a score counts; None: it is left out, for every method alike."""
+        return UNSCORED.get(self.key)
+
+    @property
+    def family(self) -> str:
+        """The first of the measures that are read against each other; its own key where there is no other."""
+        return next((family[0] for family in _FAMILIES if self.key in family), self.key)
+
+    @property
     def word(self) -> str:
         """The name inside a sentence: "accuracy", but "F1"."""
         return self.name if self.name[:2].isupper() else self.name[0].lower() + self.name[1:]
@@ -70,6 +85,29 @@ class Measure:
 
 
 UP, DOWN = "higher", "lower"
+_FAMILIES = (
+    ("cf_consistency", "cf_baseline", "cf_gain"),
+    ("perturbation_drop", "perturbation_baseline"),
+    ("early_aoc", "early_baseline", *(f"early_{share}" for share in (0, 25, 50, 75, 100))),
+    ("filler_same", "paraphrase_same", "other_same"),
+    ("tag_follows", "tag_blank", "tag_other", "tag_baseline"),
+    ("reasons_follow", "reasons_baseline"),
+    ("sim_question", "sim_explanation", "sim_both", "sim_explanation_masked", "sim_both_masked"),
+)
+"""Measures and the baselines that they are read against."""
+_YES_NO = frozenset(
+    {
+        *("accuracy", "accuracy_likelihood", "unparsed", "cf_consistency", "cf_baseline", "filler_same"),
+        *("paraphrase_same", "other_same", "reasons_follow", "reasons_baseline", *_FAMILIES[4], *_FAMILIES[6]),
+        # Not early_100, which is 1 by definition.
+        *("early_0", "early_25", "early_50", "early_75", "names_answer", "names_gold", "names_distractors", "leaks"),
+        *("supports_predicted", "supports_gold", "supports_other", "entails_best"),
+    }
+)
+"""Measures whose every score is 1 or 0. A share of words, a probability and a difference of two shares are not."""
+UNSCORED = {"supports_predicted": 0.0}
+"""An explanation beside an answer that cannot be read supports none. It may decide which method to take (`AXES`), so
+that leaving the question out would reward a method for what cannot be read."""
 _CONSTRUCTS = {
     "plausibility": "The reasons hold up",
     "understandability": "It can be followed",

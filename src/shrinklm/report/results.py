@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 
 from ..core.errors import ShrinkError
 from ..methods.spec import method
-from ..stats import Comparison, Estimate, McNemar, estimates, holm, las, mcnemar, paired
+from ..stats import Comparison, Estimate, McNemar, estimates, holm, las, mcnemar, paired, seed_spread
 from ..teachers.steps import STEPS
+from .alignment import Aligned, align
 from .fields import block, finite
 from .findings import Cell, Findings
 from .look.numbers import ALPHA
+from .measures import measure_of
 from .rated import Values
 
 PRIMARY = ("accuracy", "f1", "accuracy_likelihood")
@@ -32,6 +34,12 @@ METRICS = (
 )
 """The metrics that a row names first, in this order."""
 
+SIMULATED = {
+    **dict.fromkeys(("las", "simulatability"), "sim_both"),
+    **dict.fromkeys(("las_masked", "simulatability_masked"), "sim_both_masked"),
+}
+"""Figures of several scores at once → one of these scores."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -41,13 +49,15 @@ class Row:
     student: str
     cells: tuple[Cell, ...]
     estimates: dict[str, Estimate]
-    """metric → mean over questions and seeds; absent when nothing was scored."""
+    """metric → mean over questions and seeds; absent when nothing was scored. All rows stand on the same questions."""
     teacher_tokens: int | None
     """Tokens the teacher read and wrote for the steps this method needs; None when unknown."""
     teacher_cost: float | None
     """Dollars; None when unknown."""
     rank: int
     """Position of the method among the trained ones, which picks its colour and mark; -1 for an untrained student."""
+    aligned: Mapping[str, Aligned] = field(default_factory=dict)
+    """metric → the scores that the estimate is of."""
 
     @property
     def trained(self) -> bool:
@@ -55,14 +65,28 @@ class Row:
         return any(cell.trained for cell in self.cells)
 
     def matrix(self, metric: str) -> Values:
-        """[seeds, items] scores; no row for a cell without the metric."""
-        scores = [cell.scores[metric] for cell in self.cells if metric in cell.scores]
-        return np.stack(scores) if scores else np.empty((0, 0))
+        """[seeds, items] scores over the questions that the rows share; no row for a cell without the metric."""
+        return self.aligned[metric].values if metric in self.aligned else np.empty((0, 0))
+
+    def missing(self, metric: str) -> float:
+        """Share of the questions that other methods have a score of the metric for, and this one has not."""
+        entry = self.aligned.get(SIMULATED.get(metric, metric))
+        return entry.missing if entry else 0.0
+
+    def ranked(self, metric: str) -> bool:
+        """Whether its figure stands on the same questions as those of the other methods."""
+        entry = self.aligned.get(SIMULATED.get(metric, metric))
+        return entry.ranked if entry else metric in self.estimates
 
     def mean(self, key: str) -> float | None:
         """Mean over the cells of a number of cell.json or timing.json; None when no cell has it."""
         numbers = [number for cell in self.cells if (number := cell.number(key)) is not None]
         return float(np.mean(numbers)) if numbers else None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a seed of it diverged."""
+        return any(cell.diverged for cell in self.cells)
 
     @property
     def exposure(self) -> tuple[frozenset[object], ...]:
@@ -87,8 +111,11 @@ class Pairwise:
 
     @property
     def separated(self) -> bool:
-        """Whether the data shows a difference: adjusted p below 0.05 and an interval without zero."""
-        return self.adjusted < ALPHA and self.comparison.low * self.comparison.high > 0
+        """Whether the data shows a difference: adjusted p below 0.05 and an interval without zero.
+
+        Of one training each it is shown for these questions; whether it would come again with another seed is not.
+        """
+        return apart(self.comparison, self.adjusted)
 
 
 @dataclass(frozen=True)
@@ -137,27 +164,67 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
     ranks = {
         name: rank for rank, name in enumerate(dict.fromkeys(cell.method for cell in findings.cells if cell.trained))
     }
-    rows = tuple(_row(findings, key, cells, ranks.get(key[0], -1), resamples) for key, cells in groups.items())
+    rows = [
+        Row(*key, tuple(cells), {}, *_teacher_usage(findings, key[0], any(cell.trained for cell in cells)),
+            ranks.get(key[0], -1))
+        for key, cells in groups.items()
+    ]  # fmt: skip
+    lined_up = align([_scores(row.cells) for row in rows], [row.trained for row in rows])
+    rows = [replace(row, aligned=aligned) for row, aligned in zip(rows, lined_up, strict=True)]
+    for row in rows:
+        row.estimates.update(_estimates(row, resamples))
     primary = next((name for name in PRIMARY if any(name in row.estimates for row in rows)), None)
     scored = [row for row in rows if primary in row.estimates]
     # (b, a): of two methods the later one in the recipe is usually the new idea, and a gain should be positive.
     trained = [(b, a) for a, b in combinations(scored, 2) if a.student == b.student and a.trained and b.trained]
     untrained = [(a, b) for a in scored for b in scored if a.student == b.student and a.trained and not b.trained]
-    return Results(
-        findings, primary, rows, _family(trained, primary, resamples), _family(untrained, primary, resamples)
-    )
+    families = [_family(pairs, rows, primary, resamples) for pairs in (trained, untrained)]
+    return Results(findings, primary, tuple(rows), *families)
 
 
-def _row(findings: Findings, key: tuple[str, str], cells: Sequence[Cell], rank: int, resamples: int) -> Row:
-    row = Row(*key, tuple(cells), {}, *_teacher_usage(findings, key[0], any(cell.trained for cell in cells)), rank)
+def compare_rows(
+    first: Row, second: Row | float, rows: Iterable[Row], metric: str, resamples: int = 10_000
+) -> Comparison | None:
+    """The difference of two rows of one student, or of a row from a constant; None where they share no question.
+
+    How far seeds spread is taken from all `rows` of the student together: two trainings alone hardly say.
+    """
+    a = first.matrix(metric)
+    b = second.matrix(metric) if isinstance(second, Row) else np.full((1, a.shape[1]), second)
+    # A question without a score in one of the rows tells nothing of their difference.
+    if not a.size or not b.size or not (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
+        return None
+    # A seed that diverged lies far off. It widens what is said of its own method, and of no other.
+    steady = [row for row in rows if row.student == first.student and row.trained and not row.diverged]
+    pooled = seed_spread(row.matrix(metric) for row in steady if row.matrix(metric).size)
+    own = first.diverged or (isinstance(second, Row) and second.diverged)
+    fixed = not isinstance(second, Row) or not second.trained
+    yes_no = measure_of(metric).yes_no and _binary(a) and _binary(b)
+    return paired(a, b, resamples=resamples, share=yes_no, spread=None if own else pooled, fixed=fixed)
+
+
+def apart(comparison: Comparison, p: float) -> bool:
+    """Whether a comparison shows a difference: p, adjusted, below 0.05, and an interval without zero."""
+    return p < ALPHA and comparison.low * comparison.high > 0
+
+
+def _scores(cells: Sequence[Cell]) -> dict[str, Values]:
+    """metric → [seeds, items] of the cells that have it, those of `METRICS` first."""
     names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
+    matrices = {name: [cell.scores[name] for cell in cells if name in cell.scores] for name in names}
+    return {name: np.stack(rows) for name, rows in matrices.items() if rows and not np.isnan(rows).all()}
+
+
+def _estimates(row: Row, resamples: int) -> dict[str, Estimate]:
     # All metrics of a row at once: resampling fifty together costs little more than one.
-    matrices = {
-        metric: matrix for metric in names if (matrix := row.matrix(metric)).size and not np.isnan(matrix).all()
-    }
-    row.estimates.update(estimates(matrices, resamples=resamples))
-    row.estimates.update(_simulated(row, resamples))
-    return row
+    matrices = {name: entry.values for name, entry in row.aligned.items()}
+    shares = [name for name, matrix in matrices.items() if measure_of(name).yes_no and _binary(matrix)]
+    return estimates(matrices, resamples=resamples, shares=shares) | _simulated(row, resamples)
+
+
+def _binary(matrix: Values) -> bool:
+    """Whether every score is 0 or 1; another tool may have filed something else under the name of a share."""
+    return bool(np.isin(matrix[~np.isnan(matrix)], (0, 1)).all())
 
 
 def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
@@ -165,16 +232,15 @@ def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
     simulated = {}
     for mask in ("", "_masked"):
         names = ("sim_question", f"sim_explanation{mask}", f"sim_both{mask}")
-        sides = np.array(
-            [[cell.scores[name] for name in names] for cell in row.cells if all(name in cell.scores for name in names)]
-        )
-        # [seeds, items]: a question counts where the simulator answered it in all three ways.
-        scored = ~np.isnan(sides).any(axis=1) if sides.size else np.zeros((0, 0), dtype=bool)
+        if len({row.matrix(name).shape for name in names}) > 1 or names[2] not in row.aligned:
+            continue  # a score that some seed lacks says nothing of the three together
+        question, explanation, both = (row.matrix(name) for name in names)
+        # A question counts where the simulator answered it in all three ways.
+        scored = ~np.isnan(question + explanation + both)
         if not scored.any():
             continue
-        question, explanation, both = sides.swapaxes(0, 1)
         leakage = las(question, explanation, both, resamples=resamples)
-        about = (int(scored.any(axis=0).sum()), len(sides), leakage.unit)
+        about = (int(scored.any(axis=0).sum()), len(question), leakage.unit)
         bounds = (leakage.simulatability, leakage.simulatability_low, leakage.simulatability_high)
         simulated[f"simulatability{mask}"] = Estimate(*bounds, *about)
         # LAS averages over leaking and other explanations; without one of the groups it has no value.
@@ -183,14 +249,15 @@ def _simulated(row: Row, resamples: int) -> dict[str, Estimate]:
     return simulated
 
 
-def _family(pairs: Sequence[tuple[Row, Row]], metric: str | None, resamples: int) -> tuple[Pairwise, ...]:
+def _family(
+    pairs: Sequence[tuple[Row, Row]], rows: Sequence[Row], metric: str | None, resamples: int
+) -> tuple[Pairwise, ...]:
     """The comparisons of pairs that were scored on the same questions, adjusted together."""
-    compared = []
-    for first, second in pairs if metric else ():
-        a, b = first.matrix(metric or ""), second.matrix(metric or "")
-        # A question without a score in one of the rows tells nothing of their difference.
-        if (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
-            compared.append((first, second, paired(a, b, resamples=resamples)))
+    compared = [
+        (first, second, comparison)
+        for first, second in (pairs if metric else ())
+        if (comparison := compare_rows(first, second, rows, metric or "", resamples)) is not None
+    ]
     adjusted = holm([comparison.p for _, _, comparison in compared])
     return tuple(
         Pairwise(first, second, comparison, p, _by_seed(first, second, metric or ""))

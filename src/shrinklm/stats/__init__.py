@@ -8,6 +8,7 @@ from .agreement import Agreement, gwet, icc, krippendorff
 from .bootstrap import Comparison, Estimate, McNemar, estimate, estimates, holm, mcnemar, mean_sd, paired
 from .clusters import ClusterBootstrap, cluster_bootstrap
 from .correlation import concordance, partial, pearson, spearman
+from .crossed import SeedSpread, seed_spread
 from .groups import (
     Dunn,
     Kruskal,
@@ -25,7 +26,7 @@ from .groups import (
     tukey,
     vargha_delaney,
 )
-from .intervals import mean_interval, wilson
+from .intervals import mean_interval, tango, wilson
 from .linear import Coefficient, Regression, cronbach_alpha, ols
 from .linear_mixed import Effect, Mixed, mixed
 from .multivariate import BoxM, NpManova, box_m, npmanova
@@ -57,6 +58,7 @@ __all__ = [
     "Outliers",
     "Power",
     "Regression",
+    "SeedSpread",
     "Shapiro",
     "Term",
     "Tost",
@@ -91,8 +93,10 @@ __all__ = [
     "pearson",
     "power",
     "quartiles",
+    "seed_spread",
     "shapiro",
     "spearman",
+    "tango",
     "tost",
     "tost_of",
     "tukey",

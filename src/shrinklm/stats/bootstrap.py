@@ -3,18 +3,22 @@
 Scores come as matrices [seeds, items]; NaN means "not scored". Intervals are percentile bootstraps (Efron & Tibshirani
 1993) in which questions and, where there are several, training seeds are drawn independently of each other (Owen 2007,
 "The pigeonhole bootstrap"), because both are samples: with other seeds or other questions the number would
-be another. `scipy.stats.bootstrap` resamples one axis only.
+be another. `scipy.stats.bootstrap` resamples one axis only. Two exceptions: of a share that is 0 or 1 every resample is
+the same, and its interval is the score interval (`intervals`); a difference of methods with two seeds or more each has
+its interval and p from `crossed`, since few seeds are too few to be resampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .crossed import SeedSpread, parts
+from .intervals import tango, wilson
 from .resampling import Matrix, blocks, counts, interval
 
 
@@ -52,12 +56,26 @@ class Comparison:
     low: float
     high: float
     p: float
-    """Two-sided, of the bootstrap: never below 2 / (resamples + 1)."""
+    """Two-sided; of the bootstrap never below 2 / (resamples + 1)."""
     n: int
     """Questions that both were scored on."""
+    seeds: int = 1
+    """Training seeds of the side that has fewer; a side that was not trained does not count."""
+
+    @property
+    def unit(self) -> str:
+        """What interval and p speak of: "questions", these trainings taken as they are, or "questions and seeds"."""
+        return "questions and seeds" if self.seeds > 1 else "questions"
+
+    @property
+    def equal(self) -> bool:
+        """Whether no difference was seen at any question, so that an interval of no width says nothing."""
+        return self.difference == self.low == self.high == 0.0
 
 
-def estimate(values: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> Estimate:
+def estimate(
+    values: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95, share: bool = False
+) -> Estimate:
     """The mean of scores with a percentile bootstrap interval.
 
     Args:
@@ -65,17 +83,26 @@ def estimate(values: ArrayLike, seed: int = 0, resamples: int = 10_000, level: f
         seed: of the resampling.
         resamples: how many.
         level: share of resampled means inside the interval.
+        share: The scores are yes or no (1 or 0) of independent items. At 0 and 1, where no resample differs, the
+            interval is then Wilson's of so many items; further seeds of the same items do not count as more of them.
 
     Raises:
-        ValueError: nothing was scored, or a score is infinite.
+        ValueError: nothing was scored, a score is infinite, or a share has a score other than 0 and 1.
     """
-    return estimates({"values": values}, seed, resamples, level)["values"]
+    return estimates({"values": values}, seed, resamples, level, ("values",) if share else ())["values"]
 
 
 def estimates(
-    scores: Mapping[str, ArrayLike], seed: int = 0, resamples: int = 10_000, level: float = 0.95
+    scores: Mapping[str, ArrayLike],
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    shares: Collection[str] = (),
 ) -> dict[str, Estimate]:
-    """`estimate` of each of several scores. Raises ValueError as `estimate` does, with the name of the score."""
+    """`estimate` of each of several scores, those named in `shares` as shares.
+
+    Raises ValueError as `estimate` does, with the name of the score.
+    """
     _check(resamples, level)
     # Scores that are missing in the same cells share their resamples: fifty metrics cost little more than one.
     alike: dict[tuple[tuple[int, ...], bytes], dict[str, Matrix]] = {}
@@ -83,6 +110,8 @@ def estimates(
         matrix = _matrix(values, name)
         # A question that no seed was scored on is not part of the sample.
         matrix = matrix[:, ~np.isnan(matrix).all(axis=0)]
+        if name in shares:
+            _check_share(matrix, name)
         alike.setdefault((matrix.shape, np.isnan(matrix).tobytes()), {})[name] = matrix
     results = {}
     for ((seeds, items), _), group in alike.items():
@@ -91,16 +120,30 @@ def estimates(
         for column, (name, matrix) in enumerate(group.items()):
             low, high = interval(draws[:, column], level)
             unit = "questions and seeds" if seeds > 1 else "questions"
-            results[name] = Estimate(float(np.nanmean(matrix)), low, high, items, seeds, unit)
+            value = float(np.nanmean(matrix))
+            if name in shares and value in (0.0, 1.0):
+                low, high = wilson(round(value) * items, items, level)
+            results[name] = Estimate(value, low, high, items, seeds, unit)
     # In the caller's order, which the grouping above does not keep.
     return {name: results[name] for name in scores}
 
 
-def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, level: float = 0.95) -> Comparison:
-    """The difference of two means on the same questions, by a paired bootstrap.
+def paired(
+    a: ArrayLike,
+    b: ArrayLike,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    share: bool = False,
+    spread: SeedSpread | None = None,
+    fixed: bool = False,
+) -> Comparison:
+    """The difference of two means on the same questions.
 
-    Each resample draws the same questions for both sides, and training seeds for each side separately. p is two-sided:
-    2 (k + 1) / (resamples + 1), where k is the smaller number of resampled differences on one side of zero.
+    With two training seeds or more on each side, interval and p speak of other questions and of training again
+    (`crossed`). With one they speak of the questions alone, by a paired bootstrap: each resample draws the same
+    questions for both sides, and p is 2 (k + 1) / (resamples + 1), where k is the smaller number of resampled
+    differences on one side of zero.
 
     Args:
         a: [seeds_a, items], or [items]; NaN = not scored.
@@ -108,9 +151,13 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
         seed: of the resampling.
         resamples: how many.
         level: of the interval.
+        share: The scores are yes or no (1 or 0). Where the difference is the same at every question the interval is
+            then Tango's for paired shares (1998), which has a width; of other scores nothing is known and it has none.
+        spread: How far seeds spread, where more methods than these two say it; None: by these two.
+        fixed: b was not trained, so that it has no seeds: an untrained student, or a constant.
 
     Raises:
-        ValueError: not the same items, or none that both were scored on.
+        ValueError: not the same items, none that both were scored on, or a share with a score other than 0 and 1.
     """
     first, second = _matrix(a, "a"), _matrix(b, "b")
     if first.shape[1] != second.shape[1]:
@@ -122,10 +169,29 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
         raise ValueError("No item was scored in both a and b, so there is nothing to compare.")
     _check(resamples, level)
     first, second = _scored(first[:, both]), _scored(second[:, both])
-    items = int(both.sum())
+    items, seeds = int(both.sum()), len(first) if fixed else min(len(first), len(second))
+    difference = float(np.nanmean(first) - np.nanmean(second))
+    known = parts(first, second, spread, fixed) if items > 1 else None
+    if known is not None and (known.questions or known.seeds):
+        half = known.half_width(level)
+        low, high, p = difference - half, difference + half, known.p(difference)
+    else:
+        low, high, p = _resampled(first, second, seed, resamples, level)
+    if share:
+        _check_share(first, "a")
+        _check_share(second, "b")
+        if low == high:
+            low, high = tango(round(difference * items) if difference > 0 else 0,
+                              round(-difference * items) if difference < 0 else 0, items, level)  # fmt: skip
+    return Comparison(difference, low, high, p, items, seeds)
+
+
+def _resampled(first: Matrix, second: Matrix, seed: int, resamples: int, level: float) -> tuple[float, float, float]:
+    """(low, high, p) of the difference by a paired bootstrap; every item and seed was scored."""
     # One `rows` for both sides makes it paired; the generator then draws training seeds for each side anew.
     differences = [
-        _means(first[None], rows, rng) - _means(second[None], rows, rng) for rows, rng in blocks(items, resamples, seed)
+        _means(first[None], rows, rng) - _means(second[None], rows, rng)
+        for rows, rng in blocks(first.shape[1], resamples, seed)
     ]
     draws = np.concatenate(differences)[:, 0]
     low, high = interval(draws, level)
@@ -133,9 +199,7 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 10_000, l
     # Resampled means of 0/1 scores that should tie differ in their last bits, so zero has a width; ties count on both
     # sides, which keeps p from being too small.
     tail = min(np.count_nonzero(draws <= 1e-12), np.count_nonzero(draws >= -1e-12))
-    return Comparison(
-        float(np.nanmean(first) - np.nanmean(second)), low, high, min(1.0, 2 * (tail + 1) / (len(draws) + 1)), items
-    )
+    return low, high, float(min(1.0, 2 * (tail + 1) / (len(draws) + 1)))
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> McNemar:
@@ -203,6 +267,11 @@ def _scored(matrix: Matrix) -> Matrix:
     """The rows that have a score."""
     rows: Matrix = matrix[~np.isnan(matrix).all(axis=1)]
     return rows
+
+
+def _check_share(matrix: Matrix, name: str) -> None:
+    if not np.isin(matrix[~np.isnan(matrix)], (0, 1)).all():
+        raise ValueError(f"{name} is no share: a score is neither 0 nor 1.")
 
 
 def _check(resamples: int, level: float) -> None:

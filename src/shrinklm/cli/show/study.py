@@ -74,11 +74,11 @@ def _tests(result: Analysis) -> Table:
     for name, measure in result.measures.items():
         cells = [_MISSING] * 5
         if not isinstance(test := measure.kruskal, NotComputed):
-            cells[:3] = _number(test.statistic), _number(test.p, _p), _number(test.eta2, _three)
+            cells[:3] = _number(test.statistic), _number(test.p, p_value), _number(test.eta2, _three)
         if not isinstance(pairs := measure.dunn, NotComputed):
             cells[3] = f"{sum(pair.p_adjusted < 0.05 for pair in pairs)} of {len(pairs)}"
         if not isinstance(levene := measure.levene, NotComputed):
-            cells[4] = _number(levene.p, _p)
+            cells[4] = _number(levene.p, p_value)
         table.add_row(Text(name), *cells)
     return table
 
@@ -101,7 +101,7 @@ def _joint(fit: Fit | NotComputed) -> tuple[str, str]:
     if isinstance(fit, OrdinalFit) and not fit.converged:
         return "no convergence", _MISSING
     ratio = " (LR)" if isinstance(fit, OrdinalFit) and fit.separated else ""
-    return _number(fit.joint.chi2) + ratio, _number(fit.joint.p, _p)
+    return _number(fit.joint.chi2) + ratio, _number(fit.joint.p, p_value)
 
 
 def _effects(result: Analysis) -> Table:
@@ -127,7 +127,7 @@ def _effects(result: Analysis) -> Table:
             lines.append(("bootstrap", difference.value, difference.low, difference.high, difference.p))
         for index, (model, value, low, high, p) in enumerate(lines):
             between = f"{signed(low, 3)} to {signed(high, 3)}"
-            table.add_row(Text("" if index else level), model, signed(value, 3), between, _p(p))
+            table.add_row(Text("" if index else level), model, signed(value, 3), between, p_value(p))
         table.add_section()
     return table
 
@@ -144,10 +144,6 @@ def _outliers(result: Analysis) -> None:
 
 def _number(value: float, form: Callable[[float], str] = "{:.2f}".format) -> str:
     return form(value) if math.isfinite(value) else _MISSING
-
-
-def _p(p: float) -> str:
-    return p_value(p, zero=False)
 
 
 def _three(value: float) -> str:

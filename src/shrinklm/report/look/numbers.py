@@ -8,6 +8,8 @@ MINUS, DASH = "\u2212", "\u2013"
 ALPHA = 0.05
 """Significance level: at or above it a difference is not called one."""
 NO_DIFFERENCE = "no difference that this data can show"
+THESE_QUESTIONS = "With one training each, intervals and p-values speak of these questions, not of training again."
+"""Said wherever methods with one seed are compared: another seed may turn the difference round."""
 
 
 def percent(share: float) -> str:
@@ -21,10 +23,9 @@ def points(difference: float) -> str:
     return text.replace("-", MINUS) if float(text) else "0.0"
 
 
-def p_value(p: float, zero: bool = True) -> str:
-    """A p value with three decimals, "< 0.001" below that; without the zero before the point where `zero` is False."""
-    text = "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return text if zero else text.replace("0.", ".", 1)
+def p_value(p: float) -> str:
+    """A p value with three decimals and no leading zero, "< .001" below that: `p_clause` without its letter."""
+    return p_clause(p).removeprefix("p = ").removeprefix("p ")
 
 
 def p_clause(p: float) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import StudyError
+from ...report.look.numbers import p_clause
+from ...stats import wilson
 from ..analysis.judges import Interval
 from ..design.folder import Study
 from ..records.export import Rows
@@ -72,12 +74,12 @@ def _construct(
     shares = {}
     for index, name in enumerate(names):
         resampled_share = _share(resampled[:, index, :].sum(1), resampled[:, :, index].sum(1))
-        shares[name] = _estimate(wins[:, index, :].sum(), wins[:, :, index].sum(), resampled_share)
+        shares[name] = _estimate(wins[:, index, :].sum(1), wins[:, :, index].sum(1), resampled_share)
     pairs = []
     for a, b in combinations(range(len(names)), 2):
         resampled_share = _share(resampled[:, a, b], resampled[:, b, a])
         if not np.isnan(resampled_share).all():  # NaN throughout: nobody compared these two
-            share = _estimate(wins[:, a, b].sum(), wins[:, b, a].sum(), resampled_share)
+            share = _estimate(wins[:, a, b], wins[:, b, a], resampled_share)
             pairs.append(PairShare(names[a], names[b], share))
     strength = _strengths(wins.sum(0))
     # The fit is iterative and slow beside the rest; 1,000 resamples are enough for an interval.
@@ -90,7 +92,7 @@ def _construct(
         strengths={
             name: Interval(strength[index], float(low[index]), float(high[index])) for index, name in enumerate(names)
         },
-        left=_estimate(left.sum(), len(rows) - left.sum(), drawn_left),
+        left=_estimate(left, wins.sum((1, 2)) - left, drawn_left),
         alike=float(alike.sum() / len(rows)),
     )
 
@@ -101,12 +103,19 @@ def _share(won: Array, lost: Array) -> Array:
     return share
 
 
-def _estimate(won: float, lost: float, draws: Array) -> Share:
-    """Return the share, its percentile interval, and a two-sided p of a half."""
+def _estimate(won: Array, lost: Array, draws: Array) -> Share:
+    """Return the share, its percentile interval, and a two-sided p of a half, from the points of each person.
+
+    At 0 and 1, where no resample differs, the interval is Wilson's of so many people: further pairs of one person are
+    not as good as those of further people.
+    """
+    share, people = float(won.sum() / (won + lost).sum()), int(np.count_nonzero(won + lost))
     low, high = np.nanquantile(draws, [0.025, 0.975])
+    if share in (0.0, 1.0):
+        low, high = wilson(round(share) * people, people)
     p = min(1.0, 2 * min(float(np.nanmean(draws <= 0.5)), float(np.nanmean(draws >= 0.5))))
     # No resample beyond a half does not make p zero: it is below what so many resamples can show.
-    return Share(float(won / (won + lost)), float(low), float(high), round(won + lost), max(p, 1 / len(draws)))
+    return Share(share, float(low), float(high), round((won + lost).sum()), max(p, 1 / len(draws)))
 
 
 def _strengths(wins: Array, rounds: int = 200) -> list[float]:
@@ -135,5 +144,5 @@ def _paragraph(people: int, pairs: int, constructs: Mapping[str, Preference]) ->
         )
         left = preference.left
         if left.p < 0.05:
-            sentences.append(f"The left one was preferred in {left.value:.0%}, which is no chance (p = {left.p:.3f})")
+            sentences.append(f"The left one was preferred in {left.value:.0%}, which is no chance ({p_clause(left.p)})")
     return f"{people} people compared {pairs:,} pairs. {'. '.join(sentences)}."

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...look.axes import canvas, hide_axis
 from ...look.figures import Drawn
-from ...look.numbers import p_value, points
+from ...look.numbers import THESE_QUESTIONS, p_value, points
 from ...look.style import COLUMN, GRID, INK, MUTED, PAPER
 from ...look.tables import NONE, Column, Line, Table
 from ...measures import measure_of
@@ -18,11 +18,14 @@ _COLUMNS = (
     Column("Second", numeric=False),
     Column("Difference", "First minus second", title="Percentage points"),
     Column("95 % interval", "First minus second"),
-    Column("p", "Bootstrap", title="Paired bootstrap over questions and seeds, two-sided"),
-    Column("p, Holm", "Bootstrap", title="Adjusted for the number of comparisons of its family"),
+    Column("p", title="Two-sided"),
+    Column("p, Holm", title="Adjusted for the number of comparisons of its family"),
+    Column("Speaks of", numeric=False, title="What interval and p take as a sample: another one would give another p"),
     Column("p by seed", "McNemar, exact", False, _SEEDS),
     Column("Reading", numeric=False),
 )
+SPEAKS = {"questions": "these questions", "questions and seeds": "questions and training"}
+"""Unit of a comparison → what its interval and p speak of."""
 
 
 def comparisons(results: Results) -> Table:
@@ -34,6 +37,7 @@ def comparisons(results: Results) -> Table:
         f"Differences in {metric}, in percentage points, on the same questions. "
         f"Holm's adjustment is over the {len(results.pairs)} comparisons of methods"
         + (f", and on its own over the {len(results.gains)} with the untrained student." if results.gains else ".")
+        + (f" {THESE_QUESTIONS}" if any(pair.comparison.seeds < 2 for _, pair in entries) else "")
     )
     lines = tuple(_line(results, pair) for _, pair in entries)
     return Table("comparisons", caption, _COLUMNS, lines, tuple(_record(family, pair) for family, pair in entries))
@@ -45,14 +49,18 @@ def _line(results: Results, pair: Pairwise) -> Line:
     tests = sorted(pair.by_seed.items())
     exact = "; ".join(f"{seed}: {p_value(test.p)} ({test.only_a}/{test.only_b})" for seed, test in tests)
     better = names[0] if comparison.difference > 0 else names[1]
+    reading = "no difference seen" if comparison.equal else "no difference shown"
+    if pair.separated:
+        reading = f"{better} is higher" if comparison.seeds > 1 else f"{better} is higher here"
     cells = (
         *names,
         points(comparison.difference),
-        f"{points(comparison.low)} to {points(comparison.high)}",
+        NONE if comparison.equal else f"{points(comparison.low)} to {points(comparison.high)}",
         p_value(comparison.p),
         p_value(pair.adjusted),
+        SPEAKS[comparison.unit],
         exact or NONE,
-        f"{better} is higher" if pair.separated else "no difference shown",
+        reading,
     )
     return Line(cells, kind="separated" if pair.separated else "")
 
@@ -70,6 +78,8 @@ def _record(family: str, pair: Pairwise) -> dict[str, Any]:
         "high": comparison.high,
         "p": comparison.p,
         "p_holm": pair.adjusted,
+        "seeds": comparison.seeds,
+        "speaks_of": SPEAKS[comparison.unit],
         **{f"mcnemar_p_seed_{seed}": test.p for seed, test in sorted(pair.by_seed.items())},
     }
 
@@ -98,6 +108,7 @@ def differences(results: Results) -> Drawn | None:
     caption = (
         "On the same questions, with 95 % intervals. Filled: Holm-adjusted p below 0.05 and an interval without zero; "
         "hollow: no difference that this data can show."
+        + (f" {THESE_QUESTIONS}" if any(pair.comparison.seeds < 2 for pair in pairs) else "")
     )
     alt = f"Forest plot. {'; '.join(_alt_text(pair, many) for pair in pairs)}."
     return Drawn("differences", "Differences between methods", caption, alt, False, figure)

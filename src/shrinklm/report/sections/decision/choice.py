@@ -1,8 +1,8 @@
 """Which method to take: accuracy against what was measured of the explanations, and the front between them.
 
-A method is on the front when no other one is at least as good in both and better in one, by the means. Whether a
-difference along the front is more than chance is another question, which Holm-adjusted paired tests answer over all
-differences that are stated.
+A method is on the front when no other one is at least as good in both and better in one, by the means over the same
+questions (`alignment`). Whether a difference along the front is more than chance is another question, which
+Holm-adjusted paired tests answer over all differences that are stated.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
-from ....stats import Comparison, holm, paired
-from ...look.numbers import ALPHA
+from ....stats import Comparison, holm
 from ...measures import Measure, measure_of
 from ...rated import QUALITY
-from ...results import Results, Row
+from ...results import Results, Row, apart, compare_rows
 
 AXES = (QUALITY, "cf_gain", "las", "supports_predicted")
 """Measures that may represent the explanations: the first that was scored decides, the others stand beside it."""
@@ -31,10 +28,10 @@ class Step:
 
     accurate: Row
     explaining: Row
-    answers: Comparison
-    """explaining - accurate."""
+    answers: Comparison | None
+    """explaining - accurate; None where they share no question."""
     explanations: Comparison | None
-    """The same; None where the measure has no value for single questions."""
+    """The same; None also where the measure has no value for single questions."""
     separated: tuple[bool, bool]
     """Whether each of the two is more than chance."""
 
@@ -48,7 +45,7 @@ class Decision:
     rows: tuple[Row, ...]
     """Trained students that were scored on both sides, the most accurate first."""
     silent: tuple[Row, ...]
-    """Trained students that explain nothing, or whose explanations were not measured."""
+    """Trained students that explain nothing, whose explanations were not measured, or too few of them to be ranked."""
     front: tuple[Row, ...]
     """The most accurate first."""
     steps: tuple[Step, ...]
@@ -68,17 +65,17 @@ def decide(results: Results) -> Decision | None:
     """The decision that the results allow; None when no explanation was measured or no answer was scored."""
     primary = results.primary
     trained = [row for row in results.trained if primary in row.estimates]
-    axes = tuple(measure_of(key) for key in AXES if any(key in row.estimates for row in trained))[:PANELS]
+    axes = tuple(measure_of(key) for key in AXES if any(row.ranked(key) for row in trained))[:PANELS]
     if primary is None or not axes:
         return None
     key = axes[0].key
     # Of equally accurate methods the one that explains better comes first, so that the front runs one way.
     rows = sorted(
-        (row for row in trained if key in row.estimates), key=lambda row: (-_value(row, primary), -_value(row, key))
+        (row for row in trained if row.ranked(key)), key=lambda row: (-_value(row, primary), -_value(row, key))
     )
-    silent = tuple(row for row in trained if key not in row.estimates)
+    silent = tuple(row for row in trained if not row.ranked(key))
     best = front(rows, primary, key)
-    return Decision(axes, tuple(rows), silent, tuple(best), tuple(_steps(best, primary, key)))
+    return Decision(axes, tuple(rows), silent, tuple(best), tuple(_steps(results, best, key)))
 
 
 def front(rows: Sequence[Row], first: str, second: str) -> list[Row]:
@@ -102,35 +99,29 @@ def _value(row: Row, key: str) -> float:
     return row.estimates[key].value
 
 
-def _steps(rows: Sequence[Row], primary: str, key: str) -> list[Step]:
+def _steps(results: Results, rows: Sequence[Row], key: str) -> list[Step]:
+    primary = results.primary or ""
     pairs = [
         (
             accurate,
             explaining,
-            paired(explaining.matrix(primary), accurate.matrix(primary)),
-            _paired(explaining, accurate, key),
+            compare_rows(explaining, accurate, results.rows, primary),
+            compare_rows(explaining, accurate, results.rows, key),
         )
         for accurate, explaining in pairwise(rows)
     ]
     # One family: the sentences state the differences of both sides along the whole front.
-    tested = [test for _, _, answers, explanations in pairs for test in (answers, explanations) if test is not None]
+    tested = [test for _, _, *both in pairs for test in both if isinstance(test, Comparison)]
     adjusted = iter(holm([test.p for test in tested]))
-    steps = []
-    for accurate, explaining, answers, explanations in pairs:
-        # The order of `tested`: a comparison that is missing took no p value.
-        first = _separated(answers, next(adjusted))
-        second = explanations is not None and _separated(explanations, next(adjusted))
-        steps.append(Step(accurate, explaining, answers, explanations, (first, second)))
-    return steps
-
-
-def _paired(first: Row, second: Row, key: str) -> Comparison | None:
-    """The comparison on single questions; None where the measure has none, or the rows share none."""
-    a, b = first.matrix(key), second.matrix(key)
-    if not a.size or not b.size or not (~np.isnan(a).all(axis=0) & ~np.isnan(b).all(axis=0)).any():
-        return None
-    return paired(a, b)
-
-
-def _separated(comparison: Comparison, adjusted: float) -> bool:
-    return adjusted < ALPHA and comparison.low * comparison.high > 0
+    # In the order of `tested`: a comparison that is missing took no p value.
+    return [
+        Step(
+            accurate,
+            explaining,
+            answers,
+            explanations,
+            (answers is not None and apart(answers, next(adjusted)),
+             explanations is not None and apart(explanations, next(adjusted))),
+        )
+        for accurate, explaining, answers, explanations in pairs
+    ]  # fmt: skip

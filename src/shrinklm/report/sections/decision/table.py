@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ....stats import Estimate
-from ...look.numbers import count, listing
+from ...look.numbers import count, listing, percent
 from ...look.tables import NONE, Column, Line, Table
-from ...measures import Group, Measure, ordered
+from ...measures import UNSCORED, Group, Measure, measure_of, ordered
 from ...results import Results, Row
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -24,7 +24,7 @@ def measures_table(results: Results) -> Table:
             heading = f"{group.name}{f': {group.note}' if group.note else ''}"
             lines.append(Line((heading, *("",) * len(rows)), kind="group"))
         estimates = [row.estimates.get(measure.key) for row in rows]
-        lines.append(_line(measure, estimates))
+        lines.append(_line(measure, rows, estimates))
         records += [
             _record(row, measure, estimate)
             for row, estimate in zip(rows, estimates, strict=True)
@@ -34,23 +34,33 @@ def measures_table(results: Results) -> Table:
     return Table("measures", _caption(results, rows), columns, tuple(lines), tuple(records))
 
 
-def _line(measure: Measure, estimates: list[Estimate | None]) -> Line:
+def _line(measure: Measure, rows: list[Row], estimates: list[Estimate | None]) -> Line:
     unit = f", {measure.unit}" if measure.share else ""
     cells = [f"{measure.name}{unit}{_ARROWS.get(measure.better, '')}"]
     below = {}
-    for column, estimate in enumerate(estimates, 1):
+    for column, (row, estimate) in enumerate(zip(rows, estimates, strict=True), 1):
         cells.append(NONE if estimate is None else measure.show(estimate.value))
         if estimate is not None:
-            below[column] = measure.between(estimate.low, estimate.high)
+            lacking = percent(row.missing(measure.key))
+            of = "" if not float(lacking) else f"; {lacking} % without"
+            below[column] = f"{measure.between(estimate.low, estimate.high)}{of}"
     # The names of chance levels begin alike: see `measures`.
     return Line(tuple(cells), below, kind="chance" if measure.name.startswith(("the same", "both by")) else "")
 
 
 def _caption(results: Results, rows: list[Row]) -> str:
     caption = (
-        "Means with 95 % bootstrap intervals below. "
+        "Means with 95 % intervals below: bootstraps over questions, and seeds where there are several; Wilson's over "
+        "the questions where a share is 0 or 100 %. "
         "↑ more is better, ↓ less is better, neither: it describes. A dash: not measured."
     )
+    if any(row.missing(key) for row in rows for key in row.estimates):
+        caption += (
+            " Each measure is over the questions that every trained method has a score for; “without” is the share of "
+            "questions that a method has none for and another has."
+        )
+        if counted := [measure_of(key).word for key in UNSCORED if any(row.missing(key) for row in rows)]:
+            caption += f" In {listing(counted)} they count against it."
     caption = f"{caption} {_raters(results)}".rstrip()
     empty = [results.label(row) for row in rows if "simulatability" in row.estimates and "las" not in row.estimates]
     if empty:
@@ -79,5 +89,6 @@ def _record(row: Row, measure: Measure, estimate: Estimate) -> dict[str, object]
         "low": estimate.low,
         "high": estimate.high,
         "n": estimate.n,
+        "missing": row.missing(measure.key),
         "seeds": estimate.seeds,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...look.numbers import NO_DIFFERENCE, listing
+from ...look.numbers import NO_DIFFERENCE, THESE_QUESTIONS, listing, percent
 from ...measures import Measure, measure_of
 from ...results import Results, Row
 from .choice import Decision, Step, front
@@ -22,9 +22,24 @@ def sentences(results: Results, decision: Decision) -> list[tuple[str, str]]:
         names = [results.label(row) for row in front(decision.rows, answers.key, other.key)]
         if names:
             lines.append((f"The front by “{other.word}”", f"{listing(names)}."))
-    if decision.silent:
-        rows = "; ".join(f"{results.label(row)} ({answers.word} {_value(row, answers)})" for row in decision.silent)
-        whose = "its explanations" if len(decision.silent) == 1 else "their explanations"
+    lines += _silent(results, decision, answers)
+    return lines
+
+
+def _silent(results: Results, decision: Decision, answers: Measure) -> list[tuple[str, str]]:
+    """The methods whose explanations were not measured, and those where too few were."""
+    axis, lines = decision.axis, []
+    few = [row for row in decision.silent if axis.key in row.estimates]
+    silent = [row for row in decision.silent if axis.key not in row.estimates]
+    if few:
+        rows = "; ".join(
+            f"{results.label(row)} ({answers.word} {_value(row, answers)}, {percent(row.missing(axis.key))} % without)"
+            for row in few
+        )
+        lines.append(("Not ranked", f"{rows}. Too few of the questions have a score of {axis.word} there."))
+    if silent:
+        rows = "; ".join(f"{results.label(row)} ({answers.word} {_value(row, answers)})" for row in silent)
+        whose = "its explanations" if len(silent) == 1 else "their explanations"
         text = f"{rows}. It was not measured there, and nothing can be said about {whose}."
         lines.append((f"Without {axis.word}", text))
     return lines
@@ -58,8 +73,18 @@ def _both(row: Row, answers: Measure, axis: Measure) -> str:
     for measure in (answers, axis):
         estimate = row.estimates[measure.key]
         interval = measure.between(estimate.low, estimate.high)
-        values.append(f"{measure.word} {_value(row, measure)} ({interval})")
+        values.append(f"{measure.word} {_value(row, measure)} ({interval}{_lacking(row, measure)})")
     return listing(values)
+
+
+def _lacking(row: Row, measure: Measure) -> str:
+    """The share of questions without a score, and what becomes of them; "" where every one has one."""
+    share = percent(row.missing(measure.key))
+    if not float(share):
+        return ""
+    return (
+        f"; {share} % have no score{' and count against it' if measure.unscored is not None else ', left out of all'}"
+    )
 
 
 def _exchange(results: Results, step: Step, answers: Measure, axis: Measure) -> str:
@@ -77,4 +102,6 @@ def _exchange(results: Results, step: Step, answers: Measure, axis: Measure) -> 
             apart = comparison.low * comparison.high > 0
             change += f", {'not shown once adjusted for all of these comparisons' if apart else NO_DIFFERENCE}"
         changes.append(change)
-    return f"From {results.label(step.accurate)} to {results.label(step.explaining)}: {'; '.join(changes)}."
+    compared = [comparison for _, comparison, _ in sides if comparison is not None]
+    once = f" {THESE_QUESTIONS}" if any(comparison.seeds < 2 for comparison in compared) else ""
+    return f"From {results.label(step.accurate)} to {results.label(step.explaining)}: {'; '.join(changes)}.{once}"

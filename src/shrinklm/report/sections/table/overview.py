@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...look.numbers import DASH, count, dollars, percent, short, size
+from ...look.numbers import DASH, count, dollars, listing, percent, short, size
 from ...look.tables import NONE, Column, Line, Table
 from ...results import Results, Row
 
 _SHARES = ("accuracy", "f1", "accuracy_likelihood", "unparsed", "names_answer", "names_distractors")
 """Metrics that are shown in percent."""
+_SHOWN = (*_SHARES, "length", "rougeL", "bleu")
+"""Metrics that have a column."""
 _ACCURACY = "Answers right, as generated and read by the task's parser, with the 95 % interval below"
 _LIKELIHOOD = "Accuracy of the likeliest option: the highest mean log-probability of its tokens"
 _UNPARSED = Column("Unparsed", "Answers, %", title="Answers that the parser could not read; counted wrong")
@@ -92,7 +94,23 @@ def _caption(results: Results) -> str:
         over = f" and {fewest_to_most} seed{'' if seeds[-1] == 1 else 's'}"
     return (
         f"Means over {count(len(results.findings.items))} test questions{over}; "
-        f"below them 95 % bootstrap intervals over {unit}. A dash: does not apply, or not known."
+        f"below them 95 % bootstrap intervals over {unit} (Wilson's over questions at 0 and 100 %). "
+        f"A dash: does not apply, or not known.{_lacking(results)}"
+    )
+
+
+def _lacking(results: Results) -> str:
+    """What the figures stand on where a method lacks a score that another has."""
+    rows = [
+        f"{results.label(row)} {percent(lack)} %"
+        for row in results.trained
+        if (lack := max((row.missing(name) for name in _SHOWN if name in row.estimates), default=0.0)) >= 0.0005
+    ]
+    if not rows:
+        return ""
+    return (
+        " Each figure is over the questions that every trained method has a score for. "
+        f"Without one for some figure, at most: {listing(rows)}."
     )
 
 
@@ -126,5 +144,7 @@ def _record(row: Row) -> dict[str, Any]:
     for name, estimate in row.estimates.items():
         record |= {name: estimate.value, f"{name}_low": estimate.low}
         record |= {f"{name}_high": estimate.high, f"{name}_n": estimate.n}
+        if row.missing(name):
+            record[f"{name}_missing"] = row.missing(name)
     record |= {key: row.mean(key) for key in _NUMBERS}
     return {**record, "teacher_tokens": row.teacher_tokens, "teacher_cost": row.teacher_cost}
