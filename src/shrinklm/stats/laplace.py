@@ -26,28 +26,33 @@ class _Inverse:
     """Diagonal of H over the largest grouping."""
     ratio: Array
     """[rest, first]: the coupling of H divided by `first`."""
-    rest: Array
-    """[rest, rest] of H⁻¹."""
+    factor: tuple[Array, bool]
+    """Cholesky factor of what is left of H over the rest. Its inverse, which costs more, only `among` needs."""
     logdet: float
     """log |H|."""
 
     def solve(self, b: Array) -> Array:
         """H⁻¹ b."""
+        from scipy.linalg import cho_solve
+
         size = len(self.first)
-        rest = self.rest @ (b[size:] - self.ratio @ b[:size])
+        rest = cho_solve(self.factor, b[size:] - self.ratio @ b[:size])
         return np.concatenate([b[:size] / self.first - rest @ self.ratio, rest])
 
     def among(self, levels: Codes) -> Array:
         """The entries [n, g, g] of H⁻¹ between the g levels of each row; `levels` [n, g] counts over all groupings."""
         size, groupings = len(self.first), levels.shape[1]
+        from scipy.linalg import cho_solve
+
         # By the inverse of a block matrix. All of H⁻¹ would be dense: [levels, levels] of all groupings together.
-        across = -self.rest @ self.ratio
+        rest = cho_solve(self.factor, np.eye(len(self.ratio)))
+        across = -rest @ self.ratio
         diagonal = 1 / self.first - (self.ratio * across).sum(axis=0)
         first, others = levels[:, 0], levels[:, 1:] - size
         entries = np.empty((len(levels), groupings, groupings))
         entries[:, 0, 0] = diagonal[first]
         entries[:, 1:, 0] = entries[:, 0, 1:] = across[others, first[:, None]]
-        entries[:, 1:, 1:] = self.rest[others[:, :, None], others[:, None, :]]
+        entries[:, 1:, 1:] = rest[others[:, :, None], others[:, None, :]]
         return entries
 
 
@@ -126,6 +131,8 @@ class Laplace(Cumulative):
 
     def _inverse(self, weights: Array, scale: Array) -> _Inverse:
         """H⁻¹ for the rows' weights W."""
+        from scipy.linalg import cho_factor
+
         size = self.sizes[0]
         gram = (self.rows_of.T @ self.rows_of.multiply(weights[:, None]).tocsr()).tocsr()
         first = 1 + scale[:size] ** 2 * gram.diagonal()[:size]
@@ -133,5 +140,6 @@ class Laplace(Cumulative):
         ratio = below[:, :size] / first
         # |H| = Π first · |schur|; dense, as the other groupings together have few levels.
         schur = np.eye(len(below)) + below[:, size:] - ratio @ below[:, :size].T
-        logdet = float(np.log(first).sum() + np.linalg.slogdet(schur)[1])
-        return _Inverse(first, ratio, np.linalg.inv(schur), logdet)
+        factor = cho_factor(schur, lower=True)
+        logdet = float(np.log(first).sum() + 2 * np.log(np.diag(factor[0])).sum())
+        return _Inverse(first, ratio, factor, logdet)
