@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from endpoint_stub import Raw, chat, failure, server
 from shrinklm.tasks.base import parse_answer
-from shrinklm.teachers.base import TeacherOptions, make_teacher
+from shrinklm.teachers.ask import COMMIT
+from shrinklm.teachers.base import FAILED, TeacherOptions, make_teacher
+from shrinklm.teachers.endpoint import EndpointTeacher
 from shrinklm.teachers.generate import read_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
@@ -36,12 +42,24 @@ with Store(root / "g.db") as store:
     run_steps(many(COUNT), STEPS, teacher, Prompts("choice"), store, settings(), parse_answer)
 print("done")
 """
+OVER_HTTP = CODE.replace("make_teacher(SPEC, TeacherOptions(root=root))", "over_http(sys.argv[3])").replace(
+    "COUNT, SPEC", "COUNT, SPEC, over_http"
+)
+AT_ONCE = 16
 
 
-def start(root: Path) -> subprocess.Popen[str]:
+def start(root: Path, code: str = CODE, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, str(root), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(root), str(Path(__file__).parent), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
     )
+
+
+def over_http(url: str) -> EndpointTeacher:
+    teacher = EndpointTeacher(f"{url}#m", TeacherOptions(batch=AT_ONCE, timeout=3, failures=1))
+    teacher.backoff = 0.01
+    return teacher
 
 
 def lines(root: Path) -> list[str]:
@@ -72,3 +90,34 @@ def test_killed_generation_goes_on_and_asks_nothing_twice(tmp_path: Path) -> Non
     assert all(
         len(found) == 4 and not any(generation.refusal for generation in found.values()) for found in known.values()
     )
+
+
+def test_a_server_that_fails_at_a_fifth_of_the_calls_and_a_kill(tmp_path: Path) -> None:
+    faults = [failure(429), failure(500), Raw(reset=True), Raw("<html>"), Raw(chat("x")[1], cut=True)]
+    paid: Counter[str] = Counter()
+
+    def answer(body: dict[str, Any], number: int) -> tuple[int, Mapping[str, Any]] | Raw:
+        if number == 36:
+            return Raw(seconds=4)
+        if number % 5 == 0:
+            return faults[number // 5 % len(faults)]
+        paid[json.dumps(body["messages"])] += 1
+        return chat(f"The answer is {body['messages'][-1]['content'].split('(a) ')[1].split()[0]} as it goes with it.")
+
+    with server(answer) as (url, asked):
+        process = start(tmp_path, OVER_HTTP, url)
+        while len(asked) < 90 and process.poll() is None:
+            time.sleep(0.005)
+        assert process.poll() is None, "it ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process = start(tmp_path, OVER_HTTP, url)
+        assert process.communicate(timeout=120)[0].strip() == "done"
+    with Store(tmp_path / "g.db") as store:
+        stored = list(store)
+    seeds = {one.source.seed for one in stored}
+    first = [one for one in stored if one.source.seed == min(seeds)]
+    assert len(first) == COUNT * 4
+    assert not any((one.refusal or "").startswith(FAILED) for one in stored)
+    # Retries after a refusal are other requests with the same words.
+    assert sum(paid.values()) - len(stored) <= AT_ONCE + COMMIT

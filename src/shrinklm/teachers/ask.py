@@ -25,6 +25,9 @@ from .thoughts import split
 SLICE = 4096
 """Questions whose prompts are in memory at a time. At the end of each, a server waits for the slowest answer."""
 
+COMMIT = 32
+"""Texts of a teacher that costs something in one commit, at most: what a kill loses beside the requests in flight."""
+
 
 @dataclass
 class Usage:
@@ -130,22 +133,31 @@ class Asker:
         if not queries:
             return {}
         answered: dict[str, Generation] = {}
+        unstored: list[Generation] = []
+        teacher = self.teacher
         previous = time.perf_counter()
-        # All that was answered is stored, also when the teacher fails half-way: nothing is asked, or paid for, twice.
-        with self.store.writer() as put:
-            for position, completion in self.teacher.complete([query.prompt for query in queries], sampling):
+        try:
+            for position, completion in teacher.complete([query.prompt for query in queries], sampling):
                 now = time.perf_counter()
                 query = self._query(queries, position, answered)
                 # A teacher that measures nothing took the time since its last completion.
                 completion = replace(completion, seconds=completion.seconds or now - previous)
                 previous = now
                 answered[query.key] = self._generation(query, sampling, completion)
-                put(answered[query.key])
+                unstored.append(answered[query.key])
                 usage.asked += 1
                 usage.add([answered[query.key]], self.price)
+                # Each commit waits for the disk. Texts that have come already share one, and texts that can be had
+                # again for nothing wait for many more; before any other text is waited for, all are stored.
+                if len(unstored) >= (SLICE if teacher.free else COMMIT) or not (teacher.free or teacher.ready):
+                    self.store.put(unstored)
+                    unstored = []
                 # Free texts come by the thousand in a second: to draw each step of a bar would take longer.
-                if not self.teacher.free or len(answered) == len(queries):
+                if not teacher.free or len(answered) == len(queries):
                     progress(len(answered))
+        finally:
+            # Also when the teacher fails half-way: nothing that was answered is asked, or paid for, again.
+            self.store.put(unstored)
         if len(answered) < len(queries):
             missing = f"returned nothing for {len(queries) - len(answered):,} of {len(queries):,} prompts"
             raise self._error(missing, queries[0].prompt)

@@ -47,6 +47,8 @@ class BaseTeacher(ABC):
 
     max_tokens: int | None = None
     """Cap of a completion, thoughts included, where a step names none; None: the step's own."""
+    ready: int = 0
+    """Completions that have come already and will be yielded without waiting; their texts share a commit."""
     tell: Callable[[str], None] = staticmethod(lambda state: None)
     """Called with the state in words while no completion comes, such as "waiting until 12:30:05". Set by who asks."""
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,44 +61,6 @@ class Store:
         # Not replaced: other generations may have been made from the first, and name its key as their parent.
         with self._errors(), self._db:
             self._db.executemany(_PUT, map(_to_row, generations))
-
-    @contextmanager
-    def writer(self) -> Iterator[Callable[[Generation], None]]:
-        """Gives a `put` that does not wait for the disk: a thread commits whatever has come since its last commit.
-
-        All is on the disk when the block ends. Raises StoreError, at the latest then.
-        """
-        waiting: queue.SimpleQueue[Generation | None] = queue.SimpleQueue()
-        failed: list[StoreError] = []
-
-        def commit() -> None:
-            try:
-                with Store(self.path) as own:  # a connection belongs to its thread
-                    while (first := waiting.get()) is not None:
-                        batch: list[Generation | None] = [first]
-                        with suppress(queue.Empty):
-                            while batch[-1] is not None:
-                                batch.append(waiting.get_nowait())
-                        own.put(generation for generation in batch if generation is not None)
-                        if batch[-1] is None:
-                            return
-            except StoreError as error:
-                failed.append(error)
-
-        def put(generation: Generation) -> None:
-            if failed:
-                raise failed[0]
-            waiting.put(generation)
-
-        thread = threading.Thread(target=commit)
-        thread.start()
-        try:
-            yield put
-        finally:
-            waiting.put(None)
-            thread.join()
-        if failed:
-            raise failed[0]
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """Return key → generation, for those of the keys that are stored."""
@@ -157,11 +117,6 @@ class ScratchStore(Store):
     def __init__(self, path: str | Path) -> None:
         super().__init__(":memory:")
         self._on_disk = Store(path) if Path(path).is_file() else None
-
-    @contextmanager
-    def writer(self) -> Iterator[Callable[[Generation], None]]:
-        """See `Store.writer`; memory needs no waiting."""
-        yield lambda generation: self.put([generation])
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """The generations under those of the keys that are in the store or were put."""

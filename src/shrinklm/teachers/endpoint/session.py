@@ -68,6 +68,7 @@ class Session:
         self._tries = [0] * len(prompts)
         self._out: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         self._left = len(prompts)
         self._ended: TeacherError | None = None
@@ -98,10 +99,19 @@ class Session:
                     return
                 if isinstance(result, TeacherError):
                     raise result
+                if self._results.empty() and self._loop:
+                    # It may be waiting for its results to be taken.
+                    with suppress(RuntimeError):  # it has ended
+                        self._loop.call_soon_threadsafe(self._changed.set)
                 yield result
         finally:
             self._stop.set()
             thread.join()
+
+    @property
+    def ready(self) -> int:
+        """Completions that can be yielded without waiting."""
+        return self._results.qsize()
 
     def _state(self) -> str:
         if paused := self.server.pace.paused:
@@ -114,6 +124,7 @@ class Session:
         )
 
     async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
         try:
             async with self.wire:
                 await self._ask_all()
@@ -148,7 +159,7 @@ class Session:
         server = self.server
         while True:
             # What the consumer has not taken yet is as good as out: it is not stored.
-            out = len(self._out) + max(0, self._results.qsize() - server.pace.most)
+            out = len(self._out) + self._results.qsize()
             # One alone, until it is known how the server wants to be asked.
             if not server.answered and out:
                 return math.inf

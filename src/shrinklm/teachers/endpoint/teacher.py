@@ -48,6 +48,7 @@ class EndpointTeacher(BaseTeacher):
         settings = {"thinking": options.thinking, **({"extra": dict(options.extra)} if options.extra else {})}
         self.revision = json.dumps(settings, sort_keys=True) if options.thinking or options.extra else ""
         self._local = _is_local(parts.hostname)
+        self._session: Session | None = None
 
     @cached_property
     def price(self) -> Price | None:
@@ -73,7 +74,13 @@ class EndpointTeacher(BaseTeacher):
         too often.
         """
         if prompts:
-            yield from Session(self._server, self._wire, prompts, sampling).results(self.tell)
+            self._session = Session(self._server, self._wire, prompts, sampling)
+            yield from self._session.results(self.tell)
+
+    @property
+    def ready(self) -> int:  # type: ignore[override]
+        """See `BaseTeacher`."""
+        return self._session.ready if self._session else 0
 
     @cached_property
     def _server(self) -> Server:
