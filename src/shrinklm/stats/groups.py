@@ -138,7 +138,7 @@ def levene(groups: Mapping[str, ArrayLike]) -> Levene:
     Raises:
         ValueError: fewer than two groups, or fewer than two of more than two values. Two values always lie equally far
             from their median, so the deviations of such a group do not vary: F of none but these would be infinite
-            whatever the spreads are, and beside a single larger one it finds differences that are not there (22 % in
+            whatever the spreads are, and beside a single larger one it finds differences that are not there (21 % in
             groups of 2, 2, 2 and 3).
     """
     vectors = list(_groups(groups).values())
@@ -217,7 +217,7 @@ def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
     Raises:
         ValueError: fewer than two groups, or fewer than two of more than two values. Two values always lie equally far
             from their median, so the deviations of such a group do not vary: F of none but these would be infinite
-            whatever the spreads are, and beside a single larger one it finds differences that are not there (22 % in
+            whatever the spreads are, and beside a single larger one it finds differences that are not there (21 % in
             groups of 2, 2, 2 and 3).
     """
     vectors = _groups(groups)
