@@ -8,6 +8,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 SLOW = {
+    "test_architectures.py",
     "test_attribution.py",
     "test_audit.py",
     "test_before_paying.py",

@@ -80,6 +80,7 @@ class Watched:
 def test_only_tokens_of_targets_are_projected_and_the_loss_is_the_plain_one(name: str) -> None:
     model = student(name)
     expected = [plain(model, pair) for pair in pairs()]
+    _ = model.reading  # tried out before, not while it is watched
     watched = Watched(model.model)
     assert model.loss(pairs()).tolist() == pytest.approx(expected, rel=1e-6)
     total, count = model(model.encode([pairs()]))
@@ -109,6 +110,7 @@ def test_adapters_are_trained_through_the_narrowed_projection(name: str) -> None
     model = student(name)
     whole = model.loss(pairs()).tolist()
     lora = type(model)(adapted(model.model, model.family, lora=2), model.tokenizer)
+    _ = lora.reading
     watched = Watched(lora.model.get_base_model())
     losses = lora.loss(pairs())
     assert losses.tolist() == pytest.approx(whole, rel=1e-6)  # fresh adapters change nothing

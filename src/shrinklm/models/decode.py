@@ -1,8 +1,8 @@
 """Greedy and sampled decoding of a causal model, for teachers and students alike: one loop, fast on a CPU.
 
 Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once,
-stay in memory once, and every row attends to them where they are: nothing is copied per row. Rows leave the batch when
-they stop.
+stay in memory once, and every row attends to them where they are (`models.shared`): nothing is copied per row. Rows
+leave the batch when they stop.
 """
 
 from __future__ import annotations
@@ -13,107 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface
-from transformers.cache_utils import Cache, DynamicLayer
-from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+from .shared import SHARED, SharedCache, point
 
 Stops = Callable[[str], bool]
 """Whether a row ends with the text so far."""
-
-
-class _Layer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of the rows, [rows, heads, tokens, width], grown in blocks, after those that all rows share."""
-
-    BLOCK = 64
-    """Tokens by which a layer grows: growing by one would copy all keys and values at every token."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.shared: tuple[Tensor, Tensor] | None = None
-        self.room: tuple[Tensor, Tensor] | None = None
-        self.length = 0
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        new = key_states.shape[-2]
-        if self.room is None or self.length + new > self.room[0].shape[-2]:
-            self.room = (self._grown(0, key_states, new), self._grown(1, value_states, new))
-        assert self.room is not None
-        for room, states in zip(self.room, (key_states, value_states), strict=True):
-            room[:, :, self.length : self.length + new] = states
-        self.length += new
-        self.is_initialized = True
-        return self.room[0][:, :, : self.length], self.room[1][:, :, : self.length]
-
-    def _grown(self, index: int, states: Tensor, new: int) -> Tensor:
-        rows, heads, _, width = states.shape
-        room = states.new_empty(rows, heads, self.length + new + self.BLOCK, width)
-        if self.room is not None:
-            room[:, :, : self.length] = self.room[index][:, :, : self.length]
-        return room
-
-    def get_seq_length(self) -> int:
-        return self.length + (self.shared[0].shape[-2] if self.shared else 0)
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length() + query_length, 0
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop the other rows."""
-        if self.room is not None:
-            self.room = (self.room[0][rows], self.room[1][rows])
-
-
-class _Cache(Cache):  # type: ignore[misc]
-    """The keys and values of all layers, on top of those of a shared beginning."""
-
-    def __init__(self, shared: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
-        super().__init__(layer_class_to_replicate=_Layer)
-        for pair in shared:
-            layer = _Layer()
-            layer.shared = pair
-            self.layers.append(layer)
-
-    def keep(self, rows: Tensor) -> None:
-        for layer in self.layers:
-            layer.keep(rows)
-
-
-def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, **kwargs: Any
-) -> tuple[Tensor, None]:
-    """Attention over the shared keys and the rows' keys in one softmax.
-
-    query [rows, heads, q, width], key and value [rows, groups, k, width].
-    """
-    shared: tuple[Tensor, Tensor] | None = module._shrinklm_shared
-    rows, heads, length, width = query.shape
-    groups = key.shape[1]
-    # Query heads that share a key head (grouped-query attention) form one matrix: no key is repeated for each of them.
-    grouped = query.reshape(rows, groups, heads // groups * length, width)
-    scores = grouped @ key.transpose(-1, -2)
-    if shared is not None:
-        # All rows in one product with the shared keys, which stand in memory once: nothing is expanded to the number of
-        # rows.
-        flat = grouped.transpose(0, 1).reshape(groups, -1, width)
-        before = flat @ shared[0][0].transpose(-1, -2)
-        scores = torch.cat((before.reshape(groups, rows, -1, before.shape[-1]).transpose(0, 1), scores), -1)
-    # As the attention of transformers: a softmax in float32, whatever the model computes in.
-    scores = scores.float().mul_(scaling).reshape(rows, heads, length, -1)
-    if attention_mask is not None:
-        # Booleans, or numbers to add: 0 for what is seen. Not -inf: padding at the left sees nothing, which gives NaN.
-        allowed = attention_mask if attention_mask.dtype == torch.bool else attention_mask >= 0
-        scores = scores.masked_fill_(~allowed, torch.finfo(torch.float32).min)
-    weights = scores.softmax(-1).to(value.dtype).reshape(rows, groups, -1, scores.shape[-1])
-    start = weights.shape[-1] - key.shape[-2]
-    out = weights[..., start:] @ value
-    if shared is not None:
-        before = weights[..., :start].transpose(0, 1).reshape(groups, -1, start) @ shared[1][0]
-        out = out + before.reshape(groups, rows, -1, width).transpose(0, 1)
-    return out.reshape(rows, heads, length, width).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register("shrinklm", _attention)
-AttentionMaskInterface.register("shrinklm", eager_mask)  # always a mask: the function above knows no implicit one
+Choose = Callable[[Tensor, Sequence[int]], Tensor]
+"""(logits [rows, vocabulary], the indices of these rows among the prompts) → the next token of each row, [rows]."""
 
 
 @dataclass
@@ -125,8 +31,8 @@ class Continuation:
     """False: the cap cut it."""
 
 
-class Decoder:
-    """Decodes with one causal model; remembers the last shared beginning between calls."""
+class BaseDecoder:
+    """Continues the token ids of prompts with one model. A way to do so adds `run`."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
@@ -134,13 +40,8 @@ class Decoder:
         # Several may end a reply: chat models list the end of a turn beside the end of a text.
         ends = model.generation_config.eos_token_id if getattr(model, "generation_config", None) else None
         ends = [ends] if isinstance(ends, int) else list(ends or [])
-        self.ends = {*ends, tokenizer.eos_token_id} - {None}
-        config = model.config.get_text_config(decoder=True)
-        # Soft-capped scores and attention sinks are computed elsewhere than in a plain softmax: such models take their
-        # own path.
-        sinks = any("sinks" in name for name, _ in model.named_parameters())
-        self.plain = not sinks and not getattr(config, "attn_logit_softcapping", None)
-        self._beginning: tuple[list[int], list[tuple[Tensor, Tensor]]] = ([], [])
+        self.ends: set[int] = {*ends, tokenizer.eos_token_id} - {None}
+        self.pad: int = tokenizer.pad_token_id or 0
 
     def decode(
         self,
@@ -163,42 +64,85 @@ class Decoder:
             top_p: Draw from the likeliest tokens that have this probability together.
             seeds: One for each row; its index in the batch when left out.
             shared: At most so many tokens are taken as the shared beginning: those with which all batches of a larger
-                job begin, so that they are computed once for all of them.
+                job begin, so that they are computed once for all of them. Not every way of decoding uses it.
         """
-        config = self.model.config
-        before = config._attn_implementation
-        if self.plain:
-            self.model.set_attn_implementation("shrinklm")
-        try:
-            with torch.inference_mode():
-                return self._decode(prompts, max_tokens, stop, temperature, top_p, seeds or range(len(prompts)), shared)
-        finally:
-            self.model.set_attn_implementation(before)
+        # A generator for each row: a row that leaves the batch must not shift the random numbers of the others.
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(prompts))]
 
-    def _decode(
+        def choose(logits: Tensor, live: Sequence[int]) -> Tensor:
+            return pick(logits, temperature, top_p, [generators[row] for row in live])
+
+        with torch.inference_mode():
+            return self.run(prompts, max_tokens, choose, stop, shared)
+
+    def run(
         self,
         prompts: Sequence[list[int]],
         max_tokens: int,
+        choose: Choose,
+        stop: Stops | None = None,
+        shared: int | None = None,
+    ) -> list[Continuation]:
+        """`decode` with the next tokens that `choose` names."""
+        raise NotImplementedError
+
+    def text(self, tokens: list[int]) -> str:
+        """The text of new tokens."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def take(self, rows: Sequence[Continuation], tokens: Sequence[int], stop: Stops | None) -> list[int]:
+        """Add a token to each row and return the indices of the unfinished ones; a row ends by its own tokens."""
+        return take(rows, tokens, self.ends, lambda new: stop is not None and stop(self.text(new)))
+
+
+class Decoder(BaseDecoder):
+    """Decodes with one causal model; remembers the last shared beginning between calls."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        super().__init__(model, tokenizer)
+        config = model.config.get_text_config(decoder=True)
+        # Soft-capped scores and attention sinks are computed elsewhere than in a plain softmax: such models take their
+        # own path.
+        sinks = any("sinks" in name for name, _ in model.named_parameters())
+        self.plain = not sinks and not getattr(config, "attn_logit_softcapping", None)
+        self._beginning: tuple[list[int], list[tuple[Tensor, Tensor]]] = ([], [])
+
+    def run(
+        self,
+        prompts: Sequence[list[int]],
+        max_tokens: int,
+        choose: Choose,
+        stop: Stops | None = None,
+        shared: int | None = None,
+    ) -> list[Continuation]:
+        """See BaseDecoder."""
+        before = self.model.config._attn_implementation
+        if self.plain:
+            self.model.set_attn_implementation(SHARED)
+        try:
+            return self._run(prompts, max_tokens, choose, stop, shared)
+        finally:
+            self.model.set_attn_implementation(before)
+
+    def _run(
+        self,
+        prompts: Sequence[list[int]],
+        max_tokens: int,
+        choose: Choose,
         stop: Stops | None,
-        temperature: float,
-        top_p: float,
-        seeds: Sequence[int],
         limit: int | None,
     ) -> list[Continuation]:
         device = self.model.device
         shared = self._share(prompts, limit) if self.plain else 0
         width = max(len(prompt) for prompt in prompts) - shared
-        pad = self.tokenizer.pad_token_id or 0
         gaps = [width + shared - len(prompt) for prompt in prompts]
         # Padding stands on the left, so that every row's next token comes last.
         ids = torch.tensor(
-            [[pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device
+            [[self.pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device
         )
         mask = torch.tensor([[1] * shared + [0] * gap + [1] * (width - gap) for gap in gaps], device=device)
-        cache = _Cache(self._beginning[1])
-        self._point(cache)
-        # A generator for each row: a row that leaves the batch must not shift the random numbers of the others.
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        cache = SharedCache(self._beginning[1])
+        point(self.model, cache)
         rows = [Continuation([], False) for _ in prompts]
         live = list(range(len(prompts)))
         # Padding counts for nothing, so that a row's positions are those it has alone; its own, -1, no table holds.
@@ -207,13 +151,8 @@ class Decoder:
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
             # Of the last token alone: the logits of a whole prompt would be the largest tensor in memory.
             logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
-            tokens = pick(logits, temperature, top_p, [generators[row] for row in live])
-            unfinished = take(
-                [rows[row] for row in live],
-                tokens.tolist(),
-                self.ends,
-                lambda new: stop is not None and stop(self.text(new)),
-            )
+            tokens = choose(logits, live)
+            unfinished = self.take([rows[row] for row in live], tokens.tolist(), stop)
             if not unfinished:
                 break
             # A finished row would be computed on until the longest one ends.
@@ -226,10 +165,6 @@ class Decoder:
             positions = positions[:, -1:] + 1
             mask = torch.cat((mask, mask.new_ones(len(live), 1)), -1)
         return rows
-
-    def text(self, tokens: list[int]) -> str:
-        """The text of new tokens."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _share(self, prompts: Sequence[list[int]], limit: int | None) -> int:
         """The length of the beginning that all prompts share; computes its keys and values unless the last call did."""
@@ -246,8 +181,8 @@ class Decoder:
             return 0
         # No layer may see the last beginning while the new one is computed, nor need memory hold both.
         self._beginning = ([], [])
-        cache = _Cache()
-        self._point(cache)
+        cache = SharedCache()
+        point(self.model, cache)
         ids = torch.tensor([prompts[0][:common]], device=self.model.device)
         self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         # Cloned: a slice would keep the free room behind it in memory, for as long as the decoder lives.
@@ -257,14 +192,6 @@ class Decoder:
         ]
         self._beginning = (prompts[0][:common], kept)
         return common
-
-    def _point(self, cache: _Cache) -> None:
-        """Tell each attention layer which keys and values its rows share."""
-        # By an attribute: transformers passes the rows' keys and values to `_attention`, and nothing beside them.
-        for module in self.model.modules():
-            index = getattr(module, "layer_idx", None)
-            if isinstance(index, int):
-                module._shrinklm_shared = cache.layers[index].shared if index < len(cache.layers) else None
 
 
 def shared_beginning(rows: Sequence[Sequence[int]]) -> int:

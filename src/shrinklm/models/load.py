@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +141,14 @@ def family_of(model: Model, trust_remote_code: bool = False) -> Family:
             f"{name} cannot be read: {_first_line(error)} Without network, give a local folder."
         ) from error
     return "seq2seq" if config.is_encoder_decoder else "causal"
+
+
+def position_limit(config: Any) -> float:
+    """How many tokens a model of transformers can read; infinite where positions are relative (T5)."""
+    decoder = config.get_text_config(decoder=True)
+    stated = [getattr(decoder, name, None) for name in ("max_position_embeddings", "max_seq_len")]
+    # XLNet states -1.
+    return next((number for number in stated if isinstance(number, int) and number > 0), math.inf)
 
 
 def default_device() -> torch.device:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,8 +20,10 @@ from torch import Tensor, nn
 from ..core.errors import StudentError
 from ..core.files import whole_folder
 from ..core.types import Pair, Tick
-from ..models.load import load_model
+from ..models.exact import Decoding
+from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
+from .exact import Reading, Rows
 from .layers import adapted
 from .saved import NOTE
 from .tokens import PairTokens, pair_tokens
@@ -76,6 +79,11 @@ class BaseStudent(nn.Module):
 
     family: ClassVar[Family]
     premise_in_target: bool = False
+    layouts: ClassVar[tuple[Rows, ...]] = ("single",)
+    """What a row may hold, the quickest first."""
+    decodings: ClassVar[tuple[Decoding, ...]] = ("generate", "alone", "uncached")
+    """The ways in which it may decode, the quickest first."""
+    _reading: Reading | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         # So that a user's own encoder-decoder class needs to state nothing but its family.
@@ -88,9 +96,7 @@ class BaseStudent(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.config = model.config
-        self.positions: float = (
-            getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
-        )
+        self.positions = position_limit(self.config)
         """How many tokens the model itself can read; infinite where positions are relative (T5)."""
         self.max_length = int(min(max_length, self.positions))
 
@@ -120,6 +126,24 @@ class BaseStudent(nn.Module):
     def _inner(self) -> Any:
         """The model below LoRA."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def reading(self) -> Reading:
+        """How it reads pairs and writes answers: tried out when it is first asked for, unless it was recorded.
+
+        Raises StudentError where no way is exact.
+        """
+        if self._reading is None:
+            self._reading = self.examined()
+        return self._reading
+
+    @reading.setter
+    def reading(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def examined(self) -> Reading:
+        """See `reading`. A class with an `encode` of its own answers for it itself."""
+        return Reading(self.layouts[0], self.decodings[0])
 
     @property
     def parameters_total(self) -> int:
@@ -296,7 +320,7 @@ class BaseStudent(nn.Module):
             self.tokenizer.save_pretrained(new)
             sizes = {str(path.relative_to(new)): path.stat().st_size for path in new.rglob("*") if path.is_file()}
             note = {"family": self.family, "class": class_name(type(self)), "max_length": self.max_length}
-            (new / NOTE).write_text(json.dumps({**note, "files": sizes}))
+            (new / NOTE).write_text(json.dumps({**note, "reading": asdict(self.reading), "files": sizes}))
 
 
 def class_name(student_class: type[BaseStudent]) -> str:

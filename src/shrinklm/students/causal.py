@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 from ..core.types import Pair, Tick
-from ..models.decode import Decoder, shared_beginning
+from ..models.decode import BaseDecoder, shared_beginning
+from ..models.exact import Decoding, make_decoder
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
+from .exact import Reading, Rows, examine
+from .masks import masks
 from .projection import logits_at
 
 ROW = 256
@@ -27,8 +30,17 @@ class CausalStudent(BaseStudent):
     """A decoder-only student."""
 
     family: ClassVar[Family] = "causal"
-    _decoder: Decoder | None = None
+    layouts: ClassVar[tuple[Rows, ...]] = ("packed", "single")
+    decodings: ClassVar[tuple[Decoding, ...]] = ("shared", "generate", "alone", "uncached")
+    _decoder: BaseDecoder | None = None
     """Decodes all batches of one `answer`; None outside it."""
+
+    def examined(self) -> Reading:
+        """See BaseStudent."""
+        kind = type(self)
+        if kind.encode is not CausalStudent.encode or kind.logits is not CausalStudent.logits:
+            return super().examined()
+        return examine(CausalStudent, self.model, self.tokenizer, self.max_length)
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
@@ -37,11 +49,13 @@ class CausalStudent(BaseStudent):
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
-        """Rows of packed examples.
+        """Rows of packed examples; of one pair each where the model does not honour a block mask (`reading`).
 
         Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the
         segment a branch also sees), labels (the next token, or -100), pair (which pair a label belongs to).
         """
+        if self.reading.rows == "single":
+            groups, pack = [[pair] for group in groups for pair in group], False
         blocks = []
         number = 0
         for group in groups:
@@ -117,12 +131,11 @@ class CausalStudent(BaseStudent):
         # Without a mask, attention takes its fastest path; positions then count along the row, as they do here anyway.
         if _plain(batch):
             return {read: batch[read], "use_cache": False}
-        mask = _mask(batch)
-        # Written out in Python ("eager"), attention adds its mask to the scores: the lowest finite number, as in
-        # transformers' own masks.
-        if self.config._attn_implementation != "sdpa":
-            mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
-        return {read: batch[read], "position_ids": batch["position_ids"], "attention_mask": mask, "use_cache": False}
+        read_by = {"attention_mask": masks(self.config, batch), "position_ids": batch["position_ids"]}
+        return {read: batch[read], **read_by, "use_cache": False}
+
+    def _new_decoder(self) -> BaseDecoder:
+        return make_decoder(self.reading.decodes, self.model, self.tokenizer)
 
     def answer(
         self,
@@ -135,7 +148,7 @@ class CausalStudent(BaseStudent):
         """See BaseStudent."""
         # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since
         # training may change the weights with which that was computed.
-        self._decoder = Decoder(self.model, self.tokenizer)
+        self._decoder = self._new_decoder()
         try:
             return super().answer(prompts, max_tokens, batch, tick, begun)
         finally:
@@ -143,7 +156,7 @@ class CausalStudent(BaseStudent):
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
         """See BaseStudent."""
-        decoder = self._decoder or Decoder(self.model, self.tokenizer)
+        decoder = self._decoder or self._new_decoder()
         ids = [
             self.prompt_ids(prompt) + self.target_ids(first, end=False)
             for prompt, first in zip(prompts, begun or [""] * len(prompts), strict=True)
@@ -157,14 +170,3 @@ def _plain(batch: Batch) -> bool:
     """Whether each row holds one branch and then padding: a token sees all before it, as it does without a mask."""
     segment = batch["segment"]
     return bool(((segment == segment[:, :1]) | (segment == 0)).all())
-
-
-def _mask(batch: Batch) -> Any:
-    """[rows, 1, tokens, tokens] of booleans: a token sees earlier ones of its segment and of that segment's parent."""
-    segment, parent = batch["segment"], batch["parent"]
-    length = segment.shape[1]
-    earlier = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
-    # Padding is segment 0 and sees itself: a token that sees nothing would get NaN from its softmax.
-    same = segment[:, :, None] == segment[:, None, :]
-    above = parent[:, :, None] == segment[:, None, :]
-    return ((same | above) & earlier)[:, None]

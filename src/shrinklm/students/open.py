@@ -42,7 +42,7 @@ def open_student(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
     Raises UnknownName, ModelError or StudentError.
     """
     family, ref = _family(spec.use)
-    return family.open(
+    student = family.open(
         ref,
         root,
         lora=spec.lora,
@@ -50,6 +50,8 @@ def open_student(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
         max_length=spec.max_length,
         trust_remote_code=spec.trust_remote_code,
     )
+    _ = student.reading  # now: what cannot be trained exactly is refused before anything is paid for
+    return student
 
 
 def outline(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
@@ -101,6 +103,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
         StudentError: there is no student in the folder, or it is of a class that is not known.
     """
     from .base import class_name
+    from .exact import Reading
 
     note = folder / NOTE
     if not note.is_file():
@@ -122,7 +125,12 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     # Not by `locate_model`, which would hash the weights for a revision that nothing needs here.
     located = Model(str(folder), folder.name, "", folder.resolve())
     model, tokenizer = load_model(located, family.family, default_dtype() if dtype == "auto" else dtype)
-    return ready_to_answer(family(model, tokenizer, max_length), None)
+    student = family(model, tokenizer, max_length)
+    # Students of before there was a record are tried out.
+    recorded = Reading.of(content.get("reading"))
+    if recorded is not None:
+        student.reading = recorded
+    return ready_to_answer(student, None)
 
 
 def ready_to_answer(student: BaseStudent, dtype: str | None = "auto") -> BaseStudent:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..core.types import Pair
+from ..models.exact import make_decoder
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
+from .exact import Reading, examine
 from .projection import logits_at
 
 
@@ -18,6 +20,13 @@ class Seq2SeqStudent(BaseStudent):
     """An encoder–decoder student."""
 
     family: ClassVar[Family] = "seq2seq"
+
+    def examined(self) -> Reading:
+        """See BaseStudent."""
+        kind = type(self)
+        if kind.encode is not Seq2SeqStudent.encode or kind.logits is not Seq2SeqStudent.logits:
+            return super().examined()
+        return examine(Seq2SeqStudent, self.model, self.tokenizer, self.max_length)
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
@@ -81,12 +90,11 @@ class Seq2SeqStudent(BaseStudent):
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
         """See BaseStudent. `begun` is not read (`premise_in_target`)."""
-        inputs = self.to_device(self.encode([[Pair(prompt, "")] for prompt in prompts], end=False))
-        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        # Greedy by name, since a checkpoint's own generation settings may ask for beams or for sampling.
-        with torch.inference_mode():
-            out = self.model.generate(**prompt, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
-        return [text.strip() for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
+        ids = [self.prompt_ids(prompt) for prompt in prompts]
+        for prompt, tokens in zip(prompts, ids, strict=True):
+            self.check_length(Pair(prompt, ""), len(tokens), 0, end=False)
+        decoder = make_decoder(self.reading.decodes, self.model, self.tokenizer)
+        return [decoder.text(row.tokens).strip() for row in decoder.decode(ids, max_tokens)]
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:

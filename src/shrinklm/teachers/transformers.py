@@ -109,14 +109,9 @@ class TransformersTeacher(BaseTeacher):
         model, tokenizer = load_model(
             self.model, "seq2seq" if self._seq2seq else "causal", dtype, self.options.trust_remote_code
         )
-        model = model.to(default_device())
-        if self._seq2seq:
-            from ..models.decode_seq2seq import Seq2SeqDecoder
+        from ..models.exact import exact_decoder
 
-            return Seq2SeqDecoder(model, tokenizer)
-        from ..models.decode import Decoder
-
-        return Decoder(model, tokenizer)
+        return exact_decoder(model.to(default_device()), tokenizer)
 
     @cached_property
     def _seq2seq(self) -> bool:

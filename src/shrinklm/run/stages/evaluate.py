@@ -160,5 +160,6 @@ def _predict(test: CellTest, key: str, known: bool) -> None:
             "diverged": False,
             "parameters": student.parameters_total,
             "bytes": None,
+            "reading": asdict(student.reading),
         }
         write_json(folder / CellFile.ABOUT, {**about_cell(cell), **untrained})

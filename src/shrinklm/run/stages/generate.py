@@ -12,6 +12,7 @@ from ...core.errors import MethodError
 from ...core.types import Example, Generation, Split, Task, Tick
 from ...methods.spec import method as method_of
 from ...methods.view import Method
+from ...students.open import open_student
 from ...teachers.base import BaseTeacher
 from ...teachers.generate import GenerateSettings, GenerationsByExample, Report, read_steps, run_steps
 from ...teachers.prompts import Prompts
@@ -96,6 +97,7 @@ class Teaching:
     def ask_all(self, only: str | None = None) -> Report:
         """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named."""
         steps = [request for request in self.steps if only in (None, request.name)]
+        self._check_students(steps)
         labels = [request for request in steps if request.name == "label"]
         # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them
         # need them.
@@ -105,6 +107,16 @@ class Teaching:
             report.steps["label (test)"] = self.ask(self.splits["test"], labels).steps["label"]
         self._known.clear()  # read before these texts were written
         return report
+
+    def _check_students(self, steps: Sequence[StepRequest]) -> None:
+        """Raises StudentError or ModelError for a student that could not be trained on what would be paid for now."""
+        written = [step for step in steps if not STEPS[step.name].marks]
+        if self.teacher is None or self.teacher.free or not written:
+            return
+        lacking = self.look(self.splits["train"], written)[1]
+        if any(step.missing for step in lacking.steps.values()):
+            for student in self.recipe.student:
+                open_student(student.spec(self.recipe.train.max_length), self.recipe.root)
 
     def ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
         """Asks for what the store lacks. With several students, what each of them marks is reported under its name."""

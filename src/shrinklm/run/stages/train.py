@@ -154,7 +154,7 @@ def _train(
     about = {**about_cell(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size}
     if origin is not None:
         about["origin"] = origin
-    write_json(cell.folder / CellFile.ABOUT, about)
+    write_json(cell.folder / CellFile.ABOUT, {**about, "reading": asdict(student.reading)})
 
 
 def _tidy(cell: Cell) -> None:
@@ -171,6 +171,7 @@ def _dev_accuracy(
     """Dev accuracy of a student in training: of a copy, in the precision in which it will answer."""
     # A copy, since the weights in training must not be rounded to that precision.
     copied = ready_to_answer(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
+    copied.reading = student.reading
     examples = dev[:_DEV_QUESTIONS]
     with tempfile.TemporaryDirectory() as folder:
         settings = EvaluateSettings(explanation_cap(copied, cell, recipe), recipe.evaluate.batch, 0)

@@ -1,0 +1,108 @@
+"""How a student reads and writes so that every number is the one its model gives for that pair alone."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+from ..core.errors import StudentError
+from ..core.types import Pair
+from ..models.exact import Case, Decoding, cases, decoding, first_exact, quiet
+
+Rows = Literal["packed", "single"]
+"""What a row holds: the views of several examples behind a block mask, or one pair and padding."""
+_log = logging.getLogger("shrinklm")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a student reads pairs and writes answers: in its note and in cell.json."""
+
+    rows: Rows = "packed"
+    decodes: Decoding = "shared"
+    why: tuple[str, ...] = ()
+    """Why quicker ways are not used: each with its error."""
+
+    @classmethod
+    def of(cls, record: Any) -> Reading | None:
+        """From JSON; None for what an older version, or somebody else, wrote."""
+        if not isinstance(record, dict) or record.get("rows") not in get_args(Rows):
+            return None
+        if record.get("decodes") not in get_args(Decoding):
+            return None
+        return cls(record["rows"], record["decodes"], tuple(map(str, record.get("why") or ())))
+
+
+class _Numbers:
+    """Stands in for a tokenizer: the text "17 4" has the tokens 17 and 4."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.eos_token_id, self.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+
+    def __call__(self, text: str = "", text_target: str = "", **options: Any) -> dict[str, list[int]]:
+        return {"input_ids": [int(word) for word in (text or text_target).split()]}
+
+
+_known: dict[tuple[Any, ...], Reading] = {}
+"""What was found about a model's code and configuration; its weights decide nothing (`models.exact.alive`)."""
+
+
+def examine(family: type[Any], model: Any, tokenizer: Any, max_length: int) -> Reading:
+    """How students of a family read and write with a model, in the quickest way that is exact.
+
+    Args:
+        family: A kind of `BaseStudent`, whose `encode` and `forward` are tried out.
+        model: Its weights and its settings are afterwards as before.
+        tokenizer: Of the model.
+        max_length: Longest prompt plus target, in tokens.
+
+    Raises StudentError where no way is exact.
+    """
+    shape = tuple((name, weight.shape, weight.dtype) for name, weight in model.named_parameters())
+    code = (family, type(model), model.config._attn_implementation)
+    key = (*code, model.config.to_json_string(use_diff=False), shape, len(tokenizer), max_length)
+    if key not in _known:
+        _known[key] = _examined(family, model, tokenizer, max_length)
+    return _known[key]
+
+
+def _examined(family: type[Any], model: Any, tokenizer: Any, max_length: int) -> Reading:
+    name = type(model).__name__
+    with quiet(model):
+        try:
+            # Questions are asked whole, also those of a training that was kept short.
+            found = cases(model, tokenizer, max(max_length, 256))
+        except Exception as error:  # whatever the model raises: it cannot read a text at all
+            raise StudentError(f"{name} cannot read a prompt and a target: {error}. Take another student.") from error
+
+        layouts = {rows: partial(_error, Reading(rows), family, tokenizer) for rows in family.layouts}
+        rows, why = first_exact(layouts, found)
+        decodes, slower = decoding(found, tokenizer, family.decodings)
+    why += slower
+    if rows is None or decodes is None:
+        what = "train" if rows is None else "write answers"
+        raise StudentError(
+            f"{name} cannot {what} here: no way to do so gives what the model's own forward pass gives. "
+            f"{'; '.join(why)}. Take another student."
+        )
+    if why:
+        # Training and answering go on, but slower than with other students of that size.
+        _log.warning("%s reads %s rows and decodes by %s: %s", name, rows, decodes, "; ".join(why))
+    return Reading(rows, decodes, tuple(why))
+
+
+def _error(reading: Reading, family: type[Any], tokenizer: Any, case: Case) -> float:
+    """The error of the log-probabilities with which a student scores the targets."""
+    student = family(case.model, _Numbers(tokenizer), sys.maxsize)
+    student.reading = reading
+    groups = [[Pair(_text(prompt), _text(target[:-1])) for prompt, target in group] for group in case.groups]
+    total, count = student(student.to_device(student.encode(groups)))
+    return case.error((-total / count).tolist(), end=True)
+
+
+def _text(ids: Sequence[int]) -> str:
+    return " ".join(map(str, ids))
