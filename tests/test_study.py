@@ -412,7 +412,11 @@ def test_twelve_conditions_are_told_apart_in_figures(tmp_path):
     with matplotlib.rc_context(STYLE):
         effects, means = forest(analysis), bars(analysis)
     assert effects is not None
-    keys = effects.figure.legends[0].get_lines()
-    assert len({(key.get_color(), key.get_marker()) for key in keys}) == 11
+    # Each line has its name beside it instead of a legend of eleven.
+    assert not effects.figure.legends
+    [axes] = effects.figure.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[1:12] == list(analysis.conditions)[1:]
+    assert names[0] == "Clear"
     boxes = means.figure.legends[0].get_patches()
     assert len({(box.get_facecolor(), box.get_hatch()) for box in boxes}) == 12

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ...report.look.axes import canvas
 from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.numbers import fraction, p_clause
-from ...report.look.style import COLUMN, GRID, INK, MUTED, PAGE, PAPER, colour, hatch, mark
+from ...report.look.style import COLUMN, GRID, INK, METHODS, MUTED, PAGE, PAPER, colour, hatch, mark
 from .base import NotComputed
 from .ratings import Ratings
 from .records import Analysis
@@ -70,13 +72,22 @@ def forest(analysis: Analysis) -> Drawn | None:
         return None
     ranks = {level: rank for rank, level in enumerate(analysis.conditions)}
     others = len(ranks) - 1
-    figure, [axes] = canvas(COLUMN, 0.7 + len(fitted) * (0.16 * others + 0.14) + 0.16 * others)
-    y, ticks, descriptions = 0.0, [], []
+    # Where colours repeat, each line is labelled itself, under a heading; a legend would have to be searched.
+    direct = len(ranks) > len(METHODS)
+    figure, [axes] = canvas(
+        COLUMN, 0.7 + len(fitted) * (0.16 * others + 0.14) + 0.16 * (len(fitted) if direct else others)
+    )
+    y, headings, descriptions = 0.0, [], []
+    ticks: list[tuple[float, str]] = []
     for name, fit in fitted.items():
         effects = fit.conditions
-        ticks.append((y + (len(effects) - 1) / 2, name))
+        headings.append(len(ticks))
+        ticks.append((y if direct else y + (len(effects) - 1) / 2, name))
+        y += direct
         for effect in effects:
             rank = ranks[effect.condition]
+            if direct:
+                ticks.append((y, effect.condition))
             face = colour(rank) if effect.p_adjusted < 0.05 else PAPER
             axes.plot(
                 [effect.low, effect.high], [y, y], color=colour(rank), linewidth=1.3, solid_capstyle="butt", zorder=2
@@ -93,18 +104,14 @@ def forest(analysis: Analysis) -> Drawn | None:
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
     axes.set_yticks([position for position, _ in ticks], [name for _, name in ticks])
     axes.tick_params(axis="y", length=0)
+    for heading in headings if direct else []:
+        axes.get_yticklabels()[heading].set_fontweight("bold")
     axes.spines["left"].set_visible(False)
     axes.set_ylim(y - 1, -1)
     axes.set_xlabel(f"Points of the scale above\n{_wrapped(analysis.reference, 36)}")
     axes.grid(axis="x")
-    from matplotlib.lines import Line2D
-
-    keys = [
-        Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4.6, label=level)
-        for level, rank in ranks.items()
-        if rank
-    ]
-    figure.legend(handles=keys, loc="outside upper left", handlelength=1.6)
+    if not direct:
+        figure.legend(handles=_keys(ranks), loc="outside upper left", handlelength=1.6)
     more = ", each question and each explanation" if any(len(fit.groups) > 1 for fit in fitted.values()) else ""
     caption = (
         f"Linear mixed models with a level of its own for each of {people(analysis.raters.n)}{more}; 95 % intervals. "
@@ -113,6 +120,17 @@ def forest(analysis: Analysis) -> Drawn | None:
     )
     title = f"Effects against {analysis.reference}"
     return Drawn("effects", title, caption, f"Forest plot. {'; '.join(descriptions)}.", False, figure)
+
+
+def _keys(ranks: Mapping[str, int]) -> list[Any]:
+    """Return the lines of a legend, one for each condition but the reference."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=colour(rank), marker=mark(rank), markersize=4.6, label=level)
+        for level, rank in ranks.items()
+        if rank
+    ]
 
 
 def normality(analysis: Analysis, ratings: Ratings) -> Drawn | None:
