@@ -59,7 +59,7 @@ def test_build_writes_page_markdown_tables_and_figures(run: Path) -> None:
     tables = {
         f"report/{name}.csv" for name in ("table", "comparisons", "seeds", "generations", "unbuilt", "losses", "dev")
     }
-    assert names == {"report.html", "report.md"} | figures | tables
+    assert names == {"report.html", "report.md", "report/results.json"} | figures | tables
     assert not list(run.glob(".*")), "scratch folders must go"
 
 
@@ -127,6 +127,28 @@ def test_a_clear_difference_is_named(found: Results) -> None:
     assert text.startswith("multitask+counterfactual:revised works best: it answers ")
     assert "Holm-adjusted p" in text
     assert "Every trained student is above the untrained student" in text
+
+
+def test_of_one_seed_nothing_is_said_of_training_again(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", seeds=(0,), items=150)
+    build(folder)
+    found = compare(read(folder))
+    assert any(pair.separated for pair in found.pairs)
+    text = heading.answer(found)
+    assert "works best" not in text
+    assert "speak of these questions, not of training again" in text
+    written = json.loads((folder / "report" / "results.json").read_text(encoding="utf-8"))
+    assert written["answer"] == text
+    for rows in (written["tables"]["comparisons"], table(folder, "comparisons")):
+        assert {row["speaks_of"] for row in rows} == {"these questions"}
+        assert {int(row["seeds"]) for row in rows} == {1}
+    assert "| these questions |" in (folder / "report.md").read_text(encoding="utf-8")
+    assert "significant" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_of_two_seeds_p_speaks_of_training_too(found: Results) -> None:
+    assert {pair.comparison.unit for pair in (*found.pairs, *found.gains)} == {"questions and seeds"}
+    assert "these questions" not in heading.answer(found)
 
 
 def test_equal_methods_show_no_difference(tmp_path: Path) -> None:

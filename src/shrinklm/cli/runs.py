@@ -153,6 +153,7 @@ def evaluate(recipe: Target) -> None:
         run = open_target(recipe, progress.tick)
         show.already(run, "evaluate")
         run.evaluate()
+    show.evaluated(run)
     say(f"Evaluated. Next: shrinklm report {recipe}")
 
 
@@ -198,14 +199,11 @@ def judge(recipe: Target, as_json: Json = False) -> None:
 
 
 @command()
-def report(recipe: Target) -> None:
-    """Write the report: one HTML page, Markdown, CSV and figures."""
+def report(recipe: Target, as_json: Json = False) -> None:
+    """Write the report: one HTML page, Markdown, CSV, JSON and figures."""
     from .show import runs as show
 
-    path = open_target(recipe).report()
-    show.kept(path.parent)
-    show.results(path.parent)
-    say(f"Report: {path}")
+    show.reported(open_target(recipe).report(), as_json)
 
 
 @command()

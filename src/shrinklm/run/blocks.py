@@ -98,6 +98,14 @@ class TrainBlock(Block):
         None, ge=1, description="Stop after so many checkpoints without a better dev accuracy; the best is kept."
     )
     curve: int = Field(4, ge=0, description="How often dev accuracy is measured on the way (0: never).")
+    dev_questions: int = Field(
+        500,
+        ge=1,
+        description=(
+            "Dev accuracy on the way is of at most so many dev questions: a sample by the task's seed, each label with "
+            "its share."
+        ),
+    )
     max_length: int = Field(
         1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted."
     )

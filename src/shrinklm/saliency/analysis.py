@@ -35,6 +35,8 @@ _ORDER = ("salient", "own-saliency", "tfidf-tokens", "random-tokens")
 _CONTROLS = {"tf-idf": "tfidf-tokens", "random": "random-tokens"}
 """Name in the table of agreement → the step whose markings are compared with the ways to attribute."""
 _NAMES = ("gold_hit", "gold_hit_top1", "precision", "recall", "f1", "auprc", "comprehensiveness", "sufficiency")
+_SHARES = ("gold_hit", "gold_hit_top1")
+"""Those that are yes or no of an item."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def analyze(
         rows = [_scores(example, step.markings[example.id], keep) for example in marked if example.id in step.markings]
         if probabilities and step.markings:
             rows += erasure_effects(probabilities, erased, step.markings, keep).values()
-        estimates = {key: _estimate([row[key] for row in rows if key in row], seed, resamples) for key in _NAMES}
+        estimates = {key: _estimate(key, [row[key] for row in rows if key in row], seed, resamples) for key in _NAMES}
         about = {"by": step.by, "method": step.method, "n": len(step.markings)}
         figures[name] = {**about, "refused": dict(step.refused.most_common()), **_nest(estimates)}
     # The first six figures have a chance level in closed form; for erasure the random control stands in.
@@ -268,10 +270,10 @@ def _mean(values: Iterable[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def _estimate(values: Sequence[float], seed: int, resamples: int) -> dict[str, float] | None:
+def _estimate(key: str, values: Sequence[float], seed: int, resamples: int) -> dict[str, float] | None:
     if not values:
         return None
-    result = estimate(values, seed, resamples)
+    result = estimate(values, seed, resamples, share=key in _SHARES)
     return {"value": result.value, "low": result.low, "high": result.high, "n": result.n}
 
 

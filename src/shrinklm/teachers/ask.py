@@ -31,12 +31,21 @@ COMMIT = 32
 
 @dataclass
 class Usage:
-    """The cost and the outcome of the questions to one teacher or judge."""
+    """The cost and the outcome of the questions to one teacher or judge.
+
+    The counts add up: found + asked + shared + unasked = kept + refused + retried.
+    """
 
     found: int = 0
     """Generations that were in the store, refused ones included."""
     asked: int = 0
     """Prompts sent, retries included."""
+    shared: int = 0
+    """Texts that came with the prompt of another one, since both ask the same."""
+    unasked: int = 0
+    """Texts that were not asked for, since what they build on is refused or missing; counted in `refused` too."""
+    retried: int = 0
+    """Texts that were refused and taken anew, with another seed."""
     missing: int = 0
     """Texts that the store lacks and that were not asked for."""
     kept: int = 0

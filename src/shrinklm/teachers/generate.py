@@ -180,6 +180,7 @@ class _Round:
                 parents.append(parent.key)
             if missing:
                 self.usage.refused[missing] += 1
+                self.usage.unasked += 1
                 # The text of the round before must not pass for one of this round.
                 texts.pop((self.step.name, example.answer), None)
                 continue
@@ -203,6 +204,9 @@ class _Round:
                 for index, key in keys.items()
             }
             generations = self._generations(queries, sampling, start + len(items), total)
+            answered = sum(key in generations for key in keys.values())
+            self.usage.shared += answered - len(generations)
+            self.usage.retried += answered if attempt else 0
             pending = []
             for index, key in keys.items():
                 if key not in generations:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ...core.errors import StoreError
 from ...core.registry import Group, find, names
-from ...core.results import RunFile
+from ...core.results import CellFile, RunFile, read_scores
 from ...methods.view import Method
 from ...run.folder import weightless
 from ...teachers.steps import STEPS
@@ -78,18 +78,17 @@ def _known(group: str) -> Iterator[tuple[str, str]]:
 
 def generations(report: Report) -> None:
     """What became of each generation step."""
-    table = Table(
-        "Step", *(("Found", "Asked", "Kept", "Refused", "Tokens", "Cost")), title="Generations", title_justify="left"
-    )
+    names = ("Found", "Asked", "Shared", "Unasked", "Kept", "Refused", "Retried", "Tokens", "Cost")
+    table = Table("Step", *names, title="Generations", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, step in report.steps.items():
         cost = "-" if step.cost is None else f"${step.cost:,.2f}"
         tokens = step.tokens_in + step.tokens_out
-        table.add_row(
-            name, *(f"{number:,}" for number in (step.found, step.asked, step.kept, step.refused.total(), tokens)), cost
-        )
+        numbers = (step.found, step.asked, step.shared, step.unasked, step.kept, step.refused.total(), step.retried)
+        table.add_row(name, *(f"{number:,}" for number in (*numbers, tokens)), cost)
     Console().print(table)
+    say("Found + asked + shared (a prompt of two texts) + unasked (nothing to build on) = kept + refused + retried.")
     for name, step in report.steps.items():
         for reason, count in step.refused.most_common():
             say(f"  {name}: {count:,} refused: {reason}")
@@ -157,10 +156,11 @@ def results(folder: Path) -> None:
     students = {row["student"] for row in rows if row.get("student")}
     metric = "f1" if any(row.get("f1") for row in rows) else "accuracy"
     names = ["Method", "Student"] if len(students) > 1 else ["Method"]
-    table = Table(*names, "F1, %" if metric == "f1" else "Accuracy, %", "95 % interval", "Words in explanation")
+    columns = ("F1, %" if metric == "f1" else "Accuracy, %", "95 % interval", "Unparsed, %", "Words in explanation")
+    table = Table(*names, *columns)
     for column in table.columns:
         column.overflow = "fold"
-    for column in table.columns[-3:]:
+    for column in table.columns[-len(columns) :]:
         column.justify = "right"
     for row in rows:
         between = (
@@ -168,7 +168,35 @@ def results(folder: Path) -> None:
         )
         length = f"{float(row['length']):.1f}" if row.get("length") else ""
         named = [row[name.lower()] for name in names]
-        table.add_row(*(Text(value) for value in (*named, _share(row, metric), between, length)))
+        unparsed = _share(row, "unparsed")
+        table.add_row(*(Text(value) for value in (*named, _share(row, metric), between, unparsed, length)))
+    Console().print(table)
+
+
+def reported(path: Path, as_json: bool = False) -> None:
+    """The main figures of a report and where it is; as JSON the answer and all of its tables."""
+    if as_json:
+        print((path.parent / RunFile.REPORT / "results.json").read_text(encoding="utf-8"), end="")
+        return
+    kept(path.parent)
+    results(path.parent)
+    say(f"Report: {path}")
+
+
+def evaluated(run: Run) -> None:
+    """What each cell answers, and how much of it could not be read."""
+    files = {cell.name: cell.folder / CellFile.SCORES for cell in run.cells}
+    titles = {"accuracy": "Accuracy, %", "f1": "F1, %", "accuracy_likelihood": "By likelihood, %",
+              "unparsed": "Unparsed, %"}  # fmt: skip
+    figures = means({cell: read_scores(path) for cell, path in files.items() if path.is_file()})
+    names = [name for name in titles if any(name in metrics for metrics in figures.values())]
+    table = Table("Cell", *(titles[name] for name in names), "Questions")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for cell, metrics in figures.items():
+        shares = ("" if name not in metrics else f"{100 * metrics[name]['mean']:.1f}" for name in names)
+        asked = max((metrics[name]["n"] for name in names if name in metrics), default=0)
+        table.add_row(Text(cell), *shares, f"{asked:,}")
     Console().print(table)
 
 

@@ -30,6 +30,23 @@ def draw_estimate(
     axes.plot([value], [y], marker, color=shade, markersize=size, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3)
 
 
+LEAST_POINTS, LEAST_RATING = 10.0, 0.5
+"""Narrowest axis of percentages, and of ratings: equal values are drawn as equal, not as a scale of thousandths."""
+
+
+def widen(axes: Any, x: float = 0.0, y: float = 0.0, share: bool = False) -> None:
+    """Widens an axis to at least `x` or `y` around what is drawn; shares, in percent, stay between 0 and 100."""
+    for axis, least in (("x", x), ("y", y)):
+        low, high = getattr(axes, f"get_{axis}lim")()
+        if high - low >= least:
+            continue
+        start = (low + high - least) / 2
+        if share:
+            edge = 0.06 * least  # room for a mark at either end
+            start = min(max(start, -edge), 100 + edge - least)
+        getattr(axes, f"set_{axis}lim")(start, start + least)
+
+
 def hide_axis(axes: Any) -> None:
     """Removes ticks and line of the vertical axis: names of rows need neither."""
     axes.tick_params(axis="y", length=0)

@@ -24,6 +24,7 @@ from ...students.open import load_student
 from ..folder import Cell, about_cell
 from ..once import Stage, marker, once
 from ..students import LONGEST_CAP, answering_student, explanation_cap
+from .questions import question_key
 from .score import CellTest, added, measure, settings
 
 
@@ -64,7 +65,7 @@ def evaluate_cell(test: CellTest) -> None:
 def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
     """Asks the student; of predictions that are there already, only the missing explanations are asked for."""
     cell, block = test.cell, test.recipe.evaluate
-    questions = [(example.id, example.text, example.answer) for example in test.examples]
+    questions = [question_key(example) for example in test.examples]
     student = cell.student.model_dump(mode="json")
     # The batch too: rounding in half precision depends on it, and an answer may turn on that.
     # Not the number of explanations: it is kept beside the digest, so that more of them ask for those alone.

@@ -122,7 +122,9 @@ def refuse_changes(
 
 
 def _trained_by(recipe: Recipe, cell: Cell) -> Origin:
-    left_out = {"seeds", "micro_batch"} | (set() if recipe.train.early_stopping else {"checkpoints", "curve"})
+    left_out = {"seeds", "micro_batch"}
+    if not recipe.train.early_stopping:
+        left_out |= {"checkpoints", "curve", "dev_questions"}
     student = cell.student.model_dump(mode="json", exclude={"name"})
     train = recipe.train.model_dump(mode="json", exclude=left_out)
     return {f"student.{key}": value for key, value in student.items()} | {

@@ -73,7 +73,7 @@ def saliency_stage(
         figures = analyze(examples, markings, keep, examiner=examiner(), tick=tick)
         write(home, figures, items(examples, markings, keep))
 
-    key = digest(keys, asdict(keep), recipe.salient.model_dump(mode="json"))
+    key = digest(keys, asdict(keep), recipe.salient.model_dump(mode="json", exclude={"finetune": {"dev_questions"}}))
     return Stage(marker(folder, "saliency"), key, work, makes=(home / SaliencyFile.FIGURES, home / SaliencyFile.ITEMS))
 
 

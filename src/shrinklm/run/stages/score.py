@@ -167,5 +167,5 @@ def _training(block: SimulatorBlock) -> TrainSettings:
         include={"examples", "batch", "micro_batch", "learning_rate", "precision", "max_length", "seed"}
     )
     # What the block does not state is as in any training. One checkpoint: what is kept of a fold is its scores.
-    rest = TrainBlock().model_dump(exclude={"seeds"})
+    rest = TrainBlock().model_dump(exclude={"seeds", "dev_questions"})
     return TrainSettings(**{**rest, **stated, "checkpoints": 1, "curve": 0})

@@ -23,6 +23,7 @@ from ..folder import Cell, about_cell
 from ..once import Stage, marker, once
 from ..recipe import Recipe
 from ..students import explanation_cap
+from .questions import dev_sample, question_key
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
@@ -31,15 +32,16 @@ Origin = dict[str, Any]
 """What weights come from: a recipe's key, such as "train.learning_rate", or a name such as "teacher" → its value, or a
 digest of it. `origin.py` makes it, and compares it with a later recipe's."""
 
-_DEV_QUESTIONS = 100
-"""Dev questions answered during training, for the curve and for early stopping."""
+_FIRST = 100
+"""Version 0.1.0 measured dev accuracy on so many dev questions, the first of the file."""
 
 
 def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]) -> str:
     """A digest of everything the weights depend on: equal keys mean equal weights."""
     # The cell holds its own seed. The micro-batch is what memory allows, and the effective batch stays the same.
-    block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch"})
-    chosen = [(example.id, example.text, example.answer) for example in dev] if recipe.train.early_stopping else None
+    # Which dev questions are asked changes no weight but by early stopping, and is then in `chosen`.
+    block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch", "dev_questions"})
+    chosen = _stopped_by(recipe, dev) if recipe.train.early_stopping else None
     if chosen is None:
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
         del block["checkpoints"], block["curve"]
@@ -61,6 +63,15 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     student = cell.student.model_dump(mode="json", exclude={"name"})  # a label trains nothing
     # The pairs of the first epoch stand for the views: another template is another training.
     return digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus))
+
+
+def _stopped_by(recipe: Recipe, dev: Sequence[Example]) -> list[Any]:
+    """The dev questions that decide when a training stops."""
+    sample = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
+    # Where these are the questions that version 0.1.0 asked, the key is the one that it wrote, of all dev questions.
+    if sample == list(dev[:_FIRST]):
+        return [question_key(example) for example in dev]
+    return ["sample", *(question_key(example) for example in sample)]
 
 
 def first_epoch(cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
@@ -137,7 +148,7 @@ def _train(
         return _dev_accuracy(student, cell, recipe, task, dev)
 
     block = recipe.train
-    settings = TrainSettings(**block.model_dump(exclude={"seeds"}), seed=cell.seed)
+    settings = TrainSettings(**block.model_dump(exclude={"seeds", "dev_questions"}), seed=cell.seed)
     measure = dev_accuracy if dev and (block.curve or block.early_stopping) else None
     student, fit = train_student(
         lambda: open_student(cell.student.spec(recipe.train.max_length), recipe.root),
@@ -172,7 +183,7 @@ def _dev_accuracy(
     # A copy, since the weights in training must not be rounded to that precision.
     copied = ready_to_answer(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
     copied.reading = student.reading
-    examples = dev[:_DEV_QUESTIONS]
+    examples = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
     with tempfile.TemporaryDirectory() as folder:
         settings = EvaluateSettings(explanation_cap(copied, cell, recipe), recipe.evaluate.batch, 0)
         evaluation = Evaluation(copied, task, cell.method, cell.name, settings)

@@ -29,6 +29,7 @@ from ..blocks import SalientBlock, StudentBlock
 from ..folder import Cell
 from ..once import recall
 from ..recipe import Recipe
+from .questions import question_key
 from .train import train_cell
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class WordMarkers:
         """The accuracy of one state of the teacher, measured once."""
         # The marker of its training names the tuned weights: another fine-tuning is measured anew.
         revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
-        key = digest(revision, [(example.id, example.text, example.answer) for example in questions])
+        key = digest(revision, [question_key(example) for example in questions])
         path = self.folder / RunFile.TEACHER / f"accuracy-{when}.json"
         accuracy: dict[str, Any] = recall(
             path, key, "accuracy", lambda: self._measure(when, tuned, task, questions, tick)
@@ -226,8 +227,8 @@ class WordMarkers:
 
 
 def figure(values: Sequence[float]) -> dict[str, Any]:
-    """A mean over items with its bootstrap interval, for JSON."""
+    """The share of items that are right, with its interval, for JSON."""
     import numpy as np
 
-    interval = estimate(np.array([values], dtype=float))
+    interval = estimate(np.array([values], dtype=float), share=True)
     return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...report.look.axes import canvas
+from ...report.look.axes import LEAST_RATING, canvas, widen
 from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.numbers import fraction, p_clause
 from ...report.look.style import COLUMN, GRID, INK, METHODS, MUTED, PAGE, PAPER, colour, hatch, mark
@@ -102,6 +102,7 @@ def forest(analysis: Analysis) -> Drawn | None:
         axes.axhline(y, color=GRID, linewidth=0.5, zorder=0)
         y += 1
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
+    widen(axes, x=LEAST_RATING)
     axes.set_yticks([position for position, _ in ticks], [name for _, name in ticks])
     axes.tick_params(axis="y", length=0)
     for heading in headings if direct else []:

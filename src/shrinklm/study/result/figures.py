@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...report.look.axes import canvas
+from ...report.look.axes import LEAST_POINTS, LEAST_RATING, canvas, widen
 from ...report.look.figures import Drawn, Figure, styled
 from ...report.look.style import COLUMN, MUTED, colour, mark
 from ..analysis import figures as analysis_figures
@@ -57,6 +57,8 @@ def tradeoff(outcome: Outcome) -> Drawn | None:
     axes.set_xlabel("Accuracy, %")
     axes.set_ylabel(f"{measure}, by people{'' if scale == 1 else ', %'}")
     axes.grid()
+    widen(axes, x=LEAST_POINTS, share=True)
+    widen(axes, y=LEAST_RATING if scale == 1 else LEAST_POINTS)
     figure.legend(
         loc="outside upper left", ncols=2 if max(len(name) for _, name, _, _ in points) < 26 else 1, handlelength=1.0
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...look.axes import canvas, hide_axis
+from ...look.axes import LEAST_POINTS, canvas, hide_axis, widen
 from ...look.figures import Drawn
 from ...look.numbers import THESE_QUESTIONS, p_value, points
 from ...look.style import COLUMN, GRID, INK, MUTED, PAPER
@@ -94,6 +94,7 @@ def differences(results: Results) -> Drawn | None:
     for y, pair in enumerate(pairs):
         _draw(axes, pair, y)
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
+    widen(axes, x=LEAST_POINTS)
     if results.pairs and results.gains:  # between the two families
         axes.axhline(len(results.pairs) - 0.5, color=GRID, linewidth=0.6)
     labels = [

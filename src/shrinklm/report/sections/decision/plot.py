@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from ...look.axes import canvas
+from ...look.axes import LEAST_POINTS, LEAST_RATING, canvas, widen
 from ...look.figures import Drawn
 from ...look.style import COLUMN, MUTED, PAGE, PAPER, colour, mark
 from ...measures import Measure, measure_of
@@ -40,7 +40,8 @@ def tradeoff(results: Results) -> Drawn | None:
     )
     descriptions = ". ".join(_alt_text(results, decision, answers, axis) for axis in decision.axes)
     caption = (
-        "Means with 95 % bootstrap intervals, further right and further up is better. Filled marks joined by the line: "
+        "Means with 95 % intervals over the same questions, further right and further up is better. "
+        "Filled marks joined by the line: "
         "the front of the panel, methods that no other one beats by being at least as good in both and better in one."
         + (" Hollow diamonds: untrained." if untrained else "")
         + (" Dashed lines: the accuracy of methods whose explanations were not measured." if decision.silent else "")
@@ -68,6 +69,8 @@ def _panel(axes: Any, decision: Decision, untrained: list[Row], answers: Measure
     axes.set_xlabel(f"{answers.name}, %")
     axes.set_ylabel(axis.unit)
     axes.margins(0.09)
+    widen(axes, x=LEAST_POINTS, share=True)
+    widen(axes, y=LEAST_POINTS if axis.share else LEAST_RATING)
     axes.grid()
 
 

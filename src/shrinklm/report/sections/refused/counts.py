@@ -10,10 +10,13 @@ from ...look.tables import NONE, Column, Line, Table
 from ...results import Results
 
 _STEPS = (
-    *("Step", "Found in store", "Asked", "Kept", "Refused"),
+    *("Step", "Found in store", "Asked", "Shared", "Unasked", "Kept", "Refused", "Retried"),
     *("Reasons", "Tokens read", "Tokens written", "Time", "Cost"),
 )
-_RECORDED = ("found", "asked", "kept", "tokens_in", "tokens_out", "seconds", "cost")
+_RECORDED = (
+    *("found", "asked", "shared", "unasked", "kept", "retried"),
+    *("tokens_in", "tokens_out", "seconds", "cost"),
+)
 """Keys of a step in generations.json that the CSV holds."""
 
 
@@ -26,7 +29,13 @@ def steps(results: Results) -> Table:
         record = {"step": name, **{key: step.get(key) for key in _RECORDED}}
         records.append(record | {f"refused: {reason}": number for reason, number in refused.items()})
     columns = tuple(Column(name, numeric=name not in ("Step", "Reasons")) for name in _STEPS)
-    return Table("generations", "Generations of the teacher, by step.", columns, tuple(lines), tuple(records))
+    caption = (
+        "Texts of the teacher, by step. Found, asked, shared (two texts with one prompt) and unasked (what they build "
+        "on is refused) add up to kept, refused and retried (refused, and taken anew)."
+    )
+    if any("retried" not in step for step in (results.findings.generations.get("steps") or {}).values()):
+        caption += " A dash: the run was made by a version that did not count it."
+    return Table("generations", caption, columns, tuple(lines), tuple(records))
 
 
 def _step(name: str, step: Mapping[str, Any], refused: Mapping[str, int]) -> Line:
@@ -35,14 +44,22 @@ def _step(name: str, step: Mapping[str, Any], refused: Mapping[str, int]) -> Lin
     cost = step.get("cost")
     cells = (
         name,
-        *(count(step.get(key) or 0) for key in ("found", "asked", "kept")),
+        *(count(step.get(key) or 0) for key in ("found", "asked")),
+        *(_counted(step, key) for key in ("shared", "unasked")),
+        count(step.get("kept") or 0),
         count(sum(refused.values())),
+        _counted(step, "retried"),
         "; ".join(f"{reason}: {count(number)}" for reason, number in reasons) or NONE,
         *(short(number) if number else NONE for number in tokens),
         duration(step.get("seconds") or 0),
         NONE if cost is None else dollars(cost),
     )
     return Line(cells)
+
+
+def _counted(step: Mapping[str, Any], key: str) -> str:
+    """A count that generations.json of version 0.1.0 lacks."""
+    return count(step[key]) if step.get(key) is not None else NONE
 
 
 def unbuilt(results: Results) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...look.axes import canvas, draw_estimate, hide_axis, name_rows
+from ...look.axes import LEAST_POINTS, canvas, draw_estimate, hide_axis, name_rows, widen
 from ...look.figures import Drawn
 from ...look.numbers import percent
 from ...look.style import COLUMN, MUTED, PAGE, colour, mark
@@ -36,6 +36,7 @@ def accuracy(results: Results) -> Drawn | None:
     for row, y in zip(rows, heights, strict=True):
         _draw(axes, row, metric, y, 100.0)
         _draw_seeds(axes, row, metric, y)
+    widen(axes, x=LEAST_POINTS, share=True)
     baselines = _baselines(results, metric)
     # After the marks: the names of baselines are laid out within the limits that the marks have set.
     _draw_baselines(axes, [(name, 100 * share) for name, share in baselines])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...findings import Cell
-from ...look.axes import canvas
+from ...look.axes import LEAST_POINTS, canvas, widen
 from ...look.figures import Drawn
 from ...look.numbers import percent
 from ...look.style import COLUMN, PAGE, PAPER, colour, line, mark
@@ -107,6 +107,7 @@ def dev(results: Results, student: str) -> Drawn | None:
     axes.set_xlabel("Examples seen")
     axes.set_ylabel(f"Dev accuracy, %{f' (n = {n:,})' if n else ''}")
     axes.grid(axis="y")
+    widen(axes, y=LEAST_POINTS, share=True)
     axes.set_xlim(left=0)  # the first measurement comes after some training, and the axis should say so
     _thousands(axes)
     _legend(figure, rows)
