@@ -28,6 +28,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "generate: one step": blocks.StepBlock,
     "salient": blocks.SalientBlock,
     "audit": blocks.AuditBlock,
+    "audit: drop": blocks.DropBlock,
     "student": blocks.StudentBlock,
     "train": blocks.TrainBlock,
     "evaluate": blocks.EvaluateBlock,

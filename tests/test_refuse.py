@@ -4,14 +4,16 @@ import pytest
 
 from shrinklm.core.types import Completion, Example, Prompt
 from shrinklm.teachers import refusals as refuse
-from shrinklm.teachers.refusals import assess, clean, too_long, whole_sentences
+from shrinklm.teachers.cleaning import clean
+from shrinklm.teachers.endings import whole_sentences
+from shrinklm.teachers.refusals import assess, too_long
 from teacher_cases import BEAVER, asking
 
 GOOD = "A wooded area has the branches that a beaver needs for its dam."
 
 
 def verdict(
-    text: str, kind: str = "explanation", answer: str = "wooded area", finished: bool = True, **more: object
+    text: str, kind: str = "explanation", answer: str = "wooded area", finished: bool | None = None, **more: object
 ) -> str | None:
     return assess(Prompt((), BEAVER, kind, answer), Completion(text, finished=finished), **more)[1]  # type: ignore[arg-type]
 

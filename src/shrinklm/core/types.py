@@ -126,8 +126,8 @@ class Completion:
     text: str
     tokens_in: int = 0
     tokens_out: int = 0
-    finished: bool = True
-    """False: the token cap cut it."""
+    finished: bool | None = None
+    """False: the token cap cut it. None: the teacher does not say."""
     refusal: str | None = None
     """Why the teacher could not say anything, such as a prompt longer than its context."""
     seconds: float = 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ from ..stats import mean_interval, wilson
 from ..tasks.answers import stated_option
 from ..teachers.ask import read_recording
 from ..teachers.base import BaseTeacher
-from ..teachers.refusals import CONTRADICTS, CUT, ELSEWHERE, EMPTY, clean, ended
+from ..teachers.cleaning import clean
+from ..teachers.endings import ended
+from ..teachers.refusals import CONTRADICTS, CUT, ELSEWHERE, EMPTY
 from ..teachers.steps import STEPS
 from .metrics.explanations import named, spell
 from .metrics.mentions import mentions, sentences, supported
@@ -32,6 +34,7 @@ AGAIN: Mapping[str, str] = {"revision": "explanation"}
 """Step → the step whose text it rewrites."""
 Recorded = Mapping[tuple[str, str, str], str]
 """(example id, step, answer) → the text as it stands in a recording."""
+LeftOut = Callable[[Example, Generation, "TextAudit"], str | None]
 _EVERY = 500
 """Questions between two calls of a tick."""
 
@@ -64,6 +67,7 @@ def audit_texts(
     steps: Iterable[str],
     recorded: Recorded | None = None,
     tick: Tick | None = None,
+    left_out: LeftOut | None = None,
 ) -> dict[str, Any]:
     """The figures of the texts of each step, as JSON.
 
@@ -73,6 +77,9 @@ def audit_texts(
         steps: The steps to audit.
         recorded: The texts as recorded, where the teacher is a recording.
         tick: Called after every 500 questions.
+        left_out: The reason for which a text is left out of training, None where it stays. The figures are those of all
+            texts; each step then has `left_out` (texts by reason) and `support_left`, the share of the texts that stay
+            and are not refused which support their answer.
 
     Returns:
         `{"examples", "labels", "steps": {step: figures}, "again": {step: figures}}`. `labels`: all questions have the
@@ -85,29 +92,44 @@ def audit_texts(
         text argues for another option) and `support`: usable, names its answer, and argues for no other. `interval`
         holds their 95 % intervals (Wilson's for shares). Figures of a step that rewrites another one: see `_again`.
     """
-    # One question alone cannot show whether its options are labels of the task or of this question.
-    labels = (
-        len(examples) > 1
-        and bool(examples[0].choices)
-        and len({frozenset(example.choices) for example in examples}) == 1
-    )
+    labels = same_labels(examples)
     # None for a text that is missing: it counts in `n`, so that a half-filled store cannot look complete.
     texts: dict[str, list[TextAudit | None]] = {step: [] for step in steps}
+    out: dict[str, list[str | None]] = {step: [] for step in texts}
     for done, example in enumerate(examples, 1):
         for step, audits in texts.items():
             for answer in _answers(step, example):
                 generation = generations.get(example.id, {}).get((step, answer))
                 raw = (recorded or {}).get((example.id, step, answer))
-                audits.append(None if generation is None else audit_text(example, generation, raw, labels))
+                if generation is None:
+                    audits.append(None)
+                    out[step].append(None)
+                    continue
+                figures = audit_text(example, generation, raw, labels)
+                audits.append(figures)
+                out[step].append(None if left_out is None else left_out(example, generation, figures))
         if tick is not None and (done % _EVERY == 0 or done == len(examples)):
             tick("audit", done, len(examples), "")
     rewritten = {step: list(_pairs(examples, generations, step, AGAIN[step])) for step in texts if step in AGAIN}
     return {
         "examples": len(examples),
         "labels": labels,
-        "steps": {step: _figures(audits) for step, audits in texts.items()},
+        "steps": {
+            step: _figures(audits) | ({} if left_out is None else _without(audits, out[step]))
+            for step, audits in texts.items()
+        },
         "again": {step: {"from": AGAIN[step], **_again(pairs)} for step, pairs in rewritten.items() if pairs},
     }
+
+
+def same_labels(examples: Sequence[Example]) -> bool:
+    """Whether all questions have the same options (entailment, yes/no), so that a good reason need not name one."""
+    # One question alone cannot show whether its options are labels of the task or of this question.
+    return (
+        len(examples) > 1
+        and bool(examples[0].choices)
+        and len({frozenset(example.choices) for example in examples}) == 1
+    )
 
 
 def audit_text(example: Example, generation: Generation, raw: str | None = None, labels: bool = False) -> TextAudit:
@@ -175,12 +197,14 @@ def check_support(audit: Mapping[str, Any], least: float, steps: Iterable[str] =
                 f"{figures['missing']:,} of {figures['n']:,} texts of '{step}' were not asked for yet. "
                 "Run: shrinklm generate RECIPE"
             )
-        if figures["support"] < least:
+        if figures.get("support_left", figures["support"]) < least:
             raise AuditError(_too_low(step, figures, least, argued))
 
 
 def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mapping[str, Mapping[str, Any]]) -> str:
     low, high = (f"{100 * edge:.1f}" for edge in figures["interval"]["support"])
+    gone = sum(figures.get("left_out", {}).values())
+    rest = f" Without the {gone:,} left out, in {100 * figures['support_left']:.1f} %." if gone else ""
     refused = sum(figures["refused"].values())
     reasons = [f"{100 * (1 - figures['occurs']):.1f} % do not name it"]
     if figures["argues_other"] is not None:
@@ -189,7 +213,7 @@ def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mappin
     better = [name for name, other in argued.items() if other["support"] >= least]
     return (
         f"Texts of '{step}' support their answer in {100 * figures['support']:.1f} % of {figures['n']:,} cases "
-        f"(95 % interval {low} to {high}), which is below the {100 * least:g} % asked for: {', '.join(reasons)}. "
+        f"(95 % interval {low} to {high}), which is below the {100 * least:g} % asked for: {', '.join(reasons)}.{rest} "
         "Nothing is trained on them. "
         "Read some with: shrinklm export RECIPE texts.jsonl. Then mend the prompts, take another teacher"
         + (f", train on '{better[0]}' instead" if better else "")
@@ -252,6 +276,20 @@ def _figures(audits: Sequence[TextAudit | None]) -> dict[str, Any]:
             hits = round(sum(values))
             interval[name] = list(mean_interval(values) if name in _COUNTS else wilson(hits, len(values)))
     return {**figures, "interval": interval}
+
+
+def _without(audits: Sequence[TextAudit | None], reasons: Sequence[str | None]) -> dict[str, Any]:
+    """What is left out of a step, and the support of what stays."""
+    stay = [
+        text.supports
+        for text, reason in zip(audits, reasons, strict=True)
+        if text is not None and reason is None and text.refusal is None
+    ]
+    counts = Counter(reason for reason in reasons if reason)
+    return {
+        "left_out": dict(counts.most_common()),
+        "support_left": sum(map(bool, stay)) / len(stay) if stay else 0.0,
+    }
 
 
 def _pairs(

@@ -13,6 +13,14 @@ from .asked import JudgeModelBlock
 from .values import Block, Names, Seed, Seeds
 
 
+def known_steps(steps: tuple[str, ...]) -> tuple[str, ...]:
+    """`steps`. Raises ValueError for the first that is none."""
+    for name in steps:
+        if name not in STEPS:
+            raise ValueError(str(UnknownName("step", name, STEPS)))
+    return steps
+
+
 class TaskBlock(Block):
     """The dataset and its splits."""
 
@@ -176,6 +184,34 @@ class SimulatorBlock(Block):
         return StudentSpec(self.use, self.lora, self.keep_every, self.max_length, self.trust_remote_code)
 
 
+class DropBlock(Block):
+    """Single texts that are left out of training, counted by reason; a text left out counts as a refused one."""
+
+    support: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Those with less: 1 where a text argues for its answer, 0.5 where it only names it, else 0.",
+    )
+    argues_other: bool = Field(False, description="Those that argue for another option than their own.")
+    leaks: bool = Field(False, description="Those that state their answer outright.")
+    rules: bool = Field(
+        False, description="Those in the store that were kept when written and that the present rules would refuse."
+    )
+    steps: Names = Field((), description="Whose texts; left out: of all steps that argue for an answer.")
+
+    @field_validator("steps")
+    @classmethod
+    def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        return known_steps(steps)
+
+    @model_validator(mode="after")
+    def _drops(self) -> DropBlock:
+        if self.support is None and not (self.argues_other or self.leaks or self.rules):
+            raise ValueError("leaves nothing out: name a measure, such as drop: {argues_other: true}")
+        return self
+
+
 class AuditBlock(Block):
     """The least quality of the teacher's texts before anything is trained on them (`shrinklm audit`)."""
 
@@ -186,14 +222,12 @@ class AuditBlock(Block):
         description="Least share of texts that support their answer; below it nothing is trained. Left out: no limit.",
     )
     steps: Names = Field((), description="Whose texts; left out: those that the methods are trained on.")
+    drop: DropBlock | None = Field(None, description="Single texts to leave out of training; see below.")
 
     @field_validator("steps")
     @classmethod
     def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
-        for name in steps:
-            if name not in STEPS:
-                raise ValueError(str(UnknownName("step", name, STEPS)))
-        return steps
+        return known_steps(steps)
 
 
 class EvaluateBlock(Block):

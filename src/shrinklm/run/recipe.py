@@ -13,6 +13,7 @@ from ..teachers.steps import STEPS
 from .asked import TeacherBlock
 from .blocks import (
     AuditBlock,
+    DropBlock,
     EvaluateBlock,
     JudgeBlock,
     SalientBlock,
@@ -144,7 +145,7 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
         "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
         "salient": SalientBlock, "evaluate": EvaluateBlock, "simulator": SimulatorBlock,
-        "judge": JudgeBlock, "audit": AuditBlock,
+        "judge": JudgeBlock, "audit": AuditBlock, "drop": DropBlock,
     }  # fmt: skip
     # The innermost block on the way to the key; a key of the recipe itself has none.
     block = next((blocks[name] for name in reversed(path) if name in blocks), model)

@@ -29,7 +29,7 @@ from .once import once
 from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
-from .stages.generate import Teaching, cells_of, check_steps, methods_of, steps_of
+from .stages.generate import Teaching, cells_of, check_steps, drop_of, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
 from .stages.models import check_models
 from .stages.origin import Sources, refuse_changes
@@ -226,8 +226,8 @@ class Run:
         """
         self.start()
         steps = audited(self.steps, self.teacher)
-        generations = self.corpus().generations if steps else {}
-        once(audit_stage(self.folder, self.teacher, self.splits["train"], generations, steps, self.tick))
+        generations, drop = self.teaching.written() if steps else {}, drop_of(self.recipe)
+        once(audit_stage(self.folder, self.teacher, self.splits["train"], generations, steps, drop, self.tick))
         figures: dict[str, Any] = read_json(self.folder / RunFile.AUDIT)
         if min_support is not None:
             gate(figures, self.recipe, self.methods, min_support)

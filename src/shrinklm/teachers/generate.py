@@ -17,8 +17,9 @@ from ..core.errors import TeacherError
 from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick, Turn
 from .ask import SLICE, Asker, Query, Reading, Usage
 from .base import BaseTeacher, Price
+from .cleaning import clean
 from .prompts import Prompts
-from .refusals import EMPTY, LONG, RETRIED, assess, clean, too_long
+from .refusals import EMPTY, LONG, RETRIED, assess, too_long
 from .steps import STEPS, StepRequest, plan
 from .store import Store
 

@@ -126,6 +126,11 @@ def audit(figures: Mapping[str, Any]) -> None:
             show = percent if title.endswith("%") else _one
             table.add_row(title, *(show(values[key]) for values in steps.values()))
     Console().print(table)
+    for step, values in steps.items():
+        for reason, number in values.get("left_out", {}).items():
+            say(f"{number:,} texts of {step} are {reason}.")
+        if values.get("left_out"):
+            say(f"Of the texts of {step} that stay, {percent(values['support_left'])} % support their answer.")
     for step, values in figures["again"].items():
         say(
             f"{step.capitalize()} after {values['from']}, {values['n']:,} pairs: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...core.files import write_json
 from ...core.results import RunFile
 from ...core.types import Example, Tick, digest
 from ...evaluation.audit import ARGUES, audit_texts, check_support, recorded_texts
+from ...evaluation.drop import Drop
 from ...methods.view import Generations, Method
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, StepRequest, plan
@@ -31,9 +33,12 @@ def audit_stage(
     examples: Sequence[Example],
     known: Mapping[str, Generations],
     steps: Sequence[str],
+    drop: Drop | None,
     tick: Tick,
 ) -> Stage:
     """Looks through the texts about the examples and writes the figures to `audit.json`; not again for the same texts.
+
+    With `drop` the figures say what that leaves out.
 
     Raises RecipeError when the recipe asks for no text, MethodError when there is none yet.
     """
@@ -55,10 +60,11 @@ def audit_stage(
 
     def work() -> None:
         texts = recorded_texts(writer, examples, known, steps)
-        figures = audit_texts(examples, known, steps, texts, tick)
+        figures = audit_texts(examples, known, steps, texts, tick, drop.reason if drop else None)
         write_json(path, {"teacher": writer.name, "split": "train", **figures})
 
-    key = digest(keys, list(steps), [example.id for example in examples])
+    parts = [keys, list(steps), [example.id for example in examples], *([asdict(drop)] if drop else [])]
+    key = digest(*parts)
     return Stage(marker(folder, "audit"), key, work, makes=(path,))
 
 

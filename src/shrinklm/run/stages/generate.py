@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.errors import MethodError
 from ...core.types import Example, Generation, Split, Task, Tick
+from ...evaluation.drop import Drop, leave_out
 from ...methods.spec import method as method_of
 from ...methods.view import Method
 from ...students.open import open_student
@@ -69,12 +70,23 @@ class Teaching:
     def known(self, student: StudentBlock | None = None) -> tuple[GenerationsByExample, Report]:
         """The generations about the training questions, and a report of what the store lacks.
 
-        The words that a student marks are those of `student`, or of the recipe's first.
+        The words that a student marks are those of `student`, or of the recipe's first. Texts that the recipe leaves
+        out (`audit: {drop: ...}`) have the reason as their refusal, and count as refused.
         """
         student = student or self.recipe.student[0]
         if student.label not in self._known:
-            self._known[student.label] = self.look(self.splits["train"], self.steps, student)
+            generations, report = self.look(self.splits["train"], self.steps, student)
+            if (drop := drop_of(self.recipe)) is not None:
+                generations, counts = leave_out(self.splits["train"], generations, drop)
+                for step, reasons in counts.items():
+                    report.steps[step].kept -= reasons.total()
+                    report.steps[step].refused += reasons
+            self._known[student.label] = generations, report
         return self._known[student.label]
+
+    def written(self) -> GenerationsByExample:
+        """The generations about the training questions as they were written, with those that are left out."""
+        return self.look(self.splits["train"], self.steps)[0]
 
     def look(
         self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None
@@ -210,6 +222,12 @@ class Teaching:
 def steps_of(recipe: Recipe) -> list[StepRequest]:
     """The steps of a recipe."""
     return [StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in recipe.generate]
+
+
+def drop_of(recipe: Recipe) -> Drop | None:
+    """The texts that a recipe leaves out."""
+    block = recipe.audit.drop
+    return None if block is None else Drop(**block.model_dump())
 
 
 def methods_of(recipe: Recipe) -> list[Method]:

@@ -16,6 +16,7 @@ from ...core.intact import intact
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Evaluation, predict
+from ...evaluation.drop import left_out
 from ...evaluation.score import score_predictions
 from ...methods.corpus import Corpus
 from ...students.open import open_student, ready_to_answer
@@ -165,6 +166,9 @@ def _train(
     about = {**about_cell(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size}
     if origin is not None:
         about["origin"] = origin
+    slots = (corpus.generations.get(example.id, {}) for example in corpus.examples)
+    if gone := left_out(text for texts in slots for text in texts.values() if text.kind in cell.method.needs):
+        about["left_out"] = gone
     write_json(cell.folder / CellFile.ABOUT, {**about, "reading": asdict(student.reading)})
 
 

@@ -118,7 +118,7 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
     """(heading, what the audit shows), careful about what words alone can show."""
     audit = audit_of(findings) or {}
     steps = steps_of(audit)
-    lines = _support(findings, steps)
+    lines = [*_support(findings, steps), *_left_out(steps)]
     if audit.get("labels"):
         lines.append(("Labels", "All questions have the same options, so a text counts as support without naming one."))
     for step, figures in block(audit, "again").items():
@@ -145,6 +145,23 @@ def _support(findings: Findings, steps: Mapping[str, Mapping[str, Any]]) -> list
         "A good reason in other words is not found this way, so the true shares may be higher."
     )
     return [("Support", text)]
+
+
+def _left_out(steps: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """How many texts of each step the recipe leaves out of training, and why."""
+    lines = []
+    for step, figures in steps.items():
+        counts = [(str(reason), whole(number)) for reason, number in block(figures, "left_out").items()]
+        if any(number for _, number in counts):
+            reasons = "; ".join(f"{count(number)} {reason.removeprefix('left out ')}" for reason, number in counts)
+            gone, n = sum(number for _, number in counts), whole(figures.get("n"))
+            rest = percent(finite(figures.get("support_left")) or 0)
+            text = (
+                f"{count(gone)} of {count(n)} texts are left out of training: {reasons}. "
+                f"Of those that stay, {rest} % support their answer. The figures of the table are of all texts."
+            )
+            lines.append((f"Left out: {step}", text))
+    return lines
 
 
 def _rewritten(step: str, figures: Mapping[str, Any]) -> list[tuple[str, str]]:
