@@ -1,4 +1,4 @@
-"""Ordinal models with crossed people and items: brute force, R's published numbers, one grouping, simulated studies."""
+"""Ordinal models with crossed people and items: brute force, one grouping, simulated studies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from shrinklm.stats import ordinal
 from shrinklm.stats.laplace import Laplace
 from shrinklm.stats.quadrature import Quadrature
-from test_stats_mixed import CONTACT, JUDGE, WARM, WINE
 
 CUTS = np.array([-2.0, -0.5, 0.7, 2.2])
 
@@ -77,18 +76,6 @@ def test_the_gradient_is_that_of_the_value_with_three_groupings():
     at = model.start() + rng.normal(0, 0.3, 8)
     slopes = [(model.value(at + step)[0] - model.value(at - step)[0]) / 2e-5 for step in 1e-5 * np.eye(8)]
     assert model.value(at)[1] == pytest.approx(slopes, abs=1e-6)
-
-
-def test_wine_with_bottles_is_as_in_rs_ordinal_without():
-    """R: clmm(rating ~ temp + contact + (1 | judge), wine), by Laplace; the bottles, two of each kind, add nothing."""
-    found = ordinal(WINE, {"warm": WARM, "contact": CONTACT}, {"judge": JUDGE, "bottle": np.tile(np.arange(8), 9)})
-    assert found.loglik == pytest.approx(-81.56541, abs=1e-5)
-    assert [effect.estimate for effect in found.effects] == pytest.approx([3.0630, 1.8349], abs=1e-4)
-    assert [effect.se for effect in found.effects] == pytest.approx([0.5954, 0.5125], abs=2e-4)
-    assert found.thresholds == pytest.approx([-1.6237, 1.5134, 4.2285, 6.0888], abs=2e-4)
-    assert found.sds["judge"] ** 2 == pytest.approx(1.2795, abs=1e-4)
-    assert found.singular == ("bottle",)
-    assert (found.converged, found.method, found.groups) == (True, "laplace", {"judge": 9, "bottle": 8})
 
 
 def test_without_a_variance_of_items_it_is_quadrature_with_one_node():

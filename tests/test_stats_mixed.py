@@ -1,4 +1,4 @@
-"""Mixed models against R's results on its own small data sets, against brute force, and on simulated data."""
+"""Mixed models against brute force, statsmodels and known effects; test_stats_ordinal_r.py has R's ordinal ones."""
 
 from __future__ import annotations
 
@@ -10,53 +10,21 @@ from shrinklm.stats.clusters import cluster_draws
 from shrinklm.stats.linear_mixed import joint
 
 NAN = float("nan")
-YIELD = [1545, 1440, 1440, 1520, 1580, 1540, 1555, 1490, 1560, 1495, 1595, 1550, 1605, 1510, 1560]
-YIELD += [1445, 1440, 1595, 1465, 1545, 1595, 1630, 1515, 1635, 1625, 1520, 1455, 1450, 1480, 1445]
-NO_BATCHES = [
-    7.298,
-    3.846,
-    2.434,
-    9.566,
-    7.990,
-    5.220,
-    6.556,
-    0.608,
-    11.788,
-    -0.892,
-    0.110,
-    10.386,
-    13.434,
-    5.510,
-    8.166,
-]
-NO_BATCHES += [2.212, 4.852, 7.092, 9.288, 4.980, 0.282, 9.014, 4.458, 9.446, 7.198, 1.722, 4.782, 8.106, 0.758, 3.758]
-BATCH = np.repeat(list("ABCDEF"), 5)
-WINE = [int(rating) for rating in "233444551213235423325544323232532343333332322454112223232223333412323244"]
-WARM, CONTACT, JUDGE = np.tile([0, 0, 0, 0, 1, 1, 1, 1], 9), np.tile([0, 0, 1, 1], 18), np.repeat(np.arange(9), 8)
+PERSON, X, Z = np.repeat(np.arange(9), 8), np.tile([0, 0, 0, 0, 1, 1, 1, 1], 9), np.tile([0, 0, 1, 1], 18)
+
+
+def judged():
+    """72 ratings from 1 to 5 by nine people, moved up by X and Z."""
+    rng = np.random.default_rng(9)
+    latent = 2.5 * X + 1.5 * Z + rng.normal(0, 1.2, 9)[PERSON] + rng.logistic(size=72)
+    return 1 + (latent[:, None] > [-1.5, 1.5, 4, 6]).sum(axis=1)
+
+
+RATINGS = judged()
 
 
 def ones(n):
     return {"(Intercept)": np.ones(n)}
-
-
-def test_dyestuff_is_as_in_lme4():
-    """Davies 1947; R: lmer(Yield ~ 1 + (1 | Batch), Dyestuff)."""
-    found = mixed(YIELD, ones(30), {"batch": BATCH})
-    assert found.variances["batch"] == pytest.approx(1764.05, abs=0.02)
-    assert found.variances["residual"] == pytest.approx(2451.25, abs=0.01)
-    assert -2 * found.loglik == pytest.approx(319.6543, abs=1e-4)
-    [mean] = found.effects
-    assert (mean.estimate, mean.se) == (pytest.approx(1527.5), pytest.approx(19.3834, abs=1e-3))
-    assert found.groups == {"batch": 6}
-    assert not found.singular
-
-
-def test_a_variance_of_zero_is_zero():
-    """Box & Tiao 1973; R: lmer(Yield ~ 1 + (1 | Batch), Dyestuff2) is singular."""
-    found = mixed(NO_BATCHES, ones(30), {"batch": BATCH})
-    assert found.singular == ("batch",)
-    assert found.variances["residual"] == pytest.approx(13.80631, abs=1e-4)
-    assert -2 * found.loglik == pytest.approx(161.8283, abs=1e-4)
 
 
 def crossed(seed=0, people=40, items=25):
@@ -158,35 +126,24 @@ def test_what_cannot_be_fitted_is_said(y, columns, groups, says):
         mixed(y, columns, groups)
 
 
-def test_wine_is_as_in_rs_ordinal():
-    """Randall 1989; R: clmm(rating ~ temp + contact + (1 | judge), wine, nAGQ = 10)."""
-    found = ordinal(WINE, {"warm": WARM, "contact": CONTACT}, {"judge": JUDGE}, nodes=10)
-    assert found.loglik == pytest.approx(-81.53, abs=0.005)
-    assert [effect.estimate for effect in found.effects] == pytest.approx([3.0619, 1.8334], abs=2e-4)
-    assert [effect.se for effect in found.effects] == pytest.approx([0.5951, 0.5122], abs=2e-4)
-    assert found.thresholds == pytest.approx([-1.6235, 1.5128, 4.2271, 6.0862], abs=2e-4)
-    assert found.sds["judge"] ** 2 == pytest.approx(1.288, abs=1e-3)
-    assert (found.converged, found.method, found.groups) == (True, "quadrature", {"judge": 9})
-
-
 def test_the_likelihood_is_the_integral():
-    """Against numerical integration over each judge's level."""
+    """Against numerical integration over each person's level."""
     from scipy.integrate import quad
     from scipy.stats import norm
 
-    found = ordinal(WINE, {"warm": WARM, "contact": CONTACT}, {"judge": JUDGE})
+    found = ordinal(RATINGS, {"x": X, "z": Z}, {"person": PERSON})
     cuts = np.array([-np.inf, *found.thresholds, np.inf])
-    eta = WARM * found.effects[0].estimate + CONTACT * found.effects[1].estimate
-    rating = np.array(WINE)
+    eta = X * found.effects[0].estimate + Z * found.effects[1].estimate
+    rating = RATINGS
 
-    def likelihood(u, judge):
-        rows = judge == JUDGE
+    def likelihood(u, who):
+        rows = who == PERSON
         at = eta[rows] + u
         chances = 1 / (1 + np.exp(-(cuts[rating[rows]] - at))) - 1 / (1 + np.exp(-(cuts[rating[rows] - 1] - at)))
-        return chances.prod() * norm.pdf(u, scale=found.sds["judge"])
+        return chances.prod() * norm.pdf(u, scale=found.sds["person"])
 
     with np.errstate(over="ignore"):
-        whole = sum(np.log(quad(likelihood, -12, 12, args=(judge,), epsabs=1e-14)[0]) for judge in range(9))
+        whole = sum(np.log(quad(likelihood, -12, 12, args=(who,), epsabs=1e-14)[0]) for who in range(9))
     assert found.loglik == pytest.approx(whole, abs=1e-5)
 
 
@@ -206,10 +163,10 @@ def test_thresholds_and_effects_are_recovered():
 
 
 def test_only_the_order_of_ratings_matters():
-    plain = ordinal(WINE, {"warm": WARM}, {"judge": JUDGE})
-    bent = ordinal(np.exp(WINE), {"warm": WARM}, {"judge": JUDGE})
+    plain = ordinal(RATINGS, {"x": X}, {"person": PERSON})
+    bent = ordinal(np.exp(RATINGS), {"x": X}, {"person": PERSON})
     assert bent.effects[0].estimate == pytest.approx(plain.effects[0].estimate, abs=1e-6)
-    turned = ordinal([6 - rating for rating in WINE], {"warm": WARM}, {"judge": JUDGE})
+    turned = ordinal([6 - rating for rating in RATINGS], {"x": X}, {"person": PERSON})
     assert turned.effects[0].estimate == pytest.approx(-plain.effects[0].estimate, abs=1e-4)
 
 
