@@ -19,6 +19,7 @@ SLOW = {
     "test_generate_kill.py",
     "test_init.py",
     "test_lock.py",
+    "test_long_questions.py",
     "test_markers.py",
     "test_missing.py",
     "test_models.py",

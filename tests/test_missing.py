@@ -11,7 +11,6 @@ import pytest
 from cli_cases import call, recipe
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import StoreError, StudentError
-from shrinklm.core.files import Part
 from shrinklm.core.intact import intact
 from shrinklm.core.results import CellFile, read_scores
 from shrinklm.run import folder as folders
@@ -191,19 +190,6 @@ def test_an_empty_marker_of_training_is_none_and_another_is_another_training(pat
 def _about(path: Path) -> tuple[Any, ...]:
     (one, *_) = Run(Recipe.read(path)).cells
     return one.method, one.student, one.seed, one.folder
-
-
-def test_a_damaged_chunk_is_asked_again_with_those_after_it(tmp_path: Path) -> None:
-    part = Part(tmp_path / "part", "a")
-    for number in range(3):
-        part.add({"number": number})
-    lines = part.path.read_bytes().splitlines(keepends=True)
-    for damage in (b"{\n", b"\xff\xfe\n", b"3\n"):
-        part.path.write_bytes(b"".join([*lines[:2], damage, lines[3]]))
-        again = Part(part.path, "a")
-        assert again.chunks == [{"number": 0}]
-        again.add({"number": 1})
-        assert Part(part.path, "a").chunks == [{"number": 0}, {"number": 1}]
 
 
 def test_a_damaged_checkpoint_is_none(path: Path, tmp_path: Path) -> None:

@@ -196,18 +196,14 @@ class Part:
                 path.write_bytes(head)
                 return
             # Counted in bytes, so that the torn end can be cut off: the next chunk must begin on a line of its own.
-            end = len(head)
+            intact = len(head)
             for line in lines[1:]:
-                try:
-                    chunk = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    chunk = None
-                if not isinstance(chunk, dict):
-                    break  # torn by a kill, or damaged: that chunk and those after it are asked again
-                self.chunks.append(chunk)
-                end += len(line)
-            os.truncate(path, end)
-        except OSError as error:
+                if not line.endswith(b"\n"):
+                    break  # torn by a kill: that chunk is asked again
+                self.chunks.append(json.loads(line))
+                intact += len(line)
+            os.truncate(path, intact)
+        except (OSError, ValueError) as error:
             raise _unusable(path, error) from error
 
     def add(self, chunk: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -76,6 +76,8 @@ class Probed:
     answer: str | None
     key: str
     """Identifies the student's weights, questions and settings: under another key the answer is not used."""
+    refusal: str | None = None
+    """Why the student was not asked; None: it was."""
 
 
 Row = TypeVar("Row", Prediction, Score, Probed)
@@ -144,8 +146,10 @@ def _read(path: Path, kind: type[Row]) -> list[Row]:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path, columns=[field.name for field in fields(kind)]).to_pylist()
-        return [kind(**row) for row in rows]
+        # What an earlier version wrote may lack a column that has a default.
+        there = pq.read_schema(path).names
+        names = [field.name for field in fields(kind) if field.default is MISSING or field.name in there]
+        return [kind(**row) for row in pq.read_table(path, columns=names).to_pylist()]
     except FileNotFoundError:
         raise StoreError(f"No {path.name} in {path.parent}. Make it with: shrinklm evaluate RECIPE") from None
     except (OSError, TypeError, ValueError, pa.ArrowException) as error:

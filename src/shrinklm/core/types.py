@@ -220,6 +220,8 @@ class Prediction:
     """The generated text the answer was parsed from."""
     likeliest: str | None = None
     """The option with the highest log-likelihood per character; None for free answers."""
+    refusal: str | None = None
+    """Why the student was not asked, such as a question longer than it reads, which counts as wrong; None: it was."""
 
 
 @dataclass(frozen=True)

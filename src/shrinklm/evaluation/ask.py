@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import TaskError
+from ..core.errors import StudentError, TaskError
 from ..core.files import Part
 from ..core.types import Example, Prediction, Task, Tick, digest
 from ..methods.view import Method, View
 from ..students.likeliest import likeliest_options, reason
+from ..students.room import TOO_LONG, fits, reads
 from ..tasks.answers import first_statement
 
 if TYPE_CHECKING:
@@ -111,6 +112,13 @@ class Evaluation:
         tokens_out = _total(map(self.student.token_count, generated))
         return _chunk(predictions, answer_seconds, explain_seconds, tokens_out)
 
+    def fits(self, example: Example, answer_tokens: int) -> bool:
+        """Whether the student can read the question in each view that it is asked in, with room for its reply."""
+        caps = {self.method.answer: answer_tokens}
+        if self.method.explain is not None and self.method.explain != self.method.answer:
+            caps[self.method.explain] = self.settings.max_tokens
+        return all(fits(self.student, view.prompt(example), cap) for view, cap in caps.items())
+
     def latency(self, examples: Sequence[Example], answer_tokens: int) -> list[float]:
         """Seconds that each question takes when asked alone."""
         return [self._generate(self.method.answer, [example], answer_tokens, batch=1)[1] for example in examples]
@@ -161,14 +169,21 @@ def predict(
 
     Raises:
         TaskError: there is no question.
+        StudentError: no question fits into what the student reads. One that does not is not asked, and counts as wrong.
         StoreError: `part_file` cannot be written.
     """
     task, method, run, settings = evaluation.task, evaluation.method, evaluation.run, evaluation.settings
     if not examples:
         raise TaskError(f"Task '{task.name}' has no questions to ask. Check `test` and `limit` in the recipe.")
-    # Counted over all questions, not in each chunk: the first questions are explained, whatever the batch.
-    limit = len(examples) if settings.explanations is None else settings.explanations
     answer_tokens = evaluation.answer_tokens(examples)
+    short = [index for index, example in enumerate(examples) if evaluation.fits(example, answer_tokens)]
+    # Counted over all questions, not in each chunk: the first questions are explained, whatever the batch.
+    limit = sum(settings.explanations is None or index < settings.explanations for index in short)
+    if len(short) < len(examples):
+        tell_long(evaluation, len(examples) - len(short), len(examples), tick)
+    everything, examples = examples, [examples[index] for index in short]
+    if known is not None:
+        known = [known[0][index] for index in short], known[1]
     prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view]
     # The prompts are in the digest: a question or template that was edited makes finished chunks worthless.
     part = Part(part_file, digest(key, run, asdict(settings), [example.id for example in examples], prompts))
@@ -181,12 +196,29 @@ def predict(
             part.add(evaluation.ask(chunk, explained, answer_tokens, known and known[0][start : start + size]))
         if tick is not None:
             tick(f"evaluate {run}", start + len(chunk), len(examples), "")
-    predictions = [Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]]
+    asked = {row["example_id"]: Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]}
+    predictions = [
+        asked.get(each.id) or Prediction(run, each.id, None, None, "", None, TOO_LONG) for each in everything
+    ]
     if known is not None:
         return predictions, _with_explanations(known[1], part.chunks)
     # Measured last and not kept in the part: a resumed evaluation measures it anew, on the machine that it runs on.
     alone = evaluation.latency(examples[:_LATENCY_QUESTIONS], answer_tokens)
     return predictions, _timing(part.chunks, alone)
+
+
+def tell_long(evaluation: Evaluation, long: int, questions: int, tick: Tick | None, split: str = "") -> None:
+    """Say how many questions are not asked. Raises StudentError when it is all of them."""
+    limit = f"the {reads(evaluation.student):,.0f} tokens that the student reads"
+    what = f"{split} questions".strip()
+    if long == questions:
+        raise StudentError(
+            f"{evaluation.run} can be asked none of its {questions:,} {what}: each is longer than {limit}. "
+            "Take a student that reads more, or shorter questions."
+        )
+    if tick is not None:
+        note = f"{long:,} of {questions:,} {what} are longer than {limit}; they are not asked, and count as wrong"
+        tick(f"{'train' if split else 'evaluate'} {evaluation.run}", 0, 0, note)
 
 
 def read_answer(task: Task, view: View, raw: str, example: Example) -> str | None:

@@ -24,6 +24,7 @@ from ..core.types import Example, Pair, Score, Task, Tick, by_id, digest
 from ..methods.builtin import sentence
 from ..methods.view import Method
 from ..students.likeliest import likeliest, option_pairs
+from ..students.room import TOO_LONG, fits
 from .ask import read_answer
 from .metrics.base import Condition, Context, Probe
 
@@ -58,6 +59,8 @@ class AnswerCache:
     ) -> dict[Ask, str | None]:
         """The answer of `method`'s answering view to each of `asks`, all different; None where none could be read.
 
+        What is longer than the student reads is not asked and has no answer.
+
         Raises:
             StoreError: `file` cannot be read or written.
         """
@@ -69,28 +72,36 @@ class AnswerCache:
         new = [ask for ask in asks if ask not in rows]
         if new:
             # The part belongs to these questions alone: another list of metrics begins another one.
-            part = Part(self.file.with_suffix(".part"), digest(self.key, new))
+            part = Part(self.file.with_suffix(".part"), digest(self.key, new, "refusals"))
             answers = self._ask(questions, new, method, part, run)
-            for ask, answer in zip(new, answers, strict=True):
-                rows[ask] = Probed(run, *ask, answer, self.key)
+            for ask, (answer, refusal) in zip(new, answers, strict=True):
+                rows[ask] = Probed(run, *ask, answer, self.key, refusal)
             # With this, rows under another key leave the file: they are answers of other weights.
             write_probes(rows.values(), self.file)
             part.path.unlink()
-        return {ask: rows[ask].answer for ask in asks}
+        asked = {ask: rows[ask].answer for ask in asks if rows[ask].refusal is None}
+        if self.tick is not None and len(asked) < len(asks):
+            left_out = f"{len(asks) - len(asked):,} of {len(asks):,} prompts are {TOO_LONG}: they are left out"
+            self.tick(f"probe {run}", 0, 0, left_out)
+        return asked
 
     def _ask(
         self, questions: Mapping[str, Example], asks: Sequence[Ask], method: Method, part: Part, run: str
-    ) -> list[str | None]:
-        """Ask the student, and keep each finished chunk in `part`."""
+    ) -> list[tuple[str | None, str | None]]:
+        """(answer, why it was not asked) of each; each finished chunk is kept in `part`."""
         student: Student | None = None
         for start in range(0, len(asks), self.batch):
             if start // self.batch >= len(part.chunks):
                 student = student or self.student()
                 chunk = [(questions[id_], Condition(text, tag)) for id_, text, tag in asks[start : start + self.batch]]
-                part.add({"answers": conditional_answers(student, self.task, method, chunk, self.batch)})
+                refusals = [None if _fits(student, method, *each) else TOO_LONG for each in chunk]
+                short = [each for each, refusal in zip(chunk, refusals, strict=True) if refusal is None]
+                said = iter(conditional_answers(student, self.task, method, short, self.batch) if short else [])
+                answers = [next(said) if refusal is None else None for refusal in refusals]
+                part.add({"answers": answers, "refusals": refusals})
             if self.tick is not None:
                 self.tick(f"probe {run}", min(start + self.batch, len(asks)), len(asks), "")
-        return [answer for chunk_row in part.chunks for answer in chunk_row["answers"]]
+        return [row for chunk in part.chunks for row in zip(chunk["answers"], chunk["refusals"], strict=True)]
 
 
 def probe(cache: AnswerCache, examples: Sequence[Example], probes: Sequence[Probe], context: Context) -> list[Score]:
@@ -119,7 +130,9 @@ def probe(cache: AnswerCache, examples: Sequence[Example], probes: Sequence[Prob
     answers = cache.answers(questions, list(asks), context.method, context.explained[0].run) if asks else {}
     scores: dict[tuple[str, str], Score] = {}
     for (metric, example, prediction), named in zip(rows, conditions, strict=True):
-        answered = {name: answers[_key(example, condition)] for name, condition in named.items()}
+        asked = {name: key for name, condition in named.items() if (key := _key(example, condition)) in answers}
+        # One condition that could not be asked leaves nothing to compare the others with.
+        answered = {name: answers[key] for name, key in asked.items()} if len(asked) == len(named) else {}
         values = metric.values(example, prediction, answered) if answered else {}
         for name, value in values.items():
             # Two probes may give the same baseline (`other_same`): it is one score.
@@ -139,6 +152,13 @@ def framed(method: Method, example: Example, condition: Condition) -> tuple[str,
     if view.says[0] == "explanation":
         return view.prompt(example), " ".join(part for part in (explanation, view.lead) if part)
     return view.prompt(example, premise=explanation), view.lead
+
+
+def _fits(student: Student, method: Method, example: Example, condition: Condition) -> bool:
+    """Whether the student can read the question under a condition, with the answer that is scored or generated."""
+    prompt, before = framed(method, example, condition)
+    targets = [f"{before} {option}".strip() for option in example.choices] or [before]
+    return fits(student, prompt, 2 if example.choices else _FREE_TOKENS, targets)
 
 
 def conditional_answers(

@@ -20,6 +20,7 @@ from ..methods.builtin import sentence
 from ..methods.corpus import Corpus
 from ..methods.view import Draw, Generations, Method, View
 from ..students.likeliest import likeliest, option_pairs
+from ..students.room import fits
 from .metrics.answers import normalise
 from .metrics.base import Fit, SimulateSettings
 
@@ -109,6 +110,7 @@ class Simulatability:
             for chunk in part.chunks
             for name, values in chunk["right"].items()
             for example_id, value in zip(chunk["ids"], values, strict=True)
+            if value is not None
         ]
 
 
@@ -160,8 +162,25 @@ def trained(
     return fit
 
 
-def _right(simulator: Student, view: View, examples: Sequence[Example], batch: int) -> list[float]:
-    """1.0 for each example whose answer the simulator predicts, else 0.0."""
+def _right(simulator: Student, view: View, examples: Sequence[Example], batch: int) -> list[float | None]:
+    """1.0 for each example whose answer the simulator predicts, else 0.0; None where it is longer than that reads."""
+    short = [
+        fits(
+            simulator,
+            _prompt(view, example),
+            2 if example.choices else _FREE_TOKENS,
+            [f"{view.lead} {option}" for option in example.choices],
+        )
+        for example in examples
+    ]
+    values = iter(
+        _predicted(simulator, view, [one for one, is_short in zip(examples, short, strict=True) if is_short], batch)
+    )
+    return [next(values) if is_short else None for is_short in short]
+
+
+def _predicted(simulator: Student, view: View, examples: Sequence[Example], batch: int) -> list[float]:
+    """`_right` of examples that fit."""
     prompts = [_prompt(view, example) for example in examples]
     groups = [
         option_pairs(prompt, view.lead, example.choices) for prompt, example in zip(prompts, examples, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,6 +169,10 @@ def _gaps(folder: Path, items: Sequence[Item], cells: Sequence[Cell], data: Json
             gaps.append(f"{cell.name} has no predictions: it is in the tables, without numbers about answers.")
         elif len(cell.predictions) < len(items):
             gaps.append(f"{cell.name} answered {len(cell.predictions):,} of {len(items):,} test questions.")
+        # By reason, since each of them counts as wrong.
+        for reason, count in Counter(one.refusal for one in cell.predictions.values() if one.refusal).items():
+            of = f"{count:,} of {len(items):,} test questions"
+            gaps.append(f"{cell.name} was not asked {of} ({reason}); they count as wrong.")
     # One sentence for all of them: where logs were not kept, no cell has one.
     silent = [cell.name for cell in cells if cell.trained and not cell.log]
     if silent:
@@ -205,7 +210,9 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
 
 def _prediction(cell: str, row: Json) -> Prediction:
     """A row of predictions.parquet, which another tool may have written without all of the columns."""
-    return Prediction(cell, str(row["example_id"]), row.get("answer"), row.get("explanation"), row.get("raw") or "")
+    names = ("answer", "explanation", "raw", "likeliest", "refusal")
+    known: dict[str, Any] = {name: row.get(name) for name in names}
+    return Prediction(cell, str(row["example_id"]), **{**known, "raw": known["raw"] or ""})
 
 
 def _items(path: Path, predictions: Iterable[Sequence[Json]]) -> tuple[Item, ...]:

@@ -214,7 +214,8 @@ class Run:
             corpus = self.corpus(cell.seed, cell.student)
             corpus.usable(cell.method)
             self.teaching.check_asked(cell.method, cell.student)
-            train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick, self.sources.origin(cell))
+            origin, tests = self.sources.origin(cell), self.splits["test"]
+            train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick, origin, tests)
 
     @writes
     def audit(self, min_support: float | None = None) -> dict[str, Any]:

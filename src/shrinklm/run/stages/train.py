@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,12 @@ from ...core.files import write_json, write_jsonl, write_text
 from ...core.intact import intact
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
+<<<<<<< HEAD
 from ...evaluation.ask import EvaluateSettings, Evaluation, predict
 from ...evaluation.drop import left_out
+=======
+from ...evaluation.ask import EvaluateSettings, Evaluation, predict, tell_long
+>>>>>>> 9fd7e1a (Questions longer than a student reads are found before training, not asked, told and counted as wrong)
 from ...evaluation.score import score_predictions
 from ...methods.corpus import Corpus
 from ...students.open import open_student, ready_to_answer
@@ -103,9 +107,11 @@ def train_cell(
     dev: Sequence[Example],
     tick: Tick,
     origin: Origin | None = None,
+    tests: Sequence[Example] = (),
 ) -> None:
     """Trains a cell's student unless it is trained, and goes on with a training that was interrupted; weights that are
-    missing or damaged are trained again, to the same weights. `origin` is kept in cell.json.
+    missing or damaged are trained again, to the same weights. `origin` is kept in cell.json, and how many of
+    the dev and test questions are longer than the student reads.
 
     Raises StoreError when the cell holds a student trained otherwise, MethodError or StudentError when there is nothing
     to train on.
@@ -114,7 +120,7 @@ def train_cell(
     refuse_another(cell, key)
     if cell.done("train") is not None and not cell.trained:
         tick(f"train {cell.name}", 0, 0, "its weights are missing or damaged, and are trained again")
-    work = partial(_train, cell, recipe, task, corpus, dev, tick, key, origin)
+    work = partial(_train, cell, recipe, task, corpus, dev, tick, key, origin, tests)
     once(Stage(marker(cell.folder, "train"), key, work, whole=lambda: cell.trained))
     _tidy(cell)  # after the marker: until then a killed training needs its checkpoints
     if not intact(cell.folder / CellFile.PAIRS):  # which take no training to be written again
@@ -130,6 +136,7 @@ def _train(
     tick: Tick,
     key: str,
     origin: Origin | None,
+    tests: Sequence[Example],
 ) -> None:
     from ...students.training.train import TrainSettings, discard_checkpoints, train_student
 
@@ -151,8 +158,16 @@ def _train(
     block = recipe.train
     settings = TrainSettings(**block.model_dump(exclude={"seeds", "dev_questions"}), seed=cell.seed)
     measure = dev_accuracy if dev and (block.curve or block.early_stopping) else None
+    long: dict[str, int] = {}
+
+    def opened() -> BaseStudent:
+        student = open_student(cell.student.spec(recipe.train.max_length), recipe.root)
+        # As soon as a student is there to count its tokens, and before anything is trained.
+        long.update(_long_questions(student, cell, recipe, task, {"dev": dev if measure else (), "test": tests}, tick))
+        return student
+
     student, fit = train_student(
-        lambda: open_student(cell.student.spec(recipe.train.max_length), recipe.root),
+        opened,
         corpus,
         cell.method,
         settings,
@@ -164,12 +179,32 @@ def _train(
     # Of the weights alone: a tokenizer does not shrink with its model.
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
     about = {**about_cell(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size}
+    if long:
+        about["too_long"] = long
     if origin is not None:
         about["origin"] = origin
     slots = (corpus.generations.get(example.id, {}) for example in corpus.examples)
     if gone := left_out(text for texts in slots for text in texts.values() if text.kind in cell.method.needs):
         about["left_out"] = gone
     write_json(cell.folder / CellFile.ABOUT, {**about, "reading": asdict(student.reading)})
+
+
+def _long_questions(
+    student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, splits: Mapping[str, Sequence[Example]], tick: Tick
+) -> dict[str, int]:
+    """Split → its questions that are longer than the student reads, where there are any.
+
+    Raises StudentError when none of a split fits.
+    """
+    settings = EvaluateSettings(explanation_cap(student, cell, recipe), recipe.evaluate.batch, None)
+    evaluation = Evaluation(student, task, cell.method, cell.name, settings)
+    counts = {}
+    for split, examples in splits.items():
+        tokens = evaluation.answer_tokens(examples)
+        if long := sum(not evaluation.fits(example, tokens) for example in examples):
+            counts[split] = long
+            tell_long(evaluation, long, len(examples), tick, split)
+    return counts
 
 
 def _tidy(cell: Cell) -> None:
