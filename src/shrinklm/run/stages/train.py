@@ -15,12 +15,8 @@ from ...core.files import write_json, write_jsonl, write_text
 from ...core.intact import intact
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
-<<<<<<< HEAD
-from ...evaluation.ask import EvaluateSettings, Evaluation, predict
-from ...evaluation.drop import left_out
-=======
 from ...evaluation.ask import EvaluateSettings, Evaluation, predict, tell_long
->>>>>>> 9fd7e1a (Questions longer than a student reads are found before training, not asked, told and counted as wrong)
+from ...evaluation.drop import left_out
 from ...evaluation.score import score_predictions
 from ...methods.corpus import Corpus
 from ...students.open import open_student, ready_to_answer
