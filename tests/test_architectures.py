@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import torch
 from transformers import XLNetConfig, XLNetLMHeadModel
 
 from architectures import ALONE, PACKED, SEQ2SEQ, build, saved, tokenizer
+from shrinklm import Recipe, Run
 from shrinklm.core.errors import StudentError
-from shrinklm.core.types import Pair
+from shrinklm.core.types import Completion, Pair, Prompt, Sampling
 from shrinklm.methods.spec import method
 from shrinklm.models.exact import exact_decoder
 from shrinklm.students import exact
@@ -190,3 +191,51 @@ def test_a_teacher_writes_what_its_model_says(name: str) -> None:
     assert decoder.decode(prompts, 8, temperature=1.5, top_p=0.9, seeds=[5, 7, 6])[1] == alone[0]
     word = decoder.text(said[0].tokens[:3])
     assert decoder.decode(prompts, 8, stop=lambda text: text == word)[0].tokens == said[0].tokens[:3]
+
+
+class Counting:
+    """A teacher that counts what it is asked, as one that is paid for."""
+
+    name, revision, asked = "counting", "1", 0
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        self.asked += len(prompts)
+        for position, prompt in enumerate(prompts):
+            yield position, Completion(f"{prompt.answer.capitalize()} fits this question best of all.")
+
+
+def run(root: Path, spec: str, teacher: Any) -> Run:
+    blocks = {
+        "name": "r",
+        "task": {"use": "everyday", "limit": {"train": 4, "dev": 2, "test": 2}},
+        "teacher": {"use": "fake"},
+        "generate": ["explanation"],
+        "methods": ["multitask"],
+        "student": {"use": spec},
+        "train": {"examples": 8, "batch": 4, "curve": 1, "checkpoints": 1},
+        "evaluate": {"batch": 2, "max_tokens": 6, "zero_shot": True},
+    }
+    return Run(Recipe.parse({**blocks, "root": root}), teacher=teacher)
+
+
+@pytest.mark.parametrize("name", ["falcon alibi", "recurrent_gemma"])
+def test_a_run_says_how_its_students_read(name: str, tmp_path: Path) -> None:
+    spec = saved(name, tmp_path / "model")
+    made = run(tmp_path, spec, Counting())
+    made.all()
+    assert len(made.cells) == 2
+    for cell in made.cells:
+        about = json.loads((cell.folder / "cell.json").read_text())
+        assert about["reading"]["rows"] == "single"
+        assert about["reading"]["decodes"] in ("generate", "alone")
+        assert about["reading"]["why"][0].startswith("packed: ")
+
+
+def test_what_cannot_be_trained_exactly_is_refused_before_the_teacher_is_asked(tmp_path: Path) -> None:
+    config = XLNetConfig(d_model=32, n_layer=1, n_head=4, d_inner=32, vocab_size=len(tokenizer()))
+    XLNetLMHeadModel(config).save_pretrained(tmp_path / "model")
+    tokenizer().save_pretrained(tmp_path / "model")
+    teacher = Counting()
+    with pytest.raises(StudentError, match=r"XLNetLMHeadModel cannot train here: .* Take another student"):
+        run(tmp_path, f"causal:{tmp_path / 'model'}", teacher).all()
+    assert teacher.asked == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -215,13 +214,21 @@ def _dev_accuracy(
     student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequence[Example]
 ) -> dict[str, float]:
     """Dev accuracy of a student in training: of a copy, in the precision in which it will answer."""
+    from ...models.exact import copied
+
     # A copy, since the weights in training must not be rounded to that precision.
+<<<<<<< HEAD
     copied = ready_to_answer(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
     copied.reading = student.reading
     examples = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
+=======
+    other = ready_to_answer(type(student)(copied(student.model), student.tokenizer, student.max_length))
+    other.reading = student.reading
+    examples = dev[:_DEV_QUESTIONS]
+>>>>>>> f507023 (Students: runs say how they read, and a refusal comes before the teacher is asked; the copy that is stirred has a tolerance of its own)
     with tempfile.TemporaryDirectory() as folder:
-        settings = EvaluateSettings(explanation_cap(copied, cell, recipe), recipe.evaluate.batch, 0)
-        evaluation = Evaluation(copied, task, cell.method, cell.name, settings)
+        settings = EvaluateSettings(explanation_cap(other, cell, recipe), recipe.evaluate.batch, 0)
+        evaluation = Evaluation(other, task, cell.method, cell.name, settings)
         predictions, _ = predict(evaluation, examples, Path(folder) / "part")
     scores = score_predictions(task, examples, predictions, ["accuracy"])
     return {"dev_accuracy": sum(row.value for row in scores) / len(examples), "dev_n": len(examples)}
