@@ -217,15 +217,9 @@ def _dev_accuracy(
     from ...models.exact import copied
 
     # A copy, since the weights in training must not be rounded to that precision.
-<<<<<<< HEAD
-    copied = ready_to_answer(type(student)(copy.deepcopy(student.model), student.tokenizer, student.max_length))
-    copied.reading = student.reading
-    examples = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
-=======
     other = ready_to_answer(type(student)(copied(student.model), student.tokenizer, student.max_length))
     other.reading = student.reading
-    examples = dev[:_DEV_QUESTIONS]
->>>>>>> f507023 (Students: runs say how they read, and a refusal comes before the teacher is asked; the copy that is stirred has a tolerance of its own)
+    examples = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
     with tempfile.TemporaryDirectory() as folder:
         settings = EvaluateSettings(explanation_cap(other, cell, recipe), recipe.evaluate.batch, 0)
         evaluation = Evaluation(other, task, cell.method, cell.name, settings)
