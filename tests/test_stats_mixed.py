@@ -7,7 +7,6 @@ import pytest
 
 from shrinklm.stats import cluster_bootstrap, mixed, ordinal
 from shrinklm.stats.clusters import cluster_draws
-from shrinklm.stats.linear_mixed import joint
 
 NAN = float("nan")
 PERSON, X, Z = np.repeat(np.arange(9), 8), np.tile([0, 0, 0, 0, 1, 1, 1, 1], 9), np.tile([0, 0, 1, 1], 18)
@@ -97,14 +96,14 @@ def test_scale_and_shift_of_columns_do_not_matter():
 
 def test_a_joint_test_of_one_effect_is_its_square():
     found = mixed(*crossed(4))
-    test = joint(found.effects, found.covariance, ["x"])
+    test = found.joint(["x"])
     assert (test.chi2, test.df, test.p) == (
         pytest.approx(found.effects[1].z ** 2),
         1,
         pytest.approx(found.effects[1].p),
     )
     with pytest.raises(ValueError, match="No effects called"):
-        joint(found.effects, found.covariance, ["z"])
+        found.joint(["z"])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +118,8 @@ def test_a_joint_test_of_one_effect_is_its_square():
         ([1, 2, 3], {"a": [1, 2]}, {"g": [0, 0, 1]}, "shape"),
         ([1, 2, 3], {}, {"g": [0, 0, 1]}, "no fixed effects"),
         ([4, 4, 4, 4], ones(4), {"g": [0, 0, 1, 1]}, "nothing is left"),
+        ([4, 4, 5, 5, 7, 7], ones(6), {"g": [0, 0, 1, 1, 2, 2]}, "nothing is left"),
+        ([4, 5, 4, 6], ones(4), {"g": [0, 0, 1, 1], "h": ["x", "x", "y", "y"]}, "'g' and 'h' are the same"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(y, columns, groups, says):

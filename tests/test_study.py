@@ -166,9 +166,14 @@ def test_the_paragraph_says_what_was_tested_on_how_many_and_what_it_shows(found)
         "24 people rated explanations of 3 conditions 288 times (plain 96, short 96, revised 96), 12 times each, on "
         "Clear and Complete",
         "Kruskal–Wallis tests show that the conditions differ on Clear",
-        "a level of her or his own",
+        "A linear mixed model (Quality ~ model + (1 | who) + (1 | who:model) + (1 | item)), in which people, people in "
+        "each condition and questions have levels of their own, finds standard deviations of",
+        "(single ratings) points",
+        "(Satterthwaite's degrees of freedom)",
+        "Without levels of people in each condition (p < .001 jointly) the same effects are told apart",
         "With chars and sex held fixed",
-        "Ordinal mixed models of the single constructs, in which people and questions have levels of their own "
+        "Ordinal mixed models of the single constructs, in which people, people in each condition and "
+        "questions have levels of their own "
         "(by Laplace's approximation), against plain",
         "Agreement cannot be computed: every item has one rater",
         "show short to be equivalent to plain",
@@ -257,7 +262,7 @@ def test_questions_that_cannot_have_levels_are_said_why(tmp_path, item, why):
         row[item] = k
     found = analyze(table(tmp_path, rows, item=item or None), resamples=50, permutations=20)
     assert "why" in found["measures"]["Clear"]["ordinal"]["with_items"]
-    assert "in which people have levels of their own" in found["paragraph"]
+    assert "in which people and people in each condition have levels of their own" in found["paragraph"]
     assert f"Questions have no level of their own in those: {why}" in found["paragraph"]
 
 
@@ -363,8 +368,19 @@ def test_the_human_study_is_as_published(human):
     assert [round(row["p"], 3) for row in effects.values()] == [0.009, 0.032, 0.0]
     assert quality["mixed"]["condition_only"]["variances"]["CASE"] == pytest.approx(0.244, abs=5e-4)
     held = {row["term"]: row for row in quality["mixed"]["with_controls"]["effects"]}
-    assert held["modelMT+CF:RevRationales"]["estimate"] == pytest.approx(0.245, abs=5e-4)
-    assert held["rationale_length"]["p"] == pytest.approx(0.32, abs=0.005)
+    assert held["modelMT+CF:RevRationales"]["estimate"] == pytest.approx(0.248, abs=5e-4)
+    assert held["rationale_length"]["p"] == pytest.approx(0.22, abs=0.005)
+    # As in R (tests/data/r/human.R).
+    full = quality["mixed"]["full"]
+    assert full["formula"] == "Quality ~ model + (1 | CASE) + (1 | CASE:model) + (1 | rationale_id)"
+    assert list(full["sds"].values()) == pytest.approx([0.4914746, 0.1636258, 0.1652734, 0.5775608], rel=1e-5)
+    assert [row["df"] for row in full["effects"]] == pytest.approx([232.3094, 262.3939, 257.0008, 265.4081], rel=1e-5)
+    assert (full["joint"]["df2"], full["joint"]["p"]) == pytest.approx((262.32, 0.002105), rel=1e-3)
+    contrast = human["measures"]["Contrastiveness"]["mixed"]
+    assert contrast["full"]["sds"]["CASE:model"] == pytest.approx(0.4198264, rel=1e-5)
+    ratio = 2 * (contrast["full"]["loglik"] - contrast["with_items"]["loglik"])
+    assert ratio == pytest.approx(35.724, abs=1e-3)
+    assert human["measures"]["Satisfaction"]["mixed"]["full"]["singular"] == ["rationale_id"]
     assert human["cronbach_alpha"] == pytest.approx(0.844, abs=1e-3)
     assert (human["raters"]["n"], len(human["raters"]["always_the_same"]), human["items"]["n"]) == (117, 6, 375)
     assert human["measures"]["Contrastiveness"]["means"]["MT+CF:RevRationales"] == pytest.approx(3.96, abs=0.005)

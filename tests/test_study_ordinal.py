@@ -55,7 +55,7 @@ def test_a_condition_that_is_always_lowest_is_told_apart():
 
 def test_pairs_within_the_top_category_and_of_others_are_each_right():
     ratings = table("ABC", highest)
-    fit = ordinal_mixed(ratings, "Clear", ratings.values["Clear"], items=True)
+    fit = ordinal_mixed(ratings, "Clear", ratings.values["Clear"], levels=["person", "question"])
     assert (fit.separated, fit.method) == (["C"], "laplace")
     pairs = {(pair.a, pair.b): pair for pair in fit.pairs}
     assert np.isfinite(pairs["A", "B"].se)

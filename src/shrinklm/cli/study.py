@@ -32,6 +32,13 @@ study = typer.Typer(help="A study with people: made from runs, planned, served, 
 app.add_typer(study, name="study")
 
 
+class Degrees(StrEnum):
+    """How linear mixed models find degrees of freedom."""
+
+    satterthwaite = "satterthwaite"
+    kenward_roger = "kenward-roger"
+
+
 class Adjusted(StrEnum):
     """How p-values of several pairs are adjusted."""
 
@@ -105,6 +112,9 @@ def study_analyze(
     scale: Scale = "1-5",
     adjust: Annotated[Adjusted, typer.Option(help="Of Dunn's p-values.")] = Adjusted.bonferroni,
     margin: Margin = None,
+    degrees: Annotated[
+        Degrees, typer.Option(help="Degrees of freedom of mixed models; kenward-roger below about 20 people.")
+    ] = Degrees.satterthwaite,
     seed: Seed = 0,
     database: StudyDatabase = None,
     out: JsonFile = None,
@@ -120,7 +130,7 @@ def study_analyze(
     from ..study.result.outcome import Options
 
     required = {"--condition": condition, "--rater": rater, "--constructs": constructs}
-    options = Options(reference, adjust.value, margin, seed)
+    options = Options(reference, adjust.value, margin, seed, degrees=degrees.value)
     if source.is_dir():
         for name, value in {**required, "--controls": controls, "--item": item}.items():
             if value:
@@ -146,7 +156,9 @@ def _analyze_table(table: Ratings, options: Options, out: Path | None, figures: 
     from .show import study as show_study
 
     with Progress() as progress:
-        analysis = analyze(table, options.adjust, options.margin, options.seed, tick=progress.tick)
+        analysis = analyze(
+            table, options.adjust, options.margin, options.seed, degrees=options.degrees, tick=progress.tick
+        )
     show_study.analysis(analysis)
     _write_results(analysis, draw(analysis, table) if figures is not None else [], out, figures)
     show_compare.written([path for path in (out, figures) if path is not None])

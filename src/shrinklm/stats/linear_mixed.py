@@ -1,26 +1,25 @@
 """Linear mixed models: effects on a number when its rows share people and items, each with a random intercept.
 
 Model: y = Xβ + Σ_g Z_g u_g + e with u_g ~ N(0, σ_g²) for every grouping g (participant, item ...; crossed or not) and
-e ~ N(0, σ²). Estimation: restricted maximum likelihood, profiled over β and σ² as in Bates, Mächler, Bolker & Walker
-2015 (J. Stat. Softw. 67(1), §3), so that the search is over the ratios θ_g = σ_g/σ alone. Eliminating the largest
-grouping first leaves a matrix as small as the other groupings together.
+e ~ N(0, σ²), by restricted maximum likelihood (`restricted.py`). Effects are tested by t and F, with degrees of freedom
+by Satterthwaite or by Kenward and Roger (`degrees.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from .degrees import Degrees, kenward_roger, satterthwaite
+from .restricted import ZERO, Restricted
 
-_ZERO = 1e-4
-"""A ratio θ below this is called zero."""
-_NO_DEVIANCE = 1e25
-"""The deviance where it does not exist: the residual vanishes."""
+Array = NDArray[np.float64]
+Method = Literal["satterthwaite", "kenward-roger"]
+"""How degrees of freedom are found."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,25 @@ class Effect:
     se: float
     low: float
     high: float
-    """95 % interval, estimate ± 1.96 se."""
+    """95 % interval."""
     z: float
+    """estimate / se."""
     p: float
-    """Two-sided, of the normal distribution (Wald)."""
+    """Two-sided, of the t distribution with `df`."""
+    df: float = float("inf")
+    """Degrees of freedom; infinite: the normal distribution (Wald)."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Several effects tested at once."""
+
+    chi2: float
+    """b' V⁻¹ b. Divided by `df` it is an F of `df` and `df2` degrees of freedom."""
+    df: int
+    p: float
+    df2: float = float("inf")
+    """Infinite: the χ² distribution (Wald)."""
 
 
 @dataclass(frozen=True)
@@ -52,39 +66,55 @@ class Mixed:
     """Restricted log-likelihood."""
     covariance: Array
     """[effects, effects] of the coefficients."""
+    method: Method = "satterthwaite"
+    """How degrees of freedom are found."""
+    degrees: Degrees | None = field(default=None, repr=False, compare=False)
+    """Of contrasts; None: infinite."""
 
     @property
     def singular(self) -> tuple[str, ...]:
         """Groupings whose variance came out as zero: they explain nothing here."""
-        floor = _ZERO**2 * self.variances["residual"]
+        floor = ZERO * self.variances["residual"]
         return tuple(name for name in self.groups if self.variances[name] <= floor)
 
+    def contrast(self, name: str, weights: ArrayLike) -> Effect:
+        """The sum of the effects by `weights` [effects], such as one condition minus another."""
+        row = np.asarray(weights, dtype=float)
+        value = float(row @ [effect.estimate for effect in self.effects])
+        df = self.degrees.of(row[None, :])[0] if self.degrees else float("inf")
+        return _effect(name, value, float(np.sqrt(row @ self.covariance @ row)), df)
 
-@dataclass(frozen=True)
-class Joint:
-    """Several effects tested at once."""
+    def joint(self, names: Sequence[str]) -> Joint:
+        """Test that all named effects are zero, by F. Raises ValueError for an unknown name."""
+        from scipy.stats import f
 
-    chi2: float
-    df: int
-    p: float
+        wald = joint(self.effects, self.covariance, names)
+        if self.degrees is None:
+            return wald
+        known = [effect.name for effect in self.effects]
+        df, factor = self.degrees.of(np.eye(len(known))[[known.index(name) for name in names]])
+        return Joint(wald.chi2 * factor, wald.df, float(f.sf(wald.chi2 * factor / wald.df, wald.df, df)), df)
 
 
-def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[Any]]) -> Mixed:
+def mixed(
+    y: ArrayLike,
+    columns: Mapping[str, ArrayLike],
+    groups: Mapping[str, Sequence[Any]],
+    method: Method = "satterthwaite",
+) -> Mixed:
     """A linear mixed model with a random intercept for each grouping, by REML.
-
-    Tests are Wald's, on the normal distribution: with fewer than about 20 people they reject slightly too often.
 
     Args:
         y: [n] numbers.
         columns: name → [n]; the fixed effects, an intercept among them where one is wanted.
         groups: name → [n] labels; one or more groupings, crossed or nested.
+        method: of the degrees of freedom. Kenward and Roger's keep the level of tests better below about 20 people;
+            they take a matrix of all levels by all levels several times over.
 
     Raises:
         ValueError: lengths differ, a value is missing, the columns are collinear, a grouping has one level or one row
-            for each level, or the residual is zero.
+            for each level, two groupings are the same, or the residual is zero.
     """
-    from scipy.optimize import minimize
-
     y_, x, names = outcome(y), *matrix(columns, len(np.asarray(y)))
     codes = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
     if not codes:
@@ -92,30 +122,26 @@ def mixed(y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, S
             "A mixed model needs at least one grouping, such as the participant. Without one it is ordinary least "
             "squares."
         )
-    # The largest comes first: `_Cross` eliminates that one at the cost of one product.
-    order = sorted(codes, key=lambda name: -(int(codes[name].max()) + 1))
-    cross = _Cross(y_, x, [codes[name] for name in order])
-
-    def search(start: float) -> Any:
-        bounds, options = [(0.0, 1e3)] * len(order), {"ftol": 1e-13}
-        return minimize(cross.deviance, [start] * len(order), method="L-BFGS-B", bounds=bounds, options=options)
-
-    result = search(0.6)
-    if not result.success or min(result.x) < 1e-2:
-        # The deviance is flat near a ratio of zero, where a long first step can end by mistake: search from nearby.
-        result = min(result, search(0.1), key=lambda end: float(end.fun))
-    if result.fun >= _NO_DEVIANCE:
-        raise ValueError("The effects and groupings explain every row exactly: nothing is left to measure an error by.")
-    theta = np.asarray(result.x)
-    beta, covariance, residual = cross.solve(theta)
-    variances = {name: float(value**2 * residual) for name, value in zip(order, theta, strict=True)}
+    _distinct(codes)
+    known = list(codes)
+    point = Restricted(y_, x, [codes[name] for name in known]).maximum()
+    beta, _ = point.effects()
+    degrees: Degrees = satterthwaite(point) if method == "satterthwaite" else kenward_roger(point)
+    ratios = zip(point.data.order, point.ratios, strict=True)
+    variances = {known[at]: float(ratio) * point.residual for at, ratio in ratios}
+    errors = np.sqrt(np.diag(degrees.covariance))
     return Mixed(
-        effects=effects(names, beta, covariance),
-        variances={name: variances[name] for name in groups} | {"residual": residual},
+        effects=tuple(
+            _effect(name, float(value), float(se), degrees.of(row[None, :])[0])
+            for name, value, se, row in zip(names, beta, errors, np.eye(len(names)), strict=True)
+        ),
+        variances={name: variances[name] for name in groups} | {"residual": point.residual},
         groups={name: int(codes[name].max()) + 1 for name in groups},
         n=len(y_),
-        loglik=-0.5 * cross.deviance(theta),
-        covariance=covariance,
+        loglik=-0.5 * point.deviance,
+        covariance=degrees.covariance,
+        method=method,
+        degrees=degrees,
     )
 
 
@@ -138,18 +164,17 @@ def joint(fit_effects: Sequence[Effect], covariance: Array, names: Sequence[str]
 
 def effects(names: Sequence[str], beta: Array, covariance: Array) -> tuple[Effect, ...]:
     """Coefficients with Wald intervals and tests from estimates [k] and their covariance [k, k]."""
-    from scipy.stats import norm
+    rows = zip(names, beta, np.sqrt(np.diag(covariance)), strict=True)
+    return tuple(_effect(name, float(value), float(se), float("inf")) for name, value, se in rows)
 
-    rows = []
-    for name, value, se in zip(names, beta, np.sqrt(np.diag(covariance)), strict=True):
-        z = float(value / se)
-        half = float(norm.ppf(0.975) * se)
-        rows.append(
-            Effect(
-                name, float(value), float(se), float(value) - half, float(value) + half, z, float(2 * norm.sf(abs(z)))
-            )
-        )
-    return tuple(rows)
+
+def _effect(name: str, value: float, se: float, df: float) -> Effect:
+    """One effect with its interval and test; infinite degrees of freedom give those of the normal distribution."""
+    from scipy.stats import norm, t
+
+    distribution = norm if np.isinf(df) else t(df)
+    ratio, half = value / se, float(distribution.ppf(0.975)) * se
+    return Effect(name, value, se, value - half, value + half, ratio, float(2 * distribution.sf(abs(ratio))), df)
 
 
 def outcome(y: ArrayLike) -> Array:
@@ -204,62 +229,14 @@ def group_codes(name: str, labels: Sequence[Any], n: int) -> NDArray[np.intp]:
     return np.asarray(codes, dtype=np.intp).ravel()
 
 
-class _Cross:
-    """Cross-products of the data, from which the profiled REML deviance follows for any θ."""
-
-    def __init__(self, y: Array, x: Array, codes: Sequence[NDArray[np.intp]]) -> None:
-        self.n, self.k = x.shape
-        self.scale = np.maximum(np.abs(x).max(axis=0), 1e-300)
-        # Where the columns hold an intercept, the mean is subtracted first and added to β at the end: otherwise y'y of
-        # values far from zero would drown the residual in rounding.
-        self.mean = float(y.mean())
-        intercept = np.linalg.lstsq(x, np.ones(self.n), rcond=None)[0]
-        self.shift = intercept * self.mean if np.allclose(x @ intercept, 1.0) else np.zeros(self.k)
-        levels = [int(code.max()) + 1 for code in codes]
-        rest = [np.eye(count)[code] for code, count in zip(codes[1:], levels[1:], strict=True)]
-        # y is the last column: its row of the Cholesky factor holds β's right side, and the corner squared is the
-        # penalised residual sum of squares, so that one factorisation gives all that the deviance needs.
-        wide = np.column_stack([*rest, x / self.scale, y - x @ self.shift])
-        self.sizes = levels[1:]
-        self.counts = np.bincount(codes[0]).astype(float)
-        self.gram: Array = wide.T @ wide
-        sums = np.zeros((levels[0], wide.shape[1]))
-        np.add.at(sums, codes[0], wide)
-        self.sums = sums
-
-    def _factor(self, theta: Array) -> tuple[Array, float]:
-        """(lower Cholesky factor after eliminating the largest grouping, log determinant of that grouping's block)."""
-        random = sum(self.sizes)
-        scale = np.ones(self.gram.shape[0])
-        scale[:random] = np.repeat(theta[1:], self.sizes)
-        block = theta[0] ** 2 * self.counts + 1
-        # The largest grouping's block is diagonal, so its elimination costs one product; what remains is its Schur
-        # complement.
-        coupling = (theta[0] * self.sums * scale) / np.sqrt(block)[:, None]
-        schur = self.gram * scale * scale[:, None] - coupling.T @ coupling
-        schur[np.arange(random), np.arange(random)] += 1
-        return np.linalg.cholesky(schur), float(np.log(block).sum())
-
-    def deviance(self, theta: Any) -> float:
-        """-2 × the restricted log-likelihood, profiled; `_NO_DEVIANCE` where the residual vanishes."""
-        try:
-            factor, logdet = self._factor(np.asarray(theta, dtype=float))
-        except np.linalg.LinAlgError:
-            return _NO_DEVIANCE
-        diagonal = np.diag(factor)
-        # The columns were scaled to a largest entry of 1; the restricted likelihood depends on |X'X|, so it is undone.
-        free = self.n - self.k
-        scaled = 2 * float(np.log(diagonal[:-1]).sum()) + 2 * float(np.log(self.scale).sum())
-        value = logdet + scaled + free * (1 + float(np.log(2 * np.pi * diagonal[-1] ** 2 / free)))
-        return float(value)
-
-    def solve(self, theta: Array) -> tuple[Array, Array, float]:
-        """(β [k], its covariance [k, k], residual variance) at θ."""
-        factor, _ = self._factor(theta)
-        random = sum(self.sizes)
-        corner = factor[random:-1, random:-1]
-        residual = float(factor[-1, -1] ** 2 / (self.n - self.k))
-        inverse = np.linalg.inv(corner)
-        beta = (inverse.T @ factor[-1, random:-1]) / self.scale + self.shift
-        covariance = residual * (inverse.T @ inverse) / np.outer(self.scale, self.scale)
-        return beta, covariance, residual
+def _distinct(codes: Mapping[str, NDArray[np.intp]]) -> None:
+    """Raise ValueError where two groupings put the rows together alike: only the sum of their variances is known."""
+    names = list(codes)
+    for at, name in enumerate(names):
+        for other in names[:at]:
+            pairs = len(np.unique(np.column_stack([codes[name], codes[other]]), axis=0))
+            if pairs == codes[name].max() + 1 == codes[other].max() + 1:
+                raise ValueError(
+                    f"Groupings '{other}' and '{name}' are the same, so their variances cannot be told apart. Leave "
+                    "one out."
+                )

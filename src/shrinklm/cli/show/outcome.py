@@ -26,7 +26,7 @@ def result(outcome: Outcome) -> None:
         say(line)
     for table in (result_tables.methods(outcome), result_tables.effects(outcome), result_tables.agreement(outcome)):
         if table is not None:
-            _print(table)
+            print_table(table)
     for line in result_page.cautions(outcome):
         say(f"! {line}")
     for judged in outcome.judge:
@@ -40,7 +40,7 @@ def page(path: Path) -> None:
     say(f"Report: {path}")
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
     """Print a table of the page, with intervals beside the values."""
     left = [column.name for column in table.columns if not column.numeric]
     right = [column.name for column in table.columns if column.numeric]

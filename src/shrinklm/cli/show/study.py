@@ -14,9 +14,11 @@ from ...study.analysis.base import NotComputed
 from ...study.analysis.fits import Fit, OrdinalFit
 from ...study.analysis.judges import Calibration
 from ...study.analysis.records import Analysis
+from ...study.analysis.spreads import spreads
 from ...study.analysis.summary import people, rounded, signed
 from ..app import say
 from . import columns
+from .outcome import print_table
 
 _MISSING = "-"
 """What a cell shows that has no number."""
@@ -29,6 +31,9 @@ def analysis(result: Analysis) -> None:
     console.print(_tests(result))
     console.print(_models(result))
     console.print(_effects(result))
+    if (table := spreads(result)) is not None:
+        print_table(table)
+        say(table.caption.partition("; ")[2])
     _outliers(result)
     say("")
     say(result.paragraph)
@@ -84,24 +89,23 @@ def _tests(result: Analysis) -> Table:
 
 
 def _models(result: Analysis) -> Table:
-    items = any(not isinstance(measure.ordinal.with_items, NotComputed) for measure in result.measures.values())
-    who = "People, and in ordinal models questions," if items else "People"
-    title = f"{who} with a level of their own: linear and ordinal mixed models, all conditions"
-    table = columns(["Measure"], ["Linear χ²", "p", "Between people", "Ordinal χ²", "p"], title)
+    title = "Linear and ordinal mixed models, all conditions"
+    table = columns(["Measure"], ["Linear F", "p", "Between people", "Ordinal χ²", "p"], title)
     for name, measure in result.measures.items():
         linear, order = measure.mixed.fullest, measure.ordinal.fullest
         between = _MISSING if isinstance(linear, NotComputed) else f"{100 * linear.shares[result.raters.column]:.0f} %"
-        table.add_row(Text(name), *_joint(linear), between, *_joint(order))
+        table.add_row(Text(name), *_joint(linear, divided=True), between, *_joint(order))
     return table
 
 
-def _joint(fit: Fit | NotComputed) -> tuple[str, str]:
+def _joint(fit: Fit | NotComputed, divided: bool = False) -> tuple[str, str]:
+    """The χ² of all conditions, or `divided` by its degrees of freedom the F, and p."""
     if isinstance(fit, NotComputed):
         return _MISSING, _MISSING
     if isinstance(fit, OrdinalFit) and not fit.converged:
         return "no convergence", _MISSING
     ratio = " (LR)" if isinstance(fit, OrdinalFit) and fit.separated else ""
-    return _number(fit.joint.chi2) + ratio, _number(fit.joint.p, p_value)
+    return _number(fit.joint.chi2 / (fit.joint.df if divided else 1)) + ratio, _number(fit.joint.p, p_value)
 
 
 def _effects(result: Analysis) -> Table:
@@ -110,15 +114,15 @@ def _effects(result: Analysis) -> Table:
     mixed, boot = result.measure.mixed, result.measure.bootstrap
     fits = {
         "mixed": mixed.fullest,
+        "people not by condition": mixed.simpler,
         "with controls": mixed.with_controls,
-        "with items": mixed.with_items,
         "no outliers": mixed.without_outliers,
     }
     for level in list(result.conditions)[1:]:
         lines = [
             (model, effect.estimate, effect.low, effect.high, effect.p)
             for model, fit in fits.items()
-            if not isinstance(fit, NotComputed)
+            if fit is not None and not isinstance(fit, NotComputed)
             for effect in fit.conditions
             if effect.condition == level
         ]

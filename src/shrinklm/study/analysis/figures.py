@@ -15,7 +15,7 @@ from ...report.look.style import COLUMN, GRID, INK, METHODS, MUTED, PAGE, PAPER,
 from .base import NotComputed
 from .ratings import Ratings
 from .records import Analysis
-from .summary import listed, people, signed
+from .summary import levels, listed, people, signed
 
 
 def draw(analysis: Analysis, ratings: Ratings) -> list[Figure]:
@@ -25,15 +25,15 @@ def draw(analysis: Analysis, ratings: Ratings) -> list[Figure]:
 
 def bars(analysis: Analysis) -> Drawn:
     """Mean ratings by construct and condition, with standard errors."""
-    measures, levels = analysis.measures, list(analysis.conditions)
+    measures, conditions = analysis.measures, list(analysis.conditions)
     low, high = analysis.scale
-    figure, [axes] = canvas(PAGE, 2.6 + 0.12 * (len(levels) // 4))
-    width = 0.82 / len(levels)
-    for rank, level in enumerate(levels):
+    figure, [axes] = canvas(PAGE, 2.6 + 0.12 * (len(conditions) // 4))
+    width = 0.82 / len(conditions)
+    for rank, level in enumerate(conditions):
         x, means, errors = [], [], []
         for position, measure in enumerate(measures.values()):
             if level in measure.means:
-                x.append(position + (rank - (len(levels) - 1) / 2) * width)
+                x.append(position + (rank - (len(conditions) - 1) / 2) * width)
                 means.append(measure.means[level])
                 errors.append((measure.sds[level] or 0.0) / np.sqrt(measure.ns[level]))
         heights = np.array(means) - low
@@ -54,7 +54,7 @@ def bars(analysis: Analysis) -> Drawn:
         axes.set_yticks(np.arange(low, high + 0.5))
     axes.set_ylabel(f"Mean rating, {low:g} to {high:g}")
     axes.grid(axis="y")
-    columns = max(1, min(len(levels), 110 // (max(map(len, levels)) + 6)))
+    columns = max(1, min(len(conditions), 110 // (max(map(len, conditions)) + 6)))
     figure.legend(loc="outside upper left", ncols=columns, handlelength=1.0, handleheight=0.9)
     caption = (
         f"Means of {analysis.n:,} ratings by {people(analysis.raters.n)}, with standard errors that take every "
@@ -113,9 +113,9 @@ def forest(analysis: Analysis) -> Drawn | None:
     axes.grid(axis="x")
     if not direct:
         figure.legend(handles=_keys(ranks), loc="outside upper left", handlelength=1.6)
-    more = ", each question and each explanation" if any(len(fit.groups) > 1 for fit in fitted.values()) else ""
+    who = listed(dict.fromkeys(level for fit in fitted.values() for level in levels(fit)))
     caption = (
-        f"Linear mixed models with a level of its own for each of {people(analysis.raters.n)}{more}; 95 % intervals. "
+        f"Linear mixed models of {people(analysis.raters.n)}, with levels of their own for {who}; 95 % intervals. "
         "Filled: Holm-adjusted p below 0.05 over the conditions of a construct; hollow: no difference that these data "
         "can show."
     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...stats.levels import Level
 from ...stats.linear import Coefficient
-from ...stats.linear_mixed import Joint
+from ...stats.linear_mixed import Joint, Method
 from ...stats.planning import Tost
 from .base import OPTIONAL, NotComputed
 
@@ -39,7 +40,10 @@ class ModelEffect:
     low: float
     high: float
     z: float
+    """estimate / se, a t with `df` degrees of freedom."""
     p: float
+    df: float = float("inf")
+    """Infinite: the normal distribution."""
     condition: str | None = field(default=None, metadata=OPTIONAL)
     """The condition that the term stands for; None: an intercept or a control."""
     p_adjusted: float | None = field(default=None, metadata=OPTIONAL)
@@ -76,6 +80,7 @@ class ModelPair:
     p: float
     p_adjusted: float
     """Holm-adjusted over all pairs."""
+    df: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,14 @@ class LinearFit(Fit):
     """A linear mixed model."""
 
     variances: dict[str, float]
+    sds: dict[str, float]
+    """Standard deviations, in points."""
     shares: dict[str, float]
     """Each variance as a share of their sum."""
+    levels: list[Level]
+    """What has a level of its own."""
+    degrees: Method
+    """How degrees of freedom are found."""
     singular: list[str]
     """Groupings whose variance is estimated as zero."""
     loglik: float
@@ -139,6 +150,7 @@ class OrdinalFit(Fit):
 
     thresholds: list[Threshold]
     sds: dict[str, float]
+    levels: list[Level]
     singular: list[str]
     method: str
     loglik: float
@@ -164,28 +176,47 @@ class Regressions:
 class LinearFits:
     """The linear mixed models of one measure."""
 
+    full: LinearFit | NotComputed
+    """With every level that the design tells apart: the model that sentences, tables and figures speak of."""
     condition_only: LinearFit | NotComputed
-    with_controls: LinearFit | NotComputed
+    """With people's levels alone."""
     with_items: LinearFit | NotComputed
+    """With levels of people and questions."""
     with_explanations: LinearFit | NotComputed
+    """With levels of people, questions and explanations."""
+    with_controls: LinearFit | NotComputed
+    """The full one with the controls."""
     without_outliers: LinearFit | NotComputed
+    """The full one without the outliers."""
 
     @property
     def fullest(self) -> LinearFit | NotComputed:
-        """The model with a level for each explanation; where explanations were rated once, the one with people's levels
-        alone."""
-        return self.condition_only if isinstance(self.with_explanations, NotComputed) else self.with_explanations
+        """The full model; where it cannot be fitted, the one with people's levels alone."""
+        return self.condition_only if isinstance(self.full, NotComputed) else self.full
+
+    @property
+    def simpler(self) -> LinearFit | None:
+        """The full model without levels of people in a condition, to see what hangs on them; None where it has none."""
+        if isinstance(self.full, NotComputed) or "taste" not in self.full.levels:
+            return None
+        levels = [level for level in self.full.levels if level != "taste"]
+        for fit in (self.condition_only, self.with_items, self.with_explanations):
+            if not isinstance(fit, NotComputed) and fit.levels == levels:
+                return fit
+        return None
 
 
 @dataclass(frozen=True)
 class OrdinalFits:
     """The ordinal mixed models of one measure."""
 
+    full: OrdinalFit | NotComputed
+    """With the levels that the design tells apart and that can be afforded, see `levels.affordable`."""
     condition_only: OrdinalFit | NotComputed
     with_controls: OrdinalFit | NotComputed
     with_items: OrdinalFit | NotComputed
 
     @property
     def fullest(self) -> OrdinalFit | NotComputed:
-        """The model with a level for each question; where it cannot be fitted, the one with people's levels alone."""
-        return self.condition_only if isinstance(self.with_items, NotComputed) else self.with_items
+        """The full model; where it cannot be fitted, the one with people's levels alone."""
+        return self.condition_only if isinstance(self.full, NotComputed) else self.full

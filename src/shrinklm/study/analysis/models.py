@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from ...stats.bootstrap import holm
 from ...stats.clusters import cluster_bootstrap
+from ...stats.levels import Level
 from ...stats.linear import ols
-from ...stats.linear_mixed import Effect, Joint, effects, joint, mixed
+from ...stats.linear_mixed import Effect, Joint, Method, joint, mixed
 from ...stats.ordinal_mixed import Ordinal, likelihood_ratio, ordinal
 from ...stats.planning import tost_of
 from .fits import LinearFit, ModelEffect, ModelPair, OrdinalFit, Regression, Threshold
+from .levels import affordable, groupings, identified
 from .ratings import Array, Ratings
 from .records import Bootstrap, Difference, Estimate
 
 Rows = NDArray[np.intp]
-EXPLANATION = "explanation"
-"""The grouping of what was rated: a question as one condition explained it."""
 
 
 def regression(ratings: Ratings, name: str, values: Array) -> Regression:
@@ -39,25 +39,24 @@ def linear_mixed(
     name: str,
     values: Array,
     controls: bool = False,
-    items: bool = False,
-    explanations: bool = False,
+    levels: Sequence[Level] | None = None,
     margin: float | None = None,
+    degrees: Method = "satterthwaite",
 ) -> LinearFit:
-    """Fit a linear mixed model with an intercept for each rater, by REML.
+    """Fit a linear mixed model by REML.
 
-    Where several people rate the same explanations, `explanations` is needed: the conditions' means vary with which
-    explanations were drawn, and a model without that level takes each rating of an explanation for fresh evidence about
-    all of them, so that its intervals are too narrow.
+    A model that lacks a level which the design has takes each rating of a group for fresh evidence: of an explanation
+    that three people rated, or of a condition that one person likes. Its intervals are then too narrow.
 
     Args:
         ratings: the table.
         name: name of the measure, for the formula.
         values: [n] the measure; NaN = missing.
         controls: whether the controls are fixed effects too.
-        items: whether each question has an intercept.
-        explanations: whether each explanation has one.
+        levels: what has an intercept of its own; None: all that the rows identify.
         margin: with it, each effect is also tested for being no larger than that in either direction (two one-sided
             tests).
+        degrees: how degrees of freedom are found.
 
     Raises:
         ValueError: the data do not allow the model.
@@ -65,20 +64,15 @@ def linear_mixed(
     rows, columns, formula = _design(ratings, name, values, list(ratings.controls) if controls else [])
     aliased = _aliased(len(rows), columns)
     columns = {term: column for term, column in columns.items() if term not in aliased}
-    groups = _groups(ratings, rows, items)
-    if explanations:
-        rated = ratings.rated  # a property that is worked out at each call
-        if rated is None or not ratings.explained:
-            raise ValueError(
-                "No explanation was rated by several people, so explanations cannot have a level of their own."
-            )
-        groups[EXPLANATION] = [rated[row] for row in rows]
-    fit = mixed(values[rows], columns, groups)
+    levels = identified(ratings, rows.tolist()) if levels is None else levels
+    fit = mixed(values[rows], columns, groupings(ratings, rows.tolist(), levels), degrees)
     total = sum(fit.variances.values())
     terms = _effects(ratings, fit.effects)
     if margin is not None:
         terms = [
-            term if term.condition is None else replace(term, equivalence=tost_of(term.estimate, term.se, margin))
+            term
+            if term.condition is None
+            else replace(term, equivalence=tost_of(term.estimate, term.se, margin, term.df))
             for term in terms
         ]
     return LinearFit(
@@ -86,22 +80,26 @@ def linear_mixed(
         n=fit.n,
         groups=dict(fit.groups),
         effects=terms,
-        pairs=_pairs(ratings, fit.effects, fit.covariance),
-        joint=_joint(ratings, fit.effects, fit.covariance),
+        pairs=_pairs(ratings, fit.effects, fit.contrast),
+        joint=fit.joint([fit.effects[index].name for index in _conditions(ratings, fit.effects).values()]),
         variances=dict(fit.variances),
+        sds={group: float(np.sqrt(variance)) for group, variance in fit.variances.items()},
         shares={group: variance / total for group, variance in fit.variances.items()},
+        levels=list(levels),
         singular=list(fit.singular),
+        degrees=fit.method,
         loglik=fit.loglik,
         aliased=list(aliased),
     )
 
 
 def ordinal_mixed(
-    ratings: Ratings, name: str, values: Array, controls: bool = False, items: bool = False
+    ratings: Ratings, name: str, values: Array, controls: bool = False, levels: Sequence[Level] | None = None
 ) -> OrdinalFit:
-    """Fit a cumulative-logit model with an intercept for each rater, and with `items` for each question. Effects are
-    log odds ratios; those of `separated` conditions are infinite and tested by likelihood ratio, and where the fit did
-    not converge p is NaN.
+    """Fit a cumulative-logit model with an intercept for each of the levels; None: those that are `affordable`.
+
+    Effects are log odds ratios; those of `separated` conditions are infinite and tested by likelihood ratio, and where
+    the fit did not converge p is NaN.
 
     Raises ValueError when the data do not allow the model.
     """
@@ -109,7 +107,8 @@ def ordinal_mixed(
     aliased = _aliased(len(rows), columns)
     # The thresholds take the place of the intercept.
     kept = {term: column for term, column in columns.items() if term not in aliased and term != "(Intercept)"}
-    groups = _groups(ratings, rows, items)
+    levels = affordable(ratings, rows.tolist()) if levels is None else levels
+    groups = groupings(ratings, rows.tolist(), levels)
     fit = ordinal(values[rows], kept, groups)
 
     def without(merged: Mapping[str, Array]) -> Joint:
@@ -134,6 +133,7 @@ def ordinal_mixed(
             for low, high, cut in zip(fit.categories[:-1], fit.categories[1:], fit.thresholds, strict=True)
         ],
         sds=dict(fit.sds),
+        levels=list(levels),
         singular=list(fit.singular),
         method=fit.method,
         loglik=fit.loglik,
@@ -195,16 +195,6 @@ def _aliased(n: int, columns: dict[str, Array]) -> tuple[str, ...]:
     return ols(np.arange(n), {term: column for term, column in columns.items() if term != "(Intercept)"}).aliased
 
 
-def _groups(ratings: Ratings, rows: Rows, items: bool) -> dict[str, list[str]]:
-    """Return grouping → labels of the rows. Raises ValueError where questions are wanted and not known."""
-    groups = {ratings.rater: [ratings.raters[row] for row in rows]}
-    if items:
-        if ratings.item is None or ratings.items is None:
-            raise ValueError("No column says which question a rating is about. Name it: --item COLUMN")
-        groups[ratings.item] = [ratings.items[row] for row in rows]
-    return groups
-
-
 def _design(ratings: Ratings, name: str, values: Array, controls: Sequence[str]) -> tuple[Rows, dict[str, Array], str]:
     """Return the rows that have every value, the columns named as R names them, and the formula."""
     complete = ~np.isnan(values)
@@ -256,6 +246,7 @@ def _effects(ratings: Ratings, terms: Sequence[Effect]) -> list[ModelEffect]:
             term.high,
             term.z,
             term.p,
+            term.df,
             condition=levels.get(index),
             p_adjusted=adjusted.get(index),
         )
@@ -267,21 +258,19 @@ def _formula(formula: str, groups: Mapping[str, int]) -> str:
     return " + ".join([formula, *(f"(1 | {group})" for group in groups)])
 
 
-def _pairs(ratings: Ratings, terms: Sequence[Effect], covariance: Array) -> list[ModelPair]:
+def _pairs(ratings: Ratings, terms: Sequence[Effect], contrast_of: Callable[[str, Array], Effect]) -> list[ModelPair]:
     """Return every condition minus every earlier one, with Holm-adjusted p."""
     indices = _conditions(ratings, terms)
-    beta = np.array([effect.estimate for effect in terms])
     contrasts = []
     for a, b in combinations([ratings.reference, *indices], 2):
         contrast = np.zeros(len(terms))
         contrast[indices[b]] += 1
         if a in indices:  # the reference has no coefficient: it is the zero of the others
             contrast[indices[a]] -= 1
-        [row] = effects([""], np.array([contrast @ beta]), np.array([[contrast @ covariance @ contrast]]))
-        contrasts.append((a, b, row))
+        contrasts.append((a, b, contrast_of("", contrast)))
     adjusted = holm([row.p for _, _, row in contrasts])
     return [
-        ModelPair(a, b, row.estimate, row.se, row.low, row.high, row.z, row.p, p)
+        ModelPair(a, b, row.estimate, row.se, row.low, row.high, row.z, row.p, p, row.df)
         for (a, b, row), p in zip(contrasts, adjusted, strict=True)
     ]
 

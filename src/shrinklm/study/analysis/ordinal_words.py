@@ -10,6 +10,7 @@ from ...report.look.numbers import ALPHA, p_clause
 from ...report.look.numbers import listing as listed
 from .base import NotComputed
 from .fits import ConditionEffect, OrdinalFit
+from .levels import WORDS
 from .records import Analysis
 
 
@@ -33,10 +34,11 @@ def _shown(analysis: Analysis, fits: Mapping[str, OrdinalFit], which: str) -> st
     ]
     without = {
         name: with_items.why
-        for name in fits
-        if isinstance(with_items := analysis.measures[name].ordinal.with_items, NotComputed)
+        for name, fit in fits.items()
+        if "question" not in fit.levels
+        and isinstance(with_items := analysis.measures[name].ordinal.with_items, NotComputed)
     }
-    who = "people" if len(without) == len(fits) else "people and questions"
+    who = listed([WORDS[level] for level in WORDS if any(level in fit.levels for fit in fits.values())])
     ways = {fit.method for fit in fits.values()}
     # Which of the two ways was used depends on the number of groupings; a measure may have one less than another.
     way = " and ".join(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...core.types import Tick
 from ...stats.groups import Adjust
+from ...stats.levels import Level
+from ...stats.linear_mixed import Method
 from .base import NotComputed, tried
-from .fits import LinearFits, OrdinalFit, OrdinalFits, Regressions
+from .fits import LinearFit, LinearFits, OrdinalFit, OrdinalFits, Regressions
 from .models import bootstrap, linear_mixed, ordinal_mixed, regression
 from .ratings import Array, Ratings
 from .records import Analysis, Items, Measure, Raters
@@ -24,6 +26,7 @@ def analyze(
     seed: int = 0,
     resamples: int = 10_000,
     permutations: int = 1000,
+    degrees: Method = "satterthwaite",
     tick: Tick | None = None,
 ) -> Analysis:
     """Compute the battery of tests, the models, agreement and a paragraph, for every construct and for their mean.
@@ -37,6 +40,8 @@ def analyze(
         seed: seed of bootstraps and permutations.
         resamples: draws of the bootstrap over raters; agreement takes a fifth of them.
         permutations: permutations of the nonparametric MANOVA.
+        degrees: how the linear mixed models find degrees of freedom; below about 20 people "kenward-roger" keeps the
+            level of their tests better.
         tick: progress.
     """
     values = ratings.measures
@@ -44,7 +49,7 @@ def analyze(
     for index, (name, column) in enumerate(values.items()):
         if tick is not None:
             tick("analyze", index, len(values), name)
-        measures[name] = _measure(ratings, name, column, adjust, margin, seed, resamples)
+        measures[name] = _measure(ratings, name, column, adjust, Models(margin, degrees), seed, resamples)
     analysis = Analysis(
         file=ratings.file,
         n=ratings.n,
@@ -60,6 +65,7 @@ def analyze(
         missing={name: int(np.isnan(column).sum()) for name, column in ratings.values.items()},
         adjustment=adjust,
         margin=margin,
+        degrees=degrees,
         seed=seed,
         measures=measures,
         together=together(ratings, seed, permutations),
@@ -70,8 +76,16 @@ def analyze(
     return replace(analysis, paragraph=paragraph(analysis))
 
 
+@dataclass(frozen=True)
+class Models:
+    """How linear mixed models are fitted and tested."""
+
+    margin: float | None
+    degrees: Method
+
+
 def _measure(
-    ratings: Ratings, name: str, values: Array, adjust: Adjust, margin: float | None, seed: int, resamples: int
+    ratings: Ratings, name: str, values: Array, adjust: Adjust, models: Models, seed: int, resamples: int
 ) -> Measure:
     outliers, kept = outlying(ratings, values)
     return Measure(
@@ -82,7 +96,7 @@ def _measure(
             all=tried(lambda: regression(ratings, name, values)),
             without_outliers=tried(lambda: regression(ratings, name, kept)),
         ),
-        mixed=_linear_fits(ratings, name, values, kept, margin),
+        mixed=_linear_fits(ratings, name, values, kept, models),
         ordinal=_ordinal_fits(ratings, name, values),
         bootstrap=tried(lambda: bootstrap(ratings, values, seed, resamples)),
         agreement=agreement(ratings, name, values, seed, max(1, resamples // 5)),
@@ -92,21 +106,23 @@ def _measure(
 _NO_CONTROLS = NotComputed("No controls are named; name them with --controls.")
 
 
-def _linear_fits(ratings: Ratings, name: str, values: Array, kept: Array, margin: float | None) -> LinearFits:
-    # Explanations that several people rated need a level of their own in every model, see `linear_mixed`.
-    full = ratings.explained
+def _linear_fits(ratings: Ratings, name: str, values: Array, kept: Array, models: Models) -> LinearFits:
+    def fit(of: Array, levels: list[Level] | None = None, controls: bool = False) -> LinearFit | NotComputed:
+        return tried(lambda: linear_mixed(ratings, name, of, controls, levels, models.margin, models.degrees))
+
+    full = fit(values)
+
+    def simpler(levels: list[Level]) -> LinearFit | NotComputed:
+        same = not isinstance(full, NotComputed) and full.levels == levels
+        return full if same else fit(values, levels)
+
     return LinearFits(
-        condition_only=tried(lambda: linear_mixed(ratings, name, values, margin=margin)),
-        with_controls=tried(
-            lambda: linear_mixed(ratings, name, values, controls=True, items=full, explanations=full, margin=margin)
-        )
-        if ratings.controls
-        else _NO_CONTROLS,
-        with_items=tried(lambda: linear_mixed(ratings, name, values, items=True, margin=margin)),
-        with_explanations=tried(
-            lambda: linear_mixed(ratings, name, values, items=True, explanations=True, margin=margin)
-        ),
-        without_outliers=tried(lambda: linear_mixed(ratings, name, kept, items=full, explanations=full, margin=margin)),
+        full=full,
+        condition_only=simpler(["person"]),
+        with_items=simpler(["person", "question"]),
+        with_explanations=simpler(["person", "question", "explanation"]),
+        with_controls=fit(values, controls=True) if ratings.controls else _NO_CONTROLS,
+        without_outliers=fit(kept),
     )
 
 
@@ -115,15 +131,16 @@ def _ordinal_fits(ratings: Ratings, name: str, values: Array) -> OrdinalFits:
         averaged = NotComputed(
             f"{name} is a mean of ratings, not a rating: its order has no few steps. See the constructs."
         )
-        return OrdinalFits(averaged, averaged, averaged)
+        return OrdinalFits(averaged, averaged, averaged, averaged)
 
-    def fit(controls: bool = False, items: bool = False) -> OrdinalFit | NotComputed:
-        return tried(lambda: ordinal_mixed(ratings, name, values, controls, items))
+    def fit(levels: list[Level] | None, controls: bool = False) -> OrdinalFit | NotComputed:
+        return tried(lambda: ordinal_mixed(ratings, name, values, controls, levels))
 
     return OrdinalFits(
-        condition_only=fit(),
-        with_controls=fit(controls=True) if ratings.controls else _NO_CONTROLS,
-        with_items=fit(items=True),
+        full=fit(None),
+        condition_only=fit(["person"]),
+        with_controls=fit(["person"], controls=True) if ratings.controls else _NO_CONTROLS,
+        with_items=fit(["person", "question"]),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ...stats.agreement import Agreement
 from ...stats.groups import Adjust, Dunn, Kruskal, Levene, Shapiro
+from ...stats.linear_mixed import Method
 from ...stats.multivariate import BoxM
 from .base import INLINE, OPTIONAL, NotComputed
 from .fits import LinearFits, OrdinalFits, Regressions
@@ -181,11 +182,13 @@ class Analysis:
     raters: Raters
     items: Items | None
     explained: bool
-    """Whether explanations have a level of their own in the models."""
+    """Whether several people rated the same explanations, and a question was shown in several conditions."""
     missing: dict[str, int]
     """Construct → ratings that were not given."""
     adjustment: Adjust
     margin: float | None
+    degrees: Method
+    """How the linear mixed models find degrees of freedom."""
     seed: int
     measures: dict[str, Measure]
     """The constructs, and of several also their mean, which comes last."""

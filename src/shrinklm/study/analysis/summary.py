@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ...report.look.numbers import ALPHA, MINUS, fraction, p_clause
+from ...stats.linear_mixed import Method
 from .base import NotComputed
-from .fits import Fit, ModelPair
+from .fits import Fit, LinearFit, LinearFits, ModelPair
+from .levels import WORDS
 from .ordinal_words import ordinal_sentences
 from .records import Agreements, Analysis, Measure, Pair
 
@@ -136,19 +138,69 @@ def _ordered(pair: Pair) -> tuple[str, str, float]:
 
 
 def _mixed(analysis: Analysis) -> str:
-    name, fit = analysis.main, analysis.measure.mixed.fullest
+    name, fits = analysis.main, analysis.measure.mixed
+    fit = fits.fullest
     if isinstance(fit, NotComputed):
         return f"A mixed model of {name} cannot be fitted: {fit.why}"
-    between = fit.shares[analysis.raters.column]
-    who = (
-        "each person has a level of her or his own"
-        if len(fit.groups) == 1
-        else "people, questions and explanations have levels"
-    )
+    who = levels(fit)
+    have = f"{listed(who)} have levels" if len(who) > 1 else "each person has a level"
     return (
-        f"A linear mixed model, in which {who} ({100 * between:.0f} % of the variance of {name} lies "
-        f"between people), puts {name} against {analysis.reference} at {_effects(fit)}; jointly χ²({fit.joint.df}) = "
-        f"{fit.joint.chi2:.1f}, {p_clause(fit.joint.p)}."
+        f"A linear mixed model ({fit.formula}), in which {have} of their own, finds standard deviations of "
+        f"{_spreads(fit)} points ({100 * fit.shares[analysis.raters.column]:.0f} % of the variance of {name} "
+        f"lies between people){_zero(fit)}. It puts {name} against {analysis.reference} at {_effects(fit)}; "
+        f"jointly {joint_test(fit)}, {p_clause(fit.joint.p)} ({DEGREES[fit.degrees]} degrees of freedom)."
+        f"{_simpler(fits)}{_few(analysis, fit)}"
+    )
+
+
+DEGREES: Mapping[Method, str] = {"satterthwaite": "Satterthwaite's", "kenward-roger": "Kenward and Roger's"}
+"""Method → whose degrees of freedom they are."""
+FEW = 20
+"""People below whom Kenward and Roger's degrees of freedom are offered."""
+
+
+def levels(fit: LinearFit) -> list[str]:
+    """What has a level of its own in a model, in words."""
+    return [WORDS[level] for level in fit.levels]
+
+
+def joint_test(fit: LinearFit) -> str:
+    """Return the test of all conditions at once, such as "F(3, 108.1) = 5.24"."""
+    test = fit.joint
+    return f"F({test.df}, {test.df2:.1f}) = {test.chi2 / test.df:.2f}"
+
+
+def _spreads(fit: LinearFit) -> str:
+    names = dict(zip(fit.groups, levels(fit), strict=True))
+    sds = [f"{rounded(sd)} ({names.get(group, 'single ratings')})" for group, sd in fit.sds.items()]
+    return listed(sds)
+
+
+def _zero(fit: LinearFit) -> str:
+    names = dict(zip(fit.groups, levels(fit), strict=True))
+    zero = [names[group] for group in fit.singular]
+    return f"; that of {listed(zero)} came out as zero" if zero else ""
+
+
+def _simpler(fits: LinearFits) -> str:
+    """What hangs on the levels of people in a condition."""
+    simpler, full = fits.simpler, fits.full
+    if simpler is None or isinstance(full, NotComputed):
+        return ""
+    flips = [
+        effect.condition
+        for effect, other in zip(full.conditions, simpler.conditions, strict=True)
+        if (effect.p < ALPHA) != (other.p < ALPHA)
+    ]
+    what = f"{listed(flips)} would be judged otherwise" if flips else "the same effects are told apart"
+    return f" Without levels of people in each condition ({p_clause(simpler.joint.p)} jointly) {what}."
+
+
+def _few(analysis: Analysis, fit: LinearFit) -> str:
+    if analysis.raters.n >= FEW or fit.degrees == "kenward-roger":
+        return ""
+    return (
+        f" With {people(analysis.raters.n)}, see also --degrees kenward-roger, which keeps the level of tests better."
     )
 
 

@@ -12,6 +12,7 @@ from ...core.errors import ShrinkError, StudyError
 from ...core.types import Tick
 from ...stats.clusters import cluster_bootstrap
 from ...stats.groups import Adjust
+from ...stats.linear_mixed import Method
 from ..analysis.base import NotComputed
 from ..analysis.pipeline import analyze
 from ..analysis.ratings import QUALITY, Ratings, ratings_of
@@ -52,6 +53,8 @@ class Options:
     """Seed of bootstraps and permutations."""
     resamples: int = 10_000
     """Draws of bootstraps."""
+    degrees: Method = "satterthwaite"
+    """How linear mixed models find degrees of freedom."""
 
 
 DEFAULTS = Options()
@@ -155,7 +158,9 @@ def _analysis(
         result = preferences(study, sample.rows, seed, resamples)
         return result, result.means, preferences(study, sample.everyone, seed, resamples).means
     ratings_left = ratings_table(study, sample.rows, options.reference)
-    analysis = analyze(ratings_left, options.adjust, options.margin, seed, resamples, tick=tick)
+    analysis = analyze(
+        ratings_left, options.adjust, options.margin, seed, resamples, degrees=options.degrees, tick=tick
+    )
     everyone = ratings_table(study, sample.everyone, options.reference)
     return analysis, _means(analysis), _bootstrapped(everyone, seed, resamples)
 

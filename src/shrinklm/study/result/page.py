@@ -10,6 +10,8 @@ from ...report.look.figures import Figure
 from ...report.look.html import environment, head
 from ..analysis.base import NotComputed
 from ..analysis.fits import ConditionEffect
+from ..analysis.spreads import spreads
+from ..analysis.summary import FEW
 from . import tables
 from .records import Outcome, Preferences
 
@@ -21,6 +23,7 @@ def render(outcome: Outcome, figures: Sequence[Figure]) -> str:
     page_tables = {
         "methods": tables.methods(outcome),
         "effects": tables.effects(outcome),
+        "spreads": None if isinstance(outcome.analysis, Preferences) else spreads(outcome.analysis),
         "strata": tables.strata(outcome),
         "exclusions": tables.exclusions(outcome),
         "sensitivity": tables.sensitivity(outcome),
@@ -71,10 +74,13 @@ def cautions(outcome: Outcome) -> list[str]:
     """What a reader should know before believing the answer."""
     lines = list(outcome.missing)
     people, wanted = outcome.people.analysed, outcome.asked.raters_per_item
-    # Percentile intervals over few clusters are too narrow, and Wald tests find too much: see stats.clusters,
-    # stats.linear_mixed.
-    if people < 20:
-        lines.append(f"{people} people are few: intervals over resampled people are too narrow below about 20.")
+    # Percentile intervals over few clusters are too narrow: see stats.clusters.
+    if people < FEW:
+        lines.append(f"{people} people are few: intervals over resampled people are too narrow below about {FEW}.")
+        if not isinstance(outcome.analysis, Preferences) and outcome.analysis.degrees == "satterthwaite":
+            lines.append(
+                "With so few people, --degrees kenward-roger keeps the level of the mixed model's tests better."
+            )
     raters = outcome.ratings.analysed / max(1, len(outcome.asked.questions) * len(outcome.conditions))
     if outcome.kind != "preference" and raters < wanted:
         lines.append(f"The design asked for {wanted} people for each explanation; on average {raters:.1f} rated one.")

@@ -12,7 +12,8 @@ from ...report.rated import RATED
 from ...stats.agreement import Agreement
 from ..analysis.base import NotComputed
 from ..analysis.records import Estimate
-from ..analysis.summary import signed
+from ..analysis.spreads import simpler_lines
+from ..analysis.summary import levels, listed, signed
 from .records import Method, Outcome, Preferences
 
 _MACHINE = "By machine"
@@ -170,7 +171,8 @@ def agreement(outcome: Outcome) -> Table | None:
 
 
 def effects(outcome: Outcome) -> Table | None:
-    """Differences from the reference, by the mixed model with people and questions; of preferences, the pairs."""
+    """Differences from the reference, by the mixed model with all levels of the design, and of the main measure by the
+    simpler one; of preferences, the pairs."""
     analysis = outcome.analysis
     if isinstance(analysis, Preferences):
         return _pairs(analysis)
@@ -187,9 +189,12 @@ def effects(outcome: Outcome) -> Table | None:
             cells = (name, effect.condition, signed(effect.estimate), p_value(effect.p_adjusted))
             kind = "separated" if effect.p_adjusted < 0.05 else ""
             lines.append(Line(cells, {2: f"{signed(effect.low)} to {signed(effect.high)}"}, kind))
-    levels = "person, question and explanation" if analysis.explained else "person"
-    caption = f"Differences from {analysis.reference}, in points: a linear mixed model with a level for each {levels}."
-    return Table("effects", caption, columns, tuple(lines)) if lines else None
+    fit = analysis.measure.mixed.fullest
+    if not lines or isinstance(fit, NotComputed):
+        return None
+    who = listed(levels(fit))
+    caption = f"Differences from {analysis.reference}, in points: a linear mixed model with levels of {who}."
+    return Table("effects", caption, columns, (*lines, *simpler_lines(analysis)))
 
 
 def _pairs(analysis: Preferences) -> Table:
