@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from shrinklm.stats import SeedSpread, estimate, estimates, paired, seed_spread, tango, wilson
+from shrinklm.stats import SeedSpread, cluster_bootstrap, estimate, estimates, paired, seed_spread, tango, wilson
 from shrinklm.stats.crossed import Parts
 
 ONES, ZEROS = [1.0] * 60, [0.0] * 60
@@ -115,3 +115,13 @@ def test_the_spread_of_seeds_is_pooled() -> None:
     assert seed_spread([second]) is None
     spread = seed_spread([first, second, np.array([[1.0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]])])
     assert spread == SeedSpread(pytest.approx(2 * 0.25**2 / 3), 3)
+
+
+def test_people_who_all_guess_right_are_as_many_as_people() -> None:
+    """Ten answers of each of six people: the interval is that of six, not of sixty."""
+    people = [person for person in range(6) for _ in range(10)] * 2
+    values, conditions = [1.0] * 60 + [0.0, 1.0] * 30, ["a"] * 60 + ["b"] * 60
+    right, half = cluster_bootstrap(values, conditions, people, resamples=200, share=True).means
+    assert (right.low, right.high) == (pytest.approx(wilson(6, 6)[0], abs=1e-6), 1.0)
+    assert (half.low, half.high) == (0.5, 0.5)
+    assert cluster_bootstrap(values, conditions, people, resamples=200).means[0].low == 1.0

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .intervals import wilson
+
 Array = NDArray[np.float64]
 
 _BLOCK = 1000
@@ -52,6 +54,7 @@ def cluster_bootstrap(
     seed: int = 0,
     resamples: int = 10_000,
     level: float = 0.95,
+    share: bool = False,
 ) -> ClusterBootstrap:
     """Percentile bootstrap of the conditions' means and of their differences from the reference, over whole clusters.
 
@@ -66,6 +69,8 @@ def cluster_bootstrap(
         seed: of the resampling.
         resamples: how many.
         level: share of resampled values inside the interval.
+        share: The values are yes or no (1 or 0). A mean of 0 or 1, where no resample differs, then has Wilson's
+            interval of so many clusters: further answers of one person are not as good as those of further people.
 
     Raises:
         ValueError: unequal lengths, one cluster, or no rating of the reference.
@@ -85,6 +90,8 @@ def cluster_bootstrap(
         p = min(1.0, 2 * (tail + 1) / (len(values) + 1)) if minus else None
         value = float(points[column] - (points[base] if minus else 0.0))
         raters = int((counts[:, column] > 0).sum())
+        if share and not minus and value in (0.0, 1.0):
+            low, high = wilson(round(value) * raters, raters, level)
         return ClusterMean(str(names[column]), value, float(low), float(high), p, int(counts[:, column].sum()), raters)
 
     means = tuple(row(column, False) for column in range(len(names)))

@@ -180,7 +180,9 @@ def _holm(ps: Sequence[float]) -> list[float]:
 
 def bootstrap(ratings: Ratings, values: Array, seed: int, resamples: int) -> Bootstrap:
     """Return means and differences from the reference, with intervals over resampled raters, without any model."""
-    boot = cluster_bootstrap(values, ratings.conditions, ratings.raters, ratings.reference, seed, resamples)
+    boot = cluster_bootstrap(
+        values, ratings.conditions, ratings.raters, ratings.reference, seed, resamples, share=ratings.yes_no
+    )
     return Bootstrap(
         raters=boot.clusters,
         resamples=boot.resamples,

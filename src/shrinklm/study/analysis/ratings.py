@@ -57,6 +57,12 @@ class Ratings:
         return len(self.places)
 
     @property
+    def yes_no(self) -> bool:
+        """Whether every answer is yes or no (1 or 0), so that a mean is a share."""
+        return self.scale == (0, 1) and all(np.isin(column[~np.isnan(column)], (0, 1)).all() for column in
+                                            self.values.values())  # fmt: skip
+
+    @property
     def reference(self) -> str:
         """The condition that the others are compared with."""
         return self.levels[0]

@@ -182,7 +182,9 @@ def _bootstrapped(ratings: Ratings, seed: int, resamples: int) -> Means:
     means: Means = {level: {} for level in ratings.levels}
     for name, values in ratings.measures.items():
         try:
-            boot = cluster_bootstrap(values, ratings.conditions, ratings.raters, ratings.reference, seed, resamples)
+            boot = cluster_bootstrap(
+                values, ratings.conditions, ratings.raters, ratings.reference, seed, resamples, share=ratings.yes_no
+            )
         except ValueError:
             continue
         for row in boot.means:

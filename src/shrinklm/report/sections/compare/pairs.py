@@ -6,7 +6,7 @@ from typing import Any
 
 from ...look.axes import LEAST_POINTS, canvas, hide_axis, widen
 from ...look.figures import Drawn
-from ...look.numbers import THESE_QUESTIONS, p_value, points
+from ...look.numbers import THESE_QUESTIONS, p_value, plural, points
 from ...look.style import COLUMN, GRID, INK, MUTED, PAPER
 from ...look.tables import NONE, Column, Line, Table
 from ...measures import measure_of
@@ -35,7 +35,7 @@ def comparisons(results: Results) -> Table:
     metric = measure_of(results.primary or "accuracy").word
     caption = (
         f"Differences in {metric}, in percentage points, on the same questions. "
-        f"Holm's adjustment is over the {len(results.pairs)} comparisons of methods"
+        f"Holm's adjustment is over the {plural(len(results.pairs), 'comparison')} of methods"
         + (f", and on its own over the {len(results.gains)} with the untrained student." if results.gains else ".")
         + (f" {THESE_QUESTIONS}" if any(pair.comparison.seeds < 2 for _, pair in entries) else "")
     )

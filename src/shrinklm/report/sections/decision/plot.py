@@ -52,7 +52,7 @@ def tradeoff(results: Results) -> Drawn | None:
 
 def _panel(axes: Any, decision: Decision, untrained: list[Row], answers: Measure, axis: Measure) -> None:
     rows = [row for row in decision.rows if axis.key in row.estimates]
-    best = front(rows, answers.key, axis.key)
+    best = front([row for row in rows if row.ranked(axis.key)], answers.key, axis.key)
     _draw_front(axes, [_point(row, answers, axis) for row in best])
     for row in [*untrained, *rows]:
         if axis.key in row.estimates:
@@ -137,7 +137,7 @@ def _handles(rows: list[Row], names: list[str], decision: Decision) -> list[Any]
 
 def _alt_text(results: Results, decision: Decision, answers: Measure, axis: Measure) -> str:
     rows = [row for row in decision.rows if axis.key in row.estimates]
-    best = front(rows, answers.key, axis.key)
+    best = front([row for row in rows if row.ranked(axis.key)], answers.key, axis.key)
     values = []
     for row in rows:
         x, y = (row.estimates[key].value for key in (answers.key, axis.key))

@@ -19,7 +19,8 @@ def sentences(results: Results, decision: Decision) -> list[tuple[str, str]]:
         )
         lines.append(("Behind the front", f"{rows}. Another method is at least as good in both, by the means."))
     for other in decision.axes[1:]:
-        names = [results.label(row) for row in front(decision.rows, answers.key, other.key)]
+        ranked = [row for row in decision.rows if row.ranked(other.key)]
+        names = [results.label(row) for row in front(ranked, answers.key, other.key)]
         if names:
             lines.append((f"The front by “{other.word}”", f"{listing(names)}."))
     lines += _silent(results, decision, answers)
