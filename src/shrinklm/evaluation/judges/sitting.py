@@ -161,10 +161,18 @@ def _usage(usage: Usage) -> dict[str, Any]:
 
 
 def _means(sitting: Sitting, method: str, methods: Mapping[str, str], constructs: Sequence[str]) -> dict[str, float]:
-    """Construct → mean rating of a method's items; without those that have no rating."""
-    of_method = [ratings for (cell, _), ratings in sitting.ratings_by_item.items() if methods[cell] == method]
-    values = {name: [ratings[name] for ratings in of_method if name in ratings] for name in constructs}
-    return {name: float(np.mean(column)) for name, column in values.items() if column}
+    """Construct → mean rating of a method's items, over the questions at which every item could be read."""
+    by_item = sitting.ratings_by_item
+    means = {}
+    for name in constructs:
+        # Means stand side by side: a question whose rating could not be read of one method is left out of all.
+        unread = {example_id for (_, example_id), ratings in by_item.items() if name not in ratings}
+        own = [(item[1], ratings[name]) for item, ratings in by_item.items()
+               if methods[item[0]] == method and name in ratings]  # fmt: skip
+        column = [value for example_id, value in own if example_id not in unread] or [value for _, value in own]
+        if column:
+            means[name] = float(np.mean(column))
+    return means
 
 
 def _length_correlation(sitting: Sitting, construct: str) -> float | None:
