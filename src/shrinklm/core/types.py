@@ -159,6 +159,8 @@ class Source:
     """Wall time of the batch divided by its prompts."""
     adapted: tuple[str, ...] = ()
     """See `Completion`."""
+    tokenizer: str = ""
+    """Identifies the tokenizer; "" where `revision` covers it, and in what version 0.1.0 wrote."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Literal
 
 from ..core.errors import ModelError, StoreError
 from ..core.files import whole
+from ..core.types import digest
 
 Family = Literal["causal", "seq2seq"]
 """Decoder-only, or encoder–decoder."""
@@ -36,6 +38,12 @@ class Packaged:
     """(import name of the package, path inside it), in the order to join."""
     licence: str
 
+
+_TOKENIZER = (
+    *("*token*", "*vocab*", "*merges*", "*.model", "*.model.v*", "*.spm", "*.tiktoken", "*.bpe", "tekken.json"),
+    *("encoder.json", "dict*.txt", "bpe.codes", "*.jinja", "*.py", "generation_config.json"),
+)
+"""Names of files beside a model's weights that decide which tokens it reads and writes."""
 
 PACKAGED: dict[str, Packaged] = {
     "smollm2-135m-instruct": Packaged(
@@ -67,6 +75,14 @@ class Model:
     """SHA-256 of the weights, or the commit a hub id is pinned to with `@`; "" for an unpinned hub id."""
     path: Path | None
     """Folder or GGUF file; None for a hub id, or a packaged model that is not installed."""
+    tokenizer: str = ""
+    """Of a folder: a digest of what else decides which tokens it reads and writes: the files of the tokenizer,
+    generation_config.json and code. "" elsewhere: a GGUF file and a commit hold it all."""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether it is a hub id."""
+        return self.path is None and self.ref not in PACKAGED
 
 
 def cache_folder() -> Path:
@@ -95,7 +111,7 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
                 f"{path} is not a model folder: {needed}, found {content}. Pickled weights (.bin) are not read."
             )
         # The configuration counts too: the same weights compute something else under another.
-        return Model(ref, path.name, sha256((path / "config.json", *weights)), path)
+        return Model(ref, path.name, sha256((path / "config.json", *weights)), path, _tokenizer(path))
     # Whatever else might be a path is reported as one: a misspelt folder is likelier than a hub id of that form.
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or ref.endswith(".gguf"):
         raise ModelError(
@@ -104,6 +120,29 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
         )
     name, _, revision = ref.partition("@")
     return Model(ref, name.partition("/")[2], revision, None)
+
+
+def hub_commit(model: Model) -> str:
+    """The commit that a hub id stands for at present: the one that loading it would take; "" where that is not known.
+
+    Asks the hub, and the cache where the hub cannot be reached.
+    """
+    if re.fullmatch("[0-9a-f]{40}", model.revision):
+        return model.revision
+    from huggingface_hub import hf_hub_download
+
+    try:
+        name = model.ref.partition("@")[0]
+        # A file of a snapshot stands in a folder that is named after the commit.
+        return Path(hf_hub_download(name, "config.json", revision=model.revision or None)).parent.name
+    except Exception:  # no network and no cache, or no such model: loading it says which
+        return ""
+
+
+def _tokenizer(folder: Path) -> str:
+    """A digest of the files in a model folder that match `_TOKENIZER`; "" for a folder without any."""
+    paths = sorted({path for pattern in _TOKENIZER for path in folder.glob(pattern) if path.is_file()})
+    return digest([path.name for path in paths], sha256(paths)) if paths else ""
 
 
 def _packaged_path(packaged: Packaged) -> Path | None:
@@ -132,17 +171,19 @@ def _packaged_path(packaged: Packaged) -> Path | None:
 
 
 def sha256(paths: Sequence[Path]) -> str:
-    """SHA-256 over the content of the files, remembered by size and time so that large weights are read once."""
-    return _hashed(tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths))
+    """SHA-256 over the content of the files, remembered by size and times so that large weights are read once."""
+    stats = [(str(path), path.stat()) for path in paths]
+    # The time of the inode too, which no copying program sets: an older file may be put under the same name.
+    return _hashed(tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stats))
 
 
 @lru_cache
-def _hashed(files: tuple[tuple[str, int, int], ...]) -> str:
+def _hashed(files: tuple[tuple[str, int, int, int], ...]) -> str:
     note = cache_folder() / "hashes" / hashlib.sha256(json.dumps(files).encode()).hexdigest()
     if note.is_file():
         return note.read_text()
     total = hashlib.sha256()
-    for path, _, _ in files:
+    for path, *_ in files:
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 total.update(block)

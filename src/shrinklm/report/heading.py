@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .fields import block
+from .findings import Cell
 from .look.numbers import (
     ALPHA,
     NO_DIFFERENCE,
@@ -215,12 +217,22 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("Questions", splits or f"{len(findings.items):,} test"),
         ("Teacher", findings.teacher or "none"),
         ("Student", ", ".join(results.students)),
+        ("Base weights", "; ".join(dict.fromkeys(text for cell in findings.cells if (text := _base(cell))))),
         ("Methods", str(len({row.method for row in results.trained}))),
         ("Seeds", ", ".join(map(str, seeds))),
         ("Run", findings.name),
         ("Started", str(findings.env.get("started") or "")),
     )
     return [(name, value) for name, value in pairs if value]
+
+
+def _base(cell: Cell) -> str:
+    """The weights and the tokenizer that a cell's student started from; "" where its record does not say."""
+    base = block(cell.info, "base")
+    if not base.get("revision"):
+        return ""
+    tokenizer = f", tokenizer {str(base['tokenizer'])[:12]}" if base.get("tokenizer") else ""
+    return f"{base.get('name')} {str(base['revision'])[:12]}{tokenizer}"
 
 
 def _pair(pairs: Sequence[Pairwise], a: Row, b: Row) -> Pairwise | None:

@@ -34,7 +34,7 @@ class Stage:
     @property
     def done(self) -> bool:
         """Whether the work was done, with this key, and its results are still there and whole."""
-        return read_marker(self.marker) == self.key and all(map(intact, self.makes)) and self.whole()
+        return same_work(read_marker(self.marker), self.key) and all(map(intact, self.makes)) and self.whole()
 
 
 def once(stage: Stage) -> bool:
@@ -54,11 +54,37 @@ def once(stage: Stage) -> bool:
     return True
 
 
+_FROM = " from "
+
+
+def with_start(key: str, start: str) -> str:
+    """A key that also names the models that the work starts from, by a digest; `key` itself without one."""
+    return f"{key}{_FROM}{start}" if start else key
+
+
+def split_start(key: str) -> tuple[str, str]:
+    """(key, start) of what `with_start` made."""
+    plain, _, start = key.partition(_FROM)
+    return plain, start
+
+
+def same_work(marker: str | None, key: str) -> bool:
+    """Whether a marker is of the work that a key names.
+
+    Where one of them names no start, the rest decides: version 0.1.0 wrote none, and weights that were deleted after a
+    training have none.
+    """
+    if marker is None:
+        return False
+    (known, before), (wanted, now) = split_start(marker), split_start(key)
+    return known == wanted and (before == now or not before or not now)
+
+
 def recall(path: Path, key: str, name: str, work: Callable[[], Any]) -> Any:
     """The value that a JSON file holds under `name`; computed and written first when the file is missing, damaged or
     holds another key."""
     known = read_json(path) if intact(path) else None
-    if isinstance(known, dict) and known.get("asked") == key and name in known:
+    if isinstance(known, dict) and same_work(str(known.get("asked")), key) and name in known:
         return known[name]
     value = work()
     write_json(path, {"asked": key, name: value})

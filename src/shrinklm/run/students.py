@@ -9,6 +9,7 @@ from ..core.errors import StudentError
 from ..core.intact import intact
 from ..core.results import CellFile
 from ..students.open import load_student, open_untrained
+from ..students.start import Start, start_of
 from .folder import Cell
 from .recipe import Recipe
 
@@ -37,6 +38,11 @@ def answering_student(cell: Cell, recipe: Recipe) -> BaseStudent:
             )
         return load_student(cell.folder / CellFile.STUDENT, use=cell.student.use)
     return open_untrained(cell.student.spec(recipe.train.max_length), recipe.root)
+
+
+def student_start(cell: Cell, recipe: Recipe) -> Start:
+    """The weights and the tokenizer that the cell's student starts from, as they are now."""
+    return start_of(cell.student.spec(recipe.train.max_length), recipe.root)
 
 
 def explanation_cap(student: BaseStudent, cell: Cell, recipe: Recipe) -> int:

@@ -48,6 +48,8 @@ class WhiteBox(BaseTeacher):
     """Which answer is attributed: the gold one, or the model's own (`own_answers`)."""
     batch: int
     """Questions in one pass."""
+    tokenizer_revision: str = ""
+    """Identifies its tokenizer; "" where `revision` covers it."""
 
     def __post_init__(self) -> None:
         self.asks = self._asks()

@@ -13,8 +13,7 @@ from .base import BaseStudent
 from .causal import CausalStudent
 from .layers import adapted
 from .seq2seq import Seq2SeqStudent
-
-_TEXT = Path(__file__).parent.parent / "tasks" / "data" / "everyday" / "train.jsonl"
+from .start import TINY_TEXT
 
 
 class Tiny(CausalStudent):
@@ -83,5 +82,5 @@ def build_tokenizer(vocabulary: int = 2000) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_TEXT.read_text(encoding="utf-8").splitlines(), trainer)
+    tokenizer.train_from_iterator(TINY_TEXT.read_text(encoding="utf-8").splitlines(), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>")

@@ -112,7 +112,12 @@ class Asker:
 
     def key(self, prompt: Prompt, sampling: Sampling) -> str:
         """The key of a prompt in the store."""
-        return ask_key(self.teacher.name, self.teacher.revision, prompt, sampling)
+        name, revision, tokenizer = self.teacher.name, self.teacher.revision, self.teacher.tokenizer_revision
+        earlier = ask_key(name, revision, prompt, sampling)
+        # Version 0.1.0 wrote keys without the tokenizer: what it paid for is read, whatever the tokenizer was then.
+        if not tokenizer or self.store.get([earlier]):
+            return earlier
+        return ask_key(name, f"{revision} {tokenizer}", prompt, sampling)
 
     def find(self, keys: Iterable[str], usage: Usage, ask: bool = True) -> dict[str, Generation]:
         """Return the stored generations of the keys, and count them.
@@ -200,6 +205,7 @@ class Asker:
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
             version=_version(),
+            tokenizer=self.teacher.tokenizer_revision,
             seconds=round(completion.seconds, 4),
             adapted=completion.adapted,
         )

@@ -38,6 +38,8 @@ class BaseTeacher(ABC):
 
     name: str
     revision: str
+    tokenizer_revision: str = ""
+    """Identifies its tokenizer; "" where `revision` covers it."""
     reads: bool = False
     """It looks texts up instead of writing them: it gets prompts without turns, and refused ones are not retried."""
     free: bool = False

@@ -35,6 +35,7 @@ class TransformersTeacher(BaseTeacher):
             )
         self.model = locate_model(rest, options.root)
         self.name, self.revision = self.model.name, self.model.revision
+        self.tokenizer_revision = self.model.tokenizer
         if options.thinking in ("low", "high"):  # another text is written then
             self.revision += f", thinking {options.thinking}"
         self.options, self.max_tokens = options, options.max_tokens

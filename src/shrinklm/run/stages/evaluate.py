@@ -22,27 +22,36 @@ from ...methods.view import View
 from ...students.likeliest import reason
 from ...students.open import load_student
 from ..folder import Cell, about_cell
-from ..once import Stage, marker, once
-from ..students import LONGEST_CAP, answering_student, explanation_cap
+from ..once import Stage, marker, once, same_work, split_start, with_start
+from ..students import LONGEST_CAP, answering_student, explanation_cap, student_start
 from .questions import question_key
-from .score import CellTest, added, measure, settings
+from .score import CellTest, added, measure, settings, starts
 
 
 @dataclass(frozen=True)
 class PredictMarker:
-    """The marker of a cell's predictions: a digest of student, questions and settings; how many were explained."""
+    """The marker of a cell's predictions."""
 
     key: str
+    """A digest of student, questions and settings."""
     explained: int
+    """So many of the questions were explained."""
+    start: str
+    """Of a student that is not trained, its weights; those of a trained one are in the marker of its training."""
 
     @classmethod
     def read(cls, text: str | None) -> PredictMarker:
         """From the marker's text; without one, a marker that equals no other."""
-        key, _, explained = (text or "").partition(" explained ")
-        return cls(key, int(explained)) if explained.isdecimal() else cls("", -1)
+        named, _, explained = (text or "").partition(" explained ")
+        key, start = split_start(named)
+        return cls(key, int(explained), start) if explained.isdecimal() else cls("", -1, "")
 
     def __str__(self) -> str:
-        return f"{self.key} explained {self.explained}"
+        return f"{with_start(self.key, self.start)} explained {self.explained}"
+
+    def same_answers(self, other: PredictMarker) -> bool:
+        """Whether the same student was asked the same questions, however many it explained."""
+        return same_work(with_start(self.key, self.start), with_start(other.key, other.start))
 
 
 def evaluate_cell(test: CellTest) -> None:
@@ -55,7 +64,7 @@ def evaluate_cell(test: CellTest) -> None:
     # Read now: asking writes the marker that they belong to anew, also where answers only gain explanations.
     names = [*test.recipe.evaluate.metrics, *added(test.cell)]
     predicting = predict_stage(test, before)
-    asked_anew = before.key != PredictMarker.read(predicting.key).key
+    asked_anew = not before.same_answers(PredictMarker.read(predicting.key))
     once(predicting)
     # After the marker: a process killed before it goes on from these chunks.
     (test.cell.folder / CellFile.PREDICTIONS_PART).unlink(missing_ok=True)
@@ -70,13 +79,15 @@ def predict_stage(test: CellTest, before: PredictMarker) -> Stage:
     # The batch too: rounding in half precision depends on it, and an answer may turn on that.
     # Not the number of explanations: it is kept beside the digest, so that more of them ask for those alone.
     key = digest(cell.done("train"), student, block.max_tokens, block.batch, questions)
+    start = "" if cell.method.views else student_start(cell, test.recipe).key
     explained = len(questions) if block.explanations is None else min(block.explanations, len(questions))
     makes = [cell.folder / CellFile.PREDICTIONS, cell.folder / CellFile.TIMING]
-    known = before.key == key and all(map(intact, makes))
+    new = PredictMarker(key, explained, start)
+    known = before.same_answers(new) and all(map(intact, makes))
     if not cell.method.views:
         makes.append(cell.folder / CellFile.ABOUT)  # of the others, training makes it
     # Predictions with more explanations than the recipe asks for now are kept as they are.
-    wanted = before if known and before.explained >= explained else PredictMarker(key, explained)
+    wanted = before if known and before.explained >= explained else new
     # Zero-shot needs no training: its method has no views.
     untrained = f"{cell.name} is not trained. Run: shrinklm train RECIPE"
     return Stage(
@@ -100,6 +111,7 @@ def score_stage(test: CellTest, names: Sequence[str], keep_ratings: bool) -> Sta
         old = read_scores(path) if intact(path) and keep_ratings else []
         write_scores([*measure(test, names), *(row for row in old if row.rater is not None)], path)
 
+    key = with_start(key, starts(test.recipe))
     return Stage(marker(cell.folder, "evaluate"), key, work, makes=(path,))
 
 
@@ -163,4 +175,5 @@ def _predict(test: CellTest, key: str, known: bool) -> None:
             "bytes": None,
             "reading": asdict(student.reading),
         }
-        write_json(folder / CellFile.ABOUT, {**about_cell(cell), **untrained})
+        base = asdict(student_start(cell, test.recipe))
+        write_json(folder / CellFile.ABOUT, {**about_cell(cell), "base": base, **untrained})

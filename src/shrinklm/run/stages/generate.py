@@ -172,6 +172,7 @@ class Teaching:
         return {
             "teacher": teacher.name,
             "revision": teacher.revision,
+            "tokenizer": teacher.tokenizer_revision,
             "steps": report.as_dict(),
             "teacher_accuracy": self.accuracy(),
         }

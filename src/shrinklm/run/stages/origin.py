@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...core.errors import RecipeError, StoreError
@@ -20,7 +20,9 @@ from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
 from ..asked import TeacherBlock
 from ..folder import Cell
+from ..once import same_work
 from ..recipe import Recipe
+from ..students import student_start
 from ..values import Block
 from .train import Origin, refusal, train_key
 
@@ -81,7 +83,7 @@ def changes(cell: Cell, now: Sources) -> list[str]:
 
     Left out is what only the teacher's words would tell. Raises nothing where a record is missing: then less is known.
     """
-    new = now.origin(cell)
+    new = now.origin(cell) | _started_from(asdict(student_start(cell, now.recipe)))
     about = read_json(cell.folder / CellFile.ABOUT) if intact(cell.folder / CellFile.ABOUT) else {}
     old = about.get("origin") if isinstance(about, dict) else None
     before = _recipe_before(cell)
@@ -89,6 +91,7 @@ def changes(cell: Cell, now: Sources) -> list[str]:
     if not isinstance(old, dict):
         # Version 0.1.0 kept no such record: the recipe and the first epoch's pairs in the folder tell most of it.
         old = _recorded(cell, before, new)
+    old |= _started_from(about.get("base") if isinstance(about, dict) else None)
     found = [difference for difference in _differences(old, new) if not difference.startswith(_QUESTIONS)]
     example = next(_other_questions(cell, now.train), "")
     if old[_QUESTIONS] != new[_QUESTIONS] if _QUESTIONS in old else bool(example):
@@ -117,8 +120,15 @@ def refuse_changes(
         corpus = Corpus(now.train, texts, cell.seed)
         # With all texts there, the key says for certain whether the change matters.
         lacking = any(step.missing for step in needed)
-        if lacking or train_key(cell, now.recipe, corpus, now.dev) != cell.done("train"):
+        if lacking or not same_work(cell.done("train"), train_key(cell, now.recipe, corpus, now.dev)):
             raise StoreError(refusal(cell, found))
+
+
+def _started_from(base: Any) -> Origin:
+    """The model that a student starts from, by its record in cell.json; without what is not known."""
+    if not isinstance(base, dict):
+        return {}
+    return {f"student.{key}": base[key] for key in ("revision", "tokenizer") if base.get(key)}
 
 
 def _trained_by(recipe: Recipe, cell: Cell) -> Origin:

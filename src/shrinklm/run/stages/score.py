@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import RecipeError
+from ...core.errors import ModelError, RecipeError
 from ...core.files import Part
 from ...core.intact import intact
 from ...core.registry import find
@@ -21,9 +21,10 @@ from ...evaluation.score import score_predictions
 from ...evaluation.simulate import simulated, trained
 from ...models.encoder import NO_MODEL, Encoder
 from ...students.open import open_student
+from ...students.start import model_start, start_of
 from ..blocks import SimulatorBlock, TrainBlock
 from ..folder import Cell
-from ..once import Stage, marker, once
+from ..once import Stage, marker, once, with_start
 from ..recipe import Recipe
 from ..students import answering_student
 
@@ -71,6 +72,17 @@ def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> 
     ]
     # Not a list of nulls: without these settings the key is the one that version 0.1.0 wrote.
     return parts if any(parts) else []
+
+
+def starts(recipe: Recipe) -> str:
+    """A digest of the weights of the models that metrics use; "" where there are none, or one cannot be found."""
+    block = recipe.evaluate
+    try:
+        keys = [model_start(ref, recipe.root).key for ref in (block.encoder, block.entailment) if ref]
+    except ModelError:
+        return ""
+    keys += [start_of(block.simulator.spec, recipe.root).key] if block.simulator else []
+    return digest(keys) if keys and all(keys) else ""
 
 
 def added(cell: Cell) -> list[str]:
@@ -142,6 +154,7 @@ def _simulated(name: str, metric: Simulated, test: CellTest, explained: Sequence
     assert block is not None  # `check` refuses the metric without one
     questions = [(example.id, example.answer, dict(example.meta)) for example in simulated(test.examples, explained)]
     key = digest(name, str(cell.done("predict")), block.model_dump(mode="json"), questions)
+    key = with_start(key, start_of(block.spec, recipe.root).key)
     path, folder, part = (
         cell.folder / name for name in (CellFile.SIMULATOR, CellFile.SIMULATOR_FOLDER, CellFile.SIMULATOR_PART)
     )

@@ -20,9 +20,9 @@ from ...evaluation.score import score_predictions
 from ...methods.corpus import Corpus
 from ...students.open import open_student, ready_to_answer
 from ..folder import Cell, about_cell
-from ..once import Stage, marker, once
+from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..recipe import Recipe
-from ..students import explanation_cap
+from ..students import explanation_cap, student_start
 from .questions import dev_sample, question_key
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FIRST = 100
 
 
 def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]) -> str:
-    """A digest of everything the weights depend on: equal keys mean equal weights."""
+    """Names everything the weights depend on: equal keys mean equal weights. Last, what the student starts from."""
     # The cell holds its own seed. The micro-batch is what memory allows, and the effective batch stays the same.
     # Which dev questions are asked changes no weight but by early stopping, and is then in `chosen`.
     block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch", "dev_questions"})
@@ -62,7 +62,8 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     ]
     student = cell.student.model_dump(mode="json", exclude={"name"})  # a label trains nothing
     # The pairs of the first epoch stand for the views: another template is another training.
-    return digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus))
+    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus))
+    return with_start(key, student_start(cell, recipe).key)
 
 
 def _stopped_by(recipe: Recipe, dev: Sequence[Example]) -> list[Any]:
@@ -82,8 +83,10 @@ def first_epoch(cell: Cell, corpus: Corpus) -> list[dict[str, Any]]:
 
 def refuse_another(cell: Cell, key: str) -> None:
     """Raises StoreError when the cell holds a student that was trained with another key: no weights are overwritten."""
-    if cell.done("train") not in (None, key):
-        raise StoreError(refusal(cell))
+    done = cell.done("train")
+    if done is not None and not same_work(done, key):
+        same_recipe = split_start(done)[0] == split_start(key)[0]
+        raise StoreError(refusal(cell, ["the student's weights or its tokenizer are others"] if same_recipe else ()))
 
 
 def refusal(cell: Cell, differences: Sequence[str] = ()) -> str:
@@ -138,11 +141,12 @@ def _train(
     # Before training, whose dev accuracy takes the cap of an answer from the longest of these targets.
     write_jsonl(cell.folder / CellFile.PAIRS, first_epoch(cell, corpus))
     started = cell.folder / CellFile.STARTED
-    if started.is_file() and started.read_text() != key:
+    if started.is_file() and not same_work(started.read_text(), key):
         # The checkpoints belong to an unfinished training with another key.
         discard_checkpoints(cell.folder)
         (cell.folder / CellFile.LOG).unlink(missing_ok=True)
     write_text(started, key)
+    start = student_start(cell, recipe)
 
     def named(what: str, done: int, total: int, note: str) -> None:
         tick(f"{what} {cell.name}", done, total, note)
@@ -173,7 +177,8 @@ def _train(
     student.save(cell.folder / CellFile.STUDENT)
     # Of the weights alone: a tokenizer does not shrink with its model.
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
-    about = {**about_cell(cell), **asdict(fit), "parameters": student.parameters_total, "bytes": size}
+    sizes = {"parameters": student.parameters_total, "bytes": size}
+    about = {**about_cell(cell), "base": asdict(start), **asdict(fit), **sizes}
     if long:
         about["too_long"] = long
     if origin is not None:

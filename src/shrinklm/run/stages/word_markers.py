@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,20 @@ from ...evaluation.metrics.answers import matches
 from ...methods.builtin import ASK
 from ...methods.corpus import Corpus
 from ...methods.spec import method
+from ...methods.view import View
 from ...models.load import default_dtype, family_of, load_model
-from ...models.locate import locate_model
+from ...models.locate import Model, locate_model
 from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
 from ...stats import estimate
 from ...students.open import load_student, open_untrained, ready_to_answer
+from ...students.start import model_start
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import Step
 from ..blocks import SalientBlock, StudentBlock
 from ..folder import Cell
-from ..once import recall
+from ..once import recall, with_start
 from ..recipe import Recipe
 from .questions import question_key
 from .train import train_cell
@@ -66,9 +68,7 @@ class WordMarkers:
         """The teacher of the step `salient`. Raises TeacherError, ModelError."""
         block, model = self.block, locate_model(self._ref, self.recipe.root)
         if not block.finetune:
-            return WhiteBox(
-                lambda: self._load(False), model.name, model.revision, ASK, self._settings, block.label, block.batch
-            )
+            return self._white_box(lambda: self._load(False), model.name, model, ASK)
         if not self.cell.trained:
             why = (
                 "is not fine-tuned yet"
@@ -78,7 +78,7 @@ class WordMarkers:
             raise TeacherError(f"{model.name} {why}. Run: shrinklm train-teacher RECIPE")
         tuned, view = locate_model(str(self._tuned)), method("finetune").answer
         name = f"{model.name} fine-tuned"
-        return WhiteBox(lambda: self._load(True), name, tuned.revision, view, self._settings, block.label, block.batch)
+        return self._white_box(lambda: self._load(True), name, tuned, view)
 
     def examiner(self, task: Task, tests: Sequence[Example], tick: Tick) -> Examiner:
         """The teacher as the judge of every step's words: it answers the questions without them."""
@@ -137,6 +137,7 @@ class WordMarkers:
         # The marker of its training names the tuned weights: another fine-tuning is measured anew.
         revision = (self.cell.done("train") if tuned else None) or locate_model(self._ref, self.recipe.root).revision
         key = digest(revision, [question_key(example) for example in questions])
+        key = with_start(key, "" if tuned else model_start(self._ref, self.recipe.root).key)
         path = self.folder / RunFile.TEACHER / f"accuracy-{when}.json"
         accuracy: dict[str, Any] = recall(
             path, key, "accuracy", lambda: self._measure(when, tuned, task, questions, tick)
@@ -207,13 +208,17 @@ class WordMarkers:
 
         try:
             where = locate_model(ref, self.recipe.root)
-            name, revision = where.name, where.revision
         except ModelError:  # one that is made, not read, such as `tiny`
-            name, revision = student.use, ""
+            where = Model(student.use, student.use, "", None)
+        name = where.name
         # Name and revision are in the key of a marking: fewer layers of the same weights are another model.
         if student.keep_every > 1:
             name += f", every {student.keep_every}th layer"
-        return WhiteBox(opened, name, revision, ASK, self._settings, self.block.label, self.block.batch)
+        return self._white_box(opened, name, where, ASK)
+
+    def _white_box(self, opened: Callable[[], BaseStudent], name: str, model: Model, view: View) -> WhiteBox:
+        block = self.block
+        return WhiteBox(opened, name, model.revision, view, self._settings, block.label, block.batch, model.tokenizer)
 
     @cached_property
     def _counts(self) -> Counts:
