@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.errors import AuditError, RecipeError
 from ..core.types import Example, Generation, Prompt, Tick
+from ..core.words import pieces
 from ..methods.view import Generations
 from ..stats import mean_interval, wilson
 from ..tasks.answers import stated_option
@@ -138,7 +139,7 @@ def audit_text(example: Example, generation: Generation, raw: str | None = None,
     empty = not text.strip() or refusal == EMPTY
     # A recording is trimmed to whole sentences when it is read, so that only its raw text shows a cut.
     cut = refusal == CUT or (raw is not None and bool(raw.strip()) and not ended(clean(raw, generation.kind)[0]))
-    counted = (empty, cut, refusal, len(text.split()), len(sentences(text)), hedging(text), markers(text))
+    counted = (empty, cut, refusal, len(pieces(text)), len(sentences(text)), hedging(text), markers(text))
     if generation.kind not in ARGUES:
         return TextAudit(*counted)
     answer, options = generation.answer, bool(example.choices)
@@ -312,7 +313,7 @@ def _again(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     before = [occurs_in(answer, old) for answer, old, _ in pairs]
     after = [occurs_in(answer, new) for answer, _, new in pairs]
     # `_pairs` lets no text without words through, so that the ratio exists.
-    words = [math.fsum(len(pair[column].split()) for pair in pairs) / len(pairs) for column in (1, 2)]
+    words = [math.fsum(len(pieces(pair[column])) for pair in pairs) / len(pairs) for column in (1, 2)]
     n = len(pairs)
     return {
         "n": n,
