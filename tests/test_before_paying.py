@@ -133,7 +133,7 @@ def test_a_changed_recipe_is_refused_before_the_teacher_is_asked(path: Path, edi
     "edit",
     [
         blocks(evaluate={"max_tokens": 2, "metrics": ["accuracy", "length"]}),
-        blocks(train={"micro_batch": 2, "curve": 2, "checkpoints": 1}),
+        blocks(train={"micro_batch": 2, "curve": 2, "checkpoints": 1, "dev_questions": 9}),
         blocks(methods=["multitask", "finetune"], train={"seeds": [0, 1]}),
         blocks(task={"limit": {"test": 3}}),
         blocks(student={"use": "tiny", "name": "tiny"}),

@@ -52,6 +52,9 @@ class Sources:
             origin["the dev questions"] = _digest(self.dev)
         steps = self.steps(cell.method)
         written = [request for request in steps if not STEPS[request.name].marks]
+        if written:
+            drop = recipe.audit.drop
+            origin["audit.drop"] = None if drop is None else drop.model_dump(mode="json", exclude_defaults=True)
         if written and self.teacher is not None:
             origin["teacher"] = f"{self.teacher.name} {self.teacher.revision}".strip()
             if not self.teacher.reads:
