@@ -179,7 +179,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(show.means(scores)))
     else:
-        show.scores(scores)
+        show.scores(scores, target, names)
         say(f"Scored. Next: shrinklm report {run}")
 
 
@@ -216,6 +216,7 @@ def run(recipe: Target) -> None:
         show.already(target, "train", "evaluate")
         path = target.all()
     show.results(path.parent)
+    show.left_out(target)
     say(f"Report: {path}")
 
 

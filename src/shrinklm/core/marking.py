@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from .types import Example
-
-# Hyphens and apostrophes join: "mother-in-law" and "don't" are one word each.
-_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+from .words import word_spans
 
 _FUNCTION_WORD_TEXT = """
     a about above after again against all also although always am among an and another any are aren't around as
@@ -53,14 +50,17 @@ class Word:
 
 
 def words(example: Example) -> tuple[Word, ...]:
-    """The words of an example's context, question and choices, in the order of its text."""
+    """The words of an example's context, question and choices, in the order of its text (`core.words`).
+
+    Hyphens and apostrophes join: "mother-in-law" and "don't" are one word each.
+    """
     text = example.text
     matches: list[Word] = []
     for part, start, end in example.parts:
         # A question that all rows ask, as in NLI, belongs to the prompt: its words tell nothing about this example.
         if part == "question" and example.meta.get("same_question"):
             continue
-        matches += [Word(match[0], match.start(), match.end(), part) for match in _WORD.finditer(text, start, end)]
+        matches += [Word(text[first:last], first, last, part) for first, last in word_spans(text, start, end)]
     return tuple(matches)
 
 

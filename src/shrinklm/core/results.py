@@ -106,7 +106,7 @@ def write_examples(tests: Sequence[Example], path: Path) -> None:
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes predictions.parquet whole or not at all."""
-    _write(predictions, path, Prediction, {})
+    _write(predictions, path, Prediction, {"explanation_cut": "bool"})
 
 
 def read_predictions(path: Path) -> list[Prediction]:

@@ -224,6 +224,10 @@ class Prediction:
     """The option with the highest log-likelihood per character; None for free answers."""
     refusal: str | None = None
     """Why the student was not asked, such as a question longer than it reads, which counts as wrong; None: it was."""
+    unread: str | None = None
+    """Why no answer could be read (`tasks.unread`); None where one was, and where nobody asked."""
+    explanation_cut: bool = False
+    """Whether the explanation reached its cap: then it holds what was written until there."""
 
 
 @dataclass(frozen=True)

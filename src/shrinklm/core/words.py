@@ -18,9 +18,10 @@ _FLAGS = regex.V1  # in which sets can be subtracted
 # The signs of length and voice are shared between scripts, so that they belong to none.
 _KATAKANA = r"[\p{Katakana}ーｰﾞﾟ]"
 # Line break "SA" are the scripts of South-East Asia without blanks between words.
-_UNSPACED = rf"[[\p{{Han}}\p{{Hiragana}}\p{{Bopomofo}}\p{{Yi}}\p{{Tibetan}}\p{{LB=SA}}〆{_KATAKANA}]&&\w--\p{{M}}]"
-_UNIT = rf"(?:{_KATAKANA}\p{{M}}*)+|{_UNSPACED}\p{{M}}*"
-LETTER = rf"[[\w\p{{N}}]--_--{_UNSPACED}]"
+UNSPACED = rf"[[\p{{Han}}\p{{Hiragana}}\p{{Bopomofo}}\p{{Yi}}\p{{Tibetan}}\p{{LB=SA}}〆{_KATAKANA}]&&\w--\p{{M}}]"
+"""A pattern for a letter of a script that writes none, without the marks behind it."""
+_UNIT = rf"(?:{_KATAKANA}\p{{M}}*)+|{UNSPACED}\p{{M}}*"
+LETTER = rf"[[\w\p{{N}}]--_--{UNSPACED}]"
 """A pattern for a letter, digit or mark of a script that writes blanks between words."""
 _RUN = rf"(?!\p{{M}}){LETTER}+"
 _WORD = regex.compile(rf"{_UNIT}|{_RUN}(?:['’-]{_RUN})*", _FLAGS)
@@ -29,12 +30,14 @@ _BLANK = r"\s\x1c-\x1f"
 _MARKS = rf"[^\w{_BLANK}]*"
 # Punctuation belongs to the piece before it, as it does between blanks; an opening bracket to the one behind it.
 _PIECE = regex.compile(
-    rf"{_MARKS}(?:{_UNIT}){_MARKS}?(?=\p{{Ps}}|\p{{Pi}}|[\w{_BLANK}]|\Z)|[[^{_BLANK}]--{_UNSPACED}]+", _FLAGS
+    rf"{_MARKS}(?:{_UNIT}){_MARKS}?(?=\p{{Ps}}|\p{{Pi}}|[\w{_BLANK}]|\Z)|[[^{_BLANK}]--{UNSPACED}]+", _FLAGS
 )
-SENTENCE_END = r"(?:[.!?…]+[\"'”’)\]]*(?=\s|\Z)|[\p{STerm}--[.!?…]]+[\p{Pe}\p{Pf}\"']*)"
+SENTENCE_END = rf"(?:[.!?…]+[\"'”’)\]]*(?=\s|\Z|{UNSPACED})|[\p{{STerm}}--[.!?…]]+[\p{{Pe}}\p{{Pf}}\"']*)"
 """A pattern (V1) for the end of a sentence: a mark before a blank, or one of a script that writes no blank after it."""
+# Latin punctuation, and the quotes and dashes beside it, a tokenizer of Latin text tells apart itself.
+_APART = regex.compile(rf"{_UNIT}|[\p{{P}}--[\u0000-\u036f\u2000-\u206f]]", _FLAGS)
 _LETTERS, _LATIN = (regex.compile(rf"\p{{{script}}}", _FLAGS) for script in ("L", "Latin"))
-_FIRST, _LAST = (regex.compile(rf"{before}({_UNSPACED})", _FLAGS) for before in (r"[^\w]*", r"(?r)\p{M}*[^\w]*"))
+_FIRST, _LAST = (regex.compile(rf"{before}({UNSPACED})", _FLAGS) for before in (r"[^\w]*", r"(?r)\p{M}*[^\w]*"))
 
 
 def words(text: str) -> list[str]:
@@ -63,6 +66,11 @@ def joined(parts: Iterable[str]) -> str:
     parts = list(parts)
     blanks = ["" if _LAST.search(left) and _FIRST.match(right) else " " for left, right in pairwise(parts)]
     return "".join(chain.from_iterable(zip_longest(parts, blanks, fillvalue="")))
+
+
+def spaced(text: str) -> str:
+    """A text with blanks around the words of scripts without them, and around punctuation of no Latin text."""
+    return str(_APART.sub(r" \g<0> ", text))
 
 
 def latin(text: str) -> bool:

@@ -17,8 +17,11 @@ from ..core.files import Part
 from ..core.types import Example, Prediction, Task, Tick, digest
 from ..methods.view import Method, View
 from ..students.likeliest import likeliest_options, reason
+from ..students.replies import Said, say
 from ..students.room import TOO_LONG, fits, reads
 from ..tasks.answers import first_statement
+from ..tasks.literal import STATEMENT
+from ..tasks.unread import why_unread
 
 if TYPE_CHECKING:
     from ..students.base import Student
@@ -85,30 +88,30 @@ class Evaluation:
         answer, explain = self.method.answer, self.method.explain
         if known and all(prediction.explanation is not None for prediction in known[: explained if explain else 0]):
             return _chunk(known, 0.0, 0.0, 0)
+        said: list[Said] = []
+        answer_seconds = 0.0
         if known:
-            raws, answer_seconds = [prediction.raw for prediction in known], 0.0
+            # A reply that both answers and explains stands in `raw`; whether it was cut is known.
+            said = [Said(prediction.raw, prediction.explanation_cut, True) for prediction in known]
+            predictions = list(known)
         else:
-            raws, answer_seconds = self._generate(answer, chunk, answer_tokens)
+            said, answer_seconds = self._say(answer, chunk, answer_tokens)
+            options = likeliest_options(self.student, answer, chunk, [reply.raw for reply in said], self.settings.batch)
+            predictions = [
+                replace(read_reply(self.task, answer, reply, example, self.run), likeliest=option)
+                for example, reply, option in zip(chunk, said, options, strict=True)
+            ]
         # Only what is generated now is counted: `_with_explanations` adds it to the earlier timing.
-        generated = [] if known else list(raws)
+        generated = [] if known else [reply.raw for reply in said]
         # A method that explains within its answer has its explanation in the same text.
-        texts, explain_seconds = raws, 0.0
+        explain_seconds = 0.0
         if explain is not None and explain != answer:
-            texts, explain_seconds = self._generate(explain, chunk[:explained], self.settings.max_tokens)
-            generated += texts
-        if known:
-            likeliest = [prediction.likeliest for prediction in known]
-        else:
-            likeliest = likeliest_options(self.student, answer, chunk, raws, self.settings.batch)
-        explanations: list[str | None] = [None] * len(chunk)
+            said, explain_seconds = self._say(explain, chunk[:explained], self.settings.max_tokens)
+            generated += [reply.raw for reply in said]
         if explain is not None:
             # Fewer texts than questions: those beyond the limit keep None, which means "not asked to explain".
-            for index, (text, example) in enumerate(zip(texts[:explained], chunk, strict=False)):
-                explanations[index] = reason(explain, text, example)
-        predictions = [
-            Prediction(self.run, example.id, read_answer(self.task, answer, raw, example), explanation, raw, option)
-            for example, raw, option, explanation in zip(chunk, raws, likeliest, explanations, strict=True)
-        ]
+            for index, (reply, example) in enumerate(zip(said[:explained], chunk, strict=False)):
+                predictions[index] = explained_by(predictions[index], explain, reply, example)
         tokens_out = _total(map(self.student.token_count, generated))
         return _chunk(predictions, answer_seconds, explain_seconds, tokens_out)
 
@@ -121,7 +124,7 @@ class Evaluation:
 
     def latency(self, examples: Sequence[Example], answer_tokens: int) -> list[float]:
         """Seconds that each question takes when asked alone."""
-        return [self._generate(self.method.answer, [example], answer_tokens, batch=1)[1] for example in examples]
+        return [self._say(self.method.answer, [example], answer_tokens, batch=1)[1] for example in examples]
 
     def answer_tokens(self, examples: Sequence[Example]) -> int:
         """Cap of the answering view: a sentence with the longest option, and its explanation if the view has one."""
@@ -135,14 +138,16 @@ class Evaluation:
         longest = max(len(option) if count is None else count for option, count in zip(options, counts, strict=True))
         return longest + _ANSWER_TOKENS + explanation
 
-    def _generate(
+    def _say(
         self, view: View, chunk: Sequence[Example], tokens: int, batch: int | None = None
-    ) -> tuple[list[str], float]:
+    ) -> tuple[list[Said], float]:
         """(the student's reply to each prompt of a view, seconds)."""
         started = time.perf_counter()
-        prompts = [view.prompt(example) for example in chunk]
-        raws = self.student.answer(prompts, tokens, batch=batch or self.settings.batch) if prompts else []
-        return raws, time.perf_counter() - started
+        # Behind an explanation that was cut, an answer has the tokens that it has without one.
+        cap = self.settings.max_tokens
+        alone = tokens - cap if any(example.choices for example in chunk) else cap
+        said = say(self.student, view, chunk, tokens, max(alone, _ANSWER_TOKENS), batch or self.settings.batch)
+        return said, time.perf_counter() - started
 
 
 def predict(
@@ -221,18 +226,33 @@ def tell_long(evaluation: Evaluation, long: int, questions: int, tick: Tick | No
         tick(f"{'train' if split else 'evaluate'} {evaluation.run}", 0, 0, note)
 
 
+def read_reply(task: Task, view: View, reply: Said, example: Example, run: str) -> Prediction:
+    """The prediction in a student's reply to `view`'s prompt, without an explanation."""
+    answer = read_answer(task, view, reply.raw, example)
+    first = view.says[0] == "answer"
+    unread = None if answer is not None else why_unread(reply.raw, example, first, reply.finished)
+    return Prediction(run, example.id, answer, None, reply.raw, unread=unread, explanation_cut=reply.cut)
+
+
+def explained_by(prediction: Prediction, view: View, reply: Said, example: Example) -> Prediction:
+    """The prediction with the explanation in a student's reply to `view`'s prompt."""
+    return replace(prediction, explanation=reason(view, reply.raw, example), explanation_cut=reply.cut)
+
+
 def read_answer(task: Task, view: View, raw: str, example: Example) -> str | None:
     """The answer in a student's reply to `view`'s prompt, by the task's parser.
 
     A view that answers first is read at its first line, and before its explanation if it has one, so that neither a
     later "the answer is" nor a model that rambles on changes the answer; only when that states nothing is all of it
-    read.
+    read. A view that explains first is read behind its own lead where that is no "the answer is".
     """
     candidates = [raw]
     if view.says[0] == "answer":
         candidates.insert(0, raw.strip().partition("\n")[0])
     if view.says == ("answer", "explanation"):
         candidates.insert(0, first_statement(candidates[0], example))
+    if view.says[0] == "explanation" and view.lead in raw and not STATEMENT.search(view.lead):
+        candidates.insert(0, raw.rpartition(view.lead)[2] if view.lead else raw)
     return next((answer for text in candidates if (answer := task.parse(text, example)) is not None), None)
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import AuditError, RecipeError
+from ..core.names import folded
 from ..core.types import Example, Generation, Prompt, Tick
 from ..core.words import pieces
 from ..methods.view import Generations
 from ..stats import mean_interval, wilson
 from ..tasks.answers import stated_option
+from ..tasks.base import labels_of
 from ..teachers.ask import read_recording
 from ..teachers.base import BaseTeacher
 from ..teachers.cleaning import clean
@@ -84,11 +86,12 @@ def audit_texts(
 
     Returns:
         `{"examples", "labels", "steps": {step: figures}, "again": {step: figures}}`. `labels`: all questions have the
-        same options (entailment, yes/no), so that a good reason need not name one. Figures of a step: counts `n` (texts
-        in all), `missing` (not asked for yet), `empty`, `cut`, `kept` and `refused` (by reason); means `words`,
-        `sentences`, `hedges`, `contrast` (words that set one thing against another), `others` (times it names an option
-        that it does not argue for); shares `occurs` (the answer it argues for occurs in it, in any case: "banks" has
-        "bank" in it), `occurs_as_said` (the same of the first line as recorded), `named` (it stands there as whole
+        same options (entailment, yes/no), so that a good reason need not name one, and what counts names is None.
+        Figures of a step: counts `n` (texts in all), `missing` (not asked for yet), `empty`, `cut`, `kept` and
+        `refused` (by reason); means `words`, `sentences`, `hedges`, `contrast` (words that set one thing against
+        another), `others` (times it names an option that it does not argue for); shares `occurs` (the answer it argues
+        for occurs in it, in any case: "banks" has "bank" in it), `occurs_as_said` (the same of the first line as
+        recorded), `named` (it stands there as whole
         words), `names_gold`, `names_other`, `leaks` (it is stated as the answer), `argues_own`, `argues_other` (the
         text argues for another option) and `support`: usable, names its answer, and argues for no other. `interval`
         holds their 95 % intervals (Wilson's for shares). Figures of a step that rewrites another one: see `_again`.
@@ -125,12 +128,7 @@ def audit_texts(
 
 def same_labels(examples: Sequence[Example]) -> bool:
     """Whether all questions have the same options (entailment, yes/no), so that a good reason need not name one."""
-    # One question alone cannot show whether its options are labels of the task or of this question.
-    return (
-        len(examples) > 1
-        and bool(examples[0].choices)
-        and len({frozenset(example.choices) for example in examples}) == 1
-    )
+    return bool(labels_of(example.choices for example in examples))
 
 
 def audit_text(example: Example, generation: Generation, raw: str | None = None, labels: bool = False) -> TextAudit:
@@ -159,11 +157,12 @@ def audit_text(example: Example, generation: Generation, raw: str | None = None,
     others = sum(mention.option != spell(answer) for mention in mentions(text, example.choices))
     return TextAudit(
         *counted,
-        occurs=occurs,
-        occurs_as_said=None if raw is None else occurs_in(answer, first_line(raw)),
-        named=answer in names,
-        names_gold=example.answer in names,
-        others=others if options else None,
+        # A good reason for a label, such as "yes", need not name it.
+        occurs=None if labels else occurs,
+        occurs_as_said=None if raw is None or labels else occurs_in(answer, first_line(raw)),
+        named=None if labels else answer in names,
+        names_gold=None if labels else example.answer in names,
+        others=others if options and not labels else None,
         leaks=gives_away(text, example, answer),
         argues_own=argues_own if options else None,
         argues_other=argues_other if options else None,
@@ -207,7 +206,9 @@ def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mappin
     gone = sum(figures.get("left_out", {}).values())
     rest = f" Without the {gone:,} left out, in {100 * figures['support_left']:.1f} %." if gone else ""
     refused = sum(figures["refused"].values())
-    reasons = [f"{100 * (1 - figures['occurs']):.1f} % do not name it"]
+    reasons = []
+    if figures["occurs"] is not None:
+        reasons.append(f"{100 * (1 - figures['occurs']):.1f} % do not name it")
     if figures["argues_other"] is not None:
         reasons.append(f"{100 * figures['argues_other']:.1f} % argue for another option")
     reasons.append(f"{100 * refused / figures['n']:.1f} % were refused")
@@ -240,7 +241,7 @@ def recorded_texts(
 
 def occurs_in(answer: str, text: str) -> bool:
     """Whether an answer occurs in a text, in any case: "bank" does in "banks" and in "embankment"."""
-    return bool(answer.strip()) and answer.casefold().strip() in text.casefold()
+    return bool(answer.strip()) and folded(answer).strip() in folded(text)
 
 
 def first_line(text: str) -> str:

@@ -21,9 +21,9 @@ from ..core.files import Part
 from ..core.intact import intact
 from ..core.results import Probed, read_probes, write_probes
 from ..core.types import Example, Pair, Score, Task, Tick, by_id, digest
-from ..methods.builtin import sentence
-from ..methods.view import Method
+from ..methods.view import Method, sentence
 from ..students.likeliest import likeliest, option_pairs
+from ..students.replies import goes_on, replies
 from ..students.room import TOO_LONG, fits
 from .ask import read_answer
 from .metrics.base import Condition, Context, Probe
@@ -166,29 +166,22 @@ def conditional_answers(
 ) -> list[str | None]:
     """The likeliest option under each condition; for a free answer, the generated and parsed answer.
 
-    An encoder–decoder student cannot continue a text that it did not generate, so a free answer after a given
-    explanation is None.
+    A student that cannot go on after words that it did not write (`replies.goes_on`) gives no free answer after a given
+    explanation: None.
     """
     frames = [(example, *framed(method, example, condition)) for example, condition in asks]
     groups: list[list[Pair]] = [option_pairs(prompt, before, example.choices) for example, prompt, before in frames]
     # Options are compared by likelihood: a changed prompt may also change whether a generated answer parses.
     answers = likeliest(student, groups, batch)
     explains_first = method.answer.says[0] == "explanation"
-    free = [
-        index
-        for index, (example, _, _) in enumerate(frames)
-        if not example.choices and not (explains_first and student.premise_in_target)
-    ]
-    prompts = [frames[index][1] for index in free]
-    raws: Sequence[str] = []
-    if free and explains_first:
-        # A decoder goes on after the explanation as if it had written it.
-        raws = student.answer(prompts, _FREE_TOKENS, batch=batch, begun=[frames[index][2] for index in free])
-    elif free:
-        raws = student.answer(prompts, _FREE_TOKENS, batch=batch)
+    asked = goes_on(student) or not explains_first
+    free = [index for index, (example, _, _) in enumerate(frames) if not example.choices and asked]
+    # The student goes on after the explanation as if it had written it.
+    begun = [frames[index][2] for index in free] if explains_first else []
+    said = replies(student, [frames[index][1] for index in free], _FREE_TOKENS, batch, begun)
     # What is generated here is the answer alone, whatever else the view says in training.
     view = replace(method.answer, says=("answer",))
-    for index, raw in zip(free, raws, strict=True):
-        text = f"{view.lead} {raw}" if explains_first else raw
+    for index, reply in zip(free, said, strict=True):
+        text = f"{view.lead} {reply.text}" if explains_first else reply.text
         answers[index] = read_answer(task, view, text, frames[index][0])
     return answers

@@ -12,7 +12,18 @@ from ..core.errors import ShrinkError
 from ..core.registry import find
 from ..core.types import Example, Metric, Prediction, Score, Task, by_id
 from ..models.encoder import Encoder
+from ..tasks.base import labels_of
+from .metrics.answers import readings, unparsed
 from .metrics.base import BatchMetric, Rows, Value
+
+_NAMES = {"names_answer": {"names_answer"}, "names_distractors": {"names_distractors"}, "support": {"names_gold"}}
+"""Metric → those of its scores that ask whether an explanation names an option: of labels they mean nothing."""
+
+
+def left_out(examples: Iterable[Example], metric_names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
+    """(the metrics of which nothing can be scored, since the options are labels; those labels)."""
+    labels = labels_of(example.choices for example in examples)
+    return [name for name in metric_names if labels and name in _NAMES and name in _NAMES[name]], labels
 
 
 def score_predictions(
@@ -23,6 +34,9 @@ def score_predictions(
     encoder: Callable[[], Encoder] | None = None,
 ) -> list[Score]:
     """All scores of predictions, row by row; a value that is None or NaN has no row.
+
+    Where the options of all questions are the same labels (yes and no, entailment), whether an explanation names them
+    is not scored.
 
     Args:
         task: Its name stands in messages.
@@ -37,6 +51,8 @@ def score_predictions(
         UnknownName: there is no such metric.
     """
     metrics: dict[str, Metric | BatchMetric] = {name: find("metrics", name) for name in metric_names}
+    # Whoever counts unread answers gets their reasons too.
+    metrics = {name: readings if metric is unparsed else metric for name, metric in metrics.items()}
     questions, predictions = by_id(examples), list(predictions)
     # Without any prediction there is no run, and all questions are still missing: [""] checks that too.
     for run in dict.fromkeys(prediction.run for prediction in predictions) or [""]:
@@ -45,6 +61,8 @@ def score_predictions(
         )
     rows = [(questions[prediction.example_id], prediction) for prediction in predictions]
     values = _values(metrics, rows, encoder or Encoder)
+    labels = labels_of(example.choices for example in questions.values())
+    unscored = {score for name in metrics for score in _NAMES.get(name, ())} if labels else set()
     scores = []
     for index, (_, prediction) in enumerate(rows):
         for name in metrics:
@@ -54,7 +72,7 @@ def score_predictions(
             scores += [
                 Score(prediction.run, prediction.example_id, key, float(number))
                 for key, number in named
-                if number is not None and not math.isnan(number)
+                if number is not None and not math.isnan(number) and key not in unscored
             ]
     return scores
 

@@ -8,17 +8,18 @@ simulator that never saw it. `stats.las` turns its scores into simulatability an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import regex
+
 from ..core.files import Part
+from ..core.names import whole
 from ..core.types import Example, Pair, Prediction, Score, Tick, by_id, digest, letter
-from ..methods.builtin import sentence
 from ..methods.corpus import Corpus
-from ..methods.view import Draw, Generations, Method, View
+from ..methods.view import Draw, Generations, Method, View, sentence
 from ..students.likeliest import likeliest, option_pairs
 from ..students.room import fits
 from .metrics.answers import normalise
@@ -136,8 +137,8 @@ def masked(text: str, options: Sequence[str]) -> str:
     # The longest first: of "bank account" nothing may stay beside a masked "bank".
     names = sorted({option for option in options if option.strip()}, key=len, reverse=True)
     letters = "|".join(letter(index) for index in range(len(names)))
-    patterns = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
-    return re.sub("|".join([*patterns, rf"\((?:{letters})\)"]), "_", text, flags=re.IGNORECASE)
+    patterns = "|".join([*map(whole, names), rf"\((?:{letters})\)"])
+    return str(regex.sub(patterns, "_", text, flags=regex.V1 | regex.IGNORECASE))
 
 
 def trained(

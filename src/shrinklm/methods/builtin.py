@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from ..core.marking import Keep, Marking
 from ..core.types import Example, Pair, digest
+from ..core.words import joined, pieces
 from ..tasks.base import split_answer
-from .view import Draw, Generations, Method, View
+from .view import Draw, Generations, Method, View, sentence
 
 
 def _words(example: Example, generations: Generations, source: str) -> tuple[str, str] | tuple[None, str]:
@@ -31,11 +32,6 @@ def _words(example: Example, generations: Generations, source: str) -> tuple[str
         # The teacher's own answer came with its reasons before it; a bare answer is all there is.
         return generation.answer, split_answer(generation.text)[0].strip() or generation.text
     return example.answer, generation.text
-
-
-def sentence(text: str) -> str:
-    """`text` with a full stop at its end, unless a mark closes it already."""
-    return text if text.rstrip("\"'”’)").endswith((".", "!", "?")) else f"{text}."
 
 
 def _predict(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
@@ -85,9 +81,9 @@ def _shuffled(view: View, example: Example, generations: Generations, draw: Draw
     if answer is None:
         return words
     # The same order in every epoch and for every method: by the example, not by the draw's epoch.
-    order = words.split()
+    order = pieces(words)
     random.Random(digest(draw.seed, example.id)).shuffle(order)
-    return Pair(view.prompt(example), " ".join(order), "")
+    return Pair(view.prompt(example), joined(order), "")
 
 
 def _random(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:

@@ -7,15 +7,27 @@ and says which of them answers and which explains.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import regex
 
 from ..core.marking import Keep
-from ..core.types import Example, Generation, Pair
+from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
 
+_ENDS = regex.compile(r"[.!?]|\p{STerm}", regex.V1)
+# What stands for an answer, and for its source, where a view is asked how it closes an explanation.
+_ANSWER = "\ue000"
+_NOBODY = Source("", "", Sampling(), 0, "", 0, 0, "")
+
 Generations = Mapping[tuple[str, str], Generation]
 """The teacher's generations for one example by (kind, answer it argues for); (label, "") holds its own answer."""
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop at its end, unless a mark closes it already."""
+    return text if _ENDS.match(text.rstrip("\"'”’)」』）")[-1:]) else f"{text}."
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,26 @@ class View:
         """The sentence in which its target states an answer."""
         return _statement(self.lead, answer)
 
+    def closes(self, example: Example, explanation: str) -> str:
+        """The words of its target up to the answer, behind an explanation: "... So the answer is".
+
+        They are taken from the target that the view builds of this explanation, so that a view of somebody's own is
+        closed in its own format; where it builds none, the explanation as a sentence and the lead.
+        """
+        stated = replace(example, answer=_ANSWER, choices=(_ANSWER, *example.choices) if example.choices else ())
+        generations = {
+            (kind, answer): Generation(example.id, kind, answer or _ANSWER, explanation, "", (), _NOBODY, "")
+            for kind in self.needs
+            for answer in (_ANSWER, "")
+        }
+        closed = f"{sentence(explanation)} {self.lead}".strip()
+        try:
+            pair = self.build(self, stated, generations, Draw(0, 0, 0, None))
+        except Exception:  # a view of somebody's own may ask more of a text than this one holds
+            return closed
+        before, found, _ = pair.target.partition(_ANSWER) if isinstance(pair, Pair) else ("", "", "")
+        return before.strip() if found and before.lstrip().startswith(explanation) else closed
+
     def read(self, raw: str, answers: Sequence[str] = ()) -> str:
         """The explanation in a student's reply to this view's prompt; "" for a view that only answers.
 
@@ -89,7 +121,11 @@ class View:
             return ""
         if self.says == ("explanation",):
             return raw.strip()
-        return (split_answer(raw)[0] if self.says[0] == "explanation" else after_answer(raw, answers)).strip()
+        if self.says[0] == "answer":
+            return after_answer(raw, answers).strip()
+        before, after = split_answer(raw)
+        # The lead of a view of somebody's own may hold no "the answer is".
+        return (raw.rpartition(self.lead)[0] if self.lead and (before, after) == ("", raw) else before).strip()
 
 
 def answer_pair(prompt: str, before: str, answer: str) -> Pair:

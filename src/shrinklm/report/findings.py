@@ -210,9 +210,10 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
 
 def _prediction(cell: str, row: Json) -> Prediction:
     """A row of predictions.parquet, which another tool may have written without all of the columns."""
-    names = ("answer", "explanation", "raw", "likeliest", "refusal")
+    names = ("answer", "explanation", "raw", "likeliest", "refusal", "unread")
     known: dict[str, Any] = {name: row.get(name) for name in names}
-    return Prediction(cell, str(row["example_id"]), **{**known, "raw": known["raw"] or ""})
+    known |= {"raw": known["raw"] or "", "explanation_cut": bool(row.get("explanation_cut"))}
+    return Prediction(cell, str(row["example_id"]), **known)
 
 
 def _items(path: Path, predictions: Iterable[Sequence[Json]]) -> tuple[Item, ...]:

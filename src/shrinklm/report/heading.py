@@ -143,6 +143,12 @@ def _against(names: Sequence[str], baselines: Sequence[str], rows: int) -> str:
     return f"{listing(names)} {are} not shown to be above {either}; the other trained students are"
 
 
+def unread(row: Row) -> str:
+    """ ": 3.1 % cut at the cap, 0.4 % states nothing", or "" where the reasons are not known."""
+    reasons = ", ".join(f"{percent(share)} % {reason}" for reason, share in row.unread.items())
+    return f" ({reasons})" if reasons else ""
+
+
 def cautions(results: Results) -> list[str]:
     """What a reader must know before believing the table."""
     findings, notes = results.findings, []
@@ -159,7 +165,7 @@ def cautions(results: Results) -> list[str]:
         unparsed = row.estimates.get("unparsed")
         if unparsed is not None and unparsed.value > _MAX_UNPARSED:
             notes.append(
-                f"{results.label(row)}: {percent(unparsed.value)} % of the answers did not parse. "
+                f"{results.label(row)}: {percent(unparsed.value)} % of the answers did not parse{unread(row)}. "
                 "They count as wrong, in accuracy by generation only."
             )
     notes += _partly_scored(results)

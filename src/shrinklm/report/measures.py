@@ -127,6 +127,15 @@ _OF_ANSWERS = (
     Measure("f1", "F1", ANSWERS, "Overlap of words with the nearest accepted answer", UP),
     Measure("accuracy_likelihood", "Accuracy by likelihood", ANSWERS, "The likeliest option is right", UP),
     Measure("unparsed", "Unparsed", ANSWERS, "Answers that could not be read; counted wrong", DOWN),
+    Measure("unparsed_cut", "Unparsed: cut", ANSWERS, "Of all answers, those that the token cap cut", DOWN),
+    Measure(
+        "unparsed_other",
+        "Unparsed: not offered",
+        ANSWERS,
+        "Of all answers, those that name something not offered",
+        DOWN,
+    ),
+    Measure("unparsed_nothing", "Unparsed: nothing", ANSWERS, "Of all answers, those that state nothing", DOWN),
 )
 _OF_RATERS = (
     Measure(QUALITY, "Quality", RATINGS, "Mean of all constructs that were rated", UP, False, 2, "1 to 5"),

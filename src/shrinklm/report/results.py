@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -9,8 +10,10 @@ from itertools import combinations
 import numpy as np
 
 from ..core.errors import ShrinkError
+from ..evaluation.metrics.answers import REASONS
 from ..methods.spec import method
 from ..stats import Comparison, Estimate, McNemar, estimates, holm, las, mcnemar, paired, seed_spread
+from ..tasks.base import labels_of
 from ..teachers.steps import STEPS
 from .alignment import Aligned, align
 from .fields import block, finite
@@ -26,6 +29,7 @@ METRICS = (
     "f1",
     "accuracy_likelihood",
     "unparsed",
+    *REASONS,
     "length",
     "rougeL",
     "bleu",
@@ -39,6 +43,10 @@ SIMULATED = {
     **dict.fromkeys(("las_masked", "simulatability_masked"), "sim_both_masked"),
 }
 """Figures of several scores at once → one of these scores."""
+
+
+NAMES = ("names_answer", "names_distractors", "names_gold")
+"""Scores that ask whether an explanation names an option; of labels, such as yes and no, they mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,14 @@ class Row:
         """Whether its figure stands on the same questions as those of the other methods."""
         entry = self.aligned.get(SIMULATED.get(metric, metric))
         return entry.ranked if entry else metric in self.estimates
+
+    @property
+    def unread(self) -> dict[str, float]:
+        """Reason → share of all answers that could not be read for it; empty where some answers have no reason."""
+        shares = {reason: self.estimates[name].value for name, reason in REASONS.items() if name in self.estimates}
+        unparsed = self.estimates.get("unparsed")
+        known = unparsed is not None and math.isclose(sum(shares.values()), unparsed.value, abs_tol=1e-9)
+        return {reason: share for reason, share in shares.items() if share} if known else {}
 
     def mean(self, key: str) -> float | None:
         """Mean over the cells of a number of cell.json or timing.json; None when no cell has it."""
@@ -156,6 +172,11 @@ class Results:
         return None if value is None else (value, int(accuracy.get("n") or 0), str(accuracy.get("split") or "test"))
 
 
+def labels(findings: Findings) -> tuple[str, ...]:
+    """The labels that all questions have as their options; () where options are of the questions."""
+    return labels_of(item.choices for item in findings.items)
+
+
 def compare(findings: Findings, resamples: int = 10_000) -> Results:
     """Estimate and compare the methods of a run. Seeded: equal findings give equal results."""
     groups: dict[tuple[str, str], list[Cell]] = {}
@@ -169,7 +190,9 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
             ranks.get(key[0], -1))
         for key, cells in groups.items()
     ]  # fmt: skip
-    lined_up = align([_scores(row.cells) for row in rows], [row.trained for row in rows])
+    # Earlier versions scored names of labels, too.
+    without = NAMES if labels(findings) else ()
+    lined_up = align([_scores(row.cells, without) for row in rows], [row.trained for row in rows])
     rows = [replace(row, aligned=aligned) for row, aligned in zip(rows, lined_up, strict=True)]
     for row in rows:
         row.estimates.update(_estimates(row, resamples))
@@ -208,9 +231,10 @@ def apart(comparison: Comparison, p: float) -> bool:
     return p < ALPHA and comparison.low * comparison.high > 0
 
 
-def _scores(cells: Sequence[Cell]) -> dict[str, Values]:
-    """metric → [seeds, items] of the cells that have it, those of `METRICS` first."""
-    names = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
+def _scores(cells: Sequence[Cell], without: Sequence[str]) -> dict[str, Values]:
+    """metric → [seeds, items] of the cells that have it, but for those in `without`; those of `METRICS` first."""
+    every = dict.fromkeys((*METRICS, *sorted({name for cell in cells for name in cell.scores})))
+    names = [name for name in every if name not in without]
     matrices = {name: [cell.scores[name] for cell in cells if name in cell.scores] for name in names}
     return {name: np.stack(rows) for name, rows in matrices.items() if rows and not np.isnan(rows).all()}
 

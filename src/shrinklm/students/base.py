@@ -25,6 +25,7 @@ from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
 from .exact import Reading, Rows
 from .layers import adapted
+from .replies import Reply
 from .saved import NOTE
 from .tokens import PairTokens, pair_tokens
 
@@ -41,7 +42,7 @@ class Student(Protocol):
     """A small model that learns pairs and answers prompts."""
 
     premise_in_target: bool = False
-    """Whether its replies always begin at their first word, as those of an encoder–decoder do: `begun` is not read."""
+    """Whether `answer` does not read `begun`, as an encoder–decoder may not be able to; `BaseStudent.replies` does."""
 
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
         """The mean cross-entropy of each pair, [pairs], over the tokens of its target alone."""
@@ -227,22 +228,43 @@ class BaseStudent(nn.Module):
 
         They are read as the first tokens of a target, so that the reply goes on as if the student had written them.
         """
+        return [reply.text for reply in self.replies(prompts, max_tokens, batch, tick, begun)]
+
+    def replies(
+        self,
+        prompts: Sequence[str],
+        max_tokens: int,
+        batch: int = 32,
+        tick: Tick | None = None,
+        begun: Sequence[str] | None = None,
+    ) -> list[Reply]:
+        """As `answer`, with whether each reply ended by itself.
+
+        Where a prompt, its words in `begun` and the new tokens do not fit the model, it is an empty reply that was cut.
+        """
+        words = begun or [""] * len(prompts)
         # By length in characters, close enough and free, so that a batch has little padding; the replies go back to the
         # order of the prompts.
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-        replies = [""] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]) + len(words[index]))
+        said = [Reply("", finished=False)] * len(prompts)
+        if begun:
+            known = [len(self.prompt_ids(prompts[index]) + self.target_ids(words[index], end=False)) for index in order]
+            order = [index for index, size in zip(order, known, strict=True) if size + max_tokens <= self.positions]
         for start in range(0, len(order), batch):
             indices = order[start : start + batch]
-            first = [begun[index] for index in indices] if begun else ()
-            texts = self.continue_text([prompts[index] for index in indices], max_tokens, first)
-            for index, text in zip(indices, texts, strict=True):
-                replies[index] = text
+            chunk = self.decode([prompts[index] for index in indices], [words[index] for index in indices], max_tokens)
+            for index, reply in zip(indices, chunk, strict=True):
+                said[index] = reply
             if tick:
                 tick("answer", start + len(indices), len(order), "")
-        return replies
+        return said
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
         """One batch of `answer`."""
+        return [reply.text for reply in self.decode(prompts, begun or [""] * len(prompts), max_tokens)]
+
+    def decode(self, prompts: Sequence[str], begun: Sequence[str], max_tokens: int) -> list[Reply]:
+        """One batch of `replies`."""
         raise NotImplementedError
 
     def prompt_ids(self, text: str) -> list[int]:

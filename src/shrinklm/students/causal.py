@@ -21,6 +21,7 @@ from .base import IGNORE, BaseStudent, Batch
 from .exact import Reading, Rows, examine
 from .masks import masks
 from .projection import logits_at
+from .replies import Reply
 
 ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
@@ -33,7 +34,7 @@ class CausalStudent(BaseStudent):
     layouts: ClassVar[tuple[Rows, ...]] = ("packed", "single")
     decodings: ClassVar[tuple[Decoding, ...]] = ("shared", "generate", "alone", "uncached")
     _decoder: BaseDecoder | None = None
-    """Decodes all batches of one `answer`; None outside it."""
+    """Decodes all batches of one call of `replies`; None outside it."""
 
     def examined(self) -> Reading:
         """See BaseStudent."""
@@ -137,33 +138,34 @@ class CausalStudent(BaseStudent):
     def _new_decoder(self) -> BaseDecoder:
         return make_decoder(self.reading.decodes, self.model, self.tokenizer)
 
-    def answer(
+    def replies(
         self,
         prompts: Sequence[str],
         max_tokens: int,
         batch: int = 32,
         tick: Tick | None = None,
         begun: Sequence[str] | None = None,
-    ) -> list[str]:
+    ) -> list[Reply]:
         """See BaseStudent."""
         # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since
         # training may change the weights with which that was computed.
         self._decoder = self._new_decoder()
         try:
-            return super().answer(prompts, max_tokens, batch, tick, begun)
+            return super().replies(prompts, max_tokens, batch, tick, begun)
         finally:
             self._decoder = None
 
-    def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
+    def decode(self, prompts: Sequence[str], begun: Sequence[str], max_tokens: int) -> list[Reply]:
         """See BaseStudent."""
         decoder = self._decoder or self._new_decoder()
         ids = [
-            self.prompt_ids(prompt) + self.target_ids(first, end=False)
-            for prompt, first in zip(prompts, begun or [""] * len(prompts), strict=True)
+            self.prompt_ids(prompt) + self.target_ids(words, end=False)
+            for prompt, words in zip(prompts, begun, strict=True)
         ]
         for prompt, tokens in zip(prompts, ids, strict=True):
             self.check_length(Pair(prompt, ""), len(tokens), max_tokens, end=False)
-        return [decoder.text(row.tokens).strip() for row in decoder.decode(ids, max_tokens)]
+        rows = decoder.decode(ids, max_tokens)
+        return [Reply(decoder.text(row.tokens).strip(), row.finished) for row in rows]
 
 
 def _plain(batch: Batch) -> bool:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def reason(view: View, raw: str, example: Example) -> str:
     """The explanation in a student's reply to `view`'s prompt; all of the reply where it was cut before its answer."""
-    if view.says[0] == "explanation" and split_answer(raw) == ("", raw):
+    stated = split_answer(raw) != ("", raw) or (view.lead and view.lead in raw)
+    if view.says[0] == "explanation" and not stated:
         return raw.strip()
     return view.read(raw, possible_answers(example))
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from ..core.types import Pair
 from ..models.exact import make_decoder
@@ -14,6 +15,7 @@ from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
 from .exact import Reading, examine
 from .projection import logits_at
+from .replies import Reply
 
 
 class Seq2SeqStudent(BaseStudent):
@@ -88,13 +90,52 @@ class Seq2SeqStudent(BaseStudent):
         attentions: Sequence[Tensor] = out.cross_attentions
         return attentions
 
-    def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
-        """See BaseStudent. `begun` is not read (`premise_in_target`)."""
+    def decode(self, prompts: Sequence[str], begun: Sequence[str], max_tokens: int) -> list[Reply]:
+        """See BaseStudent."""
         ids = [self.prompt_ids(prompt) for prompt in prompts]
         for prompt, tokens in zip(prompts, ids, strict=True):
             self.check_length(Pair(prompt, ""), len(tokens), 0, end=False)
+        if any(begun):
+            return self._go_on(ids, [self.target_ids(words, end=False) for words in begun], max_tokens)
         decoder = make_decoder(self.reading.decodes, self.model, self.tokenizer)
-        return [decoder.text(row.tokens).strip() for row in decoder.decode(ids, max_tokens)]
+        return [Reply(decoder.text(row.tokens).strip(), row.finished) for row in decoder.decode(ids, max_tokens)]
+
+    def _go_on(self, ids: Sequence[list[int]], known: Sequence[list[int]], max_tokens: int) -> list[Reply]:
+        """What follows known tokens of the target, a row for each prompt."""
+        # Greedy by name, since a checkpoint's own generation settings may ask for beams or for sampling.
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=_rows(ids, self.tokenizer.pad_token_id or 0).to(self.device),
+                attention_mask=_rows([[1] * len(prompt) for prompt in ids], 0).to(self.device),
+                max_new_tokens=max(map(len, known)) + max_tokens,
+                do_sample=False,
+                num_beams=1,
+                logits_processor=LogitsProcessorList([_Forced(known)]),
+            )
+        # The decoder's start token comes first. A row with fewer words before it has no more tokens of its own.
+        rows = [row[1 + len(tokens) :][:max_tokens] for row, tokens in zip(out.tolist(), known, strict=True)]
+        texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        ends = self._ends()
+        return [Reply(text.strip(), not ends.isdisjoint(row)) for text, row in zip(texts, rows, strict=True)]
+
+    def _ends(self) -> set[int]:
+        ends = self.model.generation_config.eos_token_id
+        return {*([ends] if isinstance(ends, int) else ends or []), self.tokenizer.eos_token_id}
+
+
+class _Forced(LogitsProcessor):  # type: ignore[misc]
+    """Lets each row of a batch begin with its own known tokens, whatever their number."""
+
+    def __init__(self, known: Sequence[Sequence[int]]) -> None:
+        self.known = known
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        done = input_ids.shape[1] - 1  # without the decoder's start token
+        for row, tokens in enumerate(self.known):
+            if done < len(tokens):
+                scores[row] = -torch.inf
+                scores[row, tokens[done]] = 0.0
+        return scores
 
 
 def _inputs(batch: Batch) -> dict[str, Any]:

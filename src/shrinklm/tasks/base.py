@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import regex
 
 from ..core.errors import RecipeError, TaskError
 from ..core.registry import find
@@ -28,7 +29,8 @@ __all__ = [
     "split_answer",
 ]
 
-_WORD = re.compile(r"\w+")
+# Of `regex`: to `re`, the vowel signs of Hindi and Thai are no part of a word.
+_WORD = regex.compile(r"\w+")
 
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
 """Where neither the recipe nor the task names a source. Test is taken first; dev is a share of what it leaves."""
@@ -140,6 +142,21 @@ class SplitTask:
     def _limit(self, split: Split) -> int | None:
         limit = self.options.limit
         return limit.get(split) if isinstance(limit, dict) else limit
+
+
+_LABELS = frozenset({"yes", "no", "true", "false", "entailment", "neutral", "contradiction"})
+
+
+def labels_of(choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """The labels of a task whose questions all have the same options, in whatever order; () for any other.
+
+    A good explanation of "yes" or "entailment" need not name it. One question alone cannot show whether its options
+    are labels, but for such as "yes" and "no".
+    """
+    each = [tuple(dict.fromkeys(options)) for options in choices]
+    first = each[0] if each else ()
+    usual = {option.casefold() for option in first} <= _LABELS
+    return first if {frozenset(options) for options in each} == {frozenset(first)} and (len(each) > 1 or usual) else ()
 
 
 def question_key(example: Example) -> str:

@@ -53,6 +53,20 @@ def kept(folder: Path) -> None:
         )
 
 
+def left_out(run: Run, named: Sequence[str] = ()) -> None:
+    """Which of the metrics that were named, here or in the recipe, mean nothing for the options of this task."""
+    from ...evaluation.score import left_out as without
+
+    block = run.recipe.evaluate
+    names = named or (block.metrics if "metrics" in block.model_fields_set else ())
+    metrics, labels = without(run.splits["test"], names)
+    if metrics:
+        say(
+            f"Left out: {', '.join(metrics)}. All questions have the same options ({', '.join(labels)}): "
+            "labels of the task, which an explanation need not name."
+        )
+
+
 def listing(group: str) -> None:
     """The known names of a group, each with a line about it."""
     table = Table.grid(padding=(0, 2))
@@ -203,6 +217,7 @@ def evaluated(run: Run) -> None:
         asked = max((metrics[name]["n"] for name in names if name in metrics), default=0)
         table.add_row(Text(cell), *shares, f"{asked:,}")
     Console().print(table)
+    left_out(run)
 
 
 def _share(row: Mapping[str, str], name: str) -> str:
@@ -258,7 +273,8 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
 
 def prediction(predicted: Prediction) -> None:
     """A student's answer and explanation."""
-    unread = f"none that can be read; it said: {predicted.raw.strip()}"
+    reason = f" ({predicted.unread})" if predicted.unread else ""
+    unread = f"none that can be read{reason}; it said: {predicted.raw.strip()}"
     say(f"Answer: {unread if predicted.answer is None else predicted.answer}")
     if predicted.explanation is None:
         say(
@@ -266,7 +282,7 @@ def prediction(predicted: Prediction) -> None:
             "name another student with --cell."
         )
     else:
-        say(f"Explanation: {predicted.explanation}")
+        say(f"Explanation{' (cut at the cap)' if predicted.explanation_cut else ''}: {predicted.explanation}")
 
 
 def teacher(accuracy: Mapping[str, Any]) -> None:
@@ -314,8 +330,8 @@ def means(scores_of_cells: Mapping[str, Sequence[Score]]) -> dict[str, dict[str,
     }
 
 
-def scores(scores_of_cells: Mapping[str, Sequence[Score]]) -> None:
-    """The mean of every new score, a row a cell and metric."""
+def scores(scores_of_cells: Mapping[str, Sequence[Score]], run: Run, named: Sequence[str]) -> None:
+    """The mean of every new score, a row a cell and metric; and which of the named metrics have none."""
     table = Table("Cell", "Metric", "Mean", "Questions")
     for column in table.columns[2:]:
         column.justify = "right"
@@ -324,3 +340,4 @@ def scores(scores_of_cells: Mapping[str, Sequence[Score]]) -> None:
             table.add_row(Text(cell), name, f"{figure['mean']:.3f}", f"{figure['n']:,}")
         table.add_section()
     Console().print(table)
+    left_out(run, named)

@@ -9,12 +9,21 @@ import re
 import string
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 
-from ...core.types import Example, Prediction
+import regex
 
+from ...core.types import Example, Prediction
+from ...core.words import pieces
+from ...tasks.unread import CUT, NOTHING, OTHER
+
+REASONS = {"unparsed_cut": CUT, "unparsed_other": OTHER, "unparsed_nothing": NOTHING}
+"""Score → the reason for which an answer could not be read."""
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+# Beyond Latin: "。", "।", "「". Quotes and dashes of Latin texts stay, as SQuAD has them.
+_MARKS = regex.compile(r"[\p{P}--[\u0000-\u036f\u2000-\u206f]]", regex.V1)
 # With commas between thousands and a decimal point; no part of "x2" or "1.2.3".
 _NUMBER = re.compile(r"(?<![\w.,])[-−]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?![,.]?\d)")
 
@@ -36,6 +45,20 @@ def accuracy_likelihood(example: Example, prediction: Prediction) -> float | Non
 def unparsed(example: Example, prediction: Prediction) -> float:
     """1.0 when the answer did not parse, else 0.0, so that the mean is a share."""
     return float(prediction.answer is None)
+
+
+def readings(example: Example, prediction: Prediction) -> Mapping[str, float]:
+    """`unparsed`, and of it the shares by reason: `unparsed_cut`, `unparsed_other`, `unparsed_nothing`.
+
+    The cap cut the answer, or it names something that is not offered (with options alone), or it states nothing
+    (`tasks.unread`); 0 or 1 each. Predictions of earlier versions hold no reason: then `unparsed` alone is scored.
+    """
+    values = {"unparsed": unparsed(example, prediction)}
+    # A question that was not asked has its own reason, and none of these.
+    if prediction.answer is not None or prediction.unread is not None or prediction.refusal is not None:
+        names = {name: reason for name, reason in REASONS.items() if example.choices or reason != OTHER}
+        values |= {name: float(prediction.unread == reason) for name, reason in names.items()}
+    return values
 
 
 def f1(example: Example, prediction: Prediction) -> float | None:
@@ -67,9 +90,13 @@ def accepted(example: Example) -> tuple[str, ...]:
 
 
 def normalise(text: str) -> str:
-    """Lower case, without punctuation, articles and doubled blanks; text of nothing else stays as it is."""
+    """Lower case, without punctuation, articles and doubled blanks; text of nothing else stays as it is.
+
+    Of ASCII its punctuation goes, as in the evaluation of SQuAD; of other scripts all that Unicode calls punctuation.
+    """
     # As in the evaluation of SQuAD. Of an answer such as "A" or "?" nothing would be left, and all of them be equal.
     plain = unicodedata.normalize("NFKC", text).casefold().translate(_PUNCTUATION)
+    plain = _MARKS.sub("", plain)
     return " ".join(_ARTICLES.sub(" ", plain).split()) or text.strip()
 
 
@@ -86,6 +113,6 @@ def _numbers(text: str) -> set[Decimal]:
 
 
 def _overlap(answer: str, gold: str) -> float:
-    words, gold_words = normalise(answer).split(), normalise(gold).split()
+    words, gold_words = pieces(normalise(answer)), pieces(normalise(gold))
     common = sum((Counter(words) & Counter(gold_words)).values())
     return 2 * common / (len(words) + len(gold_words)) if common else 0.0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ...core.files import Part
 from ...core.types import Example, Metric, Prediction, Score, Tick, digest
+from ...core.words import pieces
 from ...methods.corpus import Corpus
 from ...methods.view import Method
 from ...models.encoder import Encoder
@@ -91,7 +92,7 @@ class Context:
         return [
             (prediction.example_id, word)
             for prediction in self.explained
-            for word in str(prediction.explanation).split()
+            for word in pieces(str(prediction.explanation))
         ]
 
     def draw(self, *about: str) -> random.Random:

@@ -10,12 +10,19 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ...core.names import finder, folded
 from ...core.types import Example, Prediction
+from ...core.words import pieces, spaced, words
+
+_JOINS = re.compile("['-]")
 
 
 def length(example: Example, prediction: Prediction) -> float | None:
-    """Words of the explanation, divided by blanks; an empty one has 0."""
-    return None if prediction.explanation is None else float(len(prediction.explanation.split()))
+    """Words of the explanation, divided by blanks; an empty one has 0.
+
+    In scripts without blanks between words (Chinese, Japanese, Thai) each character counts (`core.words.pieces`).
+    """
+    return None if prediction.explanation is None else float(len(pieces(prediction.explanation)))
 
 
 def names_answer(example: Example, prediction: Prediction) -> float | None:
@@ -41,43 +48,43 @@ def names_distractors(example: Example, prediction: Prediction) -> float | None:
 def overlap(example: Example, prediction: Prediction) -> Mapping[str, float] | None:
     """BLEU and ROUGE-L (F), 0 to 100, against the reference explanation in `meta["reference"]`; None without one.
 
-    Sentence BLEU of sacrebleu with effective order (Papineni et al., ACL 2002; Post, arXiv 1804.08771); ROUGE-L of
-    rouge-score, unstemmed (Lin, 2004).
+    Sentence BLEU of sacrebleu with effective order and its tokenizer 13a (Papineni et al., ACL 2002; Post, arXiv
+    1804.08771); ROUGE-L of rouge-score, unstemmed (Lin, 2004). Words are those of `core.words`: of Latin letters and
+    digits as rouge-score has them, of any other script by Unicode's properties, a character each where it writes no
+    blanks between words; for BLEU such characters, and the punctuation of other scripts, stand between blanks.
     """
     reference = example.meta.get("reference")
     if prediction.explanation is None or not reference:
         return None
     bleu, rouge = _scorers()
+    said, written = spaced(prediction.explanation), spaced(str(reference))
     return {
-        "bleu": float(bleu.sentence_score(prediction.explanation, [str(reference)]).score),
+        "bleu": float(bleu.sentence_score(said, [written]).score),
         "rougeL": 100 * float(rouge.score(str(reference), prediction.explanation)["rougeL"].fmeasure),
     }
 
 
 def named(text: str, options: Sequence[str]) -> set[str]:
-    """The options that stand in `text` as whole words, in any case.
+    """The options that stand in `text` as whole words of their script (`core.names`), in any case.
 
     Where "bank account" stands, "bank" is not named by it.
     """
-    pattern = _pattern(tuple(options))
-    matches = pattern.finditer(text.casefold()) if pattern else ()
+    pattern = finder(tuple(map(spell, options)))
+    matches = pattern.finditer(folded(text)) if pattern else ()
     spellings = {" ".join(match[0].split()) for match in matches}
     return {option for option in options if spell(option) in spellings}
 
 
 def spell(option: str) -> str:
-    """The spelling that identifies an option: case-folded, with single blanks."""
-    return " ".join(option.casefold().split())
+    """The spelling that identifies an option: case-folded, with single blanks and one form of each character."""
+    return " ".join(folded(option).split())
 
 
-@lru_cache(maxsize=4096)
-def _pattern(options: tuple[str, ...]) -> re.Pattern[str] | None:
-    """A pattern that finds any of the options in a case-folded text as whole words; None where all are blank."""
-    # An alternation takes the first alternative that fits: the longest stands first. A hyphen joins words, so that
-    # "bank" is no whole word of "bank-note".
-    spellings = sorted({spell(option) for option in options if option.strip()}, key=lambda text: (-len(text), text))
-    alternatives = "|".join(re.escape(spelling).replace(r"\ ", r"\s+") for spelling in spellings)
-    return re.compile(rf"(?<!\w)(?<!\w-)(?:{alternatives})(?!-?\w)") if spellings else None
+class _Tokenizer:
+    """The words of a text for ROUGE: joined words apart, as rouge-score has them."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return [part for word in words(text) for part in _JOINS.split(word)]
 
 
 @lru_cache
@@ -86,4 +93,4 @@ def _scorers() -> tuple[Any, Any]:
     from sacrebleu.metrics.bleu import BLEU
 
     # effective_order: without it, a text of fewer than four words scores 0 whatever its words.
-    return BLEU(effective_order=True), RougeScorer(["rougeL"], use_stemmer=False)
+    return BLEU(effective_order=True), RougeScorer(["rougeL"], tokenizer=_Tokenizer())

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...core.types import Example, Prediction
+from ...core.words import pieces
 from .answers import matches
 from .base import Condition, Context, Probe, same_answer
 from .explanations import named
@@ -130,7 +131,7 @@ class Filler:
 
     def conditions(self, example: Example, prediction: Prediction, context: Context) -> Conditions:
         """Its own explanation, dots, and another question's."""
-        filler = " ".join("..." for _ in str(prediction.explanation).split())
+        filler = " ".join("..." for _ in pieces(str(prediction.explanation)))
         return _beside(example, prediction, context, filler)
 
     def values(self, example: Example, prediction: Prediction, answers: Answers) -> Numbers:

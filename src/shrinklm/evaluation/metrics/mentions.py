@@ -14,8 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
+import regex
+
+from ...core.names import folded, whole
 from ...core.types import Example
+from ...core.words import SENTENCE_END
 from ...tasks.answers import stated_option
 from .explanations import spell
 
@@ -23,11 +28,11 @@ _BARE = frozenset({"yes", "no", "true", "false"})
 """Options that stand in any text: they count only after "the answer is"."""
 _MASK = "\ue000"
 """Replaces each letter of an option while its clause is read: an option may hold a cue, such as "not knowing"."""
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|\n")
+_END = regex.compile(rf"{SENTENCE_END}|\n", regex.V1)
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|mr|mrs|ms|dr|st|vs|etc|[a-z])\Z", re.IGNORECASE)
 # "such as" is left out: it opens an enumeration, which belongs to its clause.
 _CUT = re.compile(
-    r"[;:(),]|\s[–—-]\s|\b(?:but|however|while|whereas|although|though|because|since|(?<!such )as|so|if|when|where"
+    r"[;:(),、،؛]|\s[–—-]\s|\b(?:but|however|while|whereas|although|though|because|since|(?<!such )as|so|if|when|where"
     r"|which|who|and thus|therefore)\b"
 )
 _CONCEDES = re.compile(r"(?:even )?(?:although|though)\b")
@@ -86,12 +91,12 @@ def mentions(text: str, options: Sequence[str]) -> Sequence[Mention]:
 
 @lru_cache(maxsize=512)  # several metrics ask about one text
 def _mentions(text: str, options: tuple[str, ...]) -> tuple[Mention, ...]:
-    folded = text.casefold().replace("’", "'")
-    named = _places(folded, options)
+    text = folded(text)
+    named = _places(text, options)
     if not named:
         return ()
     # A letter in brackets belongs to the option beside it: it must not part the clause as other brackets do.
-    masked = _LETTER.sub("   ", folded)
+    masked = _LETTER.sub("   ", text)
     for start, end, _ in named:
         masked = masked[:start] + _MASK * (end - start) + masked[end:]
     aside: set[int] = set()
@@ -121,20 +126,20 @@ def supported(text: str, example: Example) -> str | None:
     return next((choice for choice in example.choices if spell(choice) == best), None)
 
 
-def _places(folded: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
+def _places(text: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
     """(start, end, `spell(option)`) of the options named in a folded text, plurals and joined words too."""
     pattern, spellings = _pattern(options)
-    matches = pattern.finditer(folded) if pattern else ()
+    matches = pattern.finditer(text) if pattern else ()
     return [(match.start(), match.end(), spellings[int((match.lastgroup or "")[1:])]) for match in matches]
 
 
 @lru_cache(maxsize=4096)
-def _pattern(options: tuple[str, ...]) -> tuple[re.Pattern[str] | None, list[str]]:
+def _pattern(options: tuple[str, ...]) -> tuple[Any, list[str]]:
     """(a pattern with a group "o0", "o1", ... for each option, None without any; the options in that order)."""
     # The longest first, since an alternation takes the first that fits: "bank account" before "bank".
     spellings = sorted({spell(option) for option in options} - {"", *_BARE}, key=lambda text: (-len(text), text))
-    groups = "|".join(f"(?P<o{index}>{_inflected(option)})" for index, option in enumerate(spellings))
-    return re.compile(rf"(?<![\w-])(?:{groups})(?!-?\w)") if spellings else None, spellings
+    groups = (f"(?P<o{index}>{whole(option, _inflected(option))})" for index, option in enumerate(spellings))
+    return regex.compile(rf"(?<!-)(?:{'|'.join(groups)})", regex.V1) if spellings else None, spellings
 
 
 def _inflected(option: str) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import regex
+
+from ...core.names import whole
+from ...core.words import joined, piece_spans, pieces
 from .base import Context
 
 _TRIES = 100
@@ -37,13 +41,14 @@ _OTHER: dict[str, str] = {**_ONE_WAY, **_PAIRS, **_BACK}
 
 def cut(text: str, share: int) -> str:
     """The first `share` per cent of the words, rounded up."""
-    words = text.split()
-    return " ".join(words[: -(-len(words) * share // 100)])
+    spans = piece_spans(text)
+    kept = spans[: -(-len(spans) * share // 100)]
+    return " ".join(text[: kept[-1][1]].split()) if kept else ""
 
 
 def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
     """`text` with half of its words, at seeded positions, replaced by words of other questions' explanations."""
-    words, draw = text.split(), context.draw("perturbed", about, example_id)
+    words, draw = pieces(text), context.draw("perturbed", about, example_id)
     # Rounded up, so that an explanation of one word is perturbed too.
     for position in draw.sample(range(len(words)), -(-len(words) // 2)):
         old = words[position]
@@ -51,7 +56,7 @@ def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
         words[position] = next(
             (word for owner, word in candidates if owner != example_id and word.casefold() != old.casefold()), old
         )
-    return " ".join(words)
+    return joined(words)
 
 
 def exchanged(text: str, first: str, second: str) -> str:
@@ -59,8 +64,8 @@ def exchanged(text: str, first: str, second: str) -> str:
     # One pass for both names: exchanged one after the other, the second pass would undo the first.
     names = sorted((first, second), key=len, reverse=True)
     swap = {first.casefold(): second, second.casefold(): first}
-    pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)"
-    return re.sub(pattern, lambda match: swap[match[0].casefold()], text, flags=re.IGNORECASE)
+    pattern = "|".join(whole(name) for name in names)
+    return str(regex.sub(pattern, lambda match: swap[match[0].casefold()], text, flags=regex.V1 | regex.IGNORECASE))
 
 
 def paraphrased(text: str, keep: Sequence[str] = ()) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from ...core.types import Example, Prediction, letter
+from ...core.words import latin
 from ...tasks.answers import split_answer, stated_option
 from ...tasks.spelling import canonical
 from .explanations import named, spell
@@ -30,8 +31,9 @@ def support(example: Example, prediction: Prediction) -> Mapping[str, float] | N
     `names_gold`: the gold answer stands in it as whole words. `supports_predicted`, `supports_gold`, `supports_other`:
     the option it argues for (`mentions.supported`) is the one the student answered, the gold one, any but the one it
     answered. All three are 0 where it argues for none. Without options only `names_gold` is scored; without a parsed
-    answer only what concerns the gold one. Source: rationale-answer consistency, by string; the explaining view never
-    sees the answer, so the two may part.
+    answer only what concerns the gold one. What sets an option aside is known in English alone: in another script, an
+    option that is named counts as argued for. Source: rationale-answer consistency, by string; the explaining view
+    never sees the answer, so the two may part.
     """
     text = prediction.explanation
     if text is None:
@@ -52,10 +54,11 @@ def contrast(example: Example, prediction: Prediction) -> Mapping[str, float] | 
 
     `argues_against`: options other than the predicted one that the explanation sets aside by name ("not a zoo", "a zoo
     lacks ..."), a count from 0 to all of them; left out without options or a parsed answer. The construct
-    "contrastiveness" of the human study asks for both: why this option, and why not another.
+    "contrastiveness" of the human study asks for both: why this option, and why not another. The words that set apart
+    are English: None for a text in another script.
     """
     text = prediction.explanation
-    if text is None:
+    if text is None or not latin(text):
         return None
     values = {"contrast_markers": float(markers(text))}
     if example.choices and prediction.answer is not None:

@@ -1,4 +1,7 @@
-"""Wording of an English explanation: hedges, copying, repetition, readability. None: there is no explanation."""
+"""Wording of an explanation: hedges, copying, repetition, readability. None: there is no explanation.
+
+Hedges and readability are those of English; copying and repetition go by the words of any script (`core.words`).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ...core.types import Example, Prediction
+from ...core.words import latin, words
 from .mentions import sentences
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # "may" before a number is the month.
 _HEDGES = re.compile(
     r"\b(?:may(?! \d)|might|could|possibly|perhaps|maybe|probably|presumably|seems?|seemingly|appears?|apparently"
@@ -25,8 +28,12 @@ _RUN = 3
 
 
 def hedges(example: Example, prediction: Prediction) -> float | None:
-    """The number of words and phrases that soften a statement ("may", "usually"). Longer texts have more of them."""
-    return None if prediction.explanation is None else float(hedging(prediction.explanation))
+    """The number of words and phrases that soften a statement ("may", "usually"). Longer texts have more of them.
+
+    The words are English: None for a text in another script.
+    """
+    text = prediction.explanation
+    return None if text is None or not latin(text) else float(hedging(text))
 
 
 def copies(example: Example, prediction: Prediction) -> float | None:
@@ -69,11 +76,12 @@ def readability(example: Example, prediction: Prediction) -> Mapping[str, float]
 
     `reading_ease` = 206.835 - 1.015 words/sentences - 84.6 syllables/words: about 0 (hard) to 100 (easy), open at both
     ends. `grade` = 0.39 words/sentences + 11.8 syllables/words - 15.59: years of school in the USA. Kincaid et al.,
-    1975; syllables are groups of vowels, a silent e not counted. None for an empty explanation.
+    1975; syllables are groups of vowels, a silent e not counted. None for an empty explanation, and for one
+    in a script other than Latin, which the formulas do not know.
     """
     text = prediction.explanation or ""
     spelled = words(text)
-    if not spelled:
+    if not spelled or not latin(text):
         return None
     words_per_sentence = len(spelled) / max(1, len(sentences(text)))
     syllables_per_word = sum(map(syllables, spelled)) / len(spelled)
@@ -86,11 +94,6 @@ def readability(example: Example, prediction: Prediction) -> Mapping[str, float]
 def hedging(text: str) -> int:
     """The number of hedges in a text."""
     return len(_HEDGES.findall(text))
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
 
 
 def syllables(word: str) -> int:

@@ -17,10 +17,10 @@ from ...core.results import (
     write_scores,
 )
 from ...core.types import Example, Prediction, Task, digest
-from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, predict, read_answer
+from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, explained_by, predict, read_reply
 from ...methods.view import View
-from ...students.likeliest import reason
 from ...students.open import load_student
+from ...students.replies import Said, say
 from ..folder import Cell, about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..students import LONGEST_CAP, answering_student, explanation_cap, student_start
@@ -137,13 +137,15 @@ def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
     """Asks one trained student one question."""
     student = load_student(cell.folder / CellFile.STUDENT, use=cell.student.use)
 
-    def answer(view: View) -> str:
-        return student.answer([view.prompt(example)], LONGEST_CAP)[0]
+    def said(view: View) -> Said:
+        return say(student, view, [example], LONGEST_CAP, LONGEST_CAP, 1)[0]
 
     view, explain = cell.method.answer, cell.method.explain
-    raw = answer(view)
-    explanation = None if explain is None else reason(explain, raw if explain == view else answer(explain), example)
-    return Prediction(cell.name, example.id, read_answer(task, view, raw, example), explanation, raw)
+    reply = said(view)
+    prediction = read_reply(task, view, reply, example, cell.name)
+    if explain is None:
+        return prediction
+    return explained_by(prediction, explain, reply if explain == view else said(explain), example)
 
 
 def _predict(test: CellTest, key: str, known: bool) -> None:

@@ -58,12 +58,12 @@
     node.style.setProperty("--c", "var(--" + row.shade + ")");
     node.append(make("p", "who", row.name));
     if (line[0] === null) {
-      node.append(make("p", "verdict wrong", "✗ no answer that could be read"));
-      if (line[3]) node.append(make("p", "raw", "It said: " + line[3]));
+      node.append(make("p", "verdict wrong", "✗ no answer that could be read" + (line[5] ? ": " + line[5] : "")));
+      if (line[4]) node.append(make("p", "raw", "It said: " + line[4]));
     } else {
       node.append(make("p", "verdict " + (line[1] ? "right" : "wrong"), (line[1] ? "✓ right: " : "✗ wrong: ") + line[0]));
     }
-    if (line[2]) node.append(make("p", "", line[2]));
+    if (line[2]) node.append(make("p", "", line[2] + (line[3] ? " … (cut at the cap)" : "")));
     else node.append(make("p", "silent", line[2] === null ? "Not asked to explain." : "Said nothing."));
     return node;
   }

@@ -53,12 +53,15 @@ def _lines(results: Results, row: Row, seed: int) -> list[Any] | None:
 
 
 def _line(cell: Cell, index: int, item: Item) -> list[Any] | None:
-    """[answer, right, explanation], then the raw text where no answer was parsed; None for an unanswered item."""
+    """[answer, right, explanation, whether that was cut], then raw text and reason where no answer was parsed.
+
+    None for an unanswered item.
+    """
     prediction = cell.predictions.get(item.id)
     if prediction is None:
         return None
     score = cell.scores["accuracy"][index] if "accuracy" in cell.scores else math.nan
     # The score knows further accepted answers; without one the answers are compared as they stand.
     right = prediction.answer == item.answer if math.isnan(score) else score >= 1
-    line: list[Any] = [prediction.answer, int(right), prediction.explanation]
-    return [*line, prediction.raw] if prediction.answer is None else line
+    line: list[Any] = [prediction.answer, int(right), prediction.explanation, int(prediction.explanation_cut)]
+    return [*line, prediction.raw, prediction.unread or ""] if prediction.answer is None else line

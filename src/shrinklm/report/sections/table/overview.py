@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from ....tasks.unread import UNREAD
 from ...look.numbers import DASH, count, dollars, listing, percent, short, size
 from ...look.tables import NONE, Column, Line, Table
-from ...results import Results, Row
+from ...results import Results, Row, labels
 
 _SHARES = ("accuracy", "f1", "accuracy_likelihood", "unparsed", "names_answer", "names_distractors")
 """Metrics that are shown in percent."""
@@ -14,7 +16,14 @@ _SHOWN = (*_SHARES, "length", "rougeL", "bleu")
 """Metrics that have a column."""
 _ACCURACY = "Answers right, as generated and read by the task's parser, with the 95 % interval below"
 _LIKELIHOOD = "Accuracy of the likeliest option: the highest mean log-probability of its tokens"
-_UNPARSED = Column("Unparsed", "Answers, %", title="Answers that the parser could not read; counted wrong")
+_UNPARSED = Column(
+    "Unparsed",
+    "Answers, %",
+    title="Answers that the parser could not read; counted wrong. Below: cut at the cap / names something not offered"
+    " / states nothing",
+)
+_UNPARSED_AT = 3
+"""Its place among the columns."""
 _CHOICES = (
     Column("Accuracy", "Answers, %", title=_ACCURACY),
     Column("By likelihood", "Answers, %", title=_LIKELIHOOD),
@@ -27,12 +36,16 @@ _FREE = (
     _UNPARSED,
 )
 """The columns of answers where they are free text, in the place of `_CHOICES`."""
+_NAMES = (
+    Column("Names own, %", "Explanation", title="Explanations that name the predicted answer"),
+    Column("Names others, %", "Explanation", title="Explanations that name another option (distractor)"),
+)
+"""Left out where the options are labels, behind the columns that hold a second line."""
 _OTHERS = (
     Column("Words", "Explanation", title="Mean length"),
     Column("ROUGE-L", "Explanation", title="Overlap with the reference explanation, 0 to 100"),
     Column("BLEU", "Explanation", title="Overlap with the reference explanation, 0 to 100"),
-    Column("Names own, %", "Explanation", title="Explanations that name the predicted answer"),
-    Column("Names others, %", "Explanation", title="Explanations that name another option (distractor)"),
+    *_NAMES,
     Column("Weights", "Student", title="Parameters of the student"),
     Column("On disk", "Student"),
     Column("ms / answer", "Student", title="Median latency of one answer, one question at a time"),
@@ -59,14 +72,20 @@ def main_table(results: Results) -> Table:
         # The interval stands below the first column alone: below all of them nobody could read the table.
         first = row.estimates.get("f1" if "f1" in row.estimates else "accuracy")
         below = {1: f"{percent(first.low)}{DASH}{percent(first.high)}"} if first else {}
+        if row.unread:
+            below[_UNPARSED_AT] = " / ".join(percent(row.unread.get(reason, 0.0)) for reason in UNREAD)
         kind = "diverged" if diverged else "" if row.trained else "baseline"
         lines.append(Line(cells, below, kind, row.rank))
         records.append(_record(row))
     free = results.primary == "f1" or any("f1" in row.estimates for row in results.rows)
-    columns = (Column("Method", numeric=False), *(_FREE if free else _CHOICES), *_OTHERS)
+    columns: tuple[Column, ...] = (Column("Method", numeric=False), *(_FREE if free else _CHOICES), *_OTHERS)
     for label, share, record in _baselines(results):
         lines.append(Line((label, percent(share), *(NONE,) * (len(columns) - 2)), kind="baseline"))
         records.append(record)
+    if labels(results.findings):
+        shown = [index for index, column in enumerate(columns) if column not in _NAMES]
+        lines = [replace(line, cells=tuple(line.cells[index] for index in shown)) for line in lines]
+        columns = tuple(columns[index] for index in shown)
     return Table("table", _caption(results), columns, tuple(lines), tuple(records))
 
 
@@ -92,10 +111,16 @@ def _caption(results: Results) -> str:
     if seeds:
         fewest_to_most = f" {DASH} ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
         over = f" and {fewest_to_most} seed{'' if seeds[-1] == 1 else 's'}"
+    unnamed = labels(results.findings)
+    left_out = (
+        f" Whether explanations name their answer is left out: all questions have the labels {listing(unnamed)}."
+        if unnamed
+        else ""
+    )
     return (
         f"Means over {count(len(results.findings.items))} test questions{over}; "
         f"below them 95 % bootstrap intervals over {unit} (Wilson's over questions at 0 and 100 %). "
-        f"A dash: does not apply, or not known.{_lacking(results)}"
+        f"A dash: does not apply, or not known.{left_out}{_lacking(results)}"
     )
 
 
