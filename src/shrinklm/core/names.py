@@ -8,7 +8,7 @@ belong to no name. A name of one character is found inside longer words of a scr
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +28,7 @@ _CLITICS = {
 _BLANKS = r"\s+"
 _JOINS = rf"[{LETTER}_]"
 _HANGUL = regex.compile(r"\p{Hangul}", regex.V1)
+_SCRIPTS = {script: regex.compile(rf"\p{{{script}}}", regex.V1) for script in _CLITICS}
 _BORDERLESS = regex.compile(UNSPACED, regex.V1)
 
 
@@ -36,29 +37,66 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
 
 
-def whole(name: str, body: str = "") -> str:
-    """A pattern (V1) that finds a folded name as a whole word; `body`: a pattern for its inflected forms."""
-    first, last = name[:1], name[-1:]
-    # A hyphen joins words: "bank" is no whole word of "bank-note".
-    before, after = rf"(?<!{_JOINS})(?<!{_JOINS}-)", rf"(?!-?{_JOINS})"
+def whole(name: str, body: str = "", joins: str = r"\w", hyphen: bool = True) -> str:
+    """A pattern (V1) that finds a folded name as a whole word.
+
+    Args:
+        name: Its first and last character tell how its script parts words.
+        body: A pattern for its inflected forms; left out: the name alone.
+        joins: What continues a word: see `joins_of`.
+        hyphen: Whether a hyphen joins words: "bank" is then no whole word of "bank-note".
+    """
+    first, last = name[:1], regex.sub(r"\p{M}+\Z", "", name)[-1:]
+    before, after = (
+        (rf"(?<!{joins})(?<!{joins}-)", rf"(?!-?{joins})") if hyphen else (rf"(?<!{joins})", rf"(?!{joins})")
+    )
     if _BORDERLESS.match(first):
         before = ""
     for script, clitics in _CLITICS.items():
-        if regex.match(rf"\p{{{script}}}", first, regex.V1):
-            before = rf"(?<=(?<!{_JOINS}){clitics})"
-    if _BORDERLESS.match(regex.sub(r"\p{M}+\Z", "", name, flags=regex.V1)[-1:]):
+        if _SCRIPTS[script].match(first):
+            before = rf"(?<=(?<!{joins}){clitics})"
+    if _BORDERLESS.match(last):
         after = r"(?!\p{M})"  # a name ends in no half of a character
     elif _HANGUL.match(last):
-        after = rf"(?={_PARTICLES}(?!{_JOINS}))"
+        after = rf"(?={_PARTICLES}(?!{joins}))"
     return f"{before}(?:{body or _BLANKS.join(map(regex.escape, name.split()))}){after}"
 
 
-@lru_cache(maxsize=4096)
-def finder(names: Sequence[str]) -> Any:
-    """A compiled pattern for any of the folded names, the longest first; its match spans the name alone.
+def joins_of(text: str) -> str:
+    """A pattern for what continues a word in a text: beside a script without blanks, its letters do not."""
+    # The plain class compiles ten times as fast, and each question has a pattern of its own.
+    return _JOINS if _BORDERLESS.search(text) else r"\w"
 
-    None where all are blank.
-    """
+
+def found(text: str, names: Sequence[str]) -> list[str]:
+    """The folded names that stand in a folded text, each where it stands, the longest at any place."""
+    pattern = _finder(tuple(names), joins_of(text))
+    return [" ".join(match[0].split()) for match in pattern.finditer(text)] if pattern else []
+
+
+@lru_cache(maxsize=4096)
+def _finder(names: tuple[str, ...], joins: str) -> Any:
+    """A compiled pattern for any of the names; None where all are blank."""
     # An alternation takes the first alternative that fits: "bank account" before "bank".
-    spelled = sorted({" ".join(name.split()) for name in names} - {""}, key=lambda text: (-len(text), text))
-    return regex.compile("|".join(map(whole, spelled)), regex.V1) if spelled else None
+    ordered = sorted({" ".join(name.split()) for name in names} - {""}, key=lambda text: (-len(text), text))
+    return regex.compile("|".join(whole(name, "", joins) for name in ordered), regex.V1) if ordered else None
+
+
+def replaced(text: str, names: Sequence[str], by: Callable[[str], str], also: str = "") -> str:
+    """`text` with `by(spelling)` for each name that stands in it as a whole word, in any case.
+
+    `by` gets the name as `spelled` writes it, or what `also`, a further pattern, found.
+    """
+    longest_first = sorted((unicodedata.normalize("NFKC", name) for name in names if name.strip()), key=len)[::-1]
+    joins = joins_of(text)
+    patterns = [whole(name, "", joins, hyphen=False) for name in longest_first] + ([also] if also else [])
+    pattern = regex.compile("|".join(patterns), regex.V1 | regex.IGNORECASE)
+    # Full-width digits and marks that stand apart are another spelling of a name; else the text stays as it is.
+    normal = unicodedata.normalize("NFKC", text)
+    source = normal if len(pattern.findall(normal)) > len(pattern.findall(text)) else text
+    return str(pattern.sub(lambda match: by(spelled(match[0])), source)) if patterns else text
+
+
+def spelled(name: str) -> str:
+    """The spelling that identifies a name: folded, with single blanks."""
+    return " ".join(folded(name).split())

@@ -13,10 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import regex
-
 from ..core.files import Part
-from ..core.names import whole
+from ..core.names import replaced
 from ..core.types import Example, Pair, Prediction, Score, Tick, by_id, digest, letter
 from ..methods.corpus import Corpus
 from ..methods.view import Draw, Generations, Method, View, sentence
@@ -134,11 +132,10 @@ def simulated(examples: Sequence[Example], predictions: Sequence[Prediction]) ->
 
 def masked(text: str, options: Sequence[str]) -> str:
     """`text` with "_" for each option that stands in it as whole words, and for each option's letter in brackets."""
-    # The longest first: of "bank account" nothing may stay beside a masked "bank".
-    names = sorted({option for option in options if option.strip()}, key=len, reverse=True)
+    names = {option for option in options if option.strip()}
     letters = "|".join(letter(index) for index in range(len(names)))
-    patterns = "|".join([*map(whole, names), rf"\((?:{letters})\)"])
-    return str(regex.sub(patterns, "_", text, flags=regex.V1 | regex.IGNORECASE))
+    # The longest first: of "bank account" nothing may stay beside a masked "bank".
+    return replaced(text, sorted(names), lambda name: "_", also=rf"\((?:{letters})\)")
 
 
 def trained(

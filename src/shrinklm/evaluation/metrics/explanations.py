@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ...core.names import finder, folded
+from ...core.names import folded, found, spelled
 from ...core.types import Example, Prediction
 from ...core.words import pieces, spaced, words
 
@@ -69,15 +69,13 @@ def named(text: str, options: Sequence[str]) -> set[str]:
 
     Where "bank account" stands, "bank" is not named by it.
     """
-    pattern = finder(tuple(map(spell, options)))
-    matches = pattern.finditer(folded(text)) if pattern else ()
-    spellings = {" ".join(match[0].split()) for match in matches}
+    spellings = set(found(folded(text), [spell(option) for option in options]))
     return {option for option in options if spell(option) in spellings}
 
 
 def spell(option: str) -> str:
     """The spelling that identifies an option: case-folded, with single blanks and one form of each character."""
-    return " ".join(folded(option).split())
+    return spelled(option)
 
 
 class _Tokenizer:

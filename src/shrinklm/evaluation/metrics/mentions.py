@@ -18,7 +18,7 @@ from typing import Any
 
 import regex
 
-from ...core.names import folded, whole
+from ...core.names import folded, joins_of, whole
 from ...core.types import Example
 from ...core.words import SENTENCE_END
 from ...tasks.answers import stated_option
@@ -128,17 +128,17 @@ def supported(text: str, example: Example) -> str | None:
 
 def _places(text: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
     """(start, end, `spell(option)`) of the options named in a folded text, plurals and joined words too."""
-    pattern, spellings = _pattern(options)
+    pattern, spellings = _pattern(options, joins_of(text))
     matches = pattern.finditer(text) if pattern else ()
     return [(match.start(), match.end(), spellings[int((match.lastgroup or "")[1:])]) for match in matches]
 
 
 @lru_cache(maxsize=4096)
-def _pattern(options: tuple[str, ...]) -> tuple[Any, list[str]]:
+def _pattern(options: tuple[str, ...], joins: str) -> tuple[Any, list[str]]:
     """(a pattern with a group "o0", "o1", ... for each option, None without any; the options in that order)."""
     # The longest first, since an alternation takes the first that fits: "bank account" before "bank".
     spellings = sorted({spell(option) for option in options} - {"", *_BARE}, key=lambda text: (-len(text), text))
-    groups = (f"(?P<o{index}>{whole(option, _inflected(option))})" for index, option in enumerate(spellings))
+    groups = (f"(?P<o{index}>{whole(option, _inflected(option), joins)})" for index, option in enumerate(spellings))
     return regex.compile(rf"(?<!-)(?:{'|'.join(groups)})", regex.V1) if spellings else None, spellings
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import regex
-
-from ...core.names import whole
+from ...core.names import replaced, spelled
 from ...core.words import joined, piece_spans, pieces
 from .base import Context
 
@@ -62,10 +60,8 @@ def perturbed(text: str, example_id: str, context: Context, about: str) -> str:
 def exchanged(text: str, first: str, second: str) -> str:
     """`text` with the names of two options exchanged, wherever they stand as whole words."""
     # One pass for both names: exchanged one after the other, the second pass would undo the first.
-    names = sorted((first, second), key=len, reverse=True)
-    swap = {first.casefold(): second, second.casefold(): first}
-    pattern = "|".join(whole(name) for name in names)
-    return str(regex.sub(pattern, lambda match: swap[match[0].casefold()], text, flags=regex.V1 | regex.IGNORECASE))
+    swap = {spelled(first): second, spelled(second): first}
+    return replaced(text, (first, second), lambda name: swap[name])
 
 
 def paraphrased(text: str, keep: Sequence[str] = ()) -> str:
