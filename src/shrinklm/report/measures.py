@@ -223,7 +223,14 @@ _OF_WORDING = (
 )
 _OF_LIKENESS = (
     Measure("bleu", "BLEU", LIKENESS, "Overlap of runs of words, 0 to 100", "", False),
-    Measure("rougeL", "ROUGE-L", LIKENESS, "Longest common subsequence of words, 0 to 100", "", False),
+    Measure(
+        "rougeL",
+        "ROUGE-L",
+        LIKENESS,
+        "Longest common subsequence of words (rouge-score; words by Unicode), 0 to 100",
+        "",
+        False,
+    ),
     Measure("similarity", "Similarity of meaning", LIKENESS, "Cosine of sentence embeddings", "", False, 2),
     *(
         Measure(f"bertscore_{part}", f"BERTScore {name}", LIKENESS, "Greedy matching of token embeddings", "", False, 2)

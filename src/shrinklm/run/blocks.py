@@ -245,7 +245,9 @@ class EvaluateBlock(Block):
     )
     batch: int = Field(32, ge=1)
     max_tokens: int | None = Field(
-        None, ge=1, description="Cap of an explanation; left out: the longest one trained on."
+        None,
+        ge=1,
+        description="Cap of an explanation, which cuts no answer behind it; left out: the longest one trained on.",
     )
     explanations: int | None = Field(
         None, ge=0, description="Explain only the first so many test questions; left out: all."

@@ -35,6 +35,7 @@ _PACKAGES = (
     "scipy",
     "sacrebleu",
     "rouge-score",
+    "regex",
 )
 """Packages whose version may change a weight, an answer or a score: env.json names them."""
 NO_FOLDER = (
