@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from shrinklm.core.types import Example, Pair, Prediction
+from shrinklm.core.types import Example, Pair, Prediction, Reply
 from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict
 from shrinklm.evaluation.metrics.base import Condition
 from shrinklm.evaluation.probes import conditional_answers
 from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT
 from shrinklm.methods.view import Draw, Generations, Method, View
 from shrinklm.students.base import BaseStudent
-from shrinklm.students.replies import Reply
 from shrinklm.students.tiny import Tiny
 from shrinklm.tasks.answers import parse_answer
 from shrinklm.tasks.unread import CUT, NOTHING, OTHER, why_unread

@@ -208,6 +208,15 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """A student's continuation of a prompt."""
+
+    text: str
+    finished: bool
+    """False: the cap cut it."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A student's reply to one test question."""
 

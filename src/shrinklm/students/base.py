@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from ..core.errors import StudentError
 from ..core.files import whole_folder
-from ..core.types import Pair, Tick
+from ..core.types import Pair, Reply, Tick
 from ..models.exact import Decoding
 from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
 from .exact import Reading, Rows
 from .layers import adapted
-from .replies import Reply
 from .saved import NOTE
 from .tokens import PairTokens, pair_tokens
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..core.types import Pair, Tick
+from ..core.types import Pair, Reply, Tick
 from ..models.decode import BaseDecoder, shared_beginning
 from ..models.exact import Decoding, make_decoder
 from ..models.locate import Family
@@ -21,7 +21,6 @@ from .base import IGNORE, BaseStudent, Batch
 from .exact import Reading, Rows, examine
 from .masks import masks
 from .projection import logits_at
-from .replies import Reply
 
 ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""

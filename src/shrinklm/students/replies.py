@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from ..core.types import Example
+from ..core.types import Example, Reply
 from ..core.words import SENTENCE_END
 from ..methods.view import View
 from ..tasks.answers import after_answer
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from .base import Student
 
 _ENDED = regex.compile(rf"{SENTENCE_END}|\n", regex.V1)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A student's continuation of a prompt."""
-
-    text: str
-    finished: bool
-    """False: the cap cut it."""
 
 
 @dataclass(frozen=True)

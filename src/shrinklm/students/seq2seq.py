@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from ..core.types import Pair
+from ..core.types import Pair, Reply
 from ..models.exact import make_decoder
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
 from .exact import Reading, examine
 from .projection import logits_at
-from .replies import Reply
 
 
 class Seq2SeqStudent(BaseStudent):
