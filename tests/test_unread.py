@@ -22,10 +22,8 @@ REASONS = (None, CUT, OTHER, NOTHING, None)
 def _predictions() -> tuple[list[Example], list[Prediction]]:
     examples = questions(len(REASONS))
     rows = [
-        Prediction(
-            "cell", e.id, None if reason else e.answer, "why", "raw", None, reason, explanation_cut=reason == CUT
-        )
-        for e, reason in zip(examples, REASONS, strict=True)
+        Prediction("cell", e.id, None if why else e.answer, "why", "raw", unread=why, explanation_cut=why == CUT)
+        for e, why in zip(examples, REASONS, strict=True)
     ]
     return examples, rows
 

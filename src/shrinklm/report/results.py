@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -90,8 +89,9 @@ class Row:
     def unread(self) -> dict[str, float]:
         """Reason → share of all answers that could not be read for it; empty where some answers have no reason."""
         shares = {reason: self.estimates[name].value for name, reason in REASONS.items() if name in self.estimates}
-        unparsed = self.estimates.get("unparsed")
-        known = unparsed is not None and math.isclose(sum(shares.values()), unparsed.value, abs_tol=1e-9)
+        # Predictions of earlier versions hold no reason: then fewer answers have these scores.
+        counts = {self.estimates[name].n for name in ("unparsed", *REASONS) if name in self.estimates}
+        known = "unparsed" in self.estimates and len(counts) == 1
         return {reason: share for reason, share in shares.items() if share} if known else {}
 
     def mean(self, key: str) -> float | None:
