@@ -165,15 +165,7 @@ def _train(
         long.update(_long_questions(student, cell, recipe, task, {"dev": dev if measure else (), "test": tests}, tick))
         return student
 
-    student, fit = train_student(
-        opened,
-        corpus,
-        cell.method,
-        settings,
-        cell.folder,
-        measure,
-        named,
-    )
+    student, fit = train_student(opened, corpus, cell.method, settings, cell.folder, measure, named)
     student.save(cell.folder / CellFile.STUDENT)
     # Of the weights alone: a tokenizer does not shrink with its model.
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
