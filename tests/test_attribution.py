@@ -188,7 +188,7 @@ def test_integrated_gradients_are_those_of_captum_on_the_plain_model(student: An
     inputs = plain.embeddings()
     parts = IntegratedGradients(plain).attribute(inputs, zeroed(student, question, inputs), n_steps=7)[0].sum(-1)
     for pieces in ("max", "sum"):
-        found = one(student, question, "integrated_gradients", steps=7, pieces=pieces)
+        found = one(student, question, "integrated_gradients", steps=7, most_steps=7, pieces=pieces)
         same(found.scores, by_word(student, question, parts, pieces))
 
 
@@ -202,13 +202,27 @@ def test_integrated_gradients_add_up_and_say_when_they_do_not(student: Any) -> N
     many_steps, small = (1024, 0.01) if isinstance(student, Seq2SeqStudent) else (64, 1e-6)
     errors = {}
     for steps in (1, 2, many_steps):
-        found = one(student, question, "integrated_gradients", steps=steps, pieces="sum")
+        found = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="sum")
         errors[steps] = found.figures["completeness_error"]
         assert errors[steps] == pytest.approx(abs(sum(found.scores) - moved) / abs(moved), rel=0.01, abs=1e-6)
-        largest = one(student, question, "integrated_gradients", steps=steps, pieces="max")
+        largest = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="max")
         assert largest.figures == found.figures  # of tokens, however they make words
     assert errors[many_steps] < small
     assert min(errors[1], errors[2]) > 10 * small
+
+
+def test_steps_are_doubled_for_each_question_until_it_adds_up(student: Any) -> None:
+    settings = attributing("integrated_gradients", steps=1, most_steps=64, pieces="sum")
+    found = attribute(student, QUESTIONS[:4], settings)
+    for each, question in zip(found, QUESTIONS[:4], strict=True):
+        error, steps = each.figures["completeness_error"], each.figures["steps"]
+        assert error <= 0.05 or steps <= 64
+        alone = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="sum")
+        same(each.scores, alone.scores, 1e-5)  # whatever its neighbours needed
+        if steps > 1:
+            fewer = one(student, question, "integrated_gradients", steps=steps // 2, most_steps=1, pieces="sum")
+            assert fewer.figures["completeness_error"] > max(0.05, error)
+    assert max(each.figures["steps"] for each in found) > 1
 
 
 # Occlusion and attention

@@ -233,7 +233,7 @@ def test_free_answers_attribute_what_the_model_says() -> None:
 
 
 def test_integrated_gradients_that_do_not_add_up_are_warned_of() -> None:
-    settings = AttributionSettings("integrated_gradients", "l2", "max", steps=1)
+    settings = AttributionSettings("integrated_gradients", "l2", "max", steps=1, most_steps=1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = said(white_box(settings=settings), many(4))

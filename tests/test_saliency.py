@@ -526,3 +526,16 @@ def test_importing_it_loads_no_torch() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "set()"
     )
+
+
+def test_a_model_keeps_its_precision_when_comparing_ways_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    model = fresh().to(torch.bfloat16)
+    model.model.model.rotary_emb.inv_freq.data = model.model.model.rotary_emb.inv_freq.data.float()
+    before = {name: tensor.dtype for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    assert len(set(before.values())) == 2
+    monkeypatch.setattr("shrinklm.saliency.attribution.attribute", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        mark_all_ways(model, [KITE], ASK, batch=2)
+    assert {name: tensor.dtype for name, tensor in [*model.named_parameters(), *model.named_buffers()]} == before

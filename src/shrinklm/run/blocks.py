@@ -137,7 +137,10 @@ class SalientBlock(Block):
     method: Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"] = "gradient"
     norm: Literal["l1", "l2"] = Field("l2", description="gradient: its norm over the width of the embedding.")
     pieces: Literal["max", "sum"] = Field("max", description="How the tokens of a word make one score.")
-    steps: int = Field(32, ge=1, description="integrated_gradients: points of the integral.")
+    steps: int = Field(32, ge=1, description="integrated_gradients: points of the integral to begin with.")
+    most_steps: int = Field(
+        1024, ge=1, description="integrated_gradients: doubled up to so many, until 5 % of completeness is kept."
+    )
     label: Literal["gold", "own"] = Field(
         "gold", description="The answer that is attributed: the gold one, or the model's own."
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..core.marking import Marking, mark, words
 from ..core.types import Example, Tick
+from .completeness import warn_of_missed
 from .highlights import word_scores
 
 if TYPE_CHECKING:
@@ -36,23 +39,40 @@ def mark_all_ways(
     """
     from .attribution import AttributionSettings, Question, attribute
 
-    dtype = next(model.parameters()).dtype
-    model.float()
     # Questions of like length share a batch, so that little of it is padding.
     order = sorted(examples, key=lambda example: len(example.text))
     markings: dict[str, dict[str, Marking]] = {}
-    for way, fields in WAYS.items():
-        settings = AttributionSettings(**fields)
-        markings[way] = {}
-        for start in range(0, len(order), batch):
-            chunk = order[start : start + batch]
-            questions = [Question(view.prompt(example), example.answer, words(example), view.lead) for example in chunk]
-            for example, attribution in zip(chunk, attribute(model, questions, settings), strict=True):
-                markings[way][example.id] = mark(example, attribution.scores, example.answer, attribution.figures)
-        if tick:
-            tick("compare", len(markings), len(WAYS), way)
-    model.to(dtype)
+    with _in_float32(model):
+        for way, fields in WAYS.items():
+            settings = AttributionSettings(**fields)
+            markings[way] = {}
+            for start in range(0, len(order), batch):
+                chunk = order[start : start + batch]
+                questions = [Question(view.prompt(each), each.answer, words(each), view.lead) for each in chunk]
+                for example, attribution in zip(chunk, attribute(model, questions, settings), strict=True):
+                    markings[way][example.id] = mark(example, attribution.scores, example.answer, attribution.figures)
+            if tick:
+                tick("compare", len(markings), len(WAYS), way)
+    warn_of_missed(marking.figures for marked in markings.values() for marking in marked.values())
     return markings
+
+
+@contextmanager
+def _in_float32(model: BaseStudent) -> Iterator[None]:
+    """All numbers of a model in float32; afterwards, and after an error, each as it was."""
+
+    def tensors() -> dict[str, Any]:
+        return dict(chain(model.named_parameters(), model.named_buffers()))
+
+    # Each by itself: a model in bfloat16 keeps some, such as the frequencies of rotary positions, in float32.
+    before = {name: tensor.dtype for name, tensor in tensors().items()}
+    model.float()
+    try:
+        yield
+    finally:
+        for name, tensor in tensors().items():
+            if tensor.dtype != before[name]:
+                tensor.data = tensor.data.to(before[name])
 
 
 def spearman(example: Example, a: Marking, b: Marking) -> float | None:

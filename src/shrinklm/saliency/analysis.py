@@ -20,9 +20,9 @@ from ..core.results import SaliencyFile
 from ..core.types import Example, Generation, Tick
 from ..stats import estimate
 from .agreement import agreement_table, mark_all_ways
+from .completeness import COMPLETENESS
 from .erasure import LogProbabilities, erasure_effects
 from .highlights import content_words, highlight_chance, highlight_scores, human_words, kept_words
-from .whitebox import COMPLETENESS
 
 if TYPE_CHECKING:
     from ..methods.view import View
@@ -132,12 +132,20 @@ def method_of(generation: Generation) -> str:
         return ""
     details = (
         settings.get("norm"),
-        f"{settings['steps']} steps" if "steps" in settings else None,
+        _steps(settings),
         settings.get("pieces"),
         "the model's own answers" if settings.get("label") == "own" else None,
     )
     listed = ", ".join(str(detail) for detail in details if detail)
     return f"{method} ({listed})" if listed else method
+
+
+def _steps(settings: Mapping[str, Any]) -> str | None:
+    """The steps of integrated gradients: "32 steps", or "32 to 1024 steps" where they are raised by themselves."""
+    if "steps" not in settings:
+        return None
+    most = max(settings["steps"], settings.get("most_steps", settings["steps"]))
+    return f"{settings['steps']} steps" if most == settings["steps"] else f"{settings['steps']} to {most} steps"
 
 
 def analyze(
@@ -249,18 +257,16 @@ def _compared(
     ways: dict[str, Mapping[str, Marking]] = {
         **mark_all_ways(examiner.model, compared, examiner.view, examiner.batch, tick)
     }
-    errors = [
-        marking.figures["completeness_error"]
-        for marked in ways.values()
-        for marking in marked.values()
-        if marking.figures  # of integrated gradients alone
-    ]
+    # Of integrated gradients alone.
+    exact = [marking.figures for marked in ways.values() for marking in marked.values() if marking.figures]
+    errors = [figures["completeness_error"] for figures in exact]
     # Beside the ways to attribute, the controls show how much of an agreement is chance or rare words.
     ways |= {name: markings[step] for name, step in _CONTROLS.items() if markings.get(step)}
     completeness = {
         "mean": _mean(errors),
         "above_5_percent": sum(error > COMPLETENESS for error in errors),
         "n": len(errors),
+        "steps": max((figures["steps"] for figures in exact if "steps" in figures), default=None),
     }
     return {"agreement": agreement_table(compared, ways), "completeness": completeness}
 

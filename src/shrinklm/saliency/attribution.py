@@ -8,6 +8,7 @@ so that one backward pass serves them all and its gradients are those of each qu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from ..core.marking import Word
 from ..methods.view import answer_pair
 from ..students.base import IGNORE, BaseStudent, Batch
+from .completeness import COMPLETENESS, MOST_STEPS
 
 Kind = Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"]
 
@@ -44,7 +46,9 @@ class AttributionSettings:
     pieces: Literal["max", "sum"]
     """The score of a word: of its tokens the largest (with signs: the one furthest from zero), or their sum."""
     steps: int
-    """integrated_gradients: points of the Gauss–Legendre rule."""
+    """integrated_gradients: points of the Gauss–Legendre rule to begin with."""
+    most_steps: int = MOST_STEPS
+    """integrated_gradients: the points are doubled up to so many, for each question until `COMPLETENESS` is kept."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Attribution:
     value: float
     """F of the question as it is."""
     figures: Mapping[str, float] = field(default_factory=dict)
-    """integrated_gradients: `completeness_error`, |Σ of all tokens − (F(x) − F(baseline))| / |F(x) − F(baseline)|."""
+    """integrated_gradients: `completeness_error`, |Σ of all tokens − (F(x) − F(baseline))| / |F(x) − F(baseline)|, and
+    `steps`, the points of the integral that it is left with."""
 
 
 def attribute(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
@@ -202,27 +207,46 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
     inside = words >= 0
     # The rest of the prompt stays, so that the baseline is still a prompt that the model knows how to read.
     baseline = embeddings.masked_fill(inside[..., None], 0.0)
-    # captum repeats the embeddings once for each point of the integral, and `rows` with them.
-    rows = torch.arange(len(embeddings), device=embeddings.device)
-    parts = _float32(
-        IntegratedGradients(encoded.value).attribute(
-            embeddings,
-            baseline,
-            additional_forward_args=(rows,),
-            n_steps=settings.steps,
-            internal_batch_size=max(_ROWS, len(rows)),  # captum takes no less than one point of every row
-        )
-    ).sum(-1)
     with torch.inference_mode():
         value = encoded.value(embeddings)
         moved = (value - encoded.value(baseline)).double()
-    # In float64: the sum of many small parts is compared with a small difference.
-    total = torch.zeros_like(moved).index_add(0, model.owner(encoded.batch)[inside], parts[inside].double())
-    # Where the words move nothing, the share of a difference of zero is bounded, not infinite.
-    errors = ((total - moved).abs() / moved.abs().clamp(min=1e-6)).tolist()
-    return encoded.attributions(
-        parts, words, settings, value, [{"completeness_error": float(f"{error:.3g}")} for error in errors]
+    parts = torch.zeros(words.shape, dtype=_float32(embeddings).dtype, device=words.device)
+    errors, used = [math.inf] * len(questions), [settings.steps] * len(questions)
+    # Each row holds one question. Those that are exact enough stay as they are, whatever their neighbours need.
+    waiting, steps = torch.arange(len(questions), device=words.device), settings.steps
+    while len(waiting):
+        new = _integral(encoded, embeddings, baseline, waiting, steps)
+        # In float64: the sum of many small parts is compared with a small difference.
+        total = new.double().masked_fill(~inside[waiting], 0.0).sum(-1)
+        # Where the words move nothing, the share of a difference of zero is bounded, not infinite.
+        missed = ((total - moved[waiting]).abs() / moved[waiting].abs().clamp(min=1e-6)).tolist()
+        for row, scores, error in zip(waiting.tolist(), new, missed, strict=True):
+            # More points are not always better, and the best are kept; a value that is no number stays one.
+            if error < errors[row] or not math.isfinite(error):
+                parts[row], errors[row], used[row] = scores, error, steps
+        waiting = torch.tensor(
+            [row for row in waiting.tolist() if COMPLETENESS < errors[row] < math.inf], device=words.device
+        ).long()
+        if steps >= settings.most_steps:
+            break
+        steps = min(2 * steps, settings.most_steps)
+    figures = [
+        {"completeness_error": float(f"{error:.3g}"), "steps": count} for error, count in zip(errors, used, strict=True)
+    ]
+    return encoded.attributions(parts, words, settings, value, figures)
+
+
+def _integral(encoded: _Encoded, embeddings: Tensor, baseline: Tensor, rows: Tensor, steps: int) -> Tensor:
+    """[rows, tokens]: integrated gradients of these rows of the batch, with so many points."""
+    # captum repeats the embeddings once for each point of the integral, and `rows` with them.
+    products = IntegratedGradients(encoded.value).attribute(
+        embeddings[rows],
+        baseline[rows],
+        additional_forward_args=(rows,),
+        n_steps=steps,
+        internal_batch_size=max(_ROWS, len(rows)),  # captum takes no less than one point of every row
     )
+    return _float32(products).sum(-1)
 
 
 def _occlude(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:

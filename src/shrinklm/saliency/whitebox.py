@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from ..methods.view import View, answer_pair
 from ..students.likeliest import likeliest_options
 from ..teachers.base import DOES_NOT_FIT, BaseTeacher
 from ..teachers.refusals import NO_ANSWER
+from .completeness import warn_of_missed
 
 if TYPE_CHECKING:
     from ..students.base import BaseStudent
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 NO_WORDS = "no content word"
 _FREE_TOKENS = 16
 """Cap of a free answer of the model's own, in tokens."""
-COMPLETENESS = 0.05
-"""Integrated gradients that miss F(x) − F(baseline) by a larger share are warned of and counted.
-
-The report names it: `above_5_percent` in figures.json.
-"""
 
 
 @dataclass(eq=False)
@@ -67,7 +62,7 @@ class WhiteBox(BaseTeacher):
         if settings.method == "gradient":
             details["norm"] = settings.norm
         if settings.method == "integrated_gradients":
-            details["steps"] = settings.steps
+            details |= {"steps": settings.steps, "most_steps": settings.most_steps}
         return details
 
     @cached_property
@@ -86,22 +81,16 @@ class WhiteBox(BaseTeacher):
                 yield index, Completion("", tokens, refusal=refusal)
         # The longest first: if memory runs out, it does so at once.
         order = sorted(fitting, key=lambda index: -fitting[index])
-        incomplete = 0
+        figures: list[Mapping[str, float]] = []
         for start in range(0, len(order), self.batch):
             batch = order[start : start + self.batch]
             began = time.perf_counter()
             marked = self._mark([prompts[index] for index in batch])
             seconds = (time.perf_counter() - began) / len(batch)
-            for index, (text, refusal, error) in zip(batch, marked, strict=True):
-                incomplete += error > COMPLETENESS
+            figures += [each for _, _, each in marked]
+            for index, (text, refusal, _) in zip(batch, marked, strict=True):
                 yield index, Completion(text, fitting[index], refusal=refusal, seconds=seconds)
-        if incomplete:
-            advice = "Ask for more: salient: {steps: ...}"
-            warnings.warn(
-                f"Integrated gradients of {incomplete:,} of {len(order):,} questions miss the difference that they "
-                f"should add up to by more than {COMPLETENESS:.0%} with {self.settings.steps} steps. {advice}",
-                stacklevel=2,
-            )
+        warn_of_missed(figures)
 
     def question(self, example: Example, answer: str) -> Question:
         """The question whose answer is attributed."""
@@ -121,8 +110,8 @@ class WhiteBox(BaseTeacher):
             return f"{DOES_NOT_FIT}: {tokens} tokens, limit {self.model.max_length}", tokens
         return None, tokens
 
-    def _mark(self, prompts: Sequence[Prompt]) -> list[tuple[str, str | None, float]]:
-        """(marking as JSON, refusal, completeness error) of a batch."""
+    def _mark(self, prompts: Sequence[Prompt]) -> list[tuple[str, str | None, Mapping[str, float]]]:
+        """(marking as JSON, refusal, figures of the attribution) of a batch."""
         from .attribution import attribute
 
         labels = self._labels([prompt.example for prompt in prompts])
@@ -131,18 +120,18 @@ class WhiteBox(BaseTeacher):
         ]
         # A question without a label is not among them: results are taken from here only for those with one.
         attributions = iter(attribute(self.model, questions, self.settings))
-        results: list[tuple[str, str | None, float]] = []
+        results: list[tuple[str, str | None, Mapping[str, float]]] = []
         for prompt, label in zip(prompts, labels, strict=True):
             if not label:
-                results.append(("", NO_ANSWER, 0.0))
+                results.append(("", NO_ANSWER, {}))
                 continue
             attribution = next(attributions)
             try:
                 text = mark(prompt.example, attribution.scores, label, attribution.figures).dump()
             except ValueError as error:  # a score that is not finite
-                results.append(("", str(error), 0.0))
+                results.append(("", str(error), {}))
             else:
-                results.append((text, None, attribution.figures.get("completeness_error", 0.0)))
+                results.append((text, None, attribution.figures))
         return results
 
     def _labels(self, examples: Sequence[Example]) -> list[str | None]:

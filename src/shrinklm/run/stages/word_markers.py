@@ -228,7 +228,8 @@ class WordMarkers:
     def _settings(self) -> AttributionSettings:
         from ...saliency.attribution import AttributionSettings
 
-        return AttributionSettings(self.block.method, self.block.norm, self.block.pieces, self.block.steps)
+        block = self.block
+        return AttributionSettings(block.method, block.norm, block.pieces, block.steps, block.most_steps)
 
 
 def figure(values: Sequence[float]) -> dict[str, Any]:
