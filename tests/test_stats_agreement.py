@@ -11,6 +11,7 @@ from shrinklm.stats import (
     gwet,
     icc,
     krippendorff,
+    mixed,
     partial,
     pearson,
     power,
@@ -214,15 +215,48 @@ def test_no_difference_is_not_yet_equivalence():
         tost([1, 2, 3], [1, 2], 1, paired=True)
 
 
-def test_the_level_of_twelve_people_is_a_little_above_its_name():
-    """12,000 simulations put Wald's .05 at .0573 ± .0021 with 12 people; 140 lie where 999 of 1,000 such shares do."""
+def test_false_alarms_are_five_percent_where_people_differ_in_taste():
+    """Without a level for people in a condition they are 23 % here; 999 of 1,000 shares of 200 lie inside."""
     from scipy.stats import binom
 
-    none = power(Design(12, 4, items=40), 0.0, simulations=140)
-    low, high = binom.interval(0.999, 140, 0.0573)
-    assert low <= none.power * 140 <= high
+    none = power(Design(12, 4, items=40, sd_taste=0.5), 0.0, simulations=200)
+    low, high = binom.interval(0.999, 200, 0.05)
+    assert low <= none.power * 200 <= high
     assert none.low < none.power < none.high
-    assert (none.ratings, none.simulations) == (96, 140)
+    assert (none.ratings, none.simulations) == (96, 200)
+
+
+def test_tastes_and_explanations_that_differ_are_harder_to_find_an_effect_in():
+    alike, *apart = (
+        power(Design(12, 4, items=12, sd_taste=taste, sd_explanation=explanation), 0.4, simulations=50)
+        for taste, explanation in [(0, 0), (0.7, 0), (0, 0.7)]
+    )
+    assert all(found.high < alike.low for found in apart)
+
+
+def test_simulated_studies_are_fitted_with_the_levels_that_the_analysis_takes(monkeypatch):
+    from shrinklm.stats import planning
+
+    fitted = []
+
+    def noted(y, columns, groups, **options):
+        fitted.append({name: len(set(labels)) for name, labels in groups.items()})
+        return mixed(y, columns, groups, **options)
+
+    monkeypatch.setattr(planning, "mixed", noted)
+    for design in (Design(10, 2, items=4), Design(10, 1, items=4), Design(4, 1, items=8000), Design(3, 2, items=8000)):
+        power(design, 0.3, simulations=1)
+    four = {"person": 10, "taste": 20, "question": 4, "explanation": 8}
+    assert fitted[0] == four
+    assert fitted[1] == {name: size for name, size in four.items() if name != "taste"}
+    assert fitted[2] == {"person": 4}
+    assert fitted[3] == {"person": 3, "taste": 6}
+
+
+def test_ratings_that_leave_no_residual_detect_nothing():
+    alike = Design(2, 2, items=4, sd_participant=0, sd_item=0, sd_residual=0.01, sd_taste=0, sd_explanation=0)
+    assert power(alike, 2.0, simulations=3).power == 0
+    assert power(alike, 1.0, simulations=3).effect == pytest.approx(1.0)
 
 
 def test_power_grows_with_the_study_and_is_the_same_again():
@@ -234,14 +268,15 @@ def test_power_grows_with_the_study_and_is_the_same_again():
 
 
 def test_power_agrees_with_the_formula_where_there_is_one():
-    """No rounding, no items: the difference of 15 people's means has se σ √(2 / 60), so power is Φ(|δ| / se - 1.96)."""
-    from scipy.stats import norm
+    """No rounding, no items: a paired t test of 15 people's means, whose differences have sd √(2 (.5² + .6² / 4))."""
+    from scipy.stats import nct, t
 
-    design = Design(15, 4, items=1000, sd_item=0.0, sd_residual=0.6, scale=None)
-    found = power(design, 0.3, simulations=150, seed=2)
-    se = 0.6 * np.sqrt(2 / 60)
-    assert found.low - 0.02 <= norm.cdf(0.3 / se - 1.96) <= found.high + 0.02
-    assert found.effect == pytest.approx(0.3, abs=0.02)
+    spreads = {"sd_item": 0.0, "sd_residual": 0.6, "sd_taste": 0.5, "sd_explanation": 0.0}
+    found = power(Design(15, 4, items=1000, scale=None, **spreads), 0.6, simulations=150, seed=2)
+    noncentral = 0.6 / np.sqrt(2 * (0.5**2 + 0.6**2 / 4) / 15)
+    cut = t(14).ppf(0.975)
+    assert found.low - 0.02 <= nct(14, noncentral).sf(cut) <= found.high + 0.02
+    assert found.effect == pytest.approx(0.6, abs=0.05)
 
 
 def test_designs_that_cannot_be():
@@ -249,3 +284,6 @@ def test_designs_that_cannot_be():
         power(Design(1, 4), 0.3)
     with pytest.raises(ValueError, match="the pool has 5"):
         power(Design(10, 4, items=5), 0.3)
+    for spreads in ({"sd_taste": -0.1}, {"sd_explanation": -0.1}, {"sd_residual": 0.0, "scale": None}):
+        with pytest.raises(ValueError, match="Spreads"):
+            power(Design(10, 4, items=40, **spreads), 0.3)

@@ -110,3 +110,31 @@ def test_no_search_ends_at_a_false_zero():
         assert (slope[best.ratios == 0] >= 0).all()
         assert np.abs(slope[best.ratios > 0]).max(initial=0) < 1e-4
     assert zeros > 10
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_small_models_are_fitted_by_dense_matrices_as_large_ones_by_sparse(name, monkeypatch):
+    from shrinklm.stats import elimination
+
+    small, _, _ = fitted(name)
+    monkeypatch.setattr(elimination, "_SMALL", 0)
+    monkeypatch.setattr(elimination, "_FEW", 0)
+    large, _, _ = fitted(name)
+    assert small.loglik == pytest.approx(large.loglik, abs=1e-8)
+    for key in ("estimate", "se", "df"):
+        ours, others = ([getattr(effect, key) for effect in fit.effects] for fit in (small, large))
+        assert ours == pytest.approx(others, rel=SIX), key
+
+
+def test_a_search_that_starts_near_its_end_comes_to_the_same_end():
+    rng = np.random.default_rng(0)
+    people, items = np.repeat(np.arange(20), 6), np.concatenate([rng.permutation(12)[:6] for _ in range(20)])
+    last = np.tile([0, 0, 0, 1, 1, 1], 20)
+    y = rng.normal(0, 0.5, 20)[people] + rng.normal(0, 0.4, 40)[2 * people + last] + rng.normal(0, 0.6, 120)
+    groups = {"person": people.tolist(), "taste": (2 * people + last).tolist(), "question": items.tolist()}
+    columns = {"(Intercept)": np.ones(120), "last": last}
+    start = {"taste": 0.4, "question": 0.0, "person": 0.7}
+    near, plain = mixed(y, columns, groups, start=start), mixed(y, columns, groups)
+    assert near.loglik == pytest.approx(plain.loglik, abs=1e-3)
+    assert near.effects[1].p == pytest.approx(plain.effects[1].p, abs=1e-3)
+    assert near.variances == pytest.approx(plain.variances, abs=0.01)

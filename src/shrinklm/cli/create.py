@@ -31,6 +31,20 @@ class KindOf(StrEnum):
 Home = Annotated[
     Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)
 ]
+SdParticipant = Annotated[
+    float | None, typer.Option(help="Spread of people; of ratings 0.5, as in the published study.", show_default=False)
+]
+SdTaste = Annotated[
+    float | None,
+    typer.Option(help="Spread of a person from condition to condition (taste); of ratings 0.16.", show_default=False),
+]
+SdItem = Annotated[float | None, typer.Option(help="Spread of questions; of ratings 0.17.", show_default=False)]
+SdExplanation = Annotated[
+    float | None, typer.Option(help="Spread of the explanations of one question; of ratings 0.17.", show_default=False)
+]
+SdResidual = Annotated[
+    float | None, typer.Option(help="Spread of single answers; of ratings 0.55.", show_default=False)
+]
 
 
 @command("create", on=study)
@@ -130,16 +144,11 @@ def study_plan(
     questions: Annotated[int | None, typer.Option(min=1, help="Without a study: 48.", show_default=False)] = None,
     per_person: Annotated[int | None, typer.Option(min=1, help="Without a study: 12.", show_default=False)] = None,
     kind: Annotated[KindOf | None, typer.Option(help="Without a study: rating.", show_default=False)] = None,
-    sd_participant: Annotated[
-        float | None,
-        typer.Option(help="Spread of people; of ratings 0.5, as in the published study.", show_default=False),
-    ] = None,
-    sd_item: Annotated[
-        float | None, typer.Option(help="Spread of questions; of ratings 0.17.", show_default=False)
-    ] = None,
-    sd_residual: Annotated[
-        float | None, typer.Option(help="Spread of single answers; of ratings 0.6.", show_default=False)
-    ] = None,
+    sd_participant: SdParticipant = None,
+    sd_taste: SdTaste = None,
+    sd_item: SdItem = None,
+    sd_explanation: SdExplanation = None,
+    sd_residual: SdResidual = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulations.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")] = False,
 ) -> None:
@@ -154,7 +163,13 @@ def study_plan(
             f"Kind, conditions, questions and items a person are those of {home}. Leave the options out, or the folder."
         )
     layout = _layout_of(made) if made else _layout(kind, conditions or 4, questions or 48, per_person or 12)
-    options = {"sd_participant": sd_participant, "sd_item": sd_item, "sd_residual": sd_residual}
+    options = {
+        "sd_participant": sd_participant,
+        "sd_taste": sd_taste,
+        "sd_item": sd_item,
+        "sd_explanation": sd_explanation,
+        "sd_residual": sd_residual,
+    }
     spread = {name: value for name, value in options.items() if value is not None}
     payment = made.form.payment if made else None
     with Progress() as progress:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .restricted import ZERO, Array, Point
+from .elimination import Array
+from .restricted import ZERO, Point
 
 
 class Degrees(Protocol):

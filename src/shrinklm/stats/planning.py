@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .intervals import wilson
+from .levels import Level, identified
 from .linear_mixed import Array, mixed
 
 
@@ -60,16 +61,22 @@ class Design:
     items: int = 100
     """Questions in the pool."""
     sd_participant: float = 0.5
-    sd_item: float = 0.2
-    sd_residual: float = 0.6
-    """Standard deviations of people, items and single ratings, in points of the scale.
-
-    The defaults are about those of the study of arXiv 2504.16056, by a mixed model of the mean of its five constructs:
-    variances of .246, .028 and .355."""
+    sd_item: float = 0.17
+    sd_residual: float = 0.55
+    """Standard deviations of people, items and single ratings, in points of the scale."""
     mean: float = 4.0
     """Of the condition without the effect."""
     scale: tuple[int, int] | None = (1, 5)
     """Ratings are rounded and clipped to it; None: they are continuous, as the mean of several ratings nearly is."""
+    sd_taste: float = 0.16
+    """Standard deviation of a person in one condition: who likes it more than others do."""
+    sd_explanation: float = 0.17
+    """Standard deviation of an item as one condition explains it.
+
+    All five are about those of the study of arXiv 2504.16056, by a mixed model of the mean of its five constructs:
+    variances of .242 (people), .027 (people in a condition), .027 (questions) and .334 (residual). There every
+    explanation has one rating, so that the residual holds the explanations too: they are assumed to spread as questions
+    do, and single ratings get the rest."""
 
 
 def tost(
@@ -138,10 +145,12 @@ def tost_of(
 
 
 def power(design: Design, effect: float, alpha: float = 0.05, simulations: int = 500, seed: int = 0) -> Power:
-    """The chance that a mixed model with participant and item intercepts finds one condition raised by `effect` points.
+    """The chance that a mixed model finds one condition raised by `effect` points.
 
     Each simulation draws people, items and ratings anew, gives the last condition the effect, and tests it against the
-    first (Wald).
+    first. As in the analysis, the model has an intercept for each level that the design tells apart (`identified`:
+    people, people in a condition, items, explanations), and the test is a t with Satterthwaite's degrees of freedom.
+    Ratings that leave no residual, as rounding can make those of a small study, detect nothing.
 
     Args:
         design: of the study.
@@ -151,7 +160,8 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
         seed: of all of them.
 
     Raises:
-        ValueError: a design without two people, conditions and ratings, more ratings than items, or no simulation.
+        ValueError: a design without two people, conditions and ratings, more ratings than items, spreads below 0, or no
+            simulation.
     """
     if design.participants < 2 or design.conditions < 2 or design.per_condition < 1 or simulations < 1:
         raise ValueError(
@@ -162,6 +172,8 @@ def power(design: Design, effect: float, alpha: float = 0.05, simulations: int =
     if design.per_condition * design.conditions > design.items:
         items = design.per_condition * design.conditions
         raise ValueError(f"One person would see {items} items, the pool has {design.items}. Raise items.")
+    if min(*_spreads(design).values(), design.sd_residual) < 0 or not (design.sd_residual or design.scale):
+        raise ValueError(f"Spreads are 0 or more, and that of ratings on no scale above 0, found {design}.")
     rng = np.random.default_rng(seed)
     return _power(design, [_simulated(design, effect, rng) for _ in range(simulations)], alpha)
 
@@ -212,24 +224,42 @@ def _simulated(design: Design, effect: float, rng: np.random.Generator) -> tuple
     people = np.repeat(np.arange(design.participants), each)
     condition = np.tile(np.repeat(np.arange(design.conditions), design.per_condition), design.participants)
     items = np.concatenate([rng.permutation(design.items)[:each] for _ in range(design.participants)])
-    last = (condition == design.conditions - 1).astype(float)
+    labels: dict[Level, NDArray[np.intp]] = {
+        "person": people,
+        "taste": people * design.conditions + condition,
+        "question": items,
+        "explanation": items * design.conditions + condition,
+    }
+    spread = _spreads(design)
+    last = condition == design.conditions - 1
     y: Array = design.mean + effect * last + design.sd_residual * rng.standard_normal(len(people))
-    y = y + (design.sd_participant * rng.standard_normal(design.participants))[people]
-    y = y + (design.sd_item * rng.standard_normal(design.items))[items]
+    for level, of in labels.items():
+        y = y + (spread[level] * rng.standard_normal(int(of.max()) + 1))[of]
     if design.scale is not None:
         y = np.clip(np.round(y), *design.scale)
     columns = {"(Intercept)": np.ones(len(y))} | {
         f"condition{k}": (condition == k) * 1.0 for k in range(1, design.conditions)
     }
-    groups: dict[str, Sequence[int]] = {"participant": people.tolist()}
-    # Each item seen once, or one item alone, identifies no variance of items.
-    if 1 < len(np.unique(items)) < len(y):
-        groups["item"] = items.tolist()
-    if np.ptp(y) == 0:
-        # Rounding can make all ratings of a small study equal; no model can be fitted, and no effect was detected.
-        return 0.0, 1.0
-    last_effect = mixed(y, columns, groups).effects[-1]
-    return last_effect.estimate, last_effect.p
+    levels = identified(people.tolist(), condition.tolist(), items.tolist())
+    # The search for the variances begins at the true ones, near which it ends. Rounding to whole steps adds 1/12.
+    residual = design.sd_residual**2 + (1 / 12 if design.scale else 0.0)
+    start: dict[str, float] = {level: spread[level] ** 2 / residual for level in levels}
+    try:
+        found = mixed(y, columns, {level: labels[level].tolist() for level in levels}, start=start).effects[-1]
+    except ValueError:
+        # Ratings without a residual have no test in the analysis either.
+        return float(y[last].mean() - y[condition == 0].mean()), 1.0
+    return found.estimate, found.p
+
+
+def _spreads(design: Design) -> dict[Level, float]:
+    """The standard deviation of each level."""
+    return {
+        "person": design.sd_participant,
+        "taste": design.sd_taste,
+        "question": design.sd_item,
+        "explanation": design.sd_explanation,
+    }
 
 
 def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -241,9 +271,10 @@ def _compared(design: Design, effect: float, rng: np.random.Generator) -> tuple[
     latent = (
         effect
         + design.sd_residual * rng.standard_normal((people, each))
-        + design.sd_participant * rng.standard_normal((people, 1))
+        + np.hypot(design.sd_participant, design.sd_taste) * rng.standard_normal((people, 1))
     )
-    item = design.sd_item * rng.standard_normal(design.items)
+    # Of one pair, a person and a person in this pair are one thing, and so are a question and its explanations.
+    item = np.hypot(design.sd_item, design.sd_explanation) * rng.standard_normal(design.items)
     # Item effects are centred: the questions are fixed, so their mean belongs to the effect.
     means = (latent + (item - item.mean())[items] > 0).mean(axis=1) - 0.5
     mean, se = float(means.mean()), float(means.std(ddof=1) / np.sqrt(people))

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations_with_replacement, pairwise, permutations
+from itertools import combinations_with_replacement, pairwise
 from math import inf
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
-Codes = NDArray[np.intp]
+from .elimination import Array, Codes, chain, dense, divided, entries, products, stored
 
 ZERO = 1e-8
 """A ratio λ of variances below this is called zero."""
@@ -30,6 +29,8 @@ _RESTART = 0.05
 """Where a ratio that came out as zero is started again."""
 _SAME = 1e-9
 """Deviances that differ by less are equal."""
+_NEAR = 1e-2
+"""Where a step from a good start gains less, it is the last."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Restricted:
     """
 
     def __init__(self, y: Array, x: Array, codes: Sequence[Codes]) -> None:
-        from scipy.sparse import csr_array, hstack
+        from scipy.sparse import csr_array
 
         self.n, self.k = int(x.shape[0]), int(x.shape[1])
         self.free: int = self.n - self.k
@@ -77,37 +78,33 @@ class Restricted:
         self.shift: Array = np.asarray(intercept * mean, dtype=float)
         centred = y - mean
         self.size = float(centred @ centred)
-        chain = _chain(codes)
-        self.order = [*chain, *(at for at in range(len(codes)) if at not in chain)]
+        eliminated = chain(codes)
+        self.order = [*eliminated, *(at for at in range(len(codes)) if at not in eliminated)]
         """The groupings as they are eliminated; λ and all that belongs to groupings stand in this order."""
         self.levels = [int(codes[at].max()) + 1 for at in self.order]
-        self.chain = len(chain)
+        self.chain = len(eliminated)
         ends = np.cumsum([0, *self.levels])
         self.parts = [slice(low, high) for low, high in pairwise(map(int, ends))]
         """The columns of each grouping among the levels of all."""
         self.eliminated, self.rest = int(ends[self.chain]), int(ends[-1] - ends[self.chain])
 
-        def columns(at: int, levels: int) -> Any:
-            return csr_array((np.ones(self.n), codes[at], np.arange(self.n + 1)), shape=(self.n, levels))
-
-        first, *others = (columns(at, levels) for at, levels in zip(self.order, self.levels, strict=True))
         # y is the last column: its row of the Cholesky factor holds β's right side, and the corner squared is y'Py, so
         # that one factorisation gives all that the deviance needs.
-        numbers = csr_array(np.column_stack([x / self.scale, centred]))
-        wide = hstack([*others[self.chain - 1 :], numbers], format="csr")
-        self.counts: Array = np.bincount(codes[self.order[0]]).astype(float)
-        self.gram: Array = (wide.T @ wide).toarray()
-        self.coupling = (first.T @ wide).tocsr()
-        """[first levels, wide] Z_0' [Z_rest, X, y]."""
+        numbers = np.column_stack([x / self.scale, centred])
+        first, *others = (codes[at] for at in self.order)
+        self.counts: Array = np.bincount(first).astype(float)
+        self.gram, self.coupling = products(first, others[self.chain - 1 :], numbers)
+        """[wide, wide] of Z_rest, X and y, and [first levels, wide] Z_0' [Z_rest, X, y]."""
         self.within: Codes | None = None
         """[first levels] the level of the second grouping that each is nested in."""
         if self.chain == 2:
             self.within = np.empty(self.levels[0], dtype=np.intp)
-            self.within[codes[self.order[0]]] = codes[self.order[1]]
+            self.within[first] = others[0]
             ones = np.ones(self.levels[0])
-            self.gather = csr_array((ones, (self.within, np.arange(self.levels[0]))), shape=self.levels[1::-1])
+            gather = csr_array((ones, (self.within, np.arange(self.levels[0]))), shape=self.levels[1::-1])
+            self.gather = stored(gather)
             """[second, first levels]: sums over what is nested in a level."""
-            self.siblings = (self.gather.T @ self.gather).nonzero()
+            self.siblings = (gather.T @ gather).nonzero()
             """All pairs of levels of the first grouping that are nested in the same one."""
 
     def at(self, ratios: ArrayLike) -> Point | None:
@@ -115,12 +112,16 @@ class Restricted:
         point = Point(self, np.asarray(ratios, dtype=float))
         return point if point.exists else None
 
-    def maximum(self) -> Point:
-        """The λ of the highest restricted likelihood.
+    def maximum(self, start: Sequence[float] | None = None) -> Point:
+        """The λ of the highest restricted likelihood; with a `start`, one λ for each grouping as given, that of the
+        maximum which is reached from there, ended by the step that gains less than `_NEAR`.
 
         Raises ValueError where the residual vanishes, a variance grows beyond `MOST` times the residual's, or the
         search does not end.
         """
+        if start is not None:
+            # Not from zero itself: the search leaves it only where the likelihood rises at once.
+            return self._search(np.maximum(np.asarray(start, dtype=float)[self.order], _RESTART), _NEAR)
         best = self._search(np.full(len(self.levels), _START))
         zero = best.ratios == 0
         if zero.any():
@@ -129,7 +130,7 @@ class Restricted:
             best = min(best, again, key=lambda point: point.deviance - _SAME * (point is best))
         return best
 
-    def _search(self, start: Array) -> Point:
+    def _search(self, start: Array, enough: float = _SAME) -> Point:
         """The end of Newton's method from λ = `start`, projected onto λ ≥ 0 (Bertsekas 1982).
 
         It goes along t = log(1 + λ): λ itself near zero, so that the slope there stays, and a logarithm far out.
@@ -143,7 +144,7 @@ class Restricted:
             free = (t > 0) | (slope < 0)
             step = np.zeros(len(t))
             step[free] = -np.linalg.solve(curvature[np.ix_(free, free)], slope[free])
-            if -float(slope @ step) < _SAME:
+            if -float(slope @ step) < enough:
                 # The last step squares what is left of the error, unless that is rounding already.
                 last = self.at(np.expm1(np.maximum(t + step, 0.0)))
                 return last if last is not None and last.deviance < point.deviance + _SAME else point
@@ -193,12 +194,11 @@ class Point:
         self.data, self.ratios = data, ratios
         block = ratios[0] * data.counts + 1
         self._shares = data.counts / block
-        scaled = data.coupling.copy()
-        scaled.data = scaled.data / np.repeat(block, np.diff(scaled.indptr))
+        scaled = divided(data.coupling, block)
         self._scaled = scaled
-        self._left: Array = data.gram - ratios[0] * (data.coupling.T @ scaled).toarray()
+        self._left: Array = data.gram - ratios[0] * dense(data.coupling.T @ scaled)
         if data.within is not None:
-            self._sums: Array = (data.gather @ scaled).toarray()
+            self._sums: Array = dense(data.gather @ scaled)
             self._second: Array = data.gather @ self._shares
             self._outer: Array = ratios[1] * self._second + 1
             self._left -= ratios[1] * (self._sums.T @ (self._sums / self._outer[:, None]))
@@ -230,11 +230,11 @@ class Point:
     @cached_property
     def across(self) -> Array:
         """F [levels, rest + k + 1] of all levels with the others' levels, X and y."""
-        data, first = self.data, self._scaled.toarray()
+        data, first = self.data, dense(self._scaled)
         if data.within is None:
             return np.vstack([first, self._left[: data.rest]])
         weights = self._shares * (self.ratios[1] / self._outer)[data.within]
-        first -= weights[:, None] * self._sums[data.within]
+        first = first - weights[:, None] * self._sums[data.within]
         return np.vstack([first, self._sums / self._outer[:, None], self._left[: data.rest]])
 
     @cached_property
@@ -248,22 +248,20 @@ class Point:
 
     @cached_property
     def own(self) -> Any:
-        """F [eliminated, eliminated] among the levels of the eliminated groupings, sparse."""
-        from scipy.sparse import csr_array, diags_array
-
+        """F [eliminated, eliminated] among the levels of the eliminated groupings, mostly zeros."""
         data, shares = self.data, self._shares
+        fine, coarse = np.arange(data.levels[0]), np.arange(data.levels[0], data.eliminated)
         if data.within is None:
-            return diags_array(shares).tocsr()
+            return entries(shares, (fine, fine), data.eliminated)
         # Levels nested in the same level of the second grouping stay coupled.
         left, right = data.siblings
         inside = (left == right) * shares[left]
         inside = inside - (self.ratios[1] / self._outer)[data.within[left]] * shares[left] * shares[right]
         upward = shares / self._outer[data.within]
-        fine, coarse = np.arange(data.levels[0]), np.arange(data.levels[0], data.eliminated)
         up = data.within + data.levels[0]
         values = np.concatenate([inside, upward, upward, self._second / self._outer])
         at = np.concatenate([left, fine, up, coarse]), np.concatenate([right, up, fine, coarse])
-        return csr_array((values, at), shape=(data.eliminated, data.eliminated))
+        return entries(values, at, data.eliminated)
 
     @cached_property
     def pulled(self) -> Array:
@@ -286,12 +284,13 @@ class Point:
     def information(self) -> Information:
         """The curvature of the deviance."""
         data, pulled, reduced = self.data, self.pulled, self.reduced
-        grams = [reduced[:, part] @ reduced[:, part].T for part in data.parts[: data.chain]]
+        # All levels by all levels would be dense and large; their squared norm is one of [rest + k] twice.
+        large = 0 if isinstance(self.own, np.ndarray) else data.chain
+        grams = [reduced[:, part] @ reduced[:, part].T for part in data.parts[:large]]
         traces, forms = np.zeros((2, len(data.parts), len(data.parts)))
         for a, b in combinations_with_replacement(range(len(data.parts)), 2):
             first, second = data.parts[a], data.parts[b]
-            if b < data.chain:
-                # All levels by all levels would be dense and large; their squared norm is one of [rest + k] twice.
+            if b < large:
                 block, left, right = self.own[first, second], reduced[:, first], reduced[:, second]
                 mixed = float(np.einsum("ij,ij->", (block.T @ left.T).T, right))
                 traces[a, b] = float((block.data**2).sum()) - 2 * mixed + float((grams[a] * grams[b]).sum())
@@ -310,7 +309,7 @@ class Point:
         data, rows = self.data, slice(None if projected else self.data.rest)
         first, second = data.parts[a], data.parts[b]
         whole = (
-            self.own[first, second].toarray()
+            dense(self.own[first, second])
             if b < data.chain
             else self.across[first, second.start - data.eliminated : second.stop - data.eliminated]
         )
@@ -329,16 +328,3 @@ class Point:
         inverse = np.linalg.inv(self._factor[rows, rows])
         beta = (inverse.T @ self._factor[-1, rows]) / data.scale + data.shift
         return beta, inverse.T @ inverse
-
-
-def _chain(codes: Sequence[Codes]) -> list[int]:
-    """The groupings to eliminate: the largest, or two of which the first is nested in the second, if they have more
-    levels together."""
-    sizes = [int(code.max()) + 1 for code in codes]
-    best = [int(np.argmax(sizes))]
-    for fine, coarse in permutations(range(len(codes)), 2):
-        pairs = codes[fine].astype(np.int64) * sizes[coarse] + codes[coarse]
-        nested = sizes[fine] > sizes[coarse] and len(np.unique(pairs)) == sizes[fine]
-        if nested and sizes[fine] + sizes[coarse] > sum(sizes[at] for at in best):
-            best = [fine, coarse]
-    return best

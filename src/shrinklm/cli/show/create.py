@@ -93,13 +93,14 @@ def planned(plan: Plan, study: Study | None) -> None:
     )
     if points:
         say(f"Rounding to the scale leaves {power.effect:.2f} of the {plan.effect:g} points in the ratings.")
-    spread = [f"{plan.spread[name]:g}" for name in ("sd_participant", "sd_item", "sd_residual")]
+    spread = {name: f"{sd:g}" for name, sd in plan.spread.items()}
     unit = "points, as standard deviations" if points else "on the scale of a probit model"
-    say(
-        f"Assumed: people differ by {spread[0]}, questions by {spread[1]}, single answers by {spread[2]} ({unit}). "
-        "A pilot tells: --sd-..."
-    )
     cell = "pair" if plan.kind == "preference" else "condition"
+    say(
+        f"Assumed: people differ by {spread['sd_participant']}, people in each {cell} by {spread['sd_taste']}, "
+        f"questions by {spread['sd_item']}, explanations by {spread['sd_explanation']}, single answers by "
+        f"{spread['sd_residual']} ({unit}). A pilot tells: --sd-..."
+    )
     say(f"{power.ratings:,} answers, {plan.raters_per_item:.1f} people for each question in each {cell}.")
     say(
         f"Cost: {power.participants} × {pay.per_person:.2f} {pay.currency} + {pay.fee:.0%} = "

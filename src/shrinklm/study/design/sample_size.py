@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import hypot, inf, sqrt
 from statistics import NormalDist
 
 from ...core.errors import StudyError
@@ -14,16 +14,39 @@ from ...stats.planning import Power, power, preferred
 from .form import Kind, Payment
 
 SPREADS: Mapping[Kind, Mapping[str, float]] = {
-    "rating": {"sd_participant": 0.5, "sd_item": 0.17, "sd_residual": 0.6},
-    "simulation": {"sd_participant": 0.4, "sd_item": 0.8, "sd_residual": 1.0},
-    "preference": {"sd_participant": 0.5, "sd_item": 0.5, "sd_residual": 1.0},
+    "rating": {
+        "sd_participant": 0.5,
+        "sd_taste": 0.16,
+        "sd_item": 0.17,
+        "sd_explanation": 0.17,
+        "sd_residual": 0.55,
+    },
+    "simulation": {
+        "sd_participant": 0.4,
+        "sd_taste": 0.1,
+        "sd_item": 0.8,
+        "sd_explanation": 0.3,
+        "sd_residual": 1.0,
+    },
+    "preference": {
+        "sd_participant": 0.5,
+        "sd_taste": 0.0,
+        "sd_item": 0.5,
+        "sd_explanation": 0.0,
+        "sd_residual": 1.0,
+    },
 }
-"""Standard deviations of people, questions and single answers.
+"""Standard deviations of people, people in a condition (taste), questions, explanations and single answers.
 
 Of ratings, in points: those of the published study (arXiv 2504.16056; 117 people, 375 questions), analysed again by a
-mixed model of the mean of its five constructs: variances of .246, .028 and .355. A single construct spreads more: .13
-to .89, .00 to .04 and .30 to .72. Of guesses and preferences, on the scale of a probit model, where only their ratios
-count: round figures, to be replaced by a pilot's.
+mixed model of the mean of its five constructs, as `study analyze` fits it: variances of .242, .027, .027 and, of what
+is left, .334. Each of its explanations has one rating, so that what is left holds explanations too: they are assumed to
+spread as questions do, and single answers get the rest. A single construct spreads more: people .13 to .86, people in a
+condition .01 to .18, questions .00 to .04, the rest .29 to .67.
+
+Of guesses and preferences, on the scale of a probit model, where only their ratios count: round figures, to be replaced
+by a pilot's. Of a preference one pair is simulated, in which a person and a person in this pair are one, as are
+question and explanations: both spreads are added to those.
 """
 EFFECTS: Mapping[Kind, float] = {"rating": 0.3, "simulation": 0.1, "preference": 0.1}
 """Effect where none is named: points, the share of right guesses, or a pair's share of preferences beyond a half."""
@@ -102,20 +125,20 @@ def plan(
     seed: int = 0,
     tick: Tick | None = None,
 ) -> Plan:
-    """Return the number of people with whom a mixed model finds one condition raised by the effect, in simulated
-    studies.
+    """Return the number of people with whom a mixed model finds one condition raised by the effect, by simulation.
 
     People are counted in whole multiples of the conditions, as the booklets balance. The simulation draws each person's
     questions at random and shares them out over the conditions; booklets do so evenly, which is no worse. Right guesses
-    of a simulation come from a threshold (probit); the model of them is that of the analysis. Of a preference, one
+    of a simulation come from a threshold (probit); the model of them is that of the analysis, with every level that the
+    design tells apart: people, people in a condition, questions, explanations. Of a preference, one
     pair's share is tested against a half, over people, who each bring the mean of their answers.
 
     Args:
         layout: numbers of the design.
         aim: effect and power.
         payment: what a person costs.
-        spread: standard deviations sd_participant, sd_item and sd_residual; missing ones are those of `SPREADS`.
-        simulations: studies behind the result; a tenth of them behind each step of the search.
+        spread: standard deviations, called as in `SPREADS`, which has the missing ones.
+        simulations: studies behind the result; fewer behind each step of the search.
         seed: seed of all simulations.
         tick: progress.
 
@@ -126,19 +149,18 @@ def plan(
     _check(layout, effect, aim.power, spread)
     level = aim.alpha / layout.comparisons
     base, raised = _simulated(layout, effect, spread)
-    simulate = preferred if layout.kind == "preference" else power
 
     def power_of(number: int, runs: int) -> Power:
+        simulate = preferred if layout.kind == "preference" else power
         return simulate(replace(base, participants=number), raised, level, runs, seed)
 
-    step, report = layout.conditions, tick or _silent
-    number = max(2, aim.people) if aim.people is not None else _search(power_of, step, aim.power, simulations, report)
+    report = tick or _silent
+    number = max(2, aim.people or _search(power_of, base, raised, level, aim.power, simulations))
     report("plan", 1, 2, f"{number} people")
     result = power_of(number, simulations)
-    # The search runs on few simulations and errs to the low side: go up from there until many simulations agree.
-    while aim.people is None and result.power < aim.power:
-        number += step * max(1, round(number * 0.05 / step))
-        result = power_of(number, simulations)
+    if aim.people is None:
+        result = _settled(result, lambda people: power_of(people, simulations), layout.conditions, aim.power)
+    number = result.participants
     report("plan", 2, 2, f"{number} people")
     payment = payment or Payment()
     return Plan(
@@ -193,11 +215,18 @@ def _simulated(layout: Layout, effect: float, spread: Mapping[str, float]) -> tu
         sd_participant=spread["sd_participant"],
         sd_item=spread["sd_item"],
         sd_residual=spread["sd_residual"],
+        sd_taste=spread["sd_taste"],
+        sd_explanation=spread["sd_explanation"],
     )
     if layout.kind == "rating":
         # Three quarters up the scale: about where the published study's means lie, with room for the effect.
         return replace(base, mean=1 + 0.75 * (layout.steps - 1), scale=(1, layout.steps)), effect
-    share = 0.5 if layout.kind == "preference" else GUESSED
+    share = GUESSED
+    if layout.kind == "preference":
+        share, people = 0.5, hypot(base.sd_participant, base.sd_taste)
+        items = hypot(base.sd_item, base.sd_explanation)
+        # One pair, of fixed questions: what differs between people is their taste for it, and more questions no sample.
+        base = replace(base, sd_participant=0.0, sd_taste=people, sd_item=items, sd_explanation=0.0)
     low, high = _threshold(share, spread), _threshold(share + effect, spread)
     # Rounded to 0 or 1, a value counts as 1 from 0.5 up: the threshold of the probit.
     return replace(base, mean=0.5 + low, scale=(0, 1)), high - low
@@ -209,21 +238,50 @@ def _threshold(share: float, spread: Mapping[str, float]) -> float:
     return NormalDist(0, sqrt(sum(sd**2 for sd in spread.values()))).inv_cdf(share)
 
 
-def _search(power_of: Callable[[int, int], Power], step: int, wanted: float, simulations: int, report: Tick) -> int:
-    """Return the number of people, by doubling and then halving: a little below rather than above."""
-    rough = max(40, simulations // 10)
-    low, high = step, 2 * step
-    while power_of(high, rough).power < wanted:
-        report("plan", 0, 2, f"more than {high} people")
-        low, high = high, 2 * high
-        if high > _MOST:
+def _search(
+    power_of: Callable[[int, int], Power], base: Simulated, raised: float, level: float, aim: float, simulations: int
+) -> int:
+    """Return about the number of people, rather below than above: by the normal distribution and without rounding,
+    then corrected by what simulated studies of so many find."""
+    normal, step, rough = NormalDist(), base.conditions, max(40, simulations // 10)
+    most = _MOST // step * step
+    # The variance of a condition's mean is people / number + questions: more people do not rate more explanations.
+    single = base.sd_residual**2 + base.sd_item**2 + base.sd_explanation**2
+    people, questions = base.sd_taste**2 + single / base.per_condition, base.sd_explanation**2 / base.items
+    cut = normal.inv_cdf(1 - level / 2)
+    wanted = cut + normal.inv_cdf(aim)
+    variance = (raised / wanted) ** 2 / 2
+    for _ in range(4):
+        number = people / (variance - questions) if variance > questions else inf
+        number = max(2, int(min(number, most) / step)) * step
+        runs = rough if number >= most else 4 * rough
+        # No simulation where the formula, which is right to a factor of two, says many times as many.
+        share = power_of(number, runs).power if questions < 2 * variance and people < 4 * most * variance else 0.0
+        if number >= most and share < aim:
             raise StudyError(
                 f"More than {_MOST:,} people would be needed. Look for a larger effect (--effect), "
-                "or let people rate more (--per-person)."
+                "let people rate more (--per-person), or take more questions (--questions)."
             )
-    while high - low > step:
-        middle = low + step * ceil((high - low) / step / 2)
-        if middle == high:
+        # The studies found as much as if their variance were larger by this.
+        found = max(0.3, cut + normal.inv_cdf(min(max(share, 0.5 / runs), 1 - 0.5 / runs)))
+        variance = (people / number + questions) * (found / wanted) ** 2
+        if 0.2 < share < 0.97:
             break
-        low, high = (middle, high) if power_of(middle, 2 * rough).power < wanted else (low, middle)
-    return high
+    number = people / (variance - questions) if variance > questions else inf
+    return max(2, int(min(number, most) / step)) * step
+
+
+def _settled(result: Power, power_of: Callable[[int], Power], step: int, aim: float) -> Power:
+    """Return the power at a number of people near that of `result` which many simulations find to be enough: from too
+    many down in steps of a tenth, and from too few up in steps of a twentieth."""
+    while result.low > aim:
+        fewer = result.participants - step * max(1, round(0.1 * result.participants / step))
+        if fewer < 2:
+            return result
+        below = power_of(fewer)
+        if below.power < aim:
+            return result
+        result = below
+    while result.power < aim:
+        result = power_of(result.participants + step * max(1, round(0.05 * result.participants / step)))
+    return result
