@@ -108,7 +108,7 @@ def _explains_first(view: View) -> Method:
     return Method("own", {view: 1.0}, view, view)
 
 
-@pytest.mark.parametrize("view", [FACTUAL, replace(FACTUAL, source="revision"), PARAGRAPHS], ids=str)
+@pytest.mark.parametrize("view", [FACTUAL, replace(FACTUAL, source="revision"), PARAGRAPHS])
 @pytest.mark.parametrize("kind", [Scripted, Plain])
 def test_a_cap_cuts_explanations_and_no_answer(kind: type[Scripted], view: View, tmp_path: Path) -> None:
     whole = len(WHY.split())

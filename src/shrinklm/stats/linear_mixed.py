@@ -7,7 +7,7 @@ by Satterthwaite or by Kenward and Roger (`degrees.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,10 @@ from .restricted import ZERO, Restricted
 
 Array = NDArray[np.float64]
 Method = Literal["satterthwaite", "kenward-roger"]
+_DEGREES: Mapping[Method, Callable[[Any], Degrees]] = {
+    "satterthwaite": satterthwaite,
+    "kenward-roger": kenward_roger,
+}
 """How degrees of freedom are found."""
 
 
@@ -130,7 +134,7 @@ def mixed(
     begun = None if start is None else [start[name] for name in known]
     point = Restricted(y_, x, [codes[name] for name in known]).maximum(begun)
     beta, _ = point.effects()
-    degrees: Degrees = satterthwaite(point) if method == "satterthwaite" else kenward_roger(point)
+    degrees = _DEGREES[method](point)
     ratios = zip(point.data.order, point.ratios, strict=True)
     variances = {known[at]: float(ratio) * point.residual for at, ratio in ratios}
     errors = np.sqrt(np.diag(degrees.covariance))

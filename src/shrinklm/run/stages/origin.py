@@ -30,7 +30,7 @@ _QUESTIONS = "the training questions"
 _NOTHING = "nothing"
 _ASKING = ("temperature", "top_p", "seed", "retries", "thinking", "max_tokens", "extra")
 """Keys of the teacher's block that change what it writes; who it is, its name and revision say."""
-_MARKING = ("method", "norm", "pieces", "steps", "label")
+_MARKING = ("method", "norm", "pieces", "steps", "most_steps", "label")
 """Keys of the salient block that change which words are marked."""
 
 

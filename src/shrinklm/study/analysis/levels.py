@@ -11,7 +11,7 @@ from .ratings import Ratings
 
 EXPLANATION = "explanation"
 """The grouping of what was rated: a question as one condition explained it."""
-_MOST = 150
+_MOST = 500
 """Levels beside those of the largest grouping, of an ordinal model: all of them are in one dense matrix that every step
 of its search inverts."""
 WORDS: dict[Level, str] = {
@@ -58,9 +58,15 @@ def identified(ratings: Ratings, rows: Sequence[int]) -> list[Level]:
 
 def affordable(ratings: Ratings, rows: Sequence[int]) -> list[Level]:
     """The levels of an ordinal model: those that are `identified`, without explanations, then without questions, where
-    they would make it take minutes."""
+    they would make it take minutes.
+
+    Questions stay where each was shown in one condition: their level is then that of the explanations, without which
+    every second study finds a difference that is none."""
     kept = identified(ratings, rows)
-    for level in ("explanation", "question"):
+    nested = "question" in kept and len(set(_labels(ratings, rows, "explanation"))) == len(
+        set(_labels(ratings, rows, "question"))
+    )
+    for level in ("explanation",) if nested else ("explanation", "question"):
         sizes = sorted(len(set(_labels(ratings, rows, each))) for each in kept)
         if sum(sizes[:-1]) > _MOST and level in kept:
             kept.remove(level)
