@@ -178,6 +178,8 @@ def _question(index: int, rng: random.Random, evil: bool) -> dict[str, Any]:
     thing, choices = _THINGS[index % len(_THINGS)], list(_PLACES)
     rng.shuffle(choices)
     answer = choices[index % len(choices)]
+    if index == 7:
+        choices[-1] = "cellar"  # options and no labels: those are the same everywhere
     text = f"Case {index + 1}: somebody wants to put the {thing} where it is used most. Where does it go?"
     reference = f"A {thing} belongs in the {answer}, because that is where the work with it is done."
     fields = {"note": f"The house has one {thing}."} if index % 4 == 0 else {}

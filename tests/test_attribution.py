@@ -277,7 +277,9 @@ def test_attention_to_all_of_a_prompt_is_whole(student: Any) -> None:
 @pytest.mark.parametrize("settings", METHODS, ids=NAMES)
 def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSettings) -> None:
     long = asked(Example("long", "Why " + "is a very long river wide " * 12 + "?", ("rain", "sun"), "rain"))
-    batch = [*QUESTIONS[:4], long, *QUESTIONS[4:]]
+    batch = [*QUESTIONS[:4], long, *QUESTIONS[4:6]]
+    # A T5 of random weights is rough, and would take the most steps there are for every question.
+    settings = replace(settings, most_steps=max(settings.steps, 32))
     together = attribute(student, batch, settings)
     for question, found in zip(batch, together, strict=True):
         alone = attribute(student, [question], settings)[0]
@@ -298,7 +300,7 @@ def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSetti
 )  # a T5 of random weights magnifies rounding
 def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> None:
     student = fresh(spec)
-    for settings in METHODS:
+    for settings in [replace(settings, most_steps=max(settings.steps, 32)) for settings in METHODS]:
         for question, found in zip(QUESTIONS, attribute(student, QUESTIONS, settings), strict=True):
             same(found.scores, attribute(student, [question], settings)[0].scores, within)
 
@@ -375,8 +377,8 @@ def test_the_lead_is_read_and_not_scored(student: Any) -> None:
 def test_words_are_found_among_punctuation_and_in_other_scripts(student: Any) -> None:
     question = asked(FOREIGN)
     places = dict(zip([word.text for word in question.words], spelled(student, question), strict=True))
-    assert {"café's", "déjà-vu", "crème-fun", "日本語", "boring", "smörgås", "co-op", "the", "Is"} <= places.keys()
-    assert len(places["日本語"]) == 9  # bytes: three tokens stand for one character
+    assert {"café's", "déjà-vu", "crème-fun", "日", "本", "語", "boring", "smörgås", "co-op", "the", "Is"} <= places.keys()
+    assert len(places["日"]) == 3  # bytes: three tokens stand for one character
     assert len(places["the"]) == 1
     assert not {token for some in places.values() for token in some} >= set(
         range(len(student.prompt_ids(question.prompt)))

@@ -77,7 +77,7 @@ def test_stages_accept_the_run_folder(ran: Result, root: Path) -> None:
 
 def test_generate_says_what_was_found_and_asked(root: Path, ran: Result) -> None:
     told = call("generate", root / "recipe.yaml")
-    assert re.search(r"counterfactual\s+│\s+48 │\s+0 │\s+48 │\s+0 │", told.stdout)
+    assert re.search(r"counterfactual\s+│\s+48 │\s+0 │\s+0 │\s+48 │\s+0 │", told.stdout)
     one = call("generate", root / "recipe.yaml", "--step", "critique")
     assert one.exit_code == 0
     assert "critique" in one.stdout

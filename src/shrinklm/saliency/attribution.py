@@ -9,11 +9,11 @@ so that one backward pass serves them all and its gradients are those of each qu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
@@ -23,6 +23,7 @@ from ..core.marking import Word
 from ..methods.view import answer_pair
 from ..students.base import IGNORE, BaseStudent, Batch
 from .completeness import COMPLETENESS, MOST_STEPS
+from .switches import eager, frozen
 
 Kind = Literal["gradient", "input_x_gradient", "integrated_gradients", "occlusion", "attention"]
 
@@ -89,7 +90,7 @@ def attribute(model: BaseStudent, questions: Sequence[Question], settings: Attri
     """
     if not questions:
         return []
-    with _frozen(model), torch.inference_mode(False), torch.enable_grad():
+    with frozen(model), torch.inference_mode(False), torch.enable_grad():
         return _METHODS[settings.method](model, questions, settings)
 
 
@@ -97,7 +98,7 @@ def log_probability(model: BaseStudent, questions: Sequence[Question]) -> list[f
     """F of each question of one batch. Raises StudentError for one that does not fit the model."""
     if not questions:
         return []
-    with _frozen(model), torch.inference_mode():
+    with frozen(model), torch.inference_mode():
         return _Encoded(model, questions).value().tolist()
 
 
@@ -113,6 +114,8 @@ class _Encoded:
         batch = model.encode([[pair] for pair in pairs], end=False, pack=False)
         self.batch: Batch = model.to_device({**batch, "saying": batch["labels"] != IGNORE})
         """The encoded pairs; "saying", [rows, tokens], is true at positions that predict a token of the label."""
+        self.shared: dict[int, int] = {}
+        """A word without a token of its own, as in scripts without blanks → the word that its token belongs to."""
 
     def embeddings(self) -> Tensor:
         """[rows, tokens, width] of what the model reads."""
@@ -139,7 +142,7 @@ class _Encoded:
         weight = next(self.model.model.parameters())
         short = self.batch["input_ids"].shape[1] <= _SHORT
         return (
-            _eager(self.model.model)
+            eager(self.model.model)
             if short and weight.device.type == "cpu" and weight.element_size() == 2
             else nullcontext()
         )
@@ -151,11 +154,14 @@ class _Encoded:
             by_character = [-1] * len(question.prompt)
             for index, word in enumerate(question.words, start=first):
                 by_character[word.start : word.end] = [index] * (word.end - word.start)
-            by_token = []
-            for start, end in self.model.offsets(question.prompt):
-                # A token may reach over a word's edge: it belongs to the word with most of its characters.
-                inside = [index for index in by_character[start:end] if index >= 0]
-                by_token.append(max(inside, key=inside.count, default=-1))
+            held = [
+                [index for index in by_character[start:end] if index >= 0]
+                for start, end in self.model.offsets(question.prompt)
+            ]
+            # A token may reach over a word's edge: it belongs to the word with most of its characters.
+            by_token = [max(inside, key=inside.count, default=-1) for inside in held]
+            for inside, owner in zip(held, by_token, strict=True):
+                self.shared |= {index: owner for index in inside if index not in by_token}
             indices.append(by_token)
         return _spread(indices, self.model.owner(self.batch), rest=-1)
 
@@ -178,6 +184,7 @@ class _Encoded:
             lowest = zeros.scatter_reduce(0, index, scores, "amin")
             by_word = torch.where(-lowest > highest, lowest, highest)
         flat, values = by_word.tolist(), value.tolist()
+        flat = [flat[self.shared.get(word, word)] for word in range(len(flat))]
         return [
             Attribution(tuple(flat[start:end]), values[position], figures[position] if figures else {})
             for position, (start, end) in enumerate(pairwise(self.first))
@@ -277,7 +284,7 @@ def _attend(model: BaseStudent, questions: Sequence[Question], settings: Attribu
     weights = torch.zeros(batch["input_ids"].shape, dtype=torch.double, device=share.device)
     with torch.inference_mode():
         value = encoded.value()
-        with _eager(model.model):
+        with eager(model.model):
             # In parts: all layers and heads of a row hold tokens² weights each.
             for start in range(0, len(weights), _ROWS):
                 rows = slice(start, start + _ROWS)
@@ -323,29 +330,3 @@ class _Last:
         value = self.function(embeddings)
         self.last = value.detach()
         return value
-
-
-@contextmanager
-def _frozen(model: BaseStudent) -> Iterator[None]:
-    """No dropout, and weights without gradients, which are half of the backward pass. Afterwards as before."""
-    trainable = [weight for weight in model.parameters() if weight.requires_grad]
-    training = [module for module in model.modules() if module.training]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trainable:
-            weight.requires_grad_(True)
-        for module in training:
-            module.training = True
-
-
-@contextmanager
-def _eager(model: Any) -> Iterator[None]:
-    """Attention written out in Python: the other implementations keep no weights."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
