@@ -124,7 +124,7 @@ def test_a_changed_recipe_is_refused_before_the_teacher_is_asked(path: Path, edi
         assert result.exit_code == 1, result.output
         text = " ".join(result.stderr.split())
         assert "trained from another recipe or other generations, and nothing is overwritten. Give the recipe a" in text
-        assert text.endswith(f"What changed: {said[1:-1]}.")
+        assert f"What changed: {said[1:-1]}" in text
     assert not (path.parent / "asked.log").exists()
     assert (path.parent / "runs" / "mini" / "recipe.yaml").read_bytes() == before
 

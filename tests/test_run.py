@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 import shrinklm
 from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MethodError, StoreError, StudentError
-from shrinklm.core.types import Completion, Example, Pair, Prompt, Sampling
+from shrinklm.core.types import Completion, Example, Pair, Prompt, Reply, Sampling
 from shrinklm.methods.view import Draw, Method, View
 from shrinklm.run import once
 from shrinklm.run.stages import evaluate as evaluate_stage
@@ -303,13 +303,13 @@ def test_fewer_explanations_throw_none_away_and_more_ask_for_those_alone(
     few = pq.read_table(folder / "predictions.parquet").to_pylist()
     assert [row["explanation"] is None for row in few] == [False] * 2 + [True] * (len(few) - 2)
     prompts: list[str] = []
-    asked = CausalStudent.answer
+    asked = CausalStudent.replies
 
-    def listening(self: Any, texts: Sequence[str], *rest: Any, **more: Any) -> list[str]:
+    def listening(self: Any, texts: Sequence[str], *rest: Any, **more: Any) -> list[Reply]:
         prompts.extend(texts)
         return asked(self, texts, *rest, **more)
 
-    monkeypatch.setattr(CausalStudent, "answer", listening)
+    monkeypatch.setattr(CausalStudent, "replies", listening)
     Run(recipe(copied)).evaluate()
     assert prompts
     assert all(prompt.endswith("[explain]") for prompt in prompts)
@@ -479,7 +479,7 @@ def test_a_student_that_says_nothing_is_a_prediction_without_an_answer(
     finished: Run, monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
     for kind in (BaseStudent, CausalStudent):
-        monkeypatch.setattr(kind, "answer", lambda self, prompts, *_, **__: [""] * len(prompts))
+        monkeypatch.setattr(kind, "replies", lambda self, prompts, *_, **__: [Reply("", True)] * len(prompts))
     found = open_run(finished.folder).predict("Who?", ["a", "b"], cell=cell)
     assert (found.answer, found.raw, found.explanation) == (None, "", None if cell == "finetune" else "")
 

@@ -448,7 +448,7 @@ def test_incomplete_gradients_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     figures = analyze(
         examples, {"salient": marked_by("salient", examples, Chance())}, TWO, examiner=examiner, resamples=10
     )
-    assert figures["completeness"] == {"mean": pytest.approx(0.13), "above_5_percent": 2, "n": 3}
+    assert figures["completeness"] == {"mean": pytest.approx(0.13), "above_5_percent": 2, "steps": None, "n": 3}
 
 
 def test_without_a_model_nothing_is_erased() -> None:
