@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,8 @@ class _Inverse:
 
     first: Array
     """Diagonal of H over the largest grouping."""
-    ratio: Array
-    """[rest, first]: the coupling of H divided by `first`."""
+    ratio: Any
+    """[rest, first] sparse: the coupling of H divided by `first`."""
     factor: tuple[Array, bool]
     """Cholesky factor of what is left of H over the rest. Its inverse, which costs more, only `among` needs."""
     logdet: float
@@ -37,17 +38,20 @@ class _Inverse:
 
         size = len(self.first)
         rest = cho_solve(self.factor, b[size:] - self.ratio @ b[:size])
-        return np.concatenate([b[:size] / self.first - rest @ self.ratio, rest])
+        return np.concatenate([b[:size] / self.first - self.ratio.T @ rest, rest])
 
     def among(self, levels: Codes) -> Array:
         """The entries [n, g, g] of H⁻¹ between the g levels of each row; `levels` [n, g] counts over all groupings."""
         size, groupings = len(self.first), levels.shape[1]
-        from scipy.linalg import cho_solve
+        from scipy.linalg.lapack import dpotri
 
         # By the inverse of a block matrix. All of H⁻¹ would be dense: [levels, levels] of all groupings together.
-        rest = cho_solve(self.factor, np.eye(len(self.ratio)))
-        across = -rest @ self.ratio
-        diagonal = 1 / self.first - (self.ratio * across).sum(axis=0)
+        rest = np.tril(dpotri(self.factor[0], lower=1)[0])
+        rest += np.tril(rest, -1).T
+        across = -(self.ratio.T @ rest).T
+        row = np.repeat(np.arange(self.ratio.shape[0]), np.diff(self.ratio.indptr))
+        column = self.ratio.indices
+        diagonal = 1 / self.first - np.bincount(column, self.ratio.data * across[row, column], size)
         first, others = levels[:, 0], levels[:, 1:] - size
         entries = np.empty((len(levels), groupings, groupings))
         entries[:, 0, 0] = diagonal[first]
@@ -72,6 +76,14 @@ class Laplace(Cumulative):
             (np.ones(self.level_of_row.size), self.level_of_row.ravel(), ends), shape=(len(levels), sum(self.sizes))
         )
         self.mode = np.zeros(sum(self.sizes))
+        # Where the rows stand in H, once for all weights: [first, others] as pairs that occur, the others dense.
+        size, total = self.sizes[0], sum(self.sizes)
+        rest = self.level_of_row[:, 1:] - size
+        self.pairs, self.pair_of_row = np.unique(rest * size + self.level_of_row[:, :1], return_inverse=True)
+        self.pair_of_row = self.pair_of_row.reshape(rest.shape)
+        pointers = np.searchsorted(self.pairs, np.arange(total - size + 1) * size)
+        self.coupling = csr_array((np.ones(len(self.pairs)), self.pairs % size, pointers), shape=(total - size, size))
+        self.cells = (rest[:, :, None] * (total - size) + rest[:, None, :]).reshape(len(levels), -1)
 
     def adapt(self, parameters: Array) -> None:
         """Finds v̂, starting from the one of the last call."""
@@ -89,7 +101,8 @@ class Laplace(Cumulative):
                     break
                 step = step / 2
             self.mode, height = self.mode + step, reached
-            if np.max(np.abs(step)) < 1e-8:
+            # The next step would be about the square of this one.
+            if np.max(np.abs(step)) < 1e-6:
                 break
 
     def value(self, parameters: Array) -> tuple[float, Array]:
@@ -133,13 +146,19 @@ class Laplace(Cumulative):
         """H⁻¹ for the rows' weights W."""
         from scipy.linalg import cho_factor
 
-        size = self.sizes[0]
-        gram = (self.rows_of.T @ self.rows_of.multiply(weights[:, None]).tocsr()).tocsr()
-        first = 1 + scale[:size] ** 2 * gram.diagonal()[:size]
-        below = gram[size:].toarray() * scale[size:, None] * scale
-        ratio = below[:, :size] / first
+        size, others = self.sizes[0], sum(self.sizes[1:])
+        scale, rest = scale[:size], scale[size:]
+        first = 1 + scale**2 * np.bincount(self.level_of_row[:, 0], weights, size)
+        wide = np.repeat(weights, len(self.sizes) - 1)
+        below, ratio = self.coupling.copy(), self.coupling.copy()
+        below.data = np.bincount(self.pair_of_row.ravel(), wide, len(self.pairs))
+        below.data *= scale[below.indices] * np.repeat(rest, np.diff(below.indptr))
+        ratio.data = below.data / first[below.indices]
+        wide = np.repeat(weights, self.cells.shape[1])
+        schur = np.bincount(self.cells.ravel(), wide, others**2).reshape(others, others) * rest * rest[:, None]
         # |H| = Π first · |schur|; dense, as the other groupings together have few levels.
-        schur = np.eye(len(below)) + below[:, size:] - ratio @ below[:, :size].T
-        factor = cho_factor(schur, lower=True)
+        schur -= (ratio @ below.T).toarray()
+        schur[np.diag_indices(others)] += 1
+        factor = cho_factor(schur, lower=True, overwrite_a=True, check_finite=False)
         logdet = float(np.log(first).sum() + 2 * np.log(np.diag(factor[0])).sum())
         return _Inverse(first, ratio, factor, logdet)

@@ -89,18 +89,17 @@ def ols(
             )
     # As objects: numpy would turn the numbers of a mixed column into text.
     raw = {name: list(np.asarray(column, dtype=object)) for name, column in columns.items()}
+    missing = {name: _missing(column) for name, column in columns.items()}
     for name, column in raw.items():
         if len(column) != len(y):
             raise ValueError(f"'{name}' has {len(column)} rows, the values have {len(y)}.")
     # Complete rows only, as R's `lm`; levels that occur in dropped rows alone make no term.
-    kept = np.isfinite(y) & np.array(
-        [[not _missing(cell) for cell in column] for column in raw.values()], dtype=bool
-    ).all(axis=0)
+    kept = np.isfinite(y) & ~np.array(list(missing.values()), dtype=bool).any(axis=0)
     y = y[kept]
     parts, names, constant = [np.ones(len(y))], ["(Intercept)"], []
     for name, column in raw.items():
         cells = [cell for cell, keep in zip(column, kept, strict=True) if keep]
-        order = list(dict.fromkeys(str(cell) for cell in column if not _missing(cell)))
+        order = list(dict.fromkeys(str(cell) for cell, gap in zip(column, missing[name], strict=True) if not gap))
         terms = _columns(name, cells, (references or {}).get(name), order)
         if cells and not terms:  # text of one level makes no term; it is told as a constant column of numbers is
             constant.append(f"{name}{cells[0]}")
@@ -139,8 +138,14 @@ def cronbach_alpha(items: ArrayLike) -> float:
     return float(k / (k - 1) * (1 - matrix.var(axis=0, ddof=1).sum() / total))
 
 
-def _missing(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, float | np.floating) and not np.isfinite(cell))
+def _missing(column: Sequence[Any] | ArrayLike) -> NDArray[np.bool_]:
+    """[n] whether a cell is None, NaN or infinite."""
+    cells = np.asarray(column)
+    if np.issubdtype(cells.dtype, np.floating):
+        return np.asarray(~np.isfinite(cells))
+    cells = np.asarray(column, dtype=object)
+    gaps = [cell is None or (isinstance(cell, float | np.floating) and not np.isfinite(cell)) for cell in cells]
+    return np.array(gaps, dtype=bool)
 
 
 def _columns(name: str, cells: Sequence[Any], reference: str | None, order: Sequence[str]) -> list[tuple[str, Matrix]]:

@@ -120,6 +120,9 @@ def _restarted(model: Cumulative, best: Array) -> Array:
             # σ = 0 is always a stationary point, whether or not the likelihood is higher further away.
             restart = best.copy()
             restart[-model.groupings :][zero] = sd
+            # So near zero the other parameters hardly move, and a slope back to it says where the search would end.
+            if sd < 0.1 and np.all(model.value(restart)[1][-model.groupings :][zero] > 0):
+                break
             other = _climb(model, restart)
             if model.value(other)[0] < model.value(best)[0] - _STILL:
                 best = other

@@ -136,11 +136,17 @@ def _ordinal_fits(ratings: Ratings, name: str, values: Array) -> OrdinalFits:
     def fit(levels: list[Level] | None, controls: bool = False) -> OrdinalFit | NotComputed:
         return tried(lambda: ordinal_mixed(ratings, name, values, controls, levels))
 
+    full = fit(None)
+
+    def simpler(levels: list[Level]) -> OrdinalFit | NotComputed:
+        same = not isinstance(full, NotComputed) and full.levels == levels
+        return full if same else fit(levels)
+
     return OrdinalFits(
-        full=fit(None),
-        condition_only=fit(["person"]),
+        full=full,
+        condition_only=simpler(["person"]),
         with_controls=fit(["person"], controls=True) if ratings.controls else _NO_CONTROLS,
-        with_items=fit(["person", "question"]),
+        with_items=simpler(["person", "question"]),
     )
 
 

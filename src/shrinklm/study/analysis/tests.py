@@ -88,12 +88,13 @@ def _manova(ratings: Ratings, rows: Array, seed: int, permutations: int) -> Mano
 
 def agreement(ratings: Ratings, measure: str, values: Array, seed: int, resamples: int) -> Agreements | NotComputed:
     """Return how far raters of the same explanation agree, as ordinal alpha, AC2 and ICC(2,1)."""
-    if ratings.rated is None:
+    explanations = ratings.rated
+    if explanations is None:
         return NotComputed(
             "Agreement cannot be computed: no column says which question a rating is about. Name it: --item COLUMN"
         )
     rows = np.flatnonzero(~np.isnan(values))
-    rated, raters = [ratings.rated[row] for row in rows], [ratings.raters[row] for row in rows]
+    rated, raters = [explanations[row] for row in rows], [ratings.raters[row] for row in rows]
     try:
         table = table_of(rated, raters, values[rows])
         if not ((~np.isnan(table)).sum(axis=1) >= 2).any():
