@@ -214,10 +214,16 @@ def test_no_rule_leaves_nobody_out(tmp_path: Path) -> None:
     assert excluded(study, people, responses) == []
 
 
-def test_known_effects_come_out(run: Path, tmp_path: Path) -> None:
-    study = made(run, tmp_path / "study")
+@pytest.fixture(scope="module")
+def effective(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Any, Any, Any]:
+    """A study of 36 people who like `revised` more: (study, people, responses, its result as JSON has it)."""
+    study = made(run, tmp_path_factory.mktemp("effective") / "study")
     people, responses = answered(study, 36, {"revised": 0.6}, careless=2, hasty=1, seed=3)
-    found = outcome(study, people, responses, resamples=500)
+    return study, people, responses, outcome(study, people, responses, resamples=300)
+
+
+def test_known_effects_come_out(effective: tuple[Study, Any, Any, Any]) -> None:
+    study, people, responses, found = effective
     assert found["people"] == {"began": 36, "finished": 36, "answered": 36, "excluded": 3, "analysed": 33}
     assert found["ratings"] == {"given": 432, "analysed": 396}
     assert found["exclusions"]["counts"] == {"failed attention checks": 2, "was too fast": 1}
@@ -236,9 +242,8 @@ def test_known_effects_come_out(run: Path, tmp_path: Path) -> None:
     assert found["means"]["revised"]["Quality"]["value"] == pytest.approx(np.mean(own))
 
 
-def test_machine_judge_and_people_stand_in_one_table(run: Path, tmp_path: Path) -> None:
-    study = made(run, tmp_path / "study")
-    found = outcome(study, *answered(study, 36, {"revised": 0.6}), resamples=300)
+def test_machine_judge_and_people_stand_in_one_table(run: Path, effective: tuple[Study, Any, Any, Any]) -> None:
+    found = effective[-1]
     by = {entry["condition"]: entry for entry in found["methods"]}
     from shrinklm.report.findings import read
     from shrinklm.report.results import compare

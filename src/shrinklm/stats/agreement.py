@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .linear_mixed import Array, mixed
+from .linear_mixed import Array, variance_components
 
 Level = Literal["nominal", "ordinal", "interval"]
 Weights = Literal["identity", "ordinal", "linear", "quadratic"]
@@ -240,13 +240,12 @@ def _variances(table: Array, kind: Icc) -> float:
     y = table[rows, columns]
     if np.ptp(y) == 0:
         return float("nan")
-    groups: dict[str, NDArray[np.intp]] = {"item": rows} if kind == "1" else {"item": rows, "rater": columns}
+    groups = {"item": rows.tolist()} | ({} if kind == "1" else {"rater": columns.tolist()})
     try:
-        model = mixed(y, {"(Intercept)": np.ones(len(y))}, {name: list(labels) for name, labels in groups.items()})
+        variances = variance_components(y, {"(Intercept)": np.ones(len(y))}, groups)
     except ValueError:
         # A resample may hold one item or one rater alone; it is left out of the interval.
         return float("nan")
-    variances = model.variances
     total = sum(variances.values()) - (variances["rater"] if kind == "3" else 0.0)
     return float(variances["item"] / total)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .degrees import Degrees, kenward_roger, satterthwaite
-from .restricted import ZERO, Restricted
+from .restricted import ZERO, Point, Restricted
 
 Array = NDArray[np.float64]
 Method = Literal["satterthwaite", "kenward-roger"]
@@ -122,6 +122,42 @@ def mixed(
         ValueError: lengths differ, a value is missing, the columns are collinear, a grouping has one level or one row
             for each level, two groupings are the same, or the residual is zero.
     """
+    point, names, codes = _maximum(y, columns, groups, start)
+    beta, _ = point.effects()
+    degrees = _DEGREES[method](point)
+    errors = np.sqrt(np.diag(degrees.covariance))
+    return Mixed(
+        effects=tuple(
+            _effect(name, float(value), float(se), degrees.of(row[None, :])[0])
+            for name, value, se, row in zip(names, beta, errors, np.eye(len(names)), strict=True)
+        ),
+        variances=_variances(point, list(groups)),
+        groups={name: int(codes[name].max()) + 1 for name in groups},
+        n=point.data.n,
+        loglik=-0.5 * point.deviance,
+        covariance=degrees.covariance,
+        method=method,
+        degrees=degrees,
+    )
+
+
+def variance_components(
+    y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[Any]]
+) -> dict[str, float]:
+    """The variances of `mixed` alone, of each grouping and of the "residual", for callers that refit many times.
+
+    Takes and raises what `mixed` does.
+    """
+    return _variances(_maximum(y, columns, groups)[0], list(groups))
+
+
+def _maximum(
+    y: ArrayLike,
+    columns: Mapping[str, ArrayLike],
+    groups: Mapping[str, Sequence[Any]],
+    start: Mapping[str, float] | None = None,
+) -> tuple[Point, list[str], dict[str, NDArray[np.intp]]]:
+    """(where the restricted likelihood is highest, names of the effects, each grouping's levels)."""
     y_, x, names = outcome(y), *matrix(columns, len(np.asarray(y)))
     codes = {name: group_codes(name, labels, len(y_)) for name, labels in groups.items()}
     if not codes:
@@ -130,27 +166,15 @@ def mixed(
             "squares."
         )
     _distinct(codes)
-    known = list(codes)
-    begun = None if start is None else [start[name] for name in known]
-    point = Restricted(y_, x, [codes[name] for name in known]).maximum(begun)
-    beta, _ = point.effects()
-    degrees = _DEGREES[method](point)
+    begun = None if start is None else [start[name] for name in codes]
+    return Restricted(y_, x, list(codes.values())).maximum(begun), names, codes
+
+
+def _variances(point: Point, known: Sequence[str]) -> dict[str, float]:
+    """The variances at a fitted model, in the order of its groupings."""
     ratios = zip(point.data.order, point.ratios, strict=True)
-    variances = {known[at]: float(ratio) * point.residual for at, ratio in ratios}
-    errors = np.sqrt(np.diag(degrees.covariance))
-    return Mixed(
-        effects=tuple(
-            _effect(name, float(value), float(se), degrees.of(row[None, :])[0])
-            for name, value, se, row in zip(names, beta, errors, np.eye(len(names)), strict=True)
-        ),
-        variances={name: variances[name] for name in groups} | {"residual": point.residual},
-        groups={name: int(codes[name].max()) + 1 for name in groups},
-        n=len(y_),
-        loglik=-0.5 * point.deviance,
-        covariance=degrees.covariance,
-        method=method,
-        degrees=degrees,
-    )
+    found = {known[at]: float(ratio) * point.residual for at, ratio in ratios}
+    return {name: found[name] for name in known} | {"residual": point.residual}
 
 
 def joint(fit_effects: Sequence[Effect], covariance: Array, names: Sequence[str]) -> Joint:

@@ -11,7 +11,7 @@ from .ratings import Ratings
 
 EXPLANATION = "explanation"
 """The grouping of what was rated: a question as one condition explained it."""
-_MOST = 500
+_MOST = 400
 """Levels beside those of the largest grouping, of an ordinal model: all of them are in one dense matrix that every step
 of its search inverts."""
 WORDS: dict[Level, str] = {
