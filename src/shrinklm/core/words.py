@@ -8,6 +8,7 @@ no dictionary, so that the same text has the same words on every machine.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise, zip_longest
@@ -25,6 +26,10 @@ LETTER = rf"[[\w\p{{N}}]--_--{UNSPACED}]"
 """A pattern for a letter, digit or mark of a script that writes blanks between words."""
 _RUN = rf"(?!\p{{M}}){LETTER}+"
 _WORD = regex.compile(rf"{_UNIT}|{_RUN}(?:['’-]{_RUN})*", _FLAGS)
+# To these characters the patterns below mean the same and are matched, and compiled, several times as fast.
+_SIMPLE = re.compile(r"[\t-\r -~–—“”‘’]*")
+_SIMPLE_PIECE = re.compile(r"\S+")
+_SIMPLE_WORD = re.compile(r"[A-Za-z0-9]+(?:['’-][A-Za-z0-9]+)*")
 # The separators of files are blanks to `str.split`, but not to Unicode.
 _BLANK = r"\s\x1c-\x1f"
 _MARKS = rf"[^\w{_BLANK}]*"
@@ -40,9 +45,19 @@ _LETTERS, _LATIN = (regex.compile(rf"\p{{{script}}}", _FLAGS) for script in ("L"
 _FIRST, _LAST = (regex.compile(rf"{before}({UNSPACED})", _FLAGS) for before in (r"[^\w]*", r"(?r)\p{M}*[^\w]*"))
 
 
+def simple(text: str) -> bool:
+    """Whether a text has only ASCII characters, dashes and quotes: to `re` its words and blanks are as to Unicode.
+
+    `re` takes no combining mark for a part of a word, which makes no difference where there is none.
+    """
+    return _SIMPLE.fullmatch(text) is not None
+
+
 def words(text: str) -> list[str]:
     """The words of a text without case and punctuation; full-width forms and composed marks in one spelling (NFKC)."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    if simple(folded):
+        return _SIMPLE_WORD.findall(folded)
     return [match[0] for match in _WORD.finditer(folded)]
 
 
@@ -53,7 +68,7 @@ def word_spans(text: str, start: int = 0, end: int | None = None) -> Iterator[tu
 
 def piece_spans(text: str) -> list[tuple[int, int]]:
     """(start, end) of each word with its punctuation: what stands between blanks, or one of the words inside it."""
-    return [match.span() for match in _PIECE.finditer(text)]
+    return [match.span() for match in (_SIMPLE_PIECE if simple(text) else _PIECE).finditer(text)]
 
 
 def pieces(text: str) -> list[str]:

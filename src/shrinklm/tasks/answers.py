@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..core.types import Example, letter
-from .literal import STATEMENT, begun_literally, literal_answer, possible_answers
+from .literal import STATEMENT, begun_literally, literal_answer, may_state, possible_answers
 from .spelling import canonical, core, first_line, plain, unwrapped
 
 # The joint that the methods write between explanation and answer. `STATEMENT` is wider: models word it in more ways.
@@ -122,7 +122,8 @@ def parse_answer(text: str, example: Example) -> str | None:
 def stated_option(text: str, example: Example) -> str | None:
     """The option that `text` states literally ("the answer is ..."); None when it states none, or more than one."""
     text = plain(unwrapped(text))
-    return (_stated(text, _Options(example.choices)) or None) if STATEMENT.search(text) else None
+    states = may_state(text) and STATEMENT.search(text)
+    return (_stated(text, _Options(example.choices)) or None) if states else None
 
 
 def _stated(text: str, options: _Options) -> str | None:

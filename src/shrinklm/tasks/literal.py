@@ -20,6 +20,13 @@ STATEMENT = re.compile(
 """The words before a stated answer. Wider than those that the methods write: models word it in more ways."""
 
 
+def may_state(text: str) -> bool:
+    """Whether a text, spelled by `plain`, has letters that each `STATEMENT` needs: a look before it is searched."""
+    # Without an "i": that of `re` has a dotless spelling in any case, which `lower` leaves.
+    folded = text.lower()
+    return "answer" in folded or "opt" in folded or "cho" in folded
+
+
 def possible_answers(example: Example) -> tuple[str, ...]:
     """The options, or the accepted free answers."""
     return tuple(dict.fromkeys(example.choices or (example.answer, *map(str, example.meta.get("answers") or ()))))

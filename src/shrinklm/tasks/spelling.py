@@ -29,6 +29,8 @@ def unwrapped(text: str) -> str:
 
 def plain(text: str) -> str:
     """One spelling of quotes, hyphens and letters; line breaks stay."""
+    if text.isascii():
+        return text
     # NFKC makes U+2010 of U+2011, so both are mapped after it.
     return unicodedata.normalize("NFKC", text).translate(
         {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2010: "-", 0x2011: "-", 0x2012: "-"}

@@ -34,14 +34,14 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
     explanation:"), further paragraphs and a next question that the model went on to write are removed.
     """
     # Stripped before it is cut to its first paragraph, or a completion that starts with a line break would be empty.
-    reply = _THOUGHT.sub("", text, count=1).strip()
+    reply = _spoken(text)
     if kind == "label":
         # The sentence that states the answer may stand in a later paragraph, so it is not cut at the first.
         match = _STATED.search(reply)
-        body = reply[: match.end()] if match else _before(_RUN_ON, reply)
+        body = reply[: match.end()] if match else _own(reply)
         return _plain(body), match is None and body == reply
     body = _LABEL.sub("", reply, count=1) if _LABEL.match(reply) else reply
-    body = _before(_RUN_ON, body).strip()
+    body = _own(body).strip()
     paragraphs = _BREAK.split(body)
     while len(paragraphs) > 1 and (
         paragraphs[0].startswith("#")
@@ -63,12 +63,17 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
 
 def goes_on(text: str) -> bool:
     """Whether a completion goes on with the pattern of its prompt: another question, another label."""
-    return bool(_RUN_ON.search(_THOUGHT.sub("", text, count=1).strip()))
+    return bool(_RUN_ON.search(_spoken(text)))
 
 
-def _before(pattern: re.Pattern[str], text: str) -> str:
-    """The text before the first match, or all of it."""
-    match = pattern.search(text)
+def _spoken(text: str) -> str:
+    """A completion without its reasoning."""
+    return (_THOUGHT.sub("", text, count=1) if "<think>" in text else text).strip()
+
+
+def _own(text: str) -> str:
+    """The text before a next question that the model went on to write, or all of it."""
+    match = _RUN_ON.search(text) if ":" in text else None
     return text[: match.start()] if match else text
 
 

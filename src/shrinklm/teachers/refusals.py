@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
 
 from ..core.types import Completion, Example, Prompt
 from ..core.words import pieces, words
@@ -113,9 +114,15 @@ def _trimmed(text: str, finished: bool | None, example: Example) -> tuple[str, b
 def _loops(text: str, said: list[str]) -> bool:
     """Whether a text repeats itself: a run of words at once, a sentence anywhere, or too few different 4-grams."""
     grams = list(zip(said, said[1:], said[2:], said[3:], strict=False))
-    if len(set(grams)) == len(grams):
+    different = len(set(grams))
+    if different == len(grams):
         return False
-    for size in range(1, len(said) // 2 + 1):
+    # Whatever is allowed once, but a single word, holds a 4-gram: only distances of equal ones are worth a look.
+    at: dict[tuple[str, ...], list[int]] = {}
+    for place, gram in enumerate(grams):
+        at.setdefault(gram, []).append(place)
+    sizes = {1} | {later - place for places in at.values() for place, later in combinations(places, 2)}
+    for size in sorted(size for size in sizes if size <= len(said) // 2):
         # One word may stand three times in a row ("very, very, very"), a phrase twice, half a sentence only once.
         allowed = size * (3 if size == 1 else 2 if size < 8 else 1)
         run = 0
@@ -127,7 +134,7 @@ def _loops(text: str, said: list[str]) -> bool:
     # words or more of whose 4-grams more than three in ten are repetitions.
     parts = [tuple(words(sentence)) for sentence in sentences(text)]
     long = [part for part in parts if len(part) >= 4]
-    return len(set(long)) < len(long) or (len(said) >= 20 and len(set(grams)) < 0.7 * len(grams))
+    return len(set(long)) < len(long) or (len(said) >= 20 and different < 0.7 * len(grams))
 
 
 def _echoes(text: str, said: list[str], prompt: Prompt, hidden: Iterable[str], quoted: str) -> bool:

@@ -129,12 +129,12 @@ _TRAIL = re.compile(
     r"|(?:thank you|thanks)(?: for (?:your|the|asking)(?: \w+){0,4})?\W*|happy to help\W*",
     re.IGNORECASE | re.DOTALL,
 )
-# Without one of these words no rule for whole replies can match.
+# Without one of these words no rule for whole replies can match. In lower case, as `_hints` has the text: asked of each
+# text, it would take four times as long in any case.
 _HINT = re.compile(
     r"\b(?:i|i'\w+|me|my|we|our|you|your|sorry|apolog\w+|unable|cannot|unfortunately|ai|a\.i|chat ?gpt|language|policy"
     r"|policies|guidelines?|request|prompt|query|comment|know|n/?a|none|null|nil|applicable|no|please|kindly|sure"
     r"|question|enough|here(?:'s)?|thanks?)\b",
-    re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[\"“][^\"”]{0,200}[\"”]|(?<!\w)'[^']{1,100}'(?!\w)")
 
@@ -143,7 +143,7 @@ def pared(text: str) -> str:
     """`text` without the pleasantries before and after it: "Sure! Here is an explanation:", "I hope this helps!"."""
     while match := _LEAD.match(_spelled(text)):
         text = text[match.end() :]
-    while _HINT.search(_spelled(text[-300:])) and (spans := _parts(text)):
+    while _hints(text[-300:]) and (spans := _parts(text)):
         start, end = spans[-1]
         if not _TRAIL.fullmatch(_spelled(text[start:end]).strip()):
             break
@@ -153,7 +153,7 @@ def pared(text: str) -> str:
 
 def explains_nothing(text: str, example: Example) -> str | None:
     """The reason why a text is no explanation at all: it declines, speaks of a model, or asks back; else None."""
-    if not _HINT.search(_spelled(text)):
+    if not _hints(text):
         return None
     # What is quoted is not said to the reader.
     parts = [_QUOTED.sub("''", _spelled(part)) for part in sentences(text)]
@@ -174,6 +174,12 @@ def _parts(text: str) -> list[tuple[int, int]]:
     spans = sentence_spans(text)
     end = spans[-1][1] if spans else 0
     return [*spans, (end, len(text))] if text[end:].strip() else spans
+
+
+def _hints(text: str) -> bool:
+    """Whether a text holds a word that the rules for whole replies need."""
+    # A dotless i and a long s are, in any case, an i and an s to `re`.
+    return _HINT.search(text.lower().translate({0x2019: "'", 0x2018: "'", 0x131: "i", 0x17F: "s"})) is not None
 
 
 def _spelled(text: str) -> str:

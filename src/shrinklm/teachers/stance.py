@@ -28,6 +28,8 @@ _ASSERTS = re.compile(
     r"|\bi(?:'d|'ll| would| will)? (?:choose|pick|select|go with|opt for|vote for|answer with))[\s:]*",
     re.IGNORECASE,
 )
+# One of them stands in all that asserts an answer; none has an "i", of which `re` knows a dotless spelling.
+_ASSERTING = ("answer", "cho", "opt", "ck", "select", "go w", "vote")
 _DENIES = re.compile(
     rf"\s(?:{_BE}(?: not|n't)(?: necessarily| really| actually| typically| usually| generally| entirely)?(?: an?| the)?"
     rf"(?: most| very| particularly)? {_FIT}(?:,? (?:or|and) \w+)?"
@@ -141,7 +143,7 @@ def states_only(text: str, example: Example) -> bool:
 def _states_another(text: str, lowered: str, options: Sequence[str], example: Example, answer: str) -> bool:
     wanted = plain(answer).lower()
     letters = {letter(index): plain(choice).lower() for index, choice in enumerate(example.choices)}
-    for match in _ASSERTS.finditer(lowered):
+    for match in _ASSERTS.finditer(lowered) if any(part in lowered for part in _ASSERTING) else ():
         stated = _at_start(lowered[match.end() :], options, letters)
         supposed = _SUPPOSED.search(lowered, 0, match.start()) or re.match(r"[^.!?]* if\b", lowered[match.end() :])
         if stated is not None and stated != wanted and not supposed:
@@ -149,12 +151,13 @@ def _states_another(text: str, lowered: str, options: Sequence[str], example: Ex
     parts = sentences(text)
     for part in parts:
         stated = stated_option(part, example)
-        another = stated is not None and canonical(stated) != canonical(answer)
+        if stated is None or canonical(stated) == canonical(answer):
+            continue
         statement = STATEMENT.search(part)
         before = part[: statement.start()] if statement else ""
         supposed = _SUPPOSED.search(before) or re.search(r"\bif\b", part[len(before) :])
         # "The answer is not A: ocean" denies the ocean, whatever its letter.
-        if another and not (supposed or _STATES_NOT.search(part)):
+        if not (supposed or _STATES_NOT.search(part)):
             return True
     begun = parse_answer(parts[0], example) if parts and _BEGINS_WITH_LETTER.match(parts[0]) else None
     # "(b) zoo. Lions live there."
@@ -166,13 +169,13 @@ def _states_another(text: str, lowered: str, options: Sequence[str], example: Ex
 
 
 def _denies(lowered: str, options: Sequence[str], example: Example, wanted: str) -> bool:
-    negated = bool(_NEGATED.search(" ".join((*example.fields.values(), example.question))))
+    question = " ".join((*example.fields.values(), example.question))
     for match in _DENIES.finditer(lowered):
         # "This choice" is the option named last, within about two sentences; with none there, the one asked for.
         before = lowered[: match.start()]
         this = bool(_THIS.search(before))
         # Where the question asks for what is not likely, "a zoo is not a likely place" supports the zoo.
-        if negated and not (this and _DENIES_OUTRIGHT.search(match[0])):
+        if not (this and _DENIES_OUTRIGHT.search(match[0])) and _NEGATED.search(question):
             continue
         if _at_end(before, options) == wanted or (this and _last_named(before[-160:], options) in (wanted, None)):
             return True

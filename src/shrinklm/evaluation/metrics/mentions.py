@@ -18,9 +18,9 @@ from typing import Any
 
 import regex
 
-from ...core.names import folded, joins_of, whole
+from ...core.names import compiled, folded, joins_of, whole
 from ...core.types import Example
-from ...core.words import SENTENCE_END
+from ...core.words import SENTENCE_END, simple
 from ...tasks.answers import stated_option
 from .explanations import spell
 
@@ -128,18 +128,29 @@ def supported(text: str, example: Example) -> str | None:
 
 def _places(text: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
     """(start, end, `spell(option)`) of the options named in a folded text, plurals and joined words too."""
-    pattern, spellings = _pattern(options, joins_of(text))
+    # Most options are not there at all, and each takes time to compile.
+    possible = tuple(
+        sorted({spelling for option in options if _occurs(spelling := spell(option), text)} - {"", *_BARE})
+    )
+    pattern, spellings = _pattern(possible, joins_of(text), simple(text)) if possible else (None, [])
     matches = pattern.finditer(text) if pattern else ()
     return [(match.start(), match.end(), spellings[int((match.lastgroup or "")[1:])]) for match in matches]
 
 
 @lru_cache(maxsize=4096)
-def _pattern(options: tuple[str, ...], joins: str) -> tuple[Any, list[str]]:
-    """(a pattern with a group "o0", "o1", ... for each option, None without any; the options in that order)."""
+def _pattern(options: tuple[str, ...], joins: str, by_re: bool) -> tuple[Any, list[str]]:
+    """(a pattern with a group "o0", "o1", ... for each of the spelled options; these in that order)."""
     # The longest first, since an alternation takes the first that fits: "bank account" before "bank".
-    spellings = sorted({spell(option) for option in options} - {"", *_BARE}, key=lambda text: (-len(text), text))
+    spellings = sorted(options, key=lambda text: (-len(text), text))
     groups = (f"(?P<o{index}>{whole(option, _inflected(option), joins)})" for index, option in enumerate(spellings))
-    return regex.compile(rf"(?<!-)(?:{'|'.join(groups)})", regex.V1) if spellings else None, spellings
+    return compiled(rf"(?<!-)(?:{'|'.join(groups)})", by_re), spellings
+
+
+def _occurs(option: str, text: str) -> bool:
+    """Whether the letters that every form of an option has (`_inflected`) stand in a text."""
+    *words, last = option.split() or [""]
+    stem = last[:-3] if last.endswith("ies") else last[:-1] if last.endswith(("s", "y")) else last
+    return stem in text and all(word in text for word in words)
 
 
 def _inflected(option: str) -> str:
@@ -159,7 +170,9 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of each sentence; one that ends in an initial or "e.g." goes on."""
     start = 0
     for match in _END.finditer(text):
-        if not _ABBREVIATION.search(text[start : match.start()]):
+        # No abbreviation holds a blank, so the last word is all there is to search.
+        last = max(start, text.rfind(" ", start, match.start()))
+        if not _ABBREVIATION.search(text[last : match.start()]):
             yield start, match.end()
             start = match.end()
     yield start, len(text)
