@@ -301,7 +301,7 @@ def test_an_explanation_that_helps_to_guess_is_told_from_none(run: Path, tmp_pat
 @pytest.mark.parametrize("kind", ["rating", "simulation", "preference"])
 def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> None:
     study = made(run, tmp_path / "study", kind)
-    found, drawn = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=200))
+    found, drawn = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=50))
     home = tmp_path / "study" / "analysis"
     page = (home / "report.html").read_text(encoding="utf-8")
     assert found.study in page
@@ -311,7 +311,7 @@ def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> 
     for figure in drawn:
         assert (home / "figures" / f"{figure.name}.png").read_bytes()[:4] == b"\x89PNG"
         assert f'href="figures/{figure.name}.pdf"' in page
-    again, _ = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=200))
+    again, _ = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=50))
     assert (home / "report.html").read_text(encoding="utf-8") == page
     assert again == found
 
@@ -322,7 +322,7 @@ def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "study" / "study.yaml").read_text()
     text = text.replace("How good are these explanations?", "'<img src=x onerror=alert(1)>'", 1)
     (tmp_path / "study" / "study.yaml").write_text(text)
-    result.build(Study.read(tmp_path / "study"), *answered(study, 24), Options(resamples=200))
+    result.build(Study.read(tmp_path / "study"), *answered(study, 24), Options(resamples=50))
     page = (tmp_path / "study" / "analysis" / "report.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert EVIL not in page
