@@ -277,7 +277,7 @@ def test_attention_to_all_of_a_prompt_is_whole(student: Any) -> None:
 @pytest.mark.parametrize("settings", METHODS, ids=NAMES)
 def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSettings) -> None:
     long = asked(Example("long", "Why " + "is a very long river wide " * 12 + "?", ("rain", "sun"), "rain"))
-    batch = [*QUESTIONS[:4], long, *QUESTIONS[4:6]]
+    batch = [*QUESTIONS[:4], long, *QUESTIONS[4:]]
     # A T5 of random weights is rough, and would take the most steps there are for every question.
     settings = replace(settings, most_steps=max(settings.steps, 32))
     together = attribute(student, batch, settings)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "benchmarks"
+from benchmarks_of import FOLDER
 
 
 def test_a_server_that_answers_at_once() -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+from benchmarks_of import benchmark
 
 RUNS = 60
 
 
 @pytest.fixture(scope="module")
 def counting() -> ModuleType:
-    path = Path(__file__).parent.parent / "benchmarks" / "false_alarms.py"
-    spec = importlib.util.spec_from_file_location("false_alarms", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # a dataclass looks its module up
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("false_alarms")
 
 
 def test_made_up_methods_are_equal_and_seeds_move_as_said(counting: ModuleType) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks_of import benchmark
 from shrinklm.study.analysis.models import linear_mixed
 from shrinklm.study.analysis.ratings import Ratings
 
@@ -20,14 +18,7 @@ STUDIES = 30
 
 @pytest.fixture(scope="module")
 def recovery() -> ModuleType:
-    path = Path(__file__).parent.parent / "benchmarks" / "study_recovery.py"
-    spec = importlib.util.spec_from_file_location("study_recovery", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # a dataclass looks its module up
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("study_recovery")
 
 
 def _found(recovery: ModuleType, share: float, **options: Any) -> list[dict[str, Any]]:

@@ -284,7 +284,7 @@ def _is_replaced(path: Path) -> bool:
     # One look: between two, another process may put the file there.
     try:
         return stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return True
 
 

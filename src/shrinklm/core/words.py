@@ -39,6 +39,8 @@ _PIECE = regex.compile(
 )
 SENTENCE_END = rf"(?:[.!?…]+[\"'”’)\]]*(?=\s|\Z|{UNSPACED})|[\p{{STerm}}--[.!?…]]+[\p{{Pe}}\p{{Pf}}\"']*)"
 """A pattern (V1) for the end of a sentence: a mark before a blank, or one of a script that writes no blank after it."""
+END = regex.compile(rf"{SENTENCE_END}|\n", _FLAGS)
+"""The end of a sentence or of a line."""
 # Latin punctuation, and the quotes and dashes beside it, a tokenizer of Latin text tells apart itself.
 _APART = regex.compile(rf"{_UNIT}|[\p{{P}}--[\u0000-\u036f\u2000-\u206f]]", _FLAGS)
 _LETTERS, _LATIN = (regex.compile(rf"\p{{{script}}}", _FLAGS) for script in ("L", "Latin"))

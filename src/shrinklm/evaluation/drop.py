@@ -37,9 +37,13 @@ class Drop:
     rules: bool
     """Stored texts that were kept when they were written and that the present rules refuse."""
 
+    def concerns(self, generation: Generation) -> bool:
+        """Whether a text may be left out: one of the steps, not refused when it was written."""
+        return not generation.refusal and generation.kind in (self.steps or ARGUES)
+
     def reason(self, example: Example, generation: Generation, audit: TextAudit) -> str | None:
         """Why a text is left out; None where it stays, or was refused when it was written."""
-        if generation.refusal or generation.kind not in (self.steps or ARGUES):
+        if not self.concerns(generation):
             return None
         if self.rules and refused_alone(example, generation.kind, generation.answer, generation.text):
             return RULES
@@ -71,7 +75,7 @@ def leave_out(
     for example in examples:
         slots = kept[example.id] = dict(generations.get(example.id, {}))
         for slot, generation in slots.items():
-            if generation.kind not in (drop.steps or ARGUES) or generation.refusal:
+            if not drop.concerns(generation):
                 continue
             reason = drop.reason(example, generation, audit_text(example, generation, labels=labels))
             if reason is not None:

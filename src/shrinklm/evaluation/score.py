@@ -15,15 +15,13 @@ from ..models.encoder import Encoder
 from ..tasks.base import labels_of
 from .metrics.answers import readings, unparsed
 from .metrics.base import BatchMetric, Rows, Value
-
-_NAMES = {"names_answer": {"names_answer"}, "names_distractors": {"names_distractors"}, "support": {"names_gold"}}
-"""Metric → those of its scores that ask whether an explanation names an option: of labels they mean nothing."""
+from .metrics.explanations import NAMING
 
 
 def left_out(examples: Iterable[Example], metric_names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     """(the metrics of which nothing can be scored, since the options are labels; those labels)."""
     labels = labels_of(example.choices for example in examples)
-    return [name for name in metric_names if labels and name in _NAMES and name in _NAMES[name]], labels
+    return [name for name in metric_names if labels and NAMING.get(name) == name], labels
 
 
 def score_predictions(
@@ -62,7 +60,7 @@ def score_predictions(
     rows = [(questions[prediction.example_id], prediction) for prediction in predictions]
     values = _values(metrics, rows, encoder or Encoder)
     labels = labels_of(example.choices for example in questions.values())
-    unscored = {score for name in metrics for score in _NAMES.get(name, ())} if labels else set()
+    unscored = {NAMING[name] for name in metrics if name in NAMING} if labels else set()
     scores = []
     for index, (_, prediction) in enumerate(rows):
         for name in metrics:

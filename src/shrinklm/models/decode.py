@@ -194,6 +194,11 @@ class Decoder(BaseDecoder):
         return common
 
 
+def below_lora(model: Any) -> Any:
+    """The model of transformers inside LoRA's wrapper, which takes other arguments; itself without one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     """How many first tokens all rows have in common."""
     first, last = min(rows, key=list), max(rows, key=list)  # of rows in order, those that differ most

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from .decode import BaseDecoder, Choose, Continuation, Stops
+from .decode import BaseDecoder, Choose, Continuation, Stops, below_lora
 
 
 class OwnDecoder(BaseDecoder):
@@ -24,8 +24,7 @@ class OwnDecoder(BaseDecoder):
     """
 
     def __init__(self, model: Any, tokenizer: Any, batched: bool = True, cached: bool = True) -> None:
-        # Below LoRA, whose wrapper takes other arguments.
-        super().__init__(model.get_base_model() if hasattr(model, "get_base_model") else model, tokenizer)
+        super().__init__(below_lora(model), tokenizer)
         self.batched, self.cached = batched, cached
         self.seq2seq = bool(model.config.is_encoder_decoder)
 
@@ -111,7 +110,7 @@ def _settings(model: Any, settings: GenerationConfig) -> Iterator[None]:
 
 def first_token(model: Any, tokenizer: Any) -> int:
     """The token that an encoder–decoder's decoder reads first; for a decoder-only model a number that means nothing."""
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    model = below_lora(model)
     shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
     start = getattr(model.config, "decoder_start_token_id", None)
     if shift is not None and model.config.is_encoder_decoder and tokenizer.eos_token_id is not None:

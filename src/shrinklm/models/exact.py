@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -106,14 +106,20 @@ def cases(model: Any, tokenizer: Any, longest: int = _LONGEST) -> list[Case]:
 @contextmanager
 def quiet(model: Any) -> Iterator[None]:
     """No dropout, no gradients, and torch's generators afterwards as before."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())), torch.no_grad(), without_dropout(model):
+        yield
+
+
+@contextmanager
+def without_dropout(model: Any) -> Iterator[None]:
+    """A model in evaluation mode; afterwards each module as before."""
     training = [module for module in model.modules() if module.training]
-    with torch.random.fork_rng(range(torch.cuda.device_count())), torch.no_grad():
-        model.eval()
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def copied(model: Any) -> Any:
@@ -253,13 +259,32 @@ class _Forced:
         return torch.tensor(tokens, device=logits.device)
 
 
+def identity(model: Any, tokenizer: Any) -> tuple[Any, ...]:
+    """What decides in which ways a model may be run: its code, its configuration and its sizes.
+
+    Its weights decide nothing (`alive`), so what was found once holds for every model of this kind in this process.
+    """
+    shape = tuple((name, weight.shape, weight.dtype) for name, weight in model.named_parameters())
+    settings = model.config.to_json_string(use_diff=False)
+    return type(model), model.config._attn_implementation, settings, shape, len(tokenizer)
+
+
+_known: dict[tuple[Any, ...], Decoding] = {}
+
+
 def exact_decoder(model: Any, tokenizer: Any) -> BaseDecoder:
     """The quickest decoder that says what the model says. Raises ModelError where none does."""
+    key = identity(model, tokenizer)
+    if key not in _known:
+        _known[key] = _exact_way(model, tokenizer)
+    return make_decoder(_known[key], model, tokenizer)
+
+
+def _exact_way(model: Any, tokenizer: Any) -> Decoding:
     with quiet(model):
-        found = cases(model, tokenizer)
-        way, why = decoding(found, tokenizer, ("shared", "generate", "alone", "uncached"))
+        way, why = decoding(cases(model, tokenizer), tokenizer, get_args(Decoding))
     if way is None:
         raise ModelError(f"{type(model).__name__} cannot write here: {'; '.join(why)}. Take another model.")
     if way != "shared":
         _log.warning("%s decodes by %s, which is slower: %s", type(model).__name__, way, "; ".join(why))
-    return make_decoder(way, model, tokenizer)
+    return way

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import ShrinkError
 from ..evaluation.metrics.answers import REASONS
+from ..evaluation.metrics.explanations import NAMING
 from ..methods.spec import method
 from ..stats import Comparison, Estimate, McNemar, estimates, holm, las, mcnemar, paired, seed_spread
 from ..tasks.base import labels_of
@@ -42,10 +43,6 @@ SIMULATED = {
     **dict.fromkeys(("las_masked", "simulatability_masked"), "sim_both_masked"),
 }
 """Figures of several scores at once → one of these scores."""
-
-
-NAMES = ("names_answer", "names_distractors", "names_gold")
-"""Scores that ask whether an explanation names an option; of labels, such as yes and no, they mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,7 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
         for key, cells in groups.items()
     ]  # fmt: skip
     # Earlier versions scored names of labels, too.
-    without = NAMES if labels(findings) else ()
+    without = tuple(NAMING.values()) if labels(findings) else ()
     lined_up = align([_scores(row.cells, without) for row in rows], [row.trained for row in rows])
     rows = [replace(row, aligned=aligned) for row, aligned in zip(rows, lined_up, strict=True)]
     for row in rows:

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """No dropout, and weights without gradients, which are half of the backward pass. Afterwards as before."""
+    from ..models.exact import without_dropout
+
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
-    training = [module for module in model.modules() if module.training]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trainable:
-            weight.requires_grad_(True)
-        for module in training:
-            module.training = True
+    with without_dropout(model):
+        model.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in trainable:
+                weight.requires_grad_(True)
 
 
 @contextmanager

@@ -215,10 +215,7 @@ def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
     degrees of freedom, with s² pooled over all groups.
 
     Raises:
-        ValueError: fewer than two groups, or fewer than two of more than two values. Two values always lie equally far
-            from their median, so the deviations of such a group do not vary: F of none but these would be infinite
-            whatever the spreads are, and beside a single larger one it finds differences that are not there (21 % in
-            groups of 2, 2, 2 and 3).
+        ValueError: fewer than two groups, or no group of more than one value.
     """
     vectors = _groups(groups)
     df = sum(map(len, vectors.values())) - len(vectors)

@@ -123,11 +123,6 @@ class BaseStudent(nn.Module):
         return device
 
     @property
-    def _inner(self) -> Any:
-        """The model below LoRA."""
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-
-    @property
     def reading(self) -> Reading:
         """How it reads pairs and writes answers: tried out when it is first asked for, unless it was recorded.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core.types import Pair, Reply, Tick
-from ..models.decode import BaseDecoder, shared_beginning
+from ..models.decode import BaseDecoder, below_lora, shared_beginning
 from ..models.exact import Decoding, make_decoder
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
@@ -37,10 +37,7 @@ class CausalStudent(BaseStudent):
 
     def examined(self) -> Reading:
         """See BaseStudent."""
-        kind = type(self)
-        if kind.encode is not CausalStudent.encode or kind.logits is not CausalStudent.logits:
-            return super().examined()
-        return examine(CausalStudent, self.model, self.tokenizer, self.max_length)
+        return examine(CausalStudent, self)
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
@@ -112,7 +109,7 @@ class CausalStudent(BaseStudent):
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """See BaseStudent."""
         scored = batch["labels"] != IGNORE
-        logits = logits_at(self._inner, scored, self._inputs(batch))
+        logits = logits_at(below_lora(self.model), scored, self._inputs(batch))
         return logits, batch["labels"][scored], batch["pair"][scored]
 
     def owner(self, batch: Batch) -> Tensor:
@@ -121,7 +118,7 @@ class CausalStudent(BaseStudent):
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
         """See BaseStudent."""
-        out = self._inner.get_decoder()(**self._inputs(batch), output_attentions=True)
+        out = below_lora(self.model).get_decoder()(**self._inputs(batch), output_attentions=True)
         attentions: Sequence[Tensor] = out.attentions
         return attentions
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from ..core.errors import StudentError
 from ..core.types import Pair
-from ..models.exact import Case, Decoding, cases, decoding, first_exact, quiet
+from ..models.exact import Case, Decoding, cases, decoding, first_exact, identity, quiet
 
 Rows = Literal["packed", "single"]
 """What a row holds: the views of several examples behind a block mask, or one pair and padding."""
@@ -48,23 +48,23 @@ class _Numbers:
 
 
 _known: dict[tuple[Any, ...], Reading] = {}
-"""What was found about a model's code and configuration; its weights decide nothing (`models.exact.alive`)."""
+"""What was found about models, see `models.exact.identity`."""
 
 
-def examine(family: type[Any], model: Any, tokenizer: Any, max_length: int) -> Reading:
-    """How students of a family read and write with a model, in the quickest way that is exact.
+def examine(family: type[Any], student: Any) -> Reading:
+    """How a student reads and writes, in the quickest way that is exact.
 
     Args:
-        family: A kind of `BaseStudent`, whose `encode` and `forward` are tried out.
-        model: Its weights and its settings are afterwards as before.
-        tokenizer: Of the model.
-        max_length: Longest prompt plus target, in tokens.
+        family: The kind of `BaseStudent` whose `encode` and `forward` are tried out. A class with an `encode` or
+            `logits` of its own answers for it itself.
+        student: Of that family. Its weights and its settings are afterwards as before.
 
     Raises StudentError where no way is exact.
     """
-    shape = tuple((name, weight.shape, weight.dtype) for name, weight in model.named_parameters())
-    code = (family, type(model), model.config._attn_implementation)
-    key = (*code, model.config.to_json_string(use_diff=False), shape, len(tokenizer), max_length)
+    kind, model, tokenizer, max_length = type(student), student.model, student.tokenizer, student.max_length
+    if kind.encode is not family.encode or kind.logits is not family.logits:
+        return Reading(student.layouts[0], student.decodings[0])
+    key = (family, max_length, *identity(model, tokenizer))
     if key not in _known:
         _known[key] = _examined(family, model, tokenizer, max_length)
     return _known[key]

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import regex
-
 from ..core.types import Example, Reply
-from ..core.words import SENTENCE_END
+from ..core.words import END
 from ..methods.view import View
 from ..tasks.answers import after_answer
 from ..tasks.literal import STATEMENT, begun_literally, possible_answers
@@ -22,8 +20,6 @@ from ..tasks.spelling import canonical
 
 if TYPE_CHECKING:
     from .base import Student
-
-_ENDED = regex.compile(rf"{SENTENCE_END}|\n", regex.V1)
 
 
 @dataclass(frozen=True)
@@ -136,6 +132,6 @@ def _without_part_of(lead: str, raw: str) -> str:
     """A reply without the first words of `lead` at its end, where a sentence ends before them."""
     for size in range(len(lead), 0, -1):
         before = raw[: len(raw) - size].rstrip()
-        if raw.endswith(f" {lead[:size]}") and any(match.end() == len(before) for match in _ENDED.finditer(before)):
+        if raw.endswith(f" {lead[:size]}") and any(match.end() == len(before) for match in END.finditer(before)):
             return before
     return raw

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from ..core.types import Pair, Reply
+from ..models.decode import below_lora
 from ..models.exact import make_decoder
 from ..models.locate import Family
 from .base import IGNORE, BaseStudent, Batch
@@ -24,10 +25,7 @@ class Seq2SeqStudent(BaseStudent):
 
     def examined(self) -> Reading:
         """See BaseStudent."""
-        kind = type(self)
-        if kind.encode is not Seq2SeqStudent.encode or kind.logits is not Seq2SeqStudent.logits:
-            return super().examined()
-        return examine(Seq2SeqStudent, self.model, self.tokenizer, self.max_length)
+        return examine(Seq2SeqStudent, self)
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
@@ -62,14 +60,14 @@ class Seq2SeqStudent(BaseStudent):
         """See BaseStudent."""
         labels = batch["labels"]
         scored = labels != IGNORE
-        return logits_at(self._inner, scored, _inputs(batch)), labels[scored], batch["pair"][scored]
+        return logits_at(below_lora(self.model), scored, _inputs(batch)), labels[scored], batch["pair"][scored]
 
     def _read(self, targets: Sequence[Sequence[int]]) -> Tensor:
         """What the decoder reads where it says the targets: the same, shifted to the right in the model's way."""
         end = self.tokenizer.eos_token_id
         # Each with its end token, also where that is not said: some models (mBART) put the last token first.
         ended = _rows([target if target and target[-1] == end else [*target, end] for target in targets], IGNORE)
-        shift = getattr(self._inner, "prepare_decoder_input_ids_from_labels", None)
+        shift = getattr(below_lora(self.model), "prepare_decoder_input_ids_from_labels", None)
         if shift is not None:
             shifted: Tensor = shift(labels=ended)
             return shifted

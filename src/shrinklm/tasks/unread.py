@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import regex
-
 from ..core.types import Example, letter
-from ..core.words import SENTENCE_END, words
+from ..core.words import END, words
 from .literal import STATEMENT
 from .spelling import canonical, first_line, plain, unwrapped
 
@@ -18,7 +16,6 @@ NOTHING = "states nothing"
 UNREAD = (CUT, OTHER, NOTHING)
 """The reasons, in the order in which they are asked. A free answer can name nothing that is not offered."""
 
-_ENDED = regex.compile(rf"{SENTENCE_END}|\n", regex.V1)
 _DENIES = re.compile(r"\b(?:not|never|neither|nor|none|nothing|cannot|unknown|unclear|unsure)\b|n't\b", re.IGNORECASE)
 _LETTERS = re.compile(
     r"[(\[{]\s*([a-z]{1,2})\s*[)\]}]|\b(?:option|choice|letter)\s+([a-z]{1,2})(?![\w'-])|^([a-z])[.):]"
@@ -46,7 +43,7 @@ def why_unread(text: str, example: Example, answers_first: bool = False, finishe
     said = [text[match.end() :] for match in statements] or ([text] if answers_first else [])
     longest = max(len(words(option)) for option in example.choices) + _LONGER
     for line in map(first_line, said):
-        sentence = _ENDED.split(line, maxsplit=1)[0]
+        sentence = END.split(line, maxsplit=1)[0]
         short = statements or len(words(sentence)) <= longest
         if short and words(sentence) and not _undecided(sentence, example.choices):
             return OTHER
@@ -59,7 +56,7 @@ def _open(last: str, example: Example, stated: bool, answers_first: bool) -> boo
     if any(canonical(option).startswith(canonical(last)) for option in example.choices):
         return True
     # Behind "the answer is" its sentence has to state it, and so has the first one of a reply that answers first.
-    if (stated or answers_first) and _ENDED.search(last):
+    if (stated or answers_first) and END.search(last):
         return False
     longest = max(map(len, example.choices), default=0)
     return not example.choices or not stated or len(last) <= longest

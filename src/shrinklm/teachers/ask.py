@@ -110,14 +110,18 @@ class Asker:
     role: Literal["teacher", "judge"]
     """Its name in errors."""
 
-    def key(self, prompt: Prompt, sampling: Sampling) -> str:
-        """The key of a prompt in the store."""
+    def keys(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:
+        """The keys of prompts in the store."""
         name, revision, tokenizer = self.teacher.name, self.teacher.revision, self.teacher.tokenizer_revision
-        earlier = ask_key(name, revision, prompt, sampling)
-        # Version 0.1.0 wrote keys without the tokenizer: what it paid for is read, whatever the tokenizer was then.
-        if not tokenizer or self.store.get([earlier]):
+        earlier = [ask_key(name, revision, prompt, sampling) for prompt in prompts]
+        if not tokenizer:
             return earlier
-        return ask_key(name, f"{revision} {tokenizer}", prompt, sampling)
+        # Version 0.1.0 wrote keys without the tokenizer: what it paid for is read, whatever the tokenizer was then.
+        known = self.store.known(earlier)
+        return [
+            key if key in known else ask_key(name, f"{revision} {tokenizer}", prompt, sampling)
+            for key, prompt in zip(earlier, prompts, strict=True)
+        ]
 
     def find(self, keys: Iterable[str], usage: Usage, ask: bool = True) -> dict[str, Generation]:
         """Return the stored generations of the keys, and count them.
@@ -240,7 +244,7 @@ def ask_judge(
     """
     sampling, usage = Sampling(judge.max_tokens or max_tokens), Usage()
     asker = Asker(judge, store, judge.price, "judge")
-    keys = [asker.key(prompt, sampling) for prompt in prompts]
+    keys = asker.keys(prompts, sampling)
     generations = asker.find(keys, usage)
     missing = {
         key: Query(key, prompt, partial(_verbatim, prompt))

@@ -1,4 +1,4 @@
-"""Completions cleaned: the text of a reply without reasoning, labels, markup, pleasantries and what follows it."""
+"""Completions cleaned: the text of a reply without thoughts, labels, markup, pleasantries and what follows it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 
 from .endings import ended
 from .replies import pared
+from .thoughts import split
 
-# Reasoning that the token cap ended has no closing tag: then all of it goes, and the text is empty.
-_THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _LABEL = re.compile(
     r"[#*_\s]*(?:(?:the|a|my) )?(?:(?:better|improved|revised|new|final) )?"
     r"(?:explanation|revision|critique|reason|reasoning|rationale)[*_]*\s*:[*_]*\s*",
@@ -30,7 +29,7 @@ _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("`", "`"))
 def clean(text: str, kind: str) -> tuple[str, bool]:
     """Return (the text as it will be used, whether it goes on to the end of the completion).
 
-    Reasoning in <think> tags, labels ("Explanation:"), markup, wrapping quotes, pleasantries ("Sure! Here is an
+    Thoughts, labels ("Explanation:"), markup, wrapping quotes, pleasantries ("Sure! Here is an
     explanation:"), further paragraphs and a next question that the model went on to write are removed.
     """
     # Stripped before it is cut to its first paragraph, or a completion that starts with a line break would be empty.
@@ -67,8 +66,8 @@ def goes_on(text: str) -> bool:
 
 
 def _spoken(text: str) -> str:
-    """A completion without its reasoning."""
-    return (_THOUGHT.sub("", text, count=1) if "<think>" in text else text).strip()
+    """A completion without its thoughts."""
+    return split(text)[1].strip()
 
 
 def _own(text: str) -> str:

@@ -198,7 +198,8 @@ class _Round:
         pending: list[int] = list(range(len(items)))
         for attempt in range(self.loop.settings.retries + 1 if self.sampled else 1):
             sampling = self._sampling(attempt)
-            keys = {index: self.loop.asker.key(prompts[index], sampling) for index in pending}
+            found = self.loop.asker.keys([prompts[index] for index in pending], sampling)
+            keys = dict(zip(pending, found, strict=True))
             # Equal questions share a key: they are asked once, and the answer belongs to all of them.
             queries = {
                 key: Query(key, prompts[index], partial(self._read, items[index], prompts[index]), items[index].parents)

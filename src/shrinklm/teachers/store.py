@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -64,16 +64,21 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """Return key → generation, for those of the keys that are stored."""
+        return {row[0]: _from_row(row) for row in self._select(COLUMNS, keys)}
+
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """Return those of the keys that are stored, without reading their generations."""
+        return {row[0] for row in self._select(("key",), keys)}
+
+    def _select(self, columns: Sequence[str], keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         wanted = list(dict.fromkeys(keys))
-        generations: dict[str, Generation] = {}
         with self._errors():
             for start in range(0, len(wanted), _KEYS):
                 batch = wanted[start : start + _KEYS]
                 marks = ",".join("?" * len(batch))
-                query = f"SELECT {','.join(COLUMNS)} FROM generations WHERE key IN ({marks})"
-                for row in self._db.execute(query, batch):
-                    generations[row[0]] = _from_row(row)
-        return generations
+                yield from self._db.execute(
+                    f"SELECT {','.join(columns)} FROM generations WHERE key IN ({marks})", batch
+                )
 
     def __iter__(self) -> Iterator[Generation]:
         with self._errors():
@@ -123,6 +128,12 @@ class ScratchStore(Store):
         wanted = list(keys)
         stored = self._on_disk.get(wanted) if self._on_disk is not None else {}
         return stored | super().get(wanted)
+
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """See `get`."""
+        wanted = list(keys)
+        stored = self._on_disk.known(wanted) if self._on_disk is not None else set()
+        return stored | super().known(wanted)
 
 
 def write(generations: Iterable[Generation], path: Path) -> int:

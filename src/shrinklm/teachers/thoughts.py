@@ -36,6 +36,9 @@ _WRAPPERS = re.compile(
     r"(?:</\1>|<\|end_of_solution\|>|<\|END_RESPONSE\|>)?\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
+_MARKED = re.compile(
+    "|".join([*(mark for marks in _MARKS for mark in marks), r"<\|channel\|>", r"\A\s*analysis"]), re.IGNORECASE
+)
 _END_TOKENS = re.compile(r"(?:\s*(?:<\|[A-Za-z_]+\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>))+\s*\Z")
 
 
@@ -44,7 +47,8 @@ def split(text: str) -> tuple[str, str]:
 
     End tokens that a server left behind the answer are removed, and tags that wrap an answer after thoughts.
     """
-    found = _channels(text) or _tags(text)
+    # Most texts have no marks, and several rules ask for the answer of each.
+    found = _channels(text) or _tags(text) if _MARKED.search(text) else None
     if found is None:
         return "", _END_TOKENS.sub("", text)
     thoughts, answer = found

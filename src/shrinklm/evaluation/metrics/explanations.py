@@ -14,6 +14,8 @@ from ...core.names import folded, found, spelled
 from ...core.types import Example, Prediction
 from ...core.words import pieces, spaced, words
 
+NAMING = {"names_answer": "names_answer", "names_distractors": "names_distractors", "support": "names_gold"}
+"""Metric → that of its scores which asks whether an explanation names an option: of labels it means nothing."""
 _JOINS = re.compile("['-]")
 
 

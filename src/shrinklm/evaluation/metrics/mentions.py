@@ -16,11 +16,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-import regex
-
 from ...core.names import compiled, folded, joins_of, whole
 from ...core.types import Example
-from ...core.words import SENTENCE_END, simple
+from ...core.words import END, simple
 from ...tasks.answers import stated_option
 from .explanations import spell
 
@@ -28,7 +26,6 @@ _BARE = frozenset({"yes", "no", "true", "false"})
 """Options that stand in any text: they count only after "the answer is"."""
 _MASK = "\ue000"
 """Replaces each letter of an option while its clause is read: an option may hold a cue, such as "not knowing"."""
-_END = regex.compile(rf"{SENTENCE_END}|\n", regex.V1)
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|mr|mrs|ms|dr|st|vs|etc|[a-z])\Z", re.IGNORECASE)
 # "such as" is left out: it opens an enumeration, which belongs to its clause.
 _CUT = re.compile(
@@ -169,7 +166,7 @@ def _inflected(option: str) -> str:
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of each sentence; one that ends in an initial or "e.g." goes on."""
     start = 0
-    for match in _END.finditer(text):
+    for match in END.finditer(text):
         # No abbreviation holds a blank, so the last word is all there is to search.
         last = max(start, text.rfind(" ", start, match.start()))
         if not _ABBREVIATION.search(text[last : match.start()]):

@@ -24,6 +24,7 @@ from ..once import same_work
 from ..recipe import Recipe
 from ..students import student_start
 from ..values import Block
+from .generate import steps_of
 from .train import Origin, refusal, train_key
 
 _QUESTIONS = "the training questions"
@@ -67,12 +68,9 @@ class Sources:
     def steps(self, method: Method) -> list[StepRequest]:
         """The steps that a method's texts come from, with those that they build on."""
         reads = self.teacher is not None and self.teacher.reads
-        requests = [
-            StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in self.recipe.generate
-        ]
         needed = [StepRequest(kind, 1, None, None) for kind in method.needs if kind in STEPS]
         names = {request.name for request, _ in plan(needed, reads)}
-        return [request for request, turn in plan(requests, reads) if turn == 1 and request.name in names]
+        return [request for request, turn in plan(steps_of(self.recipe), reads) if turn == 1 and request.name in names]
 
     def _prompt(self, request: StepRequest) -> list[str]:
         step = STEPS[request.name]
@@ -193,8 +191,7 @@ def _recorded(cell: Cell, before: Recipe | None, new: Origin) -> Origin:
         students = [student for student in before.student if student.label == cell.student.label]
         for student in students:
             old |= _trained_by(before, Cell(cell.method, student, cell.seed, cell.folder))
-        steps = [StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in before.generate]
-        old |= _asked_by(before, steps) | _values("salient", before.salient, _MARKING)
+        old |= _asked_by(before, steps_of(before)) | _values("salient", before.salient, _MARKING)
     path = cell.folder.parent.parent / RunFile.GENERATIONS
     if intact(path) and (known := read_json(path)).get("teacher"):
         old["teacher"] = f"{known['teacher']} {known.get('revision') or ''}".strip()

@@ -80,7 +80,7 @@ def linear_mixed(
         n=fit.n,
         groups=dict(fit.groups),
         effects=terms,
-        pairs=_pairs(ratings, fit.effects, fit.contrast),
+        pairs=_pairs(ratings, fit.effects, lambda a, b, weights: fit.contrast("", weights)),
         joint=fit.joint([fit.effects[index].name for index in _conditions(ratings, fit.effects).values()]),
         variances=dict(fit.variances),
         sds={group: float(np.sqrt(variance)) for group, variance in fit.variances.items()},
@@ -149,26 +149,20 @@ def _ordinal_pairs(
 ) -> list[ModelPair]:
     """Return every condition minus every earlier one: by Wald's test, or where no finite odds ratio is between the two
     by the likelihood ratio of one effect for both."""
-    indices = _conditions(ratings, fit.effects)
-    pairs = []
-    for a, b in combinations([ratings.reference, *indices], 2):
-        weights = np.zeros(len(fit.effects))
-        weights[indices[b]] += 1
-        if a in indices:
-            weights[indices[a]] -= 1
+
+    def contrast(a: str, b: str, weights: Array) -> Effect:
         row = fit.contrast("", weights)
-        if row is None:
-            first, second = (f"{ratings.condition}{level}" for level in (a, b))
-            merged = {term: column for term, column in columns.items() if term != second}
-            if first in merged:
-                merged[first] = merged[first] + columns[second]
-            test = without(merged)
-            sign = float(np.sign(weights @ fit.coefficients))
-            nan = float("nan")
-            row = Effect("", sign * np.inf, nan, nan, nan, sign * float(np.sqrt(test.chi2)), test.p)
-        pairs.append(ModelPair(a, b, row.estimate, row.se, row.low, row.high, row.z, row.p, 1.0))
-    adjusted = _holm([pair.p for pair in pairs])
-    return [replace(pair, p_adjusted=p) for pair, p in zip(pairs, adjusted, strict=True)]
+        if row is not None:
+            return row
+        first, second = (f"{ratings.condition}{level}" for level in (a, b))
+        merged = {term: column for term, column in columns.items() if term != second}
+        if first in merged:
+            merged[first] = merged[first] + columns[second]
+        test = without(merged)
+        sign, nan = float(np.sign(weights @ fit.coefficients)), float("nan")
+        return Effect("", sign * np.inf, nan, nan, nan, sign * float(np.sqrt(test.chi2)), test.p)
+
+    return _pairs(ratings, fit.effects, contrast)
 
 
 def _holm(ps: Sequence[float]) -> list[float]:
@@ -260,17 +254,22 @@ def _formula(formula: str, groups: Mapping[str, int]) -> str:
     return " + ".join([formula, *(f"(1 | {group})" for group in groups)])
 
 
-def _pairs(ratings: Ratings, terms: Sequence[Effect], contrast_of: Callable[[str, Array], Effect]) -> list[ModelPair]:
-    """Return every condition minus every earlier one, with Holm-adjusted p."""
+def _pairs(
+    ratings: Ratings, terms: Sequence[Effect], contrast_of: Callable[[str, str, Array], Effect]
+) -> list[ModelPair]:
+    """Return every condition minus every earlier one, with Holm-adjusted p.
+
+    `contrast_of` gives the difference of (an earlier condition, a later one) from its weights on the effects.
+    """
     indices = _conditions(ratings, terms)
     contrasts = []
     for a, b in combinations([ratings.reference, *indices], 2):
-        contrast = np.zeros(len(terms))
-        contrast[indices[b]] += 1
+        weights = np.zeros(len(terms))
+        weights[indices[b]] += 1
         if a in indices:  # the reference has no coefficient: it is the zero of the others
-            contrast[indices[a]] -= 1
-        contrasts.append((a, b, contrast_of("", contrast)))
-    adjusted = holm([row.p for _, _, row in contrasts])
+            weights[indices[a]] -= 1
+        contrasts.append((a, b, contrast_of(a, b, weights)))
+    adjusted = _holm([row.p for _, _, row in contrasts])
     return [
         ModelPair(a, b, row.estimate, row.se, row.low, row.high, row.z, row.p, p, row.df)
         for (a, b, row), p in zip(contrasts, adjusted, strict=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -76,6 +79,9 @@ def analyze(
     return replace(analysis, paragraph=paragraph(analysis))
 
 
+AnyFit = TypeVar("AnyFit", LinearFit, OrdinalFit)
+
+
 @dataclass(frozen=True)
 class Models:
     """How linear mixed models are fitted and tested."""
@@ -111,11 +117,7 @@ def _linear_fits(ratings: Ratings, name: str, values: Array, kept: Array, models
         return tried(lambda: linear_mixed(ratings, name, of, controls, levels, models.margin, models.degrees))
 
     full = fit(values)
-
-    def simpler(levels: list[Level]) -> LinearFit | NotComputed:
-        same = not isinstance(full, NotComputed) and full.levels == levels
-        return full if same else fit(values, levels)
-
+    simpler = partial(_unless_same, full, partial(fit, values))
     return LinearFits(
         full=full,
         condition_only=simpler(["person"]),
@@ -124,6 +126,13 @@ def _linear_fits(ratings: Ratings, name: str, values: Array, kept: Array, models
         with_controls=fit(values, controls=True) if ratings.controls else _NO_CONTROLS,
         without_outliers=fit(kept),
     )
+
+
+def _unless_same(
+    full: AnyFit | NotComputed, fit: Callable[[list[Level]], AnyFit | NotComputed], levels: list[Level]
+) -> AnyFit | NotComputed:
+    """The model with these levels: the full one where it has just them, so that none is fitted twice."""
+    return full if not isinstance(full, NotComputed) and full.levels == levels else fit(levels)
 
 
 def _ordinal_fits(ratings: Ratings, name: str, values: Array) -> OrdinalFits:
@@ -137,11 +146,7 @@ def _ordinal_fits(ratings: Ratings, name: str, values: Array) -> OrdinalFits:
         return tried(lambda: ordinal_mixed(ratings, name, values, controls, levels))
 
     full = fit(None)
-
-    def simpler(levels: list[Level]) -> OrdinalFit | NotComputed:
-        same = not isinstance(full, NotComputed) and full.levels == levels
-        return full if same else fit(levels)
-
+    simpler = partial(_unless_same, full, fit)
     return OrdinalFits(
         full=full,
         condition_only=simpler(["person"]),

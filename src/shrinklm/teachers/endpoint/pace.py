@@ -7,10 +7,8 @@ from collections import deque
 
 QUICK = 15.0
 """Seconds: while answers come faster than this, more requests go out at once; a slow server would only queue them."""
-
-
 MINUTE = 60.0
-"""Seconds."""
+"""Seconds over which the limits of the recipe are counted."""
 
 
 class Pace:
