@@ -17,7 +17,7 @@ from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, SKATES, settings, step
 
 MODEL = "smollm2-135m-instruct"
-STEPS = [step(name, max_tokens=60) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
+STEPS = [step(name, max_tokens=30) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,7 +50,7 @@ def check(spec: str, folder: Path) -> None:
             teacher,
             Prompts("choice"),
             store,
-            settings(retries=1),
+            settings(retries=0),
             parse_answer,
         )
         report = run_steps(*arguments)

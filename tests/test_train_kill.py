@@ -17,13 +17,13 @@ from shrinklm import Recipe, Run
 
 RECIPE: dict[str, Any] = {
     "name": "r",
-    "task": {"use": "everyday", "limit": {"train": 20, "dev": 6, "test": 4}},
+    "task": {"use": "everyday", "limit": {"train": 20, "dev": 3, "test": 4}},
     "teacher": {"use": "fake"},
     "generate": ["explanation"],
     "methods": ["multitask"],
     "student": ["tiny", "tiny:seq2seq"],
     "train": {"examples": 160, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "checkpoints": 10, "curve": 3},
-    "evaluate": {"batch": 8, "max_tokens": 4},
+    "evaluate": {"batch": 8, "max_tokens": 2},
 }
 
 

@@ -60,6 +60,9 @@ def styled(draw: Callable[[], Iterable[Drawn | None]]) -> list[Figure]:
 
 
 def _save(drawn: Drawn) -> Figure:
+    # Laid out once for all three: each saving would do it again, and draw the figure twice for it.
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine("none")
     pdf, png, svg = (_bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg"))
     page_svg = _inline(svg.decode(), drawn.name)
     return Figure(drawn.name, drawn.title, drawn.caption, drawn.alt, drawn.wide, pdf, png, page_svg)
