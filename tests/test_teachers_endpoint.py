@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from shrinklm.core.errors import TeacherError
 from shrinklm.core.types import Completion, Sampling
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.endpoint import EndpointTeacher
+from shrinklm.teachers.endpoint.request import Request
 from teacher_cases import asking
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -144,3 +147,22 @@ def test_price_is_looked_up_for_public_servers_only() -> None:
         "input": 1.0,
         "output": 2.0,
     }
+
+
+def test_what_is_sent_is_the_body_of_the_moment() -> None:
+    made = Request("m", "low", {"top_k": 5})
+    sampling = Sampling(max_tokens=9, temperature=0.7, top_p=0.9, stop=("\n", "Question:"), seed=3)
+    prompt = asking('A "beaver"\n\ud83e, ünïcödé?')
+    first = json.loads(made.encode(prompt, sampling))
+    assert first == {**made.body(prompt, sampling, {}), "messages": first["messages"]}
+    assert [turn["content"] for turn in first["messages"]][1] == 'A "beaver"\n?, ünïcödé?'
+    assert (first["stop"], first["seed"], first["top_k"], first["model"]) == (["Question:"], 3, 5, "m")
+    assert made.adapt(first, "unknown parameter: seed")
+    assert made.adapt(first, "system role not supported")
+    again = json.loads(made.encode(prompt, sampling))
+    assert "seed" not in again
+    assert [turn["role"] for turn in again["messages"]] == ["user"]
+    # Another sampling, and messages of the user's own.
+    assert json.loads(made.encode(prompt, replace(sampling, max_tokens=5)))["max_tokens"] == 5
+    own = Request("m", None, {"messages": [{"role": "user", "content": "Say: ok"}]})
+    assert json.loads(own.encode(prompt, sampling))["messages"][0]["content"] == "Say: ok"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 Split = Literal["train", "dev", "test"]
@@ -15,9 +16,12 @@ Tick = Callable[[str, int, int, str], None]
 """Called with the progress of a long task: (its title, steps done, steps in all, note)."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def digest(*parts: Any) -> str:
     """A 32-digit hexadecimal name for JSON-able parts: equal parts give equal names on every machine."""
-    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = _ENCODER.encode(parts)
     # "surrogatepass": half a character from a server must not stop a run. 32 digits are 128 bits, too many to collide.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -44,7 +48,7 @@ class Example:
     @property
     def text(self) -> str:
         """Context, question and choices as a model reads them. Every prompt for this example starts with it."""
-        return "".join(piece for piece, _ in self._laid_out())
+        return "".join([piece for piece, _ in self._laid_out()])
 
     @property
     def parts(self) -> tuple[tuple[str, int, int], ...]:
@@ -59,17 +63,16 @@ class Example:
             start += len(piece)
         return tuple(parts)
 
-    def _laid_out(self) -> Iterator[tuple[str, str]]:
+    def _laid_out(self) -> list[tuple[str, str]]:
         """The pieces of `text`, each with the name of its part; "" for our own words."""
+        pieces: list[tuple[str, str]] = []
         for name, value in self.fields.items():
-            yield f"{name.replace('_', ' ').capitalize()}: ", ""
-            yield value, name
-            yield "\n", ""
-        yield "Question: ", ""
-        yield self.question, "question"
+            pieces += (f"{name.replace('_', ' ').capitalize()}: ", ""), (value, name), ("\n", "")
+        pieces += ("Question: ", ""), (self.question, "question")
         for i, choice in enumerate(self.choices):
-            yield (" " if i else "\nChoices: ") + f"({letter(i)}) ", ""
-            yield choice, f"({letter(i)})"
+            option = f"({letter(i)})"
+            pieces += (f" {option} " if i else f"\nChoices: {option} ", ""), (choice, option)
+        return pieces
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -77,6 +80,7 @@ class Example:
         return tuple(dict.fromkeys(choice for choice in self.choices if choice != self.answer))
 
 
+@lru_cache
 def letter(index: int) -> str:
     """Name of the option at `index`: a, b, ... z, then aa, ab, ..."""
     return (letter(index // 26 - 1) if index >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[index % 26]
@@ -192,7 +196,13 @@ def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> 
     """
     about = [] if prompt.turns else [prompt.example.id, prompt.example.text]
     turns = [[turn.role, turn.text] for turn in prompt.turns]
-    return digest(teacher, revision, prompt.kind, prompt.answer, turns, about, asdict(sampling))
+    return digest(teacher, revision, prompt.kind, prompt.answer, turns, about, as_json(sampling))
+
+
+@lru_cache  # the same for thousands of questions
+def as_json(sampling: Sampling) -> Mapping[str, Any]:
+    """A sampling in plain types, by the names of its fields."""
+    return asdict(sampling)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Any, Literal
 
 from ..core.errors import TeacherError
-from ..core.types import Completion, Generation, Prompt, Sampling, Source, Tick, ask_key, digest
+from ..core.types import Completion, Generation, Prompt, Sampling, Source, Tick, Turn, ask_key, digest
 from .base import EATEN, FAILED, BaseTeacher, Price
 from .store import Store
 from .thoughts import split
@@ -159,7 +159,8 @@ class Asker:
                 now = time.perf_counter()
                 query = self._query(queries, position, answered)
                 # A teacher that measures nothing took the time since its last completion.
-                completion = replace(completion, seconds=completion.seconds or now - previous)
+                if not completion.seconds:
+                    completion = replace(completion, seconds=now - previous)
                 previous = now
                 answered[query.key] = self._generation(query, sampling, completion)
                 unstored.append(answered[query.key])
@@ -197,9 +198,9 @@ class Asker:
         if thoughts and not text.strip() and not completion.finished and not refusal:
             # Not tried again with a new seed: it would be paid for once more, and end in the same place.
             refusal = f"{EATEN}: {sampling.max_tokens}. Set `max_tokens` of the {self.role} higher, or `thinking: off`"
-        completion = replace(completion, text=text, thoughts=thoughts, refusal=refusal)
+        if (text, thoughts, refusal) != (completion.text, completion.thoughts, completion.refusal):
+            completion = replace(completion, text=text, thoughts=thoughts, refusal=refusal)
         prompt, reading = query.prompt, query.read(completion)
-        turns = json.dumps([{"role": turn.role, "text": turn.text} for turn in prompt.turns], ensure_ascii=False)
         source = Source(
             teacher=self.teacher.name,
             revision=self.teacher.revision,
@@ -218,7 +219,7 @@ class Asker:
             kind=prompt.kind,
             answer=reading.answer,
             text=reading.text,
-            prompt=turns,
+            prompt=f"[{', '.join(map(_turn, prompt.turns))}]",
             parents=query.parents,
             source=source,
             key=query.key,
@@ -274,6 +275,11 @@ def read_recording(teacher: BaseTeacher, prompts: Sequence[Prompt]) -> Iterator[
 
 def _verbatim(prompt: Prompt, completion: Completion) -> Reading:
     return Reading(completion.text, completion.refusal, prompt.answer)
+
+
+@lru_cache(maxsize=256)  # all but the last turn are those of every question of the step
+def _turn(turn: Turn) -> str:
+    return json.dumps({"role": turn.role, "text": turn.text}, ensure_ascii=False)
 
 
 @cache

@@ -124,9 +124,12 @@ class _Loop:
             self.asker.teacher.tell = lambda state: tick(self.asker.teacher.name, 0, 0, state)
         known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
-        for request, number in plan(steps, self.asker.teacher.reads):
+        planned = plan(steps, self.asker.teacher.reads)
+        # What nothing builds on is in the store, and need not be in memory too.
+        quoted = {"revision", *(need for request, _ in planned for need in STEPS[request.name].needs)}
+        for request, number in planned:
             usage = report.steps.setdefault(request.name, Usage())
-            _Round(self, request, number, usage).run(examples, known)
+            _Round(self, request, number, usage).run(examples, known, not self.ask or request.name in quoted)
         return known, report
 
 
@@ -151,8 +154,8 @@ class _Round:
         self.sampled = not (self.reads or self.step.marks)
         """Whether texts are sampled; texts that are read and words that are marked are the same at every try."""
 
-    def run(self, examples: Sequence[Example], known: GenerationsByExample) -> None:
-        """Take the step slice by slice, and enter each item's generation into `known`."""
+    def run(self, examples: Sequence[Example], known: GenerationsByExample, enter: bool) -> None:
+        """Take the step slice by slice, and `enter` each item's generation into `known`."""
         # A slice at a time: the prompts of a large dataset, each with all few-shot examples, would not fit into memory.
         items = list(self._items(examples, known))
         start = 0
@@ -160,7 +163,7 @@ class _Round:
             # A few first: when none of them can be used, the rest would be paid for in vain.
             batch = items[start : start + (SLICE if start or self.loop.asker.teacher.free else SAMPLE)]
             for item, generation in zip(batch, self._texts(batch, start, len(items)), strict=True):
-                if generation is not None:
+                if enter and generation is not None:
                     known[item.example.id][self.step.name, item.answer] = generation
             start += len(batch)
 

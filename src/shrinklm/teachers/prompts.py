@@ -66,6 +66,7 @@ class Prompts:
             )
         self.task_type = task_type
         self.folder = folder
+        self._heads: dict[tuple[str, int | None], tuple[tuple[Turn, ...], str, Mapping[str, str]]] = {}
 
     def template(self, name: str) -> Template:
         """The template `name`. Raises RecipeError when it is missing or lacks a section."""
@@ -88,17 +89,24 @@ class Prompts:
             quoted: Step → its text, of the steps that this one builds on.
             max_words: The length that the prompt asks for; None: the prompt says nothing of it.
         """
-        template = self.template(step.template)
-        limit = f" Use at most {max_words} words." if max_words else ""
+        # Every question of a step begins with the same turns, which are made once.
+        head = self._heads.get((step.template, max_words))
+        if head is None:
+            head = self._heads[step.template, max_words] = self._head(step.template, max_words)
+        turns, user, fixed = head
+        values = {"text": example.text, "question": example.question, "answer": answer, **quoted, **fixed}
+        return Prompt((*turns, Turn("user", fill(user, values))), example, step.name, answer)
+
+    def _head(self, name: str, max_words: int | None) -> tuple[tuple[Turn, ...], str, Mapping[str, str]]:
+        """(the turns before the question's, the template of the question's, the values that stay the same)."""
+        template = self.template(name)
         # In the few-shot turns too, or the examples would show requests without a limit.
-        fixed = {"limit": limit}
+        fixed = {"limit": f" Use at most {max_words} words." if max_words else ""}
         turns = [Turn("system", fill(template.system, fixed))]
         for _, shot in self.shots:
             turns.append(Turn("user", fill(template.user, {**shot, **fixed})))
             turns.append(Turn("assistant", fill(template.assistant, {**shot, **fixed})))
-        values = {"text": example.text, "question": example.question, "answer": answer, **quoted, **fixed}
-        turns.append(Turn("user", fill(template.user, values)))
-        return Prompt(tuple(turns), example, step.name, answer)
+        return tuple(turns), template.user, fixed
 
     def file(self, name: str) -> Path:
         """A prompt file: the user's where there is one, else the package's. Raises RecipeError."""

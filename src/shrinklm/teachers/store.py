@@ -8,13 +8,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import StoreError
 from ..core.files import NAME_ANOTHER, unwritable, write_jsonl, write_parquet
-from ..core.types import Generation, Sampling, Source
+from ..core.types import Generation, Sampling, Source, as_json
 from .base import FAILED
 
 COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source", "thoughts")
@@ -35,6 +34,8 @@ INSERT INTO generations ({",".join(COLUMNS)}) VALUES ({",".join("?" * len(COLUMN
 ON CONFLICT (key) DO UPDATE SET {",".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])}
 WHERE generations.refusal LIKE '{FAILED}%'
 """
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class Store:
@@ -181,7 +182,7 @@ def _to_row(generation: Generation) -> tuple[Any, ...]:
         generation.refusal,
         generation.prompt,
         json.dumps(generation.parents),
-        json.dumps(asdict(generation.source), ensure_ascii=False),
+        _ENCODER.encode({**vars(generation.source), "sampling": as_json(generation.source.sampling)}),
         generation.thoughts.encode("utf-8", "replace").decode("utf-8"),
     )
 

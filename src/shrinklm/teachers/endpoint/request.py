@@ -6,11 +6,13 @@ requests and left out of all that follow.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from ...core.types import Prompt, Sampling
+from ...core.types import Prompt, Sampling, Turn
 from ..base import Thinking, without_system
 
 COLD = 0.01
@@ -43,46 +45,61 @@ class Request:
 
     def __init__(self, model: str, thinking: Thinking | None, extra: Mapping[str, Any]) -> None:
         self.model, self.thinking, self.extra = model, thinking, dict(extra)
-        self._without: dict[str, str] = {}
-        """Setting → what is done instead, in words."""
+        self.without: Mapping[str, str] = {}
+        """Setting → what is done instead, in words. Replaced, never changed: a request that is out keeps its own."""
+        self._encoded: tuple[Any, Any, str] = (None, None, "")
+        """A sampling, a `without`, and the settings of both as JSON."""
 
     @property
     def adapted(self) -> tuple[str, ...]:
         """What differs from the sampling that was asked for, in words, such as "no seed"."""
-        return tuple(self._without.values())
+        return tuple(self.without.values())
 
-    def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """The body that asks for a prompt's completion."""
-        turns = without_system(prompt.turns) if "system" in self._without else prompt.turns
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
-        }
-        cap = self._without.get("cap")
+    def body(self, prompt: Prompt, sampling: Sampling, without: Mapping[str, str]) -> dict[str, Any]:
+        """The body that asks for a prompt's completion, `without` the settings that were known not to be taken then."""
+        messages = [{"role": turn.role, "content": turn.text} for turn in _turns(prompt, without)]
+        return {"messages": messages} | self._settings(sampling, without)
+
+    def encode(self, prompt: Prompt, sampling: Sampling) -> bytes:
+        """The body as JSON, as of now. Turns and settings that are those of the question before are encoded once."""
+        without = self.without
+        if "messages" in self.extra:
+            text = json.dumps(self.body(prompt, sampling, without), ensure_ascii=False)
+        else:
+            if self._encoded[0] is not sampling or self._encoded[1] is not without:
+                self._encoded = sampling, without, json.dumps(self._settings(sampling, without), ensure_ascii=False)
+            text = f'{{"messages": [{", ".join(map(_message, _turns(prompt, without)))}], {self._encoded[2][1:]}'
+        return text.encode("utf-8", "replace")
+
+    def _settings(self, sampling: Sampling, without: Mapping[str, str]) -> dict[str, Any]:
+        """The body but for the turns."""
+        body: dict[str, Any] = {"model": self.model}
+        cap = without.get("cap")
         if cap != "no max_tokens":
             body["max_completion_tokens" if cap else "max_tokens"] = sampling.max_tokens
-        if "temperature" not in self._without:
+        if "temperature" not in without:
             body["temperature"] = sampling.temperature
-        elif self._without["temperature"].startswith("temperature"):
+        elif without["temperature"].startswith("temperature"):
             body["temperature"] = sampling.temperature or COLD
-        if sampling.top_p < 1 and "top_p" not in self._without:
+        if sampling.top_p < 1 and "top_p" not in without:
             body["top_p"] = sampling.top_p
-        if "seed" not in self._without:
+        if "seed" not in without:
             body["seed"] = sampling.seed
         # A stop of mere white space would end an answer that begins with a line break before it began.
         stops = [stop for stop in sampling.stop if stop.strip()]
-        if stops and "stop" not in self._without:
+        if stops and "stop" not in without:
             body["stop"] = stops
         if self.thinking:
-            if "effort" not in self._without:
+            if "effort" not in without:
                 body["reasoning_effort"] = "none" if self.thinking == "off" else self.thinking
-            if "template" not in self._without:
+            if "template" not in without:
                 body["chat_template_kwargs"] = {"enable_thinking": self.thinking != "off"}
         return body | self.extra
 
     def stop_no_thoughts(self) -> None:
         """Send no stops from now on: the server would end the thoughts at them."""
-        self._without.setdefault("stop", "stops applied here")
+        if "stop" not in self.without:
+            self.without = {**self.without, "stop": "stops applied here"}
 
     def adapt(self, sent: Mapping[str, Any], error: str) -> bool:
         """Learn from the words of an error; whether another body would now be sent.
@@ -99,7 +116,7 @@ class Request:
         return any(self._learn(name, "", sent) for name in ("template", "effort", "seed", "stop", "top_p", "system"))
 
     def _learn(self, name: str, words: str, sent: Mapping[str, Any]) -> bool:
-        known = self._without.get(name)
+        known = self.without.get(name)
         if name == "cap":
             new = "max_completion_tokens" if "max_tokens" in sent else "no max_tokens"
             usable = "max_tokens" in sent or "max_completion_tokens" in sent
@@ -116,5 +133,14 @@ class Request:
             usable = field in sent and field not in self.extra
         if not usable or new == known:
             return False
-        self._without[name] = new
+        self.without = {**self.without, name: new}
         return True
+
+
+def _turns(prompt: Prompt, without: Mapping[str, str]) -> tuple[Turn, ...]:
+    return without_system(prompt.turns) if "system" in without else prompt.turns
+
+
+@lru_cache(maxsize=256)  # all but the last turn are those of every question of a step
+def _message(turn: Turn) -> str:
+    return json.dumps({"role": turn.role, "content": turn.text}, ensure_ascii=False)

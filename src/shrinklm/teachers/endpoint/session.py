@@ -99,8 +99,10 @@ class Session:
                     return
                 if isinstance(result, TeacherError):
                     raise result
-                if self._results.empty() and self._loop:
-                    # It may be waiting for its results to be taken.
+                left = self._results.qsize()
+                if self._loop and left in (0, int(self.server.pace.window) // 2):
+                    # It may be waiting for its results to be taken. Woken before the last, it sends while this thread
+                    # works on the others.
                     with suppress(RuntimeError):  # it has ended
                         self._loop.call_soon_threadsafe(self._changed.set)
                 yield result
@@ -188,12 +190,12 @@ class Session:
 
     async def _ask(self, position: int) -> None:
         server, began = self.server, time.monotonic()
-        body = server.request.body(self.prompts[position], self.sampling)
+        prompt, without = self.prompts[position], server.request.without
         try:
-            completion = read(*await self.wire.post(body))
+            completion = read(*await self.wire.post(server.request.encode(prompt, self.sampling)))
         except Trouble as trouble:
             self._quiet_since = time.monotonic()
-            await self._troubled(position, body, trouble)
+            await self._troubled(position, server.request.body(prompt, self.sampling, without), trouble)
             return
         seconds = time.monotonic() - began
         self._quiet_since = time.monotonic()
@@ -201,16 +203,12 @@ class Session:
         if completion.thoughts:
             server.request.stop_no_thoughts()
         stop = first_stop(completion.text, self.sampling.stop)  # the server may not know all of them
-        self._deliver(
-            position,
-            replace(
-                completion,
-                text=completion.text[:stop],
-                # A cap that fell behind the stop cut nothing that is used.
-                finished=completion.finished or stop is not None,
-                adapted=server.request.adapted,
-            ),
-        )
+        if stop is not None:
+            # A cap that fell behind the stop cut nothing that is used.
+            completion = replace(completion, text=completion.text[:stop], finished=True)
+        if server.request.without:
+            completion = replace(completion, adapted=server.request.adapted)
+        self._deliver(position, completion)
         server.answered = True
         server.recent.append(False)
 

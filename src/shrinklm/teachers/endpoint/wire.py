@@ -44,17 +44,17 @@ class Wire:
             connector=aiohttp.TCPConnector(limit=self.most + 1, ssl=_certificates()),
             timeout=aiohttp.ClientTimeout(total=self.timeout),
             trust_env=not self.local,
+            cookie_jar=aiohttp.DummyCookieJar(),  # looked through for each request
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+    async def post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request for a chat completion; return (status, headers, body). Raises Trouble."""
         import aiohttp
 
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         try:
             # A redirect could carry the key to another host.
             async with self._session.post(f"{self.url}/chat/completions", data=data, allow_redirects=False) as response:
