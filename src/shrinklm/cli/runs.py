@@ -46,8 +46,11 @@ def generate(
     from .show import runs as show
 
     with Progress() as progress:
-        report = open_target(recipe, progress.tick).generate(step)
+        run = open_target(recipe, progress.tick)
+        report = run.generate(step)
     show.generations(report)
+    if len(run.writers.all) > 1:
+        show.by_teacher(report, run.teaching)
 
 
 @command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -105,3 +107,57 @@ class JudgeModelBlock(AskedBlock):
     """One judge. It replies once, with greedy decoding."""
 
     use: str = Field(description="transformers:PATH_OR_ID, endpoint:URL#model, or module:attribute.")
+
+
+def named_teachers(value: Any) -> dict[str, Any] | None:
+    """Name → block of the teachers in a recipe's `teacher:`, the first first; None for one block without a name.
+
+    A list of blocks or specs, each named by its `name` or else by its model; or a mapping of names to them. Raises
+    ValueError for none at all and for two of a name.
+    """
+    if isinstance(value, Mapping):
+        if isinstance(value.get("use"), str):
+            if "name" not in value:
+                return None
+            value = [value]
+        elif not value.keys() & TeacherBlock.model_fields.keys() and _are_teachers(list(value.values())):
+            value = [{**_block(block), "name": name} for name, block in value.items()]
+        else:
+            return None  # a block with a mistake, which its own fields tell
+    if not isinstance(value, (list, tuple)):
+        return None
+    if not value:
+        raise ValueError("`teacher` names none. Write: teacher: {use: transformers:PATH_OR_ID}")
+    blocks = [_block(item) for item in value]
+    names = [_name(block) for block in blocks]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two teachers are called the same: {', '.join(names)}. Give each a `name`.")
+    return {
+        name: {key: entry for key, entry in block.items() if key != "name"}
+        for name, block in zip(names, blocks, strict=True)
+    }
+
+
+def _are_teachers(values: Sequence[Any]) -> bool:
+    """Whether values under names are teachers, each a block or a spec, and not a block with a mistyped key."""
+    # One spec alone may be a mistyped `use`.
+    return any(isinstance(value, Mapping) and "use" in value for value in values) or (
+        len(values) > 1 and all(isinstance(value, str) for value in values)
+    )
+
+
+def _block(item: Any) -> dict[str, Any]:
+    if isinstance(item, str):
+        return {"use": item}
+    if not isinstance(item, Mapping):
+        raise ValueError(f"a teacher is a block such as {{use: transformers:PATH_OR_ID}}, found {item!r}")
+    if len(item) == 1 and "use" not in item:  # as steps are written: {strong: {use: ...}}
+        ((name, block),) = item.items()
+        return {**_block(block), "name": name}
+    return dict(item)
+
+
+def _name(block: Mapping[str, Any]) -> str:
+    """A teacher's name: its own, else its model's."""
+    use = str(block.get("use", "")).rstrip("/")
+    return str(block.get("name") or re.split(r"[#/:]", use)[-1].removesuffix(".gguf"))

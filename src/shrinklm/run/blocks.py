@@ -56,6 +56,7 @@ class StepBlock(Block):
     rounds: int = Field(1, ge=1, le=10, description="Rounds of critique and revision (step `revision`).")
     max_words: int | None = Field(None, ge=1, description="Ask for at most so many words and refuse longer texts.")
     max_tokens: int | None = Field(None, ge=1, description="Cap of the completion; each step has its own default.")
+    teacher: str | None = Field(None, description="Which of several teachers takes it. Left out: the first.")
 
     @field_validator("name")
     @classmethod

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from ..core.errors import RecipeError, UnknownName
 from ..teachers.steps import STEPS
-from .asked import TeacherBlock
+from .asked import TeacherBlock, named_teachers
 from .blocks import (
     AuditBlock,
     DropBlock,
@@ -31,7 +39,11 @@ class Recipe(Block):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: TaskBlock
-    teacher: TeacherBlock | None = None
+    teacher: TeacherBlock | None = Field(
+        None, description="The model that writes; or several: a list, or names → blocks. A step may name its own."
+    )
+    named: dict[str, TeacherBlock] = Field(default_factory=dict, exclude=True)
+    """The teachers by name, the first first, where `teacher` gives them names."""
     generate: tuple[StepBlock, ...] = ()
     salient: SalientBlock = SalientBlock()
     audit: AuditBlock = AuditBlock()
@@ -44,6 +56,20 @@ class Recipe(Block):
     store: str = Field(".shrinklm/generations.db", description="The project's generations.")
     runs: str = Field("runs", description="Folder of the run folders.")
     root: Path = Field(default=Path("."), exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _teachers(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if "named" in data:
+            raise ValueError("No key is called 'named': teachers with names stand under `teacher`")
+        named = named_teachers(data.get("teacher"))
+        return data if named is None else {**data, "teacher": next(iter(named.values())), "named": named}
+
+    @field_serializer("teacher", mode="wrap")
+    def _all_teachers(self, teacher: TeacherBlock | None, handler: SerializerFunctionWrapHandler) -> Any:
+        return {name: handler(block) for name, block in self.named.items()} or handler(teacher)
 
     @field_validator("generate", mode="before")
     @classmethod
@@ -65,6 +91,8 @@ class Recipe(Block):
         steps = [STEPS[step.name] for step in self.generate]
         if self.teacher is None and any(not step.marks for step in steps):
             raise ValueError("`generate` needs a `teacher`, such as teacher: {use: transformers:PATH_OR_ID}")
+        for step in self.generate:
+            self._check_teacher(step)
         # A teacher always has a `use`; without one, `salient` must name the model.
         if (self.teacher or self.salient).use is None and any(step.by == "white-box" for step in steps):
             raise ValueError(
@@ -77,6 +105,19 @@ class Recipe(Block):
         if len({folder_name(label) for label in labels}) < len(labels):
             raise ValueError(f"two students are called the same: {', '.join(labels)}. Give each a `name`.")
         return self
+
+    def _check_teacher(self, step: StepBlock) -> None:
+        """Raises ValueError for a step whose teacher does not exist, or that takes none."""
+        if step.teacher is None:
+            return
+        if STEPS[step.name].marks:
+            raise ValueError(f"the step '{step.name}' marks words and takes no `teacher`: `salient` names its model")
+        if step.teacher not in self.named:
+            known = f"There are: {', '.join(self.named)}." if self.named else "None has a name."
+            raise ValueError(
+                f"the step '{step.name}' names the teacher '{step.teacher}'. {known} "
+                f"Write: teacher: {{NAME: {{use: ...}}, {step.teacher}: {{use: ...}}}}"
+            )
 
     def path(self, name: str) -> Path:
         """A path of the recipe, made absolute."""
@@ -109,9 +150,9 @@ class Recipe(Block):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise RecipeError(
-                f"{where} is not valid:\n" + "\n".join(_line(cls, item) for item in error.errors())
-            ) from error
+            # The first of several teachers is read twice: by its name, and as the one that steps without a name get.
+            lines = dict.fromkeys(_line(cls, item) for item in error.errors() if not _twice(item["loc"], data))
+            raise RecipeError(f"{where} is not valid:\n" + "\n".join(lines)) from error
 
     def dump(self) -> str:
         """The recipe as YAML, with every default written out."""
@@ -128,11 +169,17 @@ def _step(item: Any) -> Any:
     return item
 
 
+def _twice(place: tuple[Any, ...], data: dict[str, Any]) -> bool:
+    return bool(place) and place[0] == "teacher" and named_teachers(data.get("teacher")) is not None
+
+
 def _line(model: type[BaseModel], item: Any) -> str:
     """One validation error as a line that says what to type."""
+    # Named teachers stand under `teacher` in the recipe.
+    place = ["teacher" if part == "named" and not index else part for index, part in enumerate(item["loc"])]
     # Positions in a list say where the error is, and name no block.
-    path = [part for part in item["loc"] if not isinstance(part, int)]
-    where = ".".join(str(part) for part in item["loc"])
+    path = [part for part in place if not isinstance(part, int)]
+    where = ".".join(str(part) for part in place)
     if item["type"] != "extra_forbidden":
         # The start of the value is enough to recognise it; a value may be a whole block.
         return f"  {where or 'recipe'}: {item['msg'].removeprefix('Value error, ')} (found {str(item['input'])[:80]!r})"
@@ -149,4 +196,4 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     }  # fmt: skip
     # The innermost block on the way to the key; a key of the recipe itself has none.
     block = next((blocks[name] for name in reversed(path) if name in blocks), model)
-    return [name for name in block.model_fields if name != "root"]
+    return [name for name in block.model_fields if name not in ("root", "named")]

@@ -16,7 +16,7 @@ from ..methods.corpus import Corpus
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
 from ..tasks.base import TaskOptions, make_task, question_key
-from ..teachers.base import BaseTeacher, as_teacher, make_teacher
+from ..teachers.base import BaseTeacher, as_teacher
 from ..teachers.generate import Report
 from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest
@@ -38,6 +38,7 @@ from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
 from .stages.train import train_cell
 from .stages.word_markers import WordMarkers
+from .stages.writers import Writers
 
 
 class Run:
@@ -45,7 +46,7 @@ class Run:
 
     Args:
         recipe: The settings of the run.
-        teacher: Used instead of the one the recipe names: any object with `name`, `revision` and `complete`.
+        teacher: Used instead of those the recipe names: any object with `name`, `revision` and `complete`.
         tick: Called with the progress: (what, done, total, note).
     """
 
@@ -93,12 +94,14 @@ class Run:
         return splits
 
     @cached_property
+    def writers(self) -> Writers:
+        """The recipe's teachers, their weights not yet loaded."""
+        return Writers(self.recipe, self._teacher)
+
+    @property
     def teacher(self) -> BaseTeacher | None:
-        """The recipe's teacher, its weights not yet loaded."""
-        block = self.recipe.teacher
-        if self._teacher is not None or block is None:
-            return self._teacher
-        return make_teacher(block.use, block.options(self.recipe.root))
+        """The teacher that takes every step which names no other."""
+        return self.writers.first
 
     @cached_property
     def markers(self) -> WordMarkers:
@@ -116,7 +119,7 @@ class Run:
         return self._teaching(self.store)
 
     def _teaching(self, store: Store) -> Teaching:
-        return Teaching(self.recipe, self.task, self.splits, self.teacher, self.markers, self.prompts, store, self.tick)
+        return Teaching(self.recipe, self.task, self.splits, self.writers, self.markers, self.prompts, store, self.tick)
 
     @property
     def cells(self) -> list[Cell]:
@@ -134,21 +137,24 @@ class Run:
     @property
     def sources(self) -> Sources:
         """What the students are trained from."""
-        return Sources(self.recipe, self.splits["train"], self.splits["dev"], self.teacher, self.prompts)
+        return Sources(self.recipe, self.splits["train"], self.splits["dev"], self.writers, self.prompts)
 
     def _check(self, teaching: Callable[[], Teaching]) -> None:
         """Raises what would go wrong later, before anything is paid for; once, since it looks at every cell."""
         if self._checked:
             return
         check(self.recipe.evaluate.metrics, self.recipe)
-        check_steps(self.methods, self.steps, self.teacher)
+        check_steps(self.methods, self.steps, self.writers.reads)
         refuse_changes(self.cells, self.sources, lambda cell: teaching().known(cell.student))
         check_models(self.recipe, self.cells)
         self._checked = True
 
     def _check_judges(self) -> None:
         if self.recipe.judge is not None:
-            Panel(self.recipe, self.teacher).check()
+            self._panel().check()
+
+    def _panel(self) -> Panel:
+        return Panel(self.recipe, self.teacher, self.writers.all[1:])
 
     # The stages
 
@@ -226,9 +232,9 @@ class Run:
         those that the methods are trained on support their answers less often than `min_support`, if it is given.
         """
         self.start()
-        steps = audited(self.steps, self.teacher)
+        steps = audited(self.steps, self.writers)
         generations, drop = self.teaching.written() if steps else {}, drop_of(self.recipe)
-        once(audit_stage(self.folder, self.teacher, self.splits["train"], generations, steps, drop, self.tick))
+        once(audit_stage(self.folder, self.writers, self.splits["train"], generations, steps, drop, self.tick))
         figures: dict[str, Any] = read_json(self.folder / RunFile.AUDIT)
         if min_support is not None:
             gate(figures, self.recipe, self.methods, min_support)
@@ -264,7 +270,7 @@ class Run:
         Returns what judge.json holds. Raises RecipeError without a judge or when all judges wrote what they would rate,
         StudentError when nothing was explained yet.
         """
-        panel = Panel(self.recipe, self.teacher)
+        panel = self._panel()
         panel.check()
         self.start()
         sittings = panel.sit(self.cells, self.splits["test"], self.prompts, self.store, self.tick)
@@ -314,7 +320,7 @@ class Run:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps:
             self.generate()
-        if audited(self.steps, self.teacher):
+        if audited(self.steps, self.writers):
             self.audit()
         self.train(again=False)
         self.evaluate()

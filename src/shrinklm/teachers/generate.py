@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import TeacherError
@@ -50,6 +51,10 @@ class GenerateSettings:
     """None: the teacher's own, if known."""
 
 
+Others = Mapping[str, tuple[BaseTeacher, GenerateSettings]]
+"""Step → the teacher that takes it, where it is not the first one, and its settings."""
+
+
 @dataclass
 class Report:
     """The cost and the outcome of each step, by name."""
@@ -70,6 +75,7 @@ def run_steps(
     settings: GenerateSettings,
     parse: Parse,
     tick: Tick | None = None,
+    others: Others = MappingProxyType({}),
 ) -> Report:
     """Ask the teacher for everything that the steps need and the store lacks.
 
@@ -82,11 +88,11 @@ def run_steps(
         settings: Sampling, seed and retries.
         parse: The task's parser, for the step `label`.
         tick: Called with (step, done, total, note) on the way.
+        others: The steps that another teacher takes.
 
     Raises TeacherError when the teacher cannot answer or all texts are empty; StoreError.
     """
-    asker = Asker(teacher, store, _price(teacher, settings), "teacher")
-    return _Loop(asker, prompts, settings, parse, tick, ask=True).run(examples, steps)[1]
+    return _loop(teacher, prompts, store, settings, parse, tick, others, ask=True).run(examples, steps)[1]
 
 
 def read_steps(
@@ -97,10 +103,27 @@ def read_steps(
     store: Store,
     settings: GenerateSettings,
     parse: Parse,
+    others: Others = MappingProxyType({}),
 ) -> tuple[GenerationsByExample, Report]:
     """Return the stored generations for these arguments of `run_steps`, and each step's `missing`. Asks for nothing."""
-    asker = Asker(teacher, store, _price(teacher, settings), "teacher")
-    return _Loop(asker, prompts, settings, parse, None, ask=False).run(examples, steps)
+    return _loop(teacher, prompts, store, settings, parse, None, others, ask=False).run(examples, steps)
+
+
+def _loop(
+    teacher: BaseTeacher,
+    prompts: Prompts,
+    store: Store,
+    settings: GenerateSettings,
+    parse: Parse,
+    tick: Tick | None,
+    others: Others,
+    ask: bool,
+) -> _Loop:
+    def loop(teacher: BaseTeacher, settings: GenerateSettings, loops: Mapping[str, _Loop]) -> _Loop:
+        asker = Asker(teacher, store, _price(teacher, settings), "teacher")
+        return _Loop(asker, prompts, settings, parse, tick, ask, loops)
+
+    return loop(teacher, settings, {step: loop(*other, {}) for step, other in others.items()})
 
 
 def _price(teacher: BaseTeacher, settings: GenerateSettings) -> Price | None:
@@ -117,20 +140,31 @@ class _Loop:
     parse: Parse
     tick: Tick | None
     ask: bool
+    others: Mapping[str, _Loop]
+    """Step → the loop of the teacher that takes it."""
 
     def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[GenerationsByExample, Report]:
         """Take every round of every step, each with the texts of those before it at hand."""
-        if (tick := self.tick) is not None:
-            self.asker.teacher.tell = lambda state: tick(self.asker.teacher.name, 0, 0, state)
+        loops = {name: self.others.get(name, self) for name in STEPS}
+        for loop in loops.values():
+            loop._listen()
+        reads = [name for name, loop in loops.items() if loop.asker.teacher.reads]
         known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
-        planned = plan(steps, self.asker.teacher.reads)
+        planned = plan(steps, reads)
         # What nothing builds on is in the store, and need not be in memory too.
         quoted = {"revision", *(need for request, _ in planned for need in STEPS[request.name].needs)}
         for request, number in planned:
             usage = report.steps.setdefault(request.name, Usage())
-            _Round(self, request, number, usage).run(examples, known, not self.ask or request.name in quoted)
+            loop = loops[request.name]
+            _Round(loop, request, number, usage).run(examples, known, not self.ask or request.name in quoted)
         return known, report
+
+    def _listen(self) -> None:
+        """Have the teacher tell its state through the tick."""
+        teacher, tick = self.asker.teacher, self.tick
+        if tick is not None:
+            teacher.tell = lambda state: tick(teacher.name, 0, 0, state)
 
 
 @dataclass(frozen=True)

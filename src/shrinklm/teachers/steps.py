@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,24 +65,25 @@ class StepRequest:
     """None: the step's own."""
 
 
-def plan(requests: Sequence[StepRequest], reads: bool = False) -> list[tuple[StepRequest, int]]:
+def plan(requests: Sequence[StepRequest], reads: bool | Collection[str] = False) -> list[tuple[StepRequest, int]]:
     """Return (step, round from 1) in the order to work in. Steps that others build on are added.
 
     Args:
         requests: The steps of the recipe.
-        reads: The teacher is a recording, whose revisions do not need the explanations before them.
+        reads: The steps whose teacher is a recording, whose revisions do not need the explanations before them; or
+            whether all are.
 
     Raises UnknownName for a step that is not in `STEPS`.
     """
+    read = (STEPS if reads else ()) if isinstance(reads, bool) else reads
     wanted = {request.name: request for request in requests}
     for name in tuple(wanted):
         if name not in STEPS:
             raise UnknownName("step", name, STEPS)
-        if not reads:
-            for need in STEPS[name].needs:
-                wanted.setdefault(need, StepRequest(need, rounds=1, max_words=None, max_tokens=None))
+        for need in () if name in read else STEPS[name].needs:
+            wanted.setdefault(need, StepRequest(need, rounds=1, max_words=None, max_tokens=None))
     order = [(wanted[name], 1) for name in STEPS if name in wanted]
-    rounds = wanted["revision"].rounds if "revision" in wanted and not reads else 1
+    rounds = wanted["revision"].rounds if "revision" in wanted and "revision" not in read else 1
     if rounds > 1:
         # Further rounds stand right behind the first, before any step that does not belong to them.
         position = order.index((wanted["revision"], 1)) + 1

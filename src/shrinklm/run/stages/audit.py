@@ -14,22 +14,24 @@ from ...core.types import Example, Tick, digest
 from ...evaluation.audit import ARGUES, audit_texts, check_support, recorded_texts
 from ...evaluation.drop import Drop
 from ...methods.view import Generations, Method
-from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, StepRequest, plan
 from ..once import Stage, marker
 from ..recipe import Recipe
+from .writers import Writers
 
 
-def audited(steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> list[str]:
+def audited(steps: Sequence[StepRequest], writers: Writers) -> list[str]:
     """The steps that can be audited: those in which the teacher writes, but for its own answers."""
     # The plan names a step once for each of its rounds.
-    order = plan(steps, teacher is not None and teacher.reads)
-    return [] if teacher is None else [name for request, turn in order if turn == 1 and _writes(name := request.name)]
+    order = plan(steps, writers.reads)
+    return [
+        name for request, turn in order if turn == 1 and _writes(name := request.name) and writers.of(name) is not None
+    ]
 
 
 def audit_stage(
     folder: Path,
-    teacher: BaseTeacher | None,
+    writers: Writers,
     examples: Sequence[Example],
     known: Mapping[str, Generations],
     steps: Sequence[str],
@@ -42,7 +44,7 @@ def audit_stage(
 
     Raises RecipeError when the recipe asks for no text, MethodError when there is none yet.
     """
-    if teacher is None or not steps:
+    if not steps:
         raise RecipeError(
             "The recipe asks a teacher for no text that could be looked through. "
             "Add: generate: [explanation, counterfactual]"
@@ -56,12 +58,14 @@ def audit_stage(
     )
     if not keys:
         raise MethodError("The teacher has said nothing yet. Run: shrinklm generate RECIPE")
-    writer, path = teacher, folder / RunFile.AUDIT
+    teachers, path = writers.by_teacher(steps), folder / RunFile.AUDIT
 
     def work() -> None:
-        texts = recorded_texts(writer, examples, known, steps)
-        figures = audit_texts(examples, known, steps, texts, tick, drop.reason if drop else None)
-        write_json(path, {"teacher": writer.name, "split": "train", **figures})
+        texts: dict[tuple[str, str, str], str] = {}
+        for teacher, own in teachers.items():
+            texts |= recorded_texts(teacher, examples, known, own) or {}
+        figures = audit_texts(examples, known, steps, texts or None, tick, drop.reason if drop else None)
+        write_json(path, {"teacher": " and ".join(teacher.name for teacher in teachers), "split": "train", **figures})
 
     parts = [keys, list(steps), [example.id for example in examples], *([asdict(drop)] if drop else [])]
     key = digest(*parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from ...teachers.generate import GenerateSettings, GenerationsByExample, Report,
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
-from ..asked import TeacherBlock
 from ..blocks import StudentBlock
 from ..folder import Cell, cell_name
 from ..recipe import Recipe
 from .word_markers import WordMarkers
+from .writers import Writers
 
 
 class Teaching:
@@ -33,7 +33,7 @@ class Teaching:
         recipe: The settings of the run.
         task: Its parser reads the teacher's own answers.
         splits: The questions.
-        teacher: The model that writes; None when the recipe names none.
+        writers: The models that write.
         markers: The models that mark words.
         prompts: The templates of the teacher's prompts.
         store: Holds the texts.
@@ -45,13 +45,13 @@ class Teaching:
         recipe: Recipe,
         task: Task,
         splits: Mapping[Split, Sequence[Example]],
-        teacher: BaseTeacher | None,
+        writers: Writers,
         markers: WordMarkers,
         prompts: Prompts,
         store: Store,
         tick: Tick,
     ) -> None:
-        self.recipe, self.task, self.splits, self.teacher = recipe, task, splits, teacher
+        self.recipe, self.task, self.splits, self.writers = recipe, task, splits, writers
         self.markers, self.prompts, self.store, self.tick = markers, prompts, store, tick
         self._known: dict[str, tuple[GenerationsByExample, Report]] = {}
 
@@ -62,10 +62,8 @@ class Teaching:
 
     @property
     def settings(self) -> GenerateSettings:
-        """The settings of generation."""
-        # Without a teacher words are marked at most, and no setting changes those.
-        block = self.recipe.teacher or TeacherBlock(use="")
-        return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)
+        """The settings of generation, of the first teacher."""
+        return self.writers.settings("")
 
     def known(self, student: StudentBlock | None = None) -> tuple[GenerationsByExample, Report]:
         """The generations about the training questions, and a report of what the store lacks.
@@ -95,16 +93,24 @@ class Teaching:
         known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
-            arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
-            generations, lacking = read_steps(*arguments)
+            arguments = (teacher, self.prompts, self.store, self.settings, self.task.parse)
+            generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)
             # Recordings, counts and chance cost nothing: nobody has to type `shrinklm generate` for them.
-            if teacher.free and any(step.missing for step in lacking.steps.values()):
-                run_steps(*arguments, self.tick)
-                generations, lacking = read_steps(*arguments)
+            free = self._free(teacher, requests)
+            if any(lacking.steps[request.name].missing for request in free):
+                run_steps(examples, free, *arguments, self.tick, self.writers.others)
+                generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)
             for example_id, slots in generations.items():
                 known[example_id] |= slots
             report.steps |= lacking.steps
         return known, report
+
+    def _free(self, teacher: BaseTeacher, requests: Sequence[StepRequest]) -> list[StepRequest]:
+        """Those of a teacher's steps that cost nothing, with all that they build on."""
+        if all(STEPS[request.name].marks for request in requests):
+            return list(requests) if teacher.free else []
+        free, reads = self.writers.free, self.writers.reads
+        return [request for request in requests if all(needed.name in free for needed, _ in plan([request], reads))]
 
     def ask_all(self, only: str | None = None) -> Report:
         """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named."""
@@ -123,10 +129,10 @@ class Teaching:
     def _check_students(self, steps: Sequence[StepRequest]) -> None:
         """Raises StudentError or ModelError for a student that could not be trained on what would be paid for now."""
         written = [step for step in steps if not STEPS[step.name].marks]
-        if self.teacher is None or self.teacher.free or not written:
+        if all(step.name in self.writers.free for step in written):
             return
         lacking = self.look(self.splits["train"], written)[1]
-        if any(step.missing for step in lacking.steps.values()):
+        if any(step.missing for name, step in lacking.steps.items() if name not in self.writers.free):
             for student in self.recipe.student:
                 open_student(student.spec(self.recipe.train.max_length), self.recipe.root)
 
@@ -138,8 +144,8 @@ class Teaching:
                 own = any(STEPS[step.name].by == "student" for step in requests)
                 if student != self.recipe.student[0] and not own:
                     continue  # only what a student marks itself differs between students
-                arguments = (examples, requests, teacher, self.prompts, self.store, self.settings, self.task.parse)
-                new = run_steps(*arguments, self.tick).steps
+                arguments = (teacher, self.prompts, self.store, self.settings, self.task.parse)
+                new = run_steps(examples, requests, *arguments, self.tick, self.writers.others).steps
                 several = own and len(self.recipe.student) > 1
                 report.steps |= {f"{name} ({student.label})": step for name, step in new.items()} if several else new
         return report
@@ -147,12 +153,13 @@ class Teaching:
     def askers(
         self, steps: Sequence[StepRequest], student: StudentBlock
     ) -> list[tuple[BaseTeacher, list[StepRequest]]]:
-        """Each teacher with its steps: the one that writes takes all of those, each model that marks words its own."""
+        """Each teacher with its steps: the first that writes has all that are written, each model that marks words its
+        own."""
         written = [step for step in steps if not STEPS[step.name].marks]
         marked = [step for step in steps if STEPS[step.name].marks]
         askers: list[tuple[BaseTeacher, list[StepRequest]]] = []
-        if written and self.teacher is not None:
-            askers.append((self.teacher, written))
+        if written and self.writers.first is not None:
+            askers.append((self.writers.first, written))
         return askers + [(self.markers.marker_of(STEPS[step.name], student), [step]) for step in marked]
 
     def check_asked(self, method: Method, student: StudentBlock) -> None:
@@ -168,14 +175,24 @@ class Teaching:
     def summary(self, report: Report) -> dict[str, Any]:
         """The content of generations.json."""
         # Where no teacher writes, the first model that marks words is named.
-        teacher = self.teacher or self.askers(self.steps, self.recipe.student[0])[0][0]
+        teachers = self.writers.all or [self.askers(self.steps, self.recipe.student[0])[0][0]]
+        steps = report.as_dict()
+        if len(teachers) > 1:
+            for name, step in steps.items():
+                if (writer := self.writer_of(name)) is not None:
+                    step["teacher"] = writer.name
         return {
-            "teacher": teacher.name,
-            "revision": teacher.revision,
-            "tokenizer": teacher.tokenizer_revision,
-            "steps": report.as_dict(),
+            "teacher": " and ".join(teacher.name for teacher in teachers),
+            "revision": " and ".join(filter(None, (teacher.revision for teacher in teachers))),
+            "tokenizer": " and ".join(filter(None, (teacher.tokenizer_revision for teacher in teachers))),
+            "steps": steps,
             "teacher_accuracy": self.accuracy(),
         }
+
+    def writer_of(self, step: str) -> BaseTeacher | None:
+        """The teacher of a step of a report; None for one that marks words."""
+        name = step.partition(" ")[0]  # "label (test)"
+        return None if STEPS[name].marks else self.writers.of(name)
 
     def accuracy(self) -> dict[str, Any] | None:
         """The teacher's own accuracy on the test questions; an answer that does not parse is wrong."""
@@ -207,14 +224,15 @@ class Teaching:
         tests = self.splits["test"]
         wanted = {"explanation", *(["counterfactual"] if counterfactuals else [])}
         requests = [request for request in self.steps if request.name in wanted]
-        known = self.look(tests, requests)[0] if self.teacher is not None and requests else {}
+        known = self.look(tests, requests)[0] if requests else {}
         return [self._with_references(example, known.get(example.id, {})) for example in tests]
 
     def _with_references(self, example: Example, slots: Mapping[tuple[str, str], Generation]) -> Example:
         # `reference_by` says in the report whether overlap is with the teacher or with the task's own explanations.
         taught = _usable(slots, "explanation", example.answer)
         reference = taught or example.meta.get("explanation")
-        by = self.teacher.name if taught and self.teacher else "task"
+        writer = self.writers.of("explanation")
+        by = writer.name if taught and writer else "task"
         meta = {**example.meta, "reference": reference, "reference_by": by if reference else None}
         wrong = {option: text for option in example.wrong if (text := _usable(slots, "counterfactual", option))}
         return replace(example, meta={**meta, "counterfactual": wrong} if wrong else meta)
@@ -249,9 +267,10 @@ def cells_of(recipe: Recipe, methods: Sequence[Method], folder: Path) -> list[Ce
     ]
 
 
-def check_steps(methods: Sequence[Method], steps: Sequence[StepRequest], teacher: BaseTeacher | None) -> None:
-    """Raises MethodError when a method needs generations that no step of the recipe writes."""
-    requested = [request.name for request, _ in plan(steps, teacher is not None and teacher.reads)]
+def check_steps(methods: Sequence[Method], steps: Sequence[StepRequest], reads: Collection[str]) -> None:
+    """Raises MethodError when a method needs generations that no step of the recipe writes; `reads` are those that a
+    recording takes."""
+    requested = [request.name for request, _ in plan(steps, reads)]
     for method in methods:
         lacking = [kind for kind in method.needs if kind not in requested]
         if lacking:

@@ -65,16 +65,17 @@ class Panel:
     Args:
         recipe: With a `judge` block.
         teacher: The model that wrote the explanations the students learned; None when there is none.
+        others: Further models that wrote such texts, or texts that these build on.
 
     Raises RecipeError when the recipe names no judge.
     """
 
-    def __init__(self, recipe: Recipe, teacher: BaseTeacher | None) -> None:
+    def __init__(self, recipe: Recipe, teacher: BaseTeacher | None, others: Sequence[BaseTeacher] = ()) -> None:
         if recipe.judge is None:
             raise RecipeError(
                 'The recipe names no judge. Add: judge: {use: ["endpoint:http://127.0.0.1:8000/v1#MODEL"]}'
             )
-        self.recipe, self.teacher = recipe, teacher
+        self.recipe, self.teachers = recipe, [*filter(None, [teacher]), *others]
         self.block: JudgeBlock = recipe.judge
 
     @cached_property
@@ -118,9 +119,9 @@ class Panel:
     def writers(self) -> list[Writer]:
         """The models that wrote explanations, as far as the recipe tells."""
         writers = [Writer(name, "", "a model that the recipe says wrote them") for name in self.block.wrote]
-        if self.teacher is not None:
-            # First, since the first that fits names the role: a teacher that `wrote` lists too is called the teacher.
-            writers.insert(0, Writer(self.teacher.name, self.teacher.revision, "the teacher of this run"))
+        # First, since the first that fits names the role: a teacher that `wrote` lists too is called the teacher.
+        role = "the teacher of this run" if len(self.teachers) == 1 else "a teacher of this run"
+        writers = [Writer(teacher.name, teacher.revision, role) for teacher in self.teachers] + writers
         for student in self.recipe.student:
             role = f"the model that the student '{student.label}' was made from"
             writers.append(Writer(*_model(split_spec(student.use)[1] or student.use, self.recipe.root), role))

@@ -14,7 +14,6 @@ from ...core.results import CellFile, RunFile
 from ...core.types import Example, digest
 from ...methods.corpus import Corpus
 from ...methods.view import Method
-from ...teachers.base import BaseTeacher
 from ...teachers.generate import GenerationsByExample, Report
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
@@ -26,6 +25,7 @@ from ..students import student_start
 from ..values import Block
 from .generate import steps_of
 from .train import Origin, refusal, train_key
+from .writers import Writers
 
 _QUESTIONS = "the training questions"
 _NOTHING = "nothing"
@@ -42,7 +42,7 @@ class Sources:
     recipe: Recipe
     train: Sequence[Example]
     dev: Sequence[Example]
-    teacher: BaseTeacher | None
+    writers: Writers
     prompts: Prompts
 
     def origin(self, cell: Cell) -> Origin:
@@ -56,18 +56,32 @@ class Sources:
         if written:
             drop = recipe.audit.drop
             origin["audit.drop"] = None if drop is None else drop.model_dump(mode="json", exclude_defaults=True)
-        if written and self.teacher is not None:
-            origin["teacher"] = f"{self.teacher.name} {self.teacher.revision}".strip()
-            if not self.teacher.reads:
-                origin |= _asked_by(recipe, written)
-                origin["the prompts"] = digest([self._prompt(request) for request in written])
+        origin |= self._written_by(written)
         if len(written) < len(steps):
             origin |= _values("salient", recipe.salient, _MARKING)
         return origin
 
+    def _written_by(self, requests: Sequence[StepRequest]) -> Origin:
+        """Who writes, and what is asked."""
+        by = self.writers.by_teacher(request.name for request in requests)
+        who = {teacher: f"{teacher.name} {teacher.revision}".strip() for teacher in by}
+        origin: Origin = {"teacher": ", ".join(who.values())} if by else {}
+        sampled = [request for request in requests if request.name not in self.writers.reads]
+        for teacher, steps in by.items():
+            # Of one teacher the names are those that recipes with one have always had.
+            if len(by) > 1:
+                origin |= {f"generate.{step}.teacher": who[teacher] for step in steps}
+            if not teacher.reads:
+                name = "teacher" if len(by) == 1 else f"teacher of {', '.join(steps)}"
+                origin |= _values(name, self.writers.block(steps[0]), _ASKING)
+        if by and sampled:
+            origin |= _capped(sampled)
+            origin["the prompts"] = digest([self._prompt(request) for request in sampled])
+        return origin
+
     def steps(self, method: Method) -> list[StepRequest]:
         """The steps that a method's texts come from, with those that they build on."""
-        reads = self.teacher is not None and self.teacher.reads
+        reads = self.writers.reads
         needed = [StepRequest(kind, 1, None, None) for kind in method.needs if kind in STEPS]
         names = {request.name for request, _ in plan(needed, reads)}
         return [request for request, turn in plan(steps_of(self.recipe), reads) if turn == 1 and request.name in names]
@@ -144,11 +158,12 @@ def _trained_by(recipe: Recipe, cell: Cell) -> Origin:
 
 
 def _asked_by(recipe: Recipe, requests: Sequence[StepRequest]) -> Origin:
-    origin = _values("teacher", recipe.teacher or TeacherBlock(use=""), _ASKING)
-    for request in requests:
-        for key in ("rounds", "max_words", "max_tokens"):
-            origin[f"generate.{request.name}.{key}"] = getattr(request, key)
-    return origin
+    return _values("teacher", recipe.teacher or TeacherBlock(use=""), _ASKING) | _capped(requests)
+
+
+def _capped(requests: Sequence[StepRequest]) -> Origin:
+    keys = ("rounds", "max_words", "max_tokens")
+    return {f"generate.{request.name}.{key}": getattr(request, key) for request in requests for key in keys}
 
 
 def _values(name: str, block: Block, keys: Sequence[str]) -> Origin:

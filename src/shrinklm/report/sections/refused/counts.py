@@ -26,7 +26,8 @@ def steps(results: Results) -> Table:
     for name, step in (results.findings.generations.get("steps") or {}).items():
         refused: Mapping[str, int] = step.get("refused") or {}
         lines.append(_step(name, step, refused))
-        record = {"step": name, **{key: step.get(key) for key in _RECORDED}}
+        record = {"step": name, **({"teacher": step["teacher"]} if step.get("teacher") else {})}
+        record |= {key: step.get(key) for key in _RECORDED}
         records.append(record | {f"refused: {reason}": number for reason, number in refused.items()})
     columns = tuple(Column(name, numeric=name not in ("Step", "Reasons")) for name in _STEPS)
     caption = (
@@ -43,7 +44,7 @@ def _step(name: str, step: Mapping[str, Any], refused: Mapping[str, int]) -> Lin
     tokens = [step.get(key) or 0 for key in ("tokens_in", "tokens_out")]
     cost = step.get("cost")
     cells = (
-        name,
+        f"{name} ({step['teacher']})" if step.get("teacher") else name,
         *(count(step.get(key) or 0) for key in ("found", "asked")),
         *(_counted(step, key) for key in ("shared", "unasked")),
         count(step.get("kept") or 0),
