@@ -43,14 +43,14 @@ def generate(
     recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None
 ) -> None:
     """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
+    from .show import costs
     from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
         report = run.generate(step)
     show.generations(report)
-    if len(run.writers.all) > 1:
-        show.by_teacher(report, run.teaching)
+    costs.by_teacher(report, run.teaching)
 
 
 @command()

@@ -24,7 +24,6 @@ from . import percent
 if TYPE_CHECKING:
     from ...core.types import Prediction, Score
     from ...run.run import Run
-    from ...run.stages.generate import Teaching
     from ...teachers.generate import Report
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
@@ -107,16 +106,6 @@ def generations(report: Report) -> None:
     for name, step in report.steps.items():
         for reason, count in step.refused.most_common():
             say(f"  {name}: {count:,} refused: {reason}")
-
-
-def by_teacher(report: Report, teaching: Teaching) -> None:
-    """What each of several teachers wrote, and what it costs."""
-    for teacher in teaching.writers.all:
-        steps = [step for name, step in report.steps.items() if teaching.writer_of(name) is teacher]
-        costs = [step.cost for step in steps if step.cost is not None]
-        asked, tokens = sum(step.asked for step in steps), sum(step.tokens_in + step.tokens_out for step in steps)
-        cost = f"${sum(costs):,.2f}" if len(costs) == len(steps) else "price unknown"
-        say(f"{teacher.name}: {asked:,} asked, {tokens:,} tokens, {cost}")
 
 
 _AUDIT = (
