@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
@@ -187,6 +187,23 @@ class Generation:
     """Why the text may not be used; the text is kept all the same."""
     thoughts: str = ""
     """See `Completion`."""
+    samples: tuple[Generation, ...] = ()
+    """Where several texts were asked for: all of them in their order, this one among them. Not stored."""
+
+    @property
+    def texts(self) -> tuple[Generation, ...]:
+        """All texts of its question: the samples in their order, or this one alone."""
+        return self.samples or (self,)
+
+
+def that_counts(texts: Sequence[Generation]) -> Generation:
+    """The one of a question's texts that stands for them: the first that is not refused, else the first.
+
+    It holds all of them as `samples` where there are several.
+    """
+    alone = [replace(text, samples=()) for text in texts]
+    first = next((text for text in alone if not text.refusal), alone[0])
+    return replace(first, samples=tuple(alone)) if len(alone) > 1 else first
 
 
 def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> str:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import AuditError, RecipeError
@@ -35,8 +36,8 @@ ARGUES = ("explanation", "revision", "counterfactual")
 """The steps whose texts argue for an answer; of other steps only the words are counted."""
 AGAIN: Mapping[str, str] = {"revision": "explanation"}
 """Step → the step whose text it rewrites."""
-Recorded = Mapping[tuple[str, str, str], str]
-"""(example id, step, answer) → the text as it stands in a recording."""
+Recorded = Mapping[str, str]
+"""The key of a text → the text as it stands in a recording."""
 LeftOut = Callable[[Example, Generation, "TextAudit"], str | None]
 _EVERY = 500
 """Questions between two calls of a tick."""
@@ -71,8 +72,9 @@ def audit_texts(
     recorded: Recorded | None = None,
     tick: Tick | None = None,
     left_out: LeftOut | None = None,
+    samples: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The figures of the texts of each step, as JSON.
+    """The figures of the texts of each step, all samples of a question included, as JSON.
 
     Args:
         examples: The questions.
@@ -83,6 +85,7 @@ def audit_texts(
         left_out: The reason for which a text is left out of training, None where it stays. The figures are those of all
             texts; each step then has `left_out` (texts by reason) and `support_left`, the share of the texts that stay
             and are not refused which support their answer.
+        samples: Step → texts that were asked for of each question, where there are several.
 
     Returns:
         `{"examples", "labels", "steps": {step: figures}, "again": {step: figures}}`. `labels`: all questions have the
@@ -91,10 +94,9 @@ def audit_texts(
         `refused` (by reason); means `words`, `sentences`, `hedges`, `contrast` (words that set one thing against
         another), `others` (times it names an option that it does not argue for); shares `occurs` (the answer it argues
         for occurs in it, in any case: "banks" has "bank" in it), `occurs_as_said` (the same of the first line as
-        recorded), `named` (it stands there as whole
-        words), `names_gold`, `names_other`, `leaks` (it is stated as the answer), `argues_own`, `argues_other` (the
-        text argues for another option) and `support`: usable, names its answer, and argues for no other. `interval`
-        holds their 95 % intervals (Wilson's for shares). Figures of a step that rewrites another one: see `_again`.
+        recorded), `named` (it stands there as whole words), `names_gold`, `names_other`, `leaks` (it is stated as the
+        answer), `argues_own`, `argues_other` (the text argues for another option), `support` (usable, names its answer,
+        argues for no other). `interval` holds their 95 % intervals (Wilson's for shares). `again`: see `_again`.
     """
     labels = same_labels(examples)
     # None for a text that is missing: it counts in `n`, so that a half-filled store cannot look complete.
@@ -104,14 +106,13 @@ def audit_texts(
         for step, audits in texts.items():
             for answer in _answers(step, example):
                 generation = generations.get(example.id, {}).get((step, answer))
-                raw = (recorded or {}).get((example.id, step, answer))
-                if generation is None:
-                    audits.append(None)
-                    out[step].append(None)
-                    continue
-                figures = audit_text(example, generation, raw, labels)
-                audits.append(figures)
-                out[step].append(None if left_out is None else left_out(example, generation, figures))
+                texts_of = generation.texts if generation is not None else ()
+                audits += (lacking := [None] * max(samples.get(step, 1) - len(texts_of), 0))
+                out[step] += lacking
+                for text in texts_of:
+                    figures = audit_text(example, text, (recorded or {}).get(text.key), labels)
+                    audits.append(figures)
+                    out[step].append(None if left_out is None else left_out(example, text, figures))
         if tick is not None and (done % _EVERY == 0 or done == len(examples)):
             tick("audit", done, len(examples), "")
     rewritten = {step: list(_pairs(examples, generations, step, AGAIN[step])) for step in texts if step in AGAIN}
@@ -230,13 +231,15 @@ def recorded_texts(
     if not teacher.reads:
         return None
     wanted = set(steps)
-    prompts = [
-        Prompt((), example, kind, answer)
+    texts = [
+        (Prompt((), example, kind, answer), text)
         for example in examples
-        for kind, answer in generations.get(example.id, {})
+        for (kind, answer), generation in generations.get(example.id, {}).items()
         if kind in wanted
+        for text in generation.texts
     ]
-    return {(prompt.example.id, prompt.kind, prompt.answer): text for prompt, text in read_recording(teacher, prompts)}
+    asked = [(prompt, text.source.sampling) for prompt, text in texts]
+    return {text.key: raw for (_, text), raw in zip(texts, read_recording(teacher, asked), strict=True)}
 
 
 def occurs_in(answer: str, text: str) -> bool:

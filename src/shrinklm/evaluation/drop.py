@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..core.types import Example, Generation
+from ..core.types import Example, Generation, that_counts
 from ..methods.view import Generations
 from ..teachers.refusals import refused_alone
 from .audit import ARGUES, TextAudit, audit_text, same_labels
@@ -75,12 +75,15 @@ def leave_out(
     for example in examples:
         slots = kept[example.id] = dict(generations.get(example.id, {}))
         for slot, generation in slots.items():
-            if not drop.concerns(generation):
-                continue
-            reason = drop.reason(example, generation, audit_text(example, generation, labels=labels))
-            if reason is not None:
-                slots[slot] = replace(generation, refusal=reason)
-                counts.setdefault(generation.kind, Counter())[reason] += 1
+            texts = list(generation.texts)
+            for index, text in enumerate(texts):
+                if not drop.concerns(text):
+                    continue
+                reason = drop.reason(example, text, audit_text(example, text, labels=labels))
+                if reason is not None:
+                    texts[index] = replace(text, refusal=reason)
+                    counts.setdefault(text.kind, Counter())[reason] += 1
+            slots[slot] = that_counts(texts)
     return kept, counts
 
 

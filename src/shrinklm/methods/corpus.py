@@ -68,6 +68,26 @@ class Corpus:
         """The teacher's generations for the example at `index`."""
         return self.generations.get(self.examples[index].id, {})
 
+    def in_epoch(self, index: int, epoch: int) -> Generations:
+        """The generations for the example at `index` that an epoch shows: of each question's samples the next one.
+
+        Every usable sample is shown as often as the others, but for the last round, which an epoch may end in.
+        """
+        known = self.generations_of(index)
+        if not any(text.samples for text in known.values()):
+            return known
+        shown = dict(known)
+        # By the rank too, so that one epoch shows first and further samples of as many examples.
+        turn = self._rank[index] + epoch
+        slots = Counter(kind for (kind, _), text in known.items() if not text.refusal)
+        for slot, text in known.items():
+            # Samples of `label` may give different answers: only those with the one that counts take turns.
+            usable = [sample for sample in text.texts if not sample.refusal and sample.answer == text.answer]
+            if len(usable) > 1:
+                # A counterfactual is shown once in as many epochs as there are wrong options.
+                shown[slot] = usable[turn // slots[slot[0]] % len(usable)]
+        return shown
+
     def pairs(
         self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None
     ) -> list[ViewPair]:
@@ -116,12 +136,12 @@ class Corpus:
         # The next in the seeded order, not a random other: each example then gives its explanation away exactly once.
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
-        donated = None if donor == index else (self.examples[donor], self.generations_of(donor))
+        donated = None if donor == index else (self.examples[donor], self.in_epoch(donor, epoch))
         draw = Draw(self.seed, epoch, rank, donated)
-        example = self.examples[index]
+        example, generations = self.examples[index], self.in_epoch(index, epoch)
         pairs, unbuilt = [], []
         for view, weight in method.views.items():
-            pair = view.pair(example, self.generations_of(index), draw)
+            pair = view.pair(example, generations, draw)
             if isinstance(pair, Pair):
                 pairs.append(ViewPair(example, view, weight, pair))
             else:

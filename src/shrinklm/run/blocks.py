@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ..core.errors import UnknownName
 from ..students.open import StudentSpec
+from ..teachers.seeds import MOST_SAMPLES, WARM
 from ..teachers.steps import STEPS
 from .asked import JudgeModelBlock
 from .values import Block, Names, Seed, Seeds
@@ -57,11 +58,26 @@ class StepBlock(Block):
     max_words: int | None = Field(None, ge=1, description="Ask for at most so many words and refuse longer texts.")
     max_tokens: int | None = Field(None, ge=1, description="Cap of the completion; each step has its own default.")
     teacher: str | None = Field(None, description="Which of several teachers takes it. Left out: the first.")
+    samples: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_SAMPLES,
+        description=(
+            "Texts of each question, with seeds of their own; at temperature 0 all but the first are drawn at "
+            f"{WARM:g}. Left out: one, and of a recording all that a cell lists."
+        ),
+    )
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
         return known_steps((name,))[0]
+
+    @model_validator(mode="after")
+    def _sampled(self) -> StepBlock:
+        if (self.samples or 1) > 1 and STEPS[self.name].marks:
+            raise ValueError(f"`samples` of '{self.name}': words are marked alike each time. Leave `samples` out")
+        return self
 
 
 class StudentBlock(Block):

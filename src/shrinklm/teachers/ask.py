@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
@@ -267,10 +267,14 @@ def ask_judge(
     return [generations[key] for key in keys], usage
 
 
-def read_recording(teacher: BaseTeacher, prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, str]]:
-    """Yield each prompt with its text as a recording holds it, neither cleaned nor stored. Raises TeacherError."""
-    for position, completion in teacher.complete(prompts, Sampling()):
-        yield prompts[position], completion.text
+def read_recording(teacher: BaseTeacher, asked: Sequence[tuple[Prompt, Sampling]]) -> list[str]:
+    """The text of each prompt as a recording holds it, neither cleaned nor stored. Raises TeacherError."""
+    texts = [""] * len(asked)
+    for sampling in dict.fromkeys(sampling for _, sampling in asked):
+        part = [position for position, (_, other) in enumerate(asked) if other == sampling]
+        for index, completion in teacher.complete([asked[position][0] for position in part], sampling):
+            texts[part[index]] = completion.text
+    return texts
 
 
 def _verbatim(prompt: Prompt, completion: Completion) -> Reading:

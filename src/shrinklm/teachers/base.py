@@ -59,6 +59,13 @@ class BaseTeacher(ABC):
         """None when unknown. A subclass overrides it with a property or an attribute of the class."""
         return None
 
+    def listed(self, prompt: Prompt) -> int | None:
+        """Of a recording: the texts that its cell lists for a prompt; None where it holds one text, and no list.
+
+        Under `Sampling.seed` 1 it then completes the prompt with the first of them, under 2 with the second.
+        """
+        return None
+
     def check(self) -> None:  # noqa: B027
         """Raises when it could not answer, as far as can be told without loading weights or asking a server."""
 
@@ -82,6 +89,11 @@ class _Adapted(BaseTeacher):
         """See `BaseTeacher`."""
         price: Price | None = getattr(self._teacher, "price", None)
         return price
+
+    def listed(self, prompt: Prompt) -> int | None:
+        """See `BaseTeacher.listed`."""
+        number: int | None = getattr(self._teacher, "listed", super().listed)(prompt)
+        return number
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """See `BaseTeacher.complete`."""

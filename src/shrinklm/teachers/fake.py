@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling, digest
 from .base import BaseTeacher, TeacherOptions
+from .seeds import RETRY_SEED, SAMPLE_SEED
 from .steps import JUDGEMENT
 
 _BLANK = re.compile(r"<([^<>]+)>")
@@ -53,8 +54,8 @@ class FakeTeacher(BaseTeacher):
 
     def _text(self, prompt: Prompt, sampling: Sampling) -> str:
         answer, example = prompt.answer, prompt.example
-        # A retry is known by its seed, which `generate.RETRY_SEED` (1000) has been added to.
-        if self.mode == "empty" or (self.mode == "first" and sampling.seed < 1000):
+        sample, rest = divmod(sampling.seed, SAMPLE_SEED)
+        if self.mode == "empty" or (self.mode == "first" and rest < RETRY_SEED):
             return ""
         if self.mode == "cut":
             return f"The choice {answer} fits here because it is"
@@ -67,19 +68,20 @@ class FakeTeacher(BaseTeacher):
         if prompt.kind == JUDGEMENT:
             return _filled(prompt)
         if prompt.kind == "label":
-            return f"That suits the last word, {subject}. The answer is {self._label(prompt)}."
+            return f"That suits the last word, {subject}. The answer is {self._label(prompt, sample)}."
         if prompt.kind == "critique":
             return f"It names {answer}, but it could say more about {subject}."
         more = "No other choice comes as close." if prompt.kind == "revision" else "That is how people know it."
-        return f"For {subject} there is a link with {answer} that everyone has seen. {more}"
+        seen = f" in {sample + 1} places" if sample else ""
+        return f"For {subject} there is a link with {answer} that everyone has seen{seen}. {more}"
 
     @staticmethod
-    def _label(prompt: Prompt) -> str:
-        """The teacher's own answer: right three times in four, by a hash of the example's id."""
-        example = prompt.example
-        if not example.wrong or int(digest(example.id), 16) % 4:
+    def _label(prompt: Prompt, sample: int) -> str:
+        """The teacher's own answer: right three times in four, by a hash of the example's id and the sample."""
+        example, drawn = prompt.example, [sample] if sample else []
+        if not example.wrong or int(digest(example.id, *drawn), 16) % 4:
             return example.answer
-        return example.wrong[int(digest(example.id, "wrong"), 16) % len(example.wrong)]
+        return example.wrong[int(digest(example.id, "wrong", *drawn), 16) % len(example.wrong)]
 
 
 def _filled(prompt: Prompt) -> str:

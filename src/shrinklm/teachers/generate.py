@@ -8,31 +8,28 @@ the same chain when it resumes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ..core.errors import TeacherError
-from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick, Turn
+from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick, Turn, that_counts
 from .ask import SLICE, Asker, Query, Reading, Usage
 from .base import BaseTeacher, Price
-from .cleaning import clean
 from .prompts import Prompts
-from .refusals import EMPTY, LONG, RETRIED, assess, too_long
+from .reading import Item, Parse, fitted, read, refuse_silence
+from .refusals import RETRIED
+from .seeds import WARM, seed_of, temperature_of
 from .steps import STEPS, StepRequest, plan
 from .store import Store
 
-Parse = Callable[[str, Example], str | None]
 GenerationsByExample = dict[str, dict[tuple[str, str], Generation]]
-"""Example id → (step, answer) → the generation that counts; (label, "") for the teacher's own answer."""
+"""Example id → (step, answer) → the generation that counts, whose `texts` are all samples.
 
-RETRY_TEMPERATURE = 0.7
-"""At least: a greedy retry would give the same text again."""
-RETRY_SEED = 1000
-"""Added to the seed at each retry: far enough that a retry is not the first try of a run with one of the next seeds."""
-SAMPLE = 20
+(label, "") is the teacher's own answer."""
+
+FIRST = 20
 """Texts of a step, each with its retries, after which a teacher of which none can be used is given up."""
 _STOP = ("\n\n", "\nQuestion:")
 """Only the first paragraph of a completion is used, and a base model goes on with the next question of the pattern."""
@@ -167,23 +164,12 @@ class _Loop:
             teacher.tell = lambda state: tick(teacher.name, 0, 0, state)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One text to be written: about an example, for an answer, from the texts that it builds on."""
-
-    example: Example
-    answer: str
-    quoted: Mapping[str, str]
-    """Step → its text."""
-    parents: tuple[str, ...]
-
-
 class _Round:
     """One round of one step."""
 
     def __init__(self, loop: _Loop, request: StepRequest, number: int, usage: Usage) -> None:
         self.loop, self.request, self.number, self.usage = loop, request, number, usage
-        self.step = STEPS[request.name]
+        self.step, self.samples = STEPS[request.name], request.samples or 1
         self.reads = loop.asker.teacher.reads
         self.sampled = not (self.reads or self.step.marks)
         """Whether texts are sampled; texts that are read and words that are marked are the same at every try."""
@@ -192,16 +178,18 @@ class _Round:
         """Take the step slice by slice, and `enter` each item's generation into `known`."""
         # A slice at a time: the prompts of a large dataset, each with all few-shot examples, would not fit into memory.
         items = list(self._items(examples, known))
+        if self.loop.ask and self.sampled and self.samples > 1 and not self.loop.settings.temperature:
+            self._tell(f"samples after the first are drawn at temperature {WARM:g}: at 0 all would be the same text")
         start = 0
         while start < len(items):
             # A few first: when none of them can be used, the rest would be paid for in vain.
-            batch = items[start : start + (SLICE if start or self.loop.asker.teacher.free else SAMPLE)]
-            for item, generation in zip(batch, self._texts(batch, start, len(items)), strict=True):
-                if enter and generation is not None:
-                    known[item.example.id][self.step.name, item.answer] = generation
+            batch = items[start : start + (SLICE if start or self.loop.asker.teacher.free else FIRST)]
+            for item, texts in zip(batch, self._samples(batch, start, len(items)), strict=True):
+                if enter and texts:
+                    known[item.example.id][self.step.name, item.answer] = that_counts(texts)
             start += len(batch)
 
-    def _items(self, examples: Sequence[Example], known: GenerationsByExample) -> Iterator[_Item]:
+    def _items(self, examples: Sequence[Example], known: GenerationsByExample) -> Iterator[Item]:
         """The texts to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
         for example in examples:
             texts = known[example.id]
@@ -217,24 +205,49 @@ class _Round:
                 quoted[need] = parent.text
                 parents.append(parent.key)
             if missing:
-                self.usage.refused[missing] += 1
-                self.usage.unasked += 1
+                self.usage.refused[missing] += self.samples
+                self.usage.unasked += self.samples
                 # The text of the round before must not pass for one of this round.
                 texts.pop((self.step.name, example.answer), None)
                 continue
             for answer in {"gold": (example.answer,), "own": ("",), "wrong": example.wrong}[self.step.about]:
-                yield _Item(example, answer, quoted, tuple(parents))
+                yield Item(example, answer, quoted, tuple(parents))
 
-    def _texts(self, items: Sequence[_Item], start: int, total: int) -> list[Generation | None]:
-        """The generation that counts for each item: the first of its chain of tries that is not refused, or the last.
-
-        `start` of the step's `total` items stand before these.
-        """
+    def _samples(self, items: Sequence[Item], start: int, total: int) -> list[list[Generation]]:
+        """The texts of each item, in the order of its samples; `start` of the step's `total` items stand before."""
         prompts = [self._prompt(item) for item in items]
+        numbers = [self._numbers(prompt) for prompt in prompts]
+        texts: list[list[Generation]] = [[] for _ in items]
+        for sample in range(max(each.stop for each in numbers)):
+            part = [index for index, each in enumerate(numbers) if sample in each]
+            asked = [(items[index], prompts[index]) for index in part]
+            # Samples that come before, of this slice and of all before it, are done when these begin.
+            done = start * self.samples + sample * len(items)
+            for index, text in zip(part, self._texts(asked, sample, done, total * self.samples), strict=True):
+                if text is not None:
+                    texts[index].append(text)
+        return texts
+
+    def _numbers(self, prompt: Prompt) -> range:
+        """The numbers of a prompt's samples."""
+        listed = self.loop.asker.teacher.listed(prompt) if self.reads else None
+        if listed is not None:
+            # From 1: version 0.1.0 kept the list in a recording's cell as one text, and its key stands for number 0.
+            return range(1, min(listed, self.request.samples or listed) + 1)
+        return range(1 if self.reads else self.samples)
+
+    def _texts(
+        self, asked: Sequence[tuple[Item, Prompt]], sample: int, start: int, total: int
+    ) -> list[Generation | None]:
+        """A sample of each item: the first of its chain of tries that is not refused, or the last.
+
+        `start` of the step's `total` texts stand before these.
+        """
+        items, prompts = [item for item, _ in asked], [prompt for _, prompt in asked]
         final: list[Generation | None] = [None] * len(items)
         pending: list[int] = list(range(len(items)))
         for attempt in range(self.loop.settings.retries + 1 if self.sampled else 1):
-            sampling = self._sampling(attempt)
+            sampling = self._sampling(sample, attempt)
             found = self.loop.asker.keys([prompts[index] for index in pending], sampling)
             keys = dict(zip(pending, found, strict=True))
             # Equal questions share a key: they are asked once, and the answer belongs to all of them.
@@ -242,7 +255,7 @@ class _Round:
                 key: Query(key, prompts[index], partial(self._read, items[index], prompts[index]), items[index].parents)
                 for index, key in keys.items()
             }
-            generations = self._generations(queries, sampling, start + len(items), total)
+            generations = self._generations(queries, sampling, min(start + len(items), total), total)
             answered = sum(key in generations for key in keys.values())
             self.usage.shared += answered - len(generations)
             self.usage.retried += answered if attempt else 0
@@ -250,7 +263,7 @@ class _Round:
             for index, key in keys.items():
                 if key not in generations:
                     continue
-                generation = final[index] = self._fitted(generations[key], items[index])
+                generation = final[index] = fitted(generations[key], items[index], self.request.max_words)
                 if generation.refusal in RETRIED:
                     pending.append(index)
             if not pending:
@@ -272,7 +285,7 @@ class _Round:
             return generations
         return generations | asker.ask(missing, sampling, usage, lambda count: self._tick(done + count, total))
 
-    def _prompt(self, item: _Item) -> Prompt:
+    def _prompt(self, item: Item) -> Prompt:
         if self.reads:
             return Prompt((), item.example, self.step.name, item.answer)
         if self.step.marks:
@@ -282,61 +295,33 @@ class _Round:
             return Prompt(turns, item.example, self.step.name, item.answer)
         return self.loop.prompts.prompt(self.step, item.example, item.answer, item.quoted, self.request.max_words)
 
-    def _sampling(self, attempt: int) -> Sampling:
+    def _sampling(self, sample: int, attempt: int) -> Sampling:
+        if self.reads:
+            return Sampling(seed=sample)  # see `BaseTeacher.listed`
         if not self.sampled:
             return Sampling()  # part of the key: no setting may have a text read, or words marked, once more
         settings = self.loop.settings
         return Sampling(
             max_tokens=self.request.max_tokens or self.loop.asker.teacher.max_tokens or self.step.max_tokens,
-            temperature=max(settings.temperature, RETRY_TEMPERATURE) if attempt else settings.temperature,
+            temperature=temperature_of(settings.temperature, sample, attempt),
             top_p=settings.top_p,
             # A label's answer may come in a paragraph of its own.
             stop=_STOP[1:] if self.step.about == "own" else _STOP,
-            seed=settings.seed + attempt * RETRY_SEED,
+            seed=seed_of(settings.seed, sample, attempt),
         )
 
-    def _read(self, item: _Item, prompt: Prompt, completion: Completion) -> Reading:
-        """The stored form of a completion: its cleaned text, and the reason for which it is refused."""
-        if self.step.marks:
-            return Reading(completion.text, completion.refusal, item.answer)
-        answer: str | None = item.answer
-        if self.step.name == "label":
-            text, _ = clean(completion.text, self.step.name)
-            answer = None if completion.refusal else self.loop.parse(text, item.example)
-        # All but the last turn, the question: how much of it a text may repeat is a rule of its own in `assess`.
-        hidden = [turn.text for turn in prompt.turns[:-1]]
-        if "critique" in item.quoted:
-            hidden.append(item.quoted["critique"])
-        quoted = item.quoted.get("explanation", "")
-        text, refusal = assess(prompt, completion, recorded=self.reads, hidden=hidden, quoted=quoted, answer=answer)
-        return Reading(text, refusal, answer or "")
-
-    def _fitted(self, generation: Generation, item: _Item) -> Generation:
-        """A stored generation for this item: it may be of an equal question or of a request with another length cap."""
-        refusal = None if generation.refusal == LONG else generation.refusal
-        if refusal is None and too_long(generation.text, self.request.max_words):
-            refusal = LONG
-        return replace(generation, example_id=item.example.id, refusal=refusal)
+    def _read(self, item: Item, prompt: Prompt, completion: Completion) -> Reading:
+        return read(item, prompt, completion, self.step, self.loop.parse, self.reads)
 
     def _settle(self, generations: Sequence[Generation]) -> None:
-        refusals = [generation.refusal for generation in generations]
-        self.usage.settle(refusals)
-        if not self.loop.ask or not refusals or self.usage.kept or not all(refusals):
-            return
+        self.usage.settle(generation.refusal for generation in generations)
         # One refused text is one of many; a whole slice of nothing else is a teacher that does not work.
-        counted = f"{len(refusals):,} texts of the step '{self.step.name}'"
-        if set(refusals) == {EMPTY}:
-            what = f"says nothing: all {counted} are empty. "
-        elif len(refusals) >= SAMPLE and not self.loop.asker.teacher.free:
-            shown = "".join(
-                f"\n  {one.refusal}: {' '.join((one.text or one.thoughts).split())[:120]!r}" for one in generations[:3]
-            )
-            what = f"says nothing that can be used: the first {counted} are all refused. Three of them:{shown}\n"
-        else:
-            return
-        raise TeacherError(
-            f"The teacher '{self.loop.asker.teacher.name}' {what}Try one prompt by hand, or another teacher."
-        )
+        if self.loop.ask and generations and not self.usage.kept:
+            refuse_silence(self.loop.asker.teacher, self.step.name, generations, FIRST)
+
+    def _tell(self, note: str) -> None:
+        if self.loop.tick is not None:
+            self.loop.tick(self.step.name, 0, 0, note)
 
     def _tick(self, done: int, total: int) -> None:
         if self.loop.tick is None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import TeacherError
 from ..core.tables import Row, read_file
@@ -18,6 +22,9 @@ from .base import BaseTeacher, TeacherOptions
 MISSING = "not recorded"
 LETTERS = "option letters that may not fit the options as shown"
 _OPTION = "{option}"
+_LITERAL = re.compile(r"'(?:[^'\\\n]|\\.)*'" + r'|"(?:[^"\\\n]|\\.)*"')
+_LIST = re.compile(rf"\[\s*(?:{_LITERAL.pattern})(?:\s*,?\s*(?:{_LITERAL.pattern}))*\s*,?\s*\]")
+"""A list of texts as pandas, numpy or json write it into a cell."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,8 @@ class RecordedTeacher(BaseTeacher):
     """`recorded:FILE`: texts in the columns of files (Parquet, CSV or JSONL; several joined by commas).
 
     `{option}` in a column counts the options of the source row from 1, as in the data released with arXiv 2504.16056
-    (counterfactual_prompt_answer_{option}_rationale). Rows are looked up by the column `id`, or
-    `question` where there is none; `columns: {id: ..., question: ...}` renames them.
+    (counterfactual_prompt_answer_{option}_rationale). A cell may hold a list of texts, which are samples. Rows are
+    looked up by the column `id`, or `question` where there is none; `columns: {id: ..., question: ...}` renames them.
     """
 
     free = True
@@ -75,16 +82,24 @@ class RecordedTeacher(BaseTeacher):
                     f"Add `{kind}: COLUMN` to the teacher's columns, or take the step out of `generate`."
                 )
         for position, prompt in enumerate(prompts):
-            yield position, self._completion(prompt)
+            yield position, self._completion(prompt, sampling.seed)
 
-    def _completion(self, prompt: Prompt) -> Completion:
-        text = self._text(prompt)
+    def listed(self, prompt: Prompt) -> int | None:
+        """See `BaseTeacher.listed`."""
+        cell = self._cell(prompt) if prompt.kind in self.columns else None
+        return len(cell) if isinstance(cell, tuple) and cell else None
+
+    def _completion(self, prompt: Prompt, number: int) -> Completion:
+        text = self._cell(prompt)
+        if isinstance(text, tuple):
+            text = text[max(number, 1) - 1] if text else ""
         if text is None:
             return Completion("", refusal=MISSING)
         shown = moved(text, prompt.example)
         return Completion(text, refusal=LETTERS) if shown is None else Completion(shown)
 
-    def _text(self, prompt: Prompt) -> str | None:
+    def _cell(self, prompt: Prompt) -> str | tuple[str, ...] | None:
+        """The text of a prompt, or the texts where its cell holds a list of them; None where there is no row."""
         example, column = prompt.example, self.columns[prompt.kind]
         if _OPTION in column:
             index = _source_index(example, prompt.answer)
@@ -100,7 +115,7 @@ class RecordedTeacher(BaseTeacher):
                     f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. "
                     "Mend `columns` of the teacher."
                 )
-            return "" if row[column] is None else str(row[column])
+            return _texts(row[column])
         return None
 
     @cached_property
@@ -123,6 +138,21 @@ class RecordedTeacher(BaseTeacher):
             # The first row counts where an id or a question comes twice.
             rows.setdefault(str(row[by]).strip(), row)
         return _Table(table.columns, by == self._question, rows)
+
+
+def _texts(cell: Any) -> str | tuple[str, ...]:
+    """The text in a cell, or the texts of a list in it, which a CSV file holds as Python or JSON writes it."""
+    if isinstance(cell, (list, tuple)):
+        return tuple("" if text is None else str(text) for text in cell)
+    text = "" if cell is None else str(cell)
+    if not _LIST.fullmatch(text.strip()):
+        return text
+    with suppress(ValueError):
+        return tuple(json.loads(text))
+    with suppress(ValueError, SyntaxError):
+        # Literal by literal: numpy writes them without commas, and Python would join such neighbours.
+        return tuple(ast.literal_eval(literal) for literal in _LITERAL.findall(text))
+    return text
 
 
 def _source_index(example: Example, answer: str) -> int | None:

@@ -63,6 +63,8 @@ class StepRequest:
     max_words: int | None
     max_tokens: int | None
     """None: the step's own."""
+    samples: int | None = None
+    """Texts of each question; None: one, and of a recording all that a cell lists."""
 
 
 def plan(requests: Sequence[StepRequest], reads: bool | Collection[str] = False) -> list[tuple[StepRequest, int]]:

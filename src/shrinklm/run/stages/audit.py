@@ -20,13 +20,19 @@ from ..recipe import Recipe
 from .writers import Writers
 
 
-def audited(steps: Sequence[StepRequest], writers: Writers) -> list[str]:
-    """The steps that can be audited: those in which the teacher writes, but for its own answers."""
+def audited(steps: Sequence[StepRequest], writers: Writers) -> dict[str, int]:
+    """The steps that can be audited, those in which a teacher writes but for its own answers → texts of a question.
+
+    Of a recording 1, since what a cell lists is all there is.
+    """
+    reads = writers.reads
     # The plan names a step once for each of its rounds.
-    order = plan(steps, writers.reads)
-    return [
-        name for request, turn in order if turn == 1 and _writes(name := request.name) and writers.of(name) is not None
-    ]
+    requests = [request for request, turn in plan(steps, reads) if turn == 1 and _writes(request.name)]
+    return {
+        request.name: 1 if request.name in reads else request.samples or 1
+        for request in requests
+        if writers.of(request.name) is not None
+    }
 
 
 def audit_stage(
@@ -34,7 +40,7 @@ def audit_stage(
     writers: Writers,
     examples: Sequence[Example],
     known: Mapping[str, Generations],
-    steps: Sequence[str],
+    steps: Mapping[str, int],
     drop: Drop | None,
     tick: Tick,
 ) -> Stage:
@@ -51,20 +57,21 @@ def audit_stage(
         )
     # The refusal too: it is no part of a generation's key, and the figures count it.
     keys = sorted(
-        (generation.key, generation.refusal or "")
+        (text.key, text.refusal or "")
         for slots in known.values()
         for (kind, _), generation in slots.items()
         if kind in steps
+        for text in generation.texts
     )
     if not keys:
         raise MethodError("The teacher has said nothing yet. Run: shrinklm generate RECIPE")
     teachers, path = writers.by_teacher(steps), folder / RunFile.AUDIT
 
     def work() -> None:
-        texts: dict[tuple[str, str, str], str] = {}
+        texts: dict[str, str] = {}
         for teacher, own in teachers.items():
             texts |= recorded_texts(teacher, examples, known, own) or {}
-        figures = audit_texts(examples, known, steps, texts or None, tick, drop.reason if drop else None)
+        figures = audit_texts(examples, known, steps, texts or None, tick, drop.reason if drop else None, steps)
         write_json(path, {"teacher": " and ".join(teacher.name for teacher in teachers), "split": "train", **figures})
 
     parts = [keys, list(steps), [example.id for example in examples], *([asdict(drop)] if drop else [])]

@@ -240,7 +240,9 @@ class Teaching:
 
 def steps_of(recipe: Recipe) -> list[StepRequest]:
     """The steps of a recipe."""
-    return [StepRequest(step.name, step.rounds, step.max_words, step.max_tokens) for step in recipe.generate]
+    return [
+        StepRequest(step.name, step.rounds, step.max_words, step.max_tokens, step.samples) for step in recipe.generate
+    ]
 
 
 def drop_of(recipe: Recipe) -> Drop | None:

@@ -162,7 +162,7 @@ def _asked_by(recipe: Recipe, requests: Sequence[StepRequest]) -> Origin:
 
 
 def _capped(requests: Sequence[StepRequest]) -> Origin:
-    keys = ("rounds", "max_words", "max_tokens")
+    keys = ("rounds", "max_words", "max_tokens", "samples")
     return {f"generate.{request.name}.{key}": getattr(request, key) for request in requests for key in keys}
 
 

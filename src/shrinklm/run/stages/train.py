@@ -49,7 +49,11 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     texts = [
         (
             example.id,
-            [(kind, answer, generation.text, generation.refusal) for (kind, answer), generation in used.items()],
+            [
+                (kind, answer, text.text, text.refusal)
+                for (kind, answer), generation in used.items()
+                for text in generation.texts
+            ],
         )
         for example in corpus.examples
         if (
@@ -176,7 +180,8 @@ def _train(
     if origin is not None:
         about["origin"] = origin
     slots = (corpus.generations.get(example.id, {}) for example in corpus.examples)
-    if gone := left_out(text for texts in slots for text in texts.values() if text.kind in cell.method.needs):
+    used = (text for texts in slots for text in texts.values() if text.kind in cell.method.needs)
+    if gone := left_out(sample for text in used for sample in text.texts):
         about["left_out"] = gone
     write_json(cell.folder / CellFile.ABOUT, {**about, "reading": asdict(student.reading)})
 

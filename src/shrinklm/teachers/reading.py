@@ -1,0 +1,70 @@
+"""What is kept of a completion: its cleaned text, and the reason for which it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..core.errors import TeacherError
+from ..core.types import Completion, Example, Generation, Prompt
+from .ask import Reading
+from .base import BaseTeacher
+from .cleaning import clean
+from .refusals import EMPTY, LONG, assess, too_long
+from .steps import Step
+
+Parse = Callable[[str, Example], str | None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One text to be written: about an example, for an answer, from the texts that it builds on."""
+
+    example: Example
+    answer: str
+    quoted: Mapping[str, str]
+    """Step → its text."""
+    parents: tuple[str, ...]
+
+
+def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: Parse, recorded: bool) -> Reading:
+    """The stored form of a completion: its cleaned text, and the reason for which it is refused."""
+    if step.marks:
+        return Reading(completion.text, completion.refusal, item.answer)
+    answer: str | None = item.answer
+    if step.name == "label":
+        text, _ = clean(completion.text, step.name)
+        answer = None if completion.refusal else parse(text, item.example)
+    # All but the last turn, the question: how much of it a text may repeat is a rule of its own in `assess`.
+    hidden = [turn.text for turn in prompt.turns[:-1]]
+    if "critique" in item.quoted:
+        hidden.append(item.quoted["critique"])
+    quoted = item.quoted.get("explanation", "")
+    text, refusal = assess(prompt, completion, recorded=recorded, hidden=hidden, quoted=quoted, answer=answer)
+    return Reading(text, refusal, answer or "")
+
+
+def fitted(generation: Generation, item: Item, max_words: int | None) -> Generation:
+    """A stored generation for an item: it may be of an equal question or of a request with another length cap."""
+    refusal = None if generation.refusal == LONG else generation.refusal
+    if refusal is None and too_long(generation.text, max_words):
+        refusal = LONG
+    return replace(generation, example_id=item.example.id, refusal=refusal)
+
+
+def refuse_silence(teacher: BaseTeacher, step: str, generations: Sequence[Generation], enough: int) -> None:
+    """Raises TeacherError when all generations of a step are empty, or `enough` of them and all refused."""
+    refusals = [generation.refusal for generation in generations]
+    if not all(refusals):
+        return
+    counted = f"{len(refusals):,} texts of the step '{step}'"
+    if set(refusals) == {EMPTY}:
+        what = f"says nothing: all {counted} are empty. "
+    elif len(refusals) >= enough and not teacher.free:
+        shown = "".join(
+            f"\n  {one.refusal}: {' '.join((one.text or one.thoughts).split())[:120]!r}" for one in generations[:3]
+        )
+        what = f"says nothing that can be used: the first {counted} are all refused. Three of them:{shown}\n"
+    else:
+        return
+    raise TeacherError(f"The teacher '{teacher.name}' {what}Try one prompt by hand, or another teacher.")
