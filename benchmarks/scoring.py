@@ -25,7 +25,7 @@ LIMIT, ITEMS = 10.0, 1221
 
 def rows(count: int) -> list[tuple[Example, Prediction]]:
     """`count` questions with an explanation of one of their options, and the reference beside it."""
-    table = pq.read_table(str(files("shrinklm") / "data" / "everyday" / "demo-generations.parquet")).to_pylist()
+    table = pq.read_table(str(files("shrinklm.tasks") / "data" / "everyday" / "demo-generations.parquet")).to_pylist()
     known = {example.id: example for example in make_task("everyday", TaskOptions()).examples("train")}
     texts = [row for row in table if row["example_id"] in known and row["text"] and row["kind"] != "label"]
     made = []

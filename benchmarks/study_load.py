@@ -48,7 +48,7 @@ CONDITIONS = ("A", "B", "C", "D")
 
 def study(home: Path, people: int) -> Study:
     """A study of packaged questions; the recorded explanations of their options stand for four conditions."""
-    table = pq.read_table(str(files("shrinklm") / "data" / "everyday" / "demo-generations.parquet")).to_pylist()
+    table = pq.read_table(str(files("shrinklm.tasks") / "data" / "everyday" / "demo-generations.parquet")).to_pylist()
     texts: dict[str, list[str]] = {}
     for row in table:
         if row["text"] and row["kind"] != "label":

@@ -69,13 +69,14 @@ def padded(student: BaseStudent, pairs: list[Pair]) -> Batch:
     width = max(row["input_ids"].shape[1] for row in rows)
     batch: Batch = {}
     for name in rows[0]:
-        if name != "pairs":
+        if name not in ("pairs", "tokens"):  # numbers
             fill = -100 if name == "labels" else 0
             batch[name] = torch.cat(
                 [torch.nn.functional.pad(row[name], (0, width - row[name].shape[1]), value=fill) for row in rows]
             )
     batch["pair"] = torch.arange(len(rows))[:, None].expand_as(batch["labels"]).contiguous()
     batch["pairs"] = torch.tensor(len(rows))
+    batch["tokens"] = sum((row["tokens"] for row in rows), start=torch.tensor(0))
     return batch
 
 

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import runpy
 import subprocess
 import sys
 
+import pytest
+import torch
+
 from benchmarks_of import FOLDER
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "line"),
+    [
+        ("views", ["tiny", "4"], r"multitask\+counterfactual: packed ([\d.]+) examples/s, one row a pair ([\d.]+)"),
+        ("saliency", ["tiny", "2"], r"captum Saliency: ([\d.]+) questions/s, ratio ([\d.]+)"),
+        ("study_load", ["--people", "3", "--think", "0.02"], r"answers acknowledged (\d+), kept (\d+)"),
+        ("study_false_alarms", ["1"], r"ordinal, as analysed: \d of (1)"),
+        ("false_spreads", ["3"], r"2, 5: [\d.]+% \([\d.]+% to ([\d.]+)%\)"),
+        ("scoring", ["12"], r"all \d+: ([\d.]+) s"),
+    ],
+)
+def test_it_runs(
+    name: str, arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # of the whole process, other tests included
+    with contextlib.suppress(SystemExit):  # at this size a limit of time says nothing
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    found = re.search(line, out)
+    assert found, out
+    assert all(float(figure) > 0 for figure in found.groups())
 
 
 def test_a_server_that_answers_at_once() -> None:
