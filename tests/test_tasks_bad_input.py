@@ -147,7 +147,7 @@ def test_duplicate_ids(tmp_path: Path) -> None:
         (7, "choices must be a list, found a int: 7"),
         (None, "choices must be a list, found a NoneType"),
         ([["rope"], ["lamp"]], "choices must be a list, found a list"),
-        ({"a": "rope"}, "choices must be a list, found a dict"),
+        ({"a": "rope"}, "a question needs two or more different options, found: rope"),
         (["rope", ""], "option 2 of 2 is empty"),
         (["rope"], "a question needs two or more different options, found: rope"),
         (["rope", "rope "], "a question needs two or more different options"),
@@ -185,7 +185,9 @@ def test_file_not_found(tmp_path: Path) -> None:
 
 
 def test_file_of_another_kind(tmp_path: Path) -> None:
-    assert "files of the kind '.xlsx' are not read. Known: .csv, .tsv, .jsonl" in error(tmp_path, "t.xlsx", "x")
+    assert "files of the kind '.doc' are not read. Known: .csv, .tsv" in error(tmp_path, "t.doc", "x")
+    assert "A pickle runs code when it is read. Write the table as Parquet" in error(tmp_path, "t.pkl", "x")
+    assert "t.xlsx is not an Excel workbook (.xlsx): it is no zip archive." in error(tmp_path, "t.xlsx", "x")
 
 
 def test_folder_without_data_or_without_the_split(tmp_path: Path) -> None:

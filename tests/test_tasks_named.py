@@ -331,3 +331,104 @@ def test_golden_texts(hub: Path) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+def official(root: Path, name: str, file: str, content: str, **more: Any) -> list[Example]:
+    """The examples of a file as its authors publish it."""
+    (root / file).write_text(content, encoding="utf-8")
+    return list(
+        make_task(name, TaskOptions(train=file, root=root, dev=0.0, test=0.0, shuffle=False, **more)).examples("train")
+    )
+
+
+def nested(question: str, labels: str, key: str) -> str:
+    choices = [{"text": word, "label": label} for word, label in zip(WORDS, labels, strict=False)]
+    return json.dumps({"id": "x1", "question": {"stem": question, "choices": choices}, "answerKey": key}) + "\n"
+
+
+def test_official_files_of_multiple_choice(tmp_path: Path) -> None:
+    for name, labels, key in (
+        ("csqa", "ABCDE", "C"),
+        ("arc", "ABCD", "C"),
+        ("arc", "1234", "3"),
+        ("openbookqa", "ABCD", "C"),
+    ):
+        (found,) = official(tmp_path, name, "train.jsonl", nested("What floats?", labels, key))
+        assert (found.id, found.question, found.answer) == ("x1", "What floats?", "cloud")
+        assert found.choices == tuple(WORDS[: len(labels)])
+    with pytest.raises(TaskError, match="column 'answerKey'"):
+        official(
+            tmp_path, "csqa", "test_rand.jsonl", nested("What floats?", "ABCDE", "").replace(', "answerKey": ""', "")
+        )
+
+
+def test_official_tables_with_options_in_the_text(tmp_path: Path) -> None:
+    arc = (
+        "questionID,originalQuestionID,AnswerKey,question,category\n"
+        'M1,1,C,"Which (of these) melts? (A) iron (B) a stone (C) ice, now (D) wood",Test\n'
+        'M2,2,2,"Which floats? (1) iron (2) wood",Test\n'
+    )
+    found = official(tmp_path, "arc", "ARC-Challenge-Train.csv", arc)
+    assert [(e.id, e.question, e.choices, e.answer) for e in found] == [
+        ("M1", "Which (of these) melts?", ("iron", "a stone", "ice, now", "wood"), "ice, now"),
+        ("M2", "Which floats?", ("iron", "wood"), "wood"),
+    ]
+    book = "ID\tQuestion Stem\tChoices\tComplete Question\tAnswer Key\n7-1\tIce is\t(A) hot (B) cold\tIce is (A)\tB\n"
+    (one,) = official(tmp_path, "openbookqa", "train.tsv", book)
+    assert (one.question, one.choices, one.answer) == ("Ice is", ("hot", "cold"), "cold")
+
+
+def test_official_files_of_squad(tmp_path: Path) -> None:
+    qas = [
+        {
+            "id": "a",
+            "question": "How long?",
+            "answers": [{"text": "two hours", "answer_start": 3}],
+            "is_impossible": False,
+        },
+        {"id": "b", "question": "Who cooks?", "answers": [], "plausible_answers": [], "is_impossible": True},
+    ]
+    data = {
+        "version": "v2.0",
+        "data": [{"title": "Soup", "paragraphs": [{"context": "It cooks two hours.", "qas": qas}]}],
+    }
+    found = official(tmp_path, "squad", "train-v2.0.json", json.dumps(data))
+    assert [(e.id, e.question, e.fields["context"], e.answer) for e in found] == [
+        ("a", "How long?", "It cooks two hours.", "two hours"),
+        ("b", "Who cooks?", "It cooks two hours.", "unanswerable"),
+    ]
+    answered = official(tmp_path, "squad", "train-v2.0.json", json.dumps(data), where={"is_impossible": {"not": True}})
+    assert [e.id for e in answered] == ["a"]
+    data["data"][0]["paragraphs"] = [{"text": "no questions"}]  # type: ignore[index]
+    with pytest.raises(TaskError, match="the paragraphs are not as in SQuAD's own files"):
+        official(tmp_path, "squad", "train-v2.0.json", json.dumps(data))
+
+
+def test_official_files_of_inference(tmp_path: Path) -> None:
+    anli = "".join(
+        json.dumps({"uid": f"u{n}", "context": "A pot.", "hypothesis": f"H{n}", "label": label, "reason": "It says so"})
+        + "\n"
+        for n, label in enumerate("cne")
+    )
+    found = official(tmp_path, "anli", "train.jsonl", anli)
+    assert [e.answer for e in found] == ["contradiction", "neutral", "entailment"]
+    assert dict(found[0].fields) == {"premise": "A pot.", "hypothesis": "H0"}
+    tsv = 'gold_label\tsentence1\tsentence2\tlabel1\n-\tA "pot\tno gold\tneutral\nneutral\tA "pot\tB\tneutral\n'
+    for name, file in (("mnli", "train.tsv"), ("mnli", "multinli_1.0_train.txt"), ("esnli", "snli_1.0_dev.txt")):
+        (one,) = official(tmp_path, name, file, tsv)
+        assert (one.answer, dict(one.fields)) == ("neutral", {"premise": 'A "pot', "hypothesis": "B"})
+    lines = '{"gold_label": "-", "sentence1": "a", "sentence2": "b", "annotator_labels": ["neutral", "entailment"]}\n'
+    kept = official(tmp_path, "mnli", "train.jsonl", lines + lines.replace('"-"', '"entailment"'))
+    assert [e.answer for e in kept] == ["entailment"]
+    esnli = "pairID,gold_label,Sentence1,Sentence2,Explanation_1\nx#1,contradiction,A,B,Because.\n"
+    (told,) = official(tmp_path, "esnli", "esnli_train_1.csv", esnli)
+    assert (told.answer, told.meta["explanation"]) == ("contradiction", "Because.")
+    hub = [{"premise": "A", "hypothesis": f"B{n}", "label": label} for n, label in enumerate((-1, 0, 2))]
+    plain = official(tmp_path, "esnli", "snli.jsonl", "".join(json.dumps(row) + "\n" for row in hub))
+    assert [e.answer for e in plain] == ["entailment", "contradiction"]
+
+
+def test_official_facts_of_strategyqa_are_one_explanation(tmp_path: Path) -> None:
+    row = {"qid": "q1", "question": "Do pots float?", "answer": False, "facts": ["Pots are iron.", "Iron sinks."]}
+    (found,) = official(tmp_path, "strategyqa", "strategyqa_train.json", json.dumps([row]))
+    assert (found.answer, found.meta["explanation"]) == ("no", "Pots are iron. Iron sinks.")

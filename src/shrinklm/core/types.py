@@ -42,7 +42,7 @@ class Example:
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Never shown to a model: human explanations and highlights, further accepted answers, whether all rows ask the
     same question."""
-    order: tuple[int, ...] = ()
+    order: tuple[int, ...] = field(default_factory=tuple)
     """For each shown choice its position, from 0, in the source row, so that recorded columns can be found again."""
 
     @property

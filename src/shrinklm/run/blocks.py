@@ -29,7 +29,9 @@ class TaskBlock(Block):
     type: Literal["choice", "nli", "yesno", "free"] | None = Field(
         None, description="Kind of question; the table decides when left out."
     )
-    train: str | None = Field(None, description="CSV, JSONL or Parquet file, folder (save_to_disk too), or hub name.")
+    train: str | None = Field(
+        None, description="CSV, JSON, Parquet or Excel file, folder (save_to_disk too), or hub name."
+    )
     test: str | float | None = Field(
         None, description="Like train; or a share of train, seeded. Left out: the task's own, else a fifth."
     )
@@ -39,6 +41,13 @@ class TaskBlock(Block):
     columns: dict[str, Any] = Field(
         default_factory=dict, description="id, question, choices, answer, context: which columns hold them."
     )
+    where: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Column: the value, or values, of rows to keep; {not: VALUE}: of rows to leave out.",
+    )
+    encoding: str | None = Field(None, description="Of text files; left out: UTF-8 or UTF-16, found out.")
+    delimiter: str | None = Field(None, description="Of text files: ',', ';', tab ...; left out: found out.")
+    sheet: str | None = Field(None, description="Of an Excel workbook; left out: the first.")
     seed: int = Field(0, description="Splits the data and shuffles the choices.")
     shuffle: bool = Field(
         True,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..core.errors import RecipeError, TaskError
 from ..core.registry import find
 from ..core.types import SPLITS, Example, Split, Task, digest
 from .answers import parse_answer, split_answer
-from .letters import moved, tied_to_order
+from .order import shuffled
 
 __all__ = [
     "SplitTask",
@@ -53,6 +53,14 @@ class TaskOptions:
     """Splits the data and shuffles the choices."""
     shuffle: bool = True
     """Shuffle the choices of each question (never a fixed list of labels, nor options that point at each other)."""
+    where: dict[str, Any] = field(default_factory=dict)
+    """Column → the value or values by which rows are kept; {"not": ...}: by which they are left out."""
+    encoding: str | None = None
+    """Of a text file; None: UTF-8 or UTF-16, found out."""
+    delimiter: str | None = None
+    """Between the cells of a text file; None: found out."""
+    sheet: str | None = None
+    """Of an Excel workbook; None: the first."""
     limit: int | dict[str, int] | None = None
     """The most examples of each split, or of the splits named: a seeded sample, in the order of the file."""
     root: Path = Path(".")
@@ -84,6 +92,7 @@ class SplitTask:
         read: (file, folder or hub name; split) → its examples.
         sources: those that a named task knows, by split.
         parse: the reader of its answers.
+        left_out: split → "column: value" → rows that `where` leaves out, counted as they are read.
     """
 
     def __init__(
@@ -94,6 +103,7 @@ class SplitTask:
         read: Callable[[str, Split], Sequence[Example]],
         sources: Mapping[Split, str] | None = None,
         parse: Callable[[str, Example], str | None] = parse_answer,
+        left_out: Mapping[Split, Counter[str]] | None = None,
     ) -> None:
         self.name = name
         self.type = type
@@ -101,6 +111,7 @@ class SplitTask:
         self._read = read
         self._sources = sources or {}
         self._parse = parse
+        self.left_out = left_out or {}
         for what, share in (("dev", options.dev), ("test", options.test)):
             if isinstance(share, (int, float)) and not 0 <= share < 1:
                 raise TaskError(
@@ -163,26 +174,6 @@ def question_key(example: Example) -> str:
     """The key by which two questions are the same: context and question without case, punctuation and blanks."""
     text = " ".join((*example.fields.values(), example.question))
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
-
-
-def shuffled(example: Example, seed: int) -> Example:
-    """The example with its choices in a seeded order; `order` holds the position of each in its source row.
-
-    Options that mean something in their own order alone ("Both A and B") stay in it, and the letters of an explanation
-    in `meta` move with their options; one whose letters cannot be told is left out.
-    """
-    if tied_to_order(example):
-        return example
-    positions = list(range(len(example.choices)))
-    # Seeded by the example's id, so that the order does not depend on the other examples of the file.
-    random.Random(digest(seed, example.id)).shuffle(positions)
-    order = tuple(example.order[position] for position in positions) if example.order else tuple(positions)
-    shown = replace(example, choices=tuple(example.choices[position] for position in positions), order=order)
-    if "explanation" not in example.meta:
-        return shown
-    meta = {name: value for name, value in example.meta.items() if name != "explanation"}
-    text = moved(str(example.meta["explanation"]), shown)
-    return replace(shown, meta=meta if text is None else {**meta, "explanation": text})
 
 
 def duplicates_across(task: Task) -> list[dict[str, Any]]:

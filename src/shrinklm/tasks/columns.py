@@ -5,15 +5,20 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ..core.errors import TaskError, UnknownName
 from ..core.tables import Rows
+from ..core.tables.printed import parsed
+from ..core.tables.rows import reach
 
 YESNO = ("yes", "no")
 LABELS = ("entailment", "neutral", "contradiction")
+_LOOKED_AT = 100
+"""Rows in which a key inside a column is looked for: a single one may lack it."""
 _KEYS = ("id", "question", "choices", "answer", "answer_from", "context", "explanation", "highlight")
 
 
@@ -22,9 +27,11 @@ class Choices:
     """Where the options come from: one column, several, or a fixed list; all empty for free answers."""
 
     column: str | None = None
-    """A list, a JSON list as text, or {label, text} as in CommonsenseQA."""
+    """A list, one printed as text, {label, text} as in CommonsenseQA, or {"A": text, "B": text}."""
     columns: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    implied: bool = False
+    """Whether the fixed options are those of the task's type: nobody said in which order numbers count them."""
 
     @property
     def shuffle(self) -> bool:
@@ -48,7 +55,7 @@ class Columns:
     context: Mapping[str, str] = field(default_factory=dict)
     """Name shown above the question → column."""
     explanation: tuple[str, ...] = ()
-    """The first that is not empty."""
+    """The first that is not empty; a list in it holds several explanations of the same answer."""
     highlight: str | None = None
 
     @property
@@ -91,7 +98,7 @@ class Columns:
             question=() if ask else lookup.all("question", question),
             answer=lookup.column("answer", spec["answer"]),
             ask=ask,
-            choices=lookup.choices(spec.get("choices"), type),
+            choices=lookup.choices(spec.get("choices"), type, lookup.names(spec["answer"], type)),
             id=lookup.column("id", spec["id"]) if spec.get("id") else None,
             answer_from=start,
             context={str(name): lookup.column("context", column) for name, column in named.items()},
@@ -115,8 +122,8 @@ class _Lookup:
         self.listing = ", ".join(rows.columns)
 
     def column(self, key: str, column: Any) -> str:
-        """The column that `task.columns.KEY` names."""
-        if isinstance(column, str) and column in self.rows.columns:
+        """The column that `task.columns.KEY` names, or a place inside one: "question.stem"."""
+        if isinstance(column, str) and self.has(column, f"task.columns.{key}"):
             return column
         near = difflib.get_close_matches(str(column), self.rows.columns, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -124,33 +131,58 @@ class _Lookup:
             f"{self.rows.name} has no column '{column}' (task.columns.{key}).{hint} Columns found: {self.listing}."
         )
 
+    def has(self, column: str, where: str) -> bool:
+        """Whether there is such a column, or such a place inside one. Raises TaskError for keys that lead nowhere."""
+        if column in self.rows.columns:
+            return True
+        top, path = self.rows.route(column)
+        if not path:
+            return False
+        values = [values[0] for _, values in islice(self.rows.values([top]), _LOOKED_AT)]
+        if all(reach(value, path) in (None, []) for value in values):
+            inside = next((parsed(value) if isinstance(value, str) else value for value in values if value), None)
+            inside = inside[0] if isinstance(inside, (list, tuple)) and inside else inside
+            keys = ", ".join(map(str, inside)) if isinstance(inside, Mapping) else f"none, but {inside!r:.60}"
+            raise TaskError(
+                f"{self.rows.name}: in column '{top}' nothing is called '{'.'.join(path)}' ({where}). "
+                f"Keys found: {keys}."
+            )
+        return True
+
+    def names(self, answer: Any, type: str | None) -> tuple[str, ...]:
+        """The names of the answers where the file has them (ClassLabel) and they may serve as options."""
+        names = self.rows.labels.get(str(answer), ())
+        # Names such as "0" say nothing.
+        return () if type == "free" or len(set(names)) < 2 or all(name.isdigit() for name in names) else names
+
     def all(self, key: str, columns: Any) -> tuple[str, ...]:
         """The columns that `task.columns.KEY` names, one or several."""
         return tuple(self.column(key, column) for column in _list(columns))
 
-    def choices(self, spec: Any, type: str | None) -> Choices:
-        """`task.columns.choices`: a column, several, a pattern, fixed options, or those of the task's type."""
+    def choices(self, spec: Any, type: str | None, names: tuple[str, ...]) -> Choices:
+        """`task.columns.choices`: a column, several, a pattern, or fixed options; else the file's or the type's."""
         if not spec:
-            return Choices(fixed={"yesno": YESNO, "nli": LABELS}.get(type or "", ()))
+            usual = _usual(names) or names or {"yesno": YESNO, "nli": LABELS}.get(type or "", ())
+            return Choices(fixed=usual, implied=not names)
         if isinstance(spec, str):
-            if spec in self.rows.columns:
+            if self.has(spec, "task.columns.choices"):
                 return Choices(column=spec)
             return Choices(columns=self.pattern(spec))
         # An unquoted yes or no in YAML is a boolean.
-        names = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(spec)]
-        missing = [name for name in names if name not in self.rows.columns]
+        listed = [{True: "yes", False: "no"}[name] if isinstance(name, bool) else str(name) for name in _list(spec)]
+        missing = [name for name in listed if not self.has(name, "task.columns.choices")]
         # Names of columns mixed with other names: a typo, not a list of fixed options.
-        if missing and len(missing) < len(names):
+        if missing and len(missing) < len(listed):
             raise TaskError(
                 f"{self.rows.name} has no column '{missing[0]}' (task.columns.choices). Columns found: {self.listing}."
             )
         if not missing:
-            return Choices(columns=tuple(names))
-        if len({name.casefold() for name in names}) < max(2, len(names)):
+            return Choices(columns=tuple(listed))
+        if len({name.casefold() for name in listed}) < max(2, len(listed)):
             raise TaskError(
-                f"task.columns.choices: a fixed list needs two or more different options, found: {', '.join(names)}."
+                f"task.columns.choices: a fixed list needs two or more different options, found: {', '.join(listed)}."
             )
-        return Choices(fixed=tuple(names))
+        return Choices(fixed=tuple(listed))
 
     def pattern(self, pattern: str) -> tuple[str, ...]:
         """Columns by a pattern: "option_{option}" in the order of its numbers, "option_*" in the order of the table."""
@@ -172,6 +204,14 @@ class _Lookup:
                 'or fixed options ["yes", "no"].'
             )
         return tuple(columns)
+
+
+def _usual(names: Sequence[str]) -> tuple[str, ...]:
+    """The usual labels in their usual order, where these are their names, in whatever spelling; else ()."""
+    spelled = {name.casefold() for name in names}
+    if spelled in ({"yes", "no"}, {"true", "false"}):
+        return YESNO
+    return LABELS if spelled in (set(LABELS), {"e", "n", "c"}) else ()
 
 
 def _list(value: Any) -> list[Any]:

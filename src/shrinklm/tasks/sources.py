@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import TableError, TaskError
-from ..core.tables import SUFFIXES, Row, Rows, arrow_rows, read_file
+from ..core.tables import FOLDER_SUFFIXES, SUFFIXES, Layout, Rows, arrow_rows, read_file
+from ..core.tables.columnar import class_labels
 from ..core.types import Split
+from .labels import labels_beside
 
 # The names that datasets give their splits.
 SPLIT_NAMES: dict[str, tuple[str, ...]] = {
@@ -27,6 +29,8 @@ _SOURCE = re.compile(r"(?P<name>.+?)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-
 # Two parts at most: a longer path is that of a file which is missing, and no request to the hub.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\Z")
+_FAR = 1 << 40
+"""More than the rows of a file."""
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """Metadata that the datasets library writes beside the rows, with a suffix that tables have."""
 
@@ -51,14 +55,15 @@ class Source:
         return self.name + (f":{self.config}" if self.config else "") + (f"@{self.split}" if self.split else "")
 
 
-def read_rows(source: str, split: Split, root: Path = Path(".")) -> Rows:
-    """The rows of `source`; `split` picks among the files of a folder or the splits of a hub dataset.
+def read_rows(source: str, split: Split, root: Path = Path("."), layout: Layout | None = None) -> Rows:
+    """The rows of `source`; `split` picks among the files of a folder, the keys of a JSON file or the splits of a hub
+    dataset.
 
     Raises TaskError: nothing is there, it cannot be read, or it is empty.
     """
     with _as_task_error():
-        rows = _rows(source, split, root)
-    return replace(rows, records=lambda columns: _checked(rows, columns))
+        rows = _rows(source, split, root, replace(layout or Layout(), parts=SPLIT_NAMES[split]))
+    return replace(rows, read=lambda columns: _checked(rows, columns))
 
 
 @contextmanager
@@ -72,26 +77,31 @@ def _as_task_error() -> Iterator[None]:
         raise TaskError(str(error)) from error
 
 
-def _checked(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
-    # Some faults, such as a text that is not UTF-8, show only while the rows are read.
+def _checked(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    # Some faults, such as a row that does not fit the header, show only while the rows are read.
     with _as_task_error():
-        yield from rows.records(columns)
+        yield from rows.read(columns)
 
 
-def _rows(source: str, split: Split, root: Path) -> Rows:
+def _rows(source: str, split: Split, root: Path, layout: Layout) -> Rows:
     path = _path(root, source)
     # The name of a file or folder may hold ":" or "@" itself.
     requested = Source(source) if path.exists() else Source.parse(source)
     path = _path(root, requested.name)
     if path.is_file():
-        return read_file(path, requested.name)
+        return _named(read_file(path, requested.name, replace(layout, part=requested.split)), path, requested)
     if path.is_dir():
-        return _folder(path, requested, split)
+        return _named(_folder(path, requested, split, layout), path, requested)
     if path.suffix.lower() in SUFFIXES or not _HUB_NAME.match(requested.name):
         raise TaskError(
             f"No file or folder at {path.resolve()} (for {split}: {source}).{_nearest(path)} Paths start at the recipe."
         )
     return _hub(requested, split, path)
+
+
+def _named(rows: Rows, path: Path, requested: Source) -> Rows:
+    """The rows with the names of labels that stand beside their file, where the file has none itself."""
+    return replace(rows, labels={**labels_beside(path, requested.config), **rows.labels})
 
 
 def _path(root: Path, name: str) -> Path:
@@ -104,17 +114,19 @@ def _nearest(path: Path) -> str:
     return f" Near it: {', '.join(near)}." if near else ""
 
 
-def _folder(folder: Path, requested: Source, split: Split) -> Rows:
+def _folder(folder: Path, requested: Source, split: Split, layout: Layout) -> Rows:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return _saved(folder, requested, split)
     # Many hub repositories keep each configuration in a folder of its name.
     base = folder / requested.config if requested.config and (folder / requested.config).is_dir() else folder
-    files = [path for path in sorted(base.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name not in _NOT_DATA]
+    files = [path for path in sorted(base.rglob("*")) if path.suffix.lower() in FOLDER_SUFFIXES]
     # Hidden folders hold no rows of the dataset: `hf download --local-dir` leaves a .cache.
     files = [
         path
         for path in files
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file()
+        and path.name not in _NOT_DATA
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     names = {path: _names(path.relative_to(base)) for path in files}
     wanted = {requested.split} if requested.split else set(SPLIT_NAMES[split])
@@ -126,9 +138,9 @@ def _folder(folder: Path, requested: Source, split: Split) -> Rows:
         listing = ", ".join(str(path.relative_to(folder)) for path in files[:8]) or "none"
         raise TaskError(
             f"{folder} holds no data files for '{requested.split or split}'. Data files found: {listing}. "
-            f"Name one file, or {requested.name}@SPLIT. Read are {', '.join(SUFFIXES)}."
+            f"Name one file, or {requested.name}@SPLIT. Read are {', '.join(FOLDER_SUFFIXES)}."
         )
-    parts = [read_file(path, f"{requested.name}/{path.relative_to(folder)}") for path in chosen]
+    parts = [read_file(path, f"{requested.name}/{path.relative_to(folder)}", layout) for path in chosen]
     return _joined(requested.name, parts)
 
 
@@ -146,11 +158,20 @@ def _joined(name: str, parts: Sequence[Rows]) -> Rows:
     # Columns of all parts alone: a row without one of them could not be read.
     columns = tuple(column for column in parts[0].columns if all(column in part.columns for part in parts))
 
-    def records(wanted: Sequence[str]) -> Iterator[tuple[str, Row]]:
-        for part in parts:
-            yield from part.records(wanted)
+    # A row's number says its part too.
+    def read(wanted: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        for index, part in enumerate(parts):
+            yield from ((index * _FAR + number, values) for number, values in part.read(wanted))
 
-    return parts[0] if len(parts) == 1 else Rows(name, columns, records)
+    def place(number: int) -> str:
+        return parts[number // _FAR].place(number % _FAR)
+
+    labels = {
+        column: names
+        for column, names in parts[0].labels.items()
+        if all(part.labels.get(column) == names for part in parts)
+    }
+    return parts[0] if len(parts) == 1 else Rows(name, columns, read, place, labels)
 
 
 def _saved(folder: Path, requested: Source, split: Split) -> Rows:
@@ -217,4 +238,9 @@ def _dataset(data: Any, name: str) -> Rows:
     def batches(wanted: Sequence[str]) -> Iterator[Any]:
         yield from data.select_columns(list(wanted)).with_format("arrow").iter(batch_size=1000)
 
-    return arrow_rows(name, data.column_names, batches)
+    # The library's own words for its features, as it writes them into files.
+    features = {
+        name: {"_type": type(kind).__name__, "names": getattr(kind, "names", None)}
+        for name, kind in data.features.items()
+    }
+    return arrow_rows(name, data.column_names, batches, class_labels(features))

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import TaskError
-from ..core.tables import SUFFIXES, Rows
-from ..core.types import Example, Split, digest
-from .base import SplitTask, TaskOptions, parse_answer, shuffled
+from ..core.tables import SUFFIXES, Layout, Rows
+from ..core.types import SPLITS, Example, Split
+from .base import SplitTask, TaskOptions, parse_answer
 from .columns import Columns
+from .rows import RowReader
 from .sources import Source, read_rows
-from .values import gold_answers, options_of, text_of
+from .where import Filter, conditions
+
+Left = Mapping[Split, Counter[str]]
+"""Split → "column: value" → rows that the recipe leaves out."""
 
 
 def table(options: TaskOptions) -> SplitTask:
@@ -30,26 +34,47 @@ def table(options: TaskOptions) -> SplitTask:
         raise TaskError(
             "Task 'table' needs columns. Write under task: columns: {question: NAME, choices: NAME, answer: NAME}"
         )
-    return named("table", options, {}, {}, type=None)
+    return named("table", options, (), {}, type=None)
 
 
 def named(
     name: str,
     options: TaskOptions,
-    columns: Mapping[str, Any],
+    columns: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     sources: Mapping[Split, str],
     type: str | None = "choice",
     parse: Callable[[str, Example], str | None] = parse_answer,
+    prepare: Callable[[Rows], Rows] | None = None,
 ) -> SplitTask:
-    """A table whose columns and sources are known; those of the recipe take precedence."""
-    spec = {**columns, **options.columns}
+    """A table whose columns and sources are known; those of the recipe take precedence.
+
+    Args:
+        name: what the recipe calls it.
+        options: the recipe's.
+        columns: the columns, or those of each form in which the data set is published; `where` among them leaves rows
+            out as the recipe's does.
+        sources: where its splits are.
+        type: choice, nli, yesno or free.
+        parse: the reader of its answers.
+        prepare: lays a table out anew before its columns are looked up.
+    """
+    forms = [columns] if isinstance(columns, Mapping) else list(columns)
+    left_out: Left = {split: Counter() for split in SPLITS}
+    layout = Layout(options.encoding, options.delimiter, options.sheet)
+
+    def opened(source: str, split: Split) -> tuple[Rows, dict[str, Any], TaskOptions]:
+        rows = read_rows(source, split, options.root, layout)
+        rows = prepare(rows) if prepare else rows
+        spec = {**_form(forms, rows), **options.columns}
+        where = {**spec.pop("where", {}), **options.where}
+        return rows, spec, replace(options, where=where)
 
     def read(source: str, split: Split) -> list[Example]:
-        rows = read_rows(source, split, options.root)
-        return examples_of(rows, Columns.resolve(spec, rows, options.type or type), split, options)
+        rows, spec, asked = opened(source, split)
+        return examples_of(rows, Columns.resolve(spec, rows, options.type or type), split, asked, left_out)
 
     def header() -> str:
-        rows = read_rows(options.train or sources["train"], "train", options.root)
+        rows, spec, _ = opened(options.train or sources["train"], "train")
         return Columns.resolve(spec, rows, options.type).infer_type()
 
     # The recipe's type, the task's, or the one that the table's columns imply, for which its header has to be read.
@@ -57,7 +82,23 @@ def named(
     sources = _unnamed_sources(options, sources)
     if sources.get("train"):
         options = replace(options, train=sources["train"])
-    return SplitTask(name, kind, options, read, sources, parse)
+    return SplitTask(name, kind, options, read, sources, parse, left_out)
+
+
+def _form(forms: Sequence[Mapping[str, Any]], rows: Rows) -> dict[str, Any]:
+    """The first of the forms whose columns are all there; else the first, whose lacking column the error names."""
+
+    def there(form: Mapping[str, Any]) -> bool:
+        context = form.get("context", ())
+        context = list(context.values()) if isinstance(context, Mapping) else context
+        said = [form.get(key) for key in ("id", "question", "answer", "choices", "explanation")]
+        said += (
+            context.values() if isinstance(context, Mapping) else context if isinstance(context, list) else [context]
+        )
+        names = [name for name in said if isinstance(name, str) and not name.endswith("?")]
+        return all(name in rows.columns or rows.route(name)[1] for name in names)
+
+    return dict(next((form for form in forms if there(form)), forms[0] if forms else {}))
 
 
 def _unnamed_sources(options: TaskOptions, sources: Mapping[Split, str]) -> Mapping[Split, str]:
@@ -74,56 +115,21 @@ def _unnamed_sources(options: TaskOptions, sources: Mapping[Split, str]) -> Mapp
     return {split: replace(Source.parse(source), name=options.train).text for split, source in sources.items()}
 
 
-def examples_of(rows: Rows, columns: Columns, split: Split, options: TaskOptions) -> list[Example]:
-    """All rows as examples, none dropped. Raises TaskError with file, line, column and value."""
+def examples_of(rows: Rows, columns: Columns, split: Split, options: TaskOptions, left_out: Left) -> list[Example]:
+    """All rows that the recipe's `where` keeps as examples, none dropped besides; `left_out` counts the others.
+
+    Raises TaskError with file, line, column and value.
+    """
+    needed = tuple(dict.fromkeys([*columns.needed, *(str(column) for column in options.where)]))
+    position = {column: index for index, column in enumerate(needed)}.__getitem__
+    kept = Filter(conditions(options.where, rows), position)
+    reader = RowReader(rows, columns, position, options.seed if columns.choices.shuffle and options.shuffle else None)
     # All rows are read before the first example is made: `gold_answers` settles the notation for the whole table.
-    locations, records = zip(*rows.records(columns.needed), strict=True)
-    options_by_row = [
-        options_of(row, columns.choices, location) for location, row in zip(locations, records, strict=True)
-    ]
-    golds = gold_answers(locations, [row[columns.answer] for row in records], options_by_row, columns)
-    examples: list[Example] = []
-    seen: dict[str, str] = {}
-    twins: Counter[str] = Counter()
-    for location, row, option, gold in zip(locations, records, options_by_row, golds, strict=True):
-        question = columns.ask or " ".join(text_of(row[column], location, column) for column in columns.question)
-        fields = {name: text_of(row[column], location, column, empty=True) for name, column in columns.context.items()}
-        identity = _id(row, location, columns, (split, question, fields, option.texts), twins)
-        if identity in seen:
-            raise TaskError(
-                f"{location}, column '{columns.id}': the id '{identity}' stands already in {seen[identity]}. "
-                "Ids are unique; leave `id` out of task.columns to have ids made from the questions."
-            )
-        seen[identity] = location
-        # An empty cell shows no line above the question. In the id it stays: stored generations are keyed by it.
-        filled_fields = {name: text for name, text in fields.items() if text}
-        meta = _meta(row, location, columns, gold.more)
-        example = Example(identity, question, option.texts, gold.text, filled_fields, meta, option.order)
-        examples.append(shuffled(example, options.seed) if columns.choices.shuffle and options.shuffle else example)
-    return examples
-
-
-def _id(row: Mapping[str, Any], location: str, columns: Columns, about: Sequence[Any], twins: Counter[str]) -> str:
-    if columns.id is not None:
-        return text_of(row[columns.id], location, columns.id)
-    # Made from the question and not from the row number: a row added above must not rename all rows below, whose
-    # generations would then be generated again.
-    name = digest(*about)
-    twins[name] += 1
-    return name if twins[name] == 1 else digest(name, twins[name])
-
-
-def _meta(row: Mapping[str, Any], location: str, columns: Columns, more: Sequence[str]) -> dict[str, Any]:
-    meta: dict[str, Any] = {}
-    words = [text for column in columns.explanation if (text := text_of(row[column], location, column, empty=True))]
-    if words:
-        meta["explanation"] = words[0]
-    if columns.highlight and (words := [text_of(row[columns.highlight], location, columns.highlight, empty=True)]) != [
-        ""
-    ]:
-        meta["highlight"] = words[0]
-    if columns.ask:
-        meta["same_question"] = True
-    if more:
-        meta["answers"] = list(more)
-    return meta
+    for number, values in rows.values(needed):
+        if not options.where or kept.keeps(values):
+            reader.add(number, values)
+    left_out[split].update(kept.left_out)
+    if not reader.numbers:
+        found = ", ".join(f"{value} ({count:,})" for value, count in kept.left_out.most_common(5))
+        raise TaskError(f"{rows.name}: task.where leaves out all rows, by {found}. Keep some of these values.")
+    return list(reader.examples(split))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 
 from ..core.errors import TeacherError
 from ..core.tables import Row, read_file
+from ..core.tables.printed import parsed
 from ..core.types import Completion, Example, Prompt, Sampling, digest
 from ..tasks.letters import moved
 from .base import BaseTeacher, TeacherOptions
@@ -22,9 +20,6 @@ from .base import BaseTeacher, TeacherOptions
 MISSING = "not recorded"
 LETTERS = "option letters that may not fit the options as shown"
 _OPTION = "{option}"
-_LITERAL = re.compile(r"'(?:[^'\\\n]|\\.)*'" + r'|"(?:[^"\\\n]|\\.)*"')
-_LIST = re.compile(rf"\[\s*(?:{_LITERAL.pattern})(?:\s*,?\s*(?:{_LITERAL.pattern}))*\s*,?\s*\]")
-"""A list of texts as pandas, numpy or json write it into a cell."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class RecordedTeacher(BaseTeacher):
     `{option}` in a column counts the options of the source row from 1, as in the data released with arXiv 2504.16056
     (counterfactual_prompt_answer_{option}_rationale). A cell may hold a list of texts, which are samples. Rows are
     looked up by the column `id`, or `question` where there is none; `columns: {id: ..., question: ...}` renames them.
+    "meta.why" reaches into a column of objects.
     """
 
     free = True
@@ -124,8 +120,8 @@ class RecordedTeacher(BaseTeacher):
 
     def _table(self, path: Path) -> _Table:
         table = read_file(path, path.name)
-        by = self._id if self._id in table.columns else self._question
-        if by not in table.columns:
+        by = self._id if self._id in table.columns or table.route(self._id)[1] else self._question
+        if by not in table.columns and not table.route(by)[1]:
             raise TeacherError(
                 f"{path} has no column '{self._id}' and no '{self._question}' to find rows by. "
                 f"Found: {', '.join(table.columns)}. Add `id: COLUMN` or `question: COLUMN` to the teacher's columns."
@@ -133,26 +129,20 @@ class RecordedTeacher(BaseTeacher):
         # Only the columns that a step names: a published table may have a hundred others, of long texts.
         wanted = "|".join(re.escape(column).replace(re.escape(_OPTION), r"\d+") for column in self.columns.values())
         rows: dict[str, Row] = {}
-        columns = [by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column))]
+        nested = [column for column in self.columns.values() if table.route(column)[1]]
+        columns = [by, *(column for column in table.columns if column != by and re.fullmatch(wanted, column)), *nested]
         for _, row in table.records(columns):
             # The first row counts where an id or a question comes twice.
             rows.setdefault(str(row[by]).strip(), row)
-        return _Table(table.columns, by == self._question, rows)
+        return _Table((*table.columns, *nested), by == self._question, rows)
 
 
 def _texts(cell: Any) -> str | tuple[str, ...]:
-    """The text in a cell, or the texts of a list in it, which a CSV file holds as Python or JSON writes it."""
-    if isinstance(cell, (list, tuple)):
-        return tuple("" if text is None else str(text) for text in cell)
-    text = "" if cell is None else str(cell)
-    if not _LIST.fullmatch(text.strip()):
-        return text
-    with suppress(ValueError):
-        return tuple(json.loads(text))
-    with suppress(ValueError, SyntaxError):
-        # Literal by literal: numpy writes them without commas, and Python would join such neighbours.
-        return tuple(ast.literal_eval(literal) for literal in _LITERAL.findall(text))
-    return text
+    """The text in a cell, or the texts of a list in it, which a CSV file holds as a program printed it."""
+    texts = parsed(cell) if isinstance(cell, str) else cell
+    if isinstance(texts, (list, tuple)) and all(text is None or isinstance(text, str) for text in texts):
+        return tuple(text or "" for text in texts)
+    return "" if cell is None else str(cell)
 
 
 def _source_index(example: Example, answer: str) -> int | None:

@@ -264,6 +264,9 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
             f"{method}: "
             + (", ".join(f"{view} {count:,}" for view, count in views.items()) or "asked as it is, not trained")
         )
+    for split, rows in summary.get("left_out", {}).items():
+        for value, count in rows.items():
+            say(f"left out of {split} by task.where: {count:,} with {value}")
     for step, reasons in summary["refused"].items():
         for reason, count in reasons.items():
             say(f"refused {step}: {count:,}: {reason}")

@@ -33,4 +33,7 @@ def preview_rows(
                     if student is not None:
                         row["tokens"], row["scored"] = student.tokens(item.pair)
                     yield row
-    yield {"summary": {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}}
+    summary = {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}
+    # A task of somebody's own counts nothing.
+    left_out = {split: dict(rows) for split, rows in getattr(teaching.task, "left_out", {}).items() if rows}
+    yield {"summary": {**summary, "left_out": left_out} if left_out else summary}

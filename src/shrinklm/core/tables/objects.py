@@ -1,0 +1,212 @@
+"""Tables of JSON: one object a line, a list of objects, rows under a key, by their ids, or by columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..errors import TableError
+from .rows import Layout, Row, Rows, in_memory
+from .text import encoding_of, lines
+
+_DEEPEST = 3
+"""Keys under which rows may stand: {"data": {"train": {"rows": [...]}}}."""
+_USUAL = ("data", "rows", "examples", "questions", "records", "items", "instances")
+
+
+def objects(path: Path, name: str, layout: Layout) -> Rows:
+    """The table in a JSON file, with one object a line or as a whole, whatever its suffix says.
+
+    Raises TableError: no JSON, no table, or no rows.
+    """
+    first = list(islice(lines(path, name, layout.encoding), 2))
+    start = first[0][1].lstrip("\ufeff").lstrip()
+    alone = start.startswith("{") and _is_object(start)
+    # A line that is an object by itself, and another one below it.
+    if alone and len(first) > 1:
+        return _by_lines(path, name, layout)
+    if path.suffix.lower() == ".json":
+        return _whole(path, name, layout)
+    # One object may be a row or a whole table; what is neither is told by its line.
+    if not start.startswith(("[", "{")) or (alone and _rows(json.loads(start), name, layout.parts, sure=True) is None):
+        return _by_lines(path, name, layout)
+    try:
+        return _whole(path, name, layout)
+    except TableError:
+        _by_lines(path, name, layout)
+        raise
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        # The first of a list of objects ends in a comma, the first of one object over many lines is "{".
+        return line.rstrip() != "{" and not line.rstrip().endswith((",", "[", "{"))
+
+
+def _by_lines(path: Path, name: str, layout: Layout) -> Rows:
+    def place(number: int) -> str:
+        return f"{name}, line {number}"
+
+    columns: dict[str, None] = {}
+    for number, line in lines(path, name, layout.encoding):
+        columns |= dict.fromkeys(_object(_json(line, place(number)), place(number)))
+
+    def read(wanted: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+        loads = json.loads  # each line was checked
+        for number, line in lines(path, name, layout.encoding):
+            row = loads(line)
+            yield number, [row.get(column) for column in wanted]
+
+    return Rows(name, tuple(columns), read, place)
+
+
+def _whole(path: Path, name: str, layout: Layout) -> Rows:
+    text = path.read_text(encoding=encoding_of(path, name, layout.encoding))
+    try:
+        data = _json(text, name)
+    except TableError:
+        if (data := _in_a_row(text)) is None:
+            raise
+    name = f"{name}@{layout.part}" if layout.part else name
+    if layout.part is not None:
+        if not isinstance(data, Mapping) or layout.part not in data:
+            keys = ", ".join(data) if isinstance(data, Mapping) else "none"
+            raise TableError(f"{name}: there is no key '{layout.part}'. Keys found: {keys}.")
+        data = data[layout.part]
+    rows = _rows(data, name, layout.parts)
+    if rows is None:
+        raise TableError(
+            f'{name} holds a {type(data).__name__}; expected a list of objects: [{{"question": ...}}, ...], such a '
+            'list under a key, or columns: {"question": [...], "answer": [...]}. A file with one object a line ends in '
+            ".jsonl."
+        )
+
+    def place(number: int) -> str:
+        return f"{name}, item {number}"
+
+    return in_memory(name, [(n, _object(row, place(n))) for n, row in enumerate(rows, 1)], place)
+
+
+def _in_a_row(text: str) -> list[Any] | None:
+    """Objects one after another, over many lines each; None where there is anything else."""
+    decoder, found, place = json.JSONDecoder(), [], 0
+    while text[place:].strip():
+        place += len(text[place:]) - len(text[place:].lstrip())
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return None
+        found.append(value)
+        if len(found) > 100_000:  # each costs a copy of the rest
+            return None
+    return found if len(found) > 1 and all(isinstance(value, dict) for value in found) else None
+
+
+def _rows(
+    data: Any, name: str, parts: Sequence[str], sure: bool = False, depth: int = 0, key: str = ""
+) -> Sequence[Any] | None:
+    """The rows in a JSON value, however they are arranged; None where it holds none.
+
+    With `sure`, a key of objects counts only by a usual name: the object may be a row with a list of options.
+    """
+    if isinstance(data, list):
+        return _listed(data)
+    if not isinstance(data, Mapping) or depth > _DEEPEST:
+        return None
+    # pandas, orient="split"
+    if isinstance(data.get("columns"), list) and isinstance(data.get("data"), list):
+        return [dict(zip(data["columns"], values, strict=False)) for values in data["data"]]
+    # Deeper down, a few lists of one length may be the options of a single row.
+    usual = depth == 0 or key in (*parts, *_USUAL)
+    if usual and (columns := _by_columns(data)):
+        return columns
+    under = {name: value for name, value in data.items() if _is_rows(value)}
+    if not under:
+        if usual and (named := _by_name(data)):
+            return named
+        inside = ((at, value) for at, value in data.items() if isinstance(value, Mapping))
+        deeper = (_rows(value, name, parts, sure, depth + 1, str(at)) for at, value in inside)
+        return next((rows for rows in deeper if rows is not None), None)
+    chosen = [key for key in (*parts, *_USUAL) if key in under] or list(under)
+    if sure and chosen[0] not in (*parts, *_USUAL):
+        return None
+    if len(under) > 1 and chosen[0] not in (*parts, *_USUAL):
+        raise TableError(f"{name} holds rows under several keys: {', '.join(under)}. Name one: {name}@{chosen[0]}")
+    found: Sequence[Any] = under[chosen[0]]
+    return found
+
+
+def _listed(data: list[Any]) -> Sequence[Any]:
+    """Rows of a list; lists of cells below a list of names are rows too."""
+    if len(data) > 1 and all(isinstance(row, list) for row in data):
+        names = data[0]
+        if all(isinstance(cell, str) for cell in names) and len(set(names)) == len(names):
+            return [dict(zip(names, row, strict=False)) for row in data[1:]]
+    return data
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _by_columns(data: Mapping[str, Any]) -> list[Row] | None:
+    """The rows of {"question": [...], "answer": [...]}, or of {"question": {"0": ..., "1": ...}, ...} (pandas)."""
+    values = list(data.values())
+    if len(values) > 1 and all(isinstance(value, list) for value in values):
+        if len({len(value) for value in values}) == 1 and not all(map(_is_rows, values)):
+            return [dict(zip(data, row, strict=True)) for row in zip(*values, strict=True)]
+        return None
+    if not values or not all(isinstance(value, Mapping) for value in values):
+        return None
+    keys = list(dict.fromkeys(key for value in values for key in value))
+    numbered, by_number = all(key.isdigit() for key in keys), all(key.isdigit() for key in data)
+    same = all(len(value) == len(keys) for value in values)
+    # Objects of objects are columns of rows, or rows of columns: numbers name rows, and there are more rows.
+    if not keys or by_number or not (numbered or (same and len(keys) > len(values))):
+        return None
+    if any(isinstance(cell, Mapping) for value in values for cell in value.values()) and not numbered:
+        return None
+    return [{column: value.get(key) for column, value in data.items()} for key in keys]
+
+
+def _by_name(data: Mapping[str, Any]) -> list[Row] | None:
+    """The rows of {"q1": {"question": ...}, "q2": ...}; the names stand in a column `key`."""
+    values = list(data.values())
+    if len(values) < 2 or not all(isinstance(value, dict) and value for value in values):
+        return None
+    shared = set.intersection(*(set(value) for value in values))
+    if not shared:
+        return None
+    return [{"key": key, **value} for key, value in data.items()]
+
+
+def _json(text: str, location: str) -> Any:
+    try:
+        return json.loads(text.lstrip("\ufeff"), object_pairs_hook=lambda pairs: _once(pairs, location))
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if "\n" in text.strip() else ""
+        raise TableError(f"{location}{line}: not JSON: {error.msg} at column {error.colno}.") from error
+    except RecursionError as error:
+        raise TableError(f"{location}: lists or objects are nested too deeply to be read. Is it a table?") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise TableError(f"{location}: a number is too long to be read ({error}). Write it as a text.") from error
+
+
+def _once(pairs: list[tuple[str, Any]], location: str) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise TableError(f"{location}: the key '{twice}' stands twice in one object. Give each value a key of its own.")
+    return entries
+
+
+def _object(row: Any, location: str) -> Row:
+    if not isinstance(row, dict):
+        raise TableError(f'{location}: expected an object such as {{"question": "..."}}, found {type(row).__name__}.')
+    return row
