@@ -45,3 +45,13 @@ def test_a_server_that_answers_at_once() -> None:
     rounds = re.findall(r"^round \d: ([\d,]+) requests a second .* ([\d.]+) times$", done.stdout, re.MULTILINE)
     assert len(rounds) == 3, done.stdout + done.stderr
     assert all(float(times) > 0 for _, times in rounds)
+
+
+def test_a_store_is_compared_by_its_keys() -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "store.py"), "200"], capture_output=True, text=True, timeout=120, check=True
+    )
+    sides = re.findall(
+        r"^(opened and compared|every row read): +20 missing, [\d.]+ s, \d+ MB", done.stdout, re.MULTILINE
+    )
+    assert len(sides) == 2, done.stdout + done.stderr

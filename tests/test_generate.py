@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -12,14 +13,14 @@ from typing import Any
 import pytest
 
 from shrinklm.core.errors import StoreError, TeacherError, UnknownName
-from shrinklm.core.types import Completion, Example, Prompt, Sampling
+from shrinklm.core.types import Completion, Example, Prompt, Sampling, ask_key
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
 from shrinklm.teachers.generate import GenerationsByExample, Report, read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
-from shrinklm.teachers.steps import StepRequest, plan
-from shrinklm.teachers.store import Store
+from shrinklm.teachers.steps import STEPS, StepRequest, plan
+from shrinklm.teachers.store import Store, _to_row
 from teacher_cases import BEAVER, EXAMPLES, many, settings, step
 
 ALL = [step(name) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
@@ -387,8 +388,49 @@ def test_another_prompt_teacher_or_seed_asks_anew(store: Store, tmp_path: Path) 
         == 3
     )
     assert go(FakeTeacher(), store, steps)[0].steps["explanation"].asked == 3
-    assert go(Scripted(good), store, steps, seed=1)[0].steps["explanation"].asked == 3
+    assert go(Scripted(good), store, steps, temperature=0.5)[0].steps["explanation"].asked == 3
+    assert go(Scripted(good), store, steps, temperature=0.5, seed=1)[0].steps["explanation"].asked == 3
     assert go(Scripted(good), store, steps)[0].steps["explanation"].asked == 0
+
+
+def test_greedy_texts_do_not_depend_on_the_seed(store: Store) -> None:
+    """They are asked once, also where version 0.1.0 asked them under a seed, which was then a part of the key."""
+    prompts, steps = Prompts("choice"), [step("explanation")]
+    prompt = prompts.prompt(STEPS["explanation"], BEAVER, BEAVER.answer, {}, None)
+    written = []
+    for seed in (5, 6, 0):
+        first = go(
+            Scripted(lambda *_: f"People say that {BEAVER.answer} is right."), store, steps, EXAMPLES[:1], seed=seed
+        )
+        one = first[1]["beaver"]["explanation", BEAVER.answer]
+        sampling = replace(one.source.sampling, seed=seed)
+        key = ask_key("scripted", "", prompt, sampling)
+        written.append(
+            replace(one, key=key, text=f"{one.text} By {seed}.", source=replace(one.source, sampling=sampling))
+        )
+    assert first[0].steps["explanation"].found == 1
+    path = store.path.with_name("old.db")
+    old = sqlite3.connect(path)
+    old.execute("CREATE TABLE generations (key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, "
+                "answer TEXT NOT NULL, text TEXT NOT NULL, refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, "
+                "source TEXT NOT NULL) WITHOUT ROWID")  # fmt: skip
+    old.executemany(
+        f"INSERT INTO generations VALUES ({','.join('?' * 9)})", [_to_row(each)[:9] for each in written[:2]]
+    )
+    old.commit()
+    silent = Scripted(lambda *_: 1 / 0)
+    for seed, by in ((5, 5), (6, 6), (7, 5), (0, 5)):
+        known = go(silent, Store(path), steps, EXAMPLES[:1], seed=seed)[1]
+        assert known["beaver"]["explanation", BEAVER.answer].text.endswith(f"By {by}.")
+    # Imported ones too; what a recipe's own seed wrote comes first, then what has none.
+    with Store(path) as opened:
+        opened.put(written[2:])
+    for seed, by in ((5, 5), (7, 0), (0, 0)):
+        known = go(silent, Store(path), steps, EXAMPLES[:1], seed=seed)[1]
+        assert known["beaver"]["explanation", BEAVER.answer].text.endswith(f"By {by}.")
+    with Store(store.path.with_name("new.db")) as opened:
+        opened.put(written[1:2])
+        assert go(silent, opened, steps, EXAMPLES[:1], seed=1)[0].steps["explanation"].found == 1
 
 
 def test_full_disk_is_a_clear_error(tmp_path: Path) -> None:

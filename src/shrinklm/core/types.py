@@ -151,8 +151,9 @@ class Source:
     revision: str
     """Identifies its weights or file: a commit or a SHA-256; "" when unknown."""
     sampling: Sampling
+    """As it is a part of the key: of a greedy text with seed 0."""
     seed: int
-    """The seed that produced this text (a retry uses a new one)."""
+    """The seed that this text was asked for with (a retry uses a new one)."""
     created: str
     """UTC, ISO 8601."""
     tokens_in: int

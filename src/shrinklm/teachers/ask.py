@@ -111,17 +111,46 @@ class Asker:
     """Its name in errors."""
 
     def keys(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:
-        """The keys of prompts in the store."""
-        name, revision, tokenizer = self.teacher.name, self.teacher.revision, self.teacher.tokenizer_revision
-        earlier = [ask_key(name, revision, prompt, sampling) for prompt in prompts]
-        if not tokenizer:
-            return earlier
-        # Version 0.1.0 wrote keys without the tokenizer: what it paid for is read, whatever the tokenizer was then.
-        known = self.store.known(earlier)
-        return [
-            key if key in known else ask_key(name, f"{revision} {tokenizer}", prompt, sampling)
-            for key, prompt in zip(earlier, prompts, strict=True)
+        """The keys of prompts in the store: each of the way in which it is stored, or else of the present one.
+
+        Of a greedy text the seed is no part, since it changes nothing.
+        """
+        keys: dict[int, str] = {}
+        for way in self._ways(sampling):
+            made = {position: self._key(prompt, way) for position, prompt in enumerate(prompts) if position not in keys}
+            known = self.store.known(made.values())
+            keys |= {position: key for position, key in made.items() if key in known}
+            if len(keys) == len(prompts):
+                break
+        present = self._present, self._settled(sampling)
+        return [keys.get(position) or self._key(prompt, present) for position, prompt in enumerate(prompts)]
+
+    @property
+    def _present(self) -> str:
+        return f"{self.teacher.revision} {self.teacher.tokenizer_revision}".rstrip()
+
+    def _settled(self, sampling: Sampling) -> Sampling:
+        """The sampling without a seed that changes nothing; a recording counts the texts of a cell by it."""
+        return replace(sampling, seed=0) if sampling.seed and self._greedy(sampling) else sampling
+
+    def _greedy(self, sampling: Sampling) -> bool:
+        return not (sampling.temperature or self.teacher.reads)
+
+    def _ways(self, sampling: Sampling) -> list[tuple[str, Sampling]]:
+        """The revisions and samplings that keys in the store may be made of; none if only the present ones may."""
+        # What version 0.1.0 paid for is read: it wrote keys without the tokenizer, whatever that was then, and with
+        # the seed of greedy texts too. The recipe's own seed comes first, so that its texts stay the ones they were.
+        seeds = [sampling.seed, *((0, *self.store.greedy_seeds) if self._greedy(sampling) else ())]
+        ways = [
+            (revision, replace(sampling, seed=seed))
+            for seed in dict.fromkeys(seeds)
+            for revision in dict.fromkeys((self.teacher.revision, self._present))
         ]
+        # What is not found is asked under the present key: where that would be looked for last, there is no need to.
+        return ways[:-1] if ways[-1] == (self._present, self._settled(sampling)) else ways
+
+    def _key(self, prompt: Prompt, way: tuple[str, Sampling]) -> str:
+        return ask_key(self.teacher.name, way[0], prompt, way[1])
 
     def find(self, keys: Iterable[str], usage: Usage, ask: bool = True) -> dict[str, Generation]:
         """Return the stored generations of the keys, and count them.
@@ -204,7 +233,7 @@ class Asker:
         source = Source(
             teacher=self.teacher.name,
             revision=self.teacher.revision,
-            sampling=sampling,
+            sampling=self._settled(sampling),
             seed=sampling.seed,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             tokens_in=completion.tokens_in,

@@ -18,17 +18,33 @@ from .base import FAILED
 
 COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source", "thoughts")
 
+NO_PROMPT = "[]"
+"""The prompt of a text that was read from a recording."""
+
 _KEYS = 500
 """Keys in one query: older builds of SQLite take at most 999 parameters."""
+
+_MANY = 20_000
+"""Keys from which on all keys of the store are read, which takes less time than to look so many up."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generations (
     key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, answer TEXT NOT NULL, text TEXT NOT NULL,
     refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, source TEXT NOT NULL, thoughts TEXT NOT NULL DEFAULT ''
-) WITHOUT ROWID;
+) WITHOUT ROWID
 """
 _ADDED = "ALTER TABLE generations ADD COLUMN thoughts TEXT NOT NULL DEFAULT ''"
 """For a store from before thoughts were kept."""
+_BY_KEY = "CREATE INDEX IF NOT EXISTS generations_by_key ON generations (key)"
+"""The keys alone: the rows, with their prompts, take a hundred times the pages."""
+_ALL_KEYS = "SELECT key FROM generations INDEXED BY generations_by_key"
+_SEEDS = "CREATE TABLE IF NOT EXISTS greedy_seeds (seed INTEGER PRIMARY KEY)"
+"""The seeds, but for 0, in the keys of greedy texts that version 0.1.0 wrote; a recording's texts have no prompt."""
+_FIND_SEEDS = """
+INSERT OR IGNORE INTO greedy_seeds SELECT DISTINCT json_extract(source, '$.sampling.seed') FROM generations
+WHERE prompt <> '[]' AND json_valid(source) AND json_extract(source, '$.sampling.temperature') = 0
+AND json_extract(source, '$.sampling.seed') <> 0
+"""
 _PUT = f"""
 INSERT INTO generations ({",".join(COLUMNS)}) VALUES ({",".join("?" * len(COLUMNS))})
 ON CONFLICT (key) DO UPDATE SET {",".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])}
@@ -50,18 +66,42 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Several runs may share a store: one waits for the other's commit instead of failing at once.
             self._db = sqlite3.connect(self.path, timeout=60)
+            # A reader never waits for a writer, and a commit is one write at the end of a log.
             self._db.execute("PRAGMA journal_mode=WAL")
             # NORMAL would lose the last commits when the machine, not only the process, goes down.
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            if not any(column[1] == "thoughts" for column in self._db.execute("PRAGMA table_info(generations)")):
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Makes what the file lacks: all of it in a new one, some of it in one that an earlier version wrote."""
+        there = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(generations)")}
+        if {"generations", "generations_by_key", "greedy_seeds"} <= there and "thoughts" in columns:
+            return
+        # One process does it, and another that opens the file meanwhile waits, and then finds it done.
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(_SCHEMA)
+            if not any(row[1] == "thoughts" for row in self._db.execute("PRAGMA table_info(generations)")):
                 self._db.execute(_ADDED)
+            self._db.execute(_BY_KEY)
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'greedy_seeds'").fetchone():
+                self._db.execute(_SEEDS)
+                self._db.execute(_FIND_SEEDS)
 
     def put(self, generations: Iterable[Generation]) -> None:
         """Add generations. One that is stored under its key already stays as it is, unless the server had failed."""
         # Not replaced: other generations may have been made from the first, and name its key as their parent.
+        seeds: set[int] = set()
         with self._errors(), self._db:
-            self._db.executemany(_PUT, map(_to_row, generations))
+            self._db.executemany(_PUT, map(_to_row, _noting(generations, seeds)))
+            self._db.executemany("INSERT OR IGNORE INTO greedy_seeds VALUES (?)", [(seed,) for seed in seeds])
+
+    @property
+    def greedy_seeds(self) -> list[int]:
+        """The seeds other than 0 that are a part of the keys of greedy texts."""
+        with self._errors():
+            return [row[0] for row in self._db.execute("SELECT seed FROM greedy_seeds ORDER BY seed")]
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """Return key → generation, for those of the keys that are stored."""
@@ -69,7 +109,11 @@ class Store:
 
     def known(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are stored, without reading their generations."""
-        return {row[0] for row in self._select(("key",), keys)}
+        wanted = set(keys)
+        if len(wanted) < _MANY:
+            return {row[0] for row in self._select(("key",), wanted)}
+        with self._errors():
+            return {row[0] for row in self._db.execute(_ALL_KEYS) if row[0] in wanted}
 
     def _select(self, columns: Sequence[str], keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         wanted = list(dict.fromkeys(keys))
@@ -83,8 +127,11 @@ class Store:
 
     def __iter__(self) -> Iterator[Generation]:
         with self._errors():
-            query = f"SELECT {','.join(COLUMNS)} FROM generations ORDER BY kind, example_id, answer, key"
-            yield from map(_from_row, self._db.execute(query))
+            # The rows are read in turn: sorted with their prompts, a large store would be copied once over.
+            keys = self._db.execute("SELECT key FROM generations ORDER BY kind, example_id, answer, key")
+            while batch := [row[0] for row in keys.fetchmany(_KEYS)]:
+                rows = {row[0]: row for row in self._select(COLUMNS, batch)}
+                yield from (_from_row(rows[key]) for key in batch)
 
     def __len__(self) -> int:
         with self._errors():
@@ -136,6 +183,12 @@ class ScratchStore(Store):
         stored = self._on_disk.known(wanted) if self._on_disk is not None else set()
         return stored | super().known(wanted)
 
+    @property
+    def greedy_seeds(self) -> list[int]:
+        """See `Store.greedy_seeds`."""
+        stored = self._on_disk.greedy_seeds if self._on_disk is not None else []
+        return sorted({*stored, *super().greedy_seeds})
+
 
 def write(generations: Iterable[Generation], path: Path) -> int:
     """Export generations to .parquet or .jsonl and return how many.
@@ -170,6 +223,15 @@ def read(path: Path) -> list[Generation]:
         raise StoreError(
             f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export"
         ) from error
+
+
+def _noting(generations: Iterable[Generation], seeds: set[int]) -> Iterator[Generation]:
+    """The generations; the seeds in the keys of greedy ones are added to `seeds`."""
+    for generation in generations:
+        sampling = generation.source.sampling
+        if sampling.seed and not sampling.temperature and generation.prompt != NO_PROMPT:
+            seeds.add(sampling.seed)
+        yield generation
 
 
 def _to_row(generation: Generation) -> tuple[Any, ...]:

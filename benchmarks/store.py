@@ -1,0 +1,106 @@
+"""How long it takes to open a store and to find what of a recipe's questions it lacks, and how much memory.
+
+python benchmarks/store.py [GENERATIONS] [--folder FOLDER]
+
+The store is made first: prompts of 700 tokens of which the few-shot examples are the same, texts of 60 words. The other
+side is a loop as one would write it by hand: every row is read into a Generation, and its key is looked up. Each
+side is a process of its own, so that its memory is its own; it is given the keys that a recipe asks, of which
+the store lacks every tenth. The file is read from the system's cache as far as that holds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from shrinklm.core.types import Generation, Sampling, Source, digest
+from shrinklm.teachers.store import Store
+
+TEXT = "people keep their money in a bank because it is safe there and they can have it back at any time"
+WORDS = TEXT.split()
+SHOTS = f"{TEXT}, " * 32
+"""About 640 tokens, the same in every prompt."""
+SOURCE = Source(
+    "model", "f" * 40, Sampling(120, 0.7, 1.0, ("\n\n",), 0), 0, "2026-01-01T00:00:00+00:00", 700, 75, "0.1.0"
+)
+
+
+def made(count: int) -> Iterator[Generation]:
+    """`count` generations in the order of their keys, in which a file is written quickest."""
+    for key, number in sorted((digest(number), number) for number in range(count)):
+        own = " ".join(WORDS[(number + word) % len(WORDS)] for word in range(60))
+        prompt = f'[{{"role": "system", "text": "{SHOTS}"}}, {{"role": "user", "text": "Question {number}: {own}"}}]'
+        yield Generation(f"q{number}", "explanation", "a bank", f"{number}: {own}", prompt, (), SOURCE, key)
+
+
+def make(path: Path, count: int) -> None:
+    """Writes the store, ten thousand texts in a commit."""
+    with Store(path) as store:
+        batch: list[Generation] = []
+        for generation in made(count):
+            batch.append(generation)
+            if len(batch) == 10_000:
+                store.put(batch)
+                batch = []
+        store.put(batch)
+
+
+def ours(path: Path, asked: list[str]) -> int:
+    """Opens the store, and counts the keys that it lacks."""
+    with Store(path) as store:
+        return len(asked) - len(store.known(asked))
+
+
+def plain(path: Path, asked: list[str]) -> int:
+    """The same by reading every row."""
+    with Store(path) as store:
+        there = {generation.key for generation in store}
+        return sum(key not in there for key in asked)
+
+
+def measured(side: Callable[[Path, list[str]], int], path: Path, count: int, results: Any) -> None:
+    asked = [digest(number + count // 10) for number in range(count)]
+    started = time.perf_counter()
+    missing = side(path, asked)
+    seconds = time.perf_counter() - started
+    results.put((missing, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def in_a_process(side: Callable[[Path, list[str]], int], path: Path, count: int) -> tuple[int, float, float]:
+    """(missing keys, seconds, the process's peak of memory in MB)."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=measured, args=(side, path, count, results))
+    process.start()
+    found: tuple[int, float, float] = results.get()
+    process.join()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("generations", nargs="?", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="Where the store is made; 3.7 GB for a million.")
+    arguments = parser.parse_args()
+    count = arguments.generations
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        path = Path(folder, "generations.db")
+        started = time.perf_counter()
+        make(path, count)
+        size = path.stat().st_size / 1e6
+        print(f"{count:,} generations, {size:,.1f} MB, written in {time.perf_counter() - started:,.1f} s", flush=True)
+        missing, seconds, memory = in_a_process(ours, path, count)
+        print(f"opened and compared: {missing:,} missing, {seconds:.3f} s, {memory:,.0f} MB", flush=True)
+        same, slow, more = in_a_process(plain, path, count)
+        assert same == missing
+        print(f"every row read:      {same:,} missing, {slow:.3f} s, {more:,.0f} MB: {slow / seconds:.1f} times")
+
+
+if __name__ == "__main__":
+    main()
