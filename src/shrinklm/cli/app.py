@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ShrinkError
+from ..core.errors import Pending, ShrinkError
 from ..core.results import RunFile
 
 if TYPE_CHECKING:
@@ -49,10 +49,16 @@ def _top(
     pass
 
 
+PENDING = 75
+"""The exit code when texts are ordered and come later: EX_TEMPFAIL of sysexits.h, "try again later"."""
 STOPPED = "Stopped. The same command goes on from here."
 
 Target = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe (YAML), or the folder of a run.", show_default=False)
+]
+Step = Annotated[str | None, typer.Option(help="Only this step.", show_default=False)]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Stay until a teacher that answers in batches has written everything.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
 
@@ -68,6 +74,9 @@ def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callabl
                 _quiet()
             try:
                 function(**arguments)
+            except Pending as error:
+                typer.echo(str(error), err=True)
+                raise typer.Exit(PENDING) from None
             except ShrinkError as error:
                 if debug:
                     raise

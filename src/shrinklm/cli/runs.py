@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import RecipeError, StoreError, UnknownName
 from ..core.results import RunFile
-from .app import Json, Target, command, open_target, say
+from .app import Json, Step, Target, Wait, command, open_target, say
 from .progress import Progress
 
 
@@ -39,16 +39,14 @@ def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_defaul
 
 
 @command()
-def generate(
-    recipe: Target, step: Annotated[str | None, typer.Option(help="Only this step.", show_default=False)] = None
-) -> None:
+def generate(recipe: Target, step: Step = None, wait: Wait = False) -> None:
     """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
     from .show import costs
     from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
-        report = run.generate(step)
+        report = run.generate(step, wait)
     show.generations(report)
     costs.by_teacher(report, run.teaching)
 
@@ -210,14 +208,14 @@ def report(recipe: Target, as_json: Json = False) -> None:
 
 
 @command()
-def run(recipe: Target) -> None:
+def run(recipe: Target, wait: Wait = False) -> None:
     """Do all stages; whatever is done already is skipped."""
     from .show import runs as show
 
     with Progress() as progress:
         target = open_target(recipe, progress.tick)
         show.already(target, "train", "evaluate")
-        path = target.all()
+        path = target.all(wait)
     show.results(path.parent)
     show.left_out(target)
     say(f"Report: {path}")

@@ -5,6 +5,7 @@ ShrinkError                     the base: catch this one
 ├── TableError                  a table: it cannot be read, or lacks a column, a row or a value
 │   └── TaskError               a task's data: a missing column, a bad row, an answer not among its choices
 ├── TeacherError                a teacher cannot answer: no server, no weights, no reply
+├── Pending                     texts are ordered and come later: no fault, and the same command goes on then
 ├── AuditError                  the teacher's texts support their answers less often than the recipe asks for
 ├── MethodError                 a method's name or its generations are missing
 ├── ModelError                  weights or a tokenizer are not where the recipe says, or cannot be read
@@ -41,6 +42,10 @@ class TaskError(TableError):
 
 class TeacherError(ShrinkError):
     """A teacher cannot be reached or cannot answer."""
+
+
+class Pending(ShrinkError):
+    """Texts are ordered from a teacher and have not come yet."""
 
 
 class AuditError(ShrinkError):

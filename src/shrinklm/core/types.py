@@ -140,6 +140,8 @@ class Completion:
     """What a reasoning model wrote before its answer. Never a part of `text`."""
     adapted: tuple[str, ...] = ()
     """Where the teacher could not keep to the sampling or the prompt, in words, such as "no seed"."""
+    batch: str = ""
+    """The provider's id of the batch that it was ordered with; "" for an answer to a single request."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Source:
     seconds: float = 0.0
     """Wall time of the batch divided by its prompts."""
     adapted: tuple[str, ...] = ()
+    """See `Completion`."""
+    batch: str = ""
     """See `Completion`."""
     tokenizer: str = ""
     """Identifies the tokenizer; "" where `revision` covers it, and in what version 0.1.0 wrote."""

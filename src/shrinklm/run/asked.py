@@ -88,7 +88,10 @@ class TeacherBlock(AskedBlock):
     """The model that writes the explanations."""
 
     use: str = Field(
-        description="transformers:PATH_OR_ID, endpoint:URL#model, recorded:FILE, fake, or module:attribute."
+        description=(
+            "transformers:PATH_OR_ID, endpoint:URL#model, endpoint-batch:URL#model, recorded:FILE, fake, "
+            "or module:attribute."
+        )
     )
     columns: dict[str, str] = Field(
         default_factory=dict, description="recorded: step → column; {option} counts the options from 1."

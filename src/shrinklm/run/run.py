@@ -176,8 +176,9 @@ class Run:
         write_json(self.folder / RunFile.DATA, folders.describe(self.task, self.splits))
 
     @writes
-    def generate(self, step: str | None = None) -> Report:
-        """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher."""
+    def generate(self, step: str | None = None, wait: bool = False) -> Report:
+        """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher, and
+        Pending when it answers later, unless it is to `wait`."""
         if not self.steps:
             raise RecipeError(
                 "The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`."
@@ -187,7 +188,7 @@ class Run:
             raise RecipeError(f"The recipe has no step '{step}'. Its steps: {', '.join(names)}.")
         self._check_judges()
         self.start()
-        report = self.teaching.ask_all(step)
+        report = self.teaching.ask_all(step, wait)
         if step is None:
             write_json(self.folder / RunFile.GENERATIONS, self.teaching.summary(report))
         return report
@@ -313,13 +314,13 @@ class Run:
         return build(self.folder)
 
     @writes
-    def all(self) -> Path:
-        """Every stage; the path of the report."""
+    def all(self, wait: bool = False) -> Path:
+        """Every stage; the path of the report. `wait`: see `generate`."""
         self._check_judges()
         if self._looks_inside and self.recipe.salient.finetune:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps:
-            self.generate()
+            self.generate(wait=wait)
         if audited(self.steps, self.writers):
             self.audit()
         self.train(again=False)

@@ -16,7 +16,7 @@ from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Any, Literal
 
-from ..core.errors import TeacherError
+from ..core.errors import Pending, TeacherError
 from ..core.types import Completion, Generation, Prompt, Sampling, Source, Tick, Turn, ask_key, digest
 from .base import EATEN, FAILED, BaseTeacher, Price
 from .store import Store
@@ -46,6 +46,8 @@ class Usage:
     """Texts that were not asked for, since what they build on is refused or missing; counted in `refused` too."""
     retried: int = 0
     """Texts that were refused and taken anew, with another seed."""
+    awaited: int = 0
+    """Texts that are ordered from a teacher that answers later, and have not come."""
     missing: int = 0
     """Texts that the store lacks and that were not asked for."""
     kept: int = 0
@@ -206,7 +208,9 @@ class Asker:
         finally:
             # Also when the teacher fails half-way: nothing that was answered is asked, or paid for, again.
             self.store.put(unstored)
-        if len(answered) < len(queries):
+        if teacher.later:
+            usage.awaited += len(queries) - len(answered)
+        elif len(answered) < len(queries):
             missing = f"returned nothing for {len(queries) - len(answered):,} of {len(queries):,} prompts"
             raise self._error(missing, queries[0].prompt)
         return answered
@@ -242,6 +246,7 @@ class Asker:
             tokenizer=self.teacher.tokenizer_revision,
             seconds=round(completion.seconds, 4),
             adapted=completion.adapted,
+            batch=completion.batch,
         )
         return Generation(
             example_id=prompt.example.id,
@@ -270,7 +275,7 @@ def ask_judge(
     """Return a judge's answers in the order of the prompts, word for word, and their usage. Decoding is greedy.
 
     The prompts are asked in an order drawn from `seed`, so that a killed run leaves a random sample.
-    Raises TeacherError.
+    Raises TeacherError; Pending when it answers later, with what it is asked now ordered.
     """
     sampling, usage = Sampling(judge.max_tokens or max_tokens), Usage()
     asker = Asker(judge, store, judge.price, "judge")
@@ -291,7 +296,14 @@ def ask_judge(
         if tick is not None:
             tick(f"judge {judge.name}", done, len(order), f"{usage.found:,} found")
 
+    if missing:
+        judge.begin(store.path)
     generations |= asker.ask([missing[key] for key in order], sampling, usage, progress)
+    if usage.awaited:
+        awaited = judge.send()
+        if not judge.wait(moment=True):
+            raise Pending(awaited)
+        return ask_judge(judge, prompts, store, max_tokens, seed, tick)
     usage.settle(generation.refusal for generation in generations.values())
     return [generations[key] for key in keys], usage
 

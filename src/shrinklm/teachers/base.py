@@ -54,6 +54,9 @@ class BaseTeacher(ABC):
     tell: Callable[[str], None] = staticmethod(lambda state: None)
     """Called with the state in words while no completion comes, such as "waiting until 12:30:05". Set by who asks."""
 
+    later: bool = False
+    """Its completions come hours later: `complete` yields those that have come, and `send` orders the others."""
+
     @property
     def price(self) -> Price | None:
         """None when unknown. A subclass overrides it with a property or an attribute of the class."""
@@ -65,6 +68,17 @@ class BaseTeacher(ABC):
         Under `Sampling.seed` 1 it then completes the prompt with the first of them, under 2 with the second.
         """
         return None
+
+    def begin(self, store: Path) -> None:  # noqa: B027
+        """Of a teacher that answers later: called before its questions. It keeps what it orders beside `store`."""
+
+    def send(self) -> str:
+        """Of a teacher that answers later: order what `complete` left since `begin`; what is awaited, in words."""
+        return ""
+
+    def wait(self, moment: bool) -> bool:
+        """Of a teacher that answers later: wait until something has come, or for a moment; whether it has."""
+        return False
 
     def check(self) -> None:  # noqa: B027
         """Raises when it could not answer, as far as can be told without loading weights or asking a server."""

@@ -18,7 +18,7 @@ from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick
 from .ask import SLICE, Asker, Query, Reading, Usage
 from .base import BaseTeacher, Price
 from .prompts import Prompts
-from .reading import Item, Parse, fitted, read, refuse_silence
+from .reading import Item, Parse, Slot, fitted, read, refuse_silence, told
 from .refusals import RETRIED
 from .seeds import WARM, seed_of, temperature_of
 from .steps import STEPS, StepRequest, plan
@@ -33,6 +33,7 @@ FIRST = 20
 """Texts of a step, each with its retries, after which a teacher of which none can be used is given up."""
 _STOP = ("\n\n", "\nQuestion:")
 """Only the first paragraph of a completion is used, and a base model goes on with the next question of the pattern."""
+_AWAITED = "what it builds on is ordered"
 _FREE: Price = {"input": 0.0, "output": 0.0}
 
 
@@ -57,6 +58,8 @@ class Report:
     """The cost and the outcome of each step, by name."""
 
     steps: dict[str, Usage] = field(default_factory=dict)
+    awaited: list[str] = field(default_factory=list)
+    """What was ordered from teachers that answer later, in words; the same call goes on when it has come."""
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """The report in plain types, for JSON."""
@@ -143,32 +146,36 @@ class _Loop:
     def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[GenerationsByExample, Report]:
         """Take every round of every step, each with the texts of those before it at hand."""
         loops = {name: self.others.get(name, self) for name in STEPS}
-        for loop in loops.values():
-            loop._listen()
+        teachers = list(dict.fromkeys(loop.asker.teacher for loop in loops.values()))
+        for teacher in teachers:
+            self._open(teacher)
         reads = [name for name, loop in loops.items() if loop.asker.teacher.reads]
         known: GenerationsByExample = {example.id: {} for example in examples}
-        report = Report()
+        report, awaited = Report(), set[Slot]()
         planned = plan(steps, reads)
         # What nothing builds on is in the store, and need not be in memory too.
         quoted = {"revision", *(need for request, _ in planned for need in STEPS[request.name].needs)}
         for request, number in planned:
             usage = report.steps.setdefault(request.name, Usage())
-            loop = loops[request.name]
-            _Round(loop, request, number, usage).run(examples, known, not self.ask or request.name in quoted)
+            taken = _Round(loops[request.name], request, number, usage, awaited)
+            taken.run(examples, known, not self.ask or request.name in quoted)
+        if self.ask:
+            report.awaited += filter(None, [teacher.send() for teacher in teachers])
         return known, report
 
-    def _listen(self) -> None:
-        """Have the teacher tell its state through the tick."""
-        teacher, tick = self.asker.teacher, self.tick
-        if tick is not None:
+    def _open(self, teacher: BaseTeacher) -> None:
+        """Have the teacher tell its state through the tick, and look at what it has ordered."""
+        if (tick := self.tick) is not None:
             teacher.tell = lambda state: tick(teacher.name, 0, 0, state)
+        if self.ask:
+            teacher.begin(self.asker.store.path)
 
 
 class _Round:
     """One round of one step."""
 
-    def __init__(self, loop: _Loop, request: StepRequest, number: int, usage: Usage) -> None:
-        self.loop, self.request, self.number, self.usage = loop, request, number, usage
+    def __init__(self, loop: _Loop, request: StepRequest, number: int, usage: Usage, awaited: set[Slot]) -> None:
+        self.loop, self.request, self.number, self.usage, self.awaited = loop, request, number, usage, awaited
         self.step, self.samples = STEPS[request.name], request.samples or 1
         self.reads = loop.asker.teacher.reads
         self.sampled = not (self.reads or self.step.marks)
@@ -183,9 +190,12 @@ class _Round:
         start = 0
         while start < len(items):
             # A few first: when none of them can be used, the rest would be paid for in vain.
-            batch = items[start : start + (SLICE if start or self.loop.asker.teacher.free else FIRST)]
+            teacher = self.loop.asker.teacher  # of one that answers later, a few would cost a day
+            batch = items[start : start + (SLICE if start or teacher.free or teacher.later else FIRST)]
             for item, texts in zip(batch, self._samples(batch, start, len(items)), strict=True):
-                if enter and texts:
+                if item.slot(self.step) in self.awaited:
+                    known[item.example.id].pop((self.step.name, item.answer), None)
+                elif enter and texts:
                     known[item.example.id][self.step.name, item.answer] = that_counts(texts)
             start += len(batch)
 
@@ -200,13 +210,17 @@ class _Round:
                 kind = "revision" if self.number > 1 and need == "explanation" else need
                 parent = texts.get((kind, example.answer))
                 if parent is None or parent.refusal:
-                    missing = missing or f"no {need} to build on"
+                    later = (example.id, kind, example.answer) in self.awaited
+                    missing = missing or (_AWAITED if later else f"no {need} to build on")
                     continue
                 quoted[need] = parent.text
                 parents.append(parent.key)
-            if missing:
+            if missing == _AWAITED:
+                self.awaited.add((example.id, self.step.name, example.answer))
+            elif missing:
                 self.usage.refused[missing] += self.samples
                 self.usage.unasked += self.samples
+            if missing:
                 # The text of the round before must not pass for one of this round.
                 texts.pop((self.step.name, example.answer), None)
                 continue
@@ -262,13 +276,16 @@ class _Round:
             pending = []
             for index, key in keys.items():
                 if key not in generations:
+                    if self.loop.ask:
+                        self.awaited.add(items[index].slot(self.step))
                     continue
                 generation = final[index] = fitted(generations[key], items[index], self.request.max_words)
                 if generation.refusal in RETRIED:
                     pending.append(index)
             if not pending:
                 break
-        self._settle([generation for generation in final if generation is not None])
+        slots = [item.slot(self.step) for item in items]
+        self._settle(told([each not in self.awaited for each in slots], final, FIRST))
         return final
 
     def _generations(

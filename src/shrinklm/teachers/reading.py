@@ -13,6 +13,8 @@ from .cleaning import clean
 from .refusals import EMPTY, LONG, assess, too_long
 from .steps import Step
 
+Slot = tuple[str, str, str]
+"""(example, step, answer) of a text."""
 Parse = Callable[[str, Example], str | None]
 
 
@@ -25,6 +27,10 @@ class Item:
     quoted: Mapping[str, str]
     """Step → its text."""
     parents: tuple[str, ...]
+
+    def slot(self, step: Step) -> Slot:
+        """Where its text belongs."""
+        return self.example.id, step.name, self.answer
 
 
 def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: Parse, recorded: bool) -> Reading:
@@ -50,6 +56,13 @@ def fitted(generation: Generation, item: Item, max_words: int | None) -> Generat
     if refusal is None and too_long(generation.text, max_words):
         refusal = LONG
     return replace(generation, example_id=item.example.id, refusal=refusal)
+
+
+def told(final: Sequence[bool], texts: Sequence[Generation | None], enough: int) -> list[Generation]:
+    """The texts that count: those that are `final`, or all that there are where they are `enough` to tell."""
+    # While new tries are ordered and have not come, a few refusals say nothing yet, and many say it before those cost.
+    found = [(last, text) for last, text in zip(final, texts, strict=True) if text is not None]
+    return [text for last, text in found if last or len(found) >= enough]
 
 
 def refuse_silence(teacher: BaseTeacher, step: str, generations: Sequence[Generation], enough: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import MethodError
+from ...core.errors import MethodError, Pending
 from ...core.types import Example, Generation, Split, Task, Tick
 from ...evaluation.drop import Drop, leave_out
 from ...methods.spec import method as method_of
@@ -112,8 +112,18 @@ class Teaching:
         free, reads = self.writers.free, self.writers.reads
         return [request for request in requests if all(needed.name in free for needed, _ in plan([request], reads))]
 
-    def ask_all(self, only: str | None = None) -> Report:
-        """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named."""
+    def ask_all(self, only: str | None = None, wait: bool = False) -> Report:
+        """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named.
+
+        Raises Pending when a teacher answers later, with all ordered that can be by now; with `wait` it stays instead.
+        """
+        while (report := self._ask_all(only)).awaited:
+            came = [teacher.wait(moment=not wait) for teacher in self.writers.all if teacher.later]
+            if not any(came):
+                raise Pending("\n".join(report.awaited))
+        return report
+
+    def _ask_all(self, only: str | None) -> Report:
         steps = [request for request in self.steps if only in (None, request.name)]
         self._check_students(steps)
         labels = [request for request in steps if request.name == "label"]
@@ -122,7 +132,9 @@ class Teaching:
         learned = any("label" in method.needs for method in methods_of(self.recipe))
         report = self.ask(self.splits["train"], steps if learned else [step for step in steps if step not in labels])
         if labels:
-            report.steps["label (test)"] = self.ask(self.splits["test"], labels).steps["label"]
+            tested = self.ask(self.splits["test"], labels)
+            report.steps["label (test)"] = tested.steps["label"]
+            report.awaited += tested.awaited
         self._known.clear()  # read before these texts were written
         return report
 
@@ -145,7 +157,9 @@ class Teaching:
                 if student != self.recipe.student[0] and not own:
                     continue  # only what a student marks itself differs between students
                 arguments = (teacher, self.prompts, self.store, self.settings, self.task.parse)
-                new = run_steps(examples, requests, *arguments, self.tick, self.writers.others).steps
+                asked = run_steps(examples, requests, *arguments, self.tick, self.writers.others)
+                report.awaited += asked.awaited
+                new = asked.steps
                 several = own and len(self.recipe.student) > 1
                 report.steps |= {f"{name} ({student.label})": step for name, step in new.items()} if several else new
         return report

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from ...core.types import Completion
-from ..base import DOES_NOT_FIT, FILTERED
+from ..base import DOES_NOT_FIT, FILTERED, first_stop
 from ..thoughts import split
 
 _LENGTH = re.compile(
@@ -86,6 +87,23 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:
     if not isinstance(choice, dict):
         raise Trouble("again", "an answer whose `choices` hold no text", status)
     return _completion(choice, data)
+
+
+def read_json(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The object in a server's answer to something else than a prompt. Raises Trouble."""
+    data = _json(body)
+    if not 200 <= status < 300 or data is None:
+        raise _trouble(status, headers, body, data)
+    return data
+
+
+def trimmed(completion: Completion, stops: Sequence[str], adapted: tuple[str, ...]) -> Completion:
+    """A completion that ends before the first stop: the server may not know all of them."""
+    stop = first_stop(completion.text, stops)
+    if stop is not None:
+        # A cap that fell behind the stop cut nothing that is used.
+        completion = replace(completion, text=completion.text[:stop], finished=True)
+    return replace(completion, adapted=adapted) if adapted else completion
 
 
 def wait_of(headers: Mapping[str, str], text: str = "", now: datetime | None = None) -> float | None:

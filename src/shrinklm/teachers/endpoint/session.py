@@ -12,15 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling
-from ..base import FAILED, first_stop
+from ..base import FAILED
 from .pace import Pace
-from .reply import Trouble, read
+from .reply import Trouble, read, trimmed
 from .request import Request
 from .wire import Wire
 
@@ -202,13 +202,7 @@ class Session:
         server.pace.answered(seconds)
         if completion.thoughts:
             server.request.stop_no_thoughts()
-        stop = first_stop(completion.text, self.sampling.stop)  # the server may not know all of them
-        if stop is not None:
-            # A cap that fell behind the stop cut nothing that is used.
-            completion = replace(completion, text=completion.text[:stop], finished=True)
-        if server.request.without:
-            completion = replace(completion, adapted=server.request.adapted)
-        self._deliver(position, completion)
+        self._deliver(position, trimmed(completion, self.sampling.stop, server.request.adapted))
         server.answered = True
         server.recent.append(False)
 

@@ -27,6 +27,8 @@ class EndpointTeacher(BaseTeacher):
     (429), an error of the server (5xx), a dropped connection or an answer that is none stops them.
     """
 
+    spec = "endpoint"
+    """How a recipe names it."""
     backoff = 0.5
     """Seconds before the second attempt; doubles each time."""
 
@@ -34,14 +36,16 @@ class EndpointTeacher(BaseTeacher):
         self.url, _, self.name = rest.partition("#")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise TeacherError(f"'{self.url}' is not the address of a server. Write endpoint:http://HOST:PORT/v1#MODEL")
+            raise TeacherError(
+                f"'{self.url}' is not the address of a server. Write {self.spec}:http://HOST:PORT/v1#MODEL"
+            )
         if parts.username or parts.password:
             raise TeacherError(
                 "The server's address must not hold a password. Put the key into the variable that `api_key_env` names."
             )
         if not self.name:
             raise TeacherError(
-                f"'endpoint:{rest}' names no model. Write endpoint:{self.url or 'http://HOST:PORT/v1'}#MODEL"
+                f"'{self.spec}:{rest}' names no model. Write {self.spec}:{self.url or 'http://HOST:PORT/v1'}#MODEL"
             )
         self.options, self.max_tokens = options, options.max_tokens
         # Settings that change what the server writes; without them the revision is unknown.

@@ -41,7 +41,7 @@ class Wire:
         key = os.environ.get(self.key_variable, "")
         self._session = aiohttp.ClientSession(
             headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            connector=aiohttp.TCPConnector(limit=self.most + 1, ssl=_certificates()),
+            connector=aiohttp.TCPConnector(limit=self.most + 1, ssl=certificates()),
             timeout=aiohttp.ClientTimeout(total=self.timeout),
             trust_env=not self.local,
             cookie_jar=aiohttp.DummyCookieJar(),  # looked through for each request
@@ -62,7 +62,7 @@ class Wire:
         except TimeoutError:
             raise Trouble("again", f"no answer within {self.timeout:g} s (`timeout` of the teacher)") from None
         except aiohttp.ClientProxyConnectionError as error:
-            raise Trouble("end", f"the proxy {_proxy(self.url)} does not answer: {error.os_error}") from error
+            raise Trouble("end", f"the proxy {proxy(self.url)} does not answer: {error.os_error}") from error
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             # A server that never answered is not running, and waiting would not help.
             raise Trouble("again" if self.reached else "end", f"no connection: {error}") from error
@@ -79,6 +79,11 @@ class Wire:
 
     async def error(self, trouble: Trouble, attempts: int = 1) -> TeacherError:
         """The error that ends the run."""
+        models = await self._models() if self.reached and trouble.status == 404 else ""
+        return self.worded(trouble, models, attempts)
+
+    def worded(self, trouble: Trouble, models: str, attempts: int = 1) -> TeacherError:
+        """The error that ends the run, in words; `models`: those that the server names."""
         where, why, status = f"{self.url} (model '{self.model}')", trouble.reason, trouble.status
         if not self.reached:
             return TeacherError(f"No server answers at {self.url}: {why}. Start it, or mend the address.")
@@ -89,9 +94,7 @@ class Wire:
                 f"Run: export {self.key_variable}=..."
             )
         if status == 404:
-            return TeacherError(
-                f"{where} answers 404: {why}. Models there: {await self._models()}. The address usually ends in /v1."
-            )
+            return TeacherError(f"{where} answers 404: {why}. Models there: {models}. The address usually ends in /v1.")
         tried = f" after {attempts} attempts" if attempts > 1 else ""
         later = f" It wants to be asked again in {trouble.wait / 60:,.0f} minutes." if trouble.wait else ""
         return TeacherError(
@@ -119,8 +122,8 @@ async def _read(response: Any) -> bytes:
     return bytes(content)
 
 
-def _certificates() -> ssl.SSLContext:
-    # Where Python has no certificates of its own, as on macOS, those of certifi.
+def certificates() -> ssl.SSLContext:
+    """Python's certificates; where it has none of its own, as on macOS, those of certifi."""
     if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
         return ssl.create_default_context()
     import certifi
@@ -128,6 +131,7 @@ def _certificates() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def _proxy(url: str) -> str:
+def proxy(url: str) -> str:
+    """The proxy of the environment for an address, in words."""
     address = getproxies().get(url.partition(":")[0], "of the environment")
     return address.rpartition("@")[2]  # without a password
