@@ -7,11 +7,13 @@ import re
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks_of import FOLDER
+from benchmarks_of import FOLDER, benchmark
+from teacher_cases import tiny_model
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,16 @@ def test_a_store_is_compared_by_its_keys() -> None:
         r"^(opened and compared|every row read): +20 missing, [\d.]+ s, \d+ MB", done.stdout, re.MULTILINE
     )
     assert len(sides) == 2, done.stdout + done.stderr
+
+
+def test_decoding_beside_generate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_model(tmp_path / "model", chat=True, max_position_embeddings=4096)
+    settings = "--prompts 4 --batch 2 --tokens 6 --rounds 2 --check 3 --dtype float32"
+    monkeypatch.setattr(sys, "argv", ["decoding", str(model), *settings.split()])
+    benchmark("decoding").main()
+    out = capsys.readouterr().out
+    assert "float32: 3 of 3 texts are those of generate" in out
+    assert len(re.findall(r"^round \d: ours [\d.]+ examples/s, .* ratio [\d.]+$", out, re.MULTILINE)) == 2
+    assert re.search(r"^median ratio of examples a second: [\d.]+$", out, re.MULTILINE)

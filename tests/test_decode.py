@@ -9,9 +9,11 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from shrinklm.models.decode import Continuation, Decoder, pick, shared_beginning
+from shrinklm.models import decode
+from shrinklm.models.decode import Decoder
 from shrinklm.models.load import load_model
 from shrinklm.models.locate import locate_model
+from shrinklm.models.rows import Continuation, Row, pick, shared_beginning
 from teacher_cases import tiny_model
 
 BEGINNING = "You explain answers in one short sentence, and here is an example of how that is done by people who know: "
@@ -80,6 +82,81 @@ def test_a_shared_beginning_changes_nothing(decoder: Decoder) -> None:
     assert together.decode(ids(together, TEXTS), 20) == Decoder(decoder.model, decoder.tokenizer).decode(
         ids(together, TEXTS), 20
     )
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+@pytest.mark.parametrize("beginning", ["", BEGINNING], ids=["apart", "shared"])
+def test_a_row_that_ends_leaves_its_place_to_the_next(decoder: Decoder, beginning: str, batch: int) -> None:
+    prompts = ids(decoder, [beginning + text for text in [*TEXTS, "a bank", "ropes", "why do they"]])
+    caps = [9, 3, 14, 1, 5, 12, 7]
+    fresh = Decoder(decoder.model, decoder.tokenizer)
+    live: list[int] = []
+    forward = fresh._step
+    fresh._step = lambda state: (live.append(len(state.rows)), forward(state))[1]  # type: ignore[method-assign]
+    asked = [Row(prompt, cap, key=cap) for prompt, cap in zip(prompts, caps, strict=True)]
+    order = [row.key for row in fresh.stream(asked, batch)]
+    assert sorted(order) == sorted(caps)
+    assert max(live) <= batch
+    assert order != caps or batch == 1  # short ones do not wait for those before them
+    assert sum(live) == sum(len(row.said.tokens) - 1 for row in asked)  # the first token of a row comes with its prompt
+    assert [row.said.tokens for row in asked] == [generated(decoder, p, c) for p, c in zip(prompts, caps, strict=True)]
+
+
+def test_sampled_rows_draw_alike_whoever_stands_beside_them(decoder: Decoder) -> None:
+    prompts = ids(decoder, [BEGINNING + text for text in [*TEXTS, *TEXTS]])
+    said = decoder.decode(prompts, 8, temperature=1.5, seeds=range(8))
+    assert decoder.decode(prompts, 8, temperature=1.5, seeds=range(8), batch=3) == said
+    assert said[0] != said[4]  # the same prompt with another seed
+
+
+def test_rows_that_come_later_join(decoder: Decoder) -> None:
+    prompts = ids(decoder, [BEGINNING + text for text in TEXTS] + TEXTS)
+    waves = [prompts[:1], [], prompts[1:3], prompts[3:4], [], prompts[4:]]
+
+    def source(count: int) -> list[Row]:
+        asked.append(count)
+        return [Row(prompt, 6, key=prompt) for prompt in (waves.pop(0) if waves else [])][:count]
+
+    asked: list[int] = []
+    fresh = Decoder(decoder.model, decoder.tokenizer)
+    said = [row for _ in range(3) for row in fresh.run(source, 8)]
+    assert len(said) == len(prompts)
+    assert all(row.said.tokens == generated(decoder, row.key, 6) for row in said)
+
+
+def test_long_prompts_are_read_in_pieces(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "CHUNK", 12)
+    prompts = ids(decoder, [BEGINNING + text for text in TEXTS])
+    fresh, widths = Decoder(decoder.model, decoder.tokenizer), []
+    forward = fresh._forward
+    fresh._forward = lambda ids, *rest: (widths.append(ids.numel()), forward(ids, *rest))[1]  # type: ignore[method-assign]
+    assert fresh.decode(prompts, 8) == decoder.decode(prompts, 8)
+    assert max(widths) <= 12
+
+
+def test_one_prompt_for_several_texts_is_read_once(decoder: Decoder) -> None:
+    prompts = ids(decoder, [TEXTS[2]] * 3 + [TEXTS[3]])
+    fresh, read = Decoder(decoder.model, decoder.tokenizer), []
+    forward = fresh._forward
+    fresh._forward = lambda ids, *rest: (read.append(len(ids)), forward(ids, *rest))[1]  # type: ignore[method-assign]
+    said = fresh.decode(prompts, 6, temperature=1.5, seeds=[1, 2, 3, 4])
+    assert read[0] == 2
+    assert said == [
+        decoder.decode([prompt], 6, temperature=1.5, seeds=[seed])[0] for seed, prompt in enumerate(prompts, 1)
+    ]
+
+
+def test_a_stop_is_looked_for_without_decoding_the_whole_text_again(decoder: Decoder) -> None:
+    [prompt] = ids(decoder, [TEXTS[0]])
+    counted: list[int] = []
+    fresh = Decoder(decoder.model, decoder.tokenizer)
+    whole = decoder.text
+    fresh.text = lambda tokens: (counted.append(len(tokens)), whole(tokens))[1]  # type: ignore[method-assign]
+    seen: list[str] = []
+    [said] = fresh.decode([prompt], 60, stop=lambda text: bool(seen.append(text)))
+    assert seen == [whole(said.tokens[:count]) for count in range(1, len(said.tokens) + 1)]
+    assert sum(counted) < sum(range(61)) / 2
+    assert len(counted) < 80
 
 
 def test_the_model_is_left_as_it_was(decoder: Decoder) -> None:

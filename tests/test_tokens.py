@@ -167,15 +167,17 @@ def test_a_free_answer_goes_on_after_the_tokens_in_training(kind: str) -> None:
     model = student(kind)
     seen: list[list[int]] = []
     whole = CausalStudent(model.model, model.tokenizer)
-    whole._decoder = None
 
     class Decoder:
-        def decode(self, ids: Any, max_tokens: int) -> list[Any]:
-            seen.extend(ids)
-            return []
+        def stream(self, rows: Any, batch: int) -> Any:
+            seen.extend(row.prompt for row in rows)
+            return rows
+
+        def text(self, tokens: list[int]) -> str:
+            return ""
 
     asked, before = EXAMPLE.text, f"{sentence(EXPLANATION)} So the answer is"
-    whole._decoder = Decoder()  # type: ignore[assignment]
+    whole._new_decoder = Decoder  # type: ignore[method-assign, assignment]
     whole.continue_text([asked], 4, [before])
     prompt, target = ids_of(model, Pair(asked, before))
     assert seen == [prompt + target[:-1]]

@@ -1,34 +1,34 @@
 """Greedy and sampled decoding of a causal model, for teachers and students alike: one loop, fast on a CPU.
 
 Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once,
-stay in memory once, and every row attends to them where they are (`models.shared`): nothing is copied per row. Rows
-leave the batch when they stop.
+stay in memory once, and every row attends to them where they are (`models.shared`): nothing is copied per row. A row
+that ends leaves the batch, and the next one takes its place, so that the batch stays full (continuous batching: Yu and
+others, "Orca", OSDI 2022).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .rows import Choose, Continuation, Row, Source, Stops, choose, shared_beginning, waiting
 from .shared import SHARED, SharedCache, point
 
-Stops = Callable[[str], bool]
-"""Whether a row ends with the text so far."""
-Choose = Callable[[Tensor, Sequence[int]], Tensor]
-"""(logits [rows, vocabulary], the indices of these rows among the prompts) → the next token of each row, [rows]."""
+Beginning = tuple[list[int], list[tuple[Tensor, Tensor]]]
+"""The tokens with which rows begin, and their keys and values in each layer."""
 
-
-@dataclass
-class Continuation:
-    """The new tokens of one row."""
-
-    tokens: list[int]
-    finished: bool
-    """False: the cap cut it."""
+REFILL = 4
+"""New rows join once a fourth of the places in the batch is free: a pass over several prompts costs less than a pass
+over each."""
+CHUNK = 2048
+"""Tokens of prompts in one pass at most: longer ones are read in pieces, since the scores of all their tokens at once
+would be the largest tensors in memory."""
+SHORT = 16
+"""A shared beginning of fewer tokens costs a pass of its own and saves nothing."""
 
 
 class BaseDecoder:
@@ -52,6 +52,7 @@ class BaseDecoder:
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
         shared: int | None = None,
+        batch: int | None = None,
     ) -> list[Continuation]:
         """Continue token ids. Each row ends at its end token, where `stop(text so far)` holds, or at `max_tokens`.
 
@@ -62,37 +63,44 @@ class BaseDecoder:
             temperature: 0 takes the likeliest token. Otherwise each row draws from a generator of its own, so that its
                 neighbours change nothing.
             top_p: Draw from the likeliest tokens that have this probability together.
-            seeds: One for each row; its index in the batch when left out.
-            shared: At most so many tokens are taken as the shared beginning: those with which all batches of a larger
-                job begin, so that they are computed once for all of them. Not every way of decoding uses it.
+            seeds: One for each row; its index when left out.
+            shared: At most so many tokens are taken as the shared beginning; see `run`.
+            batch: Rows at a time; all of them when left out.
         """
-        # A generator for each row: a row that leaves the batch must not shift the random numbers of the others.
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds or range(len(prompts))]
+        rows = [
+            Row(prompt, max_tokens, stop, temperature, top_p, seed)
+            for prompt, seed in zip(prompts, seeds or range(len(prompts)), strict=True)
+        ]
+        for _ in self.stream(rows, batch or len(rows), shared):
+            pass
+        return [row.said for row in rows]
 
-        def choose(logits: Tensor, live: Sequence[int]) -> Tensor:
-            return pick(logits, temperature, top_p, [generators[row] for row in live])
+    def stream(self, rows: Sequence[Row], batch: int, shared: int | None = None) -> Iterator[Row]:
+        """Yield each row when it has ended. `batch` rows are continued at a time, begun in their order."""
+        # Of all prompts and not of those that come first, so that it is computed once for all of them.
+        common = shared_beginning([row.prompt for row in rows]) if rows else 0
+        return self.run(waiting(rows), batch, shared=common if shared is None else min(common, shared))
 
-        with torch.inference_mode():
-            return self.run(prompts, max_tokens, choose, stop, shared)
+    def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:
+        """Yield each row of `source` when it has ended; ends when none is live and the source has none.
 
-    def run(
-        self,
-        prompts: Sequence[list[int]],
-        max_tokens: int,
-        choose: Choose,
-        stop: Stops | None = None,
-        shared: int | None = None,
-    ) -> list[Continuation]:
-        """`decode` with the next tokens that `choose` names."""
+        Args:
+            source: Asked for further rows whenever there is room for some.
+            batch: Rows at a time.
+            choose: Names the next tokens.
+            shared: At most so many tokens are taken as the beginning that all rows share; None: as many as the rows
+                that come together share. Not every way of decoding uses it.
+        """
         raise NotImplementedError
 
     def text(self, tokens: list[int]) -> str:
         """The text of new tokens."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
-    def take(self, rows: Sequence[Continuation], tokens: Sequence[int], stop: Stops | None) -> list[int]:
+    def take(self, rows: Sequence[Row], tokens: Sequence[int]) -> list[int]:
         """Add a token to each row and return the indices of the unfinished ones; a row ends by its own tokens."""
-        return take(rows, tokens, self.ends, lambda new: stop is not None and stop(self.text(new)))
+        ended = [row.take(token, self.ends, self.text) for row, token in zip(rows, tokens, strict=True)]
+        return [index for index, done in enumerate(ended) if not done]
 
 
 class Decoder(BaseDecoder):
@@ -105,133 +113,191 @@ class Decoder(BaseDecoder):
         # own path.
         sinks = any("sinks" in name for name, _ in model.named_parameters())
         self.plain = not sinks and not getattr(config, "attn_logit_softcapping", None)
-        self._beginning: tuple[list[int], list[tuple[Tensor, Tensor]]] = ([], [])
+        self._beginning: Beginning = ([], [])
 
-    def run(
-        self,
-        prompts: Sequence[list[int]],
-        max_tokens: int,
-        choose: Choose,
-        stop: Stops | None = None,
-        shared: int | None = None,
-    ) -> list[Continuation]:
+    def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:
         """See BaseDecoder."""
+        new, state = list(source(batch)), None
+        while new or state:
+            # Rows that do not begin as the live ones wait until those have ended, and then share a beginning of theirs.
+            joins = bool(new) and (state is None or self._joins(state, new, shared))
+            state, ended = self._advance(state, new if joins else [], choose, shared)
+            yield from ended
+            new = [] if joins else new
+            free = batch - (len(state.rows) if state else 0)
+            if not new and free >= max(1, batch // REFILL):
+                new = list(source(free))
+
+    def _advance(
+        self, state: _Live | None, new: list[Row], choose: Choose, limit: int | None
+    ) -> tuple[_Live | None, list[Row]]:
+        """Read new rows, or else give each live row its next token: (what is live then, the rows that have ended)."""
+        # Attention is changed for one pass alone: between two of them the model is its owner's.
         before = self.model.config._attn_implementation
         if self.plain:
             self.model.set_attn_implementation(SHARED)
         try:
-            return self._run(prompts, max_tokens, choose, stop, shared)
+            with torch.inference_mode():
+                if not new:
+                    assert state is not None
+                    logits = self._step(state)
+                    return self._chosen(state, logits, choose)
+                beginning = state.beginning if state else self._share([row.prompt for row in new], limit)
+                read, ended = self._chosen(*self._read(new, beginning), choose)
+                return (state.join(read) if state and read else read or state), ended
         finally:
             self.model.set_attn_implementation(before)
 
-    def _run(
-        self,
-        prompts: Sequence[list[int]],
-        max_tokens: int,
-        choose: Choose,
-        stop: Stops | None,
-        limit: int | None,
-    ) -> list[Continuation]:
-        device = self.model.device
-        shared = self._share(prompts, limit) if self.plain else 0
-        width = max(len(prompt) for prompt in prompts) - shared
-        gaps = [width + shared - len(prompt) for prompt in prompts]
+    def _chosen(self, live: _Live, logits: Tensor, choose: Choose) -> tuple[_Live | None, list[Row]]:
+        """Live rows with the tokens that their logits give them, [rows, vocabulary]; the rows that ended with it."""
+        tokens = choose(logits, live.rows)
+        unfinished = self.take(live.rows, tokens.tolist())
+        going = set(unfinished)
+        ended = [row for place, row in enumerate(live.rows) if place not in going]
+        if not unfinished:
+            return None, ended
+        live.tokens = tokens.to(self.model.device)
+        if ended:
+            live.keep(unfinished)
+        return live, ended
+
+    def _read(self, new: Sequence[Row], beginning: Beginning) -> tuple[_Live, Tensor]:
+        """The rows after their prompts were read, and the logits after them, [rows, vocabulary]."""
+        device, shared = self.model.device, len(beginning[0])
+        # Several texts of one prompt: it is read once.
+        places: dict[tuple[int, ...], int] = {}
+        index = [places.setdefault(tuple(row.prompt), len(places)) for row in new]
+        width = max(map(len, places)) - shared
+        gaps = [width + shared - len(prompt) for prompt in places]
         # Padding stands on the left, so that every row's next token comes last.
         ids = torch.tensor(
-            [[self.pad] * gap + prompt[shared:] for gap, prompt in zip(gaps, prompts, strict=True)], device=device
+            [[self.pad] * gap + list(prompt[shared:]) for gap, prompt in zip(gaps, places, strict=True)], device=device
         )
         mask = torch.tensor([[1] * shared + [0] * gap + [1] * (width - gap) for gap in gaps], device=device)
-        cache = SharedCache(self._beginning[1])
-        point(self.model, cache)
-        rows = [Continuation([], False) for _ in prompts]
-        live = list(range(len(prompts)))
         # Padding counts for nothing, so that a row's positions are those it has alone; its own, -1, no table holds.
-        positions = mask.cumsum(-1)[:, shared:] - 1
-        for _ in range(max_tokens):
-            inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions.clamp(min=0)}
-            # Of the last token alone: the logits of a whole prompt would be the largest tensor in memory.
-            logits = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
-            tokens = choose(logits, live)
-            unfinished = self.take([rows[row] for row in live], tokens.tolist(), stop)
-            if not unfinished:
-                break
-            # A finished row would be computed on until the longest one ends.
-            if len(unfinished) < len(live):
-                kept = torch.tensor(unfinished, device=device)
-                cache.keep(kept)
-                tokens, mask, positions = tokens[kept], mask[kept], positions[kept]
-                live = [live[index] for index in unfinished]
-            ids = tokens[:, None].to(device)
-            positions = positions[:, -1:] + 1
-            mask = torch.cat((mask, mask.new_ones(len(live), 1)), -1)
-        return rows
+        positions = (mask.cumsum(-1)[:, shared:] - 1).clamp(min=0)
+        cache = SharedCache(beginning[1])
+        piece = max(1, CHUNK // len(places))
+        for start in range(0, width, piece):
+            end = min(start + piece, width)
+            logits = self._forward(ids[:, start:end], mask[:, : shared + end], positions[:, start:end], cache)
+        live = _Live(list(new), beginning, cache, mask, positions[:, -1:], ids[:, -1])
+        if len(places) < len(new):
+            live.select(index)
+            logits = logits[index]
+        return live, logits
 
-    def _share(self, prompts: Sequence[list[int]], limit: int | None) -> int:
-        """The length of the beginning that all prompts share; computes its keys and values unless the last call did."""
+    def _step(self, live: _Live) -> Tensor:
+        """The logits after the last token of each row, [rows, vocabulary]."""
+        live.settle()
+        live.positions = live.positions + 1
+        live.mask = torch.cat((live.mask, live.mask.new_ones(len(live.rows), 1)), -1)
+        return self._forward(live.tokens[:, None], live.mask, live.positions, live.cache)
+
+    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: SharedCache) -> Tensor:
+        point(self.model, cache)
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        # Of the last token alone: the logits of a whole prompt would be the largest tensor in memory.
+        out = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        logits: Tensor = out.logits[:, -1].float()
+        return logits
+
+    def _joins(self, state: _Live, new: Sequence[Row], limit: int | None) -> bool:
+        known = state.beginning[0]
+        if known or not self.plain:
+            return all(len(row.prompt) > len(known) and row.prompt[: len(known)] == known for row in new)
+        return self._common([row.prompt for row in (*state.rows, *new)], limit) < SHORT
+
+    def _common(self, prompts: Sequence[list[int]], limit: int | None) -> int:
         # One token of each prompt stays outside: its logits give the row's first new token.
         common = min(shared_beginning(prompts), min(len(prompt) for prompt in prompts) - 1)
-        common = common if limit is None else min(common, limit)
+        return common if limit is None else min(common, limit)
+
+    def _share(self, prompts: Sequence[list[int]], limit: int | None) -> Beginning:
+        """The beginning that all prompts share; computes its keys and values unless the last call did."""
+        common = self._common(prompts, limit) if self.plain else 0
         known, _ = self._beginning
-        # The last call's is good enough even where these prompts share more: another would cost another pass.
+        # The last one is good enough even where these prompts share more: another would cost another pass.
         if known and common >= len(known) and prompts[0][: len(known)] == known:
-            return len(known)
-        # A beginning that is short, or of one prompt, costs a pass of its own and saves nothing.
-        if len(prompts) < 2 or common < 16:
-            self._beginning = ([], [])
-            return 0
+            return self._beginning
+        if limit is None and known and (both := shared_beginning([known, prompts[0][:common]])) >= common / 2:
+            common = both  # what comes next will hardly share more with these than the last ones did
         # No layer may see the last beginning while the new one is computed, nor need memory hold both.
         self._beginning = ([], [])
+        # A beginning that is short, or of one prompt, costs a pass of its own and saves nothing.
+        if len(prompts) < 2 or common < SHORT:
+            return self._beginning
         cache = SharedCache()
-        point(self.model, cache)
         ids = torch.tensor([prompts[0][:common]], device=self.model.device)
-        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        for start in range(0, common, CHUNK):
+            end = min(start + CHUNK, common)
+            places = torch.arange(start, end, device=ids.device)[None]
+            self._forward(ids[:, start:end], torch.ones_like(ids[:, :end]), places, cache)
         # Cloned: a slice would keep the free room behind it in memory, for as long as the decoder lives.
-        kept = [
-            (layer.room[0][:, :, : layer.length].clone(), layer.room[1][:, :, : layer.length].clone())
-            for layer in cache.layers
-        ]
+        kept = [(layer.seen(0).clone(), layer.seen(1).clone()) for layer in cache.layers]
         self._beginning = (prompts[0][:common], kept)
-        return common
+        return self._beginning
+
+
+@dataclass
+class _Live:
+    """The rows that are being continued, and what the model needs for their next token."""
+
+    rows: list[Row]
+    beginning: Beginning
+    cache: SharedCache
+    mask: Tensor
+    """[rows, tokens]: 1 for the shared beginning and for what stands in the cache of each row, 0 for its padding."""
+    positions: Tensor
+    """[rows, 1], of the last token in the cache."""
+    tokens: Tensor
+    """[rows], the next to be read."""
+    _moved: list[int] | None = None
+    """Where the rows stand in the cache, when some of those beside them have ended since."""
+
+    def keep(self, places: list[int]) -> None:
+        """Drop the other rows. The cache follows later: new rows may join first, and copying once is enough."""
+        self.rows = [self.rows[place] for place in places]
+        index = torch.tensor(places, device=self.mask.device)
+        self.mask, self.positions, self.tokens = self.mask[index], self.positions[index], self.tokens[index]
+        self._moved = places if self._moved is None else [self._moved[place] for place in places]
+
+    def select(self, places: list[int]) -> None:
+        """As many rows as `places` names, each with what stands at its place."""
+        index = torch.tensor(places, device=self.mask.device)
+        self.mask, self.positions, self.tokens = self.mask[index], self.positions[index], self.tokens[index]
+        self._moved = places
+
+    def settle(self) -> None:
+        """Bring the cache into the order of the rows."""
+        if self._moved is not None:
+            self._arrange(None)
+
+    def join(self, other: _Live) -> _Live:
+        """These rows and then those of `other`."""
+        other.settle()
+        self._arrange(other)
+        self.rows += other.rows
+        self.positions = torch.cat((self.positions, other.positions))
+        self.tokens = torch.cat((self.tokens, other.tokens))
+        return self
+
+    def _arrange(self, other: _Live | None) -> None:
+        shared = len(self.beginning[0])
+        # Columns in which nothing but rows that have ended stood fall away.
+        width = int(self.positions.max()) + 1 - shared
+        masks = [self.mask[:, shared:][:, -width:]]
+        if other is not None:
+            masks.append(other.mask[:, shared:])
+            width = max(width, masks[1].shape[1])
+        places = torch.tensor(self._moved or list(range(len(self.rows))), device=self.mask.device)
+        self.cache.arrange(places, width, other.cache if other else None)
+        padded = [torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks]
+        own = torch.cat(padded)
+        self.mask = torch.cat((own.new_ones(len(own), shared), own), -1)
+        self._moved = None
 
 
 def below_lora(model: Any) -> Any:
     """The model of transformers inside LoRA's wrapper, which takes other arguments; itself without one."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all rows have in common."""
-    first, last = min(rows, key=list), max(rows, key=list)  # of rows in order, those that differ most
-    return next(
-        (index for index, (token, other) in enumerate(zip(first, last, strict=False)) if token != other),
-        min(len(first), len(last)),
-    )
-
-
-def take(
-    rows: Sequence[Continuation], tokens: Sequence[int], ends: set[int], stops: Callable[[list[int]], bool]
-) -> list[int]:
-    """Add a token to each row and return the indices of the unfinished ones.
-
-    A row ends by its own tokens, whatever the others do.
-    """
-    for row, token in zip(rows, tokens, strict=True):
-        if token not in ends:
-            row.tokens.append(token)
-        row.finished = token in ends or stops(row.tokens)
-    return [index for index, row in enumerate(rows) if not row.finished]
-
-
-def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """The next token of each row, [rows]; sampling draws on the CPU so that a seed means the same on every device."""
-    if temperature <= 0:
-        return logits.argmax(-1)
-    probabilities = (logits / temperature).softmax(-1).cpu()
-    ordered, order = probabilities.sort(-1, descending=True)
-    # What comes before a token decides, so that the token that crosses `top_p` stays, and the likeliest always does;
-    # multinomial takes weights that do not sum to 1.
-    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
-    ranks = torch.stack(
-        [torch.multinomial(row, 1, generator=generator) for row, generator in zip(ordered, generators, strict=True)]
-    )
-    return order.gather(-1, ranks).squeeze(-1).to(logits.device)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from .decode import BaseDecoder, Choose, Continuation, Stops, below_lora
+from .decode import BaseDecoder, below_lora
+from .rows import Choose, Row, Source, choose
 
 
 class OwnDecoder(BaseDecoder):
@@ -28,47 +29,32 @@ class OwnDecoder(BaseDecoder):
         self.batched, self.cached = batched, cached
         self.seq2seq = bool(model.config.is_encoder_decoder)
 
-    def run(
-        self,
-        prompts: Sequence[list[int]],
-        max_tokens: int,
-        choose: Choose,
-        stop: Stops | None = None,
-        shared: int | None = None,
-    ) -> list[Continuation]:
-        """See BaseDecoder; `shared` is not used."""
-        rows = [Continuation([], False) for _ in prompts]
-        indices = list(range(len(prompts)))
-        for chosen in [indices] if self.batched else [[index] for index in indices]:
-            self._generate([prompts[index] for index in chosen], max_tokens, chosen, rows, choose, stop)
-        return rows
+    def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:
+        """See BaseDecoder; batch by batch. `shared` is not used."""
+        while rows := source(batch if self.batched else 1):
+            with torch.inference_mode():
+                self._generate(rows, choose)
+            yield from rows
 
-    def _generate(
-        self,
-        prompts: Sequence[list[int]],
-        max_tokens: int,
-        indices: Sequence[int],
-        rows: Sequence[Continuation],
-        choose: Choose,
-        stop: Stops | None,
-    ) -> None:
-        """Extend `rows[index]` for each of `indices`, those of `prompts`."""
-        live = list(range(len(prompts)))
+    def _generate(self, rows: Sequence[Row], choose: Choose) -> None:
+        """Continue the rows with one call of `generate`."""
+        prompts = [row.prompt for row in rows]
+        live = list(range(len(rows)))
 
         def pick(ids: Tensor, scores: Tensor) -> Tensor:
             """Scores that leave one token to each row: the one that `choose` names."""
             kept = torch.tensor(live, device=scores.device)
-            tokens = choose(scores[kept].float(), [indices[place] for place in live])
+            tokens = choose(scores[kept].float(), [rows[place] for place in live])
             only = torch.full_like(scores, -torch.inf)
             only[:, self.pad] = 0.0  # what a finished row writes is not read
             only[kept] = -torch.inf
             only[kept, tokens.to(scores.device)] = 0.0
-            unfinished = self.take([rows[indices[place]] for place in live], tokens.tolist(), stop)
+            unfinished = self.take([rows[place] for place in live], tokens.tolist())
             live[:] = [live[place] for place in unfinished]
             return only
 
         def finished(ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-            return torch.tensor([place not in live for place in range(len(prompts))], device=ids.device)
+            return torch.tensor([place not in live for place in range(len(rows))], device=ids.device)
 
         width = max(map(len, prompts))
         # A decoder's next token must stand at the end of its row; an encoder counts positions from the start.
@@ -82,7 +68,7 @@ class OwnDecoder(BaseDecoder):
         settings = GenerationConfig(
             do_sample=False,
             num_beams=1,
-            max_new_tokens=max_tokens,
+            max_new_tokens=max(row.max_tokens for row in rows),
             use_cache=self.cached,
             pad_token_id=self.pad,
             decoder_start_token_id=first_token(self.model, self.tokenizer) if self.seq2seq else None,

@@ -11,7 +11,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
@@ -23,6 +23,7 @@ from .decode import BaseDecoder, Decoder
 from .decode_own import OwnDecoder, first_token
 from .decode_seq2seq import Seq2SeqDecoder
 from .load import position_limit
+from .rows import Row, shared_beginning, waiting
 
 Decoding = Literal["shared", "generate", "alone", "uncached"]
 """A way to decode: our own loop, which computes a shared beginning once; the model's `generate` in batches; the same
@@ -235,28 +236,38 @@ def _forced_error(case: Case, way: Decoding, tokenizer: Any) -> float:
     """The error of the log-probabilities with which a decoder says the targets, made to take their tokens."""
     decoder = make_decoder(way, case.model, tokenizer)
     decoder.ends = set()
-    means: list[float] = []
+    first: list[float] = []
+    second: list[float] = []
     for group in case.groups:
-        targets = [target[:-1] for _, target in group]  # an end token ends a row
-        said = _Forced(targets)
-        decoder.run([prompt for prompt, _ in group], max(map(len, targets)), said)
-        means += [sum(row[: len(target)]) / len(target) for row, target in zip(said.log_p, targets, strict=True)]
-    return case.error(means, end=False)
+        # Each pair twice in as many places as pairs: the first row to end leaves its place to another beside the rest.
+        rows = [
+            Row(prompt, len(target) - 1, key=_Forced(target[:-1]))  # an end token ends a row
+            for prompt, target in (*group, *group)
+        ]
+        for _ in decoder.run(waiting(rows), len(group), _forced, shared_beginning([row.prompt for row in rows])):
+            pass
+        said = [sum(row.key.log_p) / len(row.key.log_p) for row in rows]
+        first += said[: len(group)]
+        second += said[len(group) :]
+    # Not by `max`, in which NaN may get lost.
+    errors = [case.error(means, end=False) for means in (first, second)]
+    return float(torch.tensor(errors).max())
 
 
+@dataclass
 class _Forced:
-    """Chooses the tokens of given targets, and keeps their log-probabilities."""
+    """A target that a row is made to say, and the log-probabilities of its tokens."""
 
-    def __init__(self, targets: Sequence[list[int]]) -> None:
-        self.targets = targets
-        self.log_p: list[list[float]] = [[] for _ in targets]
+    target: list[int]
+    log_p: list[float] = field(default_factory=list)
 
-    def __call__(self, logits: Tensor, live: Sequence[int]) -> Tensor:
-        # A row whose target has ended repeats its last token until the longest one ends.
-        tokens = [self.targets[row][min(len(self.log_p[row]), len(self.targets[row]) - 1)] for row in live]
-        for row, token, log_p in zip(live, tokens, logits.log_softmax(-1), strict=True):
-            self.log_p[row].append(float(log_p[token]))
-        return torch.tensor(tokens, device=logits.device)
+
+def _forced(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    """Choose the tokens of each row's target."""
+    tokens = [row.key.target[len(row.key.log_p)] for row in rows]
+    for row, token, log_p in zip(rows, tokens, logits.log_softmax(-1), strict=True):
+        row.key.log_p.append(float(log_p[token]))
+    return torch.tensor(tokens, device=logits.device)
 
 
 def identity(model: Any, tokenizer: Any) -> tuple[Any, ...]:

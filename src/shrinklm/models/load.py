@@ -58,12 +58,35 @@ def _load(
     model: Model, family: Family, trust_remote_code: bool, network: Callable[[Any, str, dict[str, Any]], Any]
 ) -> tuple[Any, Any]:
     """(model, tokenizer), the model as `network` makes it of (class of transformers, source, options)."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    tokenizer = load_tokenizer(model, trust_remote_code)
+    source, options = weights_source(model)
+    options["trust_remote_code"] = trust_remote_code
+    try:
+        loaded = network(AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM, source, options)
+    except Exception as error:
+        advice = _advice(model, "config.json and *.safetensors")
+        raise ModelError(f"{model.ref} cannot be loaded as a {family} model: {_first_line(error)}. {advice}") from error
+    return loaded.eval(), tokenizer
+
+
+def weights_source(model: Model) -> tuple[str, dict[str, Any]]:
+    """(folder or hub name, options that pin it) under which transformers and its kin load a model.
+
+    A GGUF file is converted once to safetensors in the cache folder.
+    """
+    local = model.path is not None or model.ref in PACKAGED
+    return (str(_folder(model)), {}) if local else _hub_source(model)
+
+
+def load_tokenizer(model: Model, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of transformers, which can pad. Raises ModelError with advice."""
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    local = model.path is not None or model.ref in PACKAGED
-    source, options = (str(_folder(model)), {}) if local else _hub_source(model)
+    source, options = weights_source(model)
     options["trust_remote_code"] = trust_remote_code
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
@@ -71,14 +94,9 @@ def _load(
         _needs_sentencepiece(model, error)
         advice = _advice(model, "tokenizer.json")
         raise ModelError(f"The tokenizer of {model.ref} cannot be read: {_first_line(error)}. {advice}") from error
-    try:
-        loaded = network(AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM, source, options)
-    except Exception as error:
-        advice = _advice(model, "config.json and *.safetensors")
-        raise ModelError(f"{model.ref} cannot be loaded as a {family} model: {_first_line(error)}. {advice}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # batches need a padding token; it is masked wherever it stands
-    return loaded.eval(), tokenizer
+    return tokenizer
 
 
 def read_config(model: Model, what: str) -> Any:

@@ -36,18 +36,41 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         new = key_states.shape[-2]
         if self.room is None or self.length + new > self.room[0].shape[-2]:
             self.room = (self._grown(0, key_states, new), self._grown(1, value_states, new))
-        assert self.room is not None
         for room, states in zip(self.room, (key_states, value_states), strict=True):
             room[:, :, self.length : self.length + new] = states
         self.length += new
         self.is_initialized = True
-        return self.room[0][:, :, : self.length], self.room[1][:, :, : self.length]
+        return self.seen(0), self.seen(1)
 
     def _grown(self, index: int, states: Tensor, new: int) -> Tensor:
         rows, heads, _, width = states.shape
         room = states.new_empty(rows, heads, self.length + new + self.BLOCK, width)
         if self.room is not None:
-            room[:, :, : self.length] = self.room[index][:, :, : self.length]
+            room[:, :, : self.length] = self.seen(index)
+        return room
+
+    def seen(self, index: int) -> Tensor:
+        """The rows' keys (0) or values (1), without the free room behind them."""
+        assert self.room is not None
+        return self.room[index][:, :, : self.length]
+
+    def arrange(self, places: Tensor, length: int, other: _Layer | None) -> None:
+        """Keep the rows at `places`, and put those of `other` after them; all end at the token of number `length`."""
+        self.room = (self._arranged(0, places, length, other), self._arranged(1, places, length, other))
+        self.length = length
+
+    def _arranged(self, index: int, places: Tensor, length: int, other: _Layer | None) -> Tensor:
+        before = self.seen(index)[:, :, -length:]
+        _, heads, kept, width = before.shape
+        count = len(places)
+        room = before.new_empty(count + (len(other.seen(0)) if other else 0), heads, length + self.BLOCK, width)
+        # Zeros before a shorter row: what happens to lie in memory may be NaN, which no mask makes harmless.
+        room[:count, :, : length - kept] = 0
+        room[:count, :, length - kept : length] = before[places]
+        if other is not None:
+            joined = other.seen(index)
+            room[count:, :, : length - joined.shape[-2]] = 0
+            room[count:, :, length - joined.shape[-2] : length] = joined
         return room
 
     def get_seq_length(self) -> int:
@@ -55,11 +78,6 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop the other rows."""
-        if self.room is not None:
-            self.room = (self.room[0][rows], self.room[1][rows])
 
 
 class SharedCache(Cache):  # type: ignore[misc]
@@ -72,10 +90,13 @@ class SharedCache(Cache):  # type: ignore[misc]
             layer.shared = pair
             self.layers.append(layer)
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop the other rows."""
-        for layer in self.layers:
-            layer.keep(rows)
+    def arrange(self, places: Tensor, length: int, other: SharedCache | None = None) -> None:
+        """Keep the rows at `places`, in this order and as often as named; the rows of `other` follow.
+
+        `length`: tokens of a row that stay, its last ones; at least those of `other`.
+        """
+        for index, layer in enumerate(self.layers):
+            layer.arrange(places, length, other.layers[index] if other else None)
 
 
 def _attention(

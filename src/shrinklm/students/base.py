@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -244,14 +244,20 @@ class BaseStudent(nn.Module):
         if begun:
             known = [len(self.prompt_ids(prompts[index]) + self.target_ids(words[index], end=False)) for index in order]
             order = [index for index, size in zip(order, known, strict=True) if size + max_tokens <= self.positions]
-        for start in range(0, len(order), batch):
-            indices = order[start : start + batch]
-            chunk = self.decode([prompts[index] for index in indices], [words[index] for index in indices], max_tokens)
-            for index, reply in zip(indices, chunk, strict=True):
-                said[index] = reply
-            if tick:
-                tick("answer", start + len(indices), len(order), "")
+        asked = self.stream([prompts[index] for index in order], [words[index] for index in order], max_tokens, batch)
+        for done, (place, reply) in enumerate(asked, 1):
+            said[order[place]] = reply
+            if tick and (done % batch == 0 or done == len(order)):
+                tick("answer", done, len(order), "")
         return said
+
+    def stream(
+        self, prompts: Sequence[str], begun: Sequence[str], max_tokens: int, batch: int
+    ) -> Iterator[tuple[int, Reply]]:
+        """Yield (index, reply) as they come, of at most `batch` prompts at a time; the prompts begin in their order."""
+        for start in range(0, len(prompts), batch):
+            part = slice(start, start + batch)
+            yield from enumerate(self.decode(prompts[part], begun[part], max_tokens), start)
 
     def continue_text(self, prompts: Sequence[str], max_tokens: int, begun: Sequence[str] = ()) -> list[str]:
         """One batch of `answer`."""

@@ -7,16 +7,17 @@ Positions count along each branch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..core.types import Pair, Reply, Tick
-from ..models.decode import BaseDecoder, below_lora, shared_beginning
+from ..core.types import Pair, Reply
+from ..models.decode import BaseDecoder, below_lora
 from ..models.exact import Decoding, make_decoder
 from ..models.locate import Family
+from ..models.rows import Row, shared_beginning
 from .base import IGNORE, BaseStudent, Batch
 from .exact import Reading, Rows, examine
 from .masks import masks
@@ -32,8 +33,6 @@ class CausalStudent(BaseStudent):
     family: ClassVar[Family] = "causal"
     layouts: ClassVar[tuple[Rows, ...]] = ("packed", "single")
     decodings: ClassVar[tuple[Decoding, ...]] = ("shared", "generate", "alone", "uncached")
-    _decoder: BaseDecoder | None = None
-    """Decodes all batches of one call of `replies`; None outside it."""
 
     def examined(self) -> Reading:
         """See BaseStudent."""
@@ -134,34 +133,25 @@ class CausalStudent(BaseStudent):
     def _new_decoder(self) -> BaseDecoder:
         return make_decoder(self.reading.decodes, self.model, self.tokenizer)
 
-    def replies(
-        self,
-        prompts: Sequence[str],
-        max_tokens: int,
-        batch: int = 32,
-        tick: Tick | None = None,
-        begun: Sequence[str] | None = None,
-    ) -> list[Reply]:
-        """See BaseStudent."""
-        # One decoder for all batches of a call, since it remembers their shared beginning; none between calls, since
-        # training may change the weights with which that was computed.
-        self._decoder = self._new_decoder()
-        try:
-            return super().replies(prompts, max_tokens, batch, tick, begun)
-        finally:
-            self._decoder = None
-
     def decode(self, prompts: Sequence[str], begun: Sequence[str], max_tokens: int) -> list[Reply]:
         """See BaseStudent."""
-        decoder = self._decoder or self._new_decoder()
+        found = dict(self.stream(prompts, begun, max_tokens, max(1, len(prompts))))
+        return [found[index] for index in range(len(prompts))]
+
+    def stream(
+        self, prompts: Sequence[str], begun: Sequence[str], max_tokens: int, batch: int
+    ) -> Iterator[tuple[int, Reply]]:
+        """See BaseStudent; a prompt whose reply has ended leaves its place to the next one."""
         ids = [
             self.prompt_ids(prompt) + self.target_ids(words, end=False)
             for prompt, words in zip(prompts, begun, strict=True)
         ]
         for prompt, tokens in zip(prompts, ids, strict=True):
             self.check_length(Pair(prompt, ""), len(tokens), max_tokens, end=False)
-        rows = decoder.decode(ids, max_tokens)
-        return [Reply(decoder.text(row.tokens).strip(), row.finished) for row in rows]
+        # None is kept between calls, since training may change the weights with which it computed the shared beginning.
+        decoder = self._new_decoder()
+        for row in decoder.stream([Row(tokens, max_tokens, key=index) for index, tokens in enumerate(ids)], batch):
+            yield row.key, Reply(decoder.text(row.said.tokens).strip(), row.said.finished)
 
 
 def _plain(batch: Batch) -> bool:

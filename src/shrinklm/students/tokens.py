@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..core.types import Pair
-from ..models.decode import shared_beginning
+from ..models.rows import shared_beginning
 
 
 @dataclass(frozen=True)
