@@ -150,13 +150,14 @@ def test_lines_that_fail_each_in_its_own_way(tmp_path: Path) -> None:
         5: b'{"id": "l", "custom_id": "CUSTOM", "response": {"status_code": 200, "bo',
         6: None,
         7: failure(400, "Bad request"),
+        9: b'{"custom_id": "CUSTOM", "response": null, "error": {"code": "server_error", "message": "sorry"}}',
         8: chat(None, refusal="I cannot."),
     }
     seen: set[int] = set()
 
     def answer(body: dict[str, Any]) -> Any:
         number = number_of(body)
-        if number in (2, 3, 4, 5, 6) and number in seen:
+        if number in (2, 3, 4, 5, 6, 9) and number in seen:
             return chat(GOOD)
         seen.add(number)
         return bad.get(number, chat(GOOD))
@@ -165,8 +166,8 @@ def test_lines_that_fail_each_in_its_own_way(tmp_path: Path) -> None:
         command(stub, tmp_path, 40)
         stub.finish()
         part = command(stub, tmp_path, 40)
-        assert part.steps["explanation"].awaited == 5
-        assert len(stub.lines(stub.batches[1])) == 5
+        assert part.steps["explanation"].awaited == 6
+        assert len(stub.lines(stub.batches[1])) == 6
         stub.finish()
         report = command(stub, tmp_path, 40)
     assert report.awaited == []
@@ -371,6 +372,33 @@ def test_the_key_is_sent_and_never_written(tmp_path: Path, monkeypatch: pytest.M
         command(stub, tmp_path, 2, api_key_env="MY_KEY")
     assert set(stub.keys) == {"Bearer sk-very-secret"}
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"very-secret" in path.read_bytes()]
+
+
+def test_two_commands_at_once_order_no_question_twice(tmp_path: Path) -> None:
+    with batch_server(tmp_path / "server") as stub:
+        both = [teacher(stub.url), teacher(stub.url)]
+        asked = [[asking("a"), asking("b")], [asking("b"), asking("c")]]
+        for made, prompts in zip(both, asked, strict=True):
+            made.begin(tmp_path / "g.db")
+            assert not list(made.complete(prompts, Sampling(seed=len(prompts[0].text))))
+        assert [bool(made.send()) for made in both] == [True, True]
+        assert [len(stub.lines(batch)) for batch in stub.batches] == [2, 1]
+        stub.finish()
+        for made, prompts in zip(both, asked, strict=True):
+            made.begin(tmp_path / "g.db")
+            assert len(list(made.complete(prompts, Sampling()))) == 2
+    assert set(stub.paid.values()) == {1}
+
+
+def test_a_server_that_takes_no_names_of_batches(tmp_path: Path) -> None:
+    def fault(call: str, number: int) -> Raw | None:
+        if call == "POST /batches" and number in (1, 3):
+            return Raw({"error": {"message": "Extra inputs are not permitted: metadata"}}, 400)
+        return None
+
+    with batch_server(tmp_path / "server", fault=fault, lost=lambda call, n: (call, n) == ("POST /batches", 2)) as stub:
+        assert command(stub, tmp_path, 2).steps["explanation"].awaited == 2
+    assert len(stub.batches) == 1
 
 
 def test_a_server_without_batches_and_one_that_wants_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

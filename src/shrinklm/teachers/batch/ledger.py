@@ -83,7 +83,8 @@ class Ledger:
     """
 
     def __init__(self, store: Path, server: str) -> None:
-        self.folder, self.server = store.with_name(f"{store.stem}.batches"), server
+        self.store, self.server = store, server
+        self.folder = store.with_name(f"{store.stem}.batches")
         with self._errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.folder / ".lock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..endpoint.reply import Trouble, read
 from ..endpoint.request import Request
 from .ledger import Ledger
 
-_UNTOUCHED = ("batch_expired", "batch_cancelled", "batch_canceled", "expired", "cancelled", "canceled")
+_UNTOUCHED = re.compile(r"batch_|(?:batch_)?(?:expired|cancell?ed)$")
 """Codes of a line whose question the server never came to."""
 
 
@@ -57,9 +58,15 @@ def completion_of(line: Mapping[str, Any]) -> Completion:
         return read(int(status) if status.isdigit() else 500, {}, content.encode("utf-8", "replace"))
     error = error if isinstance(error, dict) else {"message": str(error or "a line without an answer")}
     code = str(error.get("code") or "")
-    if code in _UNTOUCHED:
+    if _UNTOUCHED.match(code):
         raise Untouched(code)
-    return read(int(code) if code.isdigit() else 400, {}, json.dumps({"error": error}).encode("utf-8", "replace"))
+    try:
+        return read(int(code) if code.isdigit() else 400, {}, json.dumps({"error": error}).encode("utf-8", "replace"))
+    except Trouble as trouble:
+        # Without a status, an error that names neither the text nor the key may pass.
+        if trouble.todo == "change" and not code.isdigit():
+            raise Trouble("again", trouble.reason, 500, words=trouble.words) from trouble
+        raise
 
 
 class Untouched(Exception):

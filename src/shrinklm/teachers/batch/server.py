@@ -59,13 +59,14 @@ class BatchServer:
 
     def create(self, file: str, name: str) -> dict[str, Any]:
         """Order a batch of an uploaded file, once. Raises Trouble; after "again" it may have been ordered or not."""
-        body = {
-            "input_file_id": file,
-            "endpoint": ENDPOINT,
-            "completion_window": WINDOW,
-            "metadata": {TAG: name},
-        }
-        return self._once(lambda client: client.post("/batches", json=body))
+        plain = {"input_file_id": file, "endpoint": ENDPOINT, "completion_window": WINDOW}
+        try:
+            named = {**plain, "metadata": {TAG: name}}
+            return self._once(lambda client: client.post("/batches", json=named))
+        except Trouble as trouble:
+            if trouble.todo != "change" or "metadata" not in trouble.words:
+                raise
+            return self._once(lambda client: client.post("/batches", json=plain))  # found again by its file
 
     def find(self, file: str, name: str) -> list[dict[str, Any]]:
         """The batches that were ordered under our name, or of this file, and were not rejected. Raises Trouble."""

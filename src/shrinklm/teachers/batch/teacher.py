@@ -56,7 +56,7 @@ class BatchTeacher(EndpointTeacher):
 
     def begin(self, store: Path) -> None:
         """See `BaseTeacher`. Raises TeacherError, StoreError."""
-        if self._orders is None or self._orders.ledger.folder.parent != store.parent:
+        if self._orders is None or self._orders.ledger.store != store:
             options = self.options
             ledger = Ledger(store, f"{self.url.rstrip('/')}#{self.name} {self.revision}".strip())
             server = BatchServer(self._wire, options.attempts, self.backoff)
@@ -78,7 +78,9 @@ class BatchTeacher(EndpointTeacher):
             orders.refresh()
             self._batches = {batch.name: batch for batch in orders.ledger.batches("read")}
             self._fresh = True
-        keys = [ask_key(self.name, self.revision, prompt, sampling) for prompt in prompts]
+        # Greedy texts are the same whatever the seed.
+        named = sampling if sampling.temperature else replace(sampling, seed=0)
+        keys = [ask_key(self.name, self.revision, prompt, named) for prompt in prompts]
         entries = orders.ledger.entries(keys)
         self._left = sum(entry.state == "here" for entry in entries.values())
         for position, (key, prompt) in enumerate(zip(keys, prompts, strict=True)):
