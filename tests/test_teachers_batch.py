@@ -124,6 +124,29 @@ def test_steps_follow_as_soon_as_what_they_build_on_has_come(tmp_path: Path) -> 
     assert set(stub.paid.values()) == {1}
 
 
+def test_one_teacher_answers_later_and_another_at_once(tmp_path: Path) -> None:
+    with server(lambda body, number: chat(GOOD)) as (url, asked), batch_server(tmp_path / "server") as stub:
+        critic = EndpointTeacher(f"{url}#critic", TeacherOptions())
+
+        def run() -> Report:
+            steps, others = [step("explanation"), step("revision")], {"critique": (critic, settings())}
+            with Store(tmp_path / "g.db") as store:
+                how = (Prompts("choice"), store, settings(), parse_answer)
+                return run_steps(many(4), steps, teacher(stub.url), *how, others=others)
+
+        run()
+        assert not asked
+        stub.finish("expired", only=3)
+        report = run()
+        assert len(asked) == 3
+        assert [len(stub.lines(batch)) for batch in stub.batches] == [4, 4]  # an explanation, and three revisions
+        while report.awaited:
+            stub.finish()
+            report = run()
+    assert [report.steps[name].kept for name in ("explanation", "critique", "revision")] == [4, 4, 4]
+    assert (len(asked), set(stub.paid.values())) == (4, {1})
+
+
 def test_expired_with_a_part_of_the_answers(tmp_path: Path) -> None:
     with batch_server(tmp_path / "server") as stub:
         command(stub, tmp_path, 6)
