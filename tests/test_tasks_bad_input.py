@@ -63,7 +63,9 @@ def test_missing_choices_columns(tmp_path: Path) -> None:
 def test_columns_that_say_too_little_or_too_much(tmp_path: Path) -> None:
     assert "needs columns. Write under task: columns:" in error(tmp_path, "t.jsonl", rows({}), {})
     lacking = error(tmp_path, "t.jsonl", columns={"question": "question"})
-    assert "task.columns lacks `answer`. Columns found in t.jsonl: id, question" in lacking
+    assert "task.columns names no `answer` for t.jsonl, which has a column 'answer'" in lacking
+    lacking = error(tmp_path, "t.jsonl", columns={"answer": "answer"})
+    assert "task.columns lacks `question`. Columns found in t.jsonl: id, question" in lacking
     unknown = error(tmp_path, "t.jsonl", columns={**COLUMNS, "anser_from": 1})
     assert "No key is called 'anser_from'. Did you mean 'answer_from'?" in unknown
     assert "answer_from is 2: write 0 or 1" in error(tmp_path, "t.jsonl", columns={**COLUMNS, "answer_from": 2})

@@ -22,6 +22,7 @@ class RunFile(StrEnum):
     ENVIRONMENT = "env.json"
     DATA = "data.json"
     GENERATIONS = "generations.json"
+    LABELS = "labels.jsonl"
     EXAMPLES = "examples.parquet"
     AUDIT = "audit.json"
     JUDGES = "judge.json"

@@ -36,7 +36,7 @@ class Example:
     choices: tuple[str, ...]
     """The options as shown, in shown order; NLI: the labels; free answers: ()."""
     answer: str
-    """The gold answer; one of `choices` where there are any."""
+    """The gold answer; one of `choices` where there are any. "" where the data have none."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Context shown above the question, name → text (premise, hypothesis, passage ...)."""
     meta: Mapping[str, Any] = field(default_factory=dict)

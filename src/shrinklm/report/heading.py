@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .fields import block
 from .findings import Cell
+from .labelled import labelled
 from .look.numbers import (
     ALPHA,
     NO_DIFFERENCE,
@@ -160,6 +161,7 @@ def cautions(results: Results) -> list[str]:
             f"{plural(len(diverged), 'trained cell')} diverged ({names}). "
             "What they answered is in every mean and marked; nothing is dropped."
         )
+    notes += labelled(findings)
     notes += _single_seeds(results)
     for row in results.trained:
         unparsed = row.estimates.get("unparsed")

@@ -76,6 +76,15 @@ class StepBlock(Block):
             f"{WARM:g}. Left out: one, and of a recording all that a cell lists."
         ),
     )
+    agreement: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description=(
+            "`label`, of questions without answers: those are left out whose most frequent answer has a smaller share "
+            "of the teacher's answers. Left out: none."
+        ),
+    )
 
     @field_validator("name")
     @classmethod

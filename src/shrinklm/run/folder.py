@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..core.files import write_text
+from ..core.files import write_json, write_text
 from ..core.intact import intact
 from ..core.results import CellFile, RunFile
 from ..core.types import Example, Split, Task
@@ -22,6 +22,7 @@ from ..students.saved import whole_student
 from ..tasks.base import duplicates_across
 from .blocks import StudentBlock
 from .once import marker, read_marker
+from .recipe import Recipe
 from .values import folder_name
 
 _PACKAGES = (
@@ -112,6 +113,15 @@ def about_cell(cell: Cell) -> dict[str, Any]:
     return {"cell": cell.name, "method": cell.method.name, "student": cell.student.label, "seed": cell.seed}
 
 
+def begin(folder: Path, recipe: Recipe) -> None:
+    """Write the environment, once, and the recipe."""
+    path = folder / RunFile.ENVIRONMENT
+    if not intact(path):
+        # Before recipe.yaml: a folder with a recipe and no env.json is one that `shrinklm init` made.
+        write_json(path, {**environment(), "root": str(recipe.root.resolve())}, NO_FOLDER)
+    write_text(folder / RunFile.RECIPE, recipe.dump())
+
+
 def environment() -> dict[str, Any]:
     """The environment of a run: versions of packages, processor, device."""
     import torch
@@ -146,10 +156,13 @@ def processor() -> str:
     )
 
 
-def describe(task: Task, splits: Mapping[Split, Sequence[Example]]) -> dict[str, Any]:
-    """Figures of the data: sizes, questions in two splits, and the accuracy of guessing on the test split."""
+def describe(task: Task, splits: Mapping[Split, Sequence[Example]], asked: int) -> dict[str, Any]:
+    """Figures of the data: sizes, questions in two splits, and the accuracy of guessing on the test split.
+
+    `asked`: training questions that are not held out because a prompt shows them.
+    """
     train, tests = splits["train"], splits["test"]
-    held_out = len(list(task.examples("train"))) - len(train)
+    held_out = len(list(task.examples("train"))) - asked
     # Where all questions have the same options (labels), an answer is its text; elsewhere only its position can be
     # guessed.
     labels = len({example.choices for example in (*train, *tests)}) == 1

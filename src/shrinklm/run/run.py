@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import RecipeError, StudentError
-from ..core.files import read_json, write_json, write_text
-from ..core.intact import intact
+from ..core.errors import StudentError
+from ..core.files import read_json, write_json
 from ..core.results import RunFile, write_examples
-from ..core.types import SPLITS, Example, Prediction, Score, Split, Task, Teacher, Tick
+from ..core.types import Example, Prediction, Score, Split, Task, Teacher, Tick
 from ..methods.corpus import Corpus
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
-from ..tasks.base import TaskOptions, make_task, question_key
+from ..tasks.base import TaskOptions, make_task
 from ..teachers.base import BaseTeacher, as_teacher
 from ..teachers.generate import Report
 from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest
 from ..teachers.store import ScratchStore, Store
-from . import folder as folders
 from .blocks import StudentBlock
-from .folder import Cell
+from .folder import Cell, begin
 from .lock import FolderLock, writes
 from .once import once
 from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
+from .stages.data import Data
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
-from .stages.generate import Teaching, cells_of, check_steps, drop_of, methods_of, steps_of
+from .stages.generate import Teaching, cells_of, check_asks, check_steps, drop_of, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
 from .stages.models import check_models
 from .stages.origin import Sources, refuse_changes
@@ -86,17 +85,19 @@ class Run:
         return Prompts(self.task.type, self.recipe.path(self.recipe.prompts) if self.recipe.prompts else None)
 
     @cached_property
-    def splits(self) -> dict[Split, list[Example]]:
-        """The examples of each split; training questions that stand in the few-shot prompts are held out."""
-        splits = {split: list(self.task.examples(split)) for split in SPLITS}
-        shots = {question_key(example) for example, _ in self.prompts.shots}
-        splits["train"] = [example for example in splits["train"] if question_key(example) not in shots]
-        return splits
-
-    @cached_property
     def writers(self) -> Writers:
         """The recipe's teachers, their weights not yet loaded."""
         return Writers(self.recipe, self._teacher)
+
+    @cached_property
+    def data(self) -> Data:
+        """The questions, and how those without answers are labelled."""
+        return Data(self.recipe, self.task, self.prompts, self.writers, lambda: self.store, self.tick)
+
+    @property
+    def splits(self) -> dict[Split, list[Example]]:
+        """The examples of each split, with answers. Raises MethodError where a teacher is still to give them."""
+        return self.data.splits
 
     @property
     def teacher(self) -> BaseTeacher | None:
@@ -116,10 +117,8 @@ class Run:
     @cached_property
     def teaching(self) -> Teaching:
         """The teachers of this run, with their generations and a report of the missing ones."""
-        return self._teaching(self.store)
-
-    def _teaching(self, store: Store) -> Teaching:
-        return Teaching(self.recipe, self.task, self.splits, self.writers, self.markers, self.prompts, store, self.tick)
+        about = self.recipe, self.task, self.splits
+        return Teaching(*about, self.writers, self.markers, self.prompts, self.store, self.tick)
 
     @property
     def cells(self) -> list[Cell]:
@@ -139,15 +138,18 @@ class Run:
         """What the students are trained from."""
         return Sources(self.recipe, self.splits["train"], self.splits["dev"], self.writers, self.prompts)
 
-    def _check(self, teaching: Callable[[], Teaching]) -> None:
+    def _check(self) -> None:
         """Raises what would go wrong later, before anything is paid for; once, since it looks at every cell."""
-        if self._checked:
-            return
+        if not self._checked:
+            self._check_recipe()
+            refuse_changes(self.cells, self.sources, lambda cell: self.teaching.known(cell.student))
+            self._checked = True
+
+    def _check_recipe(self) -> None:
+        """Raises what can be told without the answers to the questions."""
         check(self.recipe.evaluate.metrics, self.recipe)
         check_steps(self.methods, self.steps, self.writers.reads)
-        refuse_changes(self.cells, self.sources, lambda cell: teaching().known(cell.student))
         check_models(self.recipe, self.cells)
-        self._checked = True
 
     def _check_judges(self) -> None:
         if self.recipe.judge is not None:
@@ -166,29 +168,25 @@ class Run:
         StoreError when the folder holds students that another recipe trained, and what opening a model that the recipe
         names would raise.
         """
-        self._check(lambda: self.teaching)  # before the recipe on the disk, which students came from, is replaced
-        path = self.folder / RunFile.ENVIRONMENT
-        if not intact(path):
-            # Before recipe.yaml: a folder with a recipe and no env.json is one that `shrinklm init` made.
-            environment = {**folders.environment(), "root": str(self.recipe.root.resolve())}
-            write_json(path, environment, folders.NO_FOLDER)
-        write_text(self.folder / RunFile.RECIPE, self.recipe.dump())
-        write_json(self.folder / RunFile.DATA, folders.describe(self.task, self.splits))
+        self._check()  # before the recipe on the disk, which students came from, is replaced
+        begin(self.folder, self.recipe)
+        self.data.write(self.folder)
 
     @writes
     def generate(self, step: str | None = None, wait: bool = False) -> Report:
-        """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher, and
-        Pending when it answers later, unless it is to `wait`."""
-        if not self.steps:
-            raise RecipeError(
-                "The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`."
-            )
-        names = [request.name for request in self.steps]
-        if step is not None and step not in names:
-            raise RecipeError(f"The recipe has no step '{step}'. Its steps: {', '.join(names)}.")
+        """Asks the teacher for what the store lacks; `step` alone when named.
+
+        Raises RecipeError without a teacher, and Pending when it answers later, unless it is to `wait`.
+        """
+        if self.data.labelling is None:
+            check_asks(self.steps, step)
         self._check_judges()
+        report = Report()
+        if self.data.labelling is not None:  # first, since the other steps are about these answers
+            self._check_recipe()
+            report = self.data.labelling.ask(wait)
         self.start()
-        report = self.teaching.ask_all(step, wait)
+        report.steps |= self.teaching.ask_all(step, wait).steps
         if step is None:
             write_json(self.folder / RunFile.GENERATIONS, self.teaching.summary(report))
         return report
@@ -198,10 +196,11 @@ class Run:
 
         Nothing is written: texts of a teacher that costs nothing are kept in memory alone.
         """
-        teaching = self._teaching(ScratchStore(self.recipe.path(self.recipe.store)))
-        self._check(lambda: teaching)
-        self._check_judges()
-        return preview_rows(self.recipe, self.methods, teaching, limit, tokens, epoch)
+        look = Run(self.recipe, self._teacher, self.tick)
+        look.folder, look.task, look.store = self.folder, self.task, ScratchStore(self.recipe.path(self.recipe.store))
+        look._check()
+        look._check_judges()
+        return preview_rows(look.recipe, look.methods, look.teaching, limit, tokens, epoch)
 
     @writes
     def train(self, again: bool = True) -> None:
@@ -319,7 +318,7 @@ class Run:
         self._check_judges()
         if self._looks_inside and self.recipe.salient.finetune:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
-        if self.steps:
+        if self.steps or self.data.labelling is not None:
             self.generate(wait=wait)
         if audited(self.steps, self.writers):
             self.audit()

@@ -17,6 +17,11 @@ from ..core.tables.rows import reach
 
 YESNO = ("yes", "no")
 LABELS = ("entailment", "neutral", "contradiction")
+_ANSWERS = frozenset(
+    {"answer", "answers", "answerkey", "answer_key", "correct", "correct_answer", "gold", "gold_label", "label"}
+    | {"labels", "solution", "target"}
+)
+"""Columns that hold answers, by their usual names."""
 _LOOKED_AT = 100
 """Rows in which a key inside a column is looked for: a single one may lack it."""
 _KEYS = ("id", "question", "choices", "answer", "answer_from", "context", "explanation", "highlight")
@@ -45,7 +50,8 @@ class Columns:
 
     question: tuple[str, ...]
     """Joined by a blank when several."""
-    answer: str
+    answer: str | None
+    """None: the questions come without answers."""
     ask: str = ""
     """The question's text, where every row asks the same."""
     choices: Choices = Choices()
@@ -66,8 +72,11 @@ class Columns:
         return tuple(dict.fromkeys([column for column in single if column] + several))
 
     @classmethod
-    def resolve(cls, spec: Mapping[str, Any], rows: Rows, type: str | None = None) -> Columns:
-        """`task.columns` (`spec`) for this table. Raises TaskError: an unknown key, a missing column."""
+    def resolve(cls, spec: Mapping[str, Any], rows: Rows, type: str | None = None, unlabelled: bool = False) -> Columns:
+        """`task.columns` (`spec`) for this table, which may lack the column of the answers where it is `unlabelled`.
+
+        Raises TaskError: an unknown key, a missing column.
+        """
         for key in spec:
             if key not in _KEYS:
                 # The error's advice to name a plug-in does not fit a key.
@@ -75,12 +84,11 @@ class Columns:
                     f"task.columns: {UnknownName('key', str(key), _KEYS)}".replace(' Your own: "module:attribute".', "")
                 )
         lookup = _Lookup(rows)
-        for key in ("question", "answer"):
-            if not spec.get(key):
-                raise TaskError(
-                    f"task.columns lacks `{key}`. Columns found in {rows.name}: {lookup.listing}. "
-                    f"Write: columns: {{{key}: NAME}}"
-                )
+        if not spec.get("question"):
+            raise TaskError(
+                f"task.columns lacks `question`. Columns found in {rows.name}: {lookup.listing}. "
+                "Write: columns: {question: NAME}"
+            )
         # A text that ends in a question mark and names no column is the question that all rows ask.
         question = spec["question"]
         ask = question if isinstance(question, str) and question.rstrip().endswith("?") else ""
@@ -94,11 +102,12 @@ class Columns:
         context = spec.get("context") or {}
         # Columns that are only listed are shown under their own names.
         named = context if isinstance(context, Mapping) else {name: name for name in _list(context)}
+        answer = lookup.answer(spec, unlabelled)
         return cls(
             question=() if ask else lookup.all("question", question),
-            answer=lookup.column("answer", spec["answer"]),
+            answer=answer,
             ask=ask,
-            choices=lookup.choices(spec.get("choices"), type, lookup.names(spec["answer"], type)),
+            choices=lookup.choices(spec.get("choices"), type, lookup.names(answer, type)),
             id=lookup.column("id", spec["id"]) if spec.get("id") else None,
             answer_from=start,
             context={str(name): lookup.column("context", column) for name, column in named.items()},
@@ -148,6 +157,22 @@ class _Lookup:
                 f"Keys found: {keys}."
             )
         return True
+
+    def answer(self, spec: Mapping[str, Any], unlabelled: bool) -> str | None:
+        """The column of the answers; None where the questions have none, and a teacher is to label them."""
+        column = spec.get("answer")
+        if column and (not unlabelled or self.has(str(column), "task.columns.answer")):
+            return self.column("answer", column)
+        # The teacher's answers cost money: none are asked for where the user has some and forgot to name them.
+        used = [*_list(spec.get("question")), *_list(spec.get("choices")), *_list(spec.get("context"))]
+        likely = [name for name in self.rows.columns if name.casefold() in _ANSWERS and name not in used]
+        if likely and (column or "answer" not in spec):
+            raise TaskError(
+                f"task.columns names no `answer` for {self.rows.name}, which has a column '{likely[0]}'. "
+                f"Write: columns: {{answer: {likely[0]}}}. Is it something else, and the teacher is to label the "
+                "questions? Then write: columns: {answer: null}"
+            )
+        return None
 
     def names(self, answer: Any, type: str | None) -> tuple[str, ...]:
         """The names of the answers where the file has them (ClassLabel) and they may serve as options."""

@@ -35,11 +35,12 @@ class RowReader:
         self._question = [(column, position(column)) for column in columns.question]
         self._context = [(name, column, position(column)) for name, column in columns.context.items()]
         self._choices = [position(column) for column in ([choices.column] if choices.column else choices.columns)]
-        self._answer, self._id = position(columns.answer), position(columns.id) if columns.id else None
+        self._answer = position(columns.answer) if columns.answer else None
+        self._id = position(columns.id) if columns.id else None
         self._explanation = [(column, position(column)) for column in columns.explanation]
         self._highlight = position(columns.highlight) if columns.highlight else None
         # Where the recipe says how numbers count, the file's own names for them do not.
-        self._names = rows.labels.get(columns.answer, ()) if columns.answer_from is None else ()
+        self._names = rows.labels.get(columns.answer or "", ()) if columns.answer_from is None else ()
         self._names = () if all(name.isdigit() for name in self._names) else self._names
         self.numbers = array("q")
         self._questions: list[str] = []
@@ -63,7 +64,8 @@ class RowReader:
             question = " ".join(text_of(values[place], where, column) for column, place in self._question)
         self.numbers.append(number)
         self._options.append(options)
-        self._answers.append(self._named(values[self._answer], where))
+        if self._answer is not None:
+            self._answers.append(self._named(values[self._answer], where))
         self._questions.append(question)
         self._fields.append(
             {name: text_of(values[place], where, column, empty=True) for name, column, place in self._context}

@@ -32,7 +32,8 @@ def table(options: TaskOptions) -> SplitTask:
         )
     if not options.columns:
         raise TaskError(
-            "Task 'table' needs columns. Write under task: columns: {question: NAME, choices: NAME, answer: NAME}"
+            "Task 'table' needs columns. Write under task: columns: {question: NAME, choices: NAME, answer: NAME}; "
+            "without `answer`, the teacher labels the questions."
         )
     return named("table", options, (), {}, type=None)
 
@@ -71,11 +72,14 @@ def named(
 
     def read(source: str, split: Split) -> list[Example]:
         rows, spec, asked = opened(source, split)
-        return examples_of(rows, Columns.resolve(spec, rows, options.type or type), split, asked, left_out)
+        # A table of gold answers for the test names their column; the questions to learn from may come without.
+        unlabelled = split != "test" and isinstance(options.test, str)
+        found = Columns.resolve(spec, rows, options.type or type, unlabelled)
+        return examples_of(rows, found, split, asked, left_out)
 
     def header() -> str:
         rows, spec, _ = opened(options.train or sources["train"], "train")
-        return Columns.resolve(spec, rows, options.type).infer_type()
+        return Columns.resolve(spec, rows, options.type, isinstance(options.test, str)).infer_type()
 
     # The recipe's type, the task's, or the one that the table's columns imply, for which its header has to be read.
     kind = options.type or type or header()

@@ -129,7 +129,7 @@ def _listed(value: Any, where: Where, column: str) -> Options:
 def gold_answers(
     wheres: Sequence[Where], values: Sequence[Any], options: Sequence[Options], columns: Columns
 ) -> list[Gold]:
-    """The gold answer of every row.
+    """The gold answer of every row; "" where the table has none.
 
     The notation of a column is settled once for the whole table: text, label, letter, first letters or number from 0,
     whichever reads the most rows, the first of these on a tie. `answer_from` says that answers are numbers, and where
@@ -138,6 +138,8 @@ def gold_answers(
     Raises TaskError at the first row that cannot be read.
     """
     column = columns.answer
+    if column is None:
+        return [Gold("")] * len(options)
     for where, value in zip(wheres, values, strict=True):
         # Of several accepted answers the first is the gold one.
         if not (type(value) is str and value.strip()) and not plain(_accepted(value)[:1] or ""):

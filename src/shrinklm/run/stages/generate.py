@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import MethodError, Pending
+from ...core.errors import MethodError, Pending, RecipeError
 from ...core.types import Example, Generation, Split, Task, Tick
 from ...evaluation.drop import Drop, leave_out
 from ...methods.spec import method as method_of
@@ -117,11 +117,7 @@ class Teaching:
 
         Raises Pending when a teacher answers later, with all ordered that can be by now; with `wait` it stays instead.
         """
-        while (report := self._ask_all(only)).awaited:
-            came = [teacher.wait(moment=not wait) for teacher in self.writers.all if teacher.later]
-            if not any(came):
-                raise Pending("\n".join(report.awaited))
-        return report
+        return until_answered(lambda: self._ask_all(only), self.writers.all, wait)
 
     def _ask_all(self, only: str | None) -> Report:
         steps = [request for request in self.steps if only in (None, request.name)]
@@ -213,7 +209,8 @@ class Teaching:
         requests = [request for request in self.steps if request.name == "label"]
         if not requests:
             return None
-        tests = self.splits["test"]
+        # A label that the teacher gave itself says nothing of how often it is right.
+        tests = [example for example in self.splits["test"] if "labelled_by" not in example.meta]
         known = self.look(tests, requests)[0]
         labels = [known[example.id].get(("label", "")) for example in tests]
         if not any(labels):  # not asked yet, which is no accuracy of 0
@@ -250,6 +247,26 @@ class Teaching:
         meta = {**example.meta, "reference": reference, "reference_by": by if reference else None}
         wrong = {option: text for option in example.wrong if (text := _usable(slots, "counterfactual", option))}
         return replace(example, meta={**meta, "counterfactual": wrong} if wrong else meta)
+
+
+def check_asks(steps: Sequence[StepRequest], only: str | None) -> None:
+    """Raises RecipeError where a recipe has no steps, or not the step `only`."""
+    if not steps:
+        raise RecipeError(
+            "The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`."
+        )
+    names = [request.name for request in steps]
+    if only is not None and only not in names:
+        raise RecipeError(f"The recipe has no step '{only}'. Its steps: {', '.join(names)}.")
+
+
+def until_answered(ask: Callable[[], Report], teachers: Sequence[BaseTeacher], wait: bool) -> Report:
+    """Asks until nothing is awaited. Raises Pending when a teacher answers later, unless it is to `wait`."""
+    while (report := ask()).awaited:
+        came = [teacher.wait(moment=not wait) for teacher in teachers if teacher.later]
+        if not any(came):
+            raise Pending("\n".join(report.awaited))
+    return report
 
 
 def steps_of(recipe: Recipe) -> list[StepRequest]:
