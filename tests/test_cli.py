@@ -254,7 +254,28 @@ def test_every_command_has_help() -> None:
         "list",
         "doctor",
         "export",
+        "import",
+        "merge",
         "demo",
     ):
         assert f"│ {name} " in listed
         assert call(name, "--help").exit_code == 0
+
+
+def test_import_and_merge(root: Path, ran: Result, tmp_path: Path) -> None:
+    texts, other = tmp_path / "g.parquet", tmp_path / "other.db"
+    call("export", root / "recipe.yaml", texts)
+    count = len(store.Store(root / ".shrinklm" / "generations.db"))
+    for number in ("added", "were there"):
+        done = call("import", texts, other)
+        assert done.exit_code == 0, done.stderr
+        assert f"{count:,} {number}" in " ".join(done.stdout.split())
+    assert f"{count:,} were there" in " ".join(call("merge", other, root / "recipe.yaml").stdout.split())
+    for arguments, what in {
+        ("import", other, other): "the file ends in .parquet or .jsonl. Of a store: shrinklm merge",
+        ("merge", texts, other): "a store ends in .db. Of an exported file: shrinklm import",
+        ("merge", tmp_path / "no.db", other): "No file at",
+        ("merge", other, other): "is the store that it would be put into",
+    }.items():
+        failed = call(*arguments)
+        assert (failed.exit_code, what in " ".join(failed.stderr.split())) == (1, True), failed.stderr

@@ -19,8 +19,9 @@ from shrinklm.teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
 from shrinklm.teachers.generate import GenerationsByExample, Report, read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.rows import to_row
 from shrinklm.teachers.steps import STEPS, StepRequest, plan
-from shrinklm.teachers.store import Store, _to_row
+from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, EXAMPLES, many, settings, step
 
 ALL = [step(name) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
@@ -414,9 +415,7 @@ def test_greedy_texts_do_not_depend_on_the_seed(store: Store) -> None:
     old.execute("CREATE TABLE generations (key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, "
                 "answer TEXT NOT NULL, text TEXT NOT NULL, refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, "
                 "source TEXT NOT NULL) WITHOUT ROWID")  # fmt: skip
-    old.executemany(
-        f"INSERT INTO generations VALUES ({','.join('?' * 9)})", [_to_row(each)[:9] for each in written[:2]]
-    )
+    old.executemany(f"INSERT INTO generations VALUES ({','.join('?' * 9)})", [to_row(each)[:9] for each in written[:2]])
     old.commit()
     silent = Scripted(lambda *_: 1 / 0)
     for seed, by in ((5, 5), (6, 6), (7, 5), (0, 5)):

@@ -9,12 +9,15 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shrinklm.core.errors import StoreError
 from shrinklm.core.types import Generation, Prompt, Sampling, Source, Turn, ask_key, digest
-from shrinklm.teachers.store import COLUMNS, Store, read, write
+from shrinklm.teachers.merging import Merged, merge
+from shrinklm.teachers.rows import COLUMNS, to_row
+from shrinklm.teachers.store import Store, read, write
 from student_cases import TYPES
 
 SAMPLING = Sampling(64, 0.7, 0.9, ("\n\n", "Question:"), 5)
@@ -130,6 +133,131 @@ def test_closing(store: Store) -> None:
     with pytest.raises(StoreError):
         len(store)
     assert sqlite3.connect(store.path).execute("SELECT key FROM generations").fetchall() == [(digest(1),)]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "db"])
+def test_what_is_put_into_a_store_is_told_apart(store: Store, tmp_path: Path, ending: str) -> None:
+    failed = "the server failed: 500"
+    store.put([made(1), made(2, text="mine"), made(3, refusal=failed), made(4, refusal=failed, text="")])
+    theirs = [made(1), made(2, text="theirs"), made(3), made(4, refusal=failed, text="?"), made(5), made(6)]
+    other = tmp_path / f"other.{ending}"
+    if ending == "db":
+        with Store(other) as opened:
+            opened.put(theirs)
+    else:
+        write(theirs, other)
+    told: list[tuple[int, int]] = []
+    assert merge(store, other, lambda done, total: told.append((done, total))) == Merged(2, 1, 1, 2)
+    assert told == [(6, 6)]
+    assert store.get([digest(2)])[digest(2)].text == "mine"
+    assert list(store) == [made(1), made(2, text="mine"), made(3), made(4, refusal=failed, text=""), made(5), made(6)]
+    assert merge(store, other) == Merged(0, 0, 4, 2)
+    with pytest.raises(StoreError, match="is the store that it would be put into"):
+        merge(store, store.path)
+
+
+def test_a_store_of_version_0_1_0_is_merged_as_it_is(store: Store, tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "old.db")
+    old.execute(
+        "CREATE TABLE generations (key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, "
+        "answer TEXT NOT NULL, text TEXT NOT NULL, refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, "
+        "source TEXT NOT NULL) WITHOUT ROWID"
+    )
+    old.execute(f"INSERT INTO generations VALUES ({','.join('?' * 9)})", to_row(made(1))[:9])
+    old.commit()
+    before = (tmp_path / "old.db").read_bytes()
+    assert merge(store, tmp_path / "old.db") == Merged(added=1)
+    assert list(store) == [made(1)]
+    assert (tmp_path / "old.db").read_bytes() == before
+
+
+def _spoilt(**changes: object) -> str:
+    """A good row and one with changes, as lines of an export."""
+    good, bad = (dict(zip(COLUMNS, to_row(made(number)), strict=True)) for number in (1, 2))
+    return "".join(json.dumps(row) + "\n" for row in (good, {**bad, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (_spoilt(text=5), "row 2.*'text' is no text but int"),
+        (_spoilt(key=""), "row 2.*'key' is empty"),
+        (_spoilt(source="{}"), "row 2.*sampling"),
+        (_spoilt(source=to_row(made(1))[8].replace('"seed": 5', '"seed": "5"')), "row 2.*'seed' of its s.* is str"),
+        (_spoilt(source=to_row(made(1))[8].replace('"seed": 5', '"seed": 1e400')), "row 2.*'seed' of its s.* is float"),
+        (_spoilt(source=to_row(made(1))[8].replace('"seed": 5', f'"seed": {2**70}')), "row 2.*out of range"),
+        (_spoilt(source=to_row(made(1))[8].replace("{", '{"more": 1, ', 1)), "row 2.*more"),
+        (_spoilt(prompt="{}"), "row 2.*no list of turns"),
+        (_spoilt(parents="[1]"), "row 2.*no list of keys"),
+        (_spoilt(answer="\ud800"), "row 2.*surrogates"),
+        (_spoilt()[:-20], "row 1.*Unterminated|row 1"),
+        ("[" * 100_000, "is not an export"),
+        ("[1]\n", "row 1.*expected an object, found list"),
+    ],
+)
+def test_a_spoilt_file_is_refused_before_anything_is_taken(store: Store, tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(text)
+    with pytest.raises(StoreError, match=what):
+        merge(store, tmp_path / "bad.jsonl")
+    assert len(store) == 0
+
+
+def test_a_database_that_is_no_store_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_bytes(b"no data base at all" * 100)
+    sqlite3.connect(tmp_path / "view.db").execute("CREATE VIEW generations AS SELECT 1 AS key")
+    blob = sqlite3.connect(tmp_path / "blob.db")
+    blob.execute(f"CREATE TABLE generations ({','.join(COLUMNS)})")
+    blob.execute(f"INSERT INTO generations VALUES ({','.join('?' * len(COLUMNS))})", [b"\xff"] * len(COLUMNS))
+    blob.commit()
+    for name, what in {"text": "not a database", "view": "no table", "blob": "no text but bytes", "no": "open"}.items():
+        with pytest.raises(StoreError, match=f"is not an export.*{what}"):
+            merge(store, tmp_path / f"{name}.db")
+    assert not (tmp_path / "no.db").exists()
+
+
+def test_a_killed_import_goes_on(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shrinklm.teachers.merging.GROUP", 10)
+    write([made(number) for number in range(35)], tmp_path / "out.jsonl")
+
+    def stop(done: int, total: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(store, tmp_path / "out.jsonl", stop)
+    assert len(store) == 20
+    assert merge(store, tmp_path / "out.jsonl") == Merged(added=15, same=20)
+
+
+def test_several_processes_open_and_fill_one_store(tmp_path: Path) -> None:
+    """A new file, made by whoever comes first; of a text that all of them write, one stays."""
+    path = tmp_path / "g.db"
+    code = (
+        "import sys; from test_store import made; from shrinklm.teachers.store import Store\n"
+        "sys.stdin.read(1)\n"  # all begin at once
+        f"store, own = Store({str(path)!r}), int(sys.argv[1])\n"
+        "for number in range(40): store.put([made(number), made(1000 * own + number)])"
+    )
+    run = [sys.executable, "-c", code]
+    pipes: Any = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": Path(__file__).parent}
+    ours = [subprocess.Popen([*run, str(own)], **pipes) for own in (1, 2, 3)]
+    for process in ours:
+        assert process.stdin is not None
+        process.stdin.write("x")
+        process.stdin.flush()
+    assert [process.communicate()[1] for process in ours] == ["", "", ""]
+    with Store(path) as opened:
+        assert len(opened) == 160
+        assert not opened.missing(digest(1000 * own + number) for own in range(4) for number in range(40))
+
+
+def test_keys_are_compared_without_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(made(number) for number in range(30))
+    keys = [digest(number) for number in range(20, 40)]
+    for many in (10_000, 1):  # one by one, and all of the store's at once
+        monkeypatch.setattr("shrinklm.teachers.store._MANY", many)
+        assert store.missing(keys) == set(keys[10:])
+        assert store.known(keys) == set(keys[:10])
 
 
 def test_a_key_says_everything_that_was_asked() -> None:

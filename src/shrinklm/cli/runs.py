@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import RecipeError, StoreError, UnknownName
+from ..core.errors import RecipeError
 from ..core.results import RunFile
 from .app import Json, Step, Target, Wait, command, open_target, say
 from .progress import Progress
@@ -281,36 +281,6 @@ def doctor(
     from .doctor import draw, examine
 
     draw(examine(network))
-
-
-@command()
-def export(
-    source: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe, a run folder, or a store (.db).", show_default=False)
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .parquet or .jsonl.", show_default=False)],
-    kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
-) -> None:
-    """Write the generations of a recipe's store, refused ones too, to a file."""
-    from ..teachers.steps import JUDGEMENT, STEPS
-    from ..teachers.store import Store, write
-
-    path = _store(source)
-    if kind not in (None, JUDGEMENT, *STEPS):
-        raise UnknownName("step", str(kind), (JUDGEMENT, *STEPS))
-    if not path.is_file():
-        raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
-    with Store(path) as store:
-        count = write((generation for generation in store if kind in (None, generation.kind)), out)
-    say(f"{count:,} generations written to {out}.")
-
-
-def _store(source: str) -> Path:
-    path = Path(source)
-    if path.suffix in (".db", ".sqlite"):
-        return path
-    run = open_target(source)
-    return run.recipe.path(run.recipe.store)
 
 
 @command()

@@ -13,8 +13,9 @@ import shutil
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,11 @@ def write_jsonl(path: Path, rows: Iterable[Any], advice: str = GO_ON) -> None:
 
 
 def write_parquet(
-    path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any] | None = None, advice: str = GO_ON
+    path: Path,
+    rows: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, Any] | None = None,
+    advice: str = GO_ON,
+    group: int | None = None,
 ) -> None:
     """Writes rows as Parquet.
 
@@ -127,6 +132,7 @@ def write_parquet(
         rows: Column → value, a mapping for each row.
         columns: Column → Arrow type or its name, such as "string", in order; left out: as the rows say.
         advice: See `whole`.
+        group: Rows that are in memory, and in a row group, at a time; None: all. Needs `columns`.
 
     Raises StoreError, see `whole`.
     """
@@ -135,7 +141,13 @@ def write_parquet(
 
     schema = None if columns is None else pa.schema(list(columns.items()))
     with whole(path, advice) as new:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), new, compression="zstd")
+        if group is None:
+            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), new, compression="zstd")
+            return
+        left = iter(rows)
+        with pq.ParquetWriter(new, schema, compression="zstd") as writer:
+            while part := list(islice(left, group)):
+                writer.write_table(pa.Table.from_pylist(part, schema=schema))
 
 
 def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON) -> None:

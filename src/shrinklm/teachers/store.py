@@ -7,16 +7,19 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import StoreError
 from ..core.files import NAME_ANOTHER, unwritable, write_jsonl, write_parquet
-from ..core.types import Generation, Sampling, Source, as_json
+from ..core.types import Generation
 from .base import FAILED
+from .rows import COLUMNS, checked, from_row, to_row
 
-COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source", "thoughts")
+GROUP = 1000
+"""Generations in memory, and in one commit, at a time."""
+_STORES = (".db", ".sqlite")
 
 NO_PROMPT = "[]"
 """The prompt of a text that was read from a recording."""
@@ -50,8 +53,6 @@ INSERT INTO generations ({",".join(COLUMNS)}) VALUES ({",".join("?" * len(COLUMN
 ON CONFLICT (key) DO UPDATE SET {",".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])}
 WHERE generations.refusal LIKE '{FAILED}%'
 """
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class Store:
@@ -94,7 +95,7 @@ class Store:
         # Not replaced: other generations may have been made from the first, and name its key as their parent.
         seeds: set[int] = set()
         with self._errors(), self._db:
-            self._db.executemany(_PUT, map(_to_row, _noting(generations, seeds)))
+            self._db.executemany(_PUT, map(to_row, _noting(generations, seeds)))
             self._db.executemany("INSERT OR IGNORE INTO greedy_seeds VALUES (?)", [(seed,) for seed in seeds])
 
     @property
@@ -105,24 +106,32 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:
         """Return key → generation, for those of the keys that are stored."""
-        return {row[0]: _from_row(row) for row in self._select(COLUMNS, keys)}
+        return {row[0]: from_row(row) for row in self._select(COLUMNS, keys)}
 
     def known(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are stored, without reading their generations."""
         wanted = set(keys)
-        if len(wanted) < _MANY:
-            return {row[0] for row in self._select(("key",), wanted)}
+        return wanted - self.missing(wanted)
+
+    def missing(self, keys: Iterable[str]) -> set[str]:
+        """Return those of the keys that are not stored. Takes the memory of one set of them."""
+        lacking = set(keys)
+        if len(lacking) < _MANY:
+            return lacking.difference(row[0] for row in self._select(("key",), lacking))
         with self._errors():
-            return {row[0] for row in self._db.execute(_ALL_KEYS) if row[0] in wanted}
+            lacking.difference_update(row[0] for row in self._db.execute(_ALL_KEYS))
+        return lacking
 
     def _select(self, columns: Sequence[str], keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         wanted = list(dict.fromkeys(keys))
+        # For keys alone SQLite would take the rows, whose pages hold the prompts too.
+        index = " INDEXED BY generations_by_key" if tuple(columns) == ("key",) else ""
         with self._errors():
             for start in range(0, len(wanted), _KEYS):
                 batch = wanted[start : start + _KEYS]
                 marks = ",".join("?" * len(batch))
                 yield from self._db.execute(
-                    f"SELECT {','.join(columns)} FROM generations WHERE key IN ({marks})", batch
+                    f"SELECT {','.join(columns)} FROM generations{index} WHERE key IN ({marks})", batch
                 )
 
     def __iter__(self) -> Iterator[Generation]:
@@ -131,7 +140,7 @@ class Store:
             keys = self._db.execute("SELECT key FROM generations ORDER BY kind, example_id, answer, key")
             while batch := [row[0] for row in keys.fetchmany(_KEYS)]:
                 rows = {row[0]: row for row in self._select(COLUMNS, batch)}
-                yield from (_from_row(rows[key]) for key in batch)
+                yield from (from_row(rows[key]) for key in batch)
 
     def __len__(self) -> int:
         with self._errors():
@@ -183,6 +192,11 @@ class ScratchStore(Store):
         stored = self._on_disk.known(wanted) if self._on_disk is not None else set()
         return stored | super().known(wanted)
 
+    def missing(self, keys: Iterable[str]) -> set[str]:
+        """See `get`."""
+        wanted = set(keys)
+        return wanted - self.known(wanted)
+
     @property
     def greedy_seeds(self) -> list[int]:
         """See `Store.greedy_seeds`."""
@@ -191,38 +205,75 @@ class ScratchStore(Store):
 
 
 def write(generations: Iterable[Generation], path: Path) -> int:
-    """Export generations to .parquet or .jsonl and return how many.
+    """Export generations to .parquet or .jsonl, one after another, and return how many.
 
     Raises StoreError for another ending or a path that cannot be written.
     """
-    rows = [dict(zip(COLUMNS, _to_row(generation), strict=True)) for generation in generations]
     if path.suffix not in (".parquet", ".jsonl"):
         raise StoreError(f"Cannot export to '{path.name}': the file must end in .parquet or .jsonl.")
     if not path.parent.is_dir():  # it is the user's to name, and more likely mistyped than wanted
         raise unwritable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), NAME_ANOTHER)
+    count = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for generation in generations:
+            count += 1
+            yield dict(zip(COLUMNS, to_row(generation), strict=True))
+
     if path.suffix == ".parquet":
-        write_parquet(path, rows, dict.fromkeys(COLUMNS, "string"), NAME_ANOTHER)
+        write_parquet(path, rows(), dict.fromkeys(COLUMNS, "string"), NAME_ANOTHER, GROUP)
     else:
-        write_jsonl(path, rows, NAME_ANOTHER)
-    return len(rows)
+        write_jsonl(path, rows(), NAME_ANOTHER)
+    return count
 
 
 def read(path: Path) -> list[Generation]:
-    """Return the generations of a file that `write` made. Raises StoreError for any other file."""
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
+    """Return the generations of a file that `write` made, or of a store. Raises StoreError for any other file."""
+    return list(records(path))
 
-            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        else:
-            # Not splitlines: it also breaks at the line separators that JSON leaves inside a text.
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        # Exports from before thoughts were kept have no column of them.
-        return [_from_row((*(row[name] for name in COLUMNS[:-1]), row.get("thoughts", ""))) for row in rows]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+
+def records(path: Path) -> Iterator[Generation]:
+    """Yield the generations of a file that `write` made, or of a store (.db), without reading all of it at once.
+
+    Raises StoreError for any other file, and for a row that is none.
+    """
+    number = 0
+    try:
+        rows = _of_store(path) if path.suffix in _STORES else _of_export(path)
+        for row in rows:
+            number += 1
+            yield checked(row)
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, OverflowError, sqlite3.Error) as error:
+        where = f", row {number:,}" if number else ""
         raise StoreError(
-            f"{path} is not an export of a generation store: {error!r}. Make one with: shrinklm export"
+            f"{path} is not an export of a generation store{where}: {error!r}. Make one with: shrinklm export"
         ) from error
+
+
+def _of_export(path: Path) -> Iterator[Any]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=GROUP):
+                yield from batch.to_pylist()
+        return
+    # Only line feeds end a line: JSON leaves other line separators inside a text.
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def _of_store(path: Path) -> Iterator[dict[str, Any]]:
+    # Read only, so that a store of an earlier version stays as it is; and a file that is none is not made one.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as db:
+        db.execute("PRAGMA trusted_schema=OFF")  # no function is called that the file, not we, names
+        if db.execute("SELECT type FROM sqlite_master WHERE name = 'generations'").fetchone() != ("table",):
+            raise ValueError("it has no table 'generations'")
+        db.row_factory = sqlite3.Row
+        yield from map(dict, db.execute("SELECT * FROM generations"))
 
 
 def _noting(generations: Iterable[Generation], seeds: set[int]) -> Iterator[Generation]:
@@ -232,38 +283,3 @@ def _noting(generations: Iterable[Generation], seeds: set[int]) -> Iterator[Gene
         if sampling.seed and not sampling.temperature and generation.prompt != NO_PROMPT:
             seeds.add(sampling.seed)
         yield generation
-
-
-def _to_row(generation: Generation) -> tuple[Any, ...]:
-    return (
-        generation.key,
-        generation.example_id,
-        generation.kind,
-        generation.answer,
-        generation.text.encode("utf-8", "replace").decode("utf-8"),  # a server may cut a character in two
-        generation.refusal,
-        generation.prompt,
-        json.dumps(generation.parents),
-        _ENCODER.encode({**vars(generation.source), "sampling": as_json(generation.source.sampling)}),
-        generation.thoughts.encode("utf-8", "replace").decode("utf-8"),
-    )
-
-
-def _from_row(row: tuple[Any, ...]) -> Generation:
-    key, example_id, kind, answer, text, refusal, prompt, parents, source, thoughts = row
-    fields = json.loads(source)
-    sampling = fields.pop("sampling")
-    sampling["stop"] = tuple(sampling["stop"])
-    fields["adapted"] = tuple(fields.get("adapted", ()))
-    return Generation(
-        example_id=example_id,
-        kind=kind,
-        answer=answer,
-        text=text,
-        prompt=prompt,
-        parents=tuple(json.loads(parents)),
-        source=Source(sampling=Sampling(**sampling), **fields),
-        key=key,
-        refusal=refusal,
-        thoughts=thoughts,
-    )
