@@ -36,6 +36,8 @@ class BatchStub:
     lost: Callable[[str, int], bool] = lambda call, number: False
     """(call, number) → whether it is done, and its answer is lost."""
     lists: bool = True
+    page: int = 100
+    """Batches in one answer of the list, at most."""
     url: str = ""
     kill: tuple[str, str] = ("", "")
     """(call, "before" or "after" it is done): the process `victim` is killed there."""
@@ -144,9 +146,13 @@ class BatchStub:
             self.save(batch)
             return Raw(batch)
         if call == "GET /batches":
-            return (
-                Raw({"data": self.batches, "has_more": False}) if self.lists else Raw({"error": {"message": "?"}}, 404)
-            )
+            if not self.lists:
+                return Raw({"error": {"message": "?"}}, 404)
+            newest = list(reversed(self.batches))
+            after = re.search(r"after=(\w+)", path)
+            start = next((n + 1 for n, one in enumerate(newest) if after and one["id"] == after[1]), 0)
+            end = start + self.page
+            return Raw({"object": "list", "data": newest[start:end], "has_more": end < len(newest)})
         if call == "GET /files/ID/content":
             return Raw(self.file(path.split("/")[2]).read_bytes())
         found = next((one for one in self.batches if one["id"] == path.split("/")[2]), None)

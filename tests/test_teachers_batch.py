@@ -337,9 +337,27 @@ def test_calls_that_fail_once_are_made_again(tmp_path: Path, fault: Raw) -> None
 
 
 def test_an_order_whose_answer_is_lost_is_found_at_the_server(tmp_path: Path) -> None:
-    with batch_server(tmp_path / "server", lost=lambda call, n: call == "POST /batches") as stub:
+    with batch_server(tmp_path / "server", page=1, lost=lambda call, n: (call, n) == ("POST /batches", 1)) as stub:
+        assert command(stub, tmp_path, 7, batch=3).steps["explanation"].awaited == 7
+        assert [len(stub.lines(batch)) for batch in stub.batches] == [3, 3, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a copy of this process is killed")
+def test_an_order_is_found_behind_many_others(tmp_path: Path) -> None:
+    with batch_server(tmp_path / "server", page=2) as stub:
+        stub.kill = ("POST /batches", "after")
+        child = os.fork()
+        if not child:
+            try:
+                command(stub, tmp_path, 3)
+            finally:
+                os._exit(3)
+        stub.victim = child
+        os.waitpid(child, 0)
+        for number in range(5):  # of other people, later
+            stub.save({"id": f"batch_9{number}", "status": "in_progress", "input_file_id": "other", "metadata": None})
         assert command(stub, tmp_path, 3).steps["explanation"].awaited == 3
-    assert len(stub.batches) == 1
+        assert (stub.calls["POST /batches"], stub.calls["GET /batches"]) == (1, 3)
 
 
 POINTS = [
@@ -358,7 +376,7 @@ POINTS = [
     ("point", "lists"), [(point, True) for point in POINTS] + [(POINTS[2], False), (POINTS[3], False)]
 )
 def test_a_kill_between_any_two_steps_pays_nothing_twice(tmp_path: Path, point: tuple[str, str], lists: bool) -> None:
-    with batch_server(tmp_path / "server") as stub:
+    with batch_server(tmp_path / "server", page=1) as stub:
         if point[0].startswith("GET"):
             command(stub, tmp_path, 6, batch=4)
             stub.finish()
