@@ -5,7 +5,6 @@ Reference: the OpenAI API, "Batch" and "Files", which vLLM, Groq, Together, Mist
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -97,7 +96,7 @@ class BatchServer:
             with self._client() as client, client.stream("GET", path, follow_redirects=True) as answer:
                 self.wire.reached = True
                 if answer.status_code != 200:
-                    read_json(answer.status_code, answer.headers, answer.read()[:LARGEST])
+                    read_json(answer.status_code, answer.headers, self.wire.masked(answer.read()[:LARGEST]))
                     raise Trouble("again", f"answered {answer.status_code}", answer.status_code)
                 for chunk in answer.iter_bytes():
                     into.write(chunk)
@@ -132,9 +131,9 @@ class BatchServer:
             answer = call(client)
             self.wire.reached = True
             if 300 <= answer.status_code < 400:
-                where = answer.headers.get("Location", "elsewhere")
+                where = self.wire.masked(answer.headers.get("Location", "elsewhere").encode()).decode()
                 raise Trouble("end", f"it points to {where}: write that address", answer.status_code)
-            return read_json(answer.status_code, answer.headers, answer.content)
+            return read_json(answer.status_code, answer.headers, self.wire.masked(answer.content))
 
     def _again(self, call: Callable[[], _T]) -> _T:
         for attempt in range(1, self.attempts + 1):
@@ -153,7 +152,7 @@ class BatchServer:
         import httpx
 
         wire = self.wire
-        key = os.environ.get(wire.key_variable, "")
+        key = wire.key
         try:
             with httpx.Client(
                 base_url=wire.url,

@@ -16,6 +16,10 @@ LARGEST = 16_000_000
 """Bytes of one answer that are read; no text that a teacher is asked for is as long."""
 
 
+_KEY = 8
+"""Characters of a key at least: shorter ones ("none", "x"), for servers that want none, are ordinary words."""
+
+
 class Wire:
     """The connection to one server.
 
@@ -38,7 +42,7 @@ class Wire:
     async def __aenter__(self) -> Wire:
         import aiohttp
 
-        key = os.environ.get(self.key_variable, "")
+        key = self.key
         self._session = aiohttp.ClientSession(
             headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             connector=aiohttp.TCPConnector(limit=self.most + 1, ssl=certificates()),
@@ -51,6 +55,22 @@ class Wire:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
+    @property
+    def key(self) -> str:
+        """The key, without the blanks and line breaks that come with a copied one. Raises TeacherError."""
+        key = os.environ.get(self.key_variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise TeacherError(
+                f"The environment variable {self.key_variable} holds characters that no key has, such as a line break "
+                f"or a typographic quote. Run: export {self.key_variable}=..."
+            )
+        return key
+
+    def masked(self, text: bytes) -> bytes:
+        """What a server sent, without the key: some repeat it in an error, which is shown and stored."""
+        key = self.key.encode()
+        return text.replace(key, b"[key]") if len(key) >= _KEY and key in text else text
+
     async def post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request for a chat completion; return (status, headers, body). Raises Trouble."""
         import aiohttp
@@ -58,7 +78,7 @@ class Wire:
         try:
             # A redirect could carry the key to another host.
             async with self._session.post(f"{self.url}/chat/completions", data=data, allow_redirects=False) as response:
-                content = await _read(response)
+                content = self.masked(await _read(response))
         except TimeoutError:
             raise Trouble("again", f"no answer within {self.timeout:g} s (`timeout` of the teacher)") from None
         except aiohttp.ClientProxyConnectionError as error:
@@ -72,7 +92,8 @@ class Wire:
         if 300 <= response.status < 400:
             raise Trouble(
                 "end",
-                f"it points to {response.headers.get('Location', 'elsewhere')}: write that address",
+                f"it points to {self.masked(response.headers.get('Location', 'elsewhere').encode()).decode()}: "
+                "write that address",
                 response.status,
             )
         return response.status, response.headers, content
@@ -88,7 +109,7 @@ class Wire:
         if not self.reached:
             return TeacherError(f"No server answers at {self.url}: {why}. Start it, or mend the address.")
         if status in (401, 403):
-            state = "was refused" if os.environ.get(self.key_variable) else "is not set"
+            state = "was refused" if self.key else "is not set"
             return TeacherError(
                 f"{where} wants a key: the environment variable {self.key_variable} {state} ({status}: {why}). "
                 f"Run: export {self.key_variable}=..."
@@ -107,7 +128,7 @@ class Wire:
 
         try:
             async with self._session.get(f"{self.url}/models", allow_redirects=False) as response:
-                listed = json.loads(await _read(response))["data"]
+                listed = json.loads(self.masked(await _read(response)))["data"]
             return ", ".join(str(model["id"])[:80] for model in listed[:8]) or "none"
         except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
             return "unknown"
