@@ -13,12 +13,12 @@ import pytest
 from shrinklm.core.types import Completion, Example, Prompt, Sampling
 from shrinklm.report.sections.refused.counts import steps
 from shrinklm.run.stages.questions import dev_sample, question_key
-from shrinklm.teachers.ask import Usage
 from shrinklm.teachers.base import BaseTeacher
 from shrinklm.teachers.generate import GenerateSettings, read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.steps import StepRequest
 from shrinklm.teachers.store import Store
+from shrinklm.teachers.usage import Usage
 
 SETTINGS = GenerateSettings(0.0, 1.0, 0, 2, None)
 

@@ -17,11 +17,12 @@ from shrinklm.core.types import Completion, Example, Prompt, Sampling, ask_key
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from shrinklm.teachers.fake import FakeTeacher
-from shrinklm.teachers.generate import GenerationsByExample, Report, read_steps, run_steps
+from shrinklm.teachers.generate import GenerationsByExample, read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.rows import to_row
 from shrinklm.teachers.steps import STEPS, StepRequest, plan
 from shrinklm.teachers.store import Store
+from shrinklm.teachers.usage import Report
 from teacher_cases import BEAVER, EXAMPLES, many, settings, step
 
 ALL = [step(name) for name in ("explanation", "critique", "revision", "counterfactual", "label")]

@@ -18,9 +18,9 @@ from shrinklm.core.types import Example, Prompt
 from shrinklm.evaluation.judges.pairs import PairVerdict, PairVerdicts, compare, read_verdict
 from shrinklm.evaluation.judges.rating import NOTHING, Rated, rate, rating_prompts, read_constructs, read_ratings
 from shrinklm.run.stages.judge import Panel
-from shrinklm.teachers.ask import Usage
 from shrinklm.teachers.base import BaseTeacher, as_teacher
 from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.usage import Usage
 
 NAMES = ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness")
 PROMPTS = Prompts("choice")

@@ -19,12 +19,12 @@ from shrinklm.cli.app import PENDING
 from shrinklm.core.errors import Pending, TeacherError
 from shrinklm.core.types import Generation, Sampling
 from shrinklm.tasks.base import parse_answer
-from shrinklm.teachers.ask import ask_judge
 from shrinklm.teachers.base import FAILED, FILTERED, TeacherOptions
 from shrinklm.teachers.batch import BatchTeacher
 from shrinklm.teachers.batch.orders import Orders
 from shrinklm.teachers.endpoint import EndpointTeacher
 from shrinklm.teachers.generate import Report, run_steps
+from shrinklm.teachers.judge import ask_judge
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
 from teacher_cases import asking, many, settings, step

@@ -17,10 +17,11 @@ from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import EATEN, FAILED, FILTERED, TeacherOptions
 from shrinklm.teachers.endpoint import EndpointTeacher
 from shrinklm.teachers.endpoint.reply import wait_of
-from shrinklm.teachers.generate import Report, run_steps
+from shrinklm.teachers.generate import run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
 from shrinklm.teachers.thoughts import begin_of_answer, split
+from shrinklm.teachers.usage import Report
 from teacher_cases import asking, many, settings, step
 
 GOOD = "People keep their money in a bank because it is safe there."

@@ -16,8 +16,8 @@ from ..core.types import Tick
 from ..models.locate import PACKAGED, locate_model
 from ..run.recipe import Recipe
 from ..run.run import Run
-from ..teachers.generate import Report
 from ..teachers.store import read
+from ..teachers.usage import Report
 from .app import say
 from .show import runs as show
 

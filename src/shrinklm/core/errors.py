@@ -5,6 +5,7 @@ ShrinkError                     the base: catch this one
 ├── TableError                  a table: it cannot be read, or lacks a column, a row or a value
 │   └── TaskError               a task's data: a missing column, a bad row, an answer not among its choices
 ├── TeacherError                a teacher cannot answer: no server, no weights, no reply
+│   └── BudgetError             the next call could pass the recipe's budget
 ├── Pending                     texts are ordered and come later: no fault, and the same command goes on then
 ├── AuditError                  the teacher's texts support their answers less often than the recipe asks for
 ├── MethodError                 a method's name or its generations are missing
@@ -46,6 +47,10 @@ class TeacherError(ShrinkError):
 
 class Pending(ShrinkError):
     """Texts are ordered from a teacher and have not come yet."""
+
+
+class BudgetError(TeacherError):
+    """The next call to a teacher or a judge could pass the recipe's budget. What came before is stored."""
 
 
 class AuditError(ShrinkError):

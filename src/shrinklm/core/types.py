@@ -142,6 +142,8 @@ class Completion:
     """Where the teacher could not keep to the sampling or the prompt, in words, such as "no seed"."""
     batch: str = ""
     """The provider's id of the batch that it was ordered with; "" for an answer to a single request."""
+    uncounted: tuple[int, int] = (0, 0)
+    """Under a budget: tokens of prompts and completions, at most, of calls for it whose answer or count was lost."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ class Source:
     adapted: tuple[str, ...] = ()
     """See `Completion`."""
     batch: str = ""
+    """See `Completion`."""
+    uncounted: tuple[int, int] = (0, 0)
     """See `Completion`."""
     tokenizer: str = ""
     """Identifies the tokenizer; "" where `revision` covers it, and in what version 0.1.0 wrote."""

@@ -31,7 +31,7 @@ from .blocks import (
     TaskBlock,
     TrainBlock,
 )
-from .values import Block, Names, folder_name
+from .values import Block, Dollars, Names, folder_name
 
 
 class Recipe(Block):
@@ -52,6 +52,9 @@ class Recipe(Block):
     train: TrainBlock = TrainBlock()
     evaluate: EvaluateBlock = EvaluateBlock()
     judge: JudgeBlock | None = None
+    budget: Dollars | None = Field(
+        None, description="Most dollars for texts of teachers and judges, found ones included: 5, 5 USD or $5."
+    )
     prompts: str | None = Field(None, description="Folder whose files replace the package's prompts of the same name.")
     store: str = Field(".shrinklm/generations.db", description="The project's generations.")
     runs: str = Field("runs", description="Folder of the run folders.")

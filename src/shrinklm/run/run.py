@@ -16,10 +16,10 @@ from ..methods.view import Method
 from ..saliency.analysis import Examiner
 from ..tasks.base import TaskOptions, make_task
 from ..teachers.base import BaseTeacher, as_teacher
-from ..teachers.generate import Report
 from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest
 from ..teachers.store import ScratchStore, Store
+from ..teachers.usage import Report
 from .blocks import StudentBlock
 from .folder import Cell, begin
 from .lock import FolderLock, writes
@@ -149,6 +149,7 @@ class Run:
         """Raises what can be told without the answers to the questions."""
         check(self.recipe.evaluate.metrics, self.recipe)
         check_steps(self.methods, self.steps, self.writers.reads)
+        self.writers.check_prices()
         check_models(self.recipe, self.cells)
 
     def _check_judges(self) -> None:
@@ -156,7 +157,7 @@ class Run:
             self._panel().check()
 
     def _panel(self) -> Panel:
-        return Panel(self.recipe, self.teacher, self.writers.all[1:])
+        return Panel(self.recipe, self.teacher, self.writers.all[1:], self.writers.budget)
 
     # The stages
 
@@ -273,6 +274,7 @@ class Run:
         panel = self._panel()
         panel.check()
         self.start()
+        self.teaching.count()
         sittings = panel.sit(self.cells, self.splits["test"], self.prompts, self.store, self.tick)
         return write_judgements(sittings, self.cells, self.folder)
 

@@ -23,6 +23,24 @@ def folder_name(part: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+=&-]", "_", part)
 
 
+_MONEY = re.compile(
+    r"(?:USD|US\$|\$)?\s*((?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?)\s*(?:USD|US\$|\$|dollars?)?", re.IGNORECASE
+)
+
+
+def _dollars(value: Any) -> Any:
+    """A sum of money as a number: 5, "5 USD", "$5"."""
+    if isinstance(value, str) and (match := _MONEY.fullmatch(value.strip())) and match[1]:
+        value = float(match[1].replace(",", ""))
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError("must be dollars, such as 5 USD")
+    return value
+
+
+Dollars = Annotated[float, BeforeValidator(_dollars)]
+"""A sum of money, in dollars."""
+
+
 def _seed(value: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, int) and not 0 <= value <= _LARGEST_SEED):
         raise ValueError(f"a seed is a whole number from 0 to {_LARGEST_SEED}, not {value}")

@@ -8,79 +8,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Literal
 
-from ..core.errors import Pending, TeacherError
-from ..core.types import Completion, Generation, Prompt, Sampling, Source, Tick, Turn, ask_key, digest
-from .base import EATEN, FAILED, BaseTeacher, Price
+from ..core.errors import TeacherError
+from ..core.types import Completion, Generation, Prompt, Sampling, Source, Turn, ask_key
+from .base import EATEN, FAILED, BaseTeacher
+from .budget import check_price
+from .costs import Price, dollars, most_tokens
 from .store import Store
 from .thoughts import split
+from .usage import Usage
 
 SLICE = 4096
 """Questions whose prompts are in memory at a time. At the end of each, a server waits for the slowest answer."""
 
 COMMIT = 32
 """Texts of a teacher that costs something in one commit, at most: what a kill loses beside the requests in flight."""
-
-
-@dataclass
-class Usage:
-    """The cost and the outcome of the questions to one teacher or judge.
-
-    The counts add up: found + asked + shared + unasked = kept + refused + retried.
-    """
-
-    found: int = 0
-    """Generations that were in the store, refused ones included."""
-    asked: int = 0
-    """Prompts sent, retries included."""
-    shared: int = 0
-    """Texts that came with the prompt of another one, since both ask the same."""
-    unasked: int = 0
-    """Texts that were not asked for, since what they build on is refused or missing; counted in `refused` too."""
-    retried: int = 0
-    """Texts that were refused and taken anew, with another seed."""
-    awaited: int = 0
-    """Texts that are ordered from a teacher that answers later, and have not come."""
-    missing: int = 0
-    """Texts that the store lacks and that were not asked for."""
-    kept: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    """Reason → texts that stayed refused."""
-    tokens_in: int = 0
-    """Of all generations, those from the store included: what it took to make them."""
-    tokens_out: int = 0
-    seconds: float = 0.0
-    cost: float | None = None
-    """Dollars; None when no price is known."""
-
-    def add(self, generations: Iterable[Generation], price: Price | None) -> None:
-        """Add the tokens, the seconds and the cost of generations."""
-        for generation in generations:
-            self.tokens_in += generation.source.tokens_in
-            self.tokens_out += generation.source.tokens_out
-            self.seconds += generation.source.seconds
-        if price is not None:
-            dollars = self.tokens_in * price.get("input", 0) + self.tokens_out * price.get("output", 0)
-            self.cost = dollars / 1_000_000
-
-    def settle(self, refusals: Iterable[str | None]) -> None:
-        """Count final texts as kept or refused. A reason counts without its details, which follow a colon."""
-        for refusal in refusals:
-            if refusal:
-                self.refused[refusal.partition(":")[0]] += 1
-            else:
-                self.kept += 1
-
-    def as_dict(self) -> dict[str, Any]:
-        """The record in plain types, for JSON."""
-        return {**vars(self), "refused": dict(self.refused.most_common())}
 
 
 @dataclass(frozen=True)
@@ -111,6 +59,8 @@ class Asker:
     price: Price | None
     role: Literal["teacher", "judge"]
     """Its name in errors."""
+    lost: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Key → what a stored failure may have cost. It is asked for again, and what comes then takes its place."""
 
     def keys(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:
         """The keys of prompts in the store: each of the way in which it is stored, or else of the present one.
@@ -160,8 +110,13 @@ class Asker:
         Where the others are asked for next (`ask`), those at which the server failed are left out, to be asked again.
         """
         generations = self.store.get(keys)
+        if self.teacher.budget and self.price:
+            for key, one in generations.items():
+                self.teacher.budget.count(key, _cost(one, self.price))
         if ask:
-            generations = {key: one for key, one in generations.items() if not (one.refusal or "").startswith(FAILED)}
+            failed = {key: one for key, one in generations.items() if (one.refusal or "").startswith(FAILED)}
+            self.lost.update((key, one.source.uncounted) for key, one in failed.items() if any(one.source.uncounted))
+            generations = {key: one for key, one in generations.items() if key not in failed}
         usage.found += len(generations)
         usage.add(generations.values(), self.price)
         return generations
@@ -177,10 +132,44 @@ class Asker:
             usage: Is added to, also when an error ends the asking.
             progress: Called with the number of completions so far.
 
-        Raises TeacherError when the teacher cannot answer or does not answer every prompt once, StoreError.
+        Raises TeacherError when the teacher cannot answer or does not answer every prompt once, BudgetError before a
+        call that could pass the run's budget, StoreError.
         """
+        answered: dict[str, Generation] = {}
+        for part in self._affordable(queries, sampling):
+            before = len(answered)
+            answered |= self._ask(part, sampling, usage, lambda done, before=before: progress(before + done))  # type: ignore[misc]
+        return answered
+
+    def _affordable(self, queries: Sequence[Query], sampling: Sampling) -> Iterator[Sequence[Query]]:
+        """The queries in parts of which each fits into the run's budget. Raises BudgetError where none does."""
+        teacher, budget = self.teacher, self.teacher.budget
         if not queries:
-            return {}
+            return
+        if budget is None or teacher.free or (teacher.unpaid and not self.price):
+            yield queries
+            return
+        check_price(self.price, teacher.name, self.role)
+        if teacher.keeps_budget:
+            yield queries
+            return
+        start = 0
+        while start < len(queries):
+            end, most = start, 0.0
+            while end < len(queries):
+                most_of_it = dollars(*_most(queries[end], sampling), self.price or {})
+                one = 0.0 if budget.ordered(queries[end].key) else most_of_it
+                if not budget.fits(most + one):
+                    break
+                end, most = end + 1, most + one
+            if end == start:
+                raise budget.exceeded(one)
+            yield queries[start:end]
+            start = end
+
+    def _ask(
+        self, queries: Sequence[Query], sampling: Sampling, usage: Usage, progress: Callable[[int], None]
+    ) -> dict[str, Generation]:
         answered: dict[str, Generation] = {}
         unstored: list[Generation] = []
         teacher = self.teacher
@@ -193,7 +182,7 @@ class Asker:
                 if not completion.seconds:
                     completion = replace(completion, seconds=now - previous)
                 previous = now
-                answered[query.key] = self._generation(query, sampling, completion)
+                answered[query.key] = self._generation(query, sampling, self._paid(query, sampling, completion))
                 unstored.append(answered[query.key])
                 usage.asked += 1
                 usage.add([answered[query.key]], self.price)
@@ -210,10 +199,32 @@ class Asker:
             self.store.put(unstored)
         if teacher.later:
             usage.awaited += len(queries) - len(answered)
+            self._order([query for query in queries if query.key not in answered], sampling)
         elif len(answered) < len(queries):
             missing = f"returned nothing for {len(queries) - len(answered):,} of {len(queries):,} prompts"
             raise self._error(missing, queries[0].prompt)
         return answered
+
+    def _order(self, queries: Sequence[Query], sampling: Sampling) -> None:
+        """Reserve what questions that are answered later may cost."""
+        if self.teacher.budget and self.price:
+            for query in queries:
+                self.teacher.budget.order(query.key, dollars(*_most(query, sampling), self.price))
+
+    def _paid(self, query: Query, sampling: Sampling, completion: Completion) -> Completion:
+        """Count a completion against the run's budget; return it with all that its question may have cost."""
+        teacher, budget = self.teacher, self.teacher.budget
+        if budget and self.price:
+            if not teacher.keeps_budget:
+                if not completion.tokens_in and not completion.tokens_out and not teacher.free:  # it does not count
+                    completion = replace(completion, uncounted=_most(query, sampling))
+                counted = completion.tokens_in, completion.tokens_out
+                budget.pay(query.key, dollars(*counted, self.price) + dollars(*completion.uncounted, self.price))
+            budget.know(query.key)
+            if lost := self.lost.pop(query.key, None):
+                both = completion.uncounted
+                completion = replace(completion, uncounted=(both[0] + lost[0], both[1] + lost[1]))
+        return completion
 
     def _query(self, queries: Sequence[Query], position: int, answered: dict[str, Generation]) -> Query:
         """The query that a completion belongs to. Raises TeacherError for an unknown or repeated position."""
@@ -247,6 +258,7 @@ class Asker:
             seconds=round(completion.seconds, 4),
             adapted=completion.adapted,
             batch=completion.batch,
+            uncounted=completion.uncounted,
         )
         return Generation(
             example_id=prompt.example.id,
@@ -269,45 +281,6 @@ class Asker:
         )
 
 
-def ask_judge(
-    judge: BaseTeacher, prompts: Sequence[Prompt], store: Store, max_tokens: int, seed: int, tick: Tick | None = None
-) -> tuple[list[Generation], Usage]:
-    """Return a judge's answers in the order of the prompts, word for word, and their usage. Decoding is greedy.
-
-    The prompts are asked in an order drawn from `seed`, so that a killed run leaves a random sample.
-    Raises TeacherError; Pending when it answers later, with what it is asked now ordered.
-    """
-    sampling, usage = Sampling(judge.max_tokens or max_tokens), Usage()
-    asker = Asker(judge, store, judge.price, "judge")
-    keys = asker.keys(prompts, sampling)
-    generations = asker.find(keys, usage)
-    missing = {
-        key: Query(key, prompt, partial(_verbatim, prompt))
-        for key, prompt in zip(keys, prompts, strict=True)
-        if key not in generations
-    }
-    # By a hash and not by a shuffle: the order of the rest stays the same when a part is in the store already.
-    order = sorted(missing, key=lambda key: digest(seed, key))
-
-    if tick is not None:
-        judge.tell = lambda state: tick(f"judge {judge.name}", 0, 0, state)
-
-    def progress(done: int) -> None:
-        if tick is not None:
-            tick(f"judge {judge.name}", done, len(order), f"{usage.found:,} found")
-
-    if missing:
-        judge.begin(store.path)
-    generations |= asker.ask([missing[key] for key in order], sampling, usage, progress)
-    if usage.awaited:
-        awaited = judge.send()
-        if not judge.wait(moment=True):
-            raise Pending(awaited)
-        return ask_judge(judge, prompts, store, max_tokens, seed, tick)
-    usage.settle(generation.refusal for generation in generations.values())
-    return [generations[key] for key in keys], usage
-
-
 def read_recording(teacher: BaseTeacher, asked: Sequence[tuple[Prompt, Sampling]]) -> list[str]:
     """The text of each prompt as a recording holds it, neither cleaned nor stored. Raises TeacherError."""
     texts = [""] * len(asked)
@@ -318,8 +291,13 @@ def read_recording(teacher: BaseTeacher, asked: Sequence[tuple[Prompt, Sampling]
     return texts
 
 
-def _verbatim(prompt: Prompt, completion: Completion) -> Reading:
-    return Reading(completion.text, completion.refusal, prompt.answer)
+def _cost(generation: Generation, price: Price) -> float:
+    source = generation.source
+    return dollars(source.tokens_in, source.tokens_out, price) + dollars(*source.uncounted, price)
+
+
+def _most(query: Query, sampling: Sampling) -> tuple[int, int]:
+    return most_tokens(query.prompt.turns), sampling.max_tokens
 
 
 @lru_cache(maxsize=256)  # all but the last turn are those of every question of the step

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import TeacherError
 from ..core.registry import find, names, split_spec
 from ..core.types import Completion, Prompt, Sampling, Teacher, Turn
+from .costs import Price
 from .thoughts import begin_of_answer
 
-Price = Mapping[Literal["input", "output"], float]
-"""Dollars per million tokens."""
+if TYPE_CHECKING:
+    from .budget import Budget
 
 Thinking = Literal["off", "low", "high"]
 
@@ -56,6 +57,12 @@ class BaseTeacher(ABC):
 
     later: bool = False
     """Its completions come hours later: `complete` yields those that have come, and `send` orders the others."""
+    budget: Budget | None = None
+    """What the run may spend, set by who asks; None: anything."""
+    keeps_budget: bool = False
+    """`complete` counts each call against `budget` itself, retries included. Others are given what fits at a time."""
+    unpaid: bool = False
+    """It works on this machine and asks no money, so that a budget needs no price."""
 
     @property
     def price(self) -> Price | None:

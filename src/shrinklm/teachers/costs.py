@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Literal
 
 from ..core.types import Turn
-from .base import Price
+
+Price = Mapping[Literal["input", "output"], float]
+"""Dollars per million tokens."""
 
 TURN_TOKENS, TURN_TOKENS_AT_MOST = 5, 16
 """Tokens that a chat template writes around one turn."""
@@ -22,6 +25,15 @@ _LETTERS = 9
 def dollars(tokens_in: int, tokens_out: int, price: Price) -> float:
     """The price of so many tokens of prompts and of completions."""
     return (tokens_in * price.get("input", 0.0) + tokens_out * price.get("output", 0.0)) / 1_000_000
+
+
+def money(value: float) -> str:
+    """Dollars as text: with cents, and below a dollar with as many digits as it takes to show three."""
+    digits = 2
+    while value and abs(value) * 10**digits < 100 and abs(value) < 1 and digits < 9:
+        digits += 1
+    whole, _, cents = f"{value:,.{digits}f}".partition(".")
+    return f"${whole}.{cents.rstrip('0'):0<2}"
 
 
 def expected_tokens(turns: Sequence[Turn]) -> int:

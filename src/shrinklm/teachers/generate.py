@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
+from ..core.errors import BudgetError
 from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick, Turn, that_counts
-from .ask import SLICE, Asker, Query, Reading, Usage
-from .base import BaseTeacher, Price
+from .ask import SLICE, Asker, Query, Reading
+from .base import BaseTeacher
+from .costs import Price
+from .forecast import Forecast
 from .prompts import Prompts
 from .reading import Item, Parse, Slot, fitted, read, refuse_silence, told
 from .refusals import RETRIED
 from .seeds import WARM, seed_of, temperature_of
 from .steps import STEPS, StepRequest, plan
 from .store import Store
+from .usage import Report, Usage
 
 GenerationsByExample = dict[str, dict[tuple[str, str], Generation]]
 """Example id → (step, answer) → the generation that counts, whose `texts` are all samples.
@@ -51,19 +54,6 @@ class GenerateSettings:
 
 Others = Mapping[str, tuple[BaseTeacher, GenerateSettings]]
 """Step → the teacher that takes it, where it is not the first one, and its settings."""
-
-
-@dataclass
-class Report:
-    """The cost and the outcome of each step, by name."""
-
-    steps: dict[str, Usage] = field(default_factory=dict)
-    awaited: list[str] = field(default_factory=list)
-    """What was ordered from teachers that answer later, in words; the same call goes on when it has come."""
-
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """The report in plain types, for JSON."""
-        return {name: usage.as_dict() for name, usage in self.steps.items()}
 
 
 def run_steps(
@@ -120,14 +110,11 @@ def _loop(
     ask: bool,
 ) -> _Loop:
     def loop(teacher: BaseTeacher, settings: GenerateSettings, loops: Mapping[str, _Loop]) -> _Loop:
-        asker = Asker(teacher, store, _price(teacher, settings), "teacher")
+        price = _FREE if teacher.free else settings.price or teacher.price
+        asker = Asker(teacher, store, price, "teacher")
         return _Loop(asker, prompts, settings, parse, tick, ask, loops)
 
     return loop(teacher, settings, {step: loop(*other, {}) for step, other in others.items()})
-
-
-def _price(teacher: BaseTeacher, settings: GenerateSettings) -> Price | None:
-    return _FREE if teacher.free else settings.price or teacher.price
 
 
 @dataclass(frozen=True)
@@ -155,10 +142,17 @@ class _Loop:
         planned = plan(steps, reads)
         # What nothing builds on is in the store, and need not be in memory too.
         quoted = {"revision", *(need for request, _ in planned for need in STEPS[request.name].needs)}
+        forecast = Forecast(report)
         for request, number in planned:
-            usage = report.steps.setdefault(request.name, Usage())
-            taken = _Round(loops[request.name], request, number, usage, awaited)
-            taken.run(examples, known, not self.ask or request.name in quoted)
+            forecast.add(request, number, examples, self.prompts, loops[request.name].asker)
+        for request, number in planned:
+            taken = _Round(loops[request.name], request, number, awaited, forecast)
+            try:
+                taken.run(examples, known, not self.ask or request.name in quoted)
+            except BudgetError as error:
+                for teacher in teachers:
+                    teacher.send()  # what fits is ordered
+                raise forecast.stopped(error, loops[request.name].asker.teacher.budget) from None
         if self.ask:
             report.awaited += filter(None, [teacher.send() for teacher in teachers])
         return known, report
@@ -174,8 +168,9 @@ class _Loop:
 class _Round:
     """One round of one step."""
 
-    def __init__(self, loop: _Loop, request: StepRequest, number: int, usage: Usage, awaited: set[Slot]) -> None:
-        self.loop, self.request, self.number, self.usage, self.awaited = loop, request, number, usage, awaited
+    def __init__(self, loop: _Loop, request: StepRequest, number: int, awaited: set[Slot], forecast: Forecast) -> None:
+        self.loop, self.request, self.number, self.awaited, self.forecast = loop, request, number, awaited, forecast
+        self.usage = forecast.report.steps.setdefault(request.name, Usage())
         self.step, self.samples = STEPS[request.name], request.samples or 1
         self.reads = loop.asker.teacher.reads
         self.sampled = not (self.reads or self.step.marks)
@@ -224,7 +219,7 @@ class _Round:
                 # The text of the round before must not pass for one of this round.
                 texts.pop((self.step.name, example.answer), None)
                 continue
-            for answer in {"gold": (example.answer,), "own": ("",), "wrong": example.wrong}[self.step.about]:
+            for answer in self.step.answers(example):
                 yield Item(example, answer, quoted, tuple(parents))
 
     def _samples(self, items: Sequence[Item], start: int, total: int) -> list[list[Generation]]:
@@ -341,10 +336,7 @@ class _Round:
             self.loop.tick(self.step.name, 0, 0, note)
 
     def _tick(self, done: int, total: int) -> None:
-        if self.loop.tick is None:
-            return
-        usage = self.usage
-        cost = "" if usage.cost is None else f", ${usage.cost:,.2f}"
-        tokens = usage.tokens_in + usage.tokens_out
-        note = f"{usage.found:,} found, {usage.asked:,} asked, {tokens:,} tokens{cost}"
-        self.loop.tick(self.step.name, done, total, note)
+        self.forecast.reached(self.step.name, self.number, done + self.usage.unasked)
+        if self.loop.tick is not None:
+            note = self.forecast.note(self.usage, self.loop.asker.teacher.budget)
+            self.loop.tick(self.step.name, done, total, note)

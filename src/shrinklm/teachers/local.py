@@ -10,12 +10,14 @@ from ..core.errors import TeacherError
 from ..core.types import Prompt, Turn, digest
 from ..models.load import family_of
 from ..models.locate import locate_model
-from .base import DOES_NOT_FIT, BaseTeacher, Price, TeacherOptions, Thinking, without_system
+from .base import DOES_NOT_FIT, BaseTeacher, TeacherOptions, Thinking, without_system
+from .costs import Price
 
 
 class LocalTeacher(BaseTeacher):
     """A checkpoint by hub id, folder, GGUF file or packaged name. A subclass loads it and writes `complete`."""
 
+    unpaid = True
     kind: str
     """Its name in a spec."""
 

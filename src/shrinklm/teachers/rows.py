@@ -31,9 +31,16 @@ def to_row(generation: Generation) -> tuple[Any, ...]:
         generation.refusal,
         generation.prompt,
         json.dumps(generation.parents),
-        _ENCODER.encode({**vars(generation.source), "sampling": as_json(generation.source.sampling)}),
+        _ENCODER.encode(_provenance(generation.source)),
         generation.thoughts.encode("utf-8", "replace").decode("utf-8"),
     )
+
+
+def _provenance(source: Source) -> dict[str, Any]:
+    fields = {**vars(source), "sampling": as_json(source.sampling)}
+    if not any(source.uncounted):
+        del fields["uncounted"]  # of one text in a thousand
+    return fields
 
 
 def from_row(row: Sequence[Any]) -> Generation:
@@ -43,6 +50,7 @@ def from_row(row: Sequence[Any]) -> Generation:
     sampling = fields.pop("sampling")
     sampling["stop"] = tuple(sampling["stop"])
     fields["adapted"] = tuple(fields.get("adapted", ()))
+    fields["uncounted"] = tuple(fields.get("uncounted", (0, 0)))
     return Generation(
         example_id=example_id,
         kind=kind,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..core.errors import UnknownName
+from ..core.types import Example
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Step:
     max_tokens: int = 120
     by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
     """What produces it. All but the teacher mark words of the question instead of writing (`core.marking`)."""
+
+    def answers(self, example: Example) -> tuple[str, ...]:
+        """The answers of a question that it is about; "" for the teacher's own."""
+        return {"gold": (example.answer,), "own": ("",), "wrong": example.wrong}[self.about]
 
     @property
     def marks(self) -> bool:

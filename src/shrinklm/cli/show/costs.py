@@ -8,7 +8,7 @@ from ..app import say
 
 if TYPE_CHECKING:
     from ...run.stages.generate import Teaching
-    from ...teachers.generate import Report
+    from ...teachers.usage import Report
 
 
 def by_teacher(report: Report, teaching: Teaching) -> None:

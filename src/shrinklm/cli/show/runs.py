@@ -24,7 +24,7 @@ from . import percent
 if TYPE_CHECKING:
     from ...core.types import Prediction, Score
     from ...run.run import Run
-    from ...teachers.generate import Report
+    from ...teachers.usage import Report
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
 """Blanks and line feeds as tokenizers write them → as they are."""

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.types import Prompt, Tick, Turn
-from ...teachers.ask import Usage, ask_judge
 from ...teachers.base import BaseTeacher
+from ...teachers.judge import ask_judge
 from ...teachers.prompts import Prompts, fill
 from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
+from ...teachers.usage import Usage
 from .rating import NOTHING, Construct, Rated, criteria, one_line
 
 MAX_TOKENS = 200

@@ -17,11 +17,12 @@ import yaml
 
 from ...core.errors import RecipeError, UnknownName
 from ...core.types import Example, Prompt, Tick, Turn, digest
-from ...teachers.ask import Usage, ask_judge
 from ...teachers.base import BaseTeacher
+from ...teachers.judge import ask_judge
 from ...teachers.prompts import Prompts, Template, fill
 from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
+from ...teachers.usage import Usage
 
 SCALE = (1, 5)
 NOTHING = "(none)"

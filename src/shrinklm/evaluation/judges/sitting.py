@@ -13,8 +13,8 @@ import numpy as np
 
 from ...core.types import Score
 from ...stats.correlation import spearman
-from ...teachers.ask import Usage
 from ...teachers.base import BaseTeacher
+from ...teachers.usage import Usage
 from .pairs import PairVerdict, PairVerdicts
 from .rating import SCALE, Construct, Rated, Ratings
 

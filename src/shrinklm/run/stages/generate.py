@@ -15,10 +15,11 @@ from ...methods.spec import method as method_of
 from ...methods.view import Method
 from ...students.open import open_student
 from ...teachers.base import BaseTeacher
-from ...teachers.generate import GenerateSettings, GenerationsByExample, Report, read_steps, run_steps
+from ...teachers.generate import GenerateSettings, GenerationsByExample, read_steps, run_steps
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
+from ...teachers.usage import Report
 from ..blocks import StudentBlock
 from ..folder import Cell, cell_name
 from ..recipe import Recipe
@@ -122,17 +123,31 @@ class Teaching:
     def _ask_all(self, only: str | None) -> Report:
         steps = [request for request in self.steps if only in (None, request.name)]
         self._check_students(steps)
-        labels = [request for request in steps if request.name == "label"]
-        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them
-        # need them.
-        learned = any("label" in method.needs for method in methods_of(self.recipe))
-        report = self.ask(self.splits["train"], steps if learned else [step for step in steps if step not in labels])
+        self.count()
+        train, labels = self._of_splits(steps)
+        report = self.ask(self.splits["train"], train)
         if labels:
             tested = self.ask(self.splits["test"], labels)
             report.steps["label (test)"] = tested.steps["label"]
             report.awaited += tested.awaited
         self._known.clear()  # read before these texts were written
         return report
+
+    def _of_splits(self, steps: Sequence[StepRequest]) -> tuple[list[StepRequest], list[StepRequest]]:
+        """The steps that are asked of training questions, and those of test questions."""
+        labels = [request for request in steps if request.name == "label"]
+        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them
+        # need them.
+        learned = any("label" in method.needs for method in methods_of(self.recipe))
+        return [step for step in steps if learned or step not in labels], labels
+
+    def count(self) -> None:
+        """Counts against the recipe's budget what its texts cost that are there already."""
+        if self.writers.budget is None:
+            return
+        train, test = self._of_splits([step for step in self.steps if not STEPS[step.name].marks])
+        self.look(self.splits["train"], train)
+        self.look(self.splits["test"], test)
 
     def _check_students(self, steps: Sequence[StepRequest]) -> None:
         """Raises StudentError or ModelError for a student that could not be trained on what would be paid for now."""

@@ -21,6 +21,7 @@ from ...evaluation.judges.rating import Rated, rate, read_constructs
 from ...evaluation.judges.sitting import Item, JudgedCell, Sitting, ratings_csv, summary
 from ...models.locate import locate_model
 from ...teachers.base import BaseTeacher, is_recording, make_teacher
+from ...teachers.budget import Budget, check_price
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from ..blocks import JudgeBlock
@@ -66,16 +67,23 @@ class Panel:
         recipe: With a `judge` block.
         teacher: The model that wrote the explanations the students learned; None when there is none.
         others: Further models that wrote such texts, or texts that these build on.
+        budget: What the run may spend, on teachers and judges together.
 
     Raises RecipeError when the recipe names no judge.
     """
 
-    def __init__(self, recipe: Recipe, teacher: BaseTeacher | None, others: Sequence[BaseTeacher] = ()) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        teacher: BaseTeacher | None,
+        others: Sequence[BaseTeacher] = (),
+        budget: Budget | None = None,
+    ) -> None:
         if recipe.judge is None:
             raise RecipeError(
                 'The recipe names no judge. Add: judge: {use: ["endpoint:http://127.0.0.1:8000/v1#MODEL"]}'
             )
-        self.recipe, self.teachers = recipe, [*filter(None, [teacher]), *others]
+        self.recipe, self.teachers, self.budget = recipe, [*filter(None, [teacher]), *others], budget
         self.block: JudgeBlock = recipe.judge
 
     @cached_property
@@ -91,7 +99,9 @@ class Panel:
                     f"'{block.use}' reads what others wrote and cannot judge. "
                     "Name a model, such as transformers:PATH_OR_ID."
                 )
-            judges.append(make_teacher(block.use, block.options(self.recipe.root)))
+            judge = make_teacher(block.use, block.options(self.recipe.root))
+            judge.budget = self.budget
+            judges.append(judge)
         # Scores are filed under the judge's name: two of a name could not be told apart.
         names = [judge.name for judge in judges]
         if len(set(names)) < len(names):
@@ -110,6 +120,8 @@ class Panel:
         """Raises RecipeError, or what opening a judge raises, when the judges cannot judge this run."""
         for judge in self.judges:
             judge.check()
+            if self.budget and not judge.free and (judge.price or not judge.unpaid):
+                check_price(judge.price, judge.name, "judge")
 
     def role(self, judge: Teacher) -> str | None:
         """The part a judge had in writing the explanations, such as "the teacher of this run"; None when none."""

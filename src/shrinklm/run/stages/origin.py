@@ -14,9 +14,10 @@ from ...core.results import CellFile, RunFile
 from ...core.types import Example, digest
 from ...methods.corpus import Corpus
 from ...methods.view import Method
-from ...teachers.generate import GenerationsByExample, Report
+from ...teachers.generate import GenerationsByExample
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
+from ...teachers.usage import Report
 from ..asked import TeacherBlock
 from ..folder import Cell
 from ..once import same_work

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 
 from ...teachers.base import BaseTeacher, make_teacher
+from ...teachers.budget import Budget, check_price
 from ...teachers.generate import GenerateSettings, Others
 from ...teachers.steps import STEPS
 from ..asked import TeacherBlock
@@ -22,6 +23,19 @@ class Writers:
 
     def __init__(self, recipe: Recipe, instead: BaseTeacher | None = None) -> None:
         self.recipe, self.instead = recipe, instead
+        self.budget = None if recipe.budget is None else Budget(recipe.budget)
+        """Shared by all of them, and by the judges."""
+        if instead is not None:
+            instead.budget = self.budget
+
+    def check_prices(self) -> None:
+        """Raises RecipeError where the recipe has a budget, and a teacher whose price is not known."""
+        for step in self.recipe.generate if self.budget else ():
+            teacher = None if STEPS[step.name].marks else self.of(step.name)
+            if teacher is not None and not teacher.free:
+                price = self.block(step.name).price or teacher.price
+                if price or not teacher.unpaid:
+                    check_price(price, teacher.name, "teacher")
 
     @cached_property
     def first(self) -> BaseTeacher | None:
@@ -93,4 +107,6 @@ class Writers:
         return {name: self._opened(block) for name, block in self.recipe.named.items()}
 
     def _opened(self, block: TeacherBlock) -> BaseTeacher:
-        return make_teacher(block.use, block.options(self.recipe.root))
+        teacher = make_teacher(block.use, block.options(self.recipe.root))
+        teacher.budget = self.budget
+        return teacher

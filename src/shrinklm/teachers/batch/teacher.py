@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling, ask_key
-from ..base import FAILED, Price
-from ..costs import dollars, expected_tokens
+from ..base import FAILED
+from ..costs import Price, dollars, expected_tokens
 from ..endpoint import EndpointTeacher
 from ..endpoint.reply import Trouble, trimmed
 from .ledger import Batch, Entry, Ledger
@@ -36,6 +36,7 @@ class BatchTeacher(EndpointTeacher):
 
     spec = "endpoint-batch"
     later = True
+    keeps_budget = False
 
     _orders: Orders | None = None
     _left = 0

@@ -56,6 +56,7 @@ class Trouble(Exception):
         status: The HTTP status; 0 without one.
         wait: Seconds that the server wants to be left alone; None when it did not say.
         words: All that the error says, to find the names of parameters in.
+        sent: Whether the request may have reached the server.
     """
 
     def __init__(
@@ -65,8 +66,11 @@ class Trouble(Exception):
         status: int = 0,
         wait: float | None = None,
         words: str = "",
+        sent: bool = True,
     ) -> None:
         super().__init__(reason)
+        # A server asks no money for an error; where an answer was lost on the way, or cannot be read, it may.
+        self.paid = sent and status in (0, 200, 408, 502, 504, *range(520, 528))
         self.todo, self.reason, self.status, self.wait, self.words = todo, reason, status, wait, words
 
 

@@ -71,6 +71,13 @@ class Request:
             text = f'{{"messages": [{", ".join(map(_message, _turns(prompt, without)))}], {self._encoded[2][1:]}'
         return text.encode("utf-8", "replace")
 
+    def cap(self, sampling: Sampling) -> int | None:
+        """The tokens that a call may write; None when the server takes no cap."""
+        sent = self._settings(sampling, self.without)
+        caps = [sent[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sent.get(name), int)]
+        several = [sent[name] for name in ("n", "best_of") if isinstance(sent.get(name), int)]
+        return max(caps) * max(1, *several, 1) if caps else None
+
     def _settings(self, sampling: Sampling, without: Mapping[str, str]) -> dict[str, Any]:
         """The body but for the turns."""
         body: dict[str, Any] = {"model": self.model}

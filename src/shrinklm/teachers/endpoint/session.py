@@ -19,6 +19,7 @@ from typing import Any
 from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling
 from ..base import FAILED
+from .meter import Meter
 from .pace import Pace
 from .reply import Trouble, read, trimmed
 from .request import Request
@@ -51,6 +52,8 @@ class Server:
     """Seconds before the second try; doubles each time, with jitter."""
     failures: float
     """Share of the last questions whose failing ends the run."""
+    meter: Meter | None = None
+    """Counts against the run's budget, if it has one."""
     answered: bool = False
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
     """Whether each of the last questions failed."""
@@ -63,6 +66,8 @@ class Session:
 
     def __init__(self, server: Server, wire: Wire, prompts: Sequence[Prompt], sampling: Sampling) -> None:
         self.server, self.wire, self.prompts, self.sampling = server, wire, prompts, sampling
+        if server.meter:
+            server.meter.begin()
         self._fresh = iter(range(len(prompts)))
         self._again: list[tuple[float, int]] = []
         self._tries = [0] * len(prompts)
@@ -155,6 +160,8 @@ class Session:
             for task in self._out:
                 task.cancel()
             await asyncio.gather(*self._out, return_exceptions=True)
+            if self.server.meter:
+                self._book(self.server.meter)
 
     def _send(self) -> float:
         """Send what may go out now; return the seconds until more may."""
@@ -176,11 +183,37 @@ class Session:
             tokens = self.sampling.max_tokens + sum(len(turn.text) for turn in self.prompts[position].turns) // 4
             if wait := server.pace.next(out, tokens):
                 return wait
+            if server.meter and not self._affordable(server.meter, position):
+                # What is out may turn out to cost less than it may at most.
+                return 0 if self._ended else math.inf
             heapq.heappop(self._again)
             server.pace.sent(tokens)
             task = asyncio.create_task(self._ask(position))
             self._out.add(task)
             task.add_done_callback(self._back)
+
+    def _book(self, meter: Meter) -> None:
+        """Tell what may have been paid for without an answer: the store must know."""
+        meter.end()
+        why = self._last.reason if self._last else "no answer came before the run ended"
+        for position in meter.unbooked:
+            self._deliver(position, Completion("", refusal=f"{FAILED}: {why}"))
+
+    def _affordable(self, meter: Meter, position: int) -> bool:
+        """Whether a question may be sent; its cost at most is reserved then. Ends the run where no answer can help."""
+        cap = self.server.request.cap(self.sampling)
+        if cap is None:
+            self._ended = TeacherError(
+                f"{self.wire.url} takes no `max_tokens`, so that a call may cost any amount and no `budget:` can be "
+                "kept. Remove `budget:` from the recipe, or name another server."
+            )
+            return False
+        most = meter.most(self.prompts[position].turns, cap)
+        if meter.send(position, most):
+            return True
+        if not meter.budget.out:
+            self._ended = meter.budget.exceeded(meter.cost(most))
+        return False
 
     def _back(self, task: asyncio.Task[None]) -> None:
         self._out.discard(task)
@@ -193,10 +226,16 @@ class Session:
         prompt, without = self.prompts[position], server.request.without
         try:
             completion = read(*await self.wire.post(server.request.encode(prompt, self.sampling)))
-        except Trouble as trouble:
+        except BaseException as error:
+            if server.meter:
+                server.meter.failed(position, error.paid if isinstance(error, Trouble) else True)
+            if not isinstance(error, Trouble):
+                raise
             self._quiet_since = time.monotonic()
-            await self._troubled(position, server.request.body(prompt, self.sampling, without), trouble)
+            await self._troubled(position, server.request.body(prompt, self.sampling, without), error)
             return
+        if server.meter:
+            server.meter.came(position, completion)
         seconds = time.monotonic() - began
         self._quiet_since = time.monotonic()
         server.pace.answered(seconds)
@@ -262,5 +301,7 @@ class Session:
         heapq.heappush(self._again, (time.monotonic() + seconds, position))
 
     def _deliver(self, position: int, completion: Completion) -> None:
+        if self.server.meter:
+            completion = self.server.meter.booked(position, completion)
         self._left -= 1
         self._results.put((position, completion))

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling
-from ..base import BaseTeacher, Price, TeacherOptions
+from ..base import BaseTeacher, TeacherOptions
+from ..budget import check_price
+from ..costs import Price
+from .meter import Meter
 from .pace import Pace
 from .request import Request
 from .session import Server, Session
@@ -29,6 +32,7 @@ class EndpointTeacher(BaseTeacher):
 
     spec = "endpoint"
     """How a recipe names it."""
+    keeps_budget = True
     backoff = 0.5
     """Seconds before the second attempt; doubles each time."""
 
@@ -89,12 +93,15 @@ class EndpointTeacher(BaseTeacher):
     @cached_property
     def _server(self) -> Server:
         options = self.options
+        if self.budget:
+            check_price(self.price, self.name, "teacher")
         return Server(
             Request(self.name, options.thinking, options.extra),
             Pace(options.batch or AT_ONCE, options.requests_a_minute, options.tokens_a_minute),
             options.attempts,
             self.backoff,
             options.failures,
+            Meter(self.budget, self.price) if self.budget and self.price else None,
         )
 
     @cached_property

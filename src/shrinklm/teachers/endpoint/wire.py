@@ -82,10 +82,12 @@ class Wire:
         except TimeoutError:
             raise Trouble("again", f"no answer within {self.timeout:g} s (`timeout` of the teacher)") from None
         except aiohttp.ClientProxyConnectionError as error:
-            raise Trouble("end", f"the proxy {proxy(self.url)} does not answer: {error.os_error}") from error
+            raise Trouble(
+                "end", f"the proxy {proxy(self.url)} does not answer: {error.os_error}", sent=False
+            ) from error
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             # A server that never answered is not running, and waiting would not help.
-            raise Trouble("again" if self.reached else "end", f"no connection: {error}") from error
+            raise Trouble("again" if self.reached else "end", f"no connection: {error}", sent=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Trouble("again", f"the connection broke: {error or type(error).__name__}") from error
         self.reached = True
