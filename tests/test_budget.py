@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from endpoint_stub import Raw, chat, failure, server
+from shrinklm.cli.show import costs
 from shrinklm.core.errors import BudgetError, RecipeError, TeacherError
 from shrinklm.core.types import Completion, Generation, Sampling
 from shrinklm.run.recipe import Recipe
@@ -23,7 +25,7 @@ from shrinklm.teachers.generate import run_steps
 from shrinklm.teachers.judge import ask_judge
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
-from shrinklm.teachers.usage import Usage
+from shrinklm.teachers.usage import Report, Usage
 from teacher_cases import asking, many, settings, step
 
 PRICE: Price = {"input": 1.0, "output": 10.0}
@@ -271,3 +273,20 @@ def test_a_run_keeps_its_budget_and_needs_a_price(tmp_path: Path) -> None:
         assert run.writers.budget.spent == pytest.approx(12 * 0.0007)
         run.generate()
         assert run.writers.budget.spent == pytest.approx(12 * 0.0007)
+
+
+def test_what_is_printed_has_a_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # In 80 columns.
+    first, second = Usage(asked=3, kept=3, tokens_in=30, tokens_out=6, cost=0.0123), Usage(found=1, kept=1, cost=1.5)
+    first.refused["empty"] = 2
+    report = Report({"explanation": first, "critique": second})
+    teaching = Run(recipe(tmp_path, "http://127.0.0.1:9/v1")).teaching
+    costs.generated(report, teaching, as_json=False)
+    printed = capsys.readouterr().out
+    assert [line.split()[-2] for line in printed.splitlines() if "$" in line] == ["$0.0123", "$1.50", "$1.51"]
+    costs.generated(report, teaching, as_json=True)
+    total = json.loads(capsys.readouterr().out)["total"]
+    assert (total["asked"], total["kept"], total["refused"], total["cost"]) == (3, 4, {"empty": 2}, 1.5123)
+    second.cost = None
+    assert report.total.cost is None
+    assert first.cost == 0.0123

@@ -39,16 +39,14 @@ def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_defaul
 
 
 @command()
-def generate(recipe: Target, step: Step = None, wait: Wait = False) -> None:
+def generate(recipe: Target, step: Step = None, wait: Wait = False, as_json: Json = False) -> None:
     """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
     from .show import costs
-    from .show import runs as show
 
     with Progress() as progress:
         run = open_target(recipe, progress.tick)
         report = run.generate(step, wait)
-    show.generations(report)
-    costs.by_teacher(report, run.teaching)
+    costs.generated(report, run.teaching, as_json)
 
 
 @command()

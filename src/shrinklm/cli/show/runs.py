@@ -24,7 +24,6 @@ from . import percent
 if TYPE_CHECKING:
     from ...core.types import Prediction, Score
     from ...run.run import Run
-    from ...teachers.usage import Report
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
 """Blanks and line feeds as tokenizers write them → as they are."""
@@ -88,24 +87,6 @@ def _known(group: str) -> Iterator[tuple[str, str]]:
             yield name, f"{views or 'not trained'}; needs {', '.join(known.needs) or 'no generations'}"
         else:
             yield name, " ".join((inspect.getdoc(known) or "").partition("\n\n")[0].split())
-
-
-def generations(report: Report) -> None:
-    """What became of each generation step."""
-    names = ("Found", "Asked", "Shared", "Unasked", "Kept", "Refused", "Retried", "Tokens", "Cost")
-    table = Table("Step", *names, title="Generations", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, step in report.steps.items():
-        cost = "-" if step.cost is None else f"${step.cost:,.2f}"
-        tokens = step.tokens_in + step.tokens_out
-        numbers = (step.found, step.asked, step.shared, step.unasked, step.kept, step.refused.total(), step.retried)
-        table.add_row(name, *(f"{number:,}" for number in (*numbers, tokens)), cost)
-    Console().print(table)
-    say("Found + asked + shared (a prompt of two texts) + unasked (nothing to build on) = kept + refused + retried.")
-    for name, step in report.steps.items():
-        for reason, count in step.refused.most_common():
-            say(f"  {name}: {count:,} refused: {reason}")
 
 
 _AUDIT = (

@@ -211,6 +211,7 @@ class Teaching:
             "revision": " and ".join(filter(None, (teacher.revision for teacher in teachers))),
             "tokenizer": " and ".join(filter(None, (teacher.tokenizer_revision for teacher in teachers))),
             "steps": steps,
+            "total": report.total.as_dict(),
             "teacher_accuracy": self.accuracy(),
         }
 

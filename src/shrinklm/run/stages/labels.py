@@ -15,10 +15,11 @@ from ...core.errors import MethodError, RecipeError
 from ...core.types import SPLITS, Example, Generation, Split, Task, Tick
 from ...tasks.spelling import canonical
 from ...teachers.base import BaseTeacher
-from ...teachers.generate import GenerateSettings, Report, read_steps, run_steps
+from ...teachers.generate import GenerateSettings, read_steps, run_steps
 from ...teachers.prompts import Prompts
 from ...teachers.steps import StepRequest
 from ...teachers.store import Store
+from ...teachers.usage import Report
 from ..blocks import StepBlock
 from ..recipe import Recipe
 from .generate import until_answered
