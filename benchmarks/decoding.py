@@ -93,13 +93,13 @@ def measured(run: Callable[[], int]) -> tuple[float, int]:
 
 
 def ours(teacher: TransformersTeacher, prompts: Sequence[Prompt], tokens: int) -> int:
-    teacher._decoder._beginning = ([], [])  # each round computes the shared beginning itself
+    teacher.decoder._beginning = ([], [])  # each round computes the shared beginning itself
     return sum(completion.tokens_out for _, completion in teacher.complete(prompts, Sampling(max_tokens=tokens)))
 
 
 def theirs(teacher: TransformersTeacher, ids: Sequence[list[int]], batch: int, tokens: int) -> int:
     batches = [ids[start : start + batch] for start in range(0, len(ids), batch)]
-    return sum(len(row) for some in batches for row in generated(teacher._decoder, some, tokens))
+    return sum(len(row) for some in batches for row in generated(teacher.decoder, some, tokens))
 
 
 def generated(decoder: Any, prompts: Sequence[list[int]], tokens: int) -> list[list[int]]:
@@ -118,7 +118,7 @@ def check(model: str, prompts: Sequence[Prompt], batch: int, tokens: int) -> Non
     said = dict(teacher.complete(prompts, Sampling(max_tokens=tokens)))
     same = 0
     for place, prompt in enumerate(prompts):
-        wanted = teacher._decoder.text(generated(teacher._decoder, [teacher.tokens(prompt)], tokens)[0])
+        wanted = teacher.decoder.text(generated(teacher.decoder, [teacher.tokens(prompt)], tokens)[0])
         same += said[place].text == wanted
     print(f"float32: {same} of {len(prompts)} texts are those of generate", flush=True)
 

@@ -93,9 +93,10 @@ def test_nothing_asks_which_dataset_or_method_it_is() -> None:
     [
         "import shrinklm",
         "import shrinklm.cli; import sys; sys.argv[1:] = ['--help']; shrinklm.cli.main(['--help'])",
+        "import shrinklm.cli; shrinklm.cli.main(['teacher', 'serve', '--help'])",
         "from shrinklm import Run, Recipe, Store",
     ],
-    ids=["package", "help", "api"],
+    ids=["package", "help", "teacher help", "api"],
 )
 def test_no_heavy_import(code: str) -> None:
     heavy = "{'torch', 'transformers', 'datasets', 'pandas', 'scipy', 'pyarrow', 'matplotlib'}"

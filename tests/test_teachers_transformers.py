@@ -110,20 +110,20 @@ def test_defect_11_prompt_that_does_not_fit_is_refused_and_never_cut(causal: Pat
 
 def test_chat_template_is_used_and_its_absence_too(causal: Path, seq2seq: Path) -> None:
     made = teacher(causal)
-    shown = made._decoder.tokenizer.decode(made.tokens(asking("Why?")))
+    shown = made.decoder.tokenizer.decode(made.tokens(asking("Why?")))
     assert shown.startswith("<system>You explain")
     assert shown.endswith("<user>Why?\n<assistant>")
     other = teacher(seq2seq)
-    assert other._decoder.tokenizer.decode(other.tokens(asking("Why?"))).strip().endswith("\n\nWhy?")
+    assert other.decoder.tokenizer.decode(other.tokens(asking("Why?"))).strip().endswith("\n\nWhy?")
 
 
 def test_template_without_a_system_role(causal: Path) -> None:
     made = teacher(causal)
     strict = "{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}<{{ m.role }}>{{ m.content }}"
-    made._decoder.tokenizer.chat_template = "{% for m in messages %}" + strict + "{% endfor %}"
-    shown = made._decoder.tokenizer.decode(made.tokens(asking("Why?")))
+    made.decoder.tokenizer.chat_template = "{% for m in messages %}" + strict + "{% endfor %}"
+    shown = made.decoder.tokenizer.decode(made.tokens(asking("Why?")))
     assert shown.startswith("<user>You explain")
-    made._decoder.tokenizer.chat_template = "{{ raise_exception('never') }}"
+    made.decoder.tokenizer.chat_template = "{{ raise_exception('never') }}"
     with pytest.raises(ShrinkError, match="chat template"):
         made.tokens(Prompt((Turn("user", "x"),), asking("x").example, "label", ""))
 
@@ -131,7 +131,7 @@ def test_template_without_a_system_role(causal: Path) -> None:
 def test_shared_prefix_is_read_once(causal: Path) -> None:
     made = teacher(causal, batch=2)
     list(made.complete([asking(text) for text in TEXTS], Sampling(max_tokens=2)))
-    model, seen = made._decoder.model, []
+    model, seen = made.decoder.model, []
     forward = model.forward
     model.forward = lambda *args, **kwargs: (seen.append(kwargs["input_ids"].shape), forward(*args, **kwargs))[1]
     list(made.complete([asking(text) for text in TEXTS], Sampling(max_tokens=2)))

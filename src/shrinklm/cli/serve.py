@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import secrets
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import MissingExtra, StudyError
+from .address import free, loopback, url
 from .app import command
 from .study import DATABASE, study
 
@@ -54,7 +53,7 @@ def study_serve(
         )
     fresh = not token
     token = token or secrets.token_urlsafe(24)
-    _free(host, port)
+    free(host, port, StudyError)
     try:
         import uvicorn
 
@@ -88,12 +87,11 @@ def study_serve(
 
 
 def _say(made: Study, host: str, port: int, token: str | None) -> None:
-    address = f"[{host}]" if ":" in host else host  # IPv6
     typer.echo(f"{made.form.title}: {made.people} seats, {len(made.booklet(0))} pages each")
-    typer.echo(f"  participants  http://{address}:{port}/")
-    typer.echo(f"  researcher    http://{address}:{port}/researcher")
+    typer.echo(f"  participants  {url(host, port)}/")
+    typer.echo(f"  researcher    {url(host, port)}/researcher")
     typer.echo(f"  token         {token or f'from {TOKEN}'}")
-    if not _loopback(host):
+    if not loopback(host):
         typer.echo(
             f"warning: {host} can be reached from other machines, and nothing is encrypted. "
             "Leave --host at 127.0.0.1 and put a proxy with TLS before it, such as Caddy:\n"
@@ -101,24 +99,3 @@ def _say(made: Study, host: str, port: int, token: str | None) -> None:
             err=True,
         )
     typer.echo("Stop with Ctrl-C.")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _free(host: str, port: int) -> None:
-    """Raise StudyError where nothing can listen, before the records are opened."""
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, proto) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-    except OSError as error:
-        why = error.strerror or error
-        raise StudyError(
-            f"Nothing can listen on {host}, port {port}: {why}. Name another, such as --port {port + 1}"
-        ) from error

@@ -55,21 +55,22 @@ class LocalTeacher(BaseTeacher):
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The prompt as the model reads it: through its chat template where it has one."""
+        return self.read(prompt.turns, self.options.thinking)
+
+    def read(self, turns: tuple[Turn, ...], thinking: Thinking | None) -> list[int]:
+        """The turns of a dialogue as tokens. Raises TeacherError where the chat template cannot take them."""
         if self.seq2seq or not getattr(self.tokenizer, "chat_template", None):
             # A base model goes on with the text: the line break lets its reply begin on a line of its own.
-            tokens: list[int] = self.tokenizer(prompt.text + ("" if self.seq2seq else "\n"))["input_ids"]
+            text = "\n\n".join(turn.text for turn in turns) + ("" if self.seq2seq else "\n")
+            tokens: list[int] = self.tokenizer(text)["input_ids"]
             return tokens
-        return self.chat(prompt.turns)
-
-    def chat(self, turns: tuple[Turn, ...]) -> list[int]:
-        """The turns of a dialogue through the chat template. Raises TeacherError where it cannot take them."""
         try:
-            return _chat(self.tokenizer, turns, self.options.thinking)
+            return _chat(self.tokenizer, turns, thinking)
         except Exception as error:  # jinja2's, raised by the template itself
             merged = without_system(turns)
             if merged == turns:
                 raise TeacherError(f"The chat template of {self.name} cannot take the prompt: {error}") from error
-            return _chat(self.tokenizer, merged, self.options.thinking)
+            return _chat(self.tokenizer, merged, thinking)
 
     def too_long(self, length: int, cap: int) -> str | None:
         """The reason why a prompt of `length` tokens does not fit, or None."""

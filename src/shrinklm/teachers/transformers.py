@@ -54,30 +54,30 @@ class TransformersTeacher(LocalTeacher):
         # that does not suffice is noticed at once.
         rows.sort(key=lambda row: -len(row.prompt))
         began = time.perf_counter()
-        for row in self._decoder.stream(rows, self.options.batch or BATCH):
+        for row in self.decoder.stream(rows, self.options.batch or BATCH):
             yield row.key, self.completion(row, sampling.stop, time.perf_counter() - began)
             began = time.perf_counter()
 
     def completion(self, row: Row, stops: Sequence[str], seconds: float = 0.0) -> Completion:
         """The completion of a row that has ended."""
-        text = self._decoder.text(row.said.tokens)
+        text = self.decoder.text(row.said.tokens)
         text = text[: first_stop(text, stops)]
         return Completion(text, len(row.prompt), len(row.said.tokens), row.said.finished, seconds=seconds)
 
     @property
     def tokenizer(self) -> Any:
         """See LocalTeacher."""
-        return self._decoder.tokenizer
+        return self.decoder.tokenizer
 
     @cached_property
     def limit(self) -> int:
         """See LocalTeacher."""
-        built = getattr(self._decoder.model.config.get_text_config(), "max_position_embeddings", None)
+        built = getattr(self.decoder.model.config.get_text_config(), "max_position_embeddings", None)
         return int(built or self.tokenizer.model_max_length)  # a huge number when the tokenizer states none
 
     @cached_property
-    def _decoder(self) -> Any:
-        """The loaded model."""
+    def decoder(self) -> Any:
+        """The loaded model, which continues rows of tokens."""
         dtype = self.dtype or default_dtype()
         model, tokenizer = load_model(
             self.model, "seq2seq" if self.seq2seq else "causal", dtype, self.options.trust_remote_code

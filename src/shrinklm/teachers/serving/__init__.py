@@ -1,0 +1,1 @@
+"""A local teacher behind an OpenAI-compatible address on this machine."""
