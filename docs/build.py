@@ -5,6 +5,7 @@ python docs/build.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,10 @@ def _type(annotation: Any) -> str:
         if isinstance(annotation, type) and not getattr(annotation, "__args__", None)
         else str(annotation)
     )
-    for noise in ("shrinklm.run.blocks.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
+    # How a value is read has no name in the docs, and its address differs from run to run.
+    text = re.sub(r"Optional\[Annotated\[([^,\]]+),.*\]\]", r"\1 | None", text)
+    text = re.sub(r"Annotated\[([^,\]]+),.*\]", r"\1", text)
+    for noise in ("shrinklm.run.blocks.", "shrinklm.run.asked.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
         text = text.replace(noise, "")
     return f"`{text}`".replace("|", "\\|")
 
