@@ -121,11 +121,18 @@ def _type(annotation: Any) -> str:
         if isinstance(annotation, type) and not getattr(annotation, "__args__", None)
         else str(annotation)
     )
+    for noise in (
+        "shrinklm.run.blocks.",
+        "shrinklm.run.asked.",
+        "shrinklm.study.design.form.",
+        "typing.",
+        "<class '",
+        "'>",
+    ):
+        text = text.replace(noise, "")
     # How a value is read has no name in the docs, and its address differs from run to run.
     text = re.sub(r"Optional\[Annotated\[([^,\]]+),.*\]\]", r"\1 | None", text)
     text = re.sub(r"Annotated\[([^,\]]+),.*\]", r"\1", text)
-    for noise in ("shrinklm.run.blocks.", "shrinklm.run.asked.", "shrinklm.study.design.form.", "typing.", "<class '", "'>"):
-        text = text.replace(noise, "")
     return f"`{text}`".replace("|", "\\|")
 
 
