@@ -25,6 +25,7 @@ from teacher_cases import tiny_model
         ("study_false_alarms", ["1"], r"ordinal, as analysed: \d of (1)"),
         ("false_spreads", ["3"], r"2, 5: [\d.]+% \([\d.]+% to ([\d.]+)%\)"),
         ("scoring", ["12"], r"all \d+: ([\d.]+) s"),
+        ("tables", ["20"], r"parquet: (20) rows in ([\d.]+) s .* (\d+) MB at most\nall three show the same: True"),
     ],
 )
 def test_it_runs(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any, Literal, Protocol
 
 Split = Literal["train", "dev", "test"]
@@ -24,6 +25,17 @@ def digest(*parts: Any) -> str:
     text = _ENCODER.encode(parts)
     # "surrogatepass": half a character from a server must not stop a run. 32 digits are 128 bits, too many to collide.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def digests(*first: Any) -> Callable[[str], str]:
+    """`digest(*first, text)` as a function of the text, in a fraction of the time: for large tables."""
+    begin = _ENCODER.encode(first)[:-1] + ("," if first else "")
+
+    def of(text: str) -> str:
+        whole = f"{begin}{encode_basestring(text)}]"
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    return of
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _marked(view: View, example: Example, generations: Generations, draw: Draw) 
     return Pair(view.prompt(example), kept, "")
 
 
-PREDICT = View("predict", _predict)
+PREDICT = View("predict", _predict, always=True)
 EXPLAIN = View("explain", _explain, source="explanation", says=("explanation",), lead="")
 FACTUAL = View("factual", _factual, source="explanation", says=("explanation", "answer"), lead="So the answer is")
 JUSTIFY = View("justify", _justify, source="explanation", says=("answer", "explanation"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,9 @@ class Corpus:
         self.seed = seed
         self._order = list(range(len(self.examples)))
         random.Random(digest("order", seed)).shuffle(self._order)
-        self._rank = {index: rank for rank, index in enumerate(self._order)}
+        self._rank = [0] * len(self._order)
+        for rank, index in enumerate(self._order):
+            self._rank[index] = rank
         self._built: dict[int, _Built] = {}
         self._built_for: tuple[Method, int] | None = None
         """The method and the epoch of `_built`."""
@@ -96,6 +98,16 @@ class Corpus:
         if unbuilt is not None:
             unbuilt.update(built.unbuilt)
         return list(built.pairs)
+
+    def count(self, method: Method, epoch: int, indices: Iterable[int]) -> Counter[str]:
+        """View → the pairs that the method makes of the examples at `indices`, of which none is remembered."""
+        sure = [view.name for view in method.views if view.sure]
+        if len(sure) == len(method.views):
+            return Counter(dict.fromkeys(sure, len(list(indices))))
+        counts: Counter[str] = Counter()
+        for index in indices:
+            counts.update(item.view.name for item in self._build_uncached(method, index, epoch).pairs)
+        return counts
 
     def usable(self, method: Method) -> list[int]:
         """The indices of the examples of which the method can build a pair.

@@ -66,6 +66,8 @@ class View:
     """The words before the answer."""
     tag: str = ""
     """The last line of its prompt; `[name]` when empty."""
+    always: bool = False
+    """Whether `build` makes a pair of every example where the view needs no generation."""
     keep: Keep | None = None
     """Which of the marked words its target holds; None for a view of texts."""
 
@@ -73,6 +75,11 @@ class View:
     def needs(self) -> tuple[str, ...]:
         """The kinds of generation without which it cannot be built."""
         return ((self.source,) if self.source else ()) + self.also
+
+    @property
+    def sure(self) -> bool:
+        """Whether there is a pair for every example, so that nobody has to build it to know."""
+        return self.always and not self.needs
 
     def prompt(self, example: Example, premise: str = "") -> str:
         """The student's prompt: the question first, the tag last, so that an example's views share their beginning."""

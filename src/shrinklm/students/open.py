@@ -73,6 +73,11 @@ def outline(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
     return family(adapted(model, family.family, spec.lora, spec.keep_every), tokenizer, spec.max_length)
 
 
+def always_opens(spec: StudentSpec) -> bool:
+    """Whether a spec cannot fail to open: the student of random weights, as it comes. Loads no torch to know."""
+    return spec.use in ("tiny", "tiny:seq2seq") and spec.lora is None and spec.keep_every == 1
+
+
 def _family(use: str) -> tuple[type[BaseStudent], str]:
     """(class, model) that a spec names. Raises UnknownName or RecipeError."""
     name, ref = split_spec(use)

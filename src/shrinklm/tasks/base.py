@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import regex
 
 from ..core.errors import RecipeError, TaskError
 from ..core.registry import find
-from ..core.types import SPLITS, Example, Split, Task, digest
+from ..core.types import SPLITS, Example, Split, Task, digests
 from .answers import parse_answer, split_answer
 from .order import shuffled
 
@@ -31,6 +32,9 @@ __all__ = [
 
 # Of `regex`: to `re`, the vowel signs of Hindi and Thai are no part of a word.
 _WORD = regex.compile(r"\w+")
+
+_WORDS_ALONE = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(256))
+"""Of ASCII texts: what separates words becomes a blank."""
 
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
 """Where neither the recipe nor the task names a source. Test is taken first; dev is a share of what it leaves."""
@@ -173,6 +177,8 @@ def labels_of(choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
 def question_key(example: Example) -> str:
     """The key by which two questions are the same: context and question without case, punctuation and blanks."""
     text = " ".join((*example.fields.values(), example.question))
+    if text.isascii():
+        return b" ".join(text.lower().encode().translate(_WORDS_ALONE).split()).decode()
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
@@ -188,17 +194,17 @@ def duplicates_across(task: Task) -> list[dict[str, Any]]:
 
 def _share(examples: Sequence[Example], share: float, seed: int, salt: str) -> tuple[list[Example], list[Example]]:
     """(rest, about `share` of the examples), in whole questions: a repeated question never lands on both sides."""
-    groups: dict[str, list[int]] = {}
-    for index, example in enumerate(examples):
-        groups.setdefault(question_key(example), []).append(index)
-    # A split that is wanted gets a question, however small the share; one question cannot be on both sides.
-    wanted = 0 if not share or len(groups) < 2 else max(1, round(share * len(examples)))
-    taken: set[int] = set()
+    if not share:
+        return list(examples), []
     # Ranked by a hash of the question: rows that are added leave nearly all others on the side where they were.
-    for key in sorted(groups, key=lambda key: digest("share", salt, seed, key)):
+    ranks = list(map(digests("share", salt, seed), map(question_key, examples)))
+    # A split that is wanted gets a question, however small the share; one question cannot be on both sides.
+    wanted = 0 if len(set(ranks)) < 2 else max(1, round(share * len(examples)))
+    taken: set[int] = set()
+    for _, same in itertools.groupby(sorted(range(len(ranks)), key=ranks.__getitem__), key=ranks.__getitem__):
         if len(taken) >= wanted:
             break
-        taken.update(groups[key])
+        taken.update(same)
     rest = [example for index, example in enumerate(examples) if index not in taken]
     return rest, [examples[index] for index in sorted(taken)]
 
@@ -208,7 +214,8 @@ def _limited(examples: list[Example], limit: int | None, seed: int) -> list[Exam
         return examples
     # Ranked by a hash, not cut at the top: files are often sorted by label. And a larger limit keeps the examples of a
     # smaller one, so that their generations are found in the store.
-    ranked = sorted(range(len(examples)), key=lambda index: digest("limit", seed, examples[index].id))
+    rank = digests("limit", seed)
+    ranked = sorted(range(len(examples)), key=lambda index: rank(examples[index].id))
     return [examples[index] for index in sorted(ranked[:limit])]
 
 

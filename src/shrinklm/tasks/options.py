@@ -15,6 +15,8 @@ def unlabelled(value: Any) -> tuple[Any, Sequence[Any]]:
     Read are lists, {text: [...], label: [...]} as in CommonsenseQA, [{text, label}, ...], {"A": ..., "B": ...},
     [{"A": ...}, {"B": ...}] and [["A", ...], ["B", ...]]. An option without a text in an object (null) is none.
     """
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return value, ()
     if isinstance(value, Mapping):
         return _of_object(value)
     if not isinstance(value, (list, tuple)) or not value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -35,12 +36,23 @@ def shuffled(example: Example, seed: int) -> Example:
     return replace(shown, meta=kept)
 
 
-def later(example: Example, seed: int) -> Example:
+def later(
+    id: str,
+    question: str,
+    answer: str,
+    fields: Mapping[str, str],
+    choices: tuple[str, ...],
+    meta: Mapping[str, Any],
+    order: tuple[int, ...],
+    seed: int,
+) -> Example:
     """As `shuffled`, but the order is found when the options are first asked for: most of a large table never is."""
-    made = _Later.__new__(_Later)
-    for name in ("id", "question", "answer", "fields"):
-        object.__setattr__(made, name, getattr(example, name))
-    object.__setattr__(made, "_source", (*(getattr(example, name) for name in _LATE), seed))
+    made, put = _Later.__new__(_Later), object.__setattr__
+    put(made, "id", id)
+    put(made, "question", question)
+    put(made, "answer", answer)
+    put(made, "fields", fields)
+    put(made, "_source", (choices, meta, order, seed))
     return made
 
 

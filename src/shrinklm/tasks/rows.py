@@ -39,6 +39,7 @@ class RowReader:
         self._id = position(columns.id) if columns.id else None
         self._explanation = [(column, position(column)) for column in columns.explanation]
         self._highlight = position(columns.highlight) if columns.highlight else None
+        self._has_meta = bool(columns.explanation or columns.highlight or columns.ask)
         # Where the recipe says how numbers count, the file's own names for them do not.
         self._names = rows.labels.get(columns.answer or "", ()) if columns.answer_from is None else ()
         self._names = () if all(name.isdigit() for name in self._names) else self._names
@@ -65,7 +66,8 @@ class RowReader:
         self.numbers.append(number)
         self._options.append(options)
         if self._answer is not None:
-            self._answers.append(self._named(values[self._answer], where))
+            answer = values[self._answer]
+            self._answers.append(self._named(answer, where) if self._names else answer)
         self._questions.append(question)
         self._fields.append(
             {name: text_of(values[place], where, column, empty=True) for name, column, place in self._context}
@@ -74,12 +76,15 @@ class RowReader:
         )
         if self._id is not None:
             self._ids.append(text_of(values[self._id], where, str(columns.id)))
-        self._meta.append(self._about(values, where))
+        self._meta.append(self._about(values, where) if self._has_meta else _NOTHING)
 
     def examples(self, split: Split) -> Iterator[Example]:
         """The examples of the rows. Raises TaskError: an answer that cannot be read, or an id that stands twice."""
-        wheres = _Places(self.rows.place, self.numbers)
-        golds = gold_answers(wheres, self._answers, self._options, self.columns)
+
+        def where(row: int) -> str:
+            return self.rows.place(self.numbers[row])
+
+        golds = gold_answers(where, self._answers, self._options, self.columns)
         self._answers.clear()
         seen: dict[str, int] = {}
         twins: Counter[str] = Counter()
@@ -100,20 +105,22 @@ class RowReader:
                 identity = identity if twins[identity] == 1 else digest(identity, twins[identity])
             if (first := seen.setdefault(identity, index)) != index:
                 raise TaskError(
-                    f"{wheres[index]()}, column '{self.columns.id}': the id '{identity}' stands already in "
-                    f"{wheres[first]()}. "
+                    f"{where(index)}, column '{self.columns.id}': the id '{identity}' stands already in "
+                    f"{where(first)}. "
                     "Ids are unique; leave `id` out of task.columns to have ids made from the questions."
                 )
             if gold.more:
                 meta = {**meta, "answers": list(gold.more)}
             # An empty cell shows no line above the question. In the id it stays: stored generations are keyed by it.
             filled = {name: text for name, text in fields.items() if text} if fields else fields
-            example = Example(identity, question, option.texts, gold.text, filled, meta, option.order)
-            yield example if self.seed is None else later(example, self.seed)
+            if self.seed is None:
+                yield Example(identity, question, option.texts, gold.text, filled, meta, option.order)
+            else:
+                yield later(identity, question, gold.text, filled, option.texts, meta, option.order, self.seed)
 
     def _named(self, value: Any, where: Callable[[], str]) -> Any:
         """An answer with its name for its number, where the file has names; -1 is a hidden one."""
-        if not self._names or isinstance(value, bool):
+        if isinstance(value, bool):
             return value
         text = plain(value)
         if not text.removeprefix("-").isdecimal() or text in self._names:
@@ -143,16 +150,3 @@ class RowReader:
         if self.columns.ask:
             meta["same_question"] = True
         return meta or _NOTHING
-
-
-class _Places(Sequence[Callable[[], str]]):
-    """Where each row stands, put into words only when an error asks."""
-
-    def __init__(self, place: Callable[[int], str], numbers: Sequence[int]) -> None:
-        self._place, self._numbers = place, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        return partial(self._place, self._numbers[index])

@@ -63,6 +63,9 @@ def named(
     left_out: Left = {split: Counter() for split in SPLITS}
     layout = Layout(options.encoding, options.delimiter, options.sheet)
 
+    # A table of lines is read through for its columns: not once more for its rows.
+    looked_at: dict[tuple[str, Split], tuple[Rows, dict[str, Any], TaskOptions]] = {}
+
     def opened(source: str, split: Split) -> tuple[Rows, dict[str, Any], TaskOptions]:
         rows = read_rows(source, split, options.root, layout)
         rows = prepare(rows) if prepare else rows
@@ -71,14 +74,16 @@ def named(
         return rows, spec, replace(options, where=where)
 
     def read(source: str, split: Split) -> list[Example]:
-        rows, spec, asked = opened(source, split)
+        place = (source, split)
+        rows, spec, asked = looked_at.pop(place) if place in looked_at else opened(*place)
         # A table of gold answers for the test names their column; the questions to learn from may come without.
         unlabelled = split != "test" and isinstance(options.test, str)
         found = Columns.resolve(spec, rows, options.type or type, unlabelled)
         return examples_of(rows, found, split, asked, left_out)
 
     def header() -> str:
-        rows, spec, _ = opened(options.train or sources["train"], "train")
+        source: tuple[str, Split] = (options.train or sources["train"], "train")
+        looked_at[source] = rows, spec, _ = opened(*source)
         return Columns.resolve(spec, rows, options.type, isinstance(options.test, str)).infer_type()
 
     # The recipe's type, the task's, or the one that the table's columns imply, for which its header has to be read.

@@ -45,7 +45,7 @@ def parquet(path: Path, name: str, layout: Layout) -> Rows:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path)
+        table = pq.ParquetFile(path, buffer_size=1 << 20)  # or a column of a row group is read as a whole
         empty = not table.metadata.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise TableError(f"{name} is not a Parquet file: {error}") from error
@@ -55,7 +55,7 @@ def parquet(path: Path, name: str, layout: Layout) -> Rows:
 
     def batches(wanted: Sequence[str]) -> Iterator[Any]:
         try:
-            yield from table.iter_batches(batch_size=_BATCH, columns=list(wanted))
+            yield from table.iter_batches(batch_size=_BATCH, columns=list(wanted), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise TableError(f"{name} is damaged: {error}. Write the file again.") from error
 

@@ -148,7 +148,7 @@ class _File:
                     raise TableError(self._ragged(number, values, columns))
                 values = [*values[:length], *[""] * (length - len(values))]
             # Spreadsheets write rows of nothing but delimiters below a table.
-            if any(values) and any(map(str.strip, values)):
+            if values[0].strip() or any(map(str.strip, values)):
                 yield number, values
 
     def _ragged(self, number: int, values: Sequence[str], columns: Sequence[str]) -> str:

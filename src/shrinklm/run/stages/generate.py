@@ -91,8 +91,10 @@ class Teaching:
         self, examples: Sequence[Example], steps: Sequence[StepRequest], student: StudentBlock | None = None
     ) -> tuple[GenerationsByExample, Report]:
         """The generations in the store and a report of those it lacks, after teachers that cost nothing were asked."""
-        known: GenerationsByExample = {example.id: {} for example in examples}
         report = Report()
+        if not steps:
+            return {}, report
+        known: GenerationsByExample = {example.id: {} for example in examples}
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
             arguments = (teacher, self.prompts, self.store, self.settings, self.task.parse)
             generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...core.registry import find
 from ...evaluation.metrics.base import BatchMetric
 from ...models.encoder import Encoder
-from ...students.open import outline
+from ...students.open import always_opens, outline
 from ..folder import Cell
 from ..recipe import Recipe
 
@@ -20,8 +20,9 @@ def check_models(recipe: Recipe, cells: Sequence[Cell]) -> None:
     without them.
     """
     for student in recipe.student:
-        if any(_opens(cell) for cell in cells if cell.student == student):
-            outline(student.spec(recipe.train.max_length), recipe.root)
+        spec = student.spec(recipe.train.max_length)
+        if not always_opens(spec) and any(_opens(cell) for cell in cells if cell.student == student):
+            outline(spec, recipe.root)
     block = recipe.evaluate
     if not all(cell.scored for cell in cells):
         if block.simulator is not None:

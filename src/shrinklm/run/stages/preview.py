@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,15 +25,18 @@ def preview_rows(
     student = open_student(spec, recipe.root) if tokens else None  # a model is loaded for its tokens alone
     counts: dict[str, dict[str, int]] = {}
     for trained in methods:
-        count = counts[trained.name] = {view.name: 0 for view in trained.views}
-        for index in range(len(corpus.examples)):
+        shown = range(min(limit or len(corpus.examples), len(corpus.examples)))
+        count = Counter({view.name: 0 for view in trained.views})
+        for index in shown:
             for item in corpus.pairs(trained, index, epoch):
                 count[item.view.name] += 1
-                if not limit or index < limit:
-                    row = {"method": trained.name, **item.row()}
-                    if student is not None:
-                        row["tokens"], row["scored"] = student.tokens(item.pair)
-                    yield row
+                row = {"method": trained.name, **item.row()}
+                if student is not None:
+                    row["tokens"], row["scored"] = student.tokens(item.pair)
+                yield row
+        # What is not shown is only counted: of a large table most is not.
+        count.update(corpus.count(trained, epoch, range(len(shown), len(corpus.examples))))
+        counts[trained.name] = dict(count)
     summary = {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}
     # A task of somebody's own counts nothing.
     left_out = {split: dict(rows) for split, rows in getattr(teaching.task, "left_out", {}).items() if rows}
