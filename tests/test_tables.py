@@ -387,14 +387,16 @@ def test_workbooks(tmp_path: Path) -> None:
     assert "cell B3 holds a formula whose value was never computed" in fails(tmp_path, "f.xlsx", columns, sheet="Quiz")
 
 
-def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import zipfile
 
-    archive = zipfile.ZipFile(tmp_path / "t.xlsx", "w", zipfile.ZIP_DEFLATED)
-    with archive, archive.open("xl/workbook.xml", "w", force_zip64=True) as part:
-        for _ in range(52):
-            part.write(bytes(10_000_000))
-    assert "t.xlsx unpacks to 520 MB, more than the 500 MB" in fails(tmp_path, "t.xlsx")
+    from shrinklm.core.tables import workbook
+
+    monkeypatch.setattr(workbook, "_LARGEST", 20_000_000)
+    with zipfile.ZipFile(tmp_path / "t.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(25_000_000))
+    assert (tmp_path / "t.xlsx").stat().st_size < 100_000
+    assert "t.xlsx unpacks to 25 MB, more than the 20 MB that are read" in fails(tmp_path, "t.xlsx")
 
 
 def test_a_workbook_without_openpyxl_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
