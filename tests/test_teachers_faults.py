@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -348,6 +349,25 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
             "",
             60,
         ),
+        *(
+            (
+                {remaining: "0", remaining.replace("remaining", "reset"): "45s", "x-ratelimit-limit-requests": "9"},
+                "",
+                45,
+            )
+            for remaining in (
+                "x-ratelimit-remaining-tokens",
+                "x-ratelimit-remaining-tokens-minute",
+                "anthropic-ratelimit-input-tokens-remaining",
+                "anthropic-ratelimit-output-tokens-remaining",
+                "ratelimitbysize-remaining",
+                "x-tokenlimit-remaining",
+            )
+        ),
+        ({"RateLimit": "limit=100, remaining=0, reset=30"}, "", 30),
+        ({"RateLimit": '"burst";r=0;t=7'}, "", 7),
+        ({"RateLimit": '"burst";r=3;t=7'}, "", None),
+        ({"x-ratelimit-remaining-requests": "0"}, "", None),
         ({}, "Rate limit reached. Please try again in 6m0s.", 360),
         ({}, "Please try again in 250ms.", 0.25),
         ({}, '"retryDelay": "17s"', 17),
@@ -357,6 +377,50 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 )
 def test_how_servers_say_when_to_come_back(headers: dict[str, str], text: str, seconds: float | None) -> None:
     assert wait_of(headers, text, NOW) == seconds
+
+
+def test_a_limit_that_an_answer_states_as_used_up_is_not_run_into() -> None:
+    used = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "0.4s"}
+    with server(lambda body, n: Raw(chat(GOOD)[1], 200, used if n == 1 else {})) as (url, asked):
+        began = time.monotonic()
+        ask(teacher(url), ["a", "b"])
+    assert time.monotonic() - began > 0.35
+    assert len(asked) == 2
+
+
+class Prefixes:
+    """A server that keeps the last 40 blocks of 64 characters that it read, each with all that stands before it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, None] = {}
+        self.hits = self.blocks = 0
+
+    def __call__(self, body: dict[str, Any], number: int) -> tuple[int, dict[str, Any]]:
+        text = "".join(message["content"] for message in body["messages"])
+        known = True
+        for end in range(64, len(text) + 1, 64):
+            known = known and text[:end] in self.kept
+            self.hits += known
+            self.blocks += 1
+            self.kept.pop(text[:end], None)
+            self.kept[text[:end]] = None
+        self.kept = dict.fromkeys(list(self.kept)[-40:])
+        return chat(GOOD)
+
+
+def test_prompts_that_begin_alike_go_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"Passage: {f'passage {p} ' * 40}\nQuestion: what of {q}?" for p in range(12) for q in range(5)]
+    random.Random(0).shuffle(texts)
+    shares = []
+    for sort in (sorted, lambda positions, key: list(positions)):
+        monkeypatch.setattr("shrinklm.teachers.endpoint.session.sorted", sort, raising=False)
+        cache = Prefixes()
+        with server(cache) as (url, _):
+            ask(teacher(url, batch=1), texts)
+        shares.append(cache.hits / cache.blocks)
+    # Four of five questions about a passage find it read.
+    assert shares[0] > 0.75
+    assert shares[1] < 0.5
 
 
 @pytest.mark.parametrize(

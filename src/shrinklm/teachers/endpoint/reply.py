@@ -37,14 +37,9 @@ _AGAIN_IN = re.compile(
 )
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|h|m|s)", re.IGNORECASE)
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_RATE_HEADERS = (
-    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-    ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
-    ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"),
-    ("x-ratelimit-remaining", "x-ratelimit-reset"),
-    ("ratelimit-remaining", "ratelimit-reset"),
-)
+# The fields of the `RateLimit` header in both of its drafts: remaining=0, reset=30, and "default";r=0;t=30.
+_REMAINING = re.compile(r"(?:remaining=|;\s*r=)(\d+)")
+_RESET = re.compile(r"(?:reset=|;\s*t=)(\d+)")
 
 
 class Trouble(Exception):
@@ -118,15 +113,31 @@ def wait_of(headers: Mapping[str, str], text: str = "", now: datetime | None = N
         return milliseconds / 1000
     if (after := lower.get("retry-after")) is not None and (seconds := _until(after, now)) is not None:
         return seconds
-    used_up = [
-        seconds
-        for remaining, reset in _RATE_HEADERS
-        if _number(lower.get(remaining)) == 0 and (seconds := _until(lower.get(reset, ""), now)) is not None
-    ]
-    if used_up:
-        return max(used_up)
+    if (seconds := used_up(headers, now)) is not None:
+        return seconds
     stated = _AGAIN_IN.search(text)
     return _span(stated[1]) if stated else None
+
+
+def used_up(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds until a limit begins anew of which nothing is left, the longest of several; None while there is room.
+
+    Of whichever names: x-ratelimit-remaining-tokens with x-ratelimit-reset-tokens, ratelimitbysize-remaining with
+    ratelimitbysize-reset, and so on, also by minute, hour or day.
+    """
+    waits: list[float | None] = []
+    for name, value in headers.items():
+        name = name.lower()
+        if "limit" not in name:
+            continue
+        if name == "ratelimit":
+            left, reset = _REMAINING.search(value), _RESET.search(value)
+            if left and reset and int(left[1]) == 0:
+                waits.append(float(reset[1]))
+        elif "remaining" in name and _number(value) == 0:
+            lower = {other.lower(): said for other, said in headers.items()}
+            waits.append(_until(lower.get(name.replace("remaining", "reset"), ""), now or datetime.now(UTC)))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def _completion(choice: Mapping[str, Any], data: Mapping[str, Any]) -> Completion:

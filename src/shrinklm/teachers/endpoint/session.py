@@ -21,7 +21,7 @@ from ...core.types import Completion, Prompt, Sampling
 from ..base import FAILED
 from .meter import Meter
 from .pace import Pace
-from .reply import Trouble, read, trimmed
+from .reply import Trouble, read, trimmed, used_up
 from .request import Request
 from .wire import Wire
 
@@ -68,7 +68,9 @@ class Session:
         self.server, self.wire, self.prompts, self.sampling = server, wire, prompts, sampling
         if server.meter:
             server.meter.begin()
-        self._fresh = iter(range(len(prompts)))
+        # Side by side those that begin alike, such as all questions about a passage: a server that keeps what it has
+        # read of the last prompts reads their common beginning once.
+        self._fresh = iter(sorted(range(len(prompts)), key=lambda i: [turn.text for turn in prompts[i].turns]))
         self._again: list[tuple[float, int]] = []
         self._tries = [0] * len(prompts)
         self._out: set[asyncio.Task[None]] = set()
@@ -225,7 +227,8 @@ class Session:
         server, began = self.server, time.monotonic()
         prompt, without = self.prompts[position], server.request.without
         try:
-            completion = read(*await self.wire.post(server.request.encode(prompt, self.sampling)))
+            status, headers, content = await self.wire.post(server.request.encode(prompt, self.sampling))
+            completion = read(status, headers, content)
         except BaseException as error:
             if server.meter:
                 server.meter.failed(position, error.paid if isinstance(error, Trouble) else True)
@@ -239,6 +242,8 @@ class Session:
         seconds = time.monotonic() - began
         self._quiet_since = time.monotonic()
         server.pace.answered(seconds)
+        if (wait := used_up(headers)) and wait <= PATIENCE:
+            server.pace.pause(wait)  # rather than be refused
         if completion.thoughts:
             server.request.stop_no_thoughts()
         self._deliver(position, trimmed(completion, self.sampling.stop, server.request.adapted))
