@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import TableError
 from .rows import Layout, Rows
 
-_BATCH = 8192
+_BATCH = 2048
 """Rows read at a time."""
 
 
@@ -56,6 +56,7 @@ def parquet(path: Path, name: str, layout: Layout) -> Rows:
     def batches(wanted: Sequence[str]) -> Iterator[Any]:
         try:
             yield from table.iter_batches(batch_size=_BATCH, columns=list(wanted), use_threads=False)
+            pa.default_memory_pool().release_unused()  # or what the batches took stays taken
         except (pa.ArrowInvalid, OSError) as error:
             raise TableError(f"{name} is damaged: {error}. Write the file again.") from error
 
