@@ -16,6 +16,7 @@ import pytest
 from shrinklm.core.errors import TableError, TaskError
 from shrinklm.core.tables import Layout, read_file
 from shrinklm.core.tables.printed import parsed
+from shrinklm.core.tables.text import likely
 from shrinklm.core.types import Example
 from shrinklm.tasks.base import TaskOptions, make_task
 
@@ -406,3 +407,29 @@ def test_a_workbook_without_openpyxl_names_the_extra(tmp_path: Path, monkeypatch
     (tmp_path / "t.xlsx").write_bytes(b"PK")
     with pytest.raises(TableError, match=r'pip install "shrinklm\[xlsx\]"'):
         read_file(tmp_path / "t.xlsx", "t.xlsx", Layout())
+
+
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("cp932", "人はなぜ眠るのか。"),
+        ("cp932", "銀行はどこですか"),
+        ("cp949", "은행은 어디에 있습니까?"),
+        ("gb18030", "银行在哪里？人们为什么睡觉"),
+        ("big5", "銀行在哪裡？人們為什麼睡覺"),
+        ("cp1251", "Где находится банк?"),
+        ("cp1253", "Πού είναι η τράπεζα;"),
+        ("cp1252", "Où est la banque? L’été"),
+        ("cp1252", "¿Dónde está el niño?"),
+        ("cp1250", "Gdzie jest bank? Źle się dzieje"),
+    ],
+)
+def test_the_first_encoding_of_the_advice_reads_right(codec: str, text: str) -> None:
+    guesses = likely(f"question,answer\n{text},x\n".encode(codec))
+    assert f"question,answer\n{text},x\n".encode(codec).decode(guesses[0][0]) == f"question,answer\n{text},x\n"
+
+
+def test_two_rows_by_name_are_no_columns(tmp_path: Path) -> None:
+    rows = {name: {"question": "Q?", "choices": ["x", "y"], "answer": "x"} for name in ("r1", "r2")}
+    (tmp_path / "t.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert read_file(tmp_path / "t.json", "t.json").columns == ("key", "question", "choices", "answer")

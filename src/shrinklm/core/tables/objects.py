@@ -173,7 +173,15 @@ def _by_columns(data: Mapping[str, Any]) -> list[Row] | None:
         return None
     if any(isinstance(cell, Mapping) for value in values for cell in value.values()) and not numbered:
         return None
+    # What is of one kind is a column: texts here, lists of options there.
+    if not numbered and same and not _alike(values) and _alike([{k: v[key] for k, v in data.items()} for key in keys]):
+        return None
     return [{column: value.get(key) for column, value in data.items()} for key in keys]
+
+
+def _alike(groups: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the values of each group are of one kind."""
+    return all(len({type(value) for value in group.values()}) == 1 for group in groups)
 
 
 def _by_name(data: Mapping[str, Any]) -> list[Row] | None:

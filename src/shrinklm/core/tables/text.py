@@ -160,6 +160,8 @@ def likely(data: bytes) -> list[tuple[str, str, str]]:
     return [guess for share, guess in scored if share > best - 0.3][:3]
 
 
+_COMMON = 0xA1
+"""Both bytes of the 2,350 syllables of KS X 1001 are at least this."""
 _WORD = re.compile(r"[^\W\d_]+")
 _SCRIPTS = {
     "cp1251": re.compile(r"[Ѐ-ӿ]"),
@@ -185,7 +187,7 @@ def _plausible(text: str, codec: str) -> float:
         if codec in ("cp1252", "mac_roman", "cp1250"):
             # Words of Latin script are mostly ASCII; what is left of another script is not.
             words = [word for word in _WORD.findall(text) if not word.isascii()]
-            odd = sum(sum(not mark.isascii() for mark in word) > max(1, len(word) // 2) for word in words)
+            odd = sum(sum(not mark.isascii() for mark in word) > max(2, len(word) // 2) for word in words)
             fitting -= 2 * odd
             # Where both read the text, the Western one is far more common.
             return (fitting + marks) / len(beyond) - {"cp1252": 0, "cp1250": 0.1, "mac_roman": 0.2}[codec]
@@ -193,6 +195,8 @@ def _plausible(text: str, codec: str) -> float:
             words = [word for word in _WORD.findall(text) if not word.isascii()]
             mixed = sum(any(mark.isascii() for mark in word) or _swings(word) for word in words)
             return (fitting + marks) / len(beyond) - mixed / max(1, len(words))
+        # Of the many syllables that can be written few are: other scripts read in this encoding hit the rare ones.
+        fitting = sum(bool(_SCRIPTS[codec].match(mark)) and min(mark.encode(codec)) >= _COMMON for mark in beyond)
         # Korean puts blanks between its words; much of it can be read as common Chinese characters as well.
         return (fitting + marks) / len(beyond) + (0.1 if fitting + marks >= 0.97 * len(beyond) else -0.1)
     common = {"cp932": "shift_jis", "euc_jp": "euc_jp", "gb18030": "gb2312", "big5": "big5"}[codec]
