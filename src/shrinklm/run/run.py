@@ -138,7 +138,7 @@ class Run:
         """What the students are trained from."""
         return Sources(self.recipe, self.splits["train"], self.splits["dev"], self.writers, self.prompts)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raises what would go wrong later, before anything is paid for; once, since it looks at every cell."""
         if not self._checked:
             self._check_recipe()
@@ -152,11 +152,13 @@ class Run:
         self.writers.check_prices()
         check_models(self.recipe, self.cells)
 
-    def _check_judges(self) -> None:
+    def check_judges(self) -> None:
+        """Raises what `judge` would raise that can be told before anything is paid for."""
         if self.recipe.judge is not None:
-            self._panel().check()
+            self.panel().check()
 
-    def _panel(self) -> Panel:
+    def panel(self) -> Panel:
+        """The recipe's judges. Raises RecipeError without one."""
         return Panel(self.recipe, self.teacher, self.writers.all[1:], self.writers.budget)
 
     # The stages
@@ -169,7 +171,7 @@ class Run:
         StoreError when the folder holds students that another recipe trained, and what opening a model that the recipe
         names would raise.
         """
-        self._check()  # before the recipe on the disk, which students came from, is replaced
+        self.check()  # before the recipe on the disk, which students came from, is replaced
         begin(self.folder, self.recipe)
         self.data.write(self.folder)
 
@@ -181,7 +183,7 @@ class Run:
         """
         if self.data.labelling is None:
             check_asks(self.steps, step)
-        self._check_judges()
+        self.check_judges()
         report = Report()
         if self.data.labelling is not None:  # first, since the other steps are about these answers
             self._check_recipe()
@@ -199,8 +201,8 @@ class Run:
         """
         look = Run(self.recipe, self._teacher, self.tick)
         look.folder, look.task, look.store = self.folder, self.task, ScratchStore(self.recipe.path(self.recipe.store))
-        look._check()
-        look._check_judges()
+        look.check()
+        look.check_judges()
         return preview_rows(look.recipe, look.methods, look.teaching, limit, tokens, epoch)
 
     @writes
@@ -271,7 +273,7 @@ class Run:
         Returns what judge.json holds. Raises RecipeError without a judge or when all judges wrote what they would rate,
         StudentError when nothing was explained yet.
         """
-        panel = self._panel()
+        panel = self.panel()
         panel.check()
         self.start()
         self.teaching.count()
@@ -317,7 +319,7 @@ class Run:
     @writes
     def all(self, wait: bool = False) -> Path:
         """Every stage; the path of the report. `wait`: see `generate`."""
-        self._check_judges()
+        self.check_judges()
         if self._looks_inside and self.recipe.salient.finetune:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps or self.data.labelling is not None:

@@ -48,6 +48,8 @@ class BaseTeacher(ABC):
     asks: Mapping[str, Any] = MappingProxyType({})
     """Teachers that mark words: the settings that tell one marking of a question from another, as JSON values."""
 
+    supposes: bool = False
+    """It stands in for a model in a plan: nobody judges its texts."""
     max_tokens: int | None = None
     """Cap of a completion, thoughts included, where a step names none; None: the step's own."""
     ready: int = 0

@@ -323,6 +323,8 @@ class _Round:
         )
 
     def _read(self, item: Item, prompt: Prompt, completion: Completion) -> Reading:
+        if self.loop.asker.teacher.supposes:
+            return Reading(completion.text, completion.refusal, item.answer or item.example.answer)
         return read(item, prompt, completion, self.step, self.loop.parse, self.reads)
 
     def _settle(self, generations: Sequence[Generation]) -> None:

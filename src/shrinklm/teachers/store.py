@@ -122,6 +122,22 @@ class Store:
             lacking.difference_update(row[0] for row in self._db.execute(_ALL_KEYS))
         return lacking
 
+    def some(self, kind: str, most: int, teacher: str | None = None) -> list[Generation]:
+        """Return up to so many generations of a step, by `teacher` where one is named; which ones is left to chance."""
+        # In the order of the keys, which are hashes.
+        query = f"SELECT {','.join(COLUMNS)} FROM generations WHERE kind = ?"
+        named = () if teacher is None else (teacher,)
+        query += " AND json_extract(source, '$.teacher') = ?" if named else ""
+        with self._errors():
+            return list(map(from_row, self._db.execute(f"{query} LIMIT {most}", (kind, *named))))
+
+    @property
+    def size(self) -> int:
+        """The bytes of its pages."""
+        with self._errors():
+            pages, each = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        return int(pages) * int(each)
+
     def _select(self, columns: Sequence[str], keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         wanted = list(dict.fromkeys(keys))
         # For keys alone SQLite would take the rows, whose pages hold the prompts too.
@@ -202,6 +218,16 @@ class ScratchStore(Store):
         """See `Store.greedy_seeds`."""
         stored = self._on_disk.greedy_seeds if self._on_disk is not None else []
         return sorted({*stored, *super().greedy_seeds})
+
+    def close(self) -> None:
+        """Close both."""
+        super().close()
+        if self._on_disk is not None:
+            self._on_disk.close()
+
+    def some(self, kind: str, most: int, teacher: str | None = None) -> list[Generation]:
+        """Of the store on the disk: see `Store.some`."""
+        return self._on_disk.some(kind, most, teacher) if self._on_disk is not None else []
 
 
 def write(generations: Iterable[Generation], path: Path) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -60,3 +61,73 @@ def by_teacher(report: Report, teaching: Teaching) -> None:
         asked, tokens = sum(step.asked for step in steps), sum(step.tokens_in + step.tokens_out for step in steps)
         cost = money(sum(costs)) if len(costs) == len(steps) else "price unknown"
         say(f"{teacher.name}: {asked:,} asked, {tokens:,} tokens, {cost}")
+
+
+def plan(planned: Mapping[str, Any]) -> None:
+    """The plan of a run: its texts, its students, and all together."""
+    total, asked = planned["total"], [*planned["texts"], *planned["judges"]]
+    if asked:
+        names = ("Step", "Teacher", "Found", "Prompts", "Tokens in", "Tokens out", "Cost", "Time")
+        table = _table(f"Texts of {planned['name']}", names, 2)
+        for row in [*asked, {**total, "step": "total", "teacher": ""}]:
+            if row["step"] == "total":
+                table.add_section()
+            counts = (f"{row[name]:,}" for name in ("found", "prompts", "tokens_in", "tokens_out"))
+            table.add_row(row["step"], row["teacher"], *counts, _price(row["dollars"]), _time(row["seconds"]))
+        Console().print(table)
+        _sources((row["step"], row["sources"]) for row in asked)
+    if planned["students"]:
+        table = _table("Students", ("Cell", "Steps", "Training", "Evaluation", "Memory", "Disk"), 1)
+        for row in planned["students"]:
+            sizes = (_size(row["memory_bytes"]) if row["steps"] else "-", _size(row["disk_bytes"]))
+            spans = (_time(row["train_seconds"]), _time(row["evaluate_seconds"]))
+            table.add_row(row["cell"], f"{row['steps']:,}", *spans, *sizes)
+        table.add_section()
+        spans = (_time(total["train_seconds"]), _time(total["evaluate_seconds"]))
+        table.add_row("total", "", *spans, _size(total["memory_bytes"]), _size(total["disk_bytes"]))
+        Console().print(table)
+        _sources((row["cell"], row["sources"]) for row in planned["students"])
+    cost = _price(total["dollars"])
+    if total["dollars"] is None and total["dollars_known"]:
+        cost = f"{_price(total['dollars_known'])} and what is unknown"
+    say(
+        f"All: {cost}, {_time(total['all_seconds'])}, {_size(total['disk_bytes'])} of disk "
+        f"({_size(planned['store_bytes'])} of it the store), and {_size(total['checkpoint_bytes'])} while a student is "
+        "trained. Metrics that ask again or compare meanings, and the report, are not in it. Nothing was paid or kept."
+    )
+
+
+def _table(title: str, names: tuple[str, ...], left: int) -> Table:
+    table = Table(*names, title=title, title_justify="left")
+    for column in table.columns[left:]:
+        column.justify = "right"
+    return table
+
+
+def _sources(rows: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Where the figures come from, those of several rows in one line."""
+    named: dict[str, list[str]] = {}
+    for name, sources in rows:
+        for source in sources:
+            named.setdefault(source, []).append(name)
+    for source, names in named.items():
+        say(f"  {', '.join(names)}: {source}")
+
+
+def _price(value: float | None) -> str:
+    return "unknown" if value is None else money(value)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 or not seconds else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(size: float | None) -> str:
+    if size is None:
+        return "unknown"
+    unit = next(((limit, name) for limit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= limit), (1, "B"))
+    return f"{size / unit[0]:.3g} {unit[1]}"

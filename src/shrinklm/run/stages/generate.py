@@ -123,17 +123,22 @@ class Teaching:
         return until_answered(lambda: self._ask_all(only), self.writers.all, wait)
 
     def _ask_all(self, only: str | None) -> Report:
-        steps = [request for request in self.steps if only in (None, request.name)]
-        self._check_students(steps)
+        self.check_students([request for request in self.steps if only in (None, request.name)])
         self.count()
-        train, labels = self._of_splits(steps)
-        report = self.ask(self.splits["train"], train)
-        if labels:
-            tested = self.ask(self.splits["test"], labels)
-            report.steps["label (test)"] = tested.steps["label"]
-            report.awaited += tested.awaited
+        report = Report()
+        for split, steps in self.questions(only):
+            new = self.ask(self.splits[split], steps)
+            named = new.steps if split == "train" else {f"{name} ({split})": step for name, step in new.steps.items()}
+            report.steps |= named
+            report.awaited += new.awaited
         self._known.clear()  # read before these texts were written
         return report
+
+    def questions(self, only: str | None = None) -> list[tuple[Split, list[StepRequest]]]:
+        """The splits that are asked about, each with its steps; with the step `only` alone when it is named."""
+        train, labels = self._of_splits([request for request in self.steps if only in (None, request.name)])
+        asked: list[tuple[Split, list[StepRequest]]] = [("train", train)]
+        return [*asked, ("test", labels)] if labels else asked
 
     def _of_splits(self, steps: Sequence[StepRequest]) -> tuple[list[StepRequest], list[StepRequest]]:
         """The steps that are asked of training questions, and those of test questions."""
@@ -151,7 +156,7 @@ class Teaching:
         self.look(self.splits["train"], train)
         self.look(self.splits["test"], test)
 
-    def _check_students(self, steps: Sequence[StepRequest]) -> None:
+    def check_students(self, steps: Sequence[StepRequest]) -> None:
         """Raises StudentError or ModelError for a student that could not be trained on what would be paid for now."""
         written = [step for step in steps if not STEPS[step.name].marks]
         if all(step.name in self.writers.free for step in written):

@@ -150,7 +150,7 @@ class Panel:
         # A recipe that only compares names no constructs; its pairs are compared by all that there are.
         compared = constructs or read_constructs(prompts, JudgeBlock.model_fields["constructs"].default)
         items = self.items(cells, tests)
-        pairs = self._pairs(cells, items) if self.block.pairwise else []
+        pairs = self.pairs(cells, items) if self.block.pairwise else []
         seed, sittings = self.block.seed, []
         for judge in self.judges:
             ratings = rate(judge, list(items.values()), constructs, prompts, store, seed, tick) if constructs else None
@@ -199,7 +199,7 @@ class Panel:
         }  # fmt: skip
 
     @staticmethod
-    def _pairs(cells: Sequence[Cell], items: Mapping[Item, Rated]) -> list[tuple[Item, Item]]:
+    def pairs(cells: Sequence[Cell], items: Mapping[Item, Rated]) -> list[tuple[Item, Item]]:
         """Every two cells of one student and seed, question by question."""
         explaining = {name for name, _ in items}
         ids = list(dict.fromkeys(example_id for _, example_id in items))

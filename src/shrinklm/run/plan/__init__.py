@@ -1,0 +1,5 @@
+"""What a recipe will take: prompts, tokens, dollars, time, memory and disk. Nothing is paid or kept."""
+
+from .plan import plan_run
+
+__all__ = ["plan_run"]

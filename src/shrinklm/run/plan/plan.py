@@ -1,0 +1,93 @@
+"""The plan of a run: its teachers' texts, judges, trainings and evaluations, and their totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...teachers.store import ScratchStore
+from ..run import Run
+from ..stages.generate import check_asks
+from .judges import plan_judges
+from .students import plan_students
+from .texts import Supposed, plan_labels, plan_texts
+
+SUMS = ("found", "prompts", "retries", "tokens_in", "tokens_out", "dollars", "seconds")
+
+
+def plan_run(run: Run, step: str | None = None, students: bool = True, trials: bool = True) -> dict[str, Any]:
+    """What a run will take, as JSON. Nothing is paid, and nothing of the run or the store is written.
+
+    Args:
+        run: The run; the store is read.
+        step: Only this step of the teacher.
+        students: Plan the trainings and evaluations too.
+        trials: Time models on this machine where no earlier run tells their speed.
+
+    Returns:
+        `{"texts", "judges": rows with SUMS, "students": rows, "store_bytes", "total"}`; a figure is None where it is
+        unknown.
+
+    Raises what `Run.generate` and `Run.start` raise before a teacher is asked.
+    """
+    look = Run(run.recipe, run.writers.instead, _silent)
+    look.folder, look.task, look.store = run.folder, run.task, ScratchStore(run.recipe.path(run.recipe.store))
+    look.writers = Supposed(run.writers, look.store)
+    try:
+        return _planned(look, step, students, trials)
+    finally:
+        look.store.close()
+
+
+def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[str, Any]:
+    store, empty, asked = run.store, run.store.size, bool(run.steps)
+    labelling = run.data.labelling
+    if labelling is None and (step is not None or not students):
+        check_asks(run.steps, step)
+    texts = plan_labels(run, trials) if labelling is not None else []
+    run.check()
+    run.check_judges()
+    teaching = run.teaching
+    teaching.check_students([request for _, steps in teaching.questions(step) for request in steps])
+    texts += plan_texts(teaching, step, trials) if asked else []
+    judges = plan_judges(run, teaching, trials) if students and step is None and run.recipe.judge else []
+    added = store.size - empty
+    cells = plan_students(run, teaching, trials) if students and step is None else []
+    return {
+        "name": run.recipe.name,
+        "texts": texts,
+        "judges": judges,
+        "students": cells,
+        "store_bytes": added,
+        "total": total([*texts, *judges], cells, added),
+    }
+
+
+def _silent(what: str, done: int, of: int, note: str) -> None:
+    """Nothing is asked, so there is no progress to tell."""
+
+
+def total(asked: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]], store: int) -> dict[str, Any]:
+    """The sums over all rows; None where a part of a sum is unknown. Memory is the most of any cell."""
+    sums = {name: _sum([row[name] for row in asked]) for name in SUMS}
+    training, evaluation = (_sum([cell[name] for cell in cells]) for name in ("train_seconds", "evaluate_seconds"))
+    memory = [cell["memory_bytes"] for cell in cells if cell["memory_bytes"] is not None]
+    disk = _sum([cell["disk_bytes"] for cell in cells])
+    checkpoints = max((cell["checkpoint_bytes"] for cell in cells), default=0)
+    return {
+        **sums,
+        # Where a price is unknown, this much is known all the same.
+        "dollars_known": sum(row["dollars"] or 0.0 for row in asked),
+        "train_seconds": training,
+        "evaluate_seconds": evaluation,
+        "all_seconds": _sum([sums["seconds"], training, evaluation]),
+        "memory_bytes": max(memory, default=None),
+        "disk_bytes": _sum([disk, store]),
+        # Those of one training at a time; they are removed when it has ended.
+        "checkpoint_bytes": checkpoints,
+    }
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

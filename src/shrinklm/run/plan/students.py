@@ -1,0 +1,129 @@
+"""The students' part of a plan: time, memory and disk of each training, and the time of its evaluation.
+
+Times come from earlier cells of the same student and method on this machine, else from a few steps that are done now,
+in a temporary folder; memory is the most that such a trial held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import MethodError, TeacherError
+from ...core.files import read_json
+from ...core.intact import intact
+from ...core.results import CellFile, RunFile
+from ...methods.corpus import Corpus
+from ..folder import Cell
+from ..run import Run
+from ..stages.generate import Teaching
+from ..students import student_start
+from .trial import Trial, Weights, tried, weighed
+
+_LOG = 260
+"""Bytes of a step in train.jsonl."""
+_ANSWERED = 700
+"""Bytes of a question in predictions.parquet and scores.parquet."""
+
+
+def plan_students(run: Run, teaching: Teaching, trials: bool) -> list[dict[str, Any]]:
+    """A row for each cell that is not trained or not evaluated yet. `teaching` has stand-ins for its teachers."""
+    rows = []
+    for student in run.recipe.student:
+        cells = [cell for cell in run.cells if cell.student == student and not (cell.trained and cell.scored)]
+        if not cells:
+            continue
+        try:
+            texts = teaching.known(student)[0]
+        except TeacherError:  # words that are marked by a model which is not fine-tuned yet
+            texts = {}
+        corpus = Corpus(teaching.splits["train"], texts, run.recipe.train.seeds[0])
+        weights = weighed(cells[0], run.recipe)
+        trial_of: dict[str, Trial | str] = {}
+        for cell in cells:
+            if cell.method.name not in trial_of:
+                trial_of[cell.method.name] = _trial(run, cell, corpus, trials)
+            rows.append(_row(run, cell, weights, trial_of[cell.method.name]))
+    return rows
+
+
+def _trial(run: Run, cell: Cell, corpus: Corpus, trials: bool) -> Trial | str:
+    """The figures of a method's trial, or why there is none."""
+    earlier = _earlier(run, cell)
+    if not trials:
+        return earlier or "no trial"
+    try:
+        if cell.method.views:
+            corpus.usable(cell.method)
+    except MethodError as error:
+        return str(error)
+    trial = tried(cell, run.recipe, run.task, corpus, run.splits["test"])
+    return trial if earlier is None else earlier.with_memory(trial)
+
+
+def _row(run: Run, cell: Cell, weights: Weights, trial: Trial | str) -> dict[str, Any]:
+    block, tests = run.recipe.train, run.splits["test"]
+    trains, asks = bool(cell.method.views) and not cell.trained, not cell.scored
+    steps = -(-block.examples // block.batch)
+    row: dict[str, Any] = {
+        "cell": cell.name, "method": cell.method.name, "student": cell.student.label, "seed": cell.seed,
+        "parameters": weights.parameters, "steps": steps if trains else 0,
+        "train_seconds": 0.0, "evaluate_seconds": 0.0, "memory_bytes": None, "disk_bytes": 0, "checkpoint_bytes": 0,
+        "sources": [],
+    }  # fmt: skip
+    if isinstance(trial, str):
+        unknown = {"train_seconds": None if trains else 0.0, "evaluate_seconds": None if asks else 0.0}
+        return row | unknown | {"disk_bytes": weights.saved if trains else 0, "sources": [trial]}
+    if trains:
+        row["train_seconds"] = trial.seconds_each * block.examples
+        row["memory_bytes"] = trial.memory
+        # The next is written before the last is removed.
+        row["checkpoint_bytes"] = min(block.checkpoints, 2) * weights.checkpoint
+        row["disk_bytes"] = weights.saved + _LOG * steps + trial.pair_bytes * len(run.splits["train"])
+        measured = block.curve and min(len(run.splits["dev"]), block.dev_questions)
+        row["evaluate_seconds"] += block.curve * measured * trial.answer_each
+    if asks:
+        explained = len(tests) if run.recipe.evaluate.explanations is None else run.recipe.evaluate.explanations
+        row["evaluate_seconds"] += len(tests) * trial.answer_each + min(explained, len(tests)) * trial.explain_each
+        row["disk_bytes"] += _ANSWERED * len(tests)
+    return row | {"sources": list(trial.sources)}
+
+
+def _earlier(run: Run, cell: Cell) -> Trial | None:
+    """What an earlier cell of the same student, method and batch took on this machine."""
+    wanted = student_start(cell, run.recipe).revision
+    for folder, about, timing in _cells(run.folder.parent):
+        same = about.get("method") == cell.method.name and about.get("batch") == run.recipe.train.batch
+        base, origin = about.get("base") or {}, about.get("origin") or {}
+        whole = (cell.student.lora, cell.student.keep_every)
+        same = same and bool(wanted) and base.get("revision") == wanted and bool(about.get("examples_seen"))
+        if not same or (origin.get("student.lora"), origin.get("student.keep_every", 1)) != whole or not timing:
+            continue
+        questions = max(1, timing["questions"])
+        rows = (folder / CellFile.PAIRS).stat().st_size if (folder / CellFile.PAIRS).is_file() else 0
+        return Trial(
+            seconds_each=about["train_seconds"] / about["examples_seen"],
+            answer_each=timing["answer_seconds"] / questions,
+            explain_each=timing["explain_seconds"] / questions,
+            memory=None,
+            pair_bytes=rows / max(1, len(run.splits["train"])),
+            sources=(f"time: recorded by {folder.parent.parent.name}/{folder.name}",),
+        )
+    return None
+
+
+def _cells(runs: Path) -> Iterator[tuple[Path, Mapping[str, Any], Mapping[str, Any]]]:
+    """(folder, cell.json, timing.json) of the cells in the run folders that were made on this machine."""
+    from ..folder import environment
+
+    for path in sorted(runs.glob(f"*/{RunFile.CELLS}/*/{CellFile.ABOUT}")):
+        made, timing = path.parents[2] / RunFile.ENVIRONMENT, path.parent / CellFile.TIMING
+        try:
+            here = environment()
+            there = read_json(made)
+            if all(there.get(key) == here[key] for key in ("cpu", "device", "threads")) and intact(timing):
+                yield path.parent, read_json(path), read_json(timing)
+        except (OSError, ValueError, KeyError, json.JSONDecodeError):
+            continue

@@ -1,0 +1,197 @@
+"""What `shrinklm plan` says of a run, held against the run that is then done; nothing is asked, nothing is written."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_cases import call, environment, recipe, snapshot
+from endpoint_stub import chat, server
+from shrinklm import Recipe, Run
+from shrinklm.run.plan import plan_run
+
+STEPS = ["explanation", "critique", "revision", "counterfactual", "label"]
+PRICE = {"input": 1.0, "output": 5.0}
+WORDS = re.findall(
+    r"\w+",
+    "people keep such a thing close at hand because it does this one job well and each other choice was made for work "
+    "of another kind that nobody would mix up with it after a look at how the first is held and where it is found",
+)
+
+
+def answer(words: int, refused_every: int = 0) -> Any:
+    """Answers of so many words, every n-th of them cut off; tokens are counted as a rule of thumb has them."""
+
+    def said(body: dict[str, Any], number: int) -> Any:
+        last = body["messages"][-1]["content"]
+        size = words + number % 5 - 2
+        start = number % len(WORDS)
+        text = " ".join((WORDS[start:] + WORDS)[:size])
+        named = re.search(r"answer is:? ?\"?([^\".\n]+)", last, re.IGNORECASE)
+        text = f"{'It is' if named is None else named[1].strip() + ' fits:'} {text}."
+        if "The answer is" not in last and "own answer" in last:
+            text += " The answer is (a)."
+        finish = "length" if refused_every and not number % refused_every else "stop"
+        count = sum(len(message["content"]) for message in body["messages"]) / 4.3
+        return chat(text if finish == "stop" else text[:-1], finish, {
+            "prompt_tokens": round(count), "completion_tokens": round(len(text) / 4.3), "total_tokens": 0
+        })  # fmt: skip
+
+    return said
+
+
+def made(root: Path, url: str, train: int, **changes: Any) -> Path:
+    return recipe(
+        root,
+        task={"use": "everyday", "limit": {"train": train, "dev": 4, "test": 6}},
+        teacher={"use": f"endpoint:{url}#model", "price": PRICE},
+        generate=STEPS,
+        **{"methods": ["finetune"], **changes},
+    )
+
+
+def near(planned: float, happened: float, share: float = 0.25) -> bool:
+    return abs(planned - happened) <= share * happened
+
+
+def sums(report: Any) -> tuple[int, int, int, float]:
+    steps = report.steps.values()
+    return (
+        sum(step.asked for step in steps),
+        sum(step.tokens_in for step in steps),
+        sum(step.tokens_out for step in steps),
+        sum(step.cost for step in steps),
+    )
+
+
+def test_a_plan_comes_near_the_run_that_follows(tmp_path: Path) -> None:
+    with server(answer(18)) as (url, asked):
+        path = made(tmp_path, url, 16)
+        result = call("generate", path, "--dry-run", "--json")
+        assert result.exit_code == 0, result.output
+        planned = json.loads(result.stdout)
+        assert not asked
+        assert [item.name for item in tmp_path.iterdir()] == ["recipe.yaml"]
+        happened = sums(Run(Recipe.read(path)).generate())
+        assert len(asked) == happened[0]
+    total = planned["total"]
+    for name, real in zip(("prompts", "tokens_in", "tokens_out", "dollars"), happened, strict=True):
+        assert near(total[name], real), (name, total[name], real)
+    rows = {row["step"]: row["prompts"] - row["retries"] for row in planned["texts"]}
+    assert rows == {"explanation": 16, "critique": 16, "revision": 16, "counterfactual": 64, "label (test)": 6}
+
+
+def test_what_the_store_tells_is_used(tmp_path: Path) -> None:
+    # Far longer than the examples in the prompt, and every third is cut off and asked for again.
+    with server(answer(60, 3)) as (url, asked):
+        first = Run(Recipe.read(made(tmp_path, url, 12)))
+        before = first.generate()
+        first.store.close()
+        path = made(tmp_path, url, 40)
+        files, requests = snapshot(tmp_path), len(asked)
+        run = Run(Recipe.read(path))
+        planned = plan_run(run, students=False)
+        assert snapshot(tmp_path) == files
+        assert len(asked) == requests
+        assert sum(row["found"] for row in planned["texts"]) >= 12 * 7
+        after = run.generate()
+    new = [now - then for now, then in zip(sums(after), sums(before), strict=True)]
+    new[0] = sums(after)[0]
+    for name, real in zip(("prompts", "tokens_in", "tokens_out", "dollars"), new, strict=True):
+        assert near(planned["total"][name], real), (name, planned["total"][name], real)
+    assert planned["total"]["seconds"] > 0
+    assert "recorded with" in str(planned["texts"][0]["sources"])
+    assert "refused of" in str(planned["texts"][0]["sources"])
+    # Once all is there, nothing is left to be paid.
+    left = plan_run(Run(Recipe.read(path)), students=False)["total"]
+    assert (left["prompts"], left["dollars"], left["seconds"]) == (0, 0.0, 0.0)
+
+
+def test_students_and_judges_are_planned(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "methods": ["finetune", "multitask+counterfactual"],
+        "train": {"examples": 24, "batch": 8, "curve": 0, "checkpoints": 2},
+        "judge": {"use": ["fake:log=judged.log"], "pairwise": True, "items": 4},
+        "evaluate": {"batch": 8, "max_tokens": 4, "metrics": ["accuracy"], "zero_shot": False},
+    }
+    path = recipe(tmp_path, **changes, teacher={"use": "fake:first,log=asked.log"})
+    planned = json.loads(call("plan", path, "--json").stdout)
+    assert [item.name for item in tmp_path.iterdir()] == ["recipe.yaml"]
+    cells = {row["cell"]: row for row in planned["students"]}
+    assert len(cells) == 2
+    trained = cells["multitask+counterfactual--tiny--s0"]
+    assert trained["steps"] == 3
+    assert trained["train_seconds"] > cells["finetune--tiny--s0"]["train_seconds"] / 4 > 0
+    run = Run(Recipe.read(path))
+    run.generate()
+    run.train()
+    run.evaluate()
+    run.judge()
+    judged = len((tmp_path / "judged.log").read_text().splitlines())
+    assert 0 < judged <= planned["judges"][0]["prompts"]
+    folder = run.folder / "cells" / "multitask+counterfactual--tiny--s0"
+    about = json.loads((folder / "cell.json").read_text())
+    assert about["parameters"] == trained["parameters"]
+    real = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert near(trained["disk_bytes"], real), (trained["disk_bytes"], real)
+    # Done: nothing is left to be trained; and a further seed takes what this one took.
+    result = call("plan", path)
+    assert "All: $0.00, 0 s, 0 B of disk" in result.output, result.output
+    more = recipe(
+        tmp_path,
+        teacher={"use": "fake:first,log=asked.log"},
+        **{**changes, "train": {**changes["train"], "seeds": [0, 1]}},
+    )
+    rows = plan_run(Run(Recipe.read(more)), trials=False)["students"]
+    assert [row["cell"][-2:] for row in rows] == ["s1", "s1"]
+    assert all("recorded by mini/" in str(row["sources"]) for row in rows)
+
+
+def test_unknown_is_said_and_the_rest_is_counted(tmp_path: Path) -> None:
+    teacher = {
+        "cheap": {"use": "endpoint:http://127.0.0.1:9/v1#a", "price": PRICE},
+        "strong": "endpoint:http://127.0.0.1:9/v1#b",
+    }
+    path = recipe(
+        tmp_path, teacher=teacher, generate=["explanation", {"critique": {"teacher": "strong"}}], methods=["finetune"]
+    )
+    planned = json.loads(call("generate", path, "--dry-run", "--json").stdout)
+    assert [(row["step"], row["teacher"], row["dollars"] is None) for row in planned["texts"]] == [
+        ("explanation", "a", False),
+        ("critique", "b", True),
+    ]
+    assert planned["total"]["dollars"] is None
+    assert planned["total"]["dollars_known"] > 0
+    assert planned["total"]["seconds"] is None
+    said = call("generate", path, "--dry-run").output
+    assert "unknown" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"student": "causal:nowhere/at/all"}, "No model at"),
+        ({"evaluate": {"metrics": ["acuracy"]}}, "No metric is called 'acuracy'"),
+        ({"methods": ["multitsk"]}, "No method is called 'multitsk'"),
+        ({"judge": {"use": ["fake"]}}, "Nobody may judge alone"),
+    ],
+)
+def test_wrong_recipes_are_told_as_run_tells_them(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    path = recipe(tmp_path, **changed)
+    errors = [call(*command, path).stderr for command in (("plan",), ("generate", "--dry-run"), ("run",))]
+    assert said in errors[0]
+    assert errors[0] == errors[1] == errors[2]
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from shrinklm.cli.app import app; import shrinklm.cli;"
+        "assert CliRunner().invoke(app, ['plan', '--help']).exit_code == 0; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
