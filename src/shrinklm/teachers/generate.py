@@ -323,9 +323,7 @@ class _Round:
         )
 
     def _read(self, item: Item, prompt: Prompt, completion: Completion) -> Reading:
-        if self.loop.asker.teacher.supposes:
-            return Reading(completion.text, completion.refusal, item.answer or item.example.answer)
-        return read(item, prompt, completion, self.step, self.loop.parse, self.reads)
+        return read(item, prompt, completion, self.step, self.loop.parse, self.loop.asker.teacher)
 
     def _settle(self, generations: Sequence[Generation]) -> None:
         self.usage.settle(generation.refusal for generation in generations)

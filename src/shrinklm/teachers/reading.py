@@ -33,10 +33,12 @@ class Item:
         return self.example.id, step.name, self.answer
 
 
-def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: Parse, recorded: bool) -> Reading:
+def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: Parse, teacher: BaseTeacher) -> Reading:
     """The stored form of a completion: its cleaned text, and the reason for which it is refused."""
     if step.marks:
         return Reading(completion.text, completion.refusal, item.answer)
+    if teacher.supposes:
+        return Reading(completion.text, completion.refusal, item.answer or item.example.answer)
     answer: str | None = item.answer
     if step.name == "label":
         text, _ = clean(completion.text, step.name)
@@ -46,7 +48,7 @@ def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: 
     if "critique" in item.quoted:
         hidden.append(item.quoted["critique"])
     quoted = item.quoted.get("explanation", "")
-    text, refusal = assess(prompt, completion, recorded=recorded, hidden=hidden, quoted=quoted, answer=answer)
+    text, refusal = assess(prompt, completion, recorded=teacher.reads, hidden=hidden, quoted=quoted, answer=answer)
     return Reading(text, refusal, answer or "")
 
 
