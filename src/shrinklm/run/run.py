@@ -43,10 +43,8 @@ from .stages.writers import Writers
 class Run:
     """What a recipe asks for, done stage by stage in `runs/NAME`.
 
-    Args:
-        recipe: The settings of the run.
-        teacher: Used instead of those the recipe names: any object with `name`, `revision` and `complete`.
-        tick: Called with the progress: (what, done, total, note).
+    `teacher` is used instead of those the recipe names: any object with `name`, `revision` and `complete`; `tick` is
+    called with the progress: (what, done, total, note).
     """
 
     def __init__(self, recipe: Recipe, teacher: Teacher | None = None, tick: Tick | None = None) -> None:

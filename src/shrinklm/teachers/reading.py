@@ -38,7 +38,7 @@ def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: 
     if step.marks:
         return Reading(completion.text, completion.refusal, item.answer)
     if teacher.supposes:
-        return Reading(completion.text, completion.refusal, item.answer or item.example.answer)
+        return Reading(completion.text, completion.refusal, _supposed(item))
     answer: str | None = item.answer
     if step.name == "label":
         text, _ = clean(completion.text, step.name)
@@ -50,6 +50,12 @@ def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: 
     quoted = item.quoted.get("explanation", "")
     text, refusal = assess(prompt, completion, recorded=teacher.reads, hidden=hidden, quoted=quoted, answer=answer)
     return Reading(text, refusal, answer or "")
+
+
+def _supposed(item: Item) -> str:
+    """The answer of a stand-in: the one it was asked about, the right one, or any."""
+    example = item.example
+    return item.answer or example.answer or (example.choices[0] if example.choices else example.question)
 
 
 def fitted(generation: Generation, item: Item, max_words: int | None) -> Generation:
