@@ -211,6 +211,12 @@ NO_STUDENT = object()
         ({"evaluate": {"entailment": "mini"}}, ModelError, "mini is not an entailment model: its labels are"),
         ({"evaluate": {"simulator": {"use": "causal:none/such/model"}}}, ModelError, "No model at"),
         ({"judge": {"use": ["transformers:none/such/model"]}}, ModelError, "No model at"),
+        ({"judge": {"use": ["fake:first"], "constructs": ["nonsense"]}}, RecipeError, "nonsense"),
+        (
+            {"train": {"early_stopping": 2, "checkpoints": 0}},
+            ShrinkError,
+            "`early_stopping` goes by dev accuracy at checkpoints",
+        ),
         ({"methods": ["multitsk"]}, ShrinkError, "No method is called 'multitsk'"),
         ({"prompts": "nowhere"}, ShrinkError, "No folder of prompts at"),
     ],

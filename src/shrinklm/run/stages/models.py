@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...core.errors import StudentError
 from ...core.registry import find
 from ...evaluation.metrics.base import BatchMetric
 from ...models.encoder import Encoder
@@ -19,6 +20,12 @@ def check_models(recipe: Recipe, cells: Sequence[Cell]) -> None:
     A model that no unfinished cell needs is not looked for: a run whose students are trained and scored goes on
     without them.
     """
+    train = recipe.train
+    if train.early_stopping and not train.checkpoints and any(_opens(cell) for cell in cells if cell.method.views):
+        raise StudentError(
+            "`early_stopping` goes by dev accuracy at checkpoints, and the recipe writes none. "
+            "Write: train: {checkpoints: 4}"
+        )
     for student in recipe.student:
         spec = student.spec(recipe.train.max_length)
         if not always_opens(spec) and any(_opens(cell) for cell in cells if cell.student == student):
