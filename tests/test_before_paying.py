@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli_cases import COLUMNS, call, recipe
+from cli_cases import COLUMNS, asked, call, recipe
+from endpoint_stub import chat, server
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import ModelError, RecipeError, ShrinkError, StoreError, UnknownName
 from shrinklm.students.open import StudentSpec, open_student, outline
@@ -262,3 +263,155 @@ def test_an_outline_counts_as_the_student_does() -> None:
         opened.parameters_total,
     )
     assert next(drawn.model.parameters()).device.type == "meta"
+
+
+PUBLIC = "endpoint:https://models.invalid/v1#judge"
+RECORDED = {"use": "recorded:train.jsonl", "columns": {"explanation": "question"}}
+FREE = {"id": "id", "question": "question", "answer": "answer"}
+
+
+def paid(root: Path, **changed: Any) -> Path:
+    """A recipe over ROWS with changes, whose teacher writes down what it is asked."""
+    write(root, "train.jsonl", ROWS)
+    write(root, "test.jsonl", [{**row, "id": f"t{row['id']}"} for row in ROWS])
+    merged = {
+        name: {**block, **changed.pop(name, {})} if name in ("task", "train", "evaluate") else block
+        for name, block in {**CHANGES, "task": {**CHANGES["task"], "dev": 0.25}}.items()
+    }
+    return recipe(root, **{**merged, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"task": {"dev": 0.0}, "train": {"early_stopping": 1, "checkpoints": 2}},
+            "`early_stopping` goes by dev accuracy, and there are no dev questions. Write: task: {dev: 0.1}",
+        ),
+        ({"train": {"max_length": 8}}, "Method 'multitask': of 6 training questions none fits into the 8 tokens"),
+        ({"student": "causal:mini", "train": {"max_length": 16}}, "that 'mini' is trained on"),
+        (
+            {"evaluate": {"max_tokens": 5000}},
+            "multitask--tiny--s0 can be asked none of its 8 test questions",
+        ),
+        (
+            {"audit": {"min_support": 0.1, "steps": ["revision"]}},
+            "`audit.steps` names 'revision', which the recipe does not ask for. It asks for: explanation. "
+            "Write: generate: [explanation, revision]",
+        ),
+        ({"audit": {"steps": ["counterfactual"]}}, "`audit.steps` names 'counterfactual', which the recipe does not"),
+        (
+            {"audit": {"drop": {"leaks": True, "steps": ["counterfactual"]}}},
+            "`audit.drop.steps` names 'counterfactual', which the recipe does not ask for",
+        ),
+        (
+            {"generate": ["explanation", "label"], "audit": {"min_support": 0.1, "steps": ["label"]}},
+            "`audit.steps` names 'label', whose texts argue for no answer",
+        ),
+        (
+            {"generate": ["label"], "methods": ["finetune"], "audit": {"min_support": 0.1}},
+            "holds for texts that argue for an answer, and the recipe asks for none",
+        ),
+        ({"task": {"limit": {"train": 0}}}, "has no training questions"),
+        (
+            {"task": {"columns": FREE}, "methods": ["counterfactual"], "generate": ["explanation", "counterfactual"]},
+            "needs 'counterfactual' texts, which argue for wrong options, and none of 6 training questions has one",
+        ),
+        ({"methods": ["finetune"], "judge": {"use": ["fake:first"]}}, "no method explains: finetune"),
+        ({"judge": {"use": ["fake:first"]}, "evaluate": {"explanations": 0}}, "`judge` rates explanations, and"),
+        (
+            {"judge": {"use": ["fake:first"], "constructs": [], "pairwise": True}},
+            "only compares methods two by two",
+        ),
+        ({"judge": {"use": [PUBLIC]}}, "is not set. Run: export OPENAI_API_KEY=..."),
+        ({"judge": {"use": ["fake:first", {"use": PUBLIC, "api_key_env": "MINE"}]}}, "Run: export MINE=..."),
+        ({"judge": {"use": ["endpoint:http://127.0.0.1:9/v1#judge"]}}, "OPENAI_API_KEY holds characters that no key"),
+        (
+            {"teacher": {"a": {"use": "fake:log=asked.log"}, "b": {"use": PUBLIC}}},
+            "(model 'judge') is a public server, and the environment variable OPENAI_API_KEY",
+        ),
+        (
+            {"teacher": {"a": {"use": "fake:log=asked.log"}, "b": {"use": "transformers:no/such/model"}}},
+            "No model at",
+        ),
+        (
+            {"teacher": {"a": {"use": "fake:log=asked.log"}, "b": RECORDED}},
+            "The recording has no column for the step 'critique'",
+        ),
+        (
+            {"teacher": {"a": {"use": "fake:log=asked.log"}, "b": {**RECORDED, "columns": {"critique": "nowhere"}}}},
+            "has no column 'nowhere'",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value[:40],
+)
+def test_what_training_audit_and_judges_lack_is_told_before_anybody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], said: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if "holds characters" in said:
+        monkeypatch.setenv("OPENAI_API_KEY", "“key”")
+    if isinstance(changed.get("teacher"), dict):
+        changed = {**changed, "generate": ["explanation", {"critique": {"teacher": "b"}}]}
+    shutil.copytree(MINI, tmp_path / "mini")
+    path = paid(tmp_path, **changed)
+    for command in ("generate", "run"):
+        result = call(command, path)
+        assert result.exit_code == 1, result.output
+        assert said in " ".join(result.stderr.split())
+    for act in (Run.generate, Run.all):
+        with pytest.raises(ShrinkError, match=re.escape(said)):
+            act(Run(Recipe.read(path)))
+    assert asked(tmp_path) == 0
+
+
+def test_without_test_questions_texts_are_written_and_no_run_begins(tmp_path: Path) -> None:
+    path = paid(tmp_path, task={"test": 0.0})
+    for command in ("run", "plan"):
+        result = call(command, path)
+        assert result.exit_code == 1
+        assert "has no test questions, so no student could be evaluated. Write: task: {test: 0.2}" in result.stderr
+    assert asked(tmp_path) == 0
+    assert call("generate", path).exit_code == 0
+    assert asked(tmp_path) == 6
+
+
+def test_what_is_in_the_store_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run goes on without a key, such as on another machine, and a plan asks nobody."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path = paid(tmp_path, judge={"use": [PUBLIC]})
+    assert call("plan", path, "--no-trial").exit_code == 0
+    assert call("generate", path).exit_code == 1
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0000000000")
+    assert call("generate", path).exit_code == 0
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert call("generate", path).exit_code == 0
+    assert asked(tmp_path) == 6
+
+
+def test_a_private_server_and_one_without_a_key_need_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shrinklm.teachers.base import TeacherOptions, make_teacher
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for address in ("http://127.0.0.1:1", "https://10.0.0.4", "https://box.lan", "http://8.8.8.8"):
+        make_teacher(f"endpoint:{address}/v1#m").check_access(["explanation"])
+    make_teacher(PUBLIC, TeacherOptions(api_key_env="")).check_access(["explanation"])
+    with server(lambda body, number: chat("A rope is what people climb down with, and a lamp only shines.")) as (
+        url,
+        seen,
+    ):
+        path = paid(tmp_path, teacher={"use": f"endpoint:{url}#m"})
+        assert call("generate", path).exit_code == 0
+        assert len(seen) == 6
+
+
+def test_questions_that_are_too_long_are_counted_before_anybody_is_asked(tmp_path: Path) -> None:
+    rows = [{**row, "question": "Which helps? " * (40 if index < 2 else 1)} for index, row in enumerate(ROWS)]
+    path = paid(tmp_path, task={"dev": 0.0}, train={"max_length": 120})
+    write(tmp_path, "train.jsonl", rows)
+    told: list[tuple[int, str]] = []
+    Run(Recipe.read(path), tick=lambda what, done, total, note: told.append((asked(tmp_path), note))).generate()
+    assert (
+        0,
+        "2 of 8 training questions do not fit into 120 tokens in the view 'predict'; they are left out of it",
+    ) in told

@@ -41,7 +41,7 @@ class AskedBlock(Block):
         False, description="Run code that comes with a checkpoint. Only for sources you trust."
     )
     api_key_env: str = Field(
-        TeacherOptions.api_key_env, description="endpoint: the environment variable that holds the key."
+        TeacherOptions.api_key_env, description='endpoint: the environment variable that holds the key; "" for none.'
     )
     price: dict[Literal["input", "output"], float] | None = Field(
         None, description="Dollars per million tokens; known models need none."

@@ -81,6 +81,11 @@ class Cell:
         return self.done("train") is not None and not self.trained and self.answered and self._described
 
     @property
+    def opens(self) -> bool:
+        """Whether the student that it starts from is still to be opened."""
+        return not (self.trained or self.kept) if self.method.views else not self.answered
+
+    @property
     def _described(self) -> bool:
         return intact(self.folder / CellFile.ABOUT)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,18 @@ from .lock import FolderLock, writes
 from .once import once
 from .recipe import Recipe
 from .stages.audit import audit_stage, audited, gate
+from .stages.beforehand import check_recipe, check_tests
 from .stages.data import Data
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
-from .stages.generate import Teaching, cells_of, check_asks, check_steps, drop_of, methods_of, steps_of
+from .stages.generate import Teaching, cells_of, check_asks, drop_of, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
-from .stages.models import check_models
+from .stages.models import check_weights
 from .stages.origin import Sources, refuse_changes
 from .stages.preview import preview_rows
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
 from .stages.train import train_cell
-from .stages.word_markers import WordMarkers
+from .stages.word_markers import WordMarkers, looks_inside
 from .stages.writers import Writers
 
 
@@ -145,15 +146,18 @@ class Run:
 
     def _check_recipe(self) -> None:
         """Raises what can be told without the answers to the questions."""
-        check(self.recipe.evaluate.metrics, self.recipe)
-        check_steps(self.methods, self.steps, self.writers.reads)
-        self.writers.check_prices()
-        check_models(self.recipe, self.cells)
+        check_recipe(self.recipe, self.task, self.methods, self.cells, self.data.questions, self.writers, self.tick)
 
     def check_judges(self) -> None:
-        """Raises what `judge` would raise that can be told before anything is paid for."""
+        """Raises what `judge` would raise, before anything is paid for."""
         if self.recipe.judge is not None:
             self.panel().check()
+
+    def _check_access(self, kinds: Collection[str]) -> None:
+        """Raises what a teacher or a judge would raise when it is asked, before any of them is."""
+        self.writers.check_access(kinds)
+        if self.recipe.judge is not None:
+            self.panel().check_access()
 
     def panel(self) -> Panel:
         """The recipe's judges. Raises RecipeError without one."""
@@ -165,9 +169,8 @@ class Run:
     def start(self) -> None:
         """Makes the folder, with the recipe, the environment and figures of the data.
 
-        Raises UnknownName or RecipeError for a metric, MethodError when a method needs what no teacher is asked for,
-        StoreError when the folder holds students that another recipe trained, and what opening a model that the recipe
-        names would raise.
+        Raises StoreError when the folder holds students that another recipe trained, what opening a model that the
+        recipe names would raise, and what else `check` can tell.
         """
         self.check()  # before the recipe on the disk, which students came from, is replaced
         begin(self.folder, self.recipe)
@@ -175,18 +178,21 @@ class Run:
 
     @writes
     def generate(self, step: str | None = None, wait: bool = False) -> Report:
-        """Asks the teacher for what the store lacks; `step` alone when named.
-
-        Raises RecipeError without a teacher, and Pending when it answers later, unless it is to `wait`.
-        """
+        """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher,
+        and Pending when it answers later, unless it is to `wait`."""
         if self.data.labelling is None:
             check_asks(self.steps, step)
         self.check_judges()
         report = Report()
         if self.data.labelling is not None:  # first, since the other steps are about these answers
             self._check_recipe()
+            if not self.data.labelling.complete:
+                self._check_access(["label", *(request.name for request in self.steps)])
             report = self.data.labelling.ask(wait)
         self.start()
+        if lacking := self.teaching.lacking(step):
+            self._check_access(lacking)
+            check_weights(self.recipe)
         report.steps |= self.teaching.ask_all(step, wait).steps
         if step is None:
             write_json(self.folder / RunFile.GENERATIONS, self.teaching.summary(report))
@@ -280,17 +286,13 @@ class Run:
 
     @writes
     def train_teacher(self) -> dict[str, Any]:
-        """Fine-tunes the teacher of the step `salient`; its accuracy before and after.
-
-        Raises RecipeError or TeacherError.
-        """
+        """Fine-tunes the teacher of the step `salient`; its accuracy before and after. May raise TeacherError."""
         self.start()
         return self.markers.finetune(self.task, self.tests(), self.splits["dev"], self.tick)
 
     @writes
     def saliency(self) -> dict[str, Any]:
-        """Measures the marked words of the training questions, writes them to `saliency/` for the report, and returns
-        the figures.
+        """Measures the marked words of the training questions, for the report (`saliency/`); returns the figures.
 
         Raises RecipeError when the recipe asks for none, MethodError when a step was not asked for yet.
         """
@@ -302,11 +304,7 @@ class Run:
         return read_figures(self.folder)
 
     def _examiner(self) -> Examiner | None:
-        return self.markers.examiner(self.task, self.tests(), self.tick) if self._looks_inside else None
-
-    @property
-    def _looks_inside(self) -> bool:
-        return any(STEPS[step.name].by == "white-box" for step in self.steps)
+        return self.markers.examiner(self.task, self.tests(), self.tick) if looks_inside(self.recipe) else None
 
     def report(self) -> Path:
         """The report of what is there; its path."""
@@ -318,7 +316,8 @@ class Run:
     def all(self, wait: bool = False) -> Path:
         """Every stage; the path of the report. `wait`: see `generate`."""
         self.check_judges()
-        if self._looks_inside and self.recipe.salient.finetune:
+        check_tests(self.task, self.data.questions["test"])
+        if looks_inside(self.recipe) and self.recipe.salient.finetune:
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps or self.data.labelling is not None:
             self.generate(wait=wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -91,6 +91,12 @@ class BaseTeacher(ABC):
 
     def check(self) -> None:  # noqa: B027
         """Raises when it could not answer, as far as can be told without loading weights or asking a server."""
+
+    def check_access(self, kinds: Collection[str]) -> None:  # noqa: B027
+        """Raises when it cannot be asked from here for texts of these kinds: its key is not set, a column is missing.
+
+        Called before anybody is asked, and not where all texts are in the store.
+        """
 
     @abstractmethod
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..core.errors import TeacherError
 from ..core.tables import Row, read_file
@@ -71,14 +71,25 @@ class RecordedTeacher(BaseTeacher):
         Raises TeacherError for a step without a column and for a column that is not in the file, TableError for a file
         that is no table.
         """
-        for kind in dict.fromkeys(prompt.kind for prompt in prompts):
+        self._check_kinds(prompt.kind for prompt in prompts)
+        for position, prompt in enumerate(prompts):
+            yield position, self._completion(prompt, sampling.seed)
+
+    def check_access(self, kinds: Collection[str]) -> None:
+        """Raises TeacherError for a step without a column and for a column in none of the files; TableError."""
+        self._check_kinds(kinds)
+        for kind in kinds:
+            column = self.columns[kind]
+            if _OPTION not in column and not any(column in table.columns for table in self._tables):
+                self._no_column(column, self.files[0], self._tables[0])
+
+    def _check_kinds(self, kinds: Iterable[str]) -> None:
+        for kind in dict.fromkeys(kinds):
             if kind not in self.columns:
                 raise TeacherError(
                     f"The recording has no column for the step '{kind}'. Columns given: {', '.join(self.columns)}. "
                     f"Add `{kind}: COLUMN` to the teacher's columns, or take the step out of `generate`."
                 )
-        for position, prompt in enumerate(prompts):
-            yield position, self._completion(prompt, sampling.seed)
 
     def listed(self, prompt: Prompt) -> int | None:
         """See `BaseTeacher.listed`."""
@@ -107,12 +118,13 @@ class RecordedTeacher(BaseTeacher):
             if row is None:
                 continue
             if column not in table.columns:
-                raise TeacherError(
-                    f"{path} has no column '{column}'. Found: {', '.join(table.columns)}. "
-                    "Mend `columns` of the teacher."
-                )
+                self._no_column(column, path, table)
             return _texts(row[column])
         return None
+
+    def _no_column(self, column: str, path: Path, table: _Table) -> NoReturn:
+        found = ", ".join(table.columns)
+        raise TeacherError(f"{path} has no column '{column}'. Found: {found}. Mend `columns` of the teacher.")
 
     @cached_property
     def _tables(self) -> list[_Table]:

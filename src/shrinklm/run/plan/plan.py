@@ -7,7 +7,9 @@ from typing import Any
 
 from ...teachers.store import ScratchStore
 from ..run import Run
+from ..stages.beforehand import check_tests
 from ..stages.generate import check_asks
+from ..stages.models import check_weights
 from .judges import plan_judges
 from .students import plan_students
 from .texts import Supposed, plan_labels, plan_texts
@@ -47,8 +49,11 @@ def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[s
     texts = plan_labels(run, trials) if labelling is not None else []
     run.check()
     run.check_judges()
+    if students and step is None:
+        check_tests(run.task, run.data.questions["test"])
     teaching = run.teaching
-    teaching.check_students([request for _, steps in teaching.questions(step) for request in steps])
+    if teaching.lacking(step):
+        check_weights(run.recipe)
     texts += plan_texts(teaching, step, trials) if asked else []
     judges = plan_judges(run, teaching, trials) if students and step is None and run.recipe.judge else []
     added = store.size - empty

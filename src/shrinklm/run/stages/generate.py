@@ -13,7 +13,6 @@ from ...core.types import Example, Generation, Split, Task, Tick
 from ...evaluation.drop import Drop, leave_out
 from ...methods.spec import method as method_of
 from ...methods.view import Method
-from ...students.open import open_student
 from ...teachers.base import BaseTeacher
 from ...teachers.generate import GenerateSettings, GenerationsByExample, read_steps, run_steps
 from ...teachers.prompts import Prompts
@@ -123,7 +122,6 @@ class Teaching:
         return until_answered(lambda: self._ask_all(only), self.writers.all, wait)
 
     def _ask_all(self, only: str | None) -> Report:
-        self.check_students([request for request in self.steps if only in (None, request.name)])
         self.count()
         report = Report()
         for split, steps in self.questions(only):
@@ -156,15 +154,21 @@ class Teaching:
         self.look(self.splits["train"], train)
         self.look(self.splits["test"], test)
 
-    def check_students(self, steps: Sequence[StepRequest]) -> None:
-        """Raises StudentError or ModelError for a student that could not be trained on what would be paid for now."""
-        written = [step for step in steps if not STEPS[step.name].marks]
-        if all(step.name in self.writers.free for step in written):
-            return
-        lacking = self.look(self.splits["train"], written)[1]
-        if any(step.missing for name, step in lacking.steps.items() if name not in self.writers.free):
-            for student in self.recipe.student:
-                open_student(student.spec(self.recipe.train.max_length), self.recipe.root)
+    def lacking(self, only: str | None = None) -> list[str]:
+        """The steps, or the step `only`, of which the store lacks texts; none where those cost nothing."""
+        names: dict[str, None] = {}
+        reads, free = self.writers.reads, self.writers.free
+        for split, steps in self.questions(only):
+            written = [step for step in steps if not STEPS[step.name].marks]
+            if all(step.name in free for step in written):
+                continue
+            counts = self.look(self.splits[split], written)[1].steps
+            for name in dict.fromkeys(step.name for step, _ in plan(written, reads)):
+                # What builds on a text that is still to be written is not counted as missing.
+                needs = () if name in reads else STEPS[name].needs
+                if names.keys() & set(needs) or (name in counts and counts[name].missing):
+                    names[name] = None
+        return list(names) if names.keys() - set(free) else []
 
     def ask(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> Report:
         """Asks for what the store lacks. With several students, what each of them marks is reported under its name."""

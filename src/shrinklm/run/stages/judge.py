@@ -23,6 +23,7 @@ from ...models.locate import locate_model
 from ...teachers.base import BaseTeacher, is_recording, make_teacher
 from ...teachers.budget import Budget, check_price
 from ...teachers.prompts import Prompts
+from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
 from ..blocks import JudgeBlock
 from ..folder import Cell
@@ -125,6 +126,11 @@ class Panel:
             if self.budget and not judge.free and (judge.price or not judge.unpaid):
                 check_price(judge.price, judge.name, "judge")
 
+    def check_access(self) -> None:
+        """Raises what a judge would raise when it is asked, as far as it can be told before."""
+        for judge in self.judges:
+            judge.check_access([JUDGEMENT])
+
     def role(self, judge: Teacher) -> str | None:
         """The part a judge had in writing the explanations, such as "the teacher of this run"; None when none."""
         return next((writer.role for writer in self.writers if writer.is_(judge)), None)
@@ -154,6 +160,10 @@ class Panel:
         items = self.items(cells, tests)
         pairs = self.pairs(cells, items) if self.block.pairwise else []
         seed, sittings = self.block.seed, []
+        known = {score.rater for cell in cells for score in read_scores(cell.folder / CellFile.SCORES)}
+        for judge in self.judges:
+            if judge.name not in known:  # one that rated before may find all of its ratings in the store
+                judge.check_access([JUDGEMENT])
         for judge in self.judges:
             ratings = rate(judge, list(items.values()), constructs, prompts, store, seed, tick) if constructs else None
             verdicts = None

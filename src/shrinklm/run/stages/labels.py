@@ -95,6 +95,12 @@ class Labelling:
         arguments = (self.open, [self.request], self.teacher, self.prompts, self.store, self.settings, self.task.parse)
         return until_answered(lambda: run_steps(*arguments, self.tick), [self.teacher], wait)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the store holds all answers, or the teacher costs nothing."""
+        arguments = (self.open, [self.request], self.teacher, self.prompts, self.store, self.settings, self.task.parse)
+        return self.teacher.free or not read_steps(*arguments)[1].steps["label"].missing
+
     def labels(self) -> dict[str, Label]:
         """Question → its label, from the store.
 

@@ -26,7 +26,7 @@ from ...stats import estimate
 from ...students.open import load_student, open_untrained, ready_to_answer
 from ...students.start import model_start
 from ...teachers.base import BaseTeacher
-from ...teachers.steps import Step
+from ...teachers.steps import STEPS, Step
 from ..blocks import SalientBlock, StudentBlock
 from ..folder import Cell
 from ..once import recall, with_start
@@ -238,3 +238,8 @@ def figure(values: Sequence[float]) -> dict[str, Any]:
 
     interval = estimate(np.array([values], dtype=float), share=True)
     return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def looks_inside(recipe: Recipe) -> bool:
+    """Whether a step looks into a teacher."""
+    return any(STEPS[step.name].by == "white-box" for step in recipe.generate)

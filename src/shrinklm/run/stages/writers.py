@@ -37,6 +37,12 @@ class Writers:
                 if price or not teacher.unpaid:
                     check_price(price, teacher.name, "teacher")
 
+    def check_access(self, kinds: Iterable[str]) -> None:
+        """Raises what the teachers of these steps would raise when they are asked, as far as it can be told before."""
+        for teacher, steps in self.by_teacher(kinds).items():
+            teacher.check()
+            teacher.check_access(steps)
+
     @cached_property
     def first(self) -> BaseTeacher | None:
         """The teacher that takes the steps which name none; None where the recipe has no teacher.

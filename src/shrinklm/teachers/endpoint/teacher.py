@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -84,6 +84,16 @@ class EndpointTeacher(BaseTeacher):
         if prompts:
             self._session = Session(self._server, self._wire, prompts, sampling)
             yield from self._session.results(self.tell)
+
+    def check_access(self, kinds: Collection[str]) -> None:
+        """Raises TeacherError for a public server whose key is not set, and for a key that cannot be one."""
+        variable = self.options.api_key_env
+        if not self._wire.key and variable and not self._local and self.url.startswith("https://"):
+            raise TeacherError(
+                f"{self.url} (model '{self.name}') is a public server, and the environment variable {variable} that "
+                f"holds its key is not set. Run: export {variable}=... . For a server that wants no key, write: "
+                'api_key_env: ""'
+            )
 
     @property
     def ready(self) -> int:  # type: ignore[override]

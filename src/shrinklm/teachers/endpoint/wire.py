@@ -111,6 +111,11 @@ class Wire:
         if not self.reached:
             return TeacherError(f"No server answers at {self.url}: {why}. Start it, or mend the address.")
         if status in (401, 403):
+            if not self.key_variable:
+                return TeacherError(
+                    f"{where} wants a key ({status}: {why}), and `api_key_env` names no environment variable. "
+                    "Write: api_key_env: NAME, and run: export NAME=..."
+                )
             state = "was refused" if self.key else "is not set"
             return TeacherError(
                 f"{where} wants a key: the environment variable {self.key_variable} {state} ({status}: {why}). "
