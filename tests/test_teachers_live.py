@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from shrinklm.core.types import Generation
 from shrinklm.models.locate import locate_model
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.generate import read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
+from shrinklm.teachers.steps import StepRequest
 from shrinklm.teachers.store import Store
 from teacher_cases import BEAVER, SKATES, settings, step
 
 MODEL = "smollm2-135m-instruct"
-STEPS = [step(name, max_tokens=30) for name in ("explanation", "critique", "revision", "counterfactual", "label")]
+STEPS = [step(name, max_tokens=30) for name in ("explanation", "critique", "revision", "counterfactual")]
+STEPS.append(StepRequest("label", 1, None, 30, logprobs=True))
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,7 +44,7 @@ def address() -> Iterator[str]:
     del running
 
 
-def check(spec: str, folder: Path) -> None:
+def check(spec: str, folder: Path) -> list[Generation]:
     teacher = make_teacher(spec, TeacherOptions(batch=4))
     with Store(folder / "g.db") as store:
         arguments = (
@@ -73,6 +76,7 @@ def check(spec: str, folder: Path) -> None:
         text = found["explanation", BEAVER.answer if ("explanation", BEAVER.answer) in found else SKATES.answer].text
         assert "\n" not in text
         assert "Choices:" not in text
+    return stored
 
 
 def test_all_steps_through_transformers(tmp_path: Path) -> None:
@@ -80,4 +84,13 @@ def test_all_steps_through_transformers(tmp_path: Path) -> None:
 
 
 def test_all_steps_through_a_server(address: str, tmp_path: Path) -> None:
-    check(f"endpoint:{address}/v1#SmolLM2-135M-Instruct", tmp_path)
+    stored = check(f"endpoint:{address}/v1#SmolLM2-135M-Instruct", tmp_path)
+    labels = [one for one in stored if one.kind == "label" and one.answer]
+    assert labels
+    assert not any("logprobs" in each for one in stored for each in one.source.adapted)
+    for one in labels:
+        assert one.logprobs is not None
+        chosen, others = one.logprobs.options[one.answer], one.logprobs.options.values()
+        # Greedy: no option that the server tells of is likelier.
+        assert chosen is not None
+        assert chosen == max(value for value in others if value is not None)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Literal, Protocol
+
+from .logprobs import OptionLogprobs, Token
+from .sampling import Sampling as Sampling
+from .sampling import as_json
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -124,18 +128,6 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """The decoding of a teacher. Temperature 0 is greedy."""
-
-    max_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    stop: tuple[str, ...] = ()
-    """The completion ends before the first of these."""
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class Completion:
     """A teacher's reply to one prompt."""
 
@@ -154,6 +146,8 @@ class Completion:
     """Where the teacher could not keep to the sampling or the prompt, in words, such as "no seed"."""
     batch: str = ""
     """The provider's id of the batch that it was ordered with; "" for an answer to a single request."""
+    tokens: tuple[Token, ...] = ()
+    """With their log-probabilities, where they were asked for and the server gives them; thoughts included."""
     uncounted: tuple[int, int] = (0, 0)
     """Under a budget: tokens of prompts and completions, at most, of calls for it whose answer or count was lost."""
 
@@ -208,6 +202,8 @@ class Generation:
     """Why the text may not be used; the text is kept all the same."""
     thoughts: str = ""
     """See `Completion`."""
+    logprobs: OptionLogprobs | None = None
+    """How likely each option was; None where that was not asked for, or is not told."""
     samples: tuple[Generation, ...] = ()
     """Where several texts were asked for: all of them in their order, this one among them. Not stored."""
 
@@ -235,12 +231,6 @@ def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> 
     about = [] if prompt.turns else [prompt.example.id, prompt.example.text]
     turns = [[turn.role, turn.text] for turn in prompt.turns]
     return digest(teacher, revision, prompt.kind, prompt.answer, turns, about, as_json(sampling))
-
-
-@lru_cache  # the same for thousands of questions
-def as_json(sampling: Sampling) -> Mapping[str, Any]:
-    """A sampling in plain types, by the names of its fields."""
-    return asdict(sampling)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,10 @@ class StepBlock(Block):
             "of the teacher's answers. Left out: none."
         ),
     )
+    logprobs: bool = Field(
+        False,
+        description="`label`: ask an endpoint for the log-probabilities of the options, with the first answer.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -95,6 +99,8 @@ class StepBlock(Block):
     def _sampled(self) -> StepBlock:
         if (self.samples or 1) > 1 and STEPS[self.name].marks:
             raise ValueError(f"`samples` of '{self.name}': words are marked alike each time. Leave `samples` out")
+        if self.logprobs and self.name != "label":
+            raise ValueError(f"`logprobs` of '{self.name}': only `label` chooses among options. Leave `logprobs` out")
         return self
 
 

@@ -20,6 +20,7 @@ from ..core.types import Completion, Generation, Prompt, Sampling, Source, Turn,
 from .base import EATEN, FAILED, BaseTeacher
 from .budget import check_price
 from .costs import Price, dollars, most_tokens
+from .logprobs import of_options
 from .store import Store
 from .thoughts import split
 from .usage import Usage
@@ -260,6 +261,7 @@ class Asker:
             batch=completion.batch,
             uncounted=completion.uncounted,
         )
+        chances = completion.tokens if sampling.logprobs else ()
         return Generation(
             example_id=prompt.example.id,
             kind=prompt.kind,
@@ -271,6 +273,7 @@ class Asker:
             key=query.key,
             refusal=reading.refusal,
             thoughts=thoughts,
+            logprobs=of_options(chances, completion.text, prompt.example.choices, reading.answer),
         )
 
     def _error(self, what: str, prompt: Prompt) -> TeacherError:

@@ -63,6 +63,8 @@ class BaseTeacher(ABC):
     """What the run may spend, set by who asks; None: anything."""
     keeps_budget: bool = False
     """`complete` counts each call against `budget` itself, retries included. Others are given what fits at a time."""
+    tells_logprobs: bool = False
+    """It may give the log-probabilities of tokens (`Sampling.logprobs`). Others are not asked for them."""
     unpaid: bool = False
     """It works on this machine and asks no money, so that a budget needs no price."""
 

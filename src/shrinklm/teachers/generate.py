@@ -320,6 +320,7 @@ class _Round:
             # A label's answer may come in a paragraph of its own.
             stop=_STOP[1:] if self.step.about == "own" else _STOP,
             seed=seed_of(settings.seed, sample, attempt),
+            logprobs=self.request.logprobs and sample == 0 and self.loop.asker.teacher.tells_logprobs,
         )
 
     def _read(self, item: Item, prompt: Prompt, completion: Completion) -> Reading:

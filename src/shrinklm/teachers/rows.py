@@ -6,10 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.types import Generation, Sampling, Source, as_json
+from ..core.logprobs import from_json, to_json
+from ..core.sampling import Sampling, as_json
+from ..core.types import Generation, Source
 
-COLUMNS = ("key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source", "thoughts")
-_LATER: Mapping[str, str] = {"thoughts": ""}
+COLUMNS = (
+    "key", "example_id", "kind", "answer", "text", "refusal", "prompt", "parents", "source", "thoughts", "logprobs",
+)  # fmt: skip
+LATER: Mapping[str, str] = {"thoughts": "", "logprobs": ""}
 """Columns that earlier versions did not write → their value."""
 _NUMBER = (int, float)
 _SOURCE = {
@@ -33,6 +37,7 @@ def to_row(generation: Generation) -> tuple[Any, ...]:
         json.dumps(generation.parents),
         _ENCODER.encode(_provenance(generation.source)),
         generation.thoughts.encode("utf-8", "replace").decode("utf-8"),
+        to_json(generation.logprobs),
     )
 
 
@@ -45,7 +50,7 @@ def _provenance(source: Source) -> dict[str, Any]:
 
 def from_row(row: Sequence[Any]) -> Generation:
     """The generation in columns. Raises KeyError, TypeError or ValueError where they hold none."""
-    key, example_id, kind, answer, text, refusal, prompt, parents, source, thoughts = row
+    key, example_id, kind, answer, text, refusal, prompt, parents, source, thoughts, logprobs = row
     fields = json.loads(source)
     sampling = fields.pop("sampling")
     sampling["stop"] = tuple(sampling["stop"])
@@ -62,6 +67,7 @@ def from_row(row: Sequence[Any]) -> Generation:
         key=key,
         refusal=refusal,
         thoughts=thoughts,
+        logprobs=from_json(logprobs),
     )
 
 
@@ -69,7 +75,7 @@ def checked(row: Any) -> Generation:
     """The generation in a row of somebody's file. Raises KeyError, TypeError or ValueError where it is none."""
     if not isinstance(row, dict):
         raise TypeError(f"expected an object, found {type(row).__name__}")
-    values = [row[name] if name in row or name not in _LATER else _LATER[name] for name in COLUMNS]
+    values = [row[name] if name in row or name not in LATER else LATER[name] for name in COLUMNS]
     for name, value in zip(COLUMNS, values, strict=True):
         if not (isinstance(value, str) or (name == "refusal" and value is None)):
             raise TypeError(f"'{name}' is no text but {type(value).__name__}")

@@ -70,6 +70,8 @@ class StepRequest:
     """None: the step's own."""
     samples: int | None = None
     """Texts of each question; None: one, and of a recording all that a cell lists."""
+    logprobs: bool = False
+    """Whether the first text of each question comes with the log-probabilities of its options."""
 
 
 def plan(requests: Sequence[StepRequest], reads: bool | Collection[str] = False) -> list[tuple[StepRequest, int]]:

@@ -15,7 +15,7 @@ from ..core.errors import StoreError
 from ..core.files import NAME_ANOTHER, unwritable, write_jsonl, write_parquet
 from ..core.types import Generation
 from .base import FAILED
-from .rows import COLUMNS, checked, from_row, to_row
+from .rows import COLUMNS, LATER, checked, from_row, to_row
 
 GROUP = 1000
 """Generations in memory, and in one commit, at a time."""
@@ -33,11 +33,12 @@ _MANY = 20_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generations (
     key TEXT PRIMARY KEY, example_id TEXT NOT NULL, kind TEXT NOT NULL, answer TEXT NOT NULL, text TEXT NOT NULL,
-    refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, source TEXT NOT NULL, thoughts TEXT NOT NULL DEFAULT ''
+    refusal TEXT, prompt TEXT NOT NULL, parents TEXT NOT NULL, source TEXT NOT NULL, thoughts TEXT NOT NULL DEFAULT '',
+    logprobs TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID
 """
-_ADDED = "ALTER TABLE generations ADD COLUMN thoughts TEXT NOT NULL DEFAULT ''"
-"""For a store from before thoughts were kept."""
+_ADDED = "ALTER TABLE generations ADD COLUMN {} TEXT NOT NULL DEFAULT ''"
+"""For a store from before a column of `LATER` was kept."""
 _BY_KEY = "CREATE INDEX IF NOT EXISTS generations_by_key ON generations (key)"
 """The keys alone: the rows, with their prompts, take a hundred times the pages."""
 _ALL_KEYS = "SELECT key FROM generations INDEXED BY generations_by_key"
@@ -76,19 +77,23 @@ class Store:
     def _prepare(self) -> None:
         """Makes what the file lacks: all of it in a new one, some of it in one that an earlier version wrote."""
         there = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
-        columns = {row[1] for row in self._db.execute("PRAGMA table_info(generations)")}
-        if {"generations", "generations_by_key", "greedy_seeds"} <= there and "thoughts" in columns:
+        if {"generations", "generations_by_key", "greedy_seeds"} <= there and not self._lacking():
             return
         # One process does it, and another that opens the file meanwhile waits, and then finds it done.
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(_SCHEMA)
-            if not any(row[1] == "thoughts" for row in self._db.execute("PRAGMA table_info(generations)")):
-                self._db.execute(_ADDED)
+            for column in self._lacking():
+                self._db.execute(_ADDED.format(column))
             self._db.execute(_BY_KEY)
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'greedy_seeds'").fetchone():
                 self._db.execute(_SEEDS)
                 self._db.execute(_FIND_SEEDS)
+
+    def _lacking(self) -> list[str]:
+        """The columns that the file, of an earlier version, does not have."""
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(generations)")}
+        return [column for column in LATER if column not in columns]
 
     def put(self, generations: Iterable[Generation]) -> None:
         """Add generations. One that is stored under its key already stays as it is, unless the server had failed."""

@@ -299,7 +299,8 @@ def until_answered(ask: Callable[[], Report], teachers: Sequence[BaseTeacher], w
 def steps_of(recipe: Recipe) -> list[StepRequest]:
     """The steps of a recipe."""
     return [
-        StepRequest(step.name, step.rounds, step.max_words, step.max_tokens, step.samples) for step in recipe.generate
+        StepRequest(step.name, step.rounds, step.max_words, step.max_tokens, step.samples, step.logprobs)
+        for step in recipe.generate
     ]
 
 

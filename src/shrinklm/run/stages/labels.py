@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import MethodError, RecipeError
+from ...core.logprobs import OptionLogprobs
 from ...core.types import SPLITS, Example, Generation, Split, Task, Tick
 from ...tasks.spelling import canonical
 from ...teachers.base import BaseTeacher
@@ -43,6 +44,8 @@ class Label:
     """Answer → how often it was given, the most frequent first."""
     asked: int
     """Its answers, unread ones included."""
+    logprobs: OptionLogprobs | None = None
+    """How likely each option was in the first answer that tells."""
 
 
 def vote(texts: Sequence[Generation]) -> Label:
@@ -56,7 +59,8 @@ def vote(texts: Sequence[Generation]) -> Label:
     # `most_common` keeps the order in which equals were first seen.
     votes = {spellings[key]: count for key, count in counts.most_common()}
     answer = next(iter(votes), "")
-    return Label(answer, votes.get(answer, 0) / max(len(texts), 1), votes, len(texts))
+    told = next((text.logprobs for text in texts if text.logprobs and not text.refusal), None)
+    return Label(answer, votes.get(answer, 0) / max(len(texts), 1), votes, len(texts), told)
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,7 @@ class Labelling:
                     "agreement": round(label.share, 4),
                     "votes": dict(label.votes),
                     "left_out": self._reason(label),
+                    **_chances(label.logprobs),
                 }
 
     def _labelled(self, example: Example, labels: Mapping[str, Label]) -> Example | None:
@@ -192,6 +197,10 @@ class Labelling:
         }
 
 
+def _chances(logprobs: OptionLogprobs | None) -> dict[str, Any]:
+    return {} if logprobs is None else {"logprobs": logprobs.options, "probabilities": logprobs.distribution}
+
+
 def _texts(generation: Generation | None) -> Sequence[Generation]:
     return generation.texts if generation is not None else ()
 
@@ -214,6 +223,6 @@ def labelling_of(
         )
     block = next((step for step in recipe.generate if step.name == "label"), StepBlock(name="label"))
     samples = block.samples or (1 if teacher.reads else VOTES)
-    request = StepRequest("label", 1, block.max_words, block.max_tokens, samples)
+    request = StepRequest("label", 1, block.max_words, block.max_tokens, samples, block.logprobs)
     least = block.agreement or 0.0
     return Labelling(questions, request, least, teacher, prompts, store, writers.settings("label"), task, tick)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,11 @@ class Reading:
 
     def run(self, keys: set[str]) -> None:
         """Read the results, line by line. `keys`: the questions of the batch."""
-        first = next(lines(self.ledger.requests(self.name)))[1]
-        self.sample = json.loads(first)["body"]
+        requests = (line for _, line in lines(self.ledger.requests(self.name)))
+        first = next(requests)
+        # One that asks for log-probabilities shows whether the server takes them; a text has no bare quotes.
+        asking = (line for line in chain([first], requests) if b'"logprobs": true' in line)
+        self.sample = json.loads(next(asking, first))["body"]
         unfit: dict[str, tuple[int, str]] = {}
         for at, raw in lines(self.ledger.results(self.name)):
             line = parse(raw)

@@ -152,7 +152,7 @@ class BatchTeacher(EndpointTeacher):
             ledger.give_up(key)
             return None
         try:
-            completion = trimmed(completion_of(line), sampling.stop, tuple(json.loads(batch.adapted)))
+            completion = trimmed(completion_of(line), sampling, tuple(json.loads(batch.adapted)))
         except Trouble as trouble:
             completion = Completion("", refusal=trouble.reason)
         return replace(completion, batch=batch.number)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from ...core.types import Completion
+from ...core.types import Completion, Sampling
 from ..base import DOES_NOT_FIT, FILTERED, first_stop
+from ..logprobs import LOGPROBS, NONE, read_tokens
 from ..thoughts import split
 
 _LENGTH = re.compile(
@@ -96,12 +97,16 @@ def read_json(status: int, headers: Mapping[str, str], body: bytes) -> dict[str,
     return data
 
 
-def trimmed(completion: Completion, stops: Sequence[str], adapted: tuple[str, ...]) -> Completion:
-    """A completion that ends before the first stop: the server may not know all of them."""
-    stop = first_stop(completion.text, stops)
+def trimmed(completion: Completion, sampling: Sampling, adapted: tuple[str, ...]) -> Completion:
+    """A completion that ends before the first stop, since the server may not know all of them, with what differs."""
+    stop = first_stop(completion.text, sampling.stop)
     if stop is not None:
         # A cap that fell behind the stop cut nothing that is used.
         completion = replace(completion, text=completion.text[:stop], finished=True)
+    if not sampling.logprobs:
+        adapted = tuple(each for each in adapted if "logprobs" not in each)
+    elif completion.text and not completion.tokens and NONE not in adapted:
+        adapted = (*adapted, NONE)
     return replace(completion, adapted=adapted) if adapted else completion
 
 
@@ -167,6 +172,7 @@ def _completion(choice: Mapping[str, Any], data: Mapping[str, Any]) -> Completio
         finished=not cut,
         refusal=refusal,
         thoughts=thoughts,
+        tokens=read_tokens(choice.get("logprobs")),
     )
 
 
@@ -198,6 +204,9 @@ def _trouble(status: int, headers: Mapping[str, str], body: bytes, data: Mapping
         or "insufficient_quota" in text
     ):
         return Trouble("end", f"no money is left there: {reason}", status)
+    if LOGPROBS.search(text) and (status in (400, 403, 404, 405, 422) or (status == 200 and error is not None)):
+        # Asked for what it does not give, whatever else the words sound like: "request exceeds the maximum", say.
+        return Trouble("change", reason, status, wait, text)
     if status in (200, 400, 403, 422, 451) and error is not None and _FILTER.search(text):
         return Trouble("refuse", f"{FILTERED}: {reason}", status)
     if status == 413 or (status in (400, 422, 500) and _LENGTH.search(text)):

@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ...core.types import Prompt, Sampling, Turn
+from ...core.types import Completion, Prompt, Sampling, Turn
 from ..base import Thinking, without_system
+from ..logprobs import LOGPROBS, NONE
 
 COLD = 0.01
 """Sampled at this temperature where a server takes none of 0: all but greedy."""
 
 # A setting → how an error names it. In the order in which they are looked for: an error about the cap may name others.
 _NAMED = {
+    # First: to go without them costs least.
+    "logprobs": LOGPROBS,
     "system": re.compile(
         r"\bsystem\b.*(?:role|message|instruction|prompt|support)|role.*\bsystem\b|roles? must alternate"
     ),
@@ -31,6 +34,14 @@ _NAMED = {
     "effort": re.compile(r"reasoning_effort|reasoning effort"),
     "template": re.compile(r"chat_template_kwargs|enable_thinking"),
 }
+ALTERNATIVES, FEWER = 20, 5
+"""Alternatives of a token that are asked for; and where a server refuses so many, and does not say what it gives."""
+SILENT = 3
+"""Answers without log-probabilities after which they are not asked for any more."""
+_AT_MOST = re.compile(
+    r"(?:at most|max\w*(?: allowed)?(?: value)?|less than or equal to|<=|≤|\d (?:and|to)|exceed\w*|greater than|above"
+    r"|over|up to)[^\d.;]{0,20}(\d{1,2})\b"
+)
 _ABOVE_ZERO = re.compile(r"positive|greater than|above|non-?zero|larger than|> ?0|minimum")
 
 
@@ -47,6 +58,8 @@ class Request:
         self.model, self.thinking, self.extra = model, thinking, dict(extra)
         self.without: Mapping[str, str] = {}
         """Setting → what is done instead, in words. Replaced, never changed: a request that is out keeps its own."""
+        self.silent = 0
+        """Answers that should have had log-probabilities and had none; below 0: some have had them."""
         self._encoded: tuple[Any, Any, str] = (None, None, "")
         """A sampling, a `without`, and the settings of both as JSON."""
 
@@ -96,6 +109,9 @@ class Request:
         stops = [stop for stop in sampling.stop if stop.strip()]
         if stops and "stop" not in without:
             body["stop"] = stops
+        if sampling.logprobs and without.get("logprobs") != NONE:
+            fewer = without.get("logprobs", "").rpartition(" ")[2]
+            body |= {"logprobs": True, "top_logprobs": int(fewer or ALTERNATIVES)}
         if self.thinking:
             if "effort" not in without:
                 body["reasoning_effort"] = "none" if self.thinking == "off" else self.thinking
@@ -108,6 +124,16 @@ class Request:
         if "stop" not in self.without:
             self.without = {**self.without, "stop": "stops applied here"}
 
+    def came(self, completion: Completion, sampling: Sampling) -> None:
+        """Learn from an answer: what the server need not be asked for, or sent, any more."""
+        if completion.thoughts:
+            self.stop_no_thoughts()
+        if not sampling.logprobs or not completion.text or self.silent < 0 or self.without.get("logprobs") == NONE:
+            return
+        self.silent = -1 if completion.tokens else self.silent + 1
+        if self.silent == SILENT:
+            self.without = {**self.without, "logprobs": NONE}
+
     def adapt(self, sent: Mapping[str, Any], error: str) -> bool:
         """Learn from the words of an error; whether another body would now be sent.
 
@@ -118,9 +144,15 @@ class Request:
         words = error.lower()
         return any(pattern.search(words) and self._learn(name, words, sent) for name, pattern in _NAMED.items())
 
-    def strip(self, sent: Mapping[str, Any]) -> bool:
-        """Leave out one more setting after an error that names none; whether there was one."""
-        return any(self._learn(name, "", sent) for name in ("template", "effort", "seed", "stop", "top_p", "system"))
+    def strip(self, sent: Mapping[str, Any], answered: bool = False) -> bool:
+        """Leave out one more setting after an error that names none; whether there was one.
+
+        Of a server that has `answered` other requests, only log-probabilities are doubted that it never gave.
+        """
+        if self.silent >= 0 and self._learn("logprobs", "", sent):
+            return True
+        rest = () if answered else ("template", "effort", "seed", "stop", "top_p", "system")
+        return any(self._learn(name, "", sent) for name in rest)
 
     def _learn(self, name: str, words: str, sent: Mapping[str, Any]) -> bool:
         known = self.without.get(name)
@@ -131,6 +163,9 @@ class Request:
             cold = sent.get("temperature") == 0 and bool(_ABOVE_ZERO.search(words))
             new = f"temperature {COLD} for 0" if cold else "no temperature"
             usable = "temperature" in sent
+        elif name == "logprobs":
+            new = _fewer(words, sent.get("top_logprobs"))
+            usable = name in sent and not {name, "top_logprobs"} & self.extra.keys()
         elif name == "system":
             new = "the system turn folded into the user's"
             usable = any(message["role"] == "system" for message in sent["messages"])
@@ -142,6 +177,15 @@ class Request:
             return False
         self.without = {**self.without, name: new}
         return True
+
+
+def _fewer(words: str, asked: Any) -> str:
+    """What is asked for instead, after a server has refused so many alternatives of each token in these words."""
+    asked = asked if isinstance(asked, int) else 0
+    stated = [number for match in _AT_MOST.finditer(words) if 0 < (number := int(match[1])) < asked]
+    # Without a number, and another name than theirs, it is not the number of alternatives that is wrong.
+    lower = max(stated, default=FEWER if "top_logprobs" in words else 0)
+    return f"top_logprobs {lower}" if 0 < lower < asked else NONE
 
 
 def _turns(prompt: Prompt, without: Mapping[str, str]) -> tuple[Turn, ...]:

@@ -244,9 +244,8 @@ class Session:
         server.pace.answered(seconds)
         if (wait := used_up(headers)) and wait <= PATIENCE:
             server.pace.pause(wait)  # rather than be refused
-        if completion.thoughts:
-            server.request.stop_no_thoughts()
-        self._deliver(position, trimmed(completion, self.sampling.stop, server.request.adapted))
+        server.request.came(completion, self.sampling)
+        self._deliver(position, trimmed(completion, self.sampling, server.request.adapted))
         server.answered = True
         server.recent.append(False)
 
@@ -255,12 +254,16 @@ class Session:
         self._last = trouble
         # A server's template may fail on a system turn, which is no fault of the request by its status.
         if trouble.todo == "change" or trouble.status >= 500:
-            if server.request.adapt(body, trouble.words):
+            # Another request may have taught what this one, already under way then, shows once more.
+            now = server.request.body(self.prompts[position], self.sampling, server.request.without)
+            if body != now or server.request.adapt(body, trouble.words):
                 self._repeat(position, 0)
                 return
-            if trouble.todo == "change" and not server.answered and server.request.strip(body):
-                self._repeat(position, 0)
-                return
+        # Some servers fail at what they do not know without a word about it, or send what cannot be read.
+        unnamed = trouble.todo == "change" or (trouble.status in (200, 500, 501) and self._tries[position])
+        if unnamed and server.request.strip(body, server.answered or trouble.todo != "change"):
+            self._repeat(position, 0)
+            return
         if trouble.todo == "end" or (trouble.todo == "change" and not server.answered):
             self._ended = await self.wire.error(trouble)
         elif trouble.todo == "refuse":

@@ -33,6 +33,7 @@ class EndpointTeacher(BaseTeacher):
     spec = "endpoint"
     """How a recipe names it."""
     keeps_budget = True
+    tells_logprobs = True
     backoff = 0.5
     """Seconds before the second attempt; doubles each time."""
 
