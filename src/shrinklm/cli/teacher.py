@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +69,8 @@ def teacher_serve(
         )
     serve = _engine(found)
     typer.echo(f"Loading {found.name} ({serve.__name__.strip('_')}) ...")
+    with contextlib.suppress(ValueError):  # outside of the main thread there are no signals
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # an engine in a process of its own is stopped too
     with contextlib.suppress(KeyboardInterrupt):
         serve(found, host, port, batch)
     typer.echo("Stopped.")
