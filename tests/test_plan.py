@@ -93,7 +93,7 @@ def test_what_the_store_tells_is_used(tmp_path: Path) -> None:
         first = Run(Recipe.read(made(tmp_path, url, 12)))
         before = first.generate()
         first.store.close()
-        path = made(tmp_path, url, 40)
+        path = made(tmp_path, url, 26)
         files, requests = snapshot(tmp_path), len(asked)
         run = Run(Recipe.read(path))
         planned = plan_run(run, students=False)
@@ -116,8 +116,8 @@ def test_what_the_store_tells_is_used(tmp_path: Path) -> None:
 def test_students_and_judges_are_planned(tmp_path: Path) -> None:
     changes: dict[str, Any] = {
         "methods": ["finetune", "multitask+counterfactual"],
-        "train": {"examples": 24, "batch": 8, "curve": 0, "checkpoints": 2},
-        "judge": {"use": ["fake:log=judged.log"], "pairwise": True, "items": 4},
+        "train": {"examples": 8, "batch": 4, "curve": 0, "checkpoints": 1},
+        "judge": {"use": ["fake:log=judged.log"], "items": 3},
         "evaluate": {"batch": 8, "max_tokens": 4, "metrics": ["accuracy"], "zero_shot": False},
     }
     path = recipe(tmp_path, **changes, teacher={"use": "fake:first,log=asked.log"})
@@ -126,8 +126,12 @@ def test_students_and_judges_are_planned(tmp_path: Path) -> None:
     cells = {row["cell"]: row for row in planned["students"]}
     assert len(cells) == 2
     trained = cells["multitask+counterfactual--tiny--s0"]
-    assert trained["steps"] == 3
+    assert trained["steps"] == 2
+    assert "time: 2 steps of 4 examples of 'multitask+counterfactual' and two short replies" in str(trained["sources"])
     assert trained["train_seconds"] > cells["finetune--tiny--s0"]["train_seconds"] / 4 > 0
+    # One method is enough to hold the plan against.
+    changes["methods"] = ["multitask+counterfactual"]
+    path = recipe(tmp_path, **changes, teacher={"use": "fake:first,log=asked.log"})
     run = Run(Recipe.read(path))
     run.generate()
     run.train()
@@ -149,7 +153,7 @@ def test_students_and_judges_are_planned(tmp_path: Path) -> None:
         **{**changes, "train": {**changes["train"], "seeds": [0, 1]}},
     )
     rows = plan_run(Run(Recipe.read(more)), trials=False)["students"]
-    assert [row["cell"][-2:] for row in rows] == ["s1", "s1"]
+    assert [row["cell"][-2:] for row in rows] == ["s1"]
     assert all("recorded by mini/" in str(row["sources"]) for row in rows)
 
 
@@ -195,3 +199,26 @@ def test_help_needs_no_torch() -> None:
         "assert CliRunner().invoke(app, ['plan', '--help']).exit_code == 0; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
+
+
+def test_labels_of_questions_without_answers_are_planned(tmp_path: Path) -> None:
+    rows = [{"id": f"q{n}", "question": f"Which helps, {n}?", "choices": ["a rope", "a lamp"]} for n in range(6)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"id": "id", "question": "question", "choices": "choices"}
+    with server(lambda body, number: chat("It fits best. The answer is (a).")) as (url, asked):
+        path = recipe(
+            tmp_path,
+            task={"use": "table", "train": "t.jsonl", "test": 0.34, "dev": 0.0, "columns": columns},
+            teacher={"use": f"endpoint:{url}#model", "price": PRICE, "temperature": 0.5},
+            generate=[{"label": {"samples": 3}}],
+            methods=["finetune"],
+        )
+        planned = json.loads(call("generate", path, "--dry-run", "--json").stdout)["texts"]
+        assert not asked
+        happened = sums(Run(Recipe.read(path)).generate())
+        assert len(asked) == happened[0] == 18
+        rows_left = plan_run(Run(Recipe.read(path)), students=False)["texts"]
+    label = next(row for row in planned if row["step"] == "label")
+    assert (label["prompts"] - label["retries"], label["found"]) == (18, 0)
+    assert label["dollars"] > 0
+    assert [(row["prompts"], row["dollars"]) for row in rows_left if row["step"] == "label"] == [(0, 0.0)]

@@ -7,7 +7,7 @@ in a temporary folder; memory is the most that such a trial held.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,26 +41,32 @@ def plan_students(run: Run, teaching: Teaching, trials: bool) -> list[dict[str, 
             texts = {}
         corpus = Corpus(teaching.splits["train"], texts, run.recipe.train.seeds[0])
         weights = weighed(cells[0], run.recipe)
-        trial_of: dict[str, Trial | str] = {}
-        for cell in cells:
-            if cell.method.name not in trial_of:
-                trial_of[cell.method.name] = _trial(run, cell, corpus, trials)
-            rows.append(_row(run, cell, weights, trial_of[cell.method.name]))
+        figures = _figures(run, cells, corpus, trials)
+        rows += [_row(run, cell, weights, figures[cell.method.name]) for cell in cells]
     return rows
 
 
-def _trial(run: Run, cell: Cell, corpus: Corpus, trials: bool) -> Trial | str:
-    """The figures of a method's trial, or why there is none."""
-    earlier = _earlier(run, cell)
+def _figures(run: Run, cells: Sequence[Cell], corpus: Corpus, trials: bool) -> dict[str, Trial | str]:
+    """Method → the figures of a cell of one student, or why there are none."""
+    of = {cell.method.name: cell for cell in cells}
+    earlier = {name: _earlier(run, cell) for name, cell in of.items()}
+    figures: dict[str, Trial | str] = {name: found or "no trial" for name, found in earlier.items()}
     if not trials:
-        return earlier or "no trial"
-    try:
-        if cell.method.views:
-            corpus.usable(cell.method)
-    except MethodError as error:
-        return str(error)
-    trial = tried(cell, run.recipe, run.task, corpus, run.splits["test"])
-    return trial if earlier is None else earlier.with_memory(trial)
+        return figures
+    usable = []
+    for name, cell in of.items():
+        try:
+            if cell.method.views:
+                corpus.usable(cell.method)
+            usable.append(cell.method)
+        except MethodError as error:
+            figures[name] = str(error)
+    if usable:
+        tried_now = tried(usable, cells[0], run.recipe, run.task, corpus, run.splits["test"])
+        for name, trial in tried_now.items():
+            known = earlier[name]
+            figures[name] = trial if known is None else known.with_memory(trial)
+    return figures
 
 
 def _row(run: Run, cell: Cell, weights: Weights, trial: Trial | str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""A few steps of a training and a few questions, timed in a temporary folder: what a whole one will take."""
+"""Two steps of a training and two short replies, timed in a temporary folder: what a whole training will take."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from ...core.results import CellFile
 from ...core.types import Example, Task
 from ...evaluation.ask import EvaluateSettings, Evaluation
 from ...methods.corpus import Corpus
+from ...methods.view import Method, View
 from ...students.open import open_student, open_untrained, outline, ready_to_answer
+from ...students.replies import say
 from ..folder import Cell
 from ..recipe import Recipe
 from ..students import LONGEST_CAP, SHORTEST_CAP
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 
 _STEPS = 3
 """Steps of a trial; the first, which warms up, is not timed."""
+_MICRO = 8
+"""Examples of a step at most."""
+_BOX = 20.0
+"""Seconds after which a trial takes no further step."""
+_WRITTEN = (2, 6)
+"""Tokens of the two replies that are timed: their difference is the time of a token."""
+_LOOKED = 40
+"""Examples whose tokens are counted, evenly from all."""
 _WEIGHTS = 4
 """Bytes of a trained weight, in float32."""
 _MOMENTS = 8
@@ -61,6 +72,22 @@ class Trial:
         return replace(self, memory=other.memory, sources=(*self.sources, *other.sources[1:]))
 
 
+@dataclass(frozen=True)
+class _Pace:
+    """What a student takes, in seconds."""
+
+    token: float
+    """To train on a token."""
+    read: float
+    """To read a question."""
+    write: float
+    """To write a token of a reply to it."""
+
+
+class _Enough(Exception):
+    """A trial has taken its time."""
+
+
 def weighed(cell: Cell, recipe: Recipe) -> Weights:
     """The size of a cell's student, told by its configuration."""
     student = outline(cell.student.spec(recipe.train.max_length), recipe.root)
@@ -74,70 +101,144 @@ def weighed(cell: Cell, recipe: Recipe) -> Weights:
     return Weights(total, merged * _WEIGHTS + beside, trained * (_WEIGHTS + _MOMENTS))
 
 
-def tried(cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, tests: Sequence[Example]) -> Trial:
-    """Times a few steps and a batch of questions of a cell's student."""
-    if not cell.method.views:
-        student = open_untrained(cell.student.spec(recipe.train.max_length), recipe.root)
-        answer, explain = _asked(student, cell, recipe, task, corpus, tests)
-        return Trial(0.0, answer, explain, None, 0.0, ("time: a batch of questions, asked now",))
+def tried(
+    methods: Sequence[Method], cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, tests: Sequence[Example]
+) -> dict[str, Trial]:
+    """Method → what a cell of it takes, after one trial of their student, which is that of `cell`.
+
+    The method with most tokens is trained for a few steps, on questions of every length, the longest too; the others
+    take as much for a token. Replies are as long as what is learned.
+    """
+    spec = cell.student.spec(recipe.train.max_length)
+    student = open_student(spec, recipe.root)
+    tokens = {method.name: _tokens(student, corpus, method) for method in methods if method.views}
+    caps = {method.name: _length(student, method, corpus) for method in methods}
+    trained, memory, source = 0.0, None, "a batch of questions, asked now"
+    if tokens:
+        heaviest = max((method for method in methods if method.views), key=lambda method: tokens[method.name])
+        student, trained, memory, steps = _trained(student, cell, heaviest, recipe, corpus)
+        source = f"{steps} of '{heaviest.name}' and two short replies, done now, by the tokens of this method"
+        student = ready_to_answer(student)
+    else:
+        student = open_untrained(spec, recipe.root)
+    pace = _Pace(trained, *_asked(student, methods[0].answer, tests[: recipe.evaluate.batch], recipe.evaluate.batch))
+    trials = {}
+    for method in methods:
+        settings = EvaluateSettings(caps[method.name], recipe.evaluate.batch, None)
+        evaluation = Evaluation(student, task, method, cell.name, settings)
+        answer = evaluation.answer_tokens(tests[: recipe.evaluate.batch]) if tests else 0
+        explains = method.explain is not None and method.explain != method.answer
+        trials[method.name] = Trial(
+            seconds_each=pace.token * tokens.get(method.name, 0.0),
+            answer_each=pace.read + pace.write * answer,
+            explain_each=(pace.read + pace.write * caps[method.name]) if explains else 0.0,
+            memory=memory if method.views else None,
+            pair_bytes=_pair_bytes(corpus, method),
+            sources=(f"time: {source}", *(["memory: the most that those steps held"] if method.views else [])),
+        )
+    return trials
+
+
+def _trained(
+    student: BaseStudent, cell: Cell, method: Method, recipe: Recipe, corpus: Corpus
+) -> tuple[BaseStudent, float, int, str]:
+    """(the student, seconds to train on a token, bytes at most, the steps in words)."""
     from ...students.training.train import TrainSettings, train_student
 
     block = recipe.train
+    micro = min(block.batch, block.micro_batch or _MICRO)
     settings = TrainSettings(
-        **block.model_dump(exclude={"seeds", "dev_questions", "examples", "checkpoints", "curve", "early_stopping"}),
-        examples=block.batch * _STEPS, checkpoints=0, curve=0, early_stopping=None, seed=cell.seed,
+        **block.model_dump(exclude={
+            "seeds", "dev_questions", "batch", "examples", "checkpoints", "curve", "early_stopping"
+        }),
+        batch=micro, examples=micro * _STEPS, checkpoints=0, curve=0, early_stopping=None, seed=cell.seed,
     )  # fmt: skip
+    usable = sorted(corpus.usable(method), key=lambda index: len(corpus.examples[index].text))
+    some = [corpus.examples[index] for index in _evenly(usable, micro * _STEPS)]
+    students = [student]
+
+    def opened() -> BaseStudent:
+        # Once more where memory ran out, and the steps are smaller.
+        if len(students) > 1:
+            students.append(open_student(cell.student.spec(block.max_length), recipe.root))
+        else:
+            students.append(student)
+        return students[-1]
+
+    began = time.perf_counter()
+
+    def tick(what: str, done: int, of: int, note: str) -> None:
+        if done and time.perf_counter() - began > _BOX:
+            raise _Enough
+
     with tempfile.TemporaryDirectory() as folder, _peak() as memory:
-        student, fit = train_student(
-            lambda: open_student(cell.student.spec(block.max_length), recipe.root),
-            corpus, cell.method, settings, Path(folder),
-        )  # fmt: skip
+        with suppress(_Enough):
+            train_student(
+                opened, Corpus(some, corpus.generations, corpus.seed), method, settings, Path(folder), tick=tick
+            )
+        took = time.perf_counter() - began
         lines = [json.loads(line) for line in (Path(folder) / CellFile.LOG).read_text().splitlines()]
-    seconds = [line["seconds"] for line in lines]
-    examples = [line["examples"] for line in lines]
-    each = (
-        (seconds[-1] - seconds[0]) / (examples[-1] - examples[0])
-        if len(lines) > 1
-        else fit.train_seconds / examples[-1]
-    )
-    answer, explain = _asked(ready_to_answer(student), cell, recipe, task, corpus, tests)
-    rows = [
-        json.dumps(item.row())
-        for index in range(min(20, len(corpus.examples)))
-        for item in corpus.pairs(cell.method, index, 0)
-    ]
-    size = sum(map(len, rows)) / min(20, len(corpus.examples))
-    source = f"time: {len(lines)} steps and a batch of questions, done now; memory: the most that they held"
-    return Trial(each, answer, explain, memory[0], size, (source,))
+    first, last = (lines[0], lines[-1]) if lines else ({}, {})
+    if len(lines) > 1:
+        token = (last["seconds"] - first["seconds"]) / max(1, last["tokens"] - first["tokens"])
+    else:
+        token = took / max(1, last.get("tokens", 0) or _tokens(student, corpus, method) * micro)
+    steps = f"{max(1, len(lines) - 1)} step{'s' if len(lines) > 2 else ''} of {micro} examples"
+    return students[-1], token, memory[0], steps
 
 
-def _asked(
-    student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, corpus: Corpus, tests: Sequence[Example]
-) -> tuple[float, float]:
-    """The seconds that a student takes to answer a question, and those to explain it."""
-    # As many tokens as it will have learned to write: a student that is hardly trained does not end by itself.
-    cap = _length(student, cell, corpus)
-    evaluation = Evaluation(student, task, cell.method, cell.name, EvaluateSettings(cap, recipe.evaluate.batch, None))
-    chunk = tests[: recipe.evaluate.batch]
+def _asked(student: BaseStudent, view: View, chunk: Sequence[Example], batch: int) -> tuple[float, float]:
+    """The seconds that a student takes to read a question, and those to write a token of its reply."""
     if not chunk:
         return 0.0, 0.0
-    took = evaluation.ask(chunk, len(chunk), evaluation.answer_tokens(chunk))
-    return took["answer_seconds"] / len(chunk), took["explain_seconds"] / len(chunk)
+    few, more = _WRITTEN
+    took = {}
+    for tokens in (few, few, more):  # the first warms up
+        began = time.perf_counter()
+        say(student, view, chunk, tokens, tokens, batch)
+        took[tokens] = time.perf_counter() - began
+    write = max(0.0, took[more] - took[few]) / (more - few)
+    return max(0.0, took[few] - few * write) / len(chunk), write / len(chunk)
 
 
-def _length(student: BaseStudent, cell: Cell, corpus: Corpus) -> int:
+def _tokens(student: BaseStudent, corpus: Corpus, method: Method) -> float:
+    """The tokens of an example on average, as training reads them."""
+    looked = _evenly(corpus.usable(method), _LOOKED)
+    groups = ([item.pair for item in corpus.pairs(method, index, 0)] for index in looked)
+    fitting = [[pair for pair in group if student.length(pair) <= student.max_length] for group in groups]
+    counts = [int(student.encode([group])["tokens"]) for group in fitting if group]
+    return sum(counts) / max(1, len(counts))
+
+
+def _length(student: BaseStudent, method: Method, corpus: Corpus) -> int:
     """The tokens of an explanation, as the first targets have them."""
-    if not cell.method.views:
+    if not method.views:
         return 2 * SHORTEST_CAP  # see `explanation_cap`
     targets = [
         item.pair.target
         for index in range(min(20, len(corpus.examples)))
-        for item in corpus.pairs(cell.method, index, 0)
-        if item.view == cell.method.explain
+        for item in corpus.pairs(method, index, 0)
+        if item.view == method.explain
     ]
     lengths = sorted(len(student.target_ids(target)) for target in targets)
     # A batch is done when its longest reply is.
     return min(LONGEST_CAP, lengths[-1]) if lengths else SHORTEST_CAP
+
+
+def _pair_bytes(corpus: Corpus, method: Method) -> float:
+    """Bytes of pairs.jsonl for a training question."""
+    if not method.views or not corpus.examples:
+        return 0.0
+    looked = range(min(20, len(corpus.examples)))
+    rows = [json.dumps(item.row()) for index in looked for item in corpus.pairs(method, index, 0)]
+    return sum(map(len, rows)) / len(looked)
+
+
+def _evenly(indices: Sequence[int], most: int) -> list[int]:
+    """At most so many of the indices, evenly, the last among them."""
+    if len(indices) <= most:
+        return list(indices)
+    return [indices[-1 - number * len(indices) // most] for number in range(most)]
 
 
 @contextmanager
