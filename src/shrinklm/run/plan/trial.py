@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
 _STEPS = 3
-"""Steps of a trial; the first, which warms up, is not timed."""
+"""Steps of a trial; the first, which warms up, is not timed where another follows."""
 _MICRO = 8
 """Examples of a step at most."""
 _BOX = 20.0
-"""Seconds after which a trial takes no further step."""
+"""Seconds that the steps of a trial may take: none is begun that would pass them."""
 _WRITTEN = (2, 6)
 """Tokens of the two replies that are timed: their difference is the time of a token."""
+_ASKED = 16
+"""Questions that are asked at most."""
 _LOOKED = 40
 """Examples whose tokens are counted, evenly from all."""
 _WEIGHTS = 4
@@ -121,7 +123,9 @@ def tried(
         student = ready_to_answer(student)
     else:
         student = open_untrained(spec, recipe.root)
-    pace = _Pace(trained, *_asked(student, methods[0].answer, tests[: recipe.evaluate.batch], recipe.evaluate.batch))
+    pace = _Pace(
+        trained, *_asked(student, methods[0].answer, tests[: min(recipe.evaluate.batch, _ASKED)], recipe.evaluate.batch)
+    )
     trials = {}
     for method in methods:
         settings = EvaluateSettings(caps[method.name], recipe.evaluate.batch, None)
@@ -168,7 +172,7 @@ def _trained(
     began = time.perf_counter()
 
     def tick(what: str, done: int, of: int, note: str) -> None:
-        if done and time.perf_counter() - began > _BOX:
+        if done and (time.perf_counter() - began) * (done + 1) / done > _BOX:
             raise _Enough
 
     with tempfile.TemporaryDirectory() as folder, _peak() as memory:
@@ -178,13 +182,16 @@ def _trained(
             )
         took = time.perf_counter() - began
         lines = [json.loads(line) for line in (Path(folder) / CellFile.LOG).read_text().splitlines()]
-    first, last = (lines[0], lines[-1]) if lines else ({}, {})
-    if len(lines) > 1:
-        token = (last["seconds"] - first["seconds"]) / max(1, last["tokens"] - first["tokens"])
-    else:
-        token = took / max(1, last.get("tokens", 0) or _tokens(student, corpus, method) * micro)
+    # The log may hold nothing where a loss was not finite.
+    begun = lines[0] if len(lines) > 1 else {"seconds": 0.0, "tokens": 0}
+    ended = lines[-1] if lines else {"seconds": took, "tokens": _tokens(student, corpus, method) * micro}
+    token = (ended["seconds"] - begun["seconds"]) / max(1, ended["tokens"] - begun["tokens"])
+    most = memory[0]
+    if len(lines) < 2:
+        # The moments of the gradients came after the first step, and are there in every other.
+        most += _MOMENTS * sum(weight.numel() for weight in students[-1].model.parameters() if weight.requires_grad)
     steps = f"{max(1, len(lines) - 1)} step{'s' if len(lines) > 2 else ''} of {micro} examples"
-    return students[-1], token, memory[0], steps
+    return students[-1], token, most, steps
 
 
 def _asked(student: BaseStudent, view: View, chunk: Sequence[Example], batch: int) -> tuple[float, float]:
@@ -193,7 +200,7 @@ def _asked(student: BaseStudent, view: View, chunk: Sequence[Example], batch: in
         return 0.0, 0.0
     few, more = _WRITTEN
     took = {}
-    for tokens in (few, few, more):  # the first warms up
+    for tokens in (few, more):
         began = time.perf_counter()
         say(student, view, chunk, tokens, tokens, batch)
         took[tokens] = time.perf_counter() - began
