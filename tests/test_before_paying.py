@@ -415,3 +415,33 @@ def test_questions_that_are_too_long_are_counted_before_anybody_is_asked(tmp_pat
         0,
         "2 of 8 training questions do not fit into 120 tokens in the view 'predict'; they are left out of it",
     ) in told
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("critique.md", "# assistant", "# helper", "lacks the section '# assistant'"),
+        ("revision.md", "{critique}", "{critic}", "The prompt uses {critic}, which is not a value of this step"),
+        ("judge.md", "# user", "# person", "lacks the section '# user'"),
+    ],
+)
+def test_prompts_of_later_steps_are_read_before_anybody_is_asked(
+    tmp_path: Path, name: str, old: str, new: str, said: str
+) -> None:
+    from shrinklm.teachers.prompts import FOLDER
+
+    shutil.copytree(FOLDER, tmp_path / "own")
+    file = tmp_path / "own" / name
+    file.write_text(file.read_text().replace(old, new))
+    path = paid(
+        tmp_path,
+        prompts="own",
+        generate=["revision"],
+        methods=["finetune", "multitask:revised"],
+        judge={"use": ["fake:first"]},
+    )
+    for command in ("generate", "run"):
+        result = call(command, path)
+        assert result.exit_code == 1, result.output
+        assert said in " ".join(result.stderr.split())
+    assert asked(tmp_path) == 0

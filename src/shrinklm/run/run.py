@@ -155,7 +155,7 @@ class Run:
 
     def _check_access(self, kinds: Collection[str]) -> None:
         """Raises what a teacher or a judge would raise when it is asked, before any of them is."""
-        self.writers.check_access(kinds)
+        self.writers.check_access(kinds, self.prompts)
         if self.recipe.judge is not None:
             self.panel().check_access()
 

@@ -97,6 +97,11 @@ class Prompts:
         values = {"text": example.text, "question": example.question, "answer": answer, **quoted, **fixed}
         return Prompt((*turns, Turn("user", fill(user, values))), example, step.name, answer)
 
+    def check(self, step: Step) -> None:
+        """Raises RecipeError where a prompt of the step cannot be made."""
+        example, quoted = self.shots[0] if self.shots else (Example("", "", (), ""), {})
+        self.prompt(step, example, "", {name: quoted.get(name, "") for name in step.needs})
+
     def _head(self, name: str, max_words: int | None) -> tuple[tuple[Turn, ...], str, Mapping[str, str]]:
         """(the turns before the question's, the template of the question's, the values that stay the same)."""
         template = self.template(name)

@@ -120,7 +120,10 @@ class Panel:
     def check(self) -> None:
         """Raises RecipeError, or what opening a judge raises, when the judges cannot judge this run."""
         folder = self.recipe.path(self.recipe.prompts) if self.recipe.prompts else None
-        read_constructs(Prompts("choice", folder), self.block.constructs)  # the same for every type of task
+        prompts = Prompts("choice", folder)  # the same for every type of task
+        read_constructs(prompts, self.block.constructs)
+        for name in ("judge", "compare"):
+            prompts.template(name)
         for judge in self.judges:
             judge.check()
             if self.budget and not judge.free and (judge.price or not judge.unpaid):

@@ -8,6 +8,7 @@ from functools import cached_property
 from ...teachers.base import BaseTeacher, make_teacher
 from ...teachers.budget import Budget, check_price
 from ...teachers.generate import GenerateSettings, Others
+from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS
 from ..asked import TeacherBlock
 from ..recipe import Recipe
@@ -37,11 +38,14 @@ class Writers:
                 if price or not teacher.unpaid:
                     check_price(price, teacher.name, "teacher")
 
-    def check_access(self, kinds: Iterable[str]) -> None:
-        """Raises what the teachers of these steps would raise when they are asked, as far as it can be told before."""
+    def check_access(self, kinds: Iterable[str], prompts: Prompts) -> None:
+        """Raises what asking the teachers of these steps would raise, as far as it can be told before."""
         for teacher, steps in self.by_teacher(kinds).items():
             teacher.check()
             teacher.check_access(steps)
+            for name in steps:
+                if not STEPS[name].marks and not teacher.reads:
+                    prompts.check(STEPS[name])
 
     @cached_property
     def first(self) -> BaseTeacher | None:
