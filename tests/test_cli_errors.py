@@ -82,7 +82,8 @@ def test_empty_file(tmp_path: Path) -> None:
 
 def test_broken_utf8(tmp_path: Path) -> None:
     said = failed("preview", table(tmp_path, b"id,question,choices,answer\nr1,caf\xe9?,[],x\n", "t.csv"))
-    assert "t.csv, line 2, byte 7: 0xe9 is not UTF-8. Save the file as UTF-8" in said
+    assert "t.csv, line 2, byte 7: 0xe9 is not UTF-8." in said
+    assert "encoding: cp1252; or save the file as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 t.csv" in said
 
 
 def test_ragged_row(tmp_path: Path) -> None:
