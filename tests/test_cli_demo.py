@@ -72,7 +72,7 @@ def test_live_asks_on_a_small_slice_in_a_run_of_its_own(small: Path) -> None:
 
 
 def test_live_says_that_the_packaged_teacher_is_weak(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shrinklm.run import run
+    from shrinklm.run.stages import writers
     from shrinklm.teachers.fake import FakeTeacher
 
     specs: list[str] = []
@@ -81,7 +81,7 @@ def test_live_says_that_the_packaged_teacher_is_weak(small: Path, monkeypatch: p
         specs.append(spec)
         return FakeTeacher()
 
-    monkeypatch.setattr(run, "make_teacher", fake)
+    monkeypatch.setattr(writers, "make_teacher", fake)
     monkeypatch.setattr(demo, "_installed", lambda specs: None)
     done = call("demo", "--live", "--dir", small)
     assert done.exit_code == 0, done.output
@@ -132,22 +132,19 @@ def test_the_packaged_generations_belong_to_the_packaged_recipe() -> None:
 
     if not demo.GENERATIONS.is_file():
         pytest.skip("the demo's generations are not packaged yet")
-    packaged = {generation.key: generation for generation in store.read(demo.GENERATIONS)}
-
-    class Kept:
-        def get(self, keys: Any) -> dict[str, Any]:
-            return {key: packaged[key] for key in keys if key in packaged}
-
+    packaged = list(store.read(demo.GENERATIONS))
+    kept = store.Store(":memory:")
+    kept.put(packaged)
     run = Run(Recipe.read(demo.RECIPE))
     train = run.splits["train"]
     assert run.teacher is not None
-    known, _ = read_steps(train, run.steps, run.teacher, run.prompts, Kept(), run.teaching.settings, run.task.parse)  # type: ignore[arg-type]
+    known, _ = read_steps(train, run.steps, run.teacher, run.prompts, kept, run.teaching.settings, run.task.parse)
     kinds = {
         kind: sum(key[0] == kind for found in known.values() for key in found)
         for kind in ("explanation", "counterfactual")
     }
     assert kinds == {"explanation": len(train), "counterfactual": sum(len(example.wrong) for example in train)}
-    assert all(generation.source.revision for generation in packaged.values())
+    assert all(generation.source.revision for generation in packaged)
 
 
 def test_doctor_says_what_is_there_and_what_adds_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

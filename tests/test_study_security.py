@@ -15,7 +15,8 @@ from itsdangerous.signer import SigningAlgorithm
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from shrinklm.cli.serve import _loopback, _say
+from shrinklm.cli.address import loopback
+from shrinklm.cli.serve import _say
 from shrinklm.study.web import guard
 from shrinklm.study.web.guard import BODY, Admins, RateLimits
 from study_site import NASTY, TOKEN, begin, form, make_study, served, submit, through
@@ -405,8 +406,8 @@ def test_it_listens_on_this_machine_alone_and_warns_otherwise(
     from shrinklm.cli.serve import study_serve
 
     assert inspect.signature(study_serve).parameters["host"].default == "127.0.0.1"
-    assert all(map(_loopback, ("127.0.0.1", "127.3.2.1", "::1", "localhost")))
-    assert not any(map(_loopback, ("0.0.0.0", "::", "192.168.1.4", "study.example")))
+    assert all(map(loopback, ("127.0.0.1", "127.3.2.1", "::1", "localhost")))
+    assert not any(map(loopback, ("0.0.0.0", "::", "192.168.1.4", "study.example")))
     study = make_study(tmp_path / "study")
     _say(study, "127.0.0.1", 8000, "drawn")
     assert "warning" not in capsys.readouterr().err
