@@ -35,8 +35,11 @@ def _counts(figures: Mapping[str, Any]) -> str:
     text += f"{count(finite(figures.get('labelled')) or 0)} were labelled"
     answers, agreement = finite(figures.get("answers")) or 0, finite(figures.get("agreement"))
     if answers > 1 and agreement is not None:
-        text += f", each by {count(answers)} answers, of which {percent(agreement)} % agree with the label on average"
-        if (unanimous := finite(figures.get("unanimous"))) is not None:
-            text += f" and all in {percent(unanimous)} % of the questions"
+        text += f", each by {count(answers)} answers, "
+        if (unanimous := finite(figures.get("unanimous"))) == 1:
+            text += "all of which agree"
+        else:
+            text += f"of which {percent(agreement)} % agree with the label on average"
+            text += "" if unanimous is None else f" and all in {percent(unanimous)} % of the questions"
     reasons = [f"{count(finite(n) or 0)} since {reason}" for reason, n in block(figures, "left_out").items()]
     return text + (f"; left out were {listing(reasons)}." if reasons else ".")
