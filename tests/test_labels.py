@@ -167,6 +167,8 @@ def test_nothing_is_asked_for_a_recipe_that_is_wrong(tmp_path: Path) -> None:
     ):
         with pytest.raises(ShrinkError):
             Run(recipe(tmp_path, **changes), teacher).generate()
+    with pytest.raises(RecipeError, match=r"has no step 'explain'. Its steps: label, explanation"):
+        Run(recipe(tmp_path), teacher).generate("explain")
     assert teacher.asked == []
 
 

@@ -154,7 +154,7 @@ class Run:
             self.panel().check()
 
     def _check_access(self, kinds: Collection[str]) -> None:
-        """Raises what a teacher or a judge would raise when it is asked, before any of them is."""
+        """Raises what asking would raise."""
         self.writers.check_access(kinds, self.prompts)
         if self.recipe.judge is not None:
             self.panel().check_access()
@@ -162,6 +162,12 @@ class Run:
     def panel(self) -> Panel:
         """The recipe's judges. Raises RecipeError without one."""
         return Panel(self.recipe, self.teacher, self.writers.all[1:], self.writers.budget)
+
+    def scratch(self, tick: Tick | None = None) -> Run:
+        """The same run, whose texts are read from the store and written in memory alone."""
+        look = Run(self.recipe, self._teacher, tick)
+        look.folder, look.task, look.store = self.folder, self.task, ScratchStore(self.recipe.path(self.recipe.store))
+        return look
 
     # The stages
 
@@ -180,15 +186,14 @@ class Run:
     def generate(self, step: str | None = None, wait: bool = False) -> Report:
         """Asks the teacher for what the store lacks; `step` alone when named. Raises RecipeError without a teacher,
         and Pending when it answers later, unless it is to `wait`."""
-        if self.data.labelling is None:
-            check_asks(self.steps, step)
+        report, labelling = Report(), self.data.labelling
+        check_asks(self.steps, step, labelling is not None)
         self.check_judges()
-        report = Report()
-        if self.data.labelling is not None:  # first, since the other steps are about these answers
+        if labelling is not None:  # first, since the other steps are about these answers
             self._check_recipe()
-            if not self.data.labelling.complete:
+            if not labelling.complete:
                 self._check_access(["label", *(request.name for request in self.steps)])
-            report = self.data.labelling.ask(wait)
+            report = labelling.ask(wait)
         self.start()
         if lacking := self.teaching.lacking(step):
             self._check_access(lacking)
@@ -203,9 +208,7 @@ class Run:
 
         Nothing is written: texts of a teacher that costs nothing are kept in memory alone.
         """
-        look = Run(self.recipe, self._teacher, self.tick)
-        look.folder, look.task, look.store = self.folder, self.task, ScratchStore(self.recipe.path(self.recipe.store))
-        look.check()
+        (look := self.scratch(self.tick)).check()
         look.check_judges()
         return preview_rows(look.recipe, look.methods, look.teaching, limit, tokens, epoch)
 
@@ -264,8 +267,7 @@ class Run:
         student was asked yet.
         """
         check(metrics, self.recipe)
-        cells = [cell for cell in self.cells if cell.done("predict") is not None]
-        if not cells:
+        if not (cells := [cell for cell in self.cells if cell.done("predict") is not None]):
             raise StudentError(f"{self.folder} has no predictions to score. Run: shrinklm evaluate RECIPE")
         tests = self.tests(metrics)
         return {cell.name: add(CellTest(cell, self.recipe, self.task, tests, self.tick), metrics) for cell in cells}
@@ -277,8 +279,7 @@ class Run:
         Returns what judge.json holds. Raises RecipeError without a judge or when all judges wrote what they would rate,
         StudentError when nothing was explained yet.
         """
-        panel = self.panel()
-        panel.check()
+        (panel := self.panel()).check()
         self.start()
         self.teaching.count()
         sittings = panel.sit(self.cells, self.splits["test"], self.prompts, self.store, self.tick)

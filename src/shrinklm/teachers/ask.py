@@ -17,7 +17,7 @@ from typing import Literal
 
 from ..core.errors import TeacherError
 from ..core.types import Completion, Generation, Prompt, Sampling, Source, Turn, ask_key
-from .base import EATEN, FAILED, BaseTeacher
+from .base import EATEN, BaseTeacher, failed
 from .budget import check_price
 from .costs import Price, dollars, most_tokens
 from .logprobs import of_options
@@ -115,9 +115,9 @@ class Asker:
             for key, one in generations.items():
                 self.teacher.budget.count(key, _cost(one, self.price))
         if ask:
-            failed = {key: one for key, one in generations.items() if (one.refusal or "").startswith(FAILED)}
-            self.lost.update((key, one.source.uncounted) for key, one in failed.items() if any(one.source.uncounted))
-            generations = {key: one for key, one in generations.items() if key not in failed}
+            again = {key: one for key, one in generations.items() if failed(one)}
+            self.lost.update((key, one.source.uncounted) for key, one in again.items() if any(one.source.uncounted))
+            generations = {key: one for key, one in generations.items() if key not in again}
         usage.found += len(generations)
         usage.add(generations.values(), self.price)
         return generations

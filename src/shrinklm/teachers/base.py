@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import TeacherError
 from ..core.registry import find, names, split_spec
-from ..core.types import Completion, Prompt, Sampling, Teacher, Turn
+from ..core.types import Completion, Generation, Prompt, Sampling, Teacher, Turn
 from .costs import Price
 from .thoughts import begin_of_answer
 
@@ -29,6 +29,11 @@ EATEN = "thoughts used up the token cap"
 """How the refusal of a text begins that a reasoning model never came to; the cap and what to set follow."""
 FAILED = "the server failed"
 """How the refusal begins where a server gave no usable answer. It cost nothing, and is asked for again next time."""
+
+
+def failed(generation: Generation) -> bool:
+    """Whether a server gave no usable answer."""
+    return (generation.refusal or "").startswith(FAILED)
 
 
 class BaseTeacher(ABC):

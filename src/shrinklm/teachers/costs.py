@@ -42,7 +42,7 @@ def expected_tokens(turns: Sequence[Turn]) -> int:
     Within 5 % of SmolLM2's tokenizer for the package's prompts. A token is a short word, a part of a long one, a digit,
     a mark, a line break; of scripts without spaces a character.
     """
-    return sum(_expected(turn.text) + TURN_TOKENS for turn in turns)
+    return sum(expected_tokens_of(turn.text) + TURN_TOKENS for turn in turns)
 
 
 def most_tokens(turns: Sequence[Turn]) -> int:
@@ -50,13 +50,9 @@ def most_tokens(turns: Sequence[Turn]) -> int:
     return TEMPLATE_TOKENS_AT_MOST + sum(_bytes(turn.text) + TURN_TOKENS_AT_MOST for turn in turns)
 
 
+@lru_cache(maxsize=256)  # the instructions and few-shot turns are those of every prompt
 def expected_tokens_of(text: str) -> int:
     """The tokens of a text, estimated as in `expected_tokens`."""
-    return _expected(text)
-
-
-@lru_cache(maxsize=256)  # the instructions and few-shot turns are those of every prompt
-def _expected(text: str) -> int:
     return sum(_word(match[1]) if match[1] else 1 for match in _PIECES.finditer(text))
 
 

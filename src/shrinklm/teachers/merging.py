@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..core.errors import StoreError
 from ..core.types import Generation
-from .base import FAILED
+from .base import failed
 from .store import GROUP, Store, records
 
 
@@ -56,7 +56,7 @@ def _put(store: Store, batch: list[Generation], merged: Merged) -> None:
         old = there.get(generation.key)
         if old is None:
             merged.added += 1
-        elif _failed(old) and not _failed(generation):
+        elif failed(old) and not failed(generation):
             merged.replaced += 1
         else:
             same = _said(old) == _said(generation)
@@ -66,10 +66,6 @@ def _put(store: Store, batch: list[Generation], merged: Merged) -> None:
         there[generation.key] = generation  # a file may hold a key twice
         new.append(generation)
     store.put(new)
-
-
-def _failed(generation: Generation) -> bool:
-    return (generation.refusal or "").startswith(FAILED)
 
 
 def _said(generation: Generation) -> tuple[str | None, ...]:

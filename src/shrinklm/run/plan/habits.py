@@ -13,8 +13,8 @@ from statistics import mean
 from ...core.types import Generation, Prompt, Turn
 from ...models.load import converted
 from ...models.locate import PACKAGED, Model, locate_model
-from ...teachers.base import FAILED, BaseTeacher
-from ...teachers.costs import expected_tokens, expected_tokens_of
+from ...teachers.base import BaseTeacher, failed
+from ...teachers.costs import TURN_TOKENS, expected_tokens, expected_tokens_of
 from ...teachers.refusals import RETRIED
 from ...teachers.store import Store
 
@@ -53,7 +53,7 @@ class Habits:
         """Up to `MOST` texts of a step in the store that the model, or anybody, wrote."""
         if (kind, own) not in self._texts:
             found = self.store.some(kind, MOST, self.teacher.name if own else None)
-            self._texts[kind, own] = [one for one in found if not (one.refusal or "").startswith(FAILED)]
+            self._texts[kind, own] = [one for one in found if not failed(one)]
         return self._texts[kind, own]
 
     def refused(self, kind: str) -> Known:
@@ -118,8 +118,6 @@ def _tokenizer(teacher: BaseTeacher) -> Callable[[Sequence[Turn]], float] | None
     if file is None or not file.is_file():
         return None
     from tokenizers import Tokenizer
-
-    from ...teachers.costs import TURN_TOKENS
 
     tokenizer = Tokenizer.from_file(str(file))
     lengths: dict[str, int] = {}  # the few-shot turns are those of every prompt

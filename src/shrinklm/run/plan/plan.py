@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...teachers.store import ScratchStore
 from ..run import Run
 from ..stages.beforehand import check_tests
 from ..stages.generate import check_asks
@@ -32,8 +31,7 @@ def plan_run(run: Run, step: str | None = None, students: bool = True, trials: b
 
     Raises what `Run.generate` and `Run.start` raise before a teacher is asked.
     """
-    look = Run(run.recipe, run.writers.instead, _silent)
-    look.folder, look.task, look.store = run.folder, run.task, ScratchStore(run.recipe.path(run.recipe.store))
+    look = run.scratch()  # nothing is asked, so there is no progress to tell
     look.writers = Supposed(run.writers, look.store)
     try:
         return _planned(look, step, students, trials)
@@ -44,8 +42,8 @@ def plan_run(run: Run, step: str | None = None, students: bool = True, trials: b
 def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[str, Any]:
     store, empty, asked = run.store, run.store.size, bool(run.steps)
     labelling = run.data.labelling
-    if labelling is None and (step is not None or not students):
-        check_asks(run.steps, step)
+    if step is not None or not students:
+        check_asks(run.steps, step, labelling is not None)
     texts = plan_labels(run, trials) if labelling is not None else []
     run.check()
     run.check_judges()
@@ -66,10 +64,6 @@ def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[s
         "store_bytes": added,
         "total": total([*texts, *judges], cells, added),
     }
-
-
-def _silent(what: str, done: int, of: int, note: str) -> None:
-    """Nothing is asked, so there is no progress to tell."""
 
 
 def total(asked: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]], store: int) -> dict[str, Any]:

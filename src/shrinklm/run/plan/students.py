@@ -16,7 +16,7 @@ from ...core.files import read_json
 from ...core.intact import intact
 from ...core.results import CellFile, RunFile
 from ...methods.corpus import Corpus
-from ..folder import Cell
+from ..folder import Cell, environment
 from ..run import Run
 from ..stages.generate import Teaching
 from ..students import student_start
@@ -27,10 +27,14 @@ _LOG = 260
 _ANSWERED = 700
 """Bytes of a question in predictions.parquet and scores.parquet."""
 
+Made = tuple[Path, Mapping[str, Any], Mapping[str, Any]]
+"""(folder, cell.json, timing.json) of an earlier cell."""
+
 
 def plan_students(run: Run, teaching: Teaching, trials: bool) -> list[dict[str, Any]]:
     """A row for each cell that is not trained or not evaluated yet. `teaching` has stand-ins for its teachers."""
     rows = []
+    before = list(_cells(run.folder.parent))
     for student in run.recipe.student:
         cells = [cell for cell in run.cells if cell.student == student and not (cell.trained and cell.scored)]
         if not cells:
@@ -41,15 +45,17 @@ def plan_students(run: Run, teaching: Teaching, trials: bool) -> list[dict[str, 
             texts = {}
         corpus = Corpus(teaching.splits["train"], texts, run.recipe.train.seeds[0])
         weights = weighed(cells[0], run.recipe)
-        figures = _figures(run, cells, corpus, trials)
+        figures = _figures(run, cells, corpus, before, trials)
         rows += [_row(run, cell, weights, figures[cell.method.name]) for cell in cells]
     return rows
 
 
-def _figures(run: Run, cells: Sequence[Cell], corpus: Corpus, trials: bool) -> dict[str, Trial | str]:
+def _figures(
+    run: Run, cells: Sequence[Cell], corpus: Corpus, before: Sequence[Made], trials: bool
+) -> dict[str, Trial | str]:
     """Method → the figures of a cell of one student, or why there are none."""
     of = {cell.method.name: cell for cell in cells}
-    earlier = {name: _earlier(run, cell) for name, cell in of.items()}
+    earlier = {name: _earlier(run, cell, before) for name, cell in of.items()}
     figures: dict[str, Trial | str] = {name: found or "no trial" for name, found in earlier.items()}
     if not trials:
         return figures
@@ -97,10 +103,10 @@ def _row(run: Run, cell: Cell, weights: Weights, trial: Trial | str) -> dict[str
     return row | {"sources": list(trial.sources)}
 
 
-def _earlier(run: Run, cell: Cell) -> Trial | None:
+def _earlier(run: Run, cell: Cell, before: Sequence[Made]) -> Trial | None:
     """What an earlier cell of the same student, method and batch took on this machine."""
     wanted = student_start(cell, run.recipe).revision
-    for folder, about, timing in _cells(run.folder.parent):
+    for folder, about, timing in before:
         same = about.get("method") == cell.method.name and about.get("batch") == run.recipe.train.batch
         base, origin = about.get("base") or {}, about.get("origin") or {}
         whole = (cell.student.lora, cell.student.keep_every)
@@ -120,14 +126,12 @@ def _earlier(run: Run, cell: Cell) -> Trial | None:
     return None
 
 
-def _cells(runs: Path) -> Iterator[tuple[Path, Mapping[str, Any], Mapping[str, Any]]]:
-    """(folder, cell.json, timing.json) of the cells in the run folders that were made on this machine."""
-    from ..folder import environment
-
+def _cells(runs: Path) -> Iterator[Made]:
+    """The cells in the run folders that were made on this machine."""
+    here = environment()
     for path in sorted(runs.glob(f"*/{RunFile.CELLS}/*/{CellFile.ABOUT}")):
         made, timing = path.parents[2] / RunFile.ENVIRONMENT, path.parent / CellFile.TIMING
         try:
-            here = environment()
             there = read_json(made)
             if all(there.get(key) == here[key] for key in ("cpu", "device", "threads")) and intact(timing):
                 yield path.parent, read_json(path), read_json(timing)

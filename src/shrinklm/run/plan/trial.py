@@ -159,14 +159,11 @@ def _trained(
     )  # fmt: skip
     usable = sorted(corpus.usable(method), key=lambda index: len(corpus.examples[index].text))
     some = [corpus.examples[index] for index in _evenly(usable, micro * _STEPS)]
-    students = [student]
+    students: list[BaseStudent] = []
 
     def opened() -> BaseStudent:
         # Once more where memory ran out, and the steps are smaller.
-        if len(students) > 1:
-            students.append(open_student(cell.student.spec(block.max_length), recipe.root))
-        else:
-            students.append(student)
+        students.append(open_student(cell.student.spec(block.max_length), recipe.root) if students else student)
         return students[-1]
 
     began = time.perf_counter()

@@ -276,13 +276,16 @@ class Teaching:
         return replace(example, meta={**meta, "counterfactual": wrong} if wrong else meta)
 
 
-def check_asks(steps: Sequence[StepRequest], only: str | None) -> None:
-    """Raises RecipeError where a recipe has no steps, or not the step `only`."""
-    if not steps:
+def check_asks(steps: Sequence[StepRequest], only: str | None, labels: bool = False) -> None:
+    """Raises RecipeError where a recipe has no steps, or not the step `only`.
+
+    With `labels`, questions without answers are labelled, whatever steps there are.
+    """
+    if not steps and not labels:
         raise RecipeError(
             "The recipe asks a teacher for nothing. Add `teacher: {use: ...}` and `generate: [explanation, ...]`."
         )
-    names = [request.name for request in steps]
+    names = list(dict.fromkeys((*(("label",) if labels else ()), *(request.name for request in steps))))
     if only is not None and only not in names:
         raise RecipeError(f"The recipe has no step '{only}'. Its steps: {', '.join(names)}.")
 

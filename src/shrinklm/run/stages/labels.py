@@ -18,6 +18,7 @@ from ...tasks.spelling import canonical
 from ...teachers.base import BaseTeacher
 from ...teachers.generate import GenerateSettings, read_steps, run_steps
 from ...teachers.prompts import Prompts
+from ...teachers.reading import Parse
 from ...teachers.steps import StepRequest
 from ...teachers.store import Store
 from ...teachers.usage import Report
@@ -94,28 +95,32 @@ class Labelling:
         """The questions without answers."""
         return [example for split in SPLITS for example in self.questions[split] if not example.answer]
 
+    @property
+    def _arguments(
+        self,
+    ) -> tuple[list[Example], list[StepRequest], BaseTeacher, Prompts, Store, GenerateSettings, Parse]:
+        """What `run_steps` and `read_steps` are called with."""
+        return self.open, [self.request], self.teacher, self.prompts, self.store, self.settings, self.task.parse
+
     def ask(self, wait: bool = False) -> Report:
         """Asks for the answers that the store lacks. Raises Pending when they come later, unless it is to `wait`."""
-        arguments = (self.open, [self.request], self.teacher, self.prompts, self.store, self.settings, self.task.parse)
-        return until_answered(lambda: run_steps(*arguments, self.tick), [self.teacher], wait)
+        return until_answered(lambda: run_steps(*self._arguments, self.tick), [self.teacher], wait)
 
     @property
     def complete(self) -> bool:
         """Whether the store holds all answers, or the teacher costs nothing."""
-        arguments = (self.open, [self.request], self.teacher, self.prompts, self.store, self.settings, self.task.parse)
-        return self.teacher.free or not read_steps(*arguments)[1].steps["label"].missing
+        return self.teacher.free or not read_steps(*self._arguments)[1].steps["label"].missing
 
     def labels(self) -> dict[str, Label]:
         """Question → its label, from the store.
 
         Raises MethodError where the teacher was not asked about all of them.
         """
-        arguments = (self.open, [self.request], self.teacher, self.prompts, self.store, self.settings, self.task.parse)
-        known, report = read_steps(*arguments)
+        known, report = read_steps(*self._arguments)
         missing = report.steps["label"].missing
         if missing and self.teacher.free:  # nobody has to type a command for what costs nothing
             self.ask()
-            known, report = read_steps(*arguments)
+            known, report = read_steps(*self._arguments)
         elif missing:
             raise MethodError(
                 f"{len(self.open):,} questions come without answers, and the teacher is still to be asked for "
