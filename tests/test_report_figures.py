@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,44 @@ def test_figures_are_vector_with_embedded_type_42_fonts_and_no_date(drawn: dict[
         assert b"/FontFile2" in figure.pdf
         assert b"/Type3" not in figure.pdf
         assert b"CreationDate" not in figure.pdf
+
+
+def test_fonts_hold_what_draws_and_nothing_that_places_letters(drawn: dict[str, Figure]) -> None:
+    """Subsetting the tables of text layout takes longer than all else of a PDF, and no PDF reader looks at them."""
+    from fontTools.subset import Options
+    from fontTools.ttLib import TTFont
+
+    for figure in drawn.values():
+        streams = re.findall(rb"/Length1.*?stream\r?\n(.*?)\r?\nendstream", figure.pdf, re.DOTALL)
+        assert streams
+        for stream in streams:
+            tables = set(TTFont(io.BytesIO(zlib.decompress(stream))).keys())
+            assert tables >= {"glyf", "loca", "head", "hhea", "hmtx", "maxp", "cvt ", "fpgm", "prep"}
+            assert not tables & {"GSUB", "GPOS", "GDEF", "kern", "MATH", "name"}
+    assert "GSUB" not in Options().drop_tables, "the user's own figures are saved as ever"
+
+
+def test_a_figure_is_laid_out_once_and_drawn_once_for_each_file(
+    found: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    calls = {"laid out": 0, "drawn": 0}
+    execute, draw_figure = ConstrainedLayoutEngine.execute, Canvas.draw
+
+    def laid_out(engine: ConstrainedLayoutEngine, figure: Canvas) -> None:
+        calls["laid out"] += 1
+        execute(engine, figure)
+
+    def counted(figure: Canvas, renderer: Any) -> None:
+        calls["drawn"] += 1
+        draw_figure(figure, renderer)
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", laid_out)
+    monkeypatch.setattr(Canvas, "draw", counted)
+    figures = draw(assemble(found))
+    assert calls == {"laid out": len(figures), "drawn": 3 * len(figures)}
 
 
 def test_figures_have_the_width_of_a_column_or_a_page(drawn: dict[str, Figure]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ _NO_DATE = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
 }
 """Metadata that would differ between two days or two machines."""
+_NOT_DRAWN = ("GSUB", "GPOS", "GDEF", "kern", "MATH", "name")
+"""Tables of a font that place and name letters. A PDF places each glyph by itself."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,33 @@ def styled(draw: Callable[[], Iterable[Drawn | None]]) -> list[Figure]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change a report
         matplotlib.rcParams.update(STYLE)
-        return [_save(figure) for figure in draw() if figure is not None]
+        with _bare_fonts():
+            return [_save(figure) for figure in draw() if figure is not None]
+
+
+@contextmanager
+def _bare_fonts() -> Iterator[None]:
+    """Fonts without the tables that no PDF reads: to cut these down takes longer than all else of a PDF."""
+    from fontTools.subset import Options
+
+    # matplotlib passes no options on. Where fontTools has another name for the list, files are larger and as good.
+    usual = getattr(Options, "_drop_tables_default", [])
+    Options._drop_tables_default = [*usual, *_NOT_DRAWN]
+    try:
+        yield
+    finally:
+        Options._drop_tables_default = usual
 
 
 def _save(drawn: Drawn) -> Figure:
-    # Laid out once for all three: each saving would do it again, and draw the figure twice for it.
-    drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")
-    pdf, png, svg = (_bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg"))
+    import matplotlib
+
+    # Laid out once for all three: each saving would do it again, and draw the figure twice for it. "none" in the place
+    # of None would leave an engine that lays out nothing, and the second drawing.
+    drawn.figure.get_layout_engine().execute(drawn.figure)
+    with matplotlib.rc_context({"figure.constrained_layout.use": False}):
+        drawn.figure.set_layout_engine(None)
+        pdf, png, svg = (_bytes(drawn.figure, kind) for kind in ("pdf", "png", "svg"))
     page_svg = _inline(svg.decode(), drawn.name)
     return Figure(drawn.name, drawn.title, drawn.caption, drawn.alt, drawn.wide, pdf, png, page_svg)
 
