@@ -34,7 +34,8 @@ WORDS = [
     "paper",
 ]
 PREVIEW = """
-import resource, sys, time
+import sys, time
+from pathlib import Path
 start, used = time.perf_counter(), time.process_time()
 from shrinklm.cli import main
 sys.argv = ["shrinklm", "preview", sys.argv[1], "--json"]
@@ -42,7 +43,8 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not `getrusage`: on Linux its figure begins with that of the process that started this one.
+peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 print(time.perf_counter() - start, time.process_time() - used, peak, file=sys.stderr)
 """
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class Store:
         if len(lacking) < _MANY:
             return lacking.difference(row[0] for row in self._select(("key",), lacking))
         with self._errors():
-            lacking.difference_update(row[0] for row in self._db.execute(_ALL_KEYS))
+            lacking.difference_update(chain.from_iterable(self._db.execute(_ALL_KEYS)))  # rows of one column
         return lacking
 
     def some(self, kind: str, most: int, teacher: str | None = None) -> list[Generation]:
