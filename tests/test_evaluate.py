@@ -10,7 +10,7 @@ from evaluation_fakes import FakeStudent, FakeTask, questions
 from shrinklm.core.errors import ShrinkError, StoreError, TaskError, UnknownName
 from shrinklm.core.results import read_predictions, read_scores, write_predictions, write_scores
 from shrinklm.core.types import Example, Prediction, Score
-from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, predict, read_answer
+from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, answers, predict, read_answer
 from shrinklm.evaluation.score import score_predictions
 from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT
 from shrinklm.methods.spec import method
@@ -40,6 +40,21 @@ def test_answers_explanations_and_likeliest_options(tmp_path):
     assert timing.tokens_per_second == pytest.approx(
         timing.tokens_out / (timing.answer_seconds + timing.explain_seconds)
     )
+
+
+@pytest.mark.parametrize("name", ["multitask", "explain-then-answer"])
+def test_answers_alone_are_those_of_an_evaluation_and_cost_one_reply_a_question(tmp_path, name):
+    predictions, _, _ = ask(tmp_path, name, count=7)
+    student = FakeStudent()
+    found = answers(Evaluation(student, TASK, method(name), "cell", SETTINGS), questions(7))
+    assert [(p.example_id, p.answer, p.raw, p.unread) for p in found] == [
+        (p.example_id, p.answer, p.raw, p.unread) for p in predictions
+    ]
+    assert {(p.explanation, p.likeliest) for p in found} == {(None, None)}
+    assert len(student.asked) == 7
+    assert student.pairs == [], "no option's likelihood was measured"
+    with pytest.raises(TaskError, match="has no questions to ask"):
+        answers(Evaluation(student, TASK, method(name), "cell", SETTINGS), [])
 
 
 def test_a_method_whose_answer_explains_is_asked_once(tmp_path):

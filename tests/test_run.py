@@ -651,14 +651,16 @@ def test_preview_writes_nothing(tmp_path: Path) -> None:
 
 def test_defect_23_test_questions_are_touched_by_evaluation_alone(quick: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    whole = train_stage.predict
 
-    def spy(evaluation: Any, examples: Sequence[Example], *rest: Any) -> Any:
-        asked.extend(example.id for example in examples)
-        return whole(evaluation, examples, *rest)
+    def spied(whole: Any) -> Any:
+        def spy(evaluation: Any, examples: Sequence[Example], *rest: Any) -> Any:
+            asked.extend(example.id for example in examples)
+            return whole(evaluation, examples, *rest)
 
-    for stage in (train_stage, evaluate_stage):
-        monkeypatch.setattr(stage, "predict", spy)
+        return spy
+
+    for stage, name in ((train_stage, "answers"), (evaluate_stage, "predict")):
+        monkeypatch.setattr(stage, name, spied(getattr(stage, name)))
     train = {"examples": 24, "seeds": [0], "early_stopping": 2, "checkpoints": 3, "curve": 1}
     run = quick(train=train)
     run.train()

@@ -95,11 +95,10 @@ class Evaluation:
             said = [Said(prediction.raw, prediction.explanation_cut, True) for prediction in known]
             predictions = list(known)
         else:
-            said, answer_seconds = self._say(answer, chunk, answer_tokens)
+            said, predictions, answer_seconds = self.answer(chunk, answer_tokens)
             options = likeliest_options(self.student, answer, chunk, [reply.raw for reply in said], self.settings.batch)
             predictions = [
-                replace(read_reply(self.task, answer, reply, example, self.run), likeliest=option)
-                for example, reply, option in zip(chunk, said, options, strict=True)
+                replace(prediction, likeliest=option) for prediction, option in zip(predictions, options, strict=True)
             ]
         # Only what is generated now is counted: `_with_explanations` adds it to the earlier timing.
         generated = [] if known else [reply.raw for reply in said]
@@ -114,6 +113,13 @@ class Evaluation:
                 predictions[index] = explained_by(predictions[index], explain, reply, example)
         tokens_out = _total(map(self.student.token_count, generated))
         return _chunk(predictions, answer_seconds, explain_seconds, tokens_out)
+
+    def answer(self, chunk: Sequence[Example], answer_tokens: int) -> tuple[list[Said], list[Prediction], float]:
+        """(the replies of a chunk, the answers read from them, the seconds that they took)."""
+        view = self.method.answer
+        said, seconds = self._say(view, chunk, answer_tokens)
+        replies = zip(said, chunk, strict=True)
+        return said, [read_reply(self.task, view, reply, example, self.run) for reply, example in replies], seconds
 
     def fits(self, example: Example, answer_tokens: int) -> bool:
         """Whether the student can read the question in each view that it is asked in, with room for its reply."""
@@ -177,23 +183,17 @@ def predict(
         StudentError: no question fits into what the student reads. One that does not is not asked, and counts as wrong.
         StoreError: `part_file` cannot be written.
     """
-    task, method, run, settings = evaluation.task, evaluation.method, evaluation.run, evaluation.settings
-    if not examples:
-        raise TaskError(f"Task '{task.name}' has no questions to ask. Check `test` and `limit` in the recipe.")
-    answer_tokens = evaluation.answer_tokens(examples)
-    short = [index for index, example in enumerate(examples) if evaluation.fits(example, answer_tokens)]
+    method, run, settings = evaluation.method, evaluation.run, evaluation.settings
+    answer_tokens, short = _short(evaluation, examples, tick)
     # Counted over all questions, not in each chunk: the first questions are explained, whatever the batch.
     limit = sum(settings.explanations is None or index < settings.explanations for index in short)
-    if len(short) < len(examples):
-        tell_long(evaluation, len(examples) - len(short), len(examples), tick)
     everything, examples = examples, [examples[index] for index in short]
     if known is not None:
         known = [known[0][index] for index in short], known[1]
     prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view]
     # The prompts are in the digest: a question or template that was edited makes finished chunks worthless.
     part = Part(part_file, digest(key, run, asdict(settings), [example.id for example in examples], prompts))
-    # Two batches: a student sorts its prompts by length before it cuts batches, and a kill loses little.
-    size = 2 * settings.batch
+    size = _chunk_size(settings)
     for start in range(0, len(examples), size):
         chunk = examples[start : start + size]
         if start // size >= len(part.chunks):
@@ -202,14 +202,51 @@ def predict(
         if tick is not None:
             tick(f"evaluate {run}", start + len(chunk), len(examples), "")
     asked = {row["example_id"]: Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]}
-    predictions = [
-        asked.get(each.id) or Prediction(run, each.id, None, None, "", None, TOO_LONG) for each in everything
-    ]
+    predictions = [asked.get(each.id) or _too_long(run, each) for each in everything]
     if known is not None:
         return predictions, _with_explanations(known[1], part.chunks)
     # Measured last and not kept in the part: a resumed evaluation measures it anew, on the machine that it runs on.
     alone = evaluation.latency(examples[:_LATENCY_QUESTIONS], answer_tokens)
     return predictions, _timing(part.chunks, alone)
+
+
+def answers(evaluation: Evaluation, examples: Sequence[Example]) -> list[Prediction]:
+    """The answers that `predict` reads, and nothing else: no explanation, no likelihood and no time is measured.
+
+    Raises as `predict` does.
+    """
+    answer_tokens, short = _short(evaluation, examples)
+    size = _chunk_size(evaluation.settings)
+    asked: dict[int, Prediction] = {}
+    for start in range(0, len(short), size):
+        chunk = short[start : start + size]
+        predictions = evaluation.answer([examples[index] for index in chunk], answer_tokens)[1]
+        asked |= zip(chunk, predictions, strict=True)
+    return [asked.get(index) or _too_long(evaluation.run, example) for index, example in enumerate(examples)]
+
+
+def _short(evaluation: Evaluation, examples: Sequence[Example], tick: Tick | None = None) -> tuple[int, list[int]]:
+    """(the cap of an answer, the indices of the questions that the student can read).
+
+    Raises TaskError when there is no question, and StudentError when none is short enough.
+    """
+    if not examples:
+        name = evaluation.task.name
+        raise TaskError(f"Task '{name}' has no questions to ask. Check `test` and `limit` in the recipe.")
+    answer_tokens = evaluation.answer_tokens(examples)
+    short = [index for index, example in enumerate(examples) if evaluation.fits(example, answer_tokens)]
+    if len(short) < len(examples):
+        tell_long(evaluation, len(examples) - len(short), len(examples), tick)
+    return answer_tokens, short
+
+
+def _chunk_size(settings: EvaluateSettings) -> int:
+    """Two batches: a student sorts its prompts by length before it cuts batches, and a kill loses little."""
+    return 2 * settings.batch
+
+
+def _too_long(run: str, example: Example) -> Prediction:
+    return Prediction(run, example.id, None, None, "", None, TOO_LONG)
 
 
 def tell_long(evaluation: Evaluation, long: int, questions: int, tick: Tick | None, split: str = "") -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import StoreError
@@ -14,7 +12,7 @@ from ...core.files import write_json, write_jsonl, write_text
 from ...core.intact import intact
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
-from ...evaluation.ask import EvaluateSettings, Evaluation, predict, tell_long
+from ...evaluation.ask import EvaluateSettings, Evaluation, answers, tell_long
 from ...evaluation.drop import left_out
 from ...evaluation.score import score_predictions
 from ...methods.corpus import Corpus
@@ -222,9 +220,7 @@ def _dev_accuracy(
     other = ready_to_answer(type(student)(copied(student.model), student.tokenizer, student.max_length))
     other.reading = student.reading
     examples = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        settings = EvaluateSettings(explanation_cap(other, cell, recipe), recipe.evaluate.batch, 0)
-        evaluation = Evaluation(other, task, cell.method, cell.name, settings)
-        predictions, _ = predict(evaluation, examples, Path(folder) / "part")
+    settings = EvaluateSettings(explanation_cap(other, cell, recipe), recipe.evaluate.batch, 0)
+    predictions = answers(Evaluation(other, task, cell.method, cell.name, settings), examples)
     scores = score_predictions(task, examples, predictions, ["accuracy"])
     return {"dev_accuracy": sum(row.value for row in scores) / len(examples), "dev_n": len(examples)}
