@@ -208,3 +208,25 @@ def test_saved_data_without_the_split(tmp_path: Path) -> None:
 def test_no_data_named() -> None:
     with pytest.raises(TaskError, match=r"Task 'table' has no data\. Write under task: train:"):
         make_task("table", TaskOptions(columns=COLUMNS))
+
+
+def test_of_two_faults_the_first_in_the_file_is_told(tmp_path: Path) -> None:
+    lines = [f"r{n},What is {n}?,a,b,a\n" for n in range(600)]
+    lines[580], lines[585] = "r580,,a,b,a\n", "r585,What?,a,b,a,more\n"
+    columns = {"id": "id", "question": "q", "choices": "o*", "answer": "a"}
+    assert "t.csv, line 582, column 'q' is empty" in error(
+        tmp_path, "t.csv", "id,q,o1,o2,a\n" + "".join(lines), columns
+    )
+
+
+def test_rows_beside_others_that_are_written_differently(tmp_path: Path) -> None:
+    lines = [{**GOOD, "id": f"r{n}"} for n in range(600)]
+    for n, change in {290: {"id": 290}, 400: {"question": ["What", "is it?"]}, 599: {"choices": '["a", "b"]'}}.items():
+        lines[n] |= {**change, **({"answer": "b"} if "choices" in change else {})}
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = TaskOptions(train="t.jsonl", columns={**COLUMNS, "id": "id"}, root=tmp_path, dev=0, test=0.0)
+    found = list(make_task("table", options).examples("train"))
+    assert [found[n].id for n in (0, 255, 290, 599)] == ["r0", "r255", "290", "r599"]
+    assert found[400].question == "What is it?"
+    assert (sorted(found[599].choices), found[599].answer) == (["a", "b"], "b")
+    assert {example.answer for example in found[:599]} == {GOOD["answer"]}

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from shrinklm.core.errors import RecipeError, TaskError, UnknownName
-from shrinklm.core.types import SPLITS, Task
+from shrinklm.core.types import SPLITS, Example, Task, digest
 from shrinklm.tasks.base import TaskOptions, duplicates_across, make_task, question_key
+from shrinklm.tasks.keys import question_keys
 
 COLUMNS = {"id": "id", "question": "question", "choices": "choices", "answer": "answer"}
 OPTIONS = ["rope", "lamp", "soap", "glue", "sand"]
@@ -145,3 +146,35 @@ def test_names_of_tasks(tmp_path: Path) -> None:
         make_task("shrinklm.core.types:SPLITS", TaskOptions())
     own = make_task("shrinklm.tasks.everyday:everyday", TaskOptions())
     assert own.name == "everyday"
+
+
+MARKS = ["?", "", " — naïve\ncafé", " 银行", ' "x, y"', " ＡＢ_c", " ไทย", "\u2028", " İ"]
+
+
+def test_ids_and_splits_are_those_that_stored_texts_were_written_for(tmp_path: Path) -> None:
+    data = [
+        {
+            "question": f"Where is number {n // 2}{MARKS[n % 9]}",
+            "scene": MARKS[n % 4],
+            "choices": [f"a {n}", f"b{MARKS[n % 9]}"],
+            "answer": f"a {n}",
+        }
+        for n in range(40)
+    ]
+    write(tmp_path / "t.jsonl", data)
+    columns = {"question": "question", "context": "scene", "choices": "choices", "answer": "answer"}
+    found = make_task("table", TaskOptions(train="t.jsonl", columns=columns, root=tmp_path, limit={"train": 12}))
+    answers = {split: [int(example.answer[2:]) for example in found.examples(split)] for split in SPLITS}
+    assert answers["train"] == [4, 6, 8, 11, 16, 17, 19, 20, 23, 26, 28, 39]
+    assert answers["dev"] == [0, 1, 25]
+    assert answers["test"] == [2, 14, 21, 24, 27, 34, 36, 37]
+    assert ids(found)["dev"][0] == "5545dc606b6fd81227b983216b1b9c44"
+    assert digest([id for names in ids(found).values() for id in names]) == "fedbaf663e74fed8c46cc06feae02e9f"
+
+
+def test_keys_of_many_questions_are_those_of_each() -> None:
+    examples = [
+        Example(str(n), f" What's number\t{n}{MARKS[n % 9]}_x ", (), "", {"scene": MARKS[n % 5]} if n % 3 else {})
+        for n in range(600)
+    ]
+    assert list(question_keys(examples)) == [question_key(example) for example in examples]

@@ -31,18 +31,30 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def digests(*first: Any) -> Callable[[str], str]:
-    """`digest(*first, text)` as a function of the text, in a fraction of the time: for large tables."""
+def digests(*first: Any) -> Callable[..., str]:
+    """`digest(*first, *rest)` as a function of the rest, in a fraction of the time: for large tables.
+
+    The rest are texts, tuples of texts, and mappings of texts to texts.
+    """
     begin = _ENCODER.encode(first)[:-1] + ("," if first else "")
 
-    def of(text: str) -> str:
-        whole = f"{begin}{encode_basestring(text)}]"
+    def of(*rest: str | tuple[str, ...] | Mapping[str, str]) -> str:
+        whole = f"{begin}{','.join(map(_encoded, rest))}]"
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     return of
 
 
-@dataclass(frozen=True)
+def _encoded(part: str | tuple[str, ...] | Mapping[str, str]) -> str:
+    """A text, or texts, as `_ENCODER` writes them."""
+    if isinstance(part, str):
+        return encode_basestring(part)
+    if isinstance(part, tuple):
+        return f"[{','.join(map(encode_basestring, part))}]"
+    return _ENCODER.encode(part) if part else "{}"
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One question of a task."""
 

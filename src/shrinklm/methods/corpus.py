@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,9 +58,9 @@ class Corpus:
         self.examples = list(examples)
         self.generations = generations
         self.seed = seed
-        self._order = list(range(len(self.examples)))
+        self._order = array("L", range(len(self.examples)))
         random.Random(digest("order", seed)).shuffle(self._order)
-        self._rank = [0] * len(self._order)
+        self._rank = array("L", self._order)
         for rank, index in enumerate(self._order):
             self._rank[index] = rank
         self._built: dict[int, _Built] = {}

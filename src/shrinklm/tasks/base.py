@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import regex
-
 from ..core.errors import RecipeError, TaskError
 from ..core.registry import find
 from ..core.types import SPLITS, Example, Split, Task, digests
 from .answers import parse_answer, split_answer
+from .keys import Questions, question_key
 from .order import shuffled
 
 __all__ = [
@@ -28,13 +25,8 @@ __all__ = [
     "question_key",
     "shuffled",
     "split_answer",
+    "without",
 ]
-
-# Of `regex`: to `re`, the vowel signs of Hindi and Thai are no part of a word.
-_WORD = regex.compile(r"\w+")
-
-_WORDS_ALONE = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(256))
-"""Of ASCII texts: what separates words becomes a blank."""
 
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
 """Where neither the recipe nor the task names a source. Test is taken first; dev is a share of what it leaves."""
@@ -124,14 +116,18 @@ class SplitTask:
 
     def examples(self, split: Split) -> Iterator[Example]:
         """The examples of a split, in the order of their file. Raises TaskError for bad data."""
-        yield from self._splits[split]
+        yield from self._splits[split].examples
+
+    def questions(self, split: Split) -> Questions:
+        """The examples of a split with the hashes of their questions. Raises TaskError for bad data."""
+        return self._splits[split]
 
     def parse(self, text: str, example: Example) -> str | None:
         """The answer `text` states; None when it states none."""
         return self._parse(text, example)
 
     @cached_property
-    def _splits(self) -> dict[Split, list[Example]]:
+    def _splits(self) -> dict[Split, Questions]:
         options, sources = self.options, self._sources
         source = options.train or sources.get("train")
         if not source:
@@ -139,20 +135,34 @@ class SplitTask:
                 f"Task '{self.name}' has no data. Write under task: train: FILE (CSV, JSONL, Parquet), folder or hub "
                 "name."
             )
-        train = list(self._read(source, "train"))
-        taken: dict[Split, list[Example]] = {}
+        parts: dict[Split, str | float] = {
+            "test": sources.get("test", TEST_SHARE) if options.test is None else options.test,
+            "dev": sources.get("dev", DEV_SHARE) if options.dev is None else options.dev,
+        }
+        shares = {split: share for split, share in parts.items() if not isinstance(share, str)}
+        train = Questions(list(self._read(source, "train")), [split for split in shares if shares[split]], options.seed)
+        taken: dict[Split, Questions] = {}
         # Test first, so that another dev share leaves the test split as it is.
-        for split, option, share in (("test", options.test, TEST_SHARE), ("dev", options.dev, DEV_SHARE)):
-            name: Split = "test" if split == "test" else "dev"
-            file_or_share = sources.get(name, share) if option is None else option
-            if isinstance(file_or_share, str):
-                taken[name] = list(self._read(file_or_share, name))
+        for split, part in parts.items():
+            if isinstance(part, str):
+                taken[split] = Questions(list(self._read(part, split)))
             else:
-                train, taken[name] = _share(train, file_or_share, options.seed, name)
-        splits: dict[Split, list[Example]] = {"train": train, "dev": taken["dev"], "test": taken["test"]}
+                train, taken[split] = train.divided(split, part)
+        splits: dict[Split, Questions] = {"train": train, "dev": taken["dev"], "test": taken["test"]}
         # Before the limit: two examples with one id are a fault of the data, whether or not the sample holds both.
-        _unique(splits)
-        return {split: _limited(examples, self._limit(split), options.seed) for split, examples in splits.items()}
+        _unique({split: questions.examples for split, questions in splits.items()})
+        return {split: self._limited(split, questions) for split, questions in splits.items()}
+
+    def _limited(self, split: Split, questions: Questions) -> Questions:
+        limit = self._limit(split)
+        if limit is None or limit >= len(questions.examples):
+            return questions
+        # Ranked by a hash, not cut at the top: files are often sorted by label. And a larger limit keeps the examples
+        # of a smaller one, so that their generations are found in the store.
+        rank = digests("limit", self.options.seed)
+        ranks = [rank(example.id) for example in questions.examples]
+        last = sorted(ranks)[limit - 1] if limit else ""
+        return questions.picked(rank <= last for rank in ranks)
 
     def _limit(self, split: Split) -> int | None:
         limit = self.options.limit
@@ -174,52 +184,38 @@ def labels_of(choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
     return first if {frozenset(options) for options in each} == {frozenset(first)} and (len(each) > 1 or usual) else ()
 
 
-def question_key(example: Example) -> str:
-    """The key by which two questions are the same: context and question without case, punctuation and blanks."""
-    text = " ".join((*example.fields.values(), example.question))
-    if text.isascii():
-        return b" ".join(text.lower().encode().translate(_WORDS_ALONE).split()).decode()
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
-
-
 def duplicates_across(task: Task) -> list[dict[str, Any]]:
     """The questions that occur in more than one split: {"question": text, split: [ids], ...} each."""
+    splits = {split: _questions(task, split) for split in SPLITS}
+    several = Counter(hashed for questions in splits.values() for hashed in set(questions.hashes))
     entries: dict[str, dict[str, Any]] = {}
-    for split in SPLITS:
-        for example in task.examples(split):
-            entry = entries.setdefault(question_key(example), {"question": example.question})
-            entry.setdefault(split, []).append(example.id)
+    for split, questions in splits.items():
+        for example, hashed in zip(questions.examples, questions.hashes, strict=True):
+            if several[hashed] > 1:
+                entry = entries.setdefault(question_key(example), {"question": example.question})
+                entry.setdefault(split, []).append(example.id)
     return [entry for entry in entries.values() if len(entry) > 2]
 
 
-def _share(examples: Sequence[Example], share: float, seed: int, salt: str) -> tuple[list[Example], list[Example]]:
-    """(rest, about `share` of the examples), in whole questions: a repeated question never lands on both sides."""
-    if not share:
-        return list(examples), []
-    # Ranked by a hash of the question: rows that are added leave nearly all others on the side where they were.
-    ranks = list(map(digests("share", salt, seed), map(question_key, examples)))
-    # A split that is wanted gets a question, however small the share; one question cannot be on both sides.
-    wanted = 0 if len(set(ranks)) < 2 else max(1, round(share * len(examples)))
-    taken: set[int] = set()
-    for _, same in itertools.groupby(sorted(range(len(ranks)), key=ranks.__getitem__), key=ranks.__getitem__):
-        if len(taken) >= wanted:
-            break
-        taken.update(same)
-    rest = [example for index, example in enumerate(examples) if index not in taken]
-    return rest, [examples[index] for index in sorted(taken)]
+def without(task: Task, split: Split, shown: Iterable[Example]) -> list[Example]:
+    """The examples of a split, but for those that ask the same question as one of `shown`."""
+    questions, keys = _questions(task, split), set(map(question_key, shown))
+    hashes = set(map(hash, keys))
+    return [
+        example
+        for example, hashed in zip(questions.examples, questions.hashes, strict=True)
+        if hashed not in hashes or question_key(example) not in keys
+    ]
 
 
-def _limited(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
-    if limit is None or limit >= len(examples):
-        return examples
-    # Ranked by a hash, not cut at the top: files are often sorted by label. And a larger limit keeps the examples of a
-    # smaller one, so that their generations are found in the store.
-    rank = digests("limit", seed)
-    ranked = sorted(range(len(examples)), key=lambda index: rank(examples[index].id))
-    return [examples[index] for index in sorted(ranked[:limit])]
+def _questions(task: Task, split: Split) -> Questions:
+    # A task of somebody's own has its examples alone.
+    return task.questions(split) if isinstance(task, SplitTask) else Questions(list(task.examples(split)))
 
 
-def _unique(splits: Mapping[Split, Iterable[Example]]) -> None:
+def _unique(splits: Mapping[Split, Sequence[Example]]) -> None:
+    if len({example.id for examples in splits.values() for example in examples}) == sum(map(len, splits.values())):
+        return
     seen: dict[str, Split] = {}
     for split, examples in splits.items():
         for example in examples:

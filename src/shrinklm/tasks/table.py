@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from .rows import RowReader
 from .sources import Source, read_rows
 from .where import Filter, conditions
 
+_Row = tuple[int, Sequence[Any]]
+"""A row's number and its values."""
+_BLOCK = 256
+"""Rows that are taken in together: few enough for the processor's cache."""
 Left = Mapping[Split, Counter[str]]
 """Split → "column: value" → rows that the recipe leaves out."""
 
@@ -134,11 +138,28 @@ def examples_of(rows: Rows, columns: Columns, split: Split, options: TaskOptions
     kept = Filter(conditions(options.where, rows), position)
     reader = RowReader(rows, columns, position, options.seed if columns.choices.shuffle and options.shuffle else None)
     # All rows are read before the first example is made: `gold_answers` settles the notation for the whole table.
-    for number, values in rows.values(needed):
-        if not options.where or kept.keeps(values):
-            reader.add(number, values)
+    wanted = rows.values(needed)
+    for block in _blocks((row for row in wanted if kept.keeps(row[1])) if options.where else wanted):
+        reader.extend(block)
     left_out[split].update(kept.left_out)
     if not reader.numbers:
         found = ", ".join(f"{value} ({count:,})" for value, count in kept.left_out.most_common(5))
         raise TaskError(f"{rows.name}: task.where leaves out all rows, by {found}. Keep some of these values.")
-    return list(reader.examples(split))
+    return reader.examples(split)
+
+
+def _blocks(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    block: list[_Row] = []
+    try:
+        for row in rows:
+            block.append(row)
+            if len(block) == _BLOCK:
+                yield block
+                block = []
+    except TaskError:
+        # A fault further up in the table is told first.
+        if block:
+            yield block
+        raise
+    if block:
+        yield block

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...core.files import write_json, write_jsonl
 from ...core.results import RunFile
 from ...core.types import SPLITS, Example, Split, Task, Tick
-from ...tasks.base import question_key
+from ...tasks.base import without
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from .. import folder as folders
@@ -42,10 +42,8 @@ class Data:
 
         The answer of a question that comes without one is "".
         """
-        splits = {split: list(self.task.examples(split)) for split in SPLITS}
-        shots = {question_key(example) for example, _ in self.prompts.shots}
-        splits["train"] = [example for example in splits["train"] if question_key(example) not in shots]
-        return splits
+        train = without(self.task, "train", (example for example, _ in self.prompts.shots))
+        return {split: train if split == "train" else list(self.task.examples(split)) for split in SPLITS}
 
     @cached_property
     def labelling(self) -> Labelling | None:
