@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from shrinklm.models.decode import Decoder
 from shrinklm.models.load import load_model
 from shrinklm.models.locate import locate_model
 from shrinklm.models.rows import Continuation, Row, pick, shared_beginning
+from shrinklm.models.shared import SharedCache
 from teacher_cases import tiny_model
 
 BEGINNING = "You explain answers in one short sentence, and here is an example of how that is done by people who know: "
@@ -223,3 +227,35 @@ def test_bfloat16_runs(tmp_path: Path) -> None:
     model, tokenizer = load_model(locate_model(str(tiny_model(tmp_path / "m"))), "causal", "bfloat16")
     said = Decoder(model, tokenizer).decode([list(tokenizer(BEGINNING + text)["input_ids"]) for text in TEXTS], 5)
     assert [len(row.tokens) for row in said] == [5] * 4
+
+
+def test_rows_keep_their_keys_wherever_they_are_moved() -> None:
+    generator, said = random.Random(0), itertools.count(1)
+    for _ in range(20):
+        cache, rows = _read(said, generator.randint(1, 5), generator.randint(1, 9))
+        for _ in range(12):
+            places = [generator.randrange(len(rows)) for _ in range(generator.randint(1, len(rows) + 1))]
+            length = generator.randint(1, max(map(len, rows)))
+            other, joined = _read(said, generator.randint(1, 3), length) if generator.random() < 0.5 else (None, [])
+            cache.arrange(torch.tensor(places), length, other)
+            rows = [rows[place][-length:] for place in places] + joined
+            new = [next(said) for _ in rows]
+            keys, values = cache.update(_states([[token] for token in new]), _states([[-token] for token in new]), 0)
+            rows = [[*row, token] for row, token in zip(rows, new, strict=True)]
+            assert keys.shape == values.shape == (len(rows), 2, length + 1, 3)
+            for key, value, row in zip(keys, values, rows, strict=True):
+                assert (key[:, -len(row) :] == _states([row])[0]).all()
+                assert (value == -key).all()  # and nothing but zeros or other rows' tokens before a shorter row
+
+
+def _read(said: Iterator[int], count: int, length: int) -> tuple[SharedCache, list[list[int]]]:
+    """A cache after so many rows of so many tokens, and these."""
+    rows = [[next(said) for _ in range(length)] for _ in range(count)]
+    cache = SharedCache()
+    cache.update(_states(rows), -_states(rows), 0)
+    return cache, rows
+
+
+def _states(rows: list[list[int]]) -> torch.Tensor:
+    """Keys that say which token they belong to, [rows, 2 heads, tokens, 3]."""
+    return torch.tensor(rows, dtype=torch.float32)[:, None, :, None].expand(-1, 2, -1, 3)

@@ -1,9 +1,8 @@
 """Greedy and sampled decoding of a causal model, for teachers and students alike: one loop, fast on a CPU.
 
-Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once,
-stay in memory once, and every row attends to them where they are (`models.shared`): nothing is copied per row. A row
-that ends leaves the batch, and the next one takes its place, so that the batch stays full (continuous batching: Yu and
-others, "Orca", OSDI 2022).
+Prompts of one step share a long beginning (instructions, few-shot examples). Its keys and values are computed once and
+stay in memory once (`models.shared`). A row that ends leaves the batch, and the next one takes its place, so that the
+batch stays full (continuous batching: Yu and others, "Orca", OSDI 2022).
 """
 
 from __future__ import annotations
@@ -189,7 +188,6 @@ class Decoder(BaseDecoder):
 
     def _step(self, live: _Live) -> Tensor:
         """The logits after the last token of each row, [rows, vocabulary]."""
-        live.settle()
         live.positions = live.positions + 1
         live.mask = torch.cat((live.mask, live.mask.new_ones(len(live.rows), 1)), -1)
         return self._forward(live.tokens[:, None], live.mask, live.positions, live.cache)
@@ -252,37 +250,29 @@ class _Live:
     """[rows, 1], of the last token in the cache."""
     tokens: Tensor
     """[rows], the next to be read."""
-    _moved: list[int] | None = None
-    """Where the rows stand in the cache, when some of those beside them have ended since."""
 
     def keep(self, places: list[int]) -> None:
-        """Drop the other rows. The cache follows later: new rows may join first, and copying once is enough."""
-        self.rows = [self.rows[place] for place in places]
-        index = torch.tensor(places, device=self.mask.device)
-        self.mask, self.positions, self.tokens = self.mask[index], self.positions[index], self.tokens[index]
-        self._moved = places if self._moved is None else [self._moved[place] for place in places]
+        """Drop the other rows. The last ones take the places that become free, so that the fewest are copied."""
+        count, kept = len(places), set(places)
+        last = iter(place for place in places if place >= count)
+        order = [place if place in kept else next(last) for place in range(count)]
+        self.rows = [self.rows[place] for place in order]
+        self.select(order)
 
     def select(self, places: list[int]) -> None:
-        """As many rows as `places` names, each with what stands at its place."""
-        index = torch.tensor(places, device=self.mask.device)
-        self.mask, self.positions, self.tokens = self.mask[index], self.positions[index], self.tokens[index]
-        self._moved = places
-
-    def settle(self) -> None:
-        """Bring the cache into the order of the rows."""
-        if self._moved is not None:
-            self._arrange(None)
+        """Give each row what stands at its place."""
+        self._arrange(torch.tensor(places, device=self.mask.device), None)
 
     def join(self, other: _Live) -> _Live:
         """These rows and then those of `other`."""
-        other.settle()
-        self._arrange(other)
+        self._arrange(torch.arange(len(self.rows), device=self.mask.device), other)
         self.rows += other.rows
         self.positions = torch.cat((self.positions, other.positions))
         self.tokens = torch.cat((self.tokens, other.tokens))
         return self
 
-    def _arrange(self, other: _Live | None) -> None:
+    def _arrange(self, places: Tensor, other: _Live | None) -> None:
+        self.mask, self.positions, self.tokens = self.mask[places], self.positions[places], self.tokens[places]
         shared = len(self.beginning[0])
         # Columns in which nothing but rows that have ended stood fall away.
         width = int(self.positions.max()) + 1 - shared
@@ -290,12 +280,9 @@ class _Live:
         if other is not None:
             masks.append(other.mask[:, shared:])
             width = max(width, masks[1].shape[1])
-        places = torch.tensor(self._moved or list(range(len(self.rows))), device=self.mask.device)
         self.cache.arrange(places, width, other.cache if other else None)
-        padded = [torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks]
-        own = torch.cat(padded)
+        own = torch.cat([torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks])
         self.mask = torch.cat((own.new_ones(len(own), shared), own), -1)
-        self._moved = None
 
 
 def below_lora(model: Any) -> Any:

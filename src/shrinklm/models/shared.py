@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import (
@@ -16,62 +17,70 @@ from transformers.masking_utils import (
     remap_positions_for_packed_sequence,
 )
 
+Pair = tuple[Tensor, Tensor]
+"""Keys and values."""
 SHARED = "shrinklm"
 """The implementation of attention that reads them, as `set_attn_implementation` knows it."""
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of the rows, [rows, heads, tokens, width], grown in blocks, after those that all rows share."""
+    """Keys and values of the rows, [rows, heads, tokens, width], in room that grows; they follow the shared ones."""
 
     BLOCK = 64
-    """Tokens by which a layer grows: growing by one would copy all keys and values at every token."""
+    """Tokens by which the room grows: growing by one would copy all keys and values at every token."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.shared: tuple[Tensor, Tensor] | None = None
-        self.room: tuple[Tensor, Tensor] | None = None
-        self.length = 0
+        self.shared: Pair | None = None
+        self.room: Pair | None = None
+        """[places for rows, heads, places for tokens, width]. In use: the first `rows`, `length` tokens to `end`."""
+        self.rows, self.length, self.end = 0, 0, 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        new = key_states.shape[-2]
-        if self.room is None or self.length + new > self.room[0].shape[-2]:
-            self.room = (self._grown(0, key_states, new), self._grown(1, value_states, new))
-        for room, states in zip(self.room, (key_states, value_states), strict=True):
-            room[:, :, self.length : self.length + new] = states
-        self.length += new
+        rows, _, new, _ = key_states.shape
+        states = (key_states, value_states)
+        for room, own in zip(self._reserved(states, rows, self.length, new), states, strict=True):
+            room[:rows, :, self.end : self.end + new] = own
+        self.rows, self.length, self.end = rows, self.length + new, self.end + new
         self.is_initialized = True
         return self.seen(0), self.seen(1)
 
-    def _grown(self, index: int, states: Tensor, new: int) -> Tensor:
-        rows, heads, _, width = states.shape
-        room = states.new_empty(rows, heads, self.length + new + self.BLOCK, width)
-        if self.room is not None:
-            room[:, :, : self.length] = self.seen(index)
-        return room
-
     def seen(self, index: int) -> Tensor:
-        """The rows' keys (0) or values (1), without the free room behind them."""
+        """The rows' keys (0) or values (1), without the free room around them."""
         assert self.room is not None
-        return self.room[index][:, :, : self.length]
+        return self.room[index][: self.rows, :, self.end - self.length : self.end]
 
-    def arrange(self, places: Tensor, length: int, other: _Layer | None) -> None:
-        """Keep the rows at `places`, and put those of `other` after them; all end at the token of number `length`."""
-        self.room = (self._arranged(0, places, length, other), self._arranged(1, places, length, other))
-        self.length = length
+    def _reserved(self, like: Pair, rows: int, before: int, after: int) -> Pair:
+        """The room, with places for so many rows, and for so many tokens before and after the end of what it holds."""
+        if self.room is not None:
+            places, _, tokens, _ = self.room[0].shape
+            if rows <= places and before <= self.end and self.end + after <= tokens:
+                return self.room
+            rows = max(rows, places)
+        kept = min(self.length, before)
+        grown = []
+        for index, states in enumerate(like):
+            # Zeros: what happens to lie in memory may be NaN, which no mask makes harmless.
+            room = states.new_zeros(rows, states.shape[1], before + after + self.BLOCK, states.shape[-1])
+            if kept:
+                room[: self.rows, :, before - kept : before] = self.seen(index)[:, :, -kept:]
+            grown.append(room)
+        self.room, self.end = (grown[0], grown[1]), before
+        return self.room
 
-    def _arranged(self, index: int, places: Tensor, length: int, other: _Layer | None) -> Tensor:
-        before = self.seen(index)[:, :, -length:]
-        _, heads, kept, width = before.shape
-        count = len(places)
-        room = before.new_empty(count + (len(other.seen(0)) if other else 0), heads, length + self.BLOCK, width)
-        # Zeros before a shorter row: what happens to lie in memory may be NaN, which no mask makes harmless.
-        room[:count, :, : length - kept] = 0
-        room[:count, :, length - kept : length] = before[places]
-        if other is not None:
-            joined = other.seen(index)
-            room[count:, :, : length - joined.shape[-2]] = 0
-            room[count:, :, length - joined.shape[-2] : length] = joined
-        return room
+    def arrange(self, places: Tensor, moved: Pair, length: int, other: _Layer | None) -> None:
+        """See SharedCache. `moved`: the new places of the rows that change theirs, and their old ones."""
+        assert self.room is not None
+        count, joined = len(places), other.rows if other else 0
+        for index, room in enumerate(self._reserved(self.room, count + joined, length, 0)):
+            used = room[:, :, self.end - length : self.end]
+            if len(moved[0]):
+                used[moved[0]] = used[moved[1]]
+            used[:count, :, : max(0, length - self.length)] = 0
+            if other is not None:
+                used[count : count + joined, :, : length - other.length] = 0
+                used[count : count + joined, :, length - other.length :] = other.seen(index)
+        self.rows, self.length = count + joined, length
 
     def get_seq_length(self) -> int:
         return self.length + (self.shared[0].shape[-2] if self.shared else 0)
@@ -83,7 +92,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 class SharedCache(Cache):  # type: ignore[misc]
     """The keys and values of all layers, on top of those of a shared beginning."""
 
-    def __init__(self, shared: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
+    def __init__(self, shared: Sequence[Pair] = ()) -> None:
         super().__init__(layer_class_to_replicate=_Layer)
         for pair in shared:
             layer = _Layer()
@@ -93,10 +102,14 @@ class SharedCache(Cache):  # type: ignore[misc]
     def arrange(self, places: Tensor, length: int, other: SharedCache | None = None) -> None:
         """Keep the rows at `places`, in this order and as often as named; the rows of `other` follow.
 
-        `length`: tokens of a row that stay, its last ones; at least those of `other`.
+        `length`: tokens of a row that stay, its last ones; at least those of `other`. A row that keeps its place is not
+        copied.
         """
+        slots = torch.arange(len(places), device=places.device)
+        changed = slots != places
+        moved = (slots[changed], places[changed])
         for index, layer in enumerate(self.layers):
-            layer.arrange(places, length, other.layers[index] if other else None)
+            layer.arrange(places, moved, length, other.layers[index] if other else None)
 
 
 def _attention(
@@ -107,30 +120,48 @@ def _attention(
     query [rows, heads, q, width], key and value [rows, groups, k, width].
     """
     shared: tuple[Tensor, Tensor] | None = module._shrinklm_shared
-    rows, heads, length, width = query.shape
-    groups = key.shape[1]
+    mask = attention_mask
+    if mask is not None and mask.dtype == torch.bool:
+        mask = query.new_zeros(()).masked_fill(~mask, torch.finfo(query.dtype).min)
+    out = (_step if query.shape[2] == 1 else _read)(query, key, value, shared, mask, scaling)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _read(
+    query: Tensor, key: Tensor, value: Tensor, shared: Pair | None, mask: Tensor | None, scaling: float
+) -> Tensor:
+    """`_attention` of many tokens of each row: torch's own, whose scores never stand in memory as a whole.
+
+    The shared keys are repeated for each row, which is little beside the scores of all its tokens.
+    """
+    if shared is not None:
+        pairs = zip(shared, (key, value), strict=True)
+        key, value = (torch.cat((before.expand(len(own), -1, -1, -1), own), -2) for before, own in pairs)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
+
+
+def _step(
+    query: Tensor, key: Tensor, value: Tensor, shared: Pair | None, mask: Tensor | None, scaling: float
+) -> Tensor:
+    """`_attention` of one token of each row: all rows in one product with the shared keys, which are not repeated."""
+    rows, heads, _, width = query.shape
+    groups, start = key.shape[1], shared[0].shape[-2] if shared else 0
     # Query heads that share a key head (grouped-query attention) form one matrix: no key is repeated for each of them.
-    grouped = query.reshape(rows, groups, heads // groups * length, width)
+    grouped = (query * scaling).reshape(rows, groups, -1, width)
     scores = grouped @ key.transpose(-1, -2)
     if shared is not None:
-        # All rows in one product with the shared keys, which stand in memory once: nothing is expanded to the number of
-        # rows.
         flat = grouped.transpose(0, 1).reshape(groups, -1, width)
         before = flat @ shared[0][0].transpose(-1, -2)
-        scores = torch.cat((before.reshape(groups, rows, -1, before.shape[-1]).transpose(0, 1), scores), -1)
+        scores = torch.cat((before.reshape(groups, rows, -1, start).transpose(0, 1), scores), -1)
+    if mask is not None:
+        scores = scores.reshape(rows, heads, 1, -1).add_(mask)
     # As the attention of transformers: a softmax in float32, whatever the model computes in.
-    scores = scores.float().mul_(scaling).reshape(rows, heads, length, -1)
-    if attention_mask is not None:
-        # Booleans, or numbers to add: 0 for what is seen. Not -inf: padding at the left sees nothing, which gives NaN.
-        allowed = attention_mask if attention_mask.dtype == torch.bool else attention_mask >= 0
-        scores = scores.masked_fill_(~allowed, torch.finfo(torch.float32).min)
-    weights = scores.softmax(-1).to(value.dtype).reshape(rows, groups, -1, scores.shape[-1])
-    start = weights.shape[-1] - key.shape[-2]
+    weights = scores.softmax(-1, torch.float32).to(value.dtype).reshape(rows, groups, -1, scores.shape[-1])
     out = weights[..., start:] @ value
     if shared is not None:
         before = weights[..., :start].transpose(0, 1).reshape(groups, -1, start) @ shared[1][0]
         out = out + before.reshape(groups, rows, -1, width).transpose(0, 1)
-    return out.reshape(rows, heads, length, width).transpose(1, 2).contiguous(), None
+    return out.reshape(rows, heads, 1, width)
 
 
 def _masks(
