@@ -72,6 +72,15 @@ def made(run: Path, home: Path, kind: str = "rating", **options: Any) -> Study:
     return create(home, [run], ["multitask", REVISED, "reference"], Settings(kind=kind, questions=24, **options))  # type: ignore[arg-type]
 
 
+def brief(study: Study) -> Study:
+    """The same study with two statements to rate: each more is only analysed once more."""
+    path = study.home / "study.yaml"
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data["statements"] = data["statements"][:2]
+    path.write_text(yaml.safe_dump(data, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return Study.read(study.home)
+
+
 def records_of(study: Study, people: Any, responses: Any, **options: Any) -> Outcome:
     return outcome_of(study, sample_of(study, people, responses), Options(**options))
 
@@ -98,7 +107,7 @@ def test_ratings_have_the_columns_of_the_published_file(run: Path, tmp_path: Pat
 
 
 def test_the_table_is_analysed_unchanged(run: Path, tmp_path: Path) -> None:
-    study = made(run, tmp_path / "study")
+    study = brief(made(run, tmp_path / "study"))
     records = Records(study.database)
     stored(records, *answered(study))
     records.close()
@@ -217,7 +226,7 @@ def test_no_rule_leaves_nobody_out(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def effective(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Any, Any, Any]:
     """A study of 36 people who like `revised` more: (study, people, responses, its result as JSON has it)."""
-    study = made(run, tmp_path_factory.mktemp("effective") / "study")
+    study = brief(made(run, tmp_path_factory.mktemp("effective") / "study"))
     people, responses = answered(study, 36, {"revised": 0.6}, careless=2, hasty=1, seed=3)
     return study, people, responses, outcome(study, people, responses, resamples=300)
 
@@ -263,7 +272,7 @@ def test_machine_judge_and_people_stand_in_one_table(run: Path, effective: tuple
 
 def test_a_run_that_is_gone_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    study = made(folder, tmp_path / "study")
+    study = brief(made(folder, tmp_path / "study"))
     shutil.rmtree(folder)
     found = outcome(study, *answered(study, 18), resamples=200)
     assert "cannot be read" in found["missing"][0]
@@ -300,7 +309,7 @@ def test_an_explanation_that_helps_to_guess_is_told_from_none(run: Path, tmp_pat
 
 @pytest.mark.parametrize("kind", ["rating", "simulation", "preference"])
 def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> None:
-    study = made(run, tmp_path / "study", kind)
+    study = brief(made(run, tmp_path / "study", kind))
     found, drawn = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=50))
     home = tmp_path / "study" / "analysis"
     page = (home / "report.html").read_text(encoding="utf-8")
@@ -322,7 +331,8 @@ def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "study" / "study.yaml").read_text()
     text = text.replace("How good are these explanations?", "'<img src=x onerror=alert(1)>'", 1)
     (tmp_path / "study" / "study.yaml").write_text(text)
-    result.build(Study.read(tmp_path / "study"), *answered(study, 24), Options(resamples=50))
+    study = brief(Study.read(tmp_path / "study"))
+    result.build(study, *answered(study, 24), Options(resamples=50))
     page = (tmp_path / "study" / "analysis" / "report.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert EVIL not in page

@@ -149,9 +149,17 @@ def icc(ratings: ArrayLike, kind: Icc = "2", seed: int = 0, resamples: int = 200
     # Items with one rating stay: they show how lenient their rater is. Mean squares are defined for full tables alone.
     full = not np.isnan(table).any()
 
+    whole = {} if full else _variances(table, kind)
+    # A resample's variances are near those of all items: the search for them begins there.
+    start = {name: value / whole["residual"] for name, value in whole.items() if name != "residual"}
+
     def share(copies: Array) -> float:
         rows = np.repeat(table, copies.astype(int), axis=0)
-        return _mean_squares(rows, kind) if full else _variances(rows, kind)
+        if full:
+            return _mean_squares(rows, kind)
+        variances = whole if (copies == 1).all() else _variances(rows, kind, start or None)
+        total = sum(variances.values()) - (variances.get("rater", 0.0) if kind == "3" else 0.0)
+        return variances["item"] / total if variances else float("nan")
 
     return _agreement(f"ICC({kind},1)", share, table, seed, resamples if full else min(resamples, 200))
 
@@ -234,20 +242,18 @@ def _mean_squares(table: Array, kind: Icc) -> float:
     return float((bms - (wms if kind == "1" else ems)) / denominator) if denominator > 0 else float("nan")
 
 
-def _variances(table: Array, kind: Icc) -> float:
-    """The coefficient from REML variances of a table with gaps."""
+def _variances(table: Array, kind: Icc, start: dict[str, float] | None = None) -> dict[str, float]:
+    """REML variances of a table with gaps; nothing where it has none. `start`: see `mixed`."""
     rows, columns = np.nonzero(~np.isnan(table))
     y = table[rows, columns]
     if np.ptp(y) == 0:
-        return float("nan")
+        return {}
     groups = {"item": rows.tolist()} | ({} if kind == "1" else {"rater": columns.tolist()})
     try:
-        variances = variance_components(y, {"(Intercept)": np.ones(len(y))}, groups)
+        return variance_components(y, {"(Intercept)": np.ones(len(y))}, groups, start)
     except ValueError:
         # A resample may hold one item or one rater alone; it is left out of the interval.
-        return float("nan")
-    total = sum(variances.values()) - (variances["rater"] if kind == "3" else 0.0)
-    return float(variances["item"] / total)
+        return {}
 
 
 def _agreement(name: str, statistic: Callable[[Array], float], table: Array, seed: int, resamples: int) -> Agreement:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
-_SMALL = 150_000
+SMALL = 150_000
 """Entries of a matrix up to which a dense product takes less time than the bookkeeping of a sparse one."""
 _FEW = 500_000
 """Rows times levels up to which the same holds of the columns of all levels."""
@@ -54,7 +54,7 @@ def stored(matrix: Any) -> Any:
     """A matrix as a dense one where it is small, and as a sparse one elsewhere."""
     from scipy.sparse import csr_array
 
-    return dense(matrix) if matrix.shape[0] * matrix.shape[1] <= _SMALL else csr_array(matrix)
+    return dense(matrix) if matrix.shape[0] * matrix.shape[1] <= SMALL else csr_array(matrix)
 
 
 def dense(matrix: Any) -> Array:
@@ -75,7 +75,7 @@ def entries(values: Array, at: tuple[Codes, Codes], size: int) -> Any:
     """The matrix [size, size] with these values at (rows, columns), each named once: dense where it is small."""
     from scipy.sparse import csr_array
 
-    if size * size > _SMALL:
+    if size * size > SMALL:
         return csr_array((values, at), shape=(size, size))
     matrix = np.zeros((size, size))
     matrix[at] = values

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .cumulative import Codes, Cumulative, Rows
+from .elimination import SMALL, dense
 from .linear_mixed import Array
 
 
@@ -26,7 +27,7 @@ class _Inverse:
     first: Array
     """Diagonal of H over the largest grouping."""
     ratio: Any
-    """[rest, first] sparse: the coupling of H divided by `first`."""
+    """[rest, first]: the coupling of H divided by `first`; sparse where it is large."""
     factor: tuple[Array, bool]
     """Cholesky factor of what is left of H over the rest. Its inverse, which costs more, only `among` needs."""
     logdet: float
@@ -49,9 +50,13 @@ class _Inverse:
         rest = np.tril(dpotri(self.factor[0], lower=1)[0])
         rest += np.tril(rest, -1).T
         across = -(self.ratio.T @ rest).T
-        row = np.repeat(np.arange(self.ratio.shape[0]), np.diff(self.ratio.indptr))
-        column = self.ratio.indices
-        diagonal = 1 / self.first - np.bincount(column, self.ratio.data * across[row, column], size)
+        if isinstance(self.ratio, np.ndarray):
+            taken = np.einsum("ij,ij->j", self.ratio, across)
+        else:
+            row = np.repeat(np.arange(self.ratio.shape[0]), np.diff(self.ratio.indptr))
+            column = self.ratio.indices
+            taken = np.bincount(column, self.ratio.data * across[row, column], size)
+        diagonal = 1 / self.first - taken
         first, others = levels[:, 0], levels[:, 1:] - size
         entries = np.empty((len(levels), groupings, groupings))
         entries[:, 0, 0] = diagonal[first]
@@ -71,18 +76,17 @@ class Laplace(Cumulative):
         super().__init__(levels, x, categories, len(codes), offset)
         self.sizes = [int(code.max()) + 1 for code in codes]
         self.level_of_row: Codes = np.column_stack(codes) + np.cumsum([0, *self.sizes[:-1]])
-        ends = np.arange(0, self.level_of_row.size + 1, len(codes))
-        self.rows_of = csr_array(
-            (np.ones(self.level_of_row.size), self.level_of_row.ravel(), ends), shape=(len(levels), sum(self.sizes))
-        )
         self.mode = np.zeros(sum(self.sizes))
-        # Where the rows stand in H, once for all weights: [first, others] as pairs that occur, the others dense.
+        # Where the rows stand in H, once for all weights: the others dense, [others, first] too where it is small, and
+        # elsewhere as pairs that occur.
         size, total = self.sizes[0], sum(self.sizes)
         rest = self.level_of_row[:, 1:] - size
-        self.pairs, self.pair_of_row = np.unique(rest * size + self.level_of_row[:, :1], return_inverse=True)
-        self.pair_of_row = self.pair_of_row.reshape(rest.shape)
-        pointers = np.searchsorted(self.pairs, np.arange(total - size + 1) * size)
-        self.coupling = csr_array((np.ones(len(self.pairs)), self.pairs % size, pointers), shape=(total - size, size))
+        self.pair_of_row = rest * size + self.level_of_row[:, :1]
+        self.coupling: Any = None
+        if size * (total - size) > SMALL:
+            pairs, self.pair_of_row = np.unique(self.pair_of_row, return_inverse=True)
+            pointers = np.searchsorted(pairs, np.arange(total - size + 1) * size)
+            self.coupling = csr_array((np.ones(len(pairs)), pairs % size, pointers), shape=(total - size, size))
         self.cells = (rest[:, :, None] * (total - size) + rest[:, None, :]).reshape(len(levels), -1)
 
     def adapt(self, parameters: Array) -> None:
@@ -91,7 +95,7 @@ class Laplace(Cumulative):
         scale = np.repeat(sds, self.sizes)
         rows, height = self._at(cuts, fixed, scale, self.mode)
         for _ in range(100):
-            slope = scale * (self.rows_of.T @ rows.slope[:, 0]) - self.mode
+            slope = scale * self._by_level(rows.slope[:, 0]) - self.mode
             step = self._inverse(rows.curve[:, 0], scale).solve(slope)
             # A full Newton step can overshoot where the likelihood is far from quadratic.
             # The tolerance: near the mode the gain of a good step is smaller than the rounding of ℓ.
@@ -125,8 +129,8 @@ class Laplace(Cumulative):
         inverse = self._inverse(second, scale)
         reach = inverse.among(self.level_of_row) @ sds  # [n, g]
         spread = reach @ sds  # [n]: the variance of η
-        shift = inverse.solve(scale * (self.rows_of.T @ (spread * third)))  # H⁻¹ d log |H| / dv
-        along = self.rows_of @ (scale * shift)
+        shift = inverse.solve(scale * self._by_level(spread * third))  # H⁻¹ d log |H| / dv
+        along = (scale * shift)[self.level_of_row].sum(axis=1)
         over_eta = first - spread * third / 2 + along * second / 2
         high, low = (
             sign * bound[:, 0] - (spread * slope + along * density) / 2
@@ -139,8 +143,15 @@ class Laplace(Cumulative):
 
     def _at(self, cuts: Array, fixed: Array, scale: Array, mode: Array) -> tuple[Rows, float]:
         """(the rows at the levels, ℓ(v))."""
-        rows = self.rows(cuts, (fixed + self.rows_of @ (scale * mode))[:, None])
+        rows = self.rows(cuts, (fixed + (scale * mode)[self.level_of_row].sum(axis=1))[:, None])
         return rows, float(rows.logp.sum()) - float(mode @ mode) / 2
+
+    def _by_level(self, values: Array) -> Array:
+        """The sum of the rows' `values` [n] at each level of all groupings."""
+        sums: Array = np.bincount(  # type: ignore[assignment]
+            self.level_of_row.ravel(), np.repeat(values, len(self.sizes)), sum(self.sizes)
+        )
+        return sums
 
     def _inverse(self, weights: Array, scale: Array) -> _Inverse:
         """H⁻¹ for the rows' weights W."""
@@ -149,16 +160,24 @@ class Laplace(Cumulative):
         size, others = self.sizes[0], sum(self.sizes[1:])
         scale, rest = scale[:size], scale[size:]
         first = 1 + scale**2 * np.bincount(self.level_of_row[:, 0], weights, size)
-        wide = np.repeat(weights, len(self.sizes) - 1)
-        below, ratio = self.coupling.copy(), self.coupling.copy()
-        below.data = np.bincount(self.pair_of_row.ravel(), wide, len(self.pairs))
-        below.data *= scale[below.indices] * np.repeat(rest, np.diff(below.indptr))
-        ratio.data = below.data / first[below.indices]
+        below, ratio = self._coupled(weights, scale, rest, first)
         wide = np.repeat(weights, self.cells.shape[1])
         schur = np.bincount(self.cells.ravel(), wide, others**2).reshape(others, others) * rest * rest[:, None]
         # |H| = Π first · |schur|; dense, as the other groupings together have few levels.
-        schur -= (ratio @ below.T).toarray()
+        schur -= dense(ratio @ below.T)
         schur[np.diag_indices(others)] += 1
         factor = cho_factor(schur, lower=True, overwrite_a=True, check_finite=False)
         logdet = float(np.log(first).sum() + 2 * np.log(np.diag(factor[0])).sum())
         return _Inverse(first, ratio, factor, logdet)
+
+    def _coupled(self, weights: Array, scale: Array, rest: Array, first: Array) -> tuple[Any, Any]:
+        """The coupling [others, first] of H for the rows' weights, and the same divided by `first`."""
+        wide, pairs = np.repeat(weights, len(self.sizes) - 1), self.pair_of_row.ravel()
+        if self.coupling is None:
+            below = np.bincount(pairs, wide, len(rest) * len(first)).reshape(len(rest), -1) * scale * rest[:, None]
+            return below, below / first
+        below, ratio = self.coupling.copy(), self.coupling.copy()
+        below.data = np.bincount(pairs, wide, len(below.data))
+        below.data *= scale[below.indices] * np.repeat(rest, np.diff(below.indptr))
+        ratio.data = below.data / first[below.indices]
+        return below, ratio

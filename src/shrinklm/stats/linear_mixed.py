@@ -142,13 +142,16 @@ def mixed(
 
 
 def variance_components(
-    y: ArrayLike, columns: Mapping[str, ArrayLike], groups: Mapping[str, Sequence[Any]]
+    y: ArrayLike,
+    columns: Mapping[str, ArrayLike],
+    groups: Mapping[str, Sequence[Any]],
+    start: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """The variances of `mixed` alone, of each grouping and of the "residual", for callers that refit many times.
 
     Takes and raises what `mixed` does.
     """
-    return _variances(_maximum(y, columns, groups)[0], list(groups))
+    return _variances(_maximum(y, columns, groups, start)[0], list(groups))
 
 
 def _maximum(
