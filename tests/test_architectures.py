@@ -118,11 +118,11 @@ def test_a_window_counts_the_tokens_of_a_pair(name: str) -> None:
     window = student.config.sliding_window
     narrow = drawn["sliding_attention"] if name == "gemma2" else drawn
     seen = narrow == 0 if narrow.dtype != torch.bool else narrow
-    position, segment, parent = batch["position_ids"], batch["segment"], batch["parent"]
+    position, segment, related = batch["position_ids"], batch["segment"], batch["kin"]
     row = 0
     for reading in range(0, segment.shape[1], 7):
         for read in range(segment.shape[1]):
-            kin = int(segment[row, read]) in (int(segment[row, reading]), int(parent[row, reading]))
+            kin = bool(related[row, segment[row, reading], segment[row, read]])
             near = int(position[row, reading] - position[row, read]) < window
             assert bool(seen[row, 0, reading, read]) == (kin and near and read <= reading)
     if name == "gemma2":

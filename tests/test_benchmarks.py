@@ -19,7 +19,6 @@ from teacher_cases import tiny_model
 @pytest.mark.parametrize(
     ("name", "arguments", "line"),
     [
-        ("views", ["tiny", "4"], r"multitask\+counterfactual: packed ([\d.]+) examples/s, one row a pair ([\d.]+)"),
         ("saliency", ["tiny", "2"], r"captum Saliency: ([\d.]+) questions/s, ratio ([\d.]+)"),
         ("study_load", ["--people", "3", "--think", "0.02"], r"answers acknowledged (\d+), kept (\d+)"),
         ("study_false_alarms", ["1"], r"ordinal, as analysed: \d of (1)"),
@@ -48,6 +47,16 @@ def test_a_server_that_answers_at_once() -> None:
     rounds = re.findall(r"^round \d: ([\d,]+) requests a second .* ([\d.]+) times$", done.stdout, re.MULTILINE)
     assert len(rounds) == 3, done.stdout + done.stderr
     assert all(float(times) > 0 for _, times in rounds)
+
+
+def test_training_beside_the_trainer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = "--model tiny --examples 24 --rounds 1 --methods multitask"
+    monkeypatch.setattr(sys, "argv", ["training", *settings.split()])
+    benchmark("training").main()
+    out = capsys.readouterr().out
+    assert re.search(r"^multitask: [\d.]+ examples/s, \d+ tokens each$", out, re.MULTILINE), out
+    assert re.search(r"^  [\d.]+ times transformers' Trainer", out, re.MULTILINE)
+    assert re.search(r"^  data: [\d,]+ examples/s of one core$", out, re.MULTILINE)
 
 
 def test_a_store_is_compared_by_its_keys() -> None:

@@ -16,7 +16,7 @@ from shrinklm.core.results import CellFile, read_scores
 from shrinklm.run import folder as folders
 from shrinklm.students.base import BaseStudent
 from shrinklm.students.saved import whole_student
-from shrinklm.students.training.trainer import last_checkpoint
+from shrinklm.students.training.checkpoints import last_checkpoint
 
 CHANGES: dict[str, Any] = {
     "task": {"use": "everyday", "limit": {"train": 8, "dev": 2, "test": 4}},
@@ -193,14 +193,11 @@ def _about(path: Path) -> tuple[Any, ...]:
 
 
 def test_a_damaged_checkpoint_is_none(path: Path, tmp_path: Path) -> None:
-    import torch
-
     for step in (1, 2):
         home = tmp_path / "checkpoints" / f"checkpoint-{step}"
         home.mkdir(parents=True)
-        for name in ("optimizer.pt", "scheduler.pt"):
-            torch.save({}, home / name)
-        (home / "trainer_state.json").write_text("{}")
+        (home / "state.json").write_text("{}")
+        shutil.copy(cell(path) / "student" / "model.safetensors", home / "optimizer.safetensors")
         shutil.copy(cell(path) / "student" / "model.safetensors", home / "trained.safetensors")
     assert last_checkpoint(tmp_path / "checkpoints")[0] == 2
     break_(home / "trained.safetensors", "cut")

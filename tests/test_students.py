@@ -23,7 +23,8 @@ from transformers import (
 
 from shrinklm.core.errors import StudentError, UnknownName
 from shrinklm.core.types import Pair
-from shrinklm.students.base import IGNORE, BaseStudent
+from shrinklm.students.base import BaseStudent
+from shrinklm.students.batch import IGNORE
 from shrinklm.students.causal import CausalStudent
 from shrinklm.students.layers import keep_layers
 from shrinklm.students.open import load_student

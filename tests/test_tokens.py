@@ -89,9 +89,9 @@ def read_by(model: Any, pairs: list[Pair], end: bool) -> list[tuple[list[int], l
             target = [*batch["decoder_input_ids"][index, 1 : scored[-1] + 1].tolist(), int(labels[index, scored[-1]])]
             rows.append((prompt, target, scored[0]))
             continue
-        segment = batch["pair"][0] == index
-        branch = batch["segment"][0] == batch["segment"][0][segment].max()
-        shared = batch["segment"][0] == batch["parent"][0][segment].max() if len(pairs) > 1 else ~branch & branch
+        segment = batch["segment"][0]
+        branch = segment == segment[(batch["pair"][0] == index) & (segment > 0)].max()
+        shared = batch["kin"][0, int(segment[branch][0])][segment] & (segment > 0) & ~branch
         read = torch.cat((batch["input_ids"][0][shared], batch["input_ids"][0][branch])).tolist()
         scored = labels[0][branch & (labels[0] >= 0)].tolist()
         prompt = len(model.tokenizer(pairs[index].prompt)["input_ids"])

@@ -14,9 +14,10 @@ from shrinklm.core.errors import MethodError, StudentError
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.methods.view import Method
+from shrinklm.students.training.checkpoints import last_checkpoint
 from shrinklm.students.training.lessons import Lessons
+from shrinklm.students.training.passes import Limit, Pass, Steps
 from shrinklm.students.training.train import Fit, discard_checkpoints, train_student
-from shrinklm.students.training.trainer import last_checkpoint
 from student_cases import corpus, fitted, fresh, generation, many, opened, pairs, taught, train_settings
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
@@ -34,6 +35,12 @@ def log(folder: Path) -> list[dict[str, Any]]:
 def steps(folder: Path) -> list[dict[str, Any]]:
     """The lines of the log without what depends on the clock."""
     return [{name: value for name, value in line.items() if name != "seconds"} for line in log(folder)]
+
+
+def one_pass(lessons: Lessons) -> Pass:
+    """All lessons as one pass of one step."""
+    (only,) = Steps(lessons, len(lessons), Limit(len(lessons), 0))[0].passes
+    return only
 
 
 def same(one: Any, other: Any) -> bool:
@@ -80,8 +87,7 @@ def test_defect_17_views_are_summed_in_the_order_of_the_method(tmp_path: Path) -
     views = method(ALL).views
     for _ in range(3):
         lessons = Lessons(fresh(), corpus(6), method(ALL), 6)
-        batch = lessons.tensors(lessons.items)
-        assert batch["view"].tolist() == list(range(len(views))) * 6
+        assert one_pass(lessons).view.tolist() == list(range(len(views))) * 6
         assert [lesson.views for lesson in lessons.items] == [("predict", "explain", "factual", "counterfactual")] * 6
     fitted(tmp_path)
     assert [name for name in log(tmp_path)[0] if name.startswith("loss/")] == [f"loss/{view.name}" for view in views]
@@ -260,7 +266,7 @@ def test_missing_generations_are_named(tmp_path: Path) -> None:
 def test_tokens_seen_are_real_tokens(spec: str, tmp_path: Path) -> None:
     student, fit = fitted(tmp_path, spec=spec, examples=8, batch=8, micro_batch=8)
     lessons = Lessons(student, corpus(10), method(ALL), 8)
-    batch = lessons.tensors(lessons.items)
+    batch = one_pass(lessons).batch
     real = (
         (batch["segment"] > 0).sum()
         if "segment" in batch
@@ -383,7 +389,7 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
     torn = places / "checkpoint-4"
     torn.mkdir()
     (torn / "trained.safetensors").write_bytes(b"torn")
-    (torn / "trainer_state.json").write_text('{"global_step": 4, "log_his')
+    (torn / "state.json").write_text('{"st')
     with (tmp_path / "cut" / "train.jsonl").open("a") as file:
         file.write('{"step": 5, "exam')
     assert last_checkpoint(places) == (3, places / "checkpoint-3")

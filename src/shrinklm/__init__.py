@@ -18,7 +18,7 @@ _PLACES = {
     "run.run": ("Run",),
     "run.opening": ("open_run",),
     "teachers.store": ("Store",),
-    "students.base": ("Student",),
+    "students.protocol": ("Student",),
     "tasks.base": ("TaskOptions", "make_task"),
     "teachers.base": ("TeacherOptions", "make_teacher"),
     "core.types": (
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from .run.opening import open_run
     from .run.recipe import Recipe
     from .run.run import Run
-    from .students.base import Student
+    from .students.protocol import Student
     from .tasks.base import TaskOptions, make_task
     from .teachers.base import TeacherOptions, make_teacher
     from .teachers.store import Store

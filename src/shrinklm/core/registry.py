@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from .errors import RecipeError, UnknownName
 
-Group = Literal["tasks", "teachers", "methods", "students", "metrics"]
+Group = Literal["tasks", "teachers", "methods", "students", "losses", "metrics"]
 
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
@@ -35,14 +35,18 @@ def find(group: Group, name: str) -> Any:
     if point is not None:
         return point.load()
     if not _OBJECT.match(name):
-        raise UnknownName(group[:-1], name, names(group))
+        raise UnknownName(_one(group), name, names(group))
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise RecipeError(
-            f"'{name}' names a {group[:-1]} that does not import: {error}. Is its folder on PYTHONPATH?"
+            f"'{name}' names a {_one(group)} that does not import: {error}. Is its folder on PYTHONPATH?"
         ) from error
+
+
+def _one(group: Group) -> str:
+    return "loss" if group == "losses" else group[:-1]
 
 
 def split_spec(spec: str) -> tuple[str, str]:

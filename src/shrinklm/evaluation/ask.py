@@ -24,7 +24,7 @@ from ..tasks.literal import STATEMENT
 from ..tasks.unread import why_unread
 
 if TYPE_CHECKING:
-    from ..students.base import Student
+    from ..students.protocol import Student
 
 _ANSWER_TOKENS = 12
 """Tokens of an answer's sentence beyond its option: "The answer is" and its end."""

@@ -29,7 +29,7 @@ from .ask import read_answer
 from .metrics.base import Condition, Context, Probe
 
 if TYPE_CHECKING:
-    from ..students.base import Student
+    from ..students.protocol import Student
 
 Ask = tuple[str, str, str]
 """(example id, explanation, tag): what makes two questions of the probes the same."""

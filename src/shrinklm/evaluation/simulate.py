@@ -24,7 +24,8 @@ from .metrics.answers import normalise
 from .metrics.base import Fit, SimulateSettings
 
 if TYPE_CHECKING:
-    from ..students.base import BaseStudent, Student
+    from ..students.base import BaseStudent
+    from ..students.protocol import Student
     from ..students.training.train import TrainSettings
 
 _FREE_TOKENS = 24

@@ -66,6 +66,11 @@ class Corpus:
         self._built: dict[int, _Built] = {}
         self._built_for: tuple[Method, int] | None = None
         """The method and the epoch of `_built`."""
+        self._same: dict[tuple[int, int], Pair | str] = {}
+        """(place of a view in the method, index of an example) → what the view makes of it in every epoch."""
+        self._sampled = any(
+            text.samples for example in self.examples for text in generations.get(example.id, {}).values()
+        )
 
     def generations_of(self, index: int) -> Generations:
         """The teacher's generations for the example at `index`."""
@@ -107,7 +112,7 @@ class Corpus:
             return Counter(dict.fromkeys(sure, len(list(indices))))
         counts: Counter[str] = Counter()
         for index in indices:
-            counts.update(item.view.name for item in self._build_uncached(method, index, epoch).pairs)
+            counts.update(item.view.name for item in self._build_uncached(method, index, epoch, {}).pairs)
         return counts
 
     def usable(self, method: Method) -> list[int]:
@@ -138,23 +143,31 @@ class Corpus:
         # A training asks for the pairs of an epoch several times over: for its key, for pairs.jsonl, for their lengths
         # and for the tensors. One epoch is remembered, so that memory does not grow with their number. By identity: a
         # method's views have no order in ==.
+        if self._built_for is None or self._built_for[0] is not method:
+            self._same = {}
         if self._built_for is None or self._built_for[0] is not method or self._built_for[1] != epoch:
             self._built_for = (method, epoch)
             self._built = {}
         if index not in self._built:
-            self._built[index] = self._build_uncached(method, index, epoch)
+            self._built[index] = self._build_uncached(method, index, epoch, self._same)
         return self._built[index]
 
-    def _build_uncached(self, method: Method, index: int, epoch: int) -> _Built:
+    def _build_uncached(
+        self, method: Method, index: int, epoch: int, same: dict[tuple[int, int], Pair | str]
+    ) -> _Built:
         # The next in the seeded order, not a random other: each example then gives its explanation away exactly once.
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
         donated = None if donor == index else (self.examples[donor], self.in_epoch(donor, epoch))
-        draw = Draw(self.seed, epoch, rank, donated)
         example, generations = self.examples[index], self.in_epoch(index, epoch)
         pairs, unbuilt = [], []
-        for view, weight in method.views.items():
-            pair = view.pair(example, generations, draw)
+        for place, (view, weight) in enumerate(method.views.items()):
+            pair = same.get((place, index))
+            if pair is None:
+                draw = Draw(self.seed, epoch, rank, donated)
+                pair = view.pair(example, generations, draw)
+                if not draw.by_epoch and not self._sampled:
+                    same[place, index] = pair
             if isinstance(pair, Pair):
                 pairs.append(ViewPair(example, view, weight, pair))
             else:

@@ -13,7 +13,7 @@ from ..core.marking import Keep
 from ..core.registry import find, names
 from .view import Method, View
 
-_OPTIONS = "revised, revised=VIEW, teacher-labels, top=N, order=score, alpha=WEIGHT"
+_OPTIONS = "revised, revised=VIEW, teacher-labels, top=N, order=score, alpha=WEIGHT, options, options=WEIGHT"
 _ORDERS: Mapping[str, Literal["text", "score"]] = {"text": "text", "score": "score"}
 _SHARE = r"0?\.\d*[1-9]\d*"
 """Matches a number above 0 and below 1."""
@@ -28,7 +28,8 @@ def method(spec: str) -> Method:
     `revised` replaces the explanation by its revision in every view; `revised=VIEW` only in that view (several joined
     by &); `teacher-labels` trains on the teacher's own answers and reasons; `top=` (words, or a share below 1) and
     `order=` (text or score) say which marked words a view keeps; `alpha=` is the joint weight of the views that answer,
-    the rest is for those that only explain (α of arXiv 2504.16056).
+    the rest is for those that only explain (α of arXiv 2504.16056); `options` adds the loss over all options of a
+    question, with the weight 1 or `options=`.
 
     Raises UnknownName for a method that does not exist, MethodError for an option that it does not have.
     """
@@ -41,7 +42,9 @@ def method(spec: str) -> Method:
     views: Views = {view: view for view in (*base.views, base.answer, base.explain) if view is not None}
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
-        if key == "alpha":
+        if key == "options":
+            base = replace(base, losses={**base.losses, key: _weight(base, option, spec)})
+        elif key == "alpha":
             # The weights stay those of the table's views, so that alpha and the other options may come in any order.
             base = replace(base, views=_weighted(base, value, spec))
         else:
@@ -129,6 +132,16 @@ def _weighted(base: Method, value: str, spec: str) -> dict[View, float]:
     # Rounded so that 1 - 0.9 is 0.1: the weight is part of pairs.jsonl and of the key of a training.
     alpha = {True: float(value), False: round(1 - float(value), 12)}
     return {view: alpha[kind] * base.views[view] / total[kind] for view, kind in answering.items()}
+
+
+def _weight(base: Method, option: str, spec: str) -> float:
+    """The weight of a further term of the loss."""
+    key, _, value = option.partition("=")
+    if not base.views:
+        raise MethodError(f"Method '{spec}': '{option}' is a term of the loss, and '{base.name}' trains nothing.")
+    if option != key and not (re.fullmatch(r"\d*\.?\d+", value) and float(value) > 0):
+        raise MethodError(f"Method '{spec}': '{option}' is not a weight above 0, such as {key}=0.5.")
+    return float(value) if value else 1.0
 
 
 def _keep(keep: Keep, key: str, value: str, spec: str) -> Keep:

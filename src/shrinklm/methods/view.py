@@ -7,7 +7,7 @@ and says which of them answers and which explains.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 import regex
 
@@ -30,16 +30,28 @@ def sentence(text: str) -> str:
     return text if _ENDS.match(text.rstrip("\"'”’)」』）")[-1:]) else f"{text}."
 
 
-@dataclass(frozen=True)
+@dataclass
 class Draw:
     """The seeded choices behind one pair."""
 
     seed: int
-    epoch: int
+    turn: InitVar[int]
+    """The epoch."""
     rank: int
     """The example's position in a seeded order of all examples: spreads the wrong options evenly over an epoch."""
     donor: tuple[Example, Generations] | None
     """The next example in that order, for the control that explains another question; None when there is no other."""
+    by_epoch: bool = False
+    """Whether the epoch was asked for: a pair that was built without it is the same in every epoch."""
+
+    def __post_init__(self, turn: int) -> None:
+        self._epoch = turn
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, counted from 0."""
+        self.by_epoch = True
+        return self._epoch
 
 
 _STOP = "."
@@ -166,6 +178,8 @@ class Method:
     """The view that answers test questions."""
     explain: View | None
     """The view that explains them; None where the method teaches no explanation."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Further terms of the loss by their name among the entry points `shrinklm.losses`, each with its weight."""
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from ..core.marking import Word
 from ..methods.view import answer_pair
-from ..students.base import IGNORE, BaseStudent, Batch
+from ..students.base import BaseStudent
+from ..students.batch import IGNORE, Batch
 from .completeness import COMPLETENESS, MOST_STEPS
 from .switches import eager, frozen
 
@@ -112,6 +113,8 @@ class _Encoded:
         pairs = [answer_pair(question.prompt, question.lead, question.label) for question in questions]
         # No end token: F is of the label alone. No packing: methods take single rows out of the batch.
         batch = model.encode([[pair] for pair in pairs], end=False, pack=False)
+        # Without the places of the labels, which are others where rows are taken out.
+        del batch["scored"]
         self.batch: Batch = model.to_device({**batch, "saying": batch["labels"] != IGNORE})
         """The encoded pairs; "saying", [rows, tokens], is true at positions that predict a token of the label."""
         self.shared: dict[int, int] = {}

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,55 +20,17 @@ from torch import Tensor, nn
 from ..core.errors import StudentError
 from ..core.files import whole_folder
 from ..core.types import Pair, Reply, Tick
+from ..models.decode import below_lora
 from ..models.exact import Decoding
 from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
+from .batch import Batch, scored
+from .blocks import Block
 from .exact import Reading, Rows
 from .layers import adapted
+from .projection import cross_entropy_at, logits_at
 from .saved import NOTE
 from .tokens import PairTokens, pair_tokens
-
-Batch = dict[str, Tensor]
-"""Made by `encode`, read by `forward`. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
-a token belongs to), `pairs` (how many) and `tokens` (how many the model reads, padding not counted). `inputs_embeds`
-may replace `input_ids`."""
-
-IGNORE = -100
-"""The label that is not scored: torch's default, and the one that encoder–decoder models of transformers expect."""
-
-
-class Student(Protocol):
-    """A small model that learns pairs and answers prompts."""
-
-    premise_in_target: bool = False
-    """Whether `answer` does not read `begun`, as an encoder–decoder may not be able to; `BaseStudent.replies` does."""
-
-    def loss(self, pairs: Sequence[Pair]) -> Tensor:
-        """The mean cross-entropy of each pair, [pairs], over the tokens of its target alone."""
-        ...
-
-    def answer(
-        self,
-        prompts: Sequence[str],
-        max_tokens: int,
-        batch: int = 32,
-        tick: Tick | None = None,
-        begun: Sequence[str] | None = None,
-    ) -> list[str]:
-        """The greedy reply to each prompt; with `begun`, what follows those first words of the reply."""
-        ...
-
-    def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
-        """Σ log p of each target's scored tokens given its prompt and the target before them, without the end token."""
-        ...
-
-    def token_count(self, text: str) -> int | None:
-        """The number of tokens in a text of its own; None where it cannot count them."""
-        return None
-
-    def save(self, folder: Path) -> None:
-        """Write it to a folder that `load_student` reads."""
-        ...
 
 
 class BaseStudent(nn.Module):
@@ -145,6 +107,11 @@ class BaseStudent(nn.Module):
         """The number of its weights; tied ones count once."""
         return sum(weight.numel() for weight in self.model.parameters())
 
+    @property
+    def packs(self) -> bool:
+        """Whether a row holds several pairs."""
+        return self.reading.rows == "packed" and "packed" in self.layouts
+
     def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
         """The tensors of pairs.
 
@@ -152,20 +119,45 @@ class BaseStudent(nn.Module):
             groups: The pairs, grouped by example.
             end: Every target closes with the end token.
             pack: A row may hold several examples.
+
+        Raises StudentError for a pair that does not fit.
+        """
+        tokenized = [self.tokenized(group, end) for group in groups]
+        for group, tokens in zip(groups, tokenized, strict=True):
+            for pair, ids in zip(group, tokens, strict=True):
+                self.check_length(pair, len(ids.prompt), len(ids.target), end)
+        return self.batch(list(map(Block, tokenized)), None if pack else [[index] for index in range(len(groups))])
+
+    def batch(self, blocks: Sequence[Block], rows: Sequence[Sequence[int]] | None = None) -> Batch:
+        """The tensors of token ids.
+
+        Args:
+            blocks: The pairs, one block an example.
+            rows: The blocks that share a row; None: as many as fit.
         """
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(summed cross-entropy, number of scored tokens), each [pairs]."""
-        logits, labels, owner = self.logits(batch)
-        # In float32 whatever the model computes in: sums in bfloat16 are too coarse to tell two options apart.
-        losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        pairs = int(batch["pairs"])
-        zeros = losses.new_zeros(pairs)
+        if type(self).logits is BaseStudent.logits:
+            chosen = scored(batch)
+            labels, owner = batch["labels"].flatten()[chosen], batch["pair"].flatten()[chosen]
+            model = below_lora(self.model)
+            losses = cross_entropy_at(model, batch["labels"].shape, chosen, self.inputs(batch), labels)
+        else:
+            logits, labels, owner = self.logits(batch)
+            losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        zeros = losses.new_zeros(int(batch["pairs"]))
         return zeros.index_add(0, owner, losses), zeros.index_add(0, owner, torch.ones_like(losses))
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(logits [scored, vocabulary], labels [scored], pair of each [scored]) at the tokens of the targets alone."""
+        chosen = scored(batch)
+        logits = logits_at(below_lora(self.model), batch["labels"].shape, chosen, self.inputs(batch))
+        return logits, batch["labels"].flatten()[chosen], batch["pair"].flatten()[chosen]
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """The keyword arguments of the model's forward."""
         raise NotImplementedError
 
     def owner(self, batch: Batch) -> Tensor:
@@ -184,7 +176,10 @@ class BaseStudent(nn.Module):
 
     def to_device(self, batch: Batch) -> Batch:
         """The batch on the device of the weights."""
-        return {name: value.to(self.device) for name, value in batch.items()}
+        # Single numbers stay where the CPU reads them without waiting for the device.
+        return {
+            name: value.to(self.device, non_blocking=True) if value.dim() else value for name, value in batch.items()
+        }
 
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
         """Σ log p of each target's scored tokens given what stands before them, without the end token.

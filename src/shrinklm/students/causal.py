@@ -8,6 +8,7 @@ Positions count along each branch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
@@ -17,14 +18,20 @@ from ..core.types import Pair, Reply
 from ..models.decode import BaseDecoder, below_lora
 from ..models.exact import Decoding, make_decoder
 from ..models.locate import Family
-from ..models.rows import Row, shared_beginning
-from .base import IGNORE, BaseStudent, Batch
+from ..models.rows import Row
+from .base import BaseStudent
+from .batch import IGNORE, Batch
+from .blocks import Block, fill
 from .exact import Reading, Rows, examine
 from .masks import masks
-from .projection import logits_at
 
 ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
+
+
+def row_width(sizes: Sequence[int], most: int = ROW) -> int:
+    """The most tokens of a row that holds examples of these sizes: a longer one widens all rows, and is never cut."""
+    return max(min(ROW, most), *sizes)
 
 
 class CausalStudent(BaseStudent):
@@ -44,72 +51,26 @@ class CausalStudent(BaseStudent):
         ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
-    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
+    def batch(self, blocks: Sequence[Block], rows: Sequence[Sequence[int]] | None = None) -> Batch:
         """Rows of packed examples; of one pair each where the model does not honour a block mask (`reading`).
 
-        Returns [rows, tokens] tensors: input_ids, position_ids, segment (branch number, 0 = padding), parent (the
-        segment a branch also sees), labels (the next token, or -100), pair (which pair a label belongs to).
+        Returns [rows, tokens] tensors: input_ids, position_ids, segment (number in its row, 0 = padding), labels (the
+        next token, or -100), pair (which pair a label belongs to); kin [rows, segments, segments]: whether a segment
+        (second axis) reads another (third); plain: whether each row holds one branch and then padding, so that a token
+        sees all before it, as it does without a mask.
         """
-        if self.reading.rows == "single":
-            groups, pack = [[pair] for group in groups for pair in group], False
-        blocks = []
-        number = 0
-        for group in groups:
-            blocks.append(self._block(group, number, end))
-            number += len(group)
-        # A longer example widens every row of its batch rather than being cut.
-        width = max(ROW, max(len(block) for block in blocks))
-        rows: list[list[tuple[int, ...]]] = []
-        for block in blocks:
-            # First fit: an example joins the first row with room for it.
-            row = next((row for row in rows if pack and len(row) + len(block) <= width), None)
-            if row is None:
-                rows.append(row := [])
-            # Segments are counted within a block; in the row they go on after those of the examples before, so that
-            # none sees another.
-            first = 1 + max((token[2] for token in row), default=0)
-            row += [
-                (ids, position, segment + first, parent + first, label, pair)
-                for ids, position, segment, parent, label, pair in block
-            ]
-        # Only as wide as the fullest row, since columns of mere padding would be computed too.
-        width = max(len(row) for row in rows)
-        padding = (self.tokenizer.pad_token_id or 0, 0, 0, 0, IGNORE, 0)
-        table = torch.tensor([row + [padding] * (width - len(row)) for row in rows])
-        names = ("input_ids", "position_ids", "segment", "parent", "labels", "pair")
-        columns = {name: table[..., column].contiguous() for column, name in enumerate(names)}
-        return {**columns, "pairs": torch.tensor(number), "tokens": torch.tensor(sum(map(len, blocks)))}
-
-    def _block(self, group: Sequence[Pair], number: int, end: bool) -> list[tuple[int, ...]]:
-        """(id, position, segment, parent, label, pair) of the tokens of one example's pairs.
-
-        Segment 0 is their shared beginning; `number` is that of the first pair in the batch.
-        """
-        tokenized = self.tokenized(group, end)
-        # What is given of a target is read like its prompt, so that the branches of one explanation share it too.
-        prompts = [tokens.prompt + tokens.given for tokens in tokenized]
-        targets = [tokens.scored for tokens in tokenized]
-        for pair, prompt, target in zip(group, prompts, targets, strict=True):
-            self.check_length(pair, len(prompt), len(target), end)
-        # Each branch keeps the last token of its prompt: what comes next is predicted from there, by each branch for
-        # itself. A single pair is not split at all, so that its row needs no mask (`_plain`).
-        shared = min(shared_beginning(prompts), min(map(len, prompts)) - 1) if len(group) > 1 else 0
-        beginning = enumerate(prompts[0][:shared])
-        block: list[tuple[int, ...]] = [(token, position, 0, 0, IGNORE, 0) for position, token in beginning]
-        for index, (prompt, target) in enumerate(zip(prompts, targets, strict=True)):
-            # A label stands where it is predicted, one token before its own: the last token of a target is never read.
-            tokens = prompt[shared:] + target[:-1]
-            # An empty target predicts nothing, but the last token of its prompt still needs a label.
-            labels = [IGNORE] * (len(prompt) - shared - 1) + (target or [IGNORE])
-            branch = enumerate(zip(tokens, labels, strict=True), start=shared)
-            block += [(token, position, index + 1, 0, label, number + index) for position, (token, label) in branch]
-        return block
-
-    def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """See BaseStudent."""
-        scored = batch["labels"] != IGNORE
-        logits = logits_at(below_lora(self.model), scored, self._inputs(batch))
-        return logits, batch["labels"][scored], batch["pair"][scored]
+        first = list(accumulate((len(block.pairs) for block in blocks), initial=0))
+        if not self.packs:
+            blocks, rows = [Block([pair]) for block in blocks for pair in block.pairs], None
+            first = list(range(len(blocks) + 1))
+        if rows is None:
+            sizes = [block.size for block in blocks]
+            rows = fill(sizes, row_width(sizes)) if self.packs else [[index] for index in range(len(blocks))]
+        table = _Table(len(rows), max(sum(blocks[index].size for index in row) for row in rows))
+        for number, row in enumerate(rows):
+            for index in row:
+                table.put(number, blocks[index], first[index])
+        return table.batch(pairs=first[-1], pad=self.tokenizer.pad_token_id or 0)
 
     def owner(self, batch: Batch) -> Tensor:
         """See BaseStudent."""
@@ -117,15 +78,15 @@ class CausalStudent(BaseStudent):
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
         """See BaseStudent."""
-        out = below_lora(self.model).get_decoder()(**self._inputs(batch), output_attentions=True)
+        out = below_lora(self.model).get_decoder()(**self.inputs(batch), output_attentions=True)
         attentions: Sequence[Tensor] = out.attentions
         return attentions
 
-    def _inputs(self, batch: Batch) -> dict[str, Any]:
-        """The keyword arguments of the model's forward."""
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """See BaseStudent."""
         read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
         # Without a mask, attention takes its fastest path; positions then count along the row, as they do here anyway.
-        if _plain(batch):
+        if bool(batch["plain"]):
             return {read: batch[read], "use_cache": False}
         read_by = {"attention_mask": masks(self.config, batch), "position_ids": batch["position_ids"]}
         return {read: batch[read], **read_by, "use_cache": False}
@@ -154,7 +115,80 @@ class CausalStudent(BaseStudent):
             yield row.key, Reply(decoder.text(row.said.tokens).strip(), row.said.finished)
 
 
-def _plain(batch: Batch) -> bool:
-    """Whether each row holds one branch and then padding: a token sees all before it, as it does without a mask."""
-    segment = batch["segment"]
-    return bool(((segment == segment[:, :1]) | (segment == 0)).all())
+class _Table:
+    """The columns of a batch while it is filled."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.width = width
+        self.ids: list[list[int]] = [[] for _ in range(rows)]
+        self.positions: list[list[int]] = [[] for _ in range(rows)]
+        self.segments: list[list[int]] = [[] for _ in range(rows)]
+        self.ancestors: list[list[list[int]]] = [[[0]] for _ in range(rows)]
+        """For each row and segment those that it reads. Padding is segment 0 and reads itself: a token that sees
+        nothing would get NaN from its softmax."""
+        self.scored: list[int] = []
+        """Places in the table, row after row, with a label."""
+        self.labels: list[int] = []
+        self.pairs: list[list[int]] = [[] for _ in range(rows)]
+        """For each token the pair whose label stands there; of a beginning that pairs share, one of them."""
+
+    def put(self, row: int, block: Block, first: int) -> None:
+        """Add a block to a row; `first` is the number of its first pair in the batch."""
+        ids, positions, segments = self.ids[row], self.positions[row], self.segments[row]
+        known = self.ancestors[row]
+        before = len(known)
+        whole = [pair.whole for pair in block.pairs]
+        for segment in block.segments:
+            tokens, pair = whole[segment.pair], block.pairs[segment.pair]
+            shift = row * self.width + len(ids) - segment.start
+            ids += tokens[segment.start : segment.stop]
+            positions += range(segment.start, segment.stop)
+            segments += [len(known)] * (segment.stop - segment.start)
+            self.pairs[row] += [first + segment.pair] * (segment.stop - segment.start)
+            above = [] if segment.parent < 0 else known[before + segment.parent]
+            known.append([*above, len(known)])
+            # A label stands where it is predicted, one token before its own.
+            start = max(segment.start, len(pair.prompt) + len(pair.given) - 1)
+            count = min(segment.stop, len(tokens) - 1) - start
+            if count > 0:
+                self.scored += range(shift + start, shift + start + count)
+                self.labels += tokens[start + 1 : start + 1 + count]
+
+    def batch(self, pairs: int, pad: int) -> Batch:
+        """The tensors."""
+        columns = {
+            "input_ids": (self.ids, pad),
+            "position_ids": (self.positions, 0),
+            "segment": (self.segments, 0),
+            "pair": (self.pairs, 0),
+        }
+        tensors = {
+            name: torch.tensor([row + [filler] * (self.width - len(row)) for row in rows])
+            for name, (rows, filler) in columns.items()
+        }
+        # In the order of the table, as a look through it would find them.
+        order = sorted(range(len(self.scored)), key=self.scored.__getitem__)
+        chosen = torch.tensor([self.scored[index] for index in order], dtype=torch.long)
+        labels = torch.full(tensors["segment"].shape, IGNORE)
+        labels.view(-1)[chosen] = torch.tensor([self.labels[index] for index in order], dtype=torch.long)
+        return {
+            **tensors,
+            "labels": labels,
+            "scored": chosen,
+            "kin": self._kin(),
+            "plain": torch.tensor(all(len(known) <= 2 for known in self.ancestors)),
+            "pairs": torch.tensor(pairs),
+            "tokens": torch.tensor(sum(map(len, self.ids))),
+        }
+
+    def _kin(self) -> Tensor:
+        most = max(map(len, self.ancestors))
+        kin = torch.zeros(len(self.ancestors), most, most, dtype=torch.bool)
+        places = [
+            (row, segment, read)
+            for row, known in enumerate(self.ancestors)
+            for segment, seen in enumerate(known)
+            for read in seen
+        ]
+        kin[tuple(torch.tensor(places).T)] = True
+        return kin

@@ -12,7 +12,7 @@ from ..tasks.base import split_answer
 from ..tasks.literal import possible_answers
 
 if TYPE_CHECKING:
-    from .base import Student
+    from .protocol import Student
 
 
 def reason(view: View, raw: str, example: Example) -> str:

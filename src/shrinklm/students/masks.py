@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import Batch
+from .batch import Batch
 
 
 def masks(config: Any, batch: Batch) -> Tensor | dict[str, Tensor]:
     """[rows, 1, tokens, tokens], or one for each kind of layer: which token (third axis) sees which (fourth).
 
-    A token sees earlier ones of its segment and of that segment's parent. A mask that is given replaces all of the
-    model's own, so a window (Gemma, Mistral, gpt-oss) or a chunk (Llama 4) is drawn here: in positions, which count
-    along each pair, and not in columns, between which other pairs stand.
+    A token sees earlier ones of its segment and of those that this one goes on from. A mask that is given replaces all
+    of the model's own, so a window (Gemma, Mistral, gpt-oss) or a chunk (Llama 4) is drawn here: in positions, which
+    count along each pair, and not in columns, between which other pairs stand.
     """
     text = config.get_text_config(decoder=True)
     seen = _seen(batch)
@@ -29,13 +29,12 @@ def masks(config: Any, batch: Batch) -> Tensor | dict[str, Tensor]:
 
 def _seen(batch: Batch) -> Tensor:
     """[rows, 1, tokens, tokens] of booleans, as if every layer looked back without end."""
-    segment, parent = batch["segment"], batch["parent"]
-    length = segment.shape[1]
+    segment = batch["segment"]
+    rows, length = segment.shape
     earlier = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
-    # Padding is segment 0 and sees itself: a token that sees nothing would get NaN from its softmax.
-    same = segment[:, :, None] == segment[:, None, :]
-    above = parent[:, :, None] == segment[:, None, :]
-    return ((same | above) & earlier)[:, None]
+    row = torch.arange(rows, device=segment.device)[:, None, None]
+    kin = batch["kin"][row, segment[:, :, None], segment[:, None, :]]
+    return (kin & earlier)[:, None]
 
 
 def _near(text: Any, kind: str, batch: Batch) -> Tensor:

@@ -19,7 +19,7 @@ from ..tasks.literal import STATEMENT, begun_literally, possible_answers
 from ..tasks.spelling import canonical
 
 if TYPE_CHECKING:
-    from .base import Student
+    from .protocol import Student
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import Student
+    from .protocol import Student
 
 TOO_LONG = "longer than the student reads"
 """Why a question was not asked."""

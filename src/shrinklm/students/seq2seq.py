@@ -13,9 +13,10 @@ from ..core.types import Pair, Reply
 from ..models.decode import below_lora
 from ..models.exact import make_decoder
 from ..models.locate import Family
-from .base import IGNORE, BaseStudent, Batch
+from .base import BaseStudent
+from .batch import IGNORE, Batch
+from .blocks import Block
 from .exact import Reading, examine
-from .projection import logits_at
 
 
 class Seq2SeqStudent(BaseStudent):
@@ -33,34 +34,32 @@ class Seq2SeqStudent(BaseStudent):
         ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
-    def encode(self, groups: Sequence[Sequence[Pair]], end: bool = True, pack: bool = True) -> Batch:
-        """One row a pair, whatever `pack` says.
+    def batch(self, blocks: Sequence[Block], rows: Sequence[Sequence[int]] | None = None) -> Batch:
+        """One row a pair, whatever `rows` says.
 
         Returns input_ids and attention_mask [pairs, prompt tokens]; decoder_input_ids, labels and pair [pairs, target
         tokens].
         """
-        pairs = [pair for group in groups for pair in group]
-        tokenized = [tokens for group in groups for tokens in self.tokenized(group, end)]
-        prompts, targets = [tokens.prompt for tokens in tokenized], [tokens.target for tokens in tokenized]
-        for pair, prompt, target in zip(pairs, prompts, targets, strict=True):
-            self.check_length(pair, len(prompt), len(target), end)
-        pad = self.tokenizer.pad_token_id or 0
-        labels = _rows([[IGNORE] * len(tokens.given) + tokens.scored for tokens in tokenized], IGNORE)
+        pairs = [pair for block in blocks for pair in block.pairs]
+        prompts, targets = [pair.prompt for pair in pairs], [pair.target for pair in pairs]
+        labels = _rows([[IGNORE] * len(pair.given) + pair.scored for pair in pairs], IGNORE)
         return {
-            "input_ids": _rows(prompts, pad),
+            "input_ids": _rows(prompts, self.tokenizer.pad_token_id or 0),
             "attention_mask": _rows([[1] * len(prompt) for prompt in prompts], 0),
             "labels": labels,
             "decoder_input_ids": self._read(targets)[:, : labels.shape[1]],
             "pair": torch.arange(len(pairs))[:, None].expand_as(labels).contiguous(),
+            "scored": (labels != IGNORE).flatten().nonzero()[:, 0],
             "pairs": torch.tensor(len(pairs)),
             "tokens": torch.tensor(sum(map(len, prompts)) + sum(map(len, targets))),
         }
 
-    def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def inputs(self, batch: Batch) -> dict[str, Any]:
         """See BaseStudent."""
-        labels = batch["labels"]
-        scored = labels != IGNORE
-        return logits_at(below_lora(self.model), scored, _inputs(batch)), labels[scored], batch["pair"][scored]
+        read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
+        # Without labels, from which the model would compute a loss of its own that nobody uses.
+        names = (read, "attention_mask", "decoder_input_ids")
+        return {**{name: batch[name] for name in names}, "use_cache": False}
 
     def _read(self, targets: Sequence[Sequence[int]]) -> Tensor:
         """What the decoder reads where it says the targets: the same, shifted to the right in the model's way."""
@@ -83,7 +82,7 @@ class Seq2SeqStudent(BaseStudent):
 
     def attentions(self, batch: Batch) -> Sequence[Tensor]:
         """See BaseStudent. The decoder's cross-attention: the tokens that are read are those of the prompt."""
-        out = self.model(**_inputs(batch), output_attentions=True)
+        out = self.model(**self.inputs(batch), output_attentions=True)
         attentions: Sequence[Tensor] = out.cross_attentions
         return attentions
 
@@ -133,14 +132,6 @@ class _Forced(LogitsProcessor):  # type: ignore[misc]
                 scores[row] = -torch.inf
                 scores[row, tokens[done]] = 0.0
         return scores
-
-
-def _inputs(batch: Batch) -> dict[str, Any]:
-    """The keyword arguments of the model's forward."""
-    read = "inputs_embeds" if "inputs_embeds" in batch else "input_ids"
-    # Without labels, from which the model would compute a loss of its own that nobody uses.
-    names = (read, "attention_mask", "decoder_input_ids")
-    return {**{name: batch[name] for name in names}, "use_cache": False}
 
 
 def _rows(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

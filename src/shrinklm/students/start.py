@@ -69,12 +69,12 @@ def _opened(spec: StudentSpec, root: Path) -> Start:
         for name, weight in sorted(student.state_dict().items()):
             weights.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             weights.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return Start(spec.use, weights.hexdigest(), digest(_vocabulary(student.tokenizer)))
+        return Start(spec.use, weights.hexdigest(), digest(vocabulary(student.tokenizer)))
     except Exception:  # it may raise anything; where it cannot be opened, training says why
         return Start(spec.use, "", "")
 
 
-def _vocabulary(tokenizer: Any) -> str:
+def vocabulary(tokenizer: Any) -> str:
     """What a tokenizer does, as text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:

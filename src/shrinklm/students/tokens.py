@@ -30,6 +30,11 @@ class PairTokens:
         """The target's tokens, up to the last that is scored."""
         return self.given + self.scored
 
+    @property
+    def whole(self) -> list[int]:
+        """The tokens of the prompt and of the target."""
+        return self.prompt + self.given + self.scored
+
 
 def pair_tokens(
     pairs: Sequence[Pair],

@@ -26,7 +26,7 @@ from ...models.encoder import Encoder
 from .answers import normalise
 
 if TYPE_CHECKING:
-    from ...students.base import Student
+    from ...students.protocol import Student
 
 Value = float | Mapping[str, float] | None
 """A metric's value of one row: a number, several by their names, or None where it cannot be scored."""

@@ -64,7 +64,8 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     ]
     student = cell.student.model_dump(mode="json", exclude={"name"})  # a label trains nothing
     # The pairs of the first epoch stand for the views: another template is another training.
-    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus))
+    terms = [dict(cell.method.losses)] if cell.method.losses else []
+    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus), *terms)
     return with_start(key, student_start(cell, recipe).key)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import TrainingArguments, set_seed
 
 from ...core.errors import StudentError
 from ...core.files import write_text
@@ -22,8 +21,14 @@ from ...methods.corpus import Corpus
 from ...methods.view import Method
 from ...models.load import bf16_supported
 from ..base import BaseStudent
+from . import processes
 from .lessons import Lessons
-from .trainer import Measure, StudentTrainer
+from .passes import Limit
+from .trainer import Measure, Plan, Trainer
+
+_CPU_TOKENS, _GPU_TOKENS = 1024, 16_384
+"""Tokens of a pass where the recipe sets no number of examples: enough for the matrix products to run at their speed.
+A pass of SmolLM2-135M takes about 1.7 MB a token in float32, half of it in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,10 @@ class Fit:
 
     examples_seen: int
     batch: int
-    micro_batch: int
+    micro_batch: int | None
+    """Examples of a pass; None: it was cut by tokens."""
+    pass_tokens: int | None
+    """Tokens of a pass with their padding; None: it was cut by examples."""
     steps: int
     tokens_seen: int
     """Tokens that the model read, padding not counted; a beginning that views share is read once."""
@@ -93,17 +101,17 @@ def train_student(
         advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
     note = folder / CellFile.MICRO_BATCH
-    micro = _micro_batch(settings)
-    if note.is_file() and note.read_text().isdigit():  # the size that fitted into memory before a kill
-        micro = _divisor(settings.batch, int(note.read_text()))
+    limit = _limit(settings)
+    if note.is_file():  # the size that fitted into memory before a kill
+        limit = _noted(note.read_text(), settings) or limit
     while True:
         try:
-            return _train(open_student, corpus, method, settings, folder, micro, measure, tick)
+            return _train(open_student, corpus, method, settings, folder, limit, measure, tick)
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            if micro == 1:
+            if limit.smallest or processes.count() > 1:  # several would have to halve together
                 advice = "Use a smaller student, `lora`, or a shorter `max_length`."
                 raise StudentError(f"Out of memory with a single example in the micro-batch. {advice}") from error
         # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
@@ -112,11 +120,13 @@ def train_student(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         # Written down, so that a resumed training does not run out of memory at the same place once more.
-        micro = _divisor(settings.batch, micro // 2)
-        write_text(note, str(micro))
+        limit = _halved(limit, settings)
+        write_text(note, str(limit.examples or f"{limit.tokens} tokens"))
         if tick:
-            halved = f"micro-batch halved to {micro}, accumulation {settings.batch // micro}: same effective batch"
-            tick("out of memory", 0, 0, halved)
+            halved = f"micro-batch halved to {limit}"
+            if limit.examples:
+                halved += f", accumulation {settings.batch // limit.examples}"
+            tick("out of memory", 0, 0, f"{halved}: same effective batch")
 
 
 def _train(
@@ -125,27 +135,32 @@ def _train(
     method: Method,
     settings: TrainSettings,
     folder: Path,
-    micro: int,
+    limit: Limit,
     measure: Measure | None,
     tick: Tick | None,
 ) -> tuple[BaseStudent, Fit]:
-    set_seed(settings.seed)  # before the student is opened, whose weights may be drawn
+    processes.join()
+    torch.manual_seed(settings.seed)  # before the student is opened, whose weights may be drawn
     student = open_student()
     lessons = Lessons(student, corpus, method, settings.examples)
     steps = -(-len(lessons) // settings.batch)
     save = _points(steps, settings.checkpoints)
     # Early stopping goes back to a checkpoint, so it measures where one is written.
     measured = save if settings.early_stopping else _points(steps, settings.curve)
-    trainer = StudentTrainer(
-        lessons,
-        _arguments(settings, folder / CellFile.CHECKPOINTS, micro, steps),
-        folder / CellFile.LOG,
+    plan = Plan(
+        batch=settings.batch,
+        limit=limit,
+        learning_rate=settings.learning_rate,
+        warmup=round(settings.warmup * steps),
+        weight_decay=settings.weight_decay,
+        clip=settings.clip,
+        bf16=settings.precision == "bf16" or (settings.precision == "auto" and bf16_supported()),
+        seed=settings.seed,
         save=save,
-        measure=measured if measure else set(),
-        score=measure,
+        measure=measured if measure else frozenset(),
         patience=settings.early_stopping,
-        tick=tick,
     )
+    trainer = Trainer(lessons, plan, folder / CellFile.LOG, folder / CellFile.CHECKPOINTS, measure, tick)
     trainer.fit()
     unbuilt: dict[str, dict[str, int]] = {}
     for (view, reason), count in sorted(lessons.unbuilt.items()):
@@ -153,12 +168,13 @@ def _train(
     fit = Fit(
         examples_seen=trainer.examples_seen,
         batch=settings.batch,
-        micro_batch=micro,
-        steps=trainer.state.global_step,
-        tokens_seen=trainer.tokens_seen,
+        micro_batch=limit.examples,
+        pass_tokens=None if limit.examples else limit.tokens,
+        steps=trainer.step,
+        tokens_seen=trainer.log.tokens,
         pairs=lessons.pairs(trainer.examples_seen),
         unbuilt=unbuilt,
-        train_seconds=round(trainer.seconds, 1),
+        train_seconds=round(trainer.log.seconds, 1),
         diverged=trainer.diverged,
     )
     student.eval()
@@ -171,46 +187,29 @@ def discard_checkpoints(folder: Path) -> None:
     (folder / CellFile.MICRO_BATCH).unlink(missing_ok=True)
 
 
-def _arguments(settings: TrainSettings, checkpoints: Path, micro: int, steps: int) -> TrainingArguments:
-    """The Trainer's arguments."""
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and bf16_supported())
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=1,  # the dataset holds all epochs
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=settings.batch // micro,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(settings.warmup * steps),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        bf16=bf16,
-        use_cpu=not torch.cuda.is_available(),
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is not finite ends the training: it must reach the log
-        save_strategy="no",  # `_Points` sets when to save and when to measure
-        eval_strategy="no",
-        remove_unused_columns=False,  # items are lessons, without the columns that the Trainer would look for
-        disable_tqdm=True,
-        report_to="none",
-        label_names=["labels"],
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # packed rows cannot be split over devices by DataParallel
-    return arguments
-
-
-def _points(steps: int, parts: int) -> set[int]:
+def _points(steps: int, parts: int) -> frozenset[int]:
     """The last steps of `parts` equal parts of a training."""
     # Rounded up, so that there are never more parts than asked for; the last may be shorter.
     every = -(-steps // parts) if parts else 0
-    return {*range(every, steps, every), steps} if parts else set()
+    return frozenset({*range(every, steps, every), steps} if parts else ())
 
 
-def _micro_batch(settings: TrainSettings) -> int:
-    default = 32 if torch.cuda.is_available() else 8
-    return _divisor(settings.batch, settings.micro_batch or default)
+def _limit(settings: TrainSettings) -> Limit:
+    examples = settings.micro_batch and _divisor(settings.batch, settings.micro_batch)
+    return Limit(examples, _GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+
+
+def _noted(text: str, settings: TrainSettings) -> Limit | None:
+    number, _, tokens = text.partition(" ")
+    if not number.isdigit() or int(number) < 1:
+        return None
+    return Limit(None, int(number)) if tokens else Limit(_divisor(settings.batch, int(number)), _CPU_TOKENS)
+
+
+def _halved(limit: Limit, settings: TrainSettings) -> Limit:
+    if limit.examples is None:
+        return Limit(None, limit.tokens // 2)
+    return Limit(_divisor(settings.batch, limit.examples // 2), limit.tokens)
 
 
 def _divisor(batch: int, most: int) -> int:

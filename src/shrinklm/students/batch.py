@@ -1,0 +1,20 @@
+"""The tensors of a batch of pairs."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+Batch = dict[str, Tensor]
+"""Made by `encode`, read by `forward`. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
+a token belongs to), `pairs` (how many) and `tokens` (how many the model reads, padding not counted). `scored` holds the
+places with a label, row after row. `inputs_embeds` may replace `input_ids`."""
+
+IGNORE = -100
+"""The label that is not scored: torch's default, and the one that encoder–decoder models of transformers expect."""
+
+
+def scored(batch: Batch) -> Tensor:
+    """[scored]: the places of a batch, row after row, that have a label."""
+    known = batch.get("scored")
+    # A batch of which rows were taken is looked through: that makes the CPU wait for the device.
+    return (batch["labels"] != IGNORE).flatten().nonzero()[:, 0] if known is None else known

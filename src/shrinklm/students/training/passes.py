@@ -1,0 +1,203 @@
+"""One step of a training, cut into passes: which units one forward and backward pass reads, and as which tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..blocks import fill
+from ..causal import row_width
+from .lessons import Lesson, Lessons, Unit
+from .losses import Read
+
+Rows = Sequence[Sequence[int]]
+"""The units of each row, by their place in the pass."""
+_FEW = 64
+"""Tokens below which a pass is not cut further: it then holds a single example."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much one pass reads: memory decides, and the loss of a step is the same."""
+
+    examples: int | None
+    """So many examples; None: by tokens."""
+    tokens: int
+    """So many tokens with their padding. A single unit may have more."""
+
+    @property
+    def smallest(self) -> bool:
+        """Whether half of it would be no less: a pass holds at least one example."""
+        return self.tokens <= _FEW if self.examples is None else self.examples == 1
+
+    def __str__(self) -> str:
+        return f"{self.tokens:,} tokens" if self.examples is None else f"{self.examples}"
+
+
+@dataclass(frozen=True)
+class AskedFor:
+    """What a pass reads for one further term of the loss."""
+
+    pairs: Tensor
+    """[pairs]: their places in the batch."""
+    ask: Tensor
+    place: Tensor
+    count: int
+    most: int
+    figures: Mapping[str, Tensor]
+
+    def read(self, log_likelihood: Tensor) -> Read:
+        """With the log-likelihood of each pair of the batch, [pairs of the batch]."""
+        return Read(log_likelihood[self.pairs], self.ask, self.place, self.count, self.most, self.figures)
+
+    def to(self, device: torch.device) -> AskedFor:
+        """The same on a device."""
+        figures = {name: value.to(device, non_blocking=True) for name, value in self.figures.items()}
+        pairs, ask, place = (value.to(device, non_blocking=True) for value in (self.pairs, self.ask, self.place))
+        return AskedFor(pairs, ask, place, self.count, self.most, figures)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one forward and backward pass reads."""
+
+    batch: Batch
+    view: Tensor
+    """[pairs]: the place of each pair's view in the method; that of a pair without one is past the last."""
+    weight: Tensor
+    """[pairs]: its share of the loss of the step, weight of its view / pairs of that view in the step."""
+    asked: Mapping[str, AskedFor]
+    """By the name of a further term of the loss."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one process reads for one step."""
+
+    passes: Sequence[Pass]
+    pairs: Sequence[int]
+    """For each view its pairs in the whole step, those of other processes included."""
+    asks: Mapping[str, int]
+    """Term of the loss → how often it is asked for in the whole step."""
+    tokens: int
+    """That the step reads, padding not counted, those of other processes included."""
+
+
+class Steps:
+    """The steps of a training. Reads and changes nothing but its own: a worker process may build them ahead.
+
+    Args:
+        lessons: The dataset.
+        batch: Examples of a step.
+        limit: Of a pass.
+        part: (number of this process, number of all); each computes its share of every step.
+    """
+
+    def __init__(self, lessons: Lessons, batch: int, limit: Limit, part: tuple[int, int] = (0, 1)) -> None:
+        self.lessons, self.size, self.limit, self.part = lessons, batch, limit, part
+
+    def __len__(self) -> int:
+        return -(-len(self.lessons) // self.size)
+
+    def __getitem__(self, number: int) -> Step:
+        """Step `number`, counted from 0."""
+        lessons = self.lessons.items[number * self.size : (number + 1) * self.size]
+        rank, processes = self.part
+        cuts = list(self._cut(lessons, processes))
+        units = [unit for some, _ in cuts for unit in some]
+        views = Counter(view for unit in units for view in unit.views)
+        pairs = [views[place] for place in range(len(self.lessons.method.views))]
+        asks = Counter(name for unit in units for name, _, _ in unit.asked)
+        passes = [self._pass(some, rows, pairs) for some, rows in cuts]
+        tokens = sum(int(each.batch["tokens"]) for each in passes)
+        return Step(passes[rank::processes], pairs, asks, tokens)
+
+    def _cut(self, lessons: Sequence[Lesson], processes: int) -> Iterator[tuple[list[Unit], Rows | None]]:
+        if self.limit.examples is not None:
+            for start in range(0, len(lessons), self.limit.examples):
+                yield self.lessons.units(lessons[start : start + self.limit.examples]), None
+            return
+        units, tokens = self.lessons.units(lessons), self.limit.tokens
+        if processes > 1:  # a pass for each, so that none waits
+            size = sum(len(pair.prompt) + len(pair.target) for unit in units for pair in unit.block.pairs)
+            tokens = max(1, min(tokens, size // processes))
+        yield from cut(units, tokens, self.lessons.student.packs)
+
+    def _pass(self, units: Sequence[Unit], rows: Rows | None, pairs: Sequence[int]) -> Pass:
+        views = [view for unit in units for view in unit.views]
+        shares = [
+            weight / max(1, count) for weight, count in zip(self.lessons.method.views.values(), pairs, strict=True)
+        ]
+        shares.append(0.0)
+        return Pass(
+            batch=self.lessons.batch(units, rows),
+            view=torch.tensor(views) % (len(pairs) + 1),
+            weight=torch.tensor([shares[view] for view in views]),
+            asked=_asked(units),
+        )
+
+
+def cut(units: Sequence[Unit], tokens: int, packs: bool) -> Iterator[tuple[list[Unit], Rows | None]]:
+    """(units, which of them share a row) of passes of at most so many tokens with their padding, or of one row.
+
+    Units of like length stand together. `packs`: a row may hold several.
+    """
+    if packs:
+        sizes = [unit.block.size for unit in units]
+        width = row_width(sizes, tokens)
+        rows = fill(sizes, width)
+        # Even passes: the last is not a small rest.
+        count = -(-len(rows) // max(1, tokens // width))
+        for number in range(count):
+            some = rows[number * len(rows) // count : (number + 1) * len(rows) // count]
+            numbers = iter(range(len(units)))
+            yield [units[index] for row in some for index in row], [[next(numbers) for _ in row] for row in some]
+        return
+    # By the target first: a decoder that writes two lengths pads the short one.
+    part: list[Unit] = []
+    held, target, prompt = 0, 0, 0
+    for unit in sorted(units, key=_lengths):
+        lengths, count = _lengths(unit), len(unit.block.pairs)
+        wide = max(target, lengths[0]), max(prompt, lengths[1])
+        if part and (held + count) * sum(wide) > tokens:
+            yield part, None
+            part, held, wide = [], 0, lengths
+        part.append(unit)
+        held += count
+        target, prompt = wide
+    if part:
+        yield part, None
+
+
+def _lengths(unit: Unit) -> tuple[int, int]:
+    """The tokens of a unit's longest target and of its longest prompt."""
+    pairs = unit.block.pairs
+    return max(len(pair.given) + len(pair.scored) for pair in pairs), max(len(pair.prompt) for pair in pairs)
+
+
+def _asked(units: Sequence[Unit]) -> dict[str, AskedFor]:
+    """By term of the loss what these units are asked for."""
+    found: dict[str, list[tuple[list[int], Mapping[str, float]]]] = {}
+    first = 0
+    for unit in units:
+        for name, places, figures in unit.asked:
+            found.setdefault(name, []).append(([first + place for place in places], figures))
+        first += len(unit.block.pairs)
+    return {name: _asked_for(asks) for name, asks in found.items()}
+
+
+def _asked_for(asks: Sequence[tuple[list[int], Mapping[str, float]]]) -> AskedFor:
+    sizes = [len(places) for places, _ in asks]
+    return AskedFor(
+        pairs=torch.tensor([place for places, _ in asks for place in places]),
+        ask=torch.arange(len(asks)).repeat_interleave(torch.tensor(sizes)),
+        place=torch.tensor([place for size in sizes for place in range(size)]),
+        count=len(asks),
+        most=max(sizes),
+        figures={name: torch.tensor([figures[name] for _, figures in asks]) for name in asks[0][1]},
+    )
