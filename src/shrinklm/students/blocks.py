@@ -35,10 +35,15 @@ class Block:
     pairs: Sequence[PairTokens]
 
     @cached_property
+    def whole(self) -> list[list[int]]:
+        """The tokens of each pair, prompt and target."""
+        return [pair.whole for pair in self.pairs]
+
+    @cached_property
     def segments(self) -> list[Segment]:
         """The segments that read them with the fewest tokens."""
         segments: list[Segment] = []
-        _grow(segments, [_Branch.of(number, pair) for number, pair in enumerate(self.pairs)], 0, -1)
+        _grow(segments, list(map(_Branch.of, range(len(self.pairs)), self.pairs, self.whole)), 0, -1)
         return segments
 
     @cached_property
@@ -56,11 +61,10 @@ class _Branch:
     """Where its first label stands: one token before the first that is scored. Infinite without any."""
 
     @classmethod
-    def of(cls, number: int, pair: PairTokens) -> _Branch:
-        before = len(pair.prompt) + len(pair.given)
+    def of(cls, number: int, pair: PairTokens, whole: list[int]) -> _Branch:
         if not pair.scored:
-            return cls(number, pair.prompt + pair.given, math.inf)
-        return cls(number, pair.whole[:-1], before - 1)
+            return cls(number, whole, math.inf)
+        return cls(number, whole[:-1], len(pair.prompt) + len(pair.given) - 1)
 
 
 def _grow(segments: list[Segment], branches: Sequence[_Branch], start: int, parent: int) -> None:
@@ -72,7 +76,7 @@ def _grow(segments: list[Segment], branches: Sequence[_Branch], start: int, pare
             segments.append(Segment(branch.pair, start, len(branch.read), parent))
         return
     # A place in a row has one label: from where a second pair has its first one, each goes on by itself.
-    owner, other = sorted(branches, key=lambda branch: (branch.first, branch.pair))[:2]
+    owner, other = sorted(branches, key=_first)[:2]
     alike = shared_beginning([branch.read for branch in branches])
     stop = int(min(alike, other.first))
     if stop > start:
@@ -84,6 +88,10 @@ def _grow(segments: list[Segment], branches: Sequence[_Branch], start: int, pare
             followers.setdefault(branch.read[stop] if stop == alike else -1 - place, []).append(branch)
     for branches in followers.values():
         _grow(segments, branches, stop, parent)
+
+
+def _first(branch: _Branch) -> tuple[float, int]:
+    return branch.first, branch.pair
 
 
 def fill(sizes: Sequence[int], width: int) -> list[list[int]]:

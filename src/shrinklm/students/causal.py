@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.types import Pair, Reply
@@ -24,6 +26,8 @@ from .batch import IGNORE, Batch
 from .blocks import Block, fill
 from .exact import Reading, Rows, examine
 from .masks import masks
+
+Numbers = NDArray[np.int64]
 
 ROW = 256
 """Tokens of a row that short examples are packed into: long enough to fill, short enough that attention stays cheap."""
@@ -67,9 +71,10 @@ class CausalStudent(BaseStudent):
             sizes = [block.size for block in blocks]
             rows = fill(sizes, row_width(sizes)) if self.packs else [[index] for index in range(len(blocks))]
         table = _Table(len(rows), max(sum(blocks[index].size for index in row) for row in rows))
-        for number, row in enumerate(rows):
+        for row in rows:
+            table.next_row()
             for index in row:
-                table.put(number, blocks[index], first[index])
+                table.put(blocks[index], first[index])
         return table.batch(pairs=first[-1], pad=self.tokenizer.pad_token_id or 0)
 
     def owner(self, batch: Batch) -> Tensor:
@@ -119,76 +124,78 @@ class _Table:
     """The columns of a batch while it is filled."""
 
     def __init__(self, rows: int, width: int) -> None:
-        self.width = width
-        self.ids: list[list[int]] = [[] for _ in range(rows)]
-        self.positions: list[list[int]] = [[] for _ in range(rows)]
-        self.segments: list[list[int]] = [[] for _ in range(rows)]
-        self.ancestors: list[list[list[int]]] = [[[0]] for _ in range(rows)]
+        self.shape = rows, width
+        self.row, self.column = -1, 0
+        self.ancestors: list[list[list[int]]] = []
         """For each row and segment those that it reads. Padding is segment 0 and reads itself: a token that sees
         nothing would get NaN from its softmax."""
-        self.scored: list[int] = []
-        """Places in the table, row after row, with a label."""
+        self.ids: list[int] = []
+        self.runs: list[tuple[int, int, int, int, int]] = []
+        """(place of the first token in the table, tokens, first position, segment, pair) of each segment."""
         self.labels: list[int] = []
-        self.pairs: list[list[int]] = [[] for _ in range(rows)]
-        """For each token the pair whose label stands there; of a beginning that pairs share, one of them."""
+        self.labelled: list[tuple[int, int]] = []
+        """(place of the first label in the table, labels) of each segment that has any."""
 
-    def put(self, row: int, block: Block, first: int) -> None:
-        """Add a block to a row; `first` is the number of its first pair in the batch."""
-        ids, positions, segments = self.ids[row], self.positions[row], self.segments[row]
-        known = self.ancestors[row]
+    def next_row(self) -> None:
+        self.row, self.column = self.row + 1, 0
+        self.ancestors.append([[0]])
+
+    def put(self, block: Block, first: int) -> None:
+        """Add a block to the row; `first` is the number of its first pair in the batch."""
+        known = self.ancestors[-1]
         before = len(known)
-        whole = [pair.whole for pair in block.pairs]
         for segment in block.segments:
-            tokens, pair = whole[segment.pair], block.pairs[segment.pair]
-            shift = row * self.width + len(ids) - segment.start
-            ids += tokens[segment.start : segment.stop]
-            positions += range(segment.start, segment.stop)
-            segments += [len(known)] * (segment.stop - segment.start)
-            self.pairs[row] += [first + segment.pair] * (segment.stop - segment.start)
+            tokens, pair = block.whole[segment.pair], block.pairs[segment.pair]
+            count = segment.stop - segment.start
+            place = self.row * self.shape[1] + self.column
+            self.ids += tokens[segment.start : segment.stop]
+            self.runs.append((place, count, segment.start, len(known), first + segment.pair))
             above = [] if segment.parent < 0 else known[before + segment.parent]
             known.append([*above, len(known)])
             # A label stands where it is predicted, one token before its own.
             start = max(segment.start, len(pair.prompt) + len(pair.given) - 1)
-            count = min(segment.stop, len(tokens) - 1) - start
-            if count > 0:
-                self.scored += range(shift + start, shift + start + count)
-                self.labels += tokens[start + 1 : start + 1 + count]
+            labels = tokens[start + 1 : min(segment.stop, len(tokens) - 1) + 1]
+            if labels:
+                self.labels += labels
+                self.labelled.append((place + start - segment.start, len(labels)))
+            self.column += count
 
     def batch(self, pairs: int, pad: int) -> Batch:
         """The tensors."""
-        columns = {
-            "input_ids": (self.ids, pad),
-            "position_ids": (self.positions, 0),
-            "segment": (self.segments, 0),
-            "pair": (self.pairs, 0),
+        place, count, position, segment, pair = np.array(self.runs, dtype=np.int64).reshape(-1, 5).T
+        inside = np.arange(len(self.ids)) - np.repeat(count.cumsum() - count, count)
+        where = np.repeat(place, count) + inside
+        values = {
+            "input_ids": (np.array(self.ids, dtype=np.int64), pad),
+            "position_ids": (np.repeat(position, count) + inside, 0),
+            "segment": (np.repeat(segment, count), 0),
+            "pair": (np.repeat(pair, count), 0),
         }
-        tensors = {
-            name: torch.tensor([row + [filler] * (self.width - len(row)) for row in rows])
-            for name, (rows, filler) in columns.items()
-        }
-        # In the order of the table, as a look through it would find them.
-        order = sorted(range(len(self.scored)), key=self.scored.__getitem__)
-        chosen = torch.tensor([self.scored[index] for index in order], dtype=torch.long)
-        labels = torch.full(tensors["segment"].shape, IGNORE)
-        labels.view(-1)[chosen] = torch.tensor([self.labels[index] for index in order], dtype=torch.long)
+        place, count = np.array(self.labelled, dtype=np.int64).reshape(-1, 2).T
+        scored = np.repeat(place, count) + np.arange(len(self.labels)) - np.repeat(count.cumsum() - count, count)
         return {
-            **tensors,
-            "labels": labels,
-            "scored": chosen,
+            **{name: self._column(where, numbers, rest) for name, (numbers, rest) in values.items()},
+            "labels": self._column(scored, np.array(self.labels, dtype=np.int64), IGNORE),
+            "scored": torch.from_numpy(scored),
             "kin": self._kin(),
             "plain": torch.tensor(all(len(known) <= 2 for known in self.ancestors)),
             "pairs": torch.tensor(pairs),
-            "tokens": torch.tensor(sum(map(len, self.ids))),
+            "tokens": torch.tensor(len(self.ids)),
         }
+
+    def _column(self, where: Numbers, numbers: Numbers, rest: int) -> Tensor:
+        column = np.full(self.shape[0] * self.shape[1], rest, dtype=np.int64)
+        column[where] = numbers
+        return torch.from_numpy(column).view(self.shape)
 
     def _kin(self) -> Tensor:
         most = max(map(len, self.ancestors))
-        kin = torch.zeros(len(self.ancestors), most, most, dtype=torch.bool)
-        places = [
-            (row, segment, read)
+        kin = np.zeros((len(self.ancestors), most, most), dtype=bool)
+        flat = [
+            (row * most + segment) * most + read
             for row, known in enumerate(self.ancestors)
             for segment, seen in enumerate(known)
             for read in seen
         ]
-        kin[tuple(torch.tensor(places).T)] = True
-        return kin
+        kin.reshape(-1)[flat] = True
+        return torch.from_numpy(kin)

@@ -150,11 +150,8 @@ def cut(units: Sequence[Unit], tokens: int, packs: bool) -> Iterator[tuple[list[
     if packs:
         sizes = [unit.block.size for unit in units]
         width = row_width(sizes, tokens)
-        rows = fill(sizes, width)
-        # Even passes: the last is not a small rest.
-        count = -(-len(rows) // max(1, tokens // width))
-        for number in range(count):
-            some = rows[number * len(rows) // count : (number + 1) * len(rows) // count]
+        widths = [width, *(width * factor // 4 for factor in (5, 6, 7, 8, 12) if width * factor // 4 <= tokens)]
+        for some in min((_rows(sizes, width, tokens) for width in widths), key=lambda cut: _work(cut, sizes)):
             numbers = iter(range(len(units)))
             yield [units[index] for row in some for index in row], [[next(numbers) for _ in row] for row in some]
         return
@@ -172,6 +169,24 @@ def cut(units: Sequence[Unit], tokens: int, packs: bool) -> Iterator[tuple[list[
         target, prompt = wide
     if part:
         yield part, None
+
+
+def _rows(sizes: Sequence[int], width: int, tokens: int) -> list[Rows]:
+    """The rows of each pass, where a row holds at most `width` tokens."""
+    rows = fill(sizes, width)
+    # Even passes: the last is not a small rest.
+    count = -(-len(rows) // max(1, tokens // width))
+    return [rows[number * len(rows) // count : (number + 1) * len(rows) // count] for number in range(count)]
+
+
+def _work(passes: Sequence[Rows], sizes: Sequence[int]) -> float:
+    """What passes cost, in tokens with their padding."""
+    work = 0.0
+    for rows in passes:
+        width = max(sum(sizes[index] for index in row) for row in rows)
+        # Attention costs what all else does where a row has six times the width of the model: 3,500 for small ones.
+        work += len(rows) * width * (1 + width / 3500)
+    return work
 
 
 def _lengths(unit: Unit) -> tuple[int, int]:
