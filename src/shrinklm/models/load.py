@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import MissingExtra, ModelError
 from ..core.files import whole_folder
 from ..core.intact import intact
+from .gguf_once import read_once
 from .locate import PACKAGED, Family, Model, cache_folder, sha256
 
 if TYPE_CHECKING:
@@ -230,8 +231,9 @@ def _convert(gguf: Path, folder: Path) -> None:
         try:
             # Dequantised: what is saved must load as an ordinary checkpoint, to be trained as well as to answer.
             plain = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
-            model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, **plain)
-            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+            with read_once():
+                model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, **plain)
+                tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         except Exception as error:
             raise ModelError(
                 f"{gguf} cannot be read as a GGUF model: {_first_line(error)}. Is the file whole?"
