@@ -39,7 +39,8 @@ METHODS = [
     attributing(),
     attributing(norm="l1", pieces="sum"),
     attributing("input_x_gradient"),
-    attributing("integrated_gradients", steps=5, pieces="sum"),
+    # A T5 of random weights is rough, and would take the most steps there are for every question.
+    attributing("integrated_gradients", steps=5, most_steps=10, pieces="sum"),
     attributing("occlusion"),
     attributing("attention"),
 ]
@@ -205,8 +206,9 @@ def test_integrated_gradients_add_up_and_say_when_they_do_not(student: Any) -> N
         found = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="sum")
         errors[steps] = found.figures["completeness_error"]
         assert errors[steps] == pytest.approx(abs(sum(found.scores) - moved) / abs(moved), rel=0.01, abs=1e-6)
-        largest = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="max")
-        assert largest.figures == found.figures  # of tokens, however they make words
+        if steps < many_steps:
+            largest = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="max")
+            assert largest.figures == found.figures  # of tokens, however they make words
     assert errors[many_steps] < small
     assert min(errors[1], errors[2]) > 10 * small
 
@@ -278,8 +280,6 @@ def test_attention_to_all_of_a_prompt_is_whole(student: Any) -> None:
 def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSettings) -> None:
     long = asked(Example("long", "Why " + "is a very long river wide " * 12 + "?", ("rain", "sun"), "rain"))
     batch = [*QUESTIONS[:4], long, *QUESTIONS[4:]]
-    # A T5 of random weights is rough, and would take the most steps there are for every question.
-    settings = replace(settings, most_steps=max(settings.steps, 32))
     together = attribute(student, batch, settings)
     for question, found in zip(batch, together, strict=True):
         alone = attribute(student, [question], settings)[0]
@@ -300,7 +300,7 @@ def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSetti
 )  # a T5 of random weights magnifies rounding
 def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> None:
     student = fresh(spec)
-    for settings in [replace(settings, most_steps=max(settings.steps, 32)) for settings in METHODS]:
+    for settings in METHODS:
         for question, found in zip(QUESTIONS, attribute(student, QUESTIONS, settings), strict=True):
             same(found.scores, attribute(student, [question], settings)[0].scores, within)
 
