@@ -31,6 +31,8 @@ def ahead(steps: Steps, first: int, device: torch.device) -> Iterator[Step]:
     if device.type != "cpu":
         # Forked, so that the dataset is shared and not sent; they touch neither the GPU nor the tokenizer.
         options = {"num_workers": _WORKERS, "prefetch_factor": 4, "multiprocessing_context": "fork"}
+        # The loop waits for each copy to the GPU that does not begin in pinned memory.
+        options["pin_memory"] = torch.cuda.is_available()
     yield from DataLoader(_Rest(steps, first), batch_size=None, shuffle=False, collate_fn=_same, **options)
 
 

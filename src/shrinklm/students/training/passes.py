@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -61,6 +61,12 @@ class AskedFor:
         pairs, ask, place = (value.to(device, non_blocking=True) for value in (self.pairs, self.ask, self.place))
         return AskedFor(pairs, ask, place, self.count, self.most, figures)
 
+    def pinned(self) -> AskedFor:
+        """See Step.pin_memory."""
+        pairs, ask, place = (value.pin_memory() for value in (self.pairs, self.ask, self.place))
+        figures = {name: value.pin_memory() for name, value in self.figures.items()}
+        return AskedFor(pairs, ask, place, self.count, self.most, figures)
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -74,6 +80,13 @@ class Pass:
     asked: Mapping[str, AskedFor]
     """By the name of a further term of the loss."""
 
+    def pinned(self) -> Pass:
+        """See Step.pin_memory."""
+        # Single numbers are read on the CPU.
+        batch = {name: value.pin_memory() if value.dim() else value for name, value in self.batch.items()}
+        asked = {name: ask.pinned() for name, ask in self.asked.items()}
+        return Pass(batch, self.view.pin_memory(), self.weight.pin_memory(), asked)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -86,6 +99,10 @@ class Step:
     """Term of the loss → how often it is asked for in the whole step."""
     tokens: int
     """That the step reads, padding not counted, those of other processes included."""
+
+    def pin_memory(self) -> Step:
+        """The same where a GPU copies it without the CPU waiting; `DataLoader` calls this."""
+        return replace(self, passes=[each.pinned() for each in self.passes])
 
 
 class Steps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,8 @@ class Trainer:
             rate = self._rate(self.step)
             figures = self._one(step, rate)
             self.step += 1
-            self._unread.append((self.step, step, rate, figures))
+            # Without its tensors: those of many steps would fill memory, and workers hand over each as an open file.
+            self._unread.append((self.step, replace(step, passes=()), rate, figures))
             stops = self.step in self.plan.save | self.plan.measure or self.step == len(self.steps)
             if stops or self.student.device.type == "cpu" or len(self._unread) == _UNREAD:
                 self._read()
