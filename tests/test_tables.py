@@ -144,6 +144,10 @@ def test_names_that_reach_into_a_column(tmp_path: Path) -> None:
         (str({"text": np.array(["a", "b"], dtype=object), "n": 2}), {"text": ["a", "b"], "n": 2}),
         ("('a', None, nan, True, -1.5)", ["a", None, None, True, -1.5]),
         ('["a", "b"]', ["a", "b"]),
+        ("['a', \"it's\", '\"b\", c', '']", ["a", "it's", '"b", c', ""]),
+        ("['a', \"it's\" 'x\\ty']", ["a", "it's", "x\ty"]),
+        ("[']", "[']"),
+        ("['a', 'b'", "['a', 'b'"),
         ("[a, b]", "[a, b]"),
         ("[sic] he said", "[sic] he said"),
         ("['a', 'b'] and so on", "['a', 'b'] and so on"),
@@ -247,6 +251,8 @@ def test_hostile_files(tmp_path: Path) -> None:
     assert "line 2: the key 'answer' stands twice in one object" in said(
         "t.jsonl", good + '\n{"answer": 1, "answer": 2}\n'
     )
+    for line in ('{"a": {"b": 1, "b": 2}}', '{"a": [{"b": 1, "b": 2}]}', '{"c": "d: e", "b" : 1, "b" :2}'):
+        assert "line 2: the key 'b' stands twice in one object" in said("t.jsonl", f"{good}\n{line}\n")
     assert "t.csv, line 3: a NUL byte" in said("t.csv", "question,choices,answer\na,b,c\nx\0y,b,c\n")
     assert "t.csv is no text: it is a zip archive, such as an .xlsx" in said("t.csv", b"PK\x03\x04" + b"\0" * 40)
     assert "t.csv, line 1: the header names 'question' twice" in said("t.csv", "question,question\na,b\n")

@@ -51,7 +51,7 @@ def _encoded(part: str | tuple[str, ...] | Mapping[str, str]) -> str:
         return encode_basestring(part)
     if isinstance(part, tuple):
         return f"[{','.join(map(encode_basestring, part))}]"
-    return _ENCODER.encode(part) if part else "{}"
+    return f"{{{','.join(f'{encode_basestring(key)}:{encode_basestring(part[key])}' for key in sorted(part))}}}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 _TEXT = ("text", "texts", "value", "option", "options", "choice", "choices", "content", "answer", "answers")
@@ -51,5 +52,11 @@ def _of_objects(items: Sequence[Mapping[str, Any]]) -> tuple[Any, Sequence[Any]]
     return items, ()
 
 
-def _key(value: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    return next((key for name in names for key in value if str(key).casefold() == name), None)
+def _key(value: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    return _found(tuple(value), names)
+
+
+@lru_cache
+def _found(keys: tuple[str, ...], names: tuple[str, ...]) -> str | None:
+    # Remembered: the objects of a table have the same keys.
+    return next((key for name in names for key in keys if str(key).casefold() == name), None)

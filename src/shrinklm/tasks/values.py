@@ -80,7 +80,10 @@ def text_of(value: Any, where: Where, column: str, empty: bool = False) -> str:
 
 def stripped(cells: Sequence[Any]) -> list[str] | None:
     """The cells of a column as `text_of` reads each, where all are texts; else None."""
-    return list(map(str.strip, cells)) if set(map(type, cells)) == _TEXTS else None
+    try:
+        return list(map(str.strip, cells))
+    except TypeError:
+        return None
 
 
 def filled(cells: Sequence[Any]) -> list[str] | None:
@@ -142,12 +145,13 @@ def options_by_column(values: Sequence[Sequence[Any]], choices: Choices, rows: i
     if choices.columns:
         columns = list(map(filled, values))
         options = [] if None in columns else list(zip(*filter(None, columns), strict=True))
+    elif set(map(type, values[0])) == {list} and set(map(type, chain.from_iterable(values[0]))) == _TEXTS:
+        options = [tuple(map(str.strip, cell)) for cell in values[0]]
+        options = options if all(map(all, options)) else []
     else:
-        lists = values[0]
-        usual = set(map(type, lists)) == {list} and set(map(type, chain.from_iterable(lists))) == _TEXTS
-        options = [tuple(map(str.strip, cell)) for cell in lists] if usual else []
+        options = []
     # Most rows need no set to tell that two of their options differ.
-    sound = (row and all(row) and (row[0] != row[-1] or len(set(row)) > 1) for row in options)
+    sound = (row[:1] != row[-1:] or len(set(row)) > 1 for row in options)
     return options if options and all(sound) else None
 
 

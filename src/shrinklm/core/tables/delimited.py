@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def delimited(path: Path, name: str, layout: Layout) -> Rows:
 
     def read(wanted: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
         places = [columns.index(column) if column in columns else len(columns) for column in wanted]
+        picked = itemgetter(*places) if len(places) > 1 else lambda values: [values[place] for place in places]
         for number, values in file.fitted(columns):
             values.append("")
-            yield number, [values[place] for place in places]
+            yield number, picked(values)
 
     # A column without a name, such as the row numbers of pandas, cannot be asked for.
     return Rows(name, tuple(named), read, file.place)

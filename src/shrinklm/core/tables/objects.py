@@ -54,15 +54,14 @@ def _by_lines(path: Path, name: str, layout: Layout) -> Rows:
 
     columns: dict[str, None] = {}
     for number, line in lines(path, name, layout.encoding):
-        row = _object(_json(line, name, number), name, number)
+        row = _plain(line) or _object(_json(line, name, number), name, number)
         if not row.keys() <= columns.keys():
             columns |= dict.fromkeys(row)
 
     def read(wanted: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
-        scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # each line was checked
-        for number, line in lines(path, name, layout.encoding):
-            row = scan(line, 0)[0] if line[0] == "{" else json.loads(line.lstrip("\ufeff"))
-            yield number, [row.get(column) for column in wanted]
+        for number, line in lines(path, name, layout.encoding):  # each was checked
+            row = _SCAN(line, 0)[0] if line[0] == "{" else json.loads(line.lstrip("\ufeff"))
+            yield number, list(map(row.get, wanted))
 
     return Rows(name, tuple(columns), read, place)
 
@@ -220,6 +219,19 @@ def _json(text: str, name: str, number: int = 0) -> Any:
         raise TableError(f"{location}: a number is too long to be read ({error}). Write it as a text.") from error
 
 
+def _plain(line: str) -> Row | None:
+    """The object in a line where it is sound beyond doubt, in half the time of `_json`; else None."""
+    try:
+        value, end = _SCAN(line, 0)
+    except (StopIteration, ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or line[end:].strip():
+        return None
+    # Each key has a colon behind it: with no more of them than keys, none stands twice.
+    colons = line.count(":") - len(value)
+    return value if not colons or colons == sum(len(item) for item in value.values() if type(item) is dict) else None
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of its pairs. Raises KeyError for a key that stands twice."""
     entries = dict(pairs)
@@ -238,3 +250,4 @@ def _object(row: Any, name: str, number: int, unit: str = "line") -> Row:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_once)
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]

@@ -229,5 +229,5 @@ def lines(path: Path, name: str, encoding: str | None) -> Iterator[tuple[int, st
     codec = encoding_of(path, name, encoding)
     with path.open(encoding=codec, newline="\n") as file:
         for number, line in enumerate(file, 1):
-            if line.strip():
+            if not line.isspace():
                 yield number, line
