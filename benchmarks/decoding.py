@@ -1,6 +1,7 @@
-"""Teacher speed: the loop of `models/decode.py` against transformers' `generate` in static batches of the same size.
+"""Teacher speed: the loop of `models/decode.py` against transformers' `generate` in static batches.
 
-python benchmarks/decoding.py [MODEL] [--prompts 48] [--batch 16] [--tokens 120] [--rounds 3] [--dtype D] [--check 16]
+python benchmarks/decoding.py [MODEL] [--prompts 48] [--batch 16] [--rows 32] [--tokens 120] [--rounds 3] [--dtype D]
+    [--check 16]
 
 Prompts of 7 examples, sorted by length for both. Both run in one process, in the precision of this machine, in rounds
 that alternate; CPU seconds are compared, so that other work on the machine changes little (wall seconds on a GPU).
@@ -34,7 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", nargs="?", default="smollm2-135m-instruct")
     parser.add_argument("--prompts", type=int, default=48)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16, help="of generate")
+    parser.add_argument("--rows", type=int, help="rows of ours; left out: as many as a teacher takes by itself")
     parser.add_argument("--tokens", type=int, default=STEPS["explanation"].max_tokens)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default=default_dtype())
@@ -42,12 +44,13 @@ def main() -> None:
     asked = parser.parse_args()
     source, prompts = questions(asked.prompts)
     if asked.check:
-        check(asked.model, prompts[: asked.check], asked.batch, asked.tokens)
-    teacher = opened(asked.model, asked.batch, asked.dtype)
+        check(asked.model, prompts[: asked.check], asked.rows, asked.tokens)
+    teacher = opened(asked.model, asked.rows, asked.dtype)
     ids = sorted((teacher.tokens(prompt) for prompt in prompts), key=len)
     print(
         f"{asked.model}, {asked.dtype}, {torch.get_num_threads()} threads: {len(ids)} prompts of {len(ids[0])} to "
-        f"{len(ids[-1])} tokens ({source}), batch {asked.batch}, at most {asked.tokens} new tokens"
+        f"{len(ids[-1])} tokens ({source}), {asked.rows or 'our own number of'} rows against batches of {asked.batch}, "
+        f"at most {asked.tokens} new tokens"
     )
     ratios = []
     ours(teacher, prompts[:2], 2)  # loads what is loaded once
@@ -77,8 +80,8 @@ def questions(count: int) -> tuple[str, list[Prompt]]:
     return name, [prompts.prompt(STEPS["explanation"], example, example.answer, {}) for example in examples]
 
 
-def opened(model: str, batch: int, dtype: str) -> TransformersTeacher:
-    teacher = make_teacher(f"transformers:{model}", TeacherOptions(batch=batch))
+def opened(model: str, rows: int | None, dtype: str) -> TransformersTeacher:
+    teacher = make_teacher(f"transformers:{model}", TeacherOptions(batch=rows))
     assert isinstance(teacher, TransformersTeacher)
     teacher.dtype = dtype
     return teacher
@@ -112,9 +115,9 @@ def generated(decoder: Any, prompts: Sequence[list[int]], tokens: int) -> list[l
     return [list(itertools.takewhile(lambda token: token not in decoder.ends, row)) for row in out.tolist()]
 
 
-def check(model: str, prompts: Sequence[Prompt], batch: int, tokens: int) -> None:
+def check(model: str, prompts: Sequence[Prompt], rows: int | None, tokens: int) -> None:
     """Print how many texts are those of `generate` of one prompt at a time, both in float32."""
-    teacher = opened(model, batch, "float32")
+    teacher = opened(model, rows, "float32")
     said = dict(teacher.complete(prompts, Sampling(max_tokens=tokens)))
     same = 0
     for place, prompt in enumerate(prompts):

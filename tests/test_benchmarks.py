@@ -77,7 +77,7 @@ def test_decoding_beside_generate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tiny_model(tmp_path / "model", chat=True, max_position_embeddings=4096)
-    settings = "--prompts 4 --batch 2 --tokens 6 --rounds 2 --check 3 --dtype float32"
+    settings = "--prompts 4 --batch 2 --rows 3 --tokens 6 --rounds 2 --check 3 --dtype float32"
     monkeypatch.setattr(sys, "argv", ["decoding", str(model), *settings.split()])
     benchmark("decoding").main()
     out = capsys.readouterr().out

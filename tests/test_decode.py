@@ -16,7 +16,7 @@ from shrinklm.models import decode
 from shrinklm.models.decode import Decoder
 from shrinklm.models.load import load_model
 from shrinklm.models.locate import locate_model
-from shrinklm.models.rows import Continuation, Row, pick, shared_beginning
+from shrinklm.models.rows import Continuation, Row, Source, pick, shared_beginning
 from shrinklm.models.shared import SharedCache
 from teacher_cases import tiny_model
 
@@ -126,6 +126,20 @@ def test_rows_that_come_later_join(decoder: Decoder) -> None:
     said = [row for _ in range(3) for row in fresh.run(source, 8)]
     assert len(said) == len(prompts)
     assert all(row.said.tokens == generated(decoder, row.key, 6) for row in said)
+
+
+@pytest.mark.parametrize("own", [8, 600])
+def test_more_rows_go_on_at_a_time_where_each_is_short(decoder: Decoder, own: int) -> None:
+    fresh, asked = Decoder(decoder.model, decoder.tokenizer), []
+
+    def run(source: Source, batch: int, shared: int | None = None) -> Iterator[Row]:
+        asked.append(batch)
+        return iter(source(0))
+
+    fresh.run = run  # type: ignore[method-assign, assignment]
+    list(fresh.stream([Row([1] * 600 + [number] * own, 20) for number in (2, 3)]))
+    # What all share counts for nothing where it stands in memory once.
+    assert asked == [32 if own == 8 and fresh.plain else 16]
 
 
 def test_long_prompts_are_read_in_pieces(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,18 @@ over each."""
 CHUNK = 2048
 """Tokens of prompts in one pass at most: longer ones are read in pieces, since the scores of all their tokens at once
 would be the largest tensors in memory."""
+ROWS, ROOM = 32, 512
+"""Rows at a time where nobody says how many, as long as each has at most so many tokens of its own, which is what
+memory holds for each of them. A step of 32 rows takes little longer than one of 16. Of longer rows half as many."""
 SHORT = 16
 """A shared beginning of fewer tokens costs a pass of its own and saves nothing."""
 
 
 class BaseDecoder:
     """Continues the token ids of prompts with one model. A way to do so adds `run`."""
+
+    plain = False
+    """Whether the beginning that rows share is computed once and stands in memory once."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
@@ -74,11 +80,18 @@ class BaseDecoder:
             pass
         return [row.said for row in rows]
 
-    def stream(self, rows: Sequence[Row], batch: int, shared: int | None = None) -> Iterator[Row]:
-        """Yield each row when it has ended. `batch` rows are continued at a time, begun in their order."""
+    def stream(self, rows: Sequence[Row], batch: int | None = None, shared: int | None = None) -> Iterator[Row]:
+        """Yield each row when it has ended. `batch` rows are continued at a time, begun in their order.
+
+        `batch`: None for as many as are quick and need little memory, `ROWS` or half of it.
+        """
         # Of all prompts and not of those that come first, so that it is computed once for all of them.
         common = shared_beginning([row.prompt for row in rows]) if rows else 0
-        return self.run(waiting(rows), batch, shared=common if shared is None else min(common, shared))
+        common = common if shared is None else min(common, shared)
+        if batch is None:
+            longest = max((len(row.prompt) + row.max_tokens for row in rows), default=0)
+            batch = ROWS if longest - (common if self.plain else 0) <= ROOM else ROWS // 2
+        return self.run(waiting(rows), batch, shared=common)
 
     def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:
         """Yield each row of `source` when it has ended; ends when none is live and the source has none.

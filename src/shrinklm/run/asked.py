@@ -24,7 +24,8 @@ class AskedBlock(Block):
     batch: int | None = Field(
         None,
         ge=1,
-        description="Prompts in one forward pass (left out: 16), or requests at a time at most (left out: 128).",
+        description="Prompts that a local model continues at a time (left out: 32, of long ones 16), or requests at a "
+        "time at most (left out: 128).",
     )
     thinking: Thinking | None = Field(
         None, description="off, low or high: how much a reasoning model may think. Left out: as it does by itself."

@@ -15,9 +15,6 @@ from .local import LocalTeacher, row_seed
 if TYPE_CHECKING:
     from ..models.rows import Row
 
-BATCH = 16
-"""Prompts in one forward pass where the recipe does not say."""
-
 
 class TransformersTeacher(LocalTeacher):
     """`transformers:PATH_OR_ID`: a checkpoint, a folder or a GGUF file that runs here.
@@ -54,7 +51,7 @@ class TransformersTeacher(LocalTeacher):
         # that does not suffice is noticed at once.
         rows.sort(key=lambda row: -len(row.prompt))
         began = time.perf_counter()
-        for row in self.decoder.stream(rows, self.options.batch or BATCH):
+        for row in self.decoder.stream(rows, self.options.batch):
             yield row.key, self.completion(row, sampling.stop, time.perf_counter() - began)
             began = time.perf_counter()
 

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import TeacherError
-from ..transformers import BATCH, TransformersTeacher
+from ..transformers import TransformersTeacher
 from .chat import Refusal, answer, read
 from .worker import Worker
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+BATCH = 16
+"""Rows at a time where nobody says how many: how long the requests are that will come is not known."""
 
 
 class Server:
