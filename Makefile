@@ -16,7 +16,7 @@ demo: $(MADE)
 	$(BIN)/shrinklm demo
 
 test: $(MADE)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 # The inner loop: the quick half, without browsers, kills and models.
 check: lint types
