@@ -21,6 +21,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "teacher": {"use": "fake"},
         "generate": ["explanation"],
         "methods": ["finetune", "multitask"],
+        "task": {"use": "everyday", "limit": {"train": 6, "dev": 2, "test": 3}},
+        "train": {"examples": 8, "batch": 8, "seeds": [0], "curve": 0},
+        "evaluate": {"batch": 8, "max_tokens": 4, "metrics": ["accuracy"], "zero_shot": False},
     }
     source = tmp_path / "package"
     source.mkdir()
@@ -36,7 +39,7 @@ def test_packaged_generations_are_found_and_nothing_is_asked(small: Path) -> Non
     assert call("export", _generated(demo.RECIPE), demo.GENERATIONS).exit_code == 0
     done = call("demo", "--dir", small)
     assert done.exit_code == 0, done.output
-    assert "Teacher's texts: 12 found in the store, 0 asked now; 0 refused" in done.stdout
+    assert "Teacher's texts: 6 found in the store, 0 asked now; 0 refused" in done.stdout
     assert f"Report: {small / 'runs' / 'demo' / 'report.html'}" in done.stdout
     assert "multitask" in done.stdout
     again = call("demo", "--dir", small)
@@ -50,7 +53,7 @@ def _generated(path: Path) -> Path:
 
 def test_what_is_not_packaged_is_asked(small: Path) -> None:
     done = call("demo", "--dir", small)
-    assert "Teacher's texts: 0 found in the store, 12 asked now" in done.stdout
+    assert "Teacher's texts: 0 found in the store, 6 asked now" in done.stdout
 
 
 def test_a_changed_recipe_stays_as_the_user_left_it(small: Path) -> None:
