@@ -44,3 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
     # Workers take one file after another: with the long ones first, all workers end at about the same time.
     items.sort(key=lambda item: item.path.name not in SLOW)
+
+
+@pytest.fixture
+def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws each figure for the page alone, for tests that look at no file of it: PDF and PNG take most of its time."""
+    from shrinklm.report.look import figures
+
+    drawn = figures._bytes
+    monkeypatch.setattr(figures, "_bytes", lambda figure, kind: drawn(figure, kind) if kind == "svg" else b"")

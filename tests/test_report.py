@@ -129,6 +129,7 @@ def test_a_clear_difference_is_named(found: Results) -> None:
     assert "Every trained student is above the untrained student" in text
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_of_one_seed_nothing_is_said_of_training_again(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", seeds=(0,), items=150)
     build(folder)
@@ -165,6 +166,7 @@ def test_one_method_is_compared_with_nothing(tmp_path: Path) -> None:
     assert any("one seed only" in line for line in heading.cautions(found))
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_defect_24_a_diverged_run_is_shown_marked_and_in_the_mean(tmp_path: Path) -> None:
     lost = f"multitask--{STUDENT}--s1"
     folder = write_run(tmp_path / "run", diverged=lost)
@@ -202,6 +204,7 @@ def test_defects_21_and_22_unequal_exposure_is_said(tmp_path: Path) -> None:
         ["cells/*/predictions.parquet", "cells/*/scores.parquet"],
     ],
 )
+@pytest.mark.usefixtures("page_alone")
 def test_missing_files_leave_a_report_that_says_so(tmp_path: Path, missing: list[str]) -> None:
     folder = write_run(tmp_path / "run", items=20)
     for pattern in missing:
@@ -219,6 +222,7 @@ def test_missing_files_leave_a_report_that_says_so(tmp_path: Path, missing: list
     assert said[missing[0]] in page
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_no_zero_shot_no_explanations_one_seed(tmp_path: Path) -> None:
     folder = write_run(
         tmp_path / "run", methods=("finetune", "multitask"), seeds=(3,), zero_shot=False, logs=False, explanations=False

@@ -130,6 +130,7 @@ def test_front_by_hand() -> None:
     assert front([], "x", "y") == []
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_nothing_measured_nothing_shown(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", items=10, seeds=(0,))
     html = build(folder).read_text(encoding="utf-8")
@@ -337,6 +338,7 @@ def test_the_page_has_the_section_with_its_figure_table_and_examples(run: Path) 
         assert (run / "report" / "figures" / name).stat().st_size > 5000
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_the_section_is_accessible_and_keeps_markup_as_text(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", items=20, evil=True)
     add_measures(folder)

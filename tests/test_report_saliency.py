@@ -76,6 +76,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_a_run_without_saliency_has_no_section(tmp_path: Path) -> None:
     folder = small(tmp_path / "run")
     assert read_saliency(folder) is None

@@ -325,6 +325,7 @@ def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> 
     assert again == found
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
     evil = write_run(tmp_path / "evil", evil=True)
     study = create(tmp_path / "study", [evil], ["<script>1</script>=multitask", "reference"], Settings(questions=24))
