@@ -162,7 +162,7 @@ class SplitTask:
         rank = digests("limit", self.options.seed)
         ranks = [rank(example.id) for example in questions.examples]
         last = sorted(ranks)[limit - 1] if limit else ""
-        return questions.picked(rank <= last for rank in ranks)
+        return questions.picked([rank <= last for rank in ranks])
 
     def _limit(self, split: Split) -> int | None:
         limit = self.options.limit

@@ -10,7 +10,9 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import compress, islice
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from ..core.types import Example
 
@@ -59,12 +61,11 @@ def _keys(texts: Sequence[str]) -> list[str]:
     return [" ".join(line.split()) for line in lines]
 
 
-def _ranks(keys: Iterable[str], salt: str, seed: int) -> Iterator[int]:
-    """The first 64 bits of `digest("share", salt, seed, key)`, which order questions as all of it does."""
+def _ranks(keys: Iterable[str], salt: str, seed: int) -> bytes:
+    """The first 64 bits of `digest("share", salt, seed, key)` for each key: they order questions as all of it does."""
     begin = json.dumps(["share", salt, seed, ""], separators=(",", ":")).removesuffix('"]')
-    for key in keys:
-        # Letters, digits, marks and blanks alone: JSON writes a key as it is.
-        yield int.from_bytes(sha256(f'{begin}{key}"]'.encode()).digest()[:8], "big")
+    # Letters, digits, marks and blanks alone: JSON writes a key as it is.
+    return b"".join([sha256(f'{begin}{key}"]'.encode()).digest()[:8] for key in keys])
 
 
 class Questions:
@@ -78,36 +79,39 @@ class Questions:
 
     def __init__(self, examples: list[Example], salts: Sequence[str] = (), seed: int = 0) -> None:
         self.examples = examples
-        # Ranked by a hash of the question: rows that are added leave nearly all others on the side where they were.
-        self._ranks = {salt: array("Q") for salt in salts}
+        self._ranks: dict[str, NDArray[np.uint64]] = {}
         if salts:
-            self.hashes = array("q")
+            # Ranked by a hash of the question: rows that are added leave nearly all others on the side where they were.
+            hashes, ranks = array("q"), {salt: bytearray() for salt in salts}
             keys = question_keys(examples)
             while block := list(islice(keys, _BLOCK)):
-                self.hashes.extend(map(hash, block))
-                for salt, ranks in self._ranks.items():
-                    ranks.extend(_ranks(block, salt, seed))
+                hashes.extend(map(hash, block))
+                for salt in salts:
+                    ranks[salt] += _ranks(block, salt, seed)
+            self.hashes = hashes
+            self._ranks = {salt: np.frombuffer(ranks[salt], ">u8").astype(np.uint64) for salt in salts}
 
     @cached_property
     def hashes(self) -> array[int]:
         """One for each example: equal where the keys are. Others are equal once in 2^64 pairs."""
         return array("q", map(hash, question_keys(self.examples)))
 
-    def picked(self, which: Iterable[bool]) -> Questions:
+    def picked(self, which: Sequence[bool] | NDArray[np.bool_]) -> Questions:
         """Those of which `which` says True, in their order."""
-        mask = list(which)
-        some = Questions(list(compress(self.examples, mask)))
+        mask = np.asarray(which, bool)
+        told = mask.tolist()
+        some = Questions(list(compress(self.examples, told)))
         if "hashes" in vars(self):
-            some.hashes = array("q", compress(self.hashes, mask))
-        some._ranks = {salt: array("Q", compress(ranks, mask)) for salt, ranks in self._ranks.items()}
+            some.hashes = array("q", compress(self.hashes, told))
+        some._ranks = {salt: ranks[mask] for salt, ranks in self._ranks.items()}
         return some
 
     def divided(self, salt: str, share: float) -> tuple[Questions, Questions]:
         """(rest, about `share` of them), in whole questions: a repeated question never lands on both sides."""
-        ranks = self._ranks.get(salt, ())
+        ranks = self._ranks.get(salt)
         # A share that is wanted gets a question, however small it is; one question cannot be on both sides.
-        if not share or not ranks or min(ranks) == max(ranks):
-            return self, self.picked(False for _ in self.examples)
-        last = sorted(ranks)[max(1, round(share * len(ranks))) - 1]
-        inside = [rank <= last for rank in ranks]
-        return self.picked(not taken for taken in inside), self.picked(inside)
+        if not share or ranks is None or not len(ranks) or ranks.min() == ranks.max():
+            return self, Questions([])
+        place = max(1, round(share * len(ranks))) - 1
+        inside = ranks <= np.partition(ranks, place)[place]
+        return self.picked(~inside), self.picked(inside)
