@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,27 +89,53 @@ def settings(examples: int) -> TrainSettings:
     return TrainSettings(**block.model_dump(exclude={"seeds", "dev_questions"}), seed=0)
 
 
-def ours(model: str, name: str, count: int) -> dict[str, float]:
-    """Seconds of all steps but the first, and what was read in them."""
-    known = corpus(count)
+@dataclass(frozen=True)
+class Speed:
+    """How fast one side was, without its first step."""
+
+    wall: float
+    """Examples a second."""
+    cpu: float
+    """Examples a second of processor time, all threads together: what holds on a machine that others use too."""
+    tokens: float = 0.0
+    """Read for an example, padding not counted."""
+
+
+class Marks:
+    """The times after each step."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    def take(self, *_: Any, **__: Any) -> None:
+        self.wall.append(time.perf_counter())
+        self.cpu.append(time.process_time())
+
+    def speed(self, examples: int, tokens: float = 0.0) -> Speed:
+        """Of so many examples after the first mark."""
+        return Speed(examples / (self.wall[-1] - self.wall[0]), examples / (self.cpu[-1] - self.cpu[0]), tokens)
+
+
+def ours(model: str, name: str, count: int) -> Speed:
+    """This package: its own training."""
+    known, marks = corpus(count), Marks()
     with tempfile.TemporaryDirectory() as folder:
-        spec = StudentBlock(use=model).spec(1024)
-        student, _ = train_student(lambda: open_student(spec), known, method(name), settings(count), Path(folder))
+        spec, how = StudentBlock(use=model).spec(1024), settings(count)
+        train_student(lambda: open_student(spec), known, method(name), how, Path(folder), tick=marks.take)
         lines = [json.loads(line) for line in (Path(folder) / "train.jsonl").read_text().splitlines()]
-    first, last = lines[0], lines[-1]
-    seen = last["examples"] - first["examples"]
-    del student
-    return {"rate": seen / (last["seconds"] - first["seconds"]), "tokens": (last["tokens"] - first["tokens"]) / seen}
+    seen = lines[-1]["examples"] - lines[0]["examples"]
+    return marks.speed(seen, (lines[-1]["tokens"] - lines[0]["tokens"]) / seen)
 
 
-def trainer(model: str, name: str, count: int) -> float:
-    """Examples a second of transformers' Trainer, without its first step."""
+def trainer(model: str, name: str, count: int, fixed: bool = False) -> Speed:
+    """transformers' Trainer; `fixed` pads to the longest text of the dataset, as the code of arXiv 2504.16056 does."""
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     student = open_student(StudentBlock(use=model).spec(1024))
     asked, known = method(name), corpus(count)
     weights = {view.name: weight for view, weight in asked.views.items()}
-    end = student.tokenizer.eos_token_id
+    pad = student.tokenizer.pad_token_id or student.tokenizer.eos_token_id
     seq2seq = student.family == "seq2seq"
 
     def item(index: int) -> dict[str, tuple[list[int], list[int]]]:
@@ -117,6 +144,11 @@ def trainer(model: str, name: str, count: int) -> float:
             shown.view.name: (student.prompt_ids(shown.pair.prompt), student.target_ids(shown.pair.target))
             for shown in pairs
         }
+
+    dataset = [item(index) for index in range(count)]
+    whole = [pair for shown in dataset for pair in shown.values()]
+    longest = max(len(prompt) for prompt, _ in whole), max(len(target) for _, target in whole)
+    widths = longest if seq2seq else (sum(longest), sum(longest))
 
     def collate(items: list[dict[str, tuple[list[int], list[int]]]]) -> dict[str, Any]:
         batch = {}
@@ -128,9 +160,9 @@ def trainer(model: str, name: str, count: int) -> float:
                 read = [prompt + target for prompt, target in some]
                 said = [[-100] * len(prompt) + target for prompt, target in some]
             batch[view] = {
-                "input_ids": filled(read, student.tokenizer.pad_token_id or end),
-                "attention_mask": filled([[1] * len(ids) for ids in read], 0),
-                "labels": filled(said, -100),
+                "input_ids": filled(read, pad, widths[0] * fixed),
+                "attention_mask": filled([[1] * len(ids) for ids in read], 0, widths[0] * fixed),
+                "labels": filled(said, -100, widths[1] * fixed),
             }
         return batch
 
@@ -138,11 +170,10 @@ def trainer(model: str, name: str, count: int) -> float:
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
             return sum(weights[view] * model(**{**batch, "use_cache": False}).loss for view, batch in inputs.items())
 
-    times: list[float] = []
+    marks = Marks()
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.perf_counter())
+        on_step_end = marks.take
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -150,25 +181,24 @@ def trainer(model: str, name: str, count: int) -> float:
             bf16=bf16_supported(), use_cpu=not torch.cuda.is_available(), logging_steps=1, save_strategy="no",
             disable_tqdm=True, report_to="none", remove_unused_columns=False, label_names=["labels"],
         )  # fmt: skip
-        dataset = [item(index) for index in range(count)]
         views = Views(student.model, arguments, train_dataset=dataset, data_collator=collate, callbacks=[Clock()])
         views.remove_callback(PrinterCallback)
         views.train()
-    return (count - min(BATCH, count)) / (times[-1] - times[0])
+    return marks.speed(count - min(BATCH, count))
 
 
-def filled(rows: list[list[int]], filler: int) -> torch.Tensor:
-    """[rows, longest]."""
-    width = max(map(len, rows))
+def filled(rows: list[list[int]], filler: int, least: int) -> torch.Tensor:
+    """[rows, longest, or at least so many]."""
+    width = max(least, *map(len, rows))
     return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
 
 
-def before(checkout: Path, model: str, name: str, count: int) -> float:
-    """Examples a second of an earlier checkout, in a process of its own."""
+def before(checkout: Path, model: str, name: str, count: int) -> Speed:
+    """An earlier checkout, in a process of its own."""
     command = [sys.executable, __file__, "--model", model, "--examples", str(count), "--alone", name]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(json.loads(done.stdout.splitlines()[-1])["rate"])
+    return Speed(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def flops(model: str) -> tuple[float, float, list[tuple[int, int]]]:
@@ -227,40 +257,70 @@ def preparation(model: str, name: str, count: int) -> float:
     return (len(steps.lessons) - half * 32) / (time.process_time() - started)
 
 
-def main() -> None:
+def random_t5(folder: Path) -> str:
+    """A T5 of 60 million random weights with the tokenizer of `tiny`: as fast as one that was trained."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer = open_student(StudentBlock(use="tiny:seq2seq").spec(1024)).tokenizer
+    config = T5Config(
+        vocab_size=32128, d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_heads=8, decoder_start_token_id=0,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return f"seq2seq:{folder}"
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="causal:smollm2-135m-instruct")
+    parser.add_argument("--model", default="causal:smollm2-135m-instruct", help="t5: 60 million random weights.")
     parser.add_argument("--examples", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--before", type=Path, help="An earlier checkout of this project.")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     if options.alone:
-        print(json.dumps(ours(options.model, options.alone, options.examples)))
+        print(json.dumps(asdict(ours(options.model, options.alone, options.examples))))
         return
-    layers, _, shapes = flops(options.model)
-    for name in options.methods:
-        ratios: dict[str, list[float]] = {"transformers' Trainer": [], "the checkout before": []}
-        rates = []
-        for _ in range(options.rounds):
-            mine = ours(options.model, name, options.examples)
-            rates.append(mine["rate"])
-            ratios["transformers' Trainer"].append(mine["rate"] / trainer(options.model, name, options.examples))
-            if options.before:
-                old = before(options.before, options.model, name, options.examples)
-                ratios["the checkout before"].append(mine["rate"] / old)
-        print(f"{name}: {median(rates):.2f} examples/s, {mine['tokens']:.0f} tokens each")
-        for other, found in ratios.items():
-            if found:
-                print(f"  {median(found):.2f} times {other} ({min(found):.2f} to {max(found):.2f})")
-        useful, possible = median(rates) * mine["tokens"] * layers, product_rate(shapes, 1024)
+    with tempfile.TemporaryDirectory() as folder:
+        model = random_t5(Path(folder)) if options.model == "t5" else options.model
+        for name in options.methods:
+            compare(model, name, options)
+
+
+def compare(model: str, name: str, options: argparse.Namespace) -> None:
+    """One method: every side in turns."""
+    sides: dict[str, Callable[[], Speed]] = {"transformers' Trainer": lambda: trainer(model, name, options.examples)}
+    if model.startswith("seq2seq") or model == "tiny:seq2seq":
+        sides["the same, padded to the longest"] = lambda: trainer(model, name, options.examples, fixed=True)
+    if options.before:
+        sides["the checkout before"] = lambda: before(options.before, model, name, options.examples)
+    mine, others = [], {side: [] for side in sides}
+    for _ in range(options.rounds):
+        mine.append(ours(model, name, options.examples))
+        for side, run in sides.items():
+            others[side].append(run())
+    wall = median(speed.wall for speed in mine)
+    print(f"{name}: {wall:.2f} examples/s, {mine[0].tokens:.0f} tokens each")
+    for side, speeds in others.items():
+        ratios = [[a.wall / b.wall, a.cpu / b.cpu] for a, b in zip(mine, speeds, strict=True)]
+        by_wall, by_cpu = (sorted(column) for column in zip(*ratios, strict=True))
+        spread = f"{by_wall[0]:.2f} to {by_wall[-1]:.2f}"
+        print(f"  {median(by_wall):.2f} times {side} ({spread}; in processor time {median(by_cpu):.2f})")
+    layers, _, shapes = flops(model)
+    if model.startswith("causal"):
+        useful, possible = wall * mine[0].tokens * layers, product_rate(shapes, 1024)
         square = 2 * 2048**3 / clock(square_product(2048), 2)
         print(
             f"  useful work in the layers {useful / 1e9:.1f} GFLOP/s: {useful / possible:.0%} of products of their "
             f"shapes ({possible / 1e9:.1f}); one of 2,048 squared runs at {square / 1e9:.1f}"
         )
-        print(f"  data: {preparation(options.model, name, max(64, options.examples)):,.0f} examples/s of one core")
+    print(f"  data: {preparation(model, name, max(64, options.examples)):,.0f} examples/s of one core")
 
 
 def square_product(size: int) -> Callable[[], Any]:

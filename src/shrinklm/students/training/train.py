@@ -26,10 +26,6 @@ from .lessons import Lessons
 from .passes import Limit
 from .trainer import Measure, Plan, Trainer
 
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16_384
-"""Tokens of a pass where the recipe sets no number of examples: enough for the matrix products to run at their speed.
-A pass of SmolLM2-135M takes about 1.7 MB a token in float32, half of it in bfloat16."""
-
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -101,12 +97,14 @@ def train_student(
         advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
     note = folder / CellFile.MICRO_BATCH
-    limit = _limit(settings)
-    if note.is_file():  # the size that fitted into memory before a kill
-        limit = _noted(note.read_text(), settings) or limit
+    limit = _noted(note, settings)
+    processes.join()
     while True:
+        torch.manual_seed(settings.seed)  # before the student is opened, whose weights may be drawn
+        student = open_student()
+        limit = limit or _limit(student, settings)
         try:
-            return _train(open_student, corpus, method, settings, folder, limit, measure, tick)
+            return student, _train(student, corpus, method, settings, folder, limit, measure, tick)
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
@@ -116,6 +114,7 @@ def train_student(
                 raise StudentError(f"Out of memory with a single example in the micro-batch. {advice}") from error
         # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
         # itself.
+        del student
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -130,7 +129,7 @@ def train_student(
 
 
 def _train(
-    open_student: Callable[[], BaseStudent],
+    student: BaseStudent,
     corpus: Corpus,
     method: Method,
     settings: TrainSettings,
@@ -138,10 +137,7 @@ def _train(
     limit: Limit,
     measure: Measure | None,
     tick: Tick | None,
-) -> tuple[BaseStudent, Fit]:
-    processes.join()
-    torch.manual_seed(settings.seed)  # before the student is opened, whose weights may be drawn
-    student = open_student()
+) -> Fit:
     lessons = Lessons(student, corpus, method, settings.examples)
     steps = -(-len(lessons) // settings.batch)
     save = _points(steps, settings.checkpoints)
@@ -154,7 +150,7 @@ def _train(
         warmup=round(settings.warmup * steps),
         weight_decay=settings.weight_decay,
         clip=settings.clip,
-        bf16=settings.precision == "bf16" or (settings.precision == "auto" and bf16_supported()),
+        bf16=_in_bf16(settings),
         seed=settings.seed,
         save=save,
         measure=measured if measure else frozenset(),
@@ -178,7 +174,7 @@ def _train(
         diverged=trainer.diverged,
     )
     student.eval()
-    return student, fit
+    return fit
 
 
 def discard_checkpoints(folder: Path) -> None:
@@ -194,16 +190,21 @@ def _points(steps: int, parts: int) -> frozenset[int]:
     return frozenset({*range(every, steps, every), steps} if parts else ())
 
 
-def _limit(settings: TrainSettings) -> Limit:
+def _in_bf16(settings: TrainSettings) -> bool:
+    return settings.precision == "bf16" or (settings.precision == "auto" and bf16_supported())
+
+
+def _limit(student: BaseStudent, settings: TrainSettings) -> Limit:
     examples = settings.micro_batch and _divisor(settings.batch, settings.micro_batch)
-    return Limit(examples, _GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+    return Limit.of(student, examples, _in_bf16(settings))
 
 
-def _noted(text: str, settings: TrainSettings) -> Limit | None:
-    number, _, tokens = text.partition(" ")
+def _noted(note: Path, settings: TrainSettings) -> Limit | None:
+    """What fitted into memory before a kill."""
+    number, _, unit = note.read_text().partition(" ") if note.is_file() else ("", "", "")
     if not number.isdigit() or int(number) < 1:
         return None
-    return Limit(None, int(number)) if tokens else Limit(_divisor(settings.batch, int(number)), _CPU_TOKENS)
+    return Limit(None, int(number)) if unit else Limit(_divisor(settings.batch, int(number)), 0)
 
 
 def _halved(limit: Limit, settings: TrainSettings) -> Limit:
