@@ -46,11 +46,11 @@ def address() -> Iterator[str]:
 
 
 def prompts(folder: Path) -> Prompts:
-    """Ours with the first three of the few-shot examples: the others are only more to read."""
+    """Ours with the first two of the few-shot examples: the others are only more to read."""
     file = folder / "prompts" / "shots" / "choice.yaml"
     file.parent.mkdir(parents=True)
     shots = yaml.safe_load(Prompts("choice").file("shots/choice.yaml").read_text(encoding="utf-8"))
-    file.write_text(yaml.safe_dump(shots[:3], allow_unicode=True), encoding="utf-8")
+    file.write_text(yaml.safe_dump(shots[:2], allow_unicode=True), encoding="utf-8")
     return Prompts("choice", folder / "prompts")
 
 
