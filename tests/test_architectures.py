@@ -222,7 +222,10 @@ def run(root: Path, spec: str, teacher: Any) -> Run:
 def test_a_run_says_how_its_students_read(name: str, tmp_path: Path) -> None:
     spec = saved(name, tmp_path / "model")
     made = run(tmp_path, spec, Counting())
-    made.all()
+    made.generate()
+    made.audit()
+    made.train()
+    made.evaluate()
     assert len(made.cells) == 2
     for cell in made.cells:
         about = json.loads((cell.folder / "cell.json").read_text())

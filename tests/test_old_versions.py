@@ -54,6 +54,7 @@ def test_the_store_holds_all_that_the_recipe_asks_for(project: Path) -> None:
     assert len(run.store) == before
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_a_run_goes_on_where_it_stopped(project: Path) -> None:
     folder = project / "runs" / "old"
     weights = folder / "cells" / TRAINED / "student" / "model.safetensors"

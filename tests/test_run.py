@@ -267,6 +267,7 @@ def test_every_question_is_answered_and_scored_in_every_cell(finished: Run) -> N
 # What is skipped, what is refused
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_what_is_done_is_skipped(finished: Run, copied: Path) -> None:
     before = snapshot(copied / "runs" / "r" / "cells")
     Run(recipe(copied)).all()
@@ -614,6 +615,7 @@ def test_chunks_stay_until_the_marker_of_the_predictions_is_written(
     assert rows == pq.read_table(part.with_name("predictions.parquet")).to_pylist()
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_deleted_weights_are_trained_anew_by_train_alone(quick: Any) -> None:
     run = quick()
     run.train()
