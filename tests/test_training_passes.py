@@ -226,7 +226,7 @@ def test_the_loss_over_options_is_the_cross_entropy_of_the_right_one(
 
 
 def test_the_loss_over_options_teaches_which_is_likeliest(tmp_path: Path) -> None:
-    common = {"count": 5, "examples": 160, "learning_rate": 3e-3, "batch": 5, "micro_batch": 5}
+    common = {"count": 5, "examples": 200, "learning_rate": 3e-3, "batch": 5, "micro_batch": 5}
     fitted(tmp_path, "finetune:options", **common)
     assert log(tmp_path)[-1]["loss/options"] < 0.8 < 1.2 < log(tmp_path)[0]["loss/options"]
 
