@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import runpy
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,24 @@ def test_decoding_beside_generate(
     assert "float32: 3 of 3 texts are those of generate" in out
     assert len(re.findall(r"^round \d: ours [\d.]+ examples/s, .* ratio [\d.]+$", out, re.MULTILINE)) == 2
     assert re.search(r"^median ratio of examples a second: [\d.]+$", out, re.MULTILINE)
+
+
+def test_what_a_gpu_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHRINKLM_DATA", str(tmp_path))  # the packaged questions
+    out = tmp_path / "out"
+    parts = "gradients,answers,steps,repeated,training,likelihood,decoding,comparison"
+    benchmark("gpu").main(["--dry", "--out", str(out), "--work", str(tmp_path / "work"), "--parts", parts])
+    lines = [json.loads(line) for line in (out / "gpu.jsonl").read_text().splitlines()]
+    assert lines[-1] == {"part": "end", "failed": []}, lines
+    assert {line["part"] for line in lines if "took" in line} == {*parts.split(",")}
+    checks = [line for line in lines if "check" in line]
+    assert {line["part"] for line in checks} == {"gradients", "answers", "repeated"}
+    assert all(line["ok"] for line in checks)
+    assert [line["ended"] for line in lines if "ended" in line] == [[0, 0, -9]]
+    speeds = [line["examples_per_second"] for line in lines if line["part"] == "training" and "method" in line]
+    assert len(speeds) == 1
+    assert speeds[0] > 0
+    with tarfile.open(out / "honey-smollm2.tar.gz") as archive:
+        names = archive.getnames()
+    assert "honey-smollm2/cells/multitask--smollm2-135m--s0/scores.parquet" in names
+    assert not any("safetensors" in name for name in names)
