@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -47,6 +48,7 @@ PARTS: dict[str, list[tuple[str, Part, float]]] = {
         ("training", speed.steps, 70),
         ("transformers", speed.beside, 40),
         ("profile", speed.profiled, 20),
+        ("projection", speed.projection, 25),
         ("likelihood", speed.likelihood, 30),
         ("decoding", speed.decoding, 30),
         ("compile", speed.compiled, 90),
@@ -120,6 +122,8 @@ def go(kit: Kit, wanted: list[str]) -> None:
     """Every part that was asked for, while there is time."""
     kit.part = "machine"
     about = {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda} if kit.gpu else {"gpu": None}
+    if Path("/dev/shm").is_dir():  # through which workers hand over their steps
+        about["shared_memory"] = shutil.disk_usage("/dev/shm").total
     import transformers
 
     kit.write(

@@ -30,8 +30,9 @@ from shrinklm.students.training.ahead import ahead
 from shrinklm.students.training.train import train_student
 
 CPU = torch.device("cpu")
-SINGLE, HALF = 2e-3, 0.08
-"""Of the norm of the gradient: how far float32 and bfloat16 may be off. A wrong mask is off by more, which is shown."""
+SINGLE, HALF, TRAINED = 2e-3, 0.08, 0.2
+"""Of the norm of the gradient: how far float32 and bfloat16 may be off, and bfloat16 where weights were trained. A CPU's
+bfloat16 is off by 0.006 (tiny) and 0.06 (SmolLM2-135M); a wrong mask by 0.11 and 0.64, which is shown too."""
 
 Grads = dict[str, torch.Tensor]
 
@@ -53,7 +54,7 @@ def gradients(kit: Kit) -> None:
                 kit.write(cut=f"{use} {name} and what follows")
                 return
             sums, right = one_step(kit, reference, known, name, CPU, False)
-            for half, limit in ((False, SINGLE), (True, HALF)):
+            for half, limit in ((False, SINGLE), (True, most(use))):
                 values, found = one_step(kit, student, known, name, kit.device, half)
                 loss = max(abs(a - b) / max(1e-6, abs(b)) for a, b in zip(values, sums, strict=True))
                 precision = "bfloat16" if half else "float32"
@@ -74,7 +75,12 @@ def noticed(kit: Kit, use: str, reference: BaseStudent, student: BaseStudent, kn
 
     with mock.patch.object(masks, "_seen", everything):
         _, wrong = one_step(kit, student, known, name, kit.device, False)
-    kit.check("a wrong mask is noticed (negative)", -distance(wrong, right), -HALF, model=use)
+    kit.check("a wrong mask is noticed (negative)", -distance(wrong, right), -most(use), model=use)
+
+
+def most(use: str) -> float:
+    """How far the gradient of a model may be off in bfloat16."""
+    return HALF if use.startswith("tiny") else TRAINED
 
 
 def one_step(
@@ -183,10 +189,11 @@ def repeated(kit: Kit) -> None:
     kit.write(resumed=status)
     same = [compared(kit, folders[0], other) for other in folders[1:]]
     if not all(same) and kit.gpu:
-        kit.write(note="again with torch.use_deterministic_algorithms and CUBLAS_WORKSPACE_CONFIG=:4096:8")
+        # torch's own switch: memory-efficient attention splits its keys by chance only without it.
+        kit.write(note="again with torch.use_deterministic_algorithms(True), CUBLAS_WORKSPACE_CONFIG=:4096:8")
         folders = [kit.work / name for name in ("fixed once", "fixed twice")]
-        for job in [kit.start("train", 4, folder=folder, fixed=1) for folder in folders]:
-            job.wait(kit.left())
+        jobs = [kit.start("train", 4, folder=folder, fixed=1) for folder in folders]
+        kit.write(ended=[job.wait(kit.left()) for job in jobs], log="train.log says what has no such form")
         compared(kit, *folders)
 
 
@@ -213,7 +220,7 @@ def compared(kit: Kit, once: Path, other: Path) -> bool:
 def train_job(kit: Kit, folder: Path, die_after: int, fixed: bool) -> None:
     """One short training; kills itself after a step, as `kill -9` would."""
     if fixed:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
     batch, count, kind = (2, 6, "finetune:options") if kit.dry else (16, 24, "multitask+counterfactual:options")
 
     def tick(what: str, done: int, total: int, note: str) -> None:

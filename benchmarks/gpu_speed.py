@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import training
@@ -15,6 +16,7 @@ from gpu_kit import Kit, opened, seconds, taught, trainer, waited
 from shrinklm.core.types import Example
 from shrinklm.methods.builtin import EXPLAIN, PREDICT
 from shrinklm.models.decode import below_lora
+from shrinklm.students import projection as parts
 from shrinklm.students.likeliest import choice_pairs, likeliest_options
 from shrinklm.students.open import ready_to_answer
 from shrinklm.students.training.ahead import ahead
@@ -121,6 +123,14 @@ def profiled(kit: Kit) -> None:
     tables = [found.table(sort_by=key, row_limit=40, max_name_column_width=90) for key in order]
     (kit.out / "profile.txt").write_text("\n\n".join(tables))
     kit.write(kept="profile.txt", rows=len(found))
+
+
+def projection(kit: Kit) -> None:
+    """How many logits are held at once: more are made in parts, and again in the backward pass."""
+    batch, tokens = (4, 512) if kit.dry else (32, 16_384)
+    for most in (1 << 16,) if kit.dry else (1 << 28, 1 << 30):
+        with mock.patch.object(parts, "MOST", most):
+            kit.tried(lambda: rate(kit, made(kit, NAMES[-1], batch, tokens), 4.0), most=most, batch=batch)
 
 
 def compiled(kit: Kit) -> None:

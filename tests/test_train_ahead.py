@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from shrinklm.methods.spec import method
+from shrinklm.students.batch import by_pair
 from shrinklm.students.training.ahead import ahead
 from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.passes import Limit, Pass, Step, Steps
@@ -68,3 +69,11 @@ def test_steps_that_wait_for_their_figures_hold_no_tensors(tmp_path: Path, monke
     monkeypatch.setattr(Trainer, "_read", counted)
     fitted(tmp_path)
     assert held == [0] * 3
+
+
+def test_sums_of_a_gpu_are_those_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, owner = torch.randn(40).double(), torch.randint(5, (40,))
+    right = by_pair(values, owner, 6)
+    monkeypatch.setattr(torch.Tensor, "device", torch.device("cuda"))  # none here: the operation runs on the CPU
+    monkeypatch.setattr(torch.Tensor, "index_add", None, raising=False)  # which adds there in no fixed order
+    assert torch.equal(by_pair(values, owner, 6), right)

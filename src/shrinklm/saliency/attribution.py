@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..core.marking import Word
 from ..methods.view import answer_pair
 from ..students.base import BaseStudent
-from ..students.batch import IGNORE, Batch
+from ..students.batch import IGNORE, Batch, by_pair
 from .completeness import COMPLETENESS, MOST_STEPS
 from .switches import eager, frozen
 
@@ -138,7 +138,7 @@ class _Encoded:
             logits, labels, pair = self.model.logits(batch)
         # In float32: half precision would round away the small differences that occlusion and the integral live on.
         log_p = -nn.functional.cross_entropy(_float32(logits), labels, reduction="none")
-        return log_p.new_zeros(len(self.questions)).index_add(0, pair, log_p)
+        return by_pair(log_p, pair, len(self.questions))
 
     def attention(self) -> AbstractContextManager[None]:
         """The implementation of attention that is fastest for the batch (see `_SHORT`)."""
@@ -180,7 +180,7 @@ class _Encoded:
         index, scores = words[words >= 0], tokens[words >= 0].double()
         zeros = scores.new_zeros(self.first[-1])
         if settings.pieces == "sum":
-            by_word = zeros.index_add(0, index, scores)
+            by_word = by_pair(scores, index, self.first[-1])
         else:
             # Of scores with signs the one furthest from zero; the zeros that both start from never win against one.
             highest = zeros.scatter_reduce(0, index, scores, "amax")

@@ -24,7 +24,7 @@ from ..models.decode import below_lora
 from ..models.exact import Decoding
 from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
-from .batch import Batch, scored
+from .batch import Batch, by_pair, scored
 from .blocks import Block
 from .exact import Reading, Rows
 from .layers import adapted
@@ -147,8 +147,8 @@ class BaseStudent(nn.Module):
         else:
             logits, labels, owner = self.logits(batch)
             losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        zeros = losses.new_zeros(int(batch["pairs"]))
-        return zeros.index_add(0, owner, losses), zeros.index_add(0, owner, torch.ones_like(losses))
+        pairs = int(batch["pairs"])
+        return by_pair(losses, owner, pairs), by_pair(torch.ones_like(losses), owner, pairs)
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(logits [scored, vocabulary], labels [scored], pair of each [scored]) at the tokens of the targets alone."""

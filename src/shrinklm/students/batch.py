@@ -18,3 +18,12 @@ def scored(batch: Batch) -> Tensor:
     known = batch.get("scored")
     # A batch of which rows were taken is looked through: that makes the CPU wait for the device.
     return (batch["labels"] != IGNORE).flatten().nonzero()[:, 0] if known is None else known
+
+
+def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """[count]: the sum of the values of each owner."""
+    zeros = values.new_zeros(count)
+    if values.device.type == "cuda":
+        # `index_add` adds there in the order in which threads come, which is another each time.
+        return zeros.index_put((owner,), values, accumulate=True)
+    return zeros.index_add(0, owner, values)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ...core.types import Tick, digest
 from ..base import BaseStudent
+from ..batch import by_pair
 from . import processes
 from .ahead import ahead
 from .checkpoints import checkpoints, last_checkpoint, load_moments, load_weights, save_checkpoint
@@ -191,8 +192,7 @@ class Trainer:
         sums = total.new_zeros(len(self._names) + 1)
         loss = (weight * losses).sum()
         views = len(self.lessons.method.views)
-        by_view = total.new_zeros(views + 1).index_add(0, view, losses.detach())
-        sums[:views] = by_view[:-1]
+        sums[:views] = by_pair(losses.detach(), view, views + 1)[:-1]
         for place, (name, term) in enumerate(self.lessons.losses.items(), start=views):
             if name in part.asked:
                 value = term.value(part.asked[name].to(device).read(-total)).sum()
