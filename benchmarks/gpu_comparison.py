@@ -135,8 +135,8 @@ def recipe(kit: Kit, name: str, metrics: Sequence[str] = (), **train: Any) -> Re
             found["salient"]["finetune"] |= {"examples": 16, "batch": 8}
         if found["evaluate"].get("simulator"):
             found["evaluate"]["simulator"] |= {"use": "tiny", "examples": 8, "batch": 4}
-    elif kit.model.startswith("causal:"):
-        found["student"] = [{"use": kit.model, "name": "smollm2-135m"}]
+    elif kit.model != found["student"][0]["use"]:
+        found["student"] = [{"use": kit.model}]
     return Recipe.parse(found, name)
 
 

@@ -31,8 +31,8 @@ from shrinklm.students.training.train import train_student
 
 CPU = torch.device("cpu")
 SINGLE, HALF, TRAINED = 2e-3, 0.08, 0.2
-"""Of the norm of the gradient: how far float32 and bfloat16 may be off, and bfloat16 where weights were trained. A CPU's
-bfloat16 is off by 0.006 (tiny) and 0.06 (SmolLM2-135M); a wrong mask by 0.11 and 0.64, which is shown too."""
+"""Of the norm of the gradient: how far float32 and bfloat16 may be off, and bfloat16 where weights were trained. On a
+CPU bfloat16 is off by 0.006 (tiny) and 0.06 (SmolLM2-135M); a wrong mask by 0.11 and 0.64, which is shown too."""
 
 Grads = dict[str, torch.Tensor]
 

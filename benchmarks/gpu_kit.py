@@ -114,11 +114,11 @@ class Kit:
             torch.cuda.empty_cache()
 
     def start(self, job: str, threads: int = 1, **arguments: Any) -> Job:
-        """Another process of this script; forked where there is no GPU, which saves the imports."""
+        """Another process of this script; forked in a dry run without a GPU, which saves the imports."""
         given = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
         common = ["--out", str(self.out), "--work", str(self.work), "--model", self.model, "--job", job]
         command = [*common, *(["--dry"] if self.dry else []), *given]
-        if not self.gpu:
+        if self.dry and not self.gpu:
             return Job(fork=command)
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         log = self.out / f"{job}.log"
