@@ -1,7 +1,7 @@
 """What a machine with a GPU shows in minutes: whether it computes what a CPU computes, how fast, and the comparison.
 
 Every part is tried by itself, has a budget of time, and writes each result as it comes: gpu.jsonl and gpu.txt in
-FOLDER; profile.txt; for the comparison the run folders without weights, honey-*.tar.gz. The important parts come
+FOLDER; profile.txt and jobs.log; for the comparison the run folders without weights, honey-*.tar.gz. The important parts come
 first; what does not fit into --minutes is cut and named. $SHRINKLM_DATA is a folder with train.parquet and
 test.parquet (recipes/csqa-smollm2.yaml) and, for honey-llama3, llama3.parquet.
 

@@ -193,7 +193,7 @@ def repeated(kit: Kit) -> None:
         kit.write(note="again with torch.use_deterministic_algorithms(True), CUBLAS_WORKSPACE_CONFIG=:4096:8")
         folders = [kit.work / name for name in ("fixed once", "fixed twice")]
         jobs = [kit.start("train", 4, folder=folder, fixed=1) for folder in folders]
-        kit.write(ended=[job.wait(kit.left()) for job in jobs], log="train.log says what has no such form")
+        kit.write(ended=[job.wait(kit.left()) for job in jobs], log="jobs.log says what has no such form")
         compared(kit, *folders)
 
 

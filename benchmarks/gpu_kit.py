@@ -121,8 +121,7 @@ class Kit:
         if self.dry and not self.gpu:
             return Job(fork=command)
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-        log = self.out / f"{job}.log"
-        with log.open("ab") as file:
+        with (self.out / "jobs.log").open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, str(SCRIPT), *command], env=environment, stdout=file, stderr=subprocess.STDOUT
             )
