@@ -1,9 +1,9 @@
 """What a machine with a GPU shows in minutes: whether it computes what a CPU computes, how fast, and the comparison.
 
-Every part is tried by itself, has a budget of time, and writes each result as it comes: gpu.jsonl and gpu.txt in
-FOLDER; profile.txt and jobs.log; for the comparison the run folders without weights, honey-*.tar.gz. The important parts come
-first; what does not fit into --minutes is cut and named. $SHRINKLM_DATA is a folder with train.parquet and
-test.parquet (recipes/csqa-smollm2.yaml) and, for honey-llama3, llama3.parquet.
+Every part is tried by itself, has a budget of time, and writes each result as it comes. FOLDER gets gpu.jsonl and
+gpu.txt, profile.txt, jobs.log (what processes of its own said) and, of the comparison, run folders without weights,
+honey-*.tar.gz. The important parts come first; what does not fit into --minutes is cut and named. $SHRINKLM_DATA is a
+folder with train.parquet and test.parquet (recipes/csqa-smollm2.yaml) and, for honey-llama3, llama3.parquet.
 
 python benchmarks/gpu.py --out FOLDER                                          # all parts, in this order
 python benchmarks/gpu.py --out FOLDER --parts correctness,speed --minutes 5    # or in two goes:
