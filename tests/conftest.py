@@ -33,7 +33,9 @@ SLOW = {
     "test_study_recovery.py",
     "test_teachers_live.py",
     "test_train.py",
+    "test_train_at_once.py",
     "test_train_kill.py",
+    "test_train_processes.py",
 }
 """Files that open a browser, kill processes, train or load a model, or simulate studies; not in `make check`."""
 

@@ -85,7 +85,7 @@ def train_settings(seed: int = 0, **keys: Any) -> Any:
     from shrinklm.run.blocks import TrainBlock
     from shrinklm.students.training.train import TrainSettings
 
-    return TrainSettings(**TrainBlock(**keys).model_dump(exclude={"seeds", "dev_questions"}), seed=seed)
+    return TrainSettings(**TrainBlock(**keys).settings(seed))
 
 
 def fresh(spec: str = "tiny", seed: int = 0, **options: Any) -> Any:

@@ -29,7 +29,7 @@ def failed(command: str, path: Path, *more: str) -> str:
 
 def test_unknown_recipe_key(tmp_path: Path) -> None:
     said = failed("run", recipe(tmp_path, train={"exampels": 20}))
-    assert "train.exampels: No key is called 'exampels'. Did you mean 'examples'? Known: batch, " in said
+    assert "train.exampels: No key is called 'exampels'. Did you mean 'examples'? Known: at_once, batch, " in said
 
 
 def test_unknown_names(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ import functools
 import inspect
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import Pending, ShrinkError
+from ..core import launched
+from ..core.errors import Elsewhere, Pending, ShrinkError
 from ..core.results import RunFile
 
 if TYPE_CHECKING:
@@ -49,8 +51,7 @@ def _top(
     pass
 
 
-PENDING = 75
-"""The exit code when texts are ordered and come later: EX_TEMPFAIL of sysexits.h, "try again later"."""
+PENDING = Pending.exit_code
 STOPPED = "Stopped. The same command goes on from here."
 
 Target = Annotated[
@@ -63,17 +64,28 @@ Wait = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
 
 
-def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Registers a command that shows an error's message, and its traceback only with --debug."""
+def command(
+    name: str | None = None, on: typer.Typer = app, together: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a command that shows an error's message, and its traceback only with --debug.
+
+    `together`: of processes that were launched together all do it, and the first alone speaks; any other command is
+    the first's.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def guarded(*, debug: bool = False, **arguments: Any) -> None:
+            if not (together or launched.first()):
+                return
             debug = debug or os.environ.get("SHRINKLM_DEBUG", "") not in ("", "0")
             if not debug:
                 _quiet()
             try:
-                function(**arguments)
+                with nullcontext() if launched.first() else _silence():
+                    function(**arguments)
+            except Elsewhere as error:  # which has said why
+                raise typer.Exit(error.exit_code) from None
             except Pending as error:
                 typer.echo(str(error), err=True)
                 raise typer.Exit(PENDING) from None
@@ -81,7 +93,7 @@ def command(name: str | None = None, on: typer.Typer = app) -> Callable[[Callabl
                 if debug:
                     raise
                 typer.echo(f"error: {error}", err=True)
-                raise typer.Exit(1) from None
+                raise typer.Exit(error.exit_code) from None
             except KeyboardInterrupt:
                 typer.echo(STOPPED, err=True)
                 raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
@@ -104,6 +116,12 @@ def _quiet() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+        yield
 
 
 def say(text: str) -> None:

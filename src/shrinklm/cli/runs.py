@@ -95,7 +95,7 @@ def audit(
             say(f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}")
 
 
-@command()
+@command(together=True)
 def train(recipe: Target) -> None:
     """Train every method, student and seed that is not trained yet."""
     from .show import runs as show
@@ -194,7 +194,7 @@ def report(recipe: Target, as_json: Json = False) -> None:
     show.reported(open_target(recipe).report(), as_json)
 
 
-@command()
+@command(together=True)
 def run(recipe: Target, wait: Wait = False) -> None:
     """Do all stages; whatever is done already is skipped."""
     from .show import runs as show

@@ -14,6 +14,7 @@ ShrinkError                     the base: catch this one
 ├── StudyError                  a study with people: its form, its design, or its records
 ├── StoreError                  the store or a run folder cannot be read or written
 ├── MissingExtra                an optional package is not installed
+├── Elsewhere                   another of the processes that train together failed, and has said why
 └── UnknownName                 no such task, teacher, method, student or metric
 
 A message says what is wrong, what was found, and what to type.
@@ -23,10 +24,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ShrinkError(Exception):
     """Base of all errors of this package."""
+
+    exit_code = 1
+    """Of a command that ends with it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its message: the constructors of some take other arguments, and one process may raise it in another.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[ShrinkError], args: tuple[Any, ...], state: dict[str, Any]) -> ShrinkError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class RecipeError(ShrinkError):
@@ -47,6 +62,9 @@ class TeacherError(ShrinkError):
 
 class Pending(ShrinkError):
     """Texts are ordered from a teacher and have not come yet."""
+
+    exit_code = 75
+    """EX_TEMPFAIL of sysexits.h, "try again later"."""
 
 
 class BudgetError(TeacherError):
@@ -85,6 +103,14 @@ class MissingExtra(ShrinkError):
             f"{needed_for} needs the package '{package}', which is not installed. Run: "
             f'pip install "shrinklm[{extra}]"'
         )
+
+
+class Elsewhere(ShrinkError):
+    """Another of the processes that train together failed, and has said why: one message is enough."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class UnknownName(ShrinkError):

@@ -156,6 +156,11 @@ class TrainBlock(Block):
     max_length: int = Field(
         1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted."
     )
+    at_once: int = Field(1, ge=1, description="Trainings at a time, each in a process of its own.")
+
+    def settings(self, seed: int, **others: Any) -> dict[str, Any]:
+        """What the training of one seed reads, `others` in the place of what stands here."""
+        return {**self.model_dump(exclude={"seeds", "dev_questions", "at_once"}), "seed": seed, **others}
 
 
 class SalientBlock(Block):

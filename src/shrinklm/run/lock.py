@@ -41,6 +41,11 @@ class FolderLock:
         self._lock = FileLock(self.path)
         self._depth = 0
 
+    @property
+    def held(self) -> bool:
+        """Whether it is held by this object."""
+        return self._depth > 0
+
     def __enter__(self) -> FolderLock:
         if not self._depth:
             self._take()

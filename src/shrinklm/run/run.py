@@ -14,7 +14,6 @@ from ..core.types import Example, Prediction, Score, Split, Task, Teacher, Tick
 from ..methods.corpus import Corpus
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
-from ..tasks.base import TaskOptions, make_task
 from ..teachers.base import BaseTeacher, as_teacher
 from ..teachers.prompts import Prompts
 from ..teachers.steps import STEPS, StepRequest
@@ -25,9 +24,10 @@ from .folder import Cell, begin
 from .lock import FolderLock, writes
 from .once import once
 from .recipe import Recipe
+from .stages.at_once import train_cells
 from .stages.audit import audit_stage, audited, gate
 from .stages.beforehand import check_recipe, check_tests
-from .stages.data import Data
+from .stages.data import Data, task_of
 from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
 from .stages.generate import Teaching, cells_of, check_asks, drop_of, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
@@ -36,7 +36,7 @@ from .stages.origin import Sources, refuse_changes
 from .stages.preview import preview_rows
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
-from .stages.train import train_cell
+from .stages.together import together
 from .stages.word_markers import WordMarkers, looks_inside
 from .stages.writers import Writers
 
@@ -75,8 +75,7 @@ class Run:
     @cached_property
     def task(self) -> Task:
         """The recipe's task. Raises TaskError."""
-        block = self.recipe.task
-        return make_task(block.use, TaskOptions(**block.model_dump(exclude={"use"}), root=self.recipe.root))
+        return task_of(self.recipe)
 
     @cached_property
     def prompts(self) -> Prompts:
@@ -212,7 +211,7 @@ class Run:
         look.check_judges()
         return preview_rows(look.recipe, look.methods, look.teaching, limit, tokens, epoch)
 
-    @writes
+    @together
     def train(self, again: bool = True) -> None:
         """Trains every cell that is not trained yet, and `again` one whose weights are missing or damaged.
 
@@ -222,16 +221,16 @@ class Run:
         """
         self.start()
         cells = [cell for cell in self.cells if cell.method.views and (again or not cell.kept)]
-        least = self.recipe.audit.min_support
         # Students that are trained already stay: the gate is for what would be trained now.
-        if least is not None and not all(cell.trained for cell in cells):
-            self.audit(least)
-        for cell in cells:
-            corpus = self.corpus(cell.seed, cell.student)
-            corpus.usable(cell.method)
-            self.teaching.check_asked(cell.method, cell.student)
-            origin, tests = self.sources.origin(cell), self.splits["test"]
-            train_cell(cell, self.recipe, self.task, corpus, self.splits["dev"], self.tick, origin, tests)
+        if self.recipe.audit.min_support is not None and not all(cell.trained for cell in cells):
+            self.audit(self.recipe.audit.min_support)
+        train_cells(self.recipe, self.task, cells, self._lessons, self.tick)
+
+    def _lessons(self, cell: Cell) -> dict[str, Any]:
+        (corpus := self.corpus(cell.seed, cell.student)).usable(cell.method)
+        self.teaching.check_asked(cell.method, cell.student)
+        splits, origin = self.splits, self.sources.origin(cell)
+        return {"corpus": corpus, "dev": splits["dev"], "tests": splits["test"], "origin": origin}
 
     @writes
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
@@ -313,9 +312,13 @@ class Run:
 
         return build(self.folder)
 
-    @writes
     def all(self, wait: bool = False) -> Path:
         """Every stage; the path of the report. `wait`: see `generate`."""
+        self._all(wait)
+        return self.folder / RunFile.REPORT_PAGE
+
+    @together
+    def _all(self, wait: bool) -> None:
         self.check_judges()
         check_tests(self.task, self.data.questions["test"])
         if looks_inside(self.recipe) and self.recipe.salient.finetune:
@@ -330,7 +333,7 @@ class Run:
             self.judge()
         if any(STEPS[step.name].marks for step in self.steps):
             self.saliency()
-        return self.report()
+        self.report()
 
     def predict(self, question: str, choices: Sequence[str] = (), cell: str | None = None, **fields: str) -> Prediction:
         """A trained student's answer and explanation of one question.
@@ -343,8 +346,5 @@ class Run:
         """
         if not choices and self.task.type in ("nli", "yesno"):
             choices = self.splits["test"][0].choices
-        return ask_cell(
-            trained_cell(self.cells, cell, self.folder),
-            self.task,
-            Example("asked", question, tuple(choices), "", fields),
-        )
+        asked = Example("asked", question, tuple(choices), "", fields)
+        return ask_cell(trained_cell(self.cells, cell, self.folder), self.task, asked)

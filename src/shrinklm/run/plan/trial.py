@@ -152,11 +152,8 @@ def _trained(
     block = recipe.train
     micro = min(block.batch, block.micro_batch or _MICRO)
     settings = TrainSettings(
-        **block.model_dump(exclude={
-            "seeds", "dev_questions", "batch", "examples", "checkpoints", "curve", "early_stopping"
-        }),
-        batch=micro, examples=micro * _STEPS, checkpoints=0, curve=0, early_stopping=None, seed=cell.seed,
-    )  # fmt: skip
+        **block.settings(cell.seed, batch=micro, examples=micro * _STEPS, checkpoints=0, curve=0, early_stopping=None)
+    )
     usable = sorted(corpus.usable(method), key=lambda index: len(corpus.examples[index].text))
     some = [corpus.examples[index] for index in _evenly(usable, micro * _STEPS)]
     students: list[BaseStudent] = []

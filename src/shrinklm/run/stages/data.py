@@ -9,13 +9,19 @@ from pathlib import Path
 from ...core.files import write_json, write_jsonl
 from ...core.results import RunFile
 from ...core.types import SPLITS, Example, Split, Task, Tick
-from ...tasks.base import without
+from ...tasks.base import TaskOptions, make_task, without
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from .. import folder as folders
 from ..recipe import Recipe
 from .labels import Label, Labelling, labelling_of
 from .writers import Writers
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task of a recipe. Raises TaskError."""
+    block = recipe.task
+    return make_task(block.use, TaskOptions(**block.model_dump(exclude={"use"}), root=recipe.root))
 
 
 class Data:

@@ -148,7 +148,7 @@ def _started_from(base: Any) -> Origin:
 
 
 def _trained_by(recipe: Recipe, cell: Cell) -> Origin:
-    left_out = {"seeds", "micro_batch"}
+    left_out = {"seeds", "micro_batch", "at_once"}
     if not recipe.train.early_stopping:
         left_out |= {"checkpoints", "curve", "dev_questions"}
     student = cell.student.model_dump(mode="json", exclude={"name"})

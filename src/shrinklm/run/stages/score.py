@@ -176,9 +176,6 @@ def _simulated(name: str, metric: Simulated, test: CellTest, explained: Sequence
 def _training(block: SimulatorBlock) -> TrainSettings:
     from ...students.training.train import TrainSettings
 
-    stated = block.model_dump(
-        include={"examples", "batch", "micro_batch", "learning_rate", "precision", "max_length", "seed"}
-    )
+    stated = block.model_dump(include={"examples", "batch", "micro_batch", "learning_rate", "precision", "max_length"})
     # What the block does not state is as in any training. One checkpoint: what is kept of a fold is its scores.
-    rest = TrainBlock().model_dump(exclude={"seeds", "dev_questions"})
-    return TrainSettings(**{**rest, **stated, "checkpoints": 1, "curve": 0})
+    return TrainSettings(**TrainBlock().settings(block.seed, **stated, checkpoints=1, curve=0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from .questions import dev_sample, question_key
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
+    from ...students.training.train import Fit
 
 Origin = dict[str, Any]
 """What weights come from: a recipe's key, such as "train.learning_rate", or a name such as "teacher" → its value, or a
@@ -36,9 +37,10 @@ _FIRST = 100
 
 def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]) -> str:
     """Names everything the weights depend on: equal keys mean equal weights. Last, what the student starts from."""
-    # The cell holds its own seed. The micro-batch is what memory allows, and the effective batch stays the same.
+    # The cell holds its own seed. The micro-batch and how many are trained at once are what memory allows, and the
+    # effective batch stays the same.
     # Which dev questions are asked changes no weight but by early stopping, and is then in `chosen`.
-    block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch", "dev_questions"})
+    block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch", "at_once", "dev_questions"})
     chosen = _stopped_by(recipe, dev) if recipe.train.early_stopping else None
     if chosen is None:
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
@@ -139,7 +141,8 @@ def _train(
     origin: Origin | None,
     tests: Sequence[Example],
 ) -> None:
-    from ...students.training.train import TrainSettings, discard_checkpoints, train_student
+    from ...students.training import processes
+    from ...students.training.train import discard_checkpoints
 
     # Before training, whose dev accuracy takes the cap of an answer from the longest of these targets.
     write_jsonl(cell.folder / CellFile.PAIRS, first_epoch(cell, corpus))
@@ -150,25 +153,18 @@ def _train(
         (cell.folder / CellFile.LOG).unlink(missing_ok=True)
     write_text(started, key)
     start = student_start(cell, recipe)
+    splits = {"dev": dev if _measures(recipe, dev) else (), "test": tests}
+    long: dict[str, int] = {}
 
     def named(what: str, done: int, total: int, note: str) -> None:
         tick(f"{what} {cell.name}", done, total, note)
 
-    def dev_accuracy(student: BaseStudent) -> dict[str, float]:
-        return _dev_accuracy(student, cell, recipe, task, dev)
+    def look(student: BaseStudent) -> None:
+        long.update(_long_questions(student, cell, recipe, task, splits, tick))
 
-    block = recipe.train
-    settings = TrainSettings(**block.model_dump(exclude={"seeds", "dev_questions"}), seed=cell.seed)
-    measure = dev_accuracy if dev and (block.curve or block.early_stopping) else None
-    long: dict[str, int] = {}
-
-    def opened() -> BaseStudent:
-        student = open_student(cell.student.spec(recipe.train.max_length), recipe.root)
-        # As soon as a student is there to count its tokens, and before anything is trained.
-        long.update(_long_questions(student, cell, recipe, task, {"dev": dev if measure else (), "test": tests}, tick))
-        return student
-
-    student, fit = train_student(opened, corpus, cell.method, settings, cell.folder, measure, named)
+    if processes.met():
+        processes.told({"name": cell.name, "key": key})
+    student, fit = share(cell, recipe, task, corpus, dev, named, look)
     student.save(cell.folder / CellFile.STUDENT)
     # Of the weights alone: a tokenizer does not shrink with its model.
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
@@ -183,6 +179,42 @@ def _train(
     if gone := left_out(sample for text in used for sample in text.texts):
         about["left_out"] = gone
     write_json(cell.folder / CellFile.ABOUT, {**about, "reading": asdict(student.reading)})
+
+
+def share(
+    cell: Cell,
+    recipe: Recipe,
+    task: Task,
+    corpus: Corpus,
+    dev: Sequence[Example],
+    tick: Tick | None = None,
+    look: Callable[[BaseStudent], None] | None = None,
+) -> tuple[BaseStudent, Fit]:
+    """This process's share of a cell's training: all of it, or that of one of several which train it together.
+
+    `look` is given the student as soon as it is opened, and before anything is trained.
+    """
+    from ...students.training import processes
+    from ...students.training.train import TrainSettings, train_student
+
+    def opened() -> BaseStudent:
+        student = open_student(cell.student.spec(recipe.train.max_length), recipe.root)
+        if look is not None:
+            look(student)
+        return student
+
+    def measure(student: BaseStudent) -> dict[str, float]:
+        return _dev_accuracy(student, cell, recipe, task, dev)
+
+    settings = TrainSettings(**recipe.train.settings(cell.seed))
+    score = measure if _measures(recipe, dev) else None
+    with processes.together():
+        return train_student(opened, corpus, cell.method, settings, cell.folder, score, tick)
+
+
+def _measures(recipe: Recipe, dev: Sequence[Example]) -> bool:
+    """Whether dev accuracy is measured on the way."""
+    return bool(dev and (recipe.train.curve or recipe.train.early_stopping))
 
 
 def _long_questions(

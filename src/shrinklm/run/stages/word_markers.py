@@ -116,9 +116,14 @@ class WordMarkers:
                 "The recipe fine-tunes no teacher. Add: salient: {use: transformers:PATH_OR_ID, finetune: {examples: "
                 "20000}}"
             )
-        teaching = self.recipe.model_copy(update={"train": self.block.finetune})
-        train_cell(self.cell, teaching, task, Corpus(self.train, {}, self.block.finetune.seeds[0]), dev, tick)
+        cell, recipe, corpus = self.training()
+        train_cell(cell, recipe, task, corpus, dev, tick)
         return self.accuracy(task, tests, tick)
+
+    def training(self) -> tuple[Cell, Recipe, Corpus]:
+        """What the teacher is fine-tuned by."""
+        recipe = self.recipe.model_copy(update={"train": self.block.finetune})
+        return self.cell, recipe, Corpus(self.train, {}, self.cell.seed)
 
     def accuracy(self, task: Task, tests: Sequence[Example], tick: Tick) -> dict[str, Any]:
         """Its accuracy before and after fine-tuning: {"before": an estimate or None, "after": the same}.

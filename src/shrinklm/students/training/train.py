@@ -63,6 +63,8 @@ class Fit:
     """View → pairs trained on, over all epochs."""
     unbuilt: Mapping[str, Mapping[str, int]]
     """View → reason → how often a pair could not be built or did not fit."""
+    processes: int
+    """That trained it together."""
     train_seconds: float
     diverged: bool
     """A loss or gradient was not finite (training then ends), or the last loss is far above that of guessing."""
@@ -98,20 +100,20 @@ def train_student(
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
     note = folder / CellFile.MICRO_BATCH
     limit = _noted(note, settings)
-    processes.join()
     while True:
         torch.manual_seed(settings.seed)  # before the student is opened, whose weights may be drawn
         student = open_student()
         limit = limit or _limit(student, settings)
+        if processes.count() > 1:  # each cuts every step, and all must cut it alike
+            limit = Limit(*processes.told((limit.examples, limit.tokens)))
         try:
             return student, _train(student, corpus, method, settings, folder, limit, measure, tick)
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            if limit.smallest or processes.count() > 1:  # several would have to halve together
-                advice = "Use a smaller student, `lora`, or a shorter `max_length`."
-                raise StudentError(f"Out of memory with a single example in the micro-batch. {advice}") from error
+            if limit.smallest or processes.count() > 1:
+                raise StudentError(_no_memory(limit, settings)) from error
         # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
         # itself.
         del student
@@ -170,6 +172,7 @@ def _train(
         tokens_seen=trainer.log.tokens,
         pairs=lessons.pairs(trainer.examples_seen),
         unbuilt=unbuilt,
+        processes=processes.count(),
         train_seconds=round(trainer.log.seconds, 1),
         diverged=trainer.diverged,
     )
@@ -205,6 +208,21 @@ def _noted(note: Path, settings: TrainSettings) -> Limit | None:
     if not number.isdigit() or int(number) < 1:
         return None
     return Limit(None, int(number)) if unit else Limit(_divisor(settings.batch, int(number)), 0)
+
+
+def _no_memory(limit: Limit, settings: TrainSettings) -> str:
+    """The message where less cannot be tried."""
+    advice = "Use a smaller student, `lora`, or a shorter `max_length`."
+    several = processes.count()
+    most = limit.examples or -(-settings.batch // several)
+    if several == 1 or limit.smallest or most == 1:
+        return f"Out of memory with a single example in the micro-batch. {advice}"
+    # Where one has no memory left the others wait for its gradients, and cannot begin again with less.
+    less = _divisor(settings.batch, most // 2)
+    return (
+        f"Out of memory in process {processes.rank()} of {several}. Several cannot take smaller steps by themselves. "
+        f"Write: train: {{micro_batch: {less}}}. The same command goes on from the last checkpoint."
+    )
 
 
 def _halved(limit: Limit, settings: TrainSettings) -> Limit:
