@@ -68,22 +68,25 @@ def test_two_at_once_have_the_weights_of_one_after_the_other(tmp_path: Path) -> 
     assert not told
 
 
-def _begins() -> None:
+def _begins(works: Path) -> None:
     pool = at_once._Pool(1, lambda *_: None)
+    pool._pool.submit(works.touch).result()
     pool._pool.submit(time.sleep, 600).result()
 
 
-def test_those_under_way_end_with_the_one_that_began_them() -> None:
-    first = multiprocessing.get_context("fork").Process(target=_begins)
+def test_those_under_way_end_with_the_one_that_began_them(tmp_path: Path) -> None:
+    works = tmp_path / "works"
+    first = multiprocessing.get_context("fork").Process(target=_begins, args=(works,))
     first.start()
     assert first.pid is not None
     deadline = time.monotonic() + 120
-    listed, children = Path(f"/proc/{first.pid}/task/{first.pid}/children"), []
-    while len(children) < 2:  # the one that sleeps, and multiprocessing's own
-        children = [Path(f"/proc/{pid}/cmdline") for pid in listed.read_text().split()]
+    while not works.exists():
         assert first.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    listed = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    children = [Path(f"/proc/{pid}/cmdline") for pid in listed]
+    assert any(_content(child) for child in children)
     os.kill(first.pid, signal.SIGKILL)
     first.join()
     while any(_content(child) for child in children):
