@@ -61,6 +61,16 @@ def test_training_beside_the_trainer(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert re.search(r"^  data: [\d,]+ examples/s of one core$", out, re.MULTILINE)
 
 
+def test_options_in_one_pass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["likelihood", "--model", "tiny", "--questions", "6", "--rounds", "1"])
+    benchmark("likelihood").main()
+    out = capsys.readouterr().out
+    assert re.search(r"^[\d.]+ times one padded forward an option", out, re.MULTILINE), out
+    differ = re.search(r"differ by ([\d.e-]+) at most", out)
+    assert differ
+    assert float(differ[1]) < 1e-3
+
+
 def test_a_store_is_compared_by_its_keys() -> None:
     done = subprocess.run(
         [sys.executable, str(FOLDER / "store.py"), "200", "--rounds", "1"],

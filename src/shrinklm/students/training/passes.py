@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -186,20 +188,29 @@ def cut(units: Sequence[Unit], tokens: int, packs: bool) -> Iterator[tuple[list[
             numbers = iter(range(len(units)))
             yield [units[index] for row in some for index in row], [[next(numbers) for _ in row] for row in some]
         return
-    # By the target first: a decoder that writes two lengths pads the short one.
-    part: list[Unit] = []
-    held, target, prompt = 0, 0, 0
-    for unit in sorted(units, key=_lengths):
-        lengths, count = _lengths(unit), len(unit.block.pairs)
-        wide = max(target, lengths[0]), max(prompt, lengths[1])
-        if part and (held + count) * sum(wide) > tokens:
-            yield part, None
-            part, held, wide = [], 0, lengths
-        part.append(unit)
-        held += count
-        target, prompt = wide
-    if part:
-        yield part, None
+    yield from ((part, None) for part in _alike(units, tokens))
+
+
+def _alike(units: Sequence[Unit], tokens: int) -> Iterator[list[Unit]]:
+    """Passes of units of like length, cut where the least is padded."""
+    # By the target first, in eights: a decoder that writes two lengths pads the short one.
+    order = sorted(units, key=lambda unit: (_lengths(unit)[0] // 8, _lengths(unit)[1]))
+    lengths = np.array([_lengths(unit) for unit in order])
+    rows = np.array([len(unit.block.pairs) for unit in order]).cumsum()
+    # The least work up to each unit, over all places where its pass may begin; a pass costs something by itself.
+    least, begins = np.zeros(len(order) + 1), np.zeros(len(order), dtype=int)
+    for last in range(len(order)):
+        widest = np.maximum.accumulate(lengths[last::-1], axis=0)[::-1].sum(axis=1)
+        padded = (rows[last] - rows[: last + 1] + np.diff(rows[: last + 1], prepend=0)) * widest
+        work = least[: last + 1] + padded + tokens / 16
+        work[:-1][padded[:-1] > tokens] = np.inf  # one unit alone may have more
+        begins[last] = work.argmin()
+        least[last + 1] = work.min()
+    cuts = [len(order)]
+    while cuts[-1]:
+        cuts.append(int(begins[cuts[-1] - 1]))
+    for start, stop in pairwise(reversed(cuts)):
+        yield order[start:stop]
 
 
 def _rows(sizes: Sequence[int], width: int, tokens: int) -> list[Rows]:
