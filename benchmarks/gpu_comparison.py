@@ -143,7 +143,7 @@ def recipe(kit: Kit, name: str, metrics: Sequence[str] = (), **train: Any) -> Re
 def single(kit: Kit, item: Item) -> Recipe:
     """The recipe of one item: one method, one seed."""
     # Checkpoints take longer here than a cell that is trained again.
-    about: dict[str, Any] = {"seeds": [item.seed], "learning_rate": item.rate, "checkpoints": 0}
+    about: dict[str, Any] = {"seeds": [item.seed], "learning_rate": item.rate, "checkpoints": 0, "at_once": 1}
     if item.kind == "search" and not kit.dry:
         about["examples"] = kit.options.search_examples
     whole = recipe(kit, item.recipe, QUICK, **about)
@@ -291,6 +291,7 @@ def cells(kit: Kit, queue: Path) -> None:
         ended = "done" if _done(kit, items[taken]) else "failed"
         longest = max(longest, time.time() - started)
         (queue / f"{taken}.{ended}").touch()
+        kit.freed()
 
 
 def _whole(kit: Kit, item: Item) -> bool:

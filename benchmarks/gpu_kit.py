@@ -226,8 +226,7 @@ def trainer(
 def settings(examples: int, batch: int, checkpoints: int = 0) -> TrainSettings:
     """As a recipe's block would set them."""
     block = TrainBlock(examples=examples, batch=batch, checkpoints=checkpoints, curve=0)
-    fields = {name: value for name, value in block.model_dump().items() if name in TrainSettings.__dataclass_fields__}
-    return TrainSettings(**fields, seed=0)
+    return TrainSettings(**block.settings(0))
 
 
 def waited(device: torch.device) -> float:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -30,6 +31,7 @@ from shrinklm.methods.spec import method
 from shrinklm.models.load import bf16_supported
 from shrinklm.run.blocks import StudentBlock, TrainBlock
 from shrinklm.students.open import open_student
+from shrinklm.students.training import trainer as loop
 from shrinklm.students.training.train import TrainSettings, train_student
 
 METHODS = ("multitask", "multitask+counterfactual")
@@ -86,7 +88,7 @@ def corpus(count: int) -> Corpus:
 def settings(examples: int) -> TrainSettings:
     """As a recipe's block would set them."""
     block = TrainBlock(examples=examples, batch=min(BATCH, examples), checkpoints=0, curve=0)
-    return TrainSettings(**block.model_dump(exclude={"seeds", "dev_questions"}), seed=0)
+    return TrainSettings(**block.settings(0))
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def ours(model: str, name: str, count: int) -> Speed:
     known, marks = corpus(count), Marks()
     with tempfile.TemporaryDirectory() as folder:
         spec, how = StudentBlock(use=model).spec(1024), settings(count)
-        train_student(lambda: open_student(spec), known, method(name), how, Path(folder), tick=marks.take)
+        # A GPU's steps are logged, and told, many at a time: here each by itself, as the Trainer's are.
+        with mock.patch.object(loop, "_UNREAD", 1):
+            train_student(lambda: open_student(spec), known, method(name), how, Path(folder), tick=marks.take)
         lines = [json.loads(line) for line in (Path(folder) / "train.jsonl").read_text().splitlines()]
     seen = lines[-1]["examples"] - lines[0]["examples"]
     return marks.speed(seen, (lines[-1]["tokens"] - lines[0]["tokens"]) / seen)
