@@ -152,6 +152,32 @@ def test_the_first_alone_speaks_and_all_end_alike(trained: tuple[Path, Path, lis
     assert (two / "runs" / "r1" / "cells" / "multitask--tiny--s0" / "scores.parquet").is_file()
 
 
+def test_a_teacher_is_fine_tuned_by_both(tmp_path: Path) -> None:
+    fresh("tiny").save(tmp_path / "model")
+    finetune = {"examples": 9, "batch": 4, "precision": "fp32"}
+    salient = {"use": f"transformers:{tmp_path / 'model'}", "finetune": finetune, "questions": 1}
+    recipe = Recipe.parse(
+        {
+            **RECIPE,
+            "root": tmp_path,
+            "generate": ["salient"],
+            "methods": ["salient"],
+            "student": "tiny",
+            "salient": salient,
+        }
+    )
+
+    def work() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for stage in ("generate", "audit", "train", "evaluate", "saliency", "report"):
+                patch.setattr(Run, stage, lambda *_, **__: None)
+            print(Run(recipe).all().name)
+
+    assert launch(tmp_path, {0: work, 1: work}) == [("report.html\n", "")] * 2
+    about = json.loads((recipe.run_folder / "teacher" / "cell.json").read_text())
+    assert (about["processes"], about["examples_seen"], about["steps"]) == (2, 9, 3)
+
+
 # The rest needs no student.
 
 
