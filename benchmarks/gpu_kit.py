@@ -120,6 +120,8 @@ class Kit:
         command = [*common, *(["--dry"] if self.dry else []), *given]
         if self.dry and not self.gpu:
             return Job(fork=command)
+        # More threads than cores wait for each other: on two cores a training then takes minutes.
+        threads = max(1, min(threads, (os.cpu_count() or 1) // 4))
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         with (self.out / "jobs.log").open("ab") as file:
             process = subprocess.Popen(
