@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,6 +37,7 @@ from shrinklm.students.training.train import TrainSettings, train_student
 METHODS = ("multitask", "multitask+counterfactual")
 SOURCE = Source("benchmark", "", Sampling(), 0, "", 0, 0, "")
 BATCH = 16
+_TRAINED = 1000
 
 
 def csqa(folder: Path, count: int) -> tuple[list[Example], dict[str, dict[tuple[str, str], str]]]:
@@ -88,7 +89,8 @@ def corpus(count: int) -> Corpus:
 def settings(examples: int) -> TrainSettings:
     """As a recipe's block would set them."""
     block = TrainBlock(examples=examples, batch=min(BATCH, examples), checkpoints=0, curve=0)
-    return TrainSettings(**block.settings(0))
+    known = {field.name for field in fields(TrainSettings)}  # of this checkout, or of one before
+    return TrainSettings(**block.model_dump(include=known), seed=0)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,10 @@ def trainer(model: str, name: str, count: int, fixed: bool = False) -> Speed:
         }
 
     dataset = [item(index) for index in range(count)]
-    whole = [pair for shown in dataset for pair in shown.values()]
+    # As long as the longest of a training set of usual size, not of the few that are timed.
+    many = corpus(_TRAINED) if fixed else known
+    every = [shown.pair for index in range(len(many.examples)) for shown in many.pairs(asked, index, 0)]
+    whole = [(student.prompt_ids(pair.prompt), student.target_ids(pair.target)) for pair in every]
     longest = max(len(prompt) for prompt, _ in whole), max(len(target) for _, target in whole)
     widths = longest if seq2seq else (sum(longest), sum(longest))
 
