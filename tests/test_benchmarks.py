@@ -71,6 +71,19 @@ def test_options_in_one_pass(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert float(differ[1]) < 1e-3
 
 
+def test_what_the_loss_over_options_does(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = "--model tiny --questions 8 --test 5 --seeds 0 --methods finetune:options"
+    monkeypatch.setattr(sys, "argv", ["options_loss", *settings.split()])
+    monkeypatch.syspath_prepend(str(FOLDER))
+    benchmark("options_loss").main()
+    out = capsys.readouterr().out
+    assert re.search(
+        r"^finetune:options, seed 0: generated [\d.]+, summed [\d.]+, per character [\d.]+, calibration error [\d.]+ %",
+        out,
+        re.MULTILINE,
+    ), out
+
+
 def test_a_store_is_compared_by_its_keys() -> None:
     done = subprocess.run(
         [sys.executable, str(FOLDER / "store.py"), "200", "--rounds", "1"],
