@@ -30,7 +30,7 @@ from shrinklm.students.base import BaseStudent
 from shrinklm.students.open import open_student
 from shrinklm.students.training import processes
 from shrinklm.students.training.lessons import Lessons
-from shrinklm.students.training.passes import Limit
+from shrinklm.students.training.limit import Limit
 from shrinklm.students.training.precision import HalfCopy
 from shrinklm.students.training.train import TrainSettings
 from shrinklm.students.training.trainer import Plan, Trainer

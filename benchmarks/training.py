@@ -255,7 +255,8 @@ def clock(work: Callable[[], Any], times: int = 10) -> float:
 def preparation(model: str, name: str, count: int) -> float:
     """Examples a second of one core that builds the steps of a second epoch."""
     from shrinklm.students.training.lessons import Lessons
-    from shrinklm.students.training.passes import Limit, Steps
+    from shrinklm.students.training.limit import Limit
+    from shrinklm.students.training.passes import Steps
 
     student = open_student(StudentBlock(use=model).spec(1024))
     steps = Steps(Lessons(student, corpus(count), method(name), 2 * count), 32, Limit(None, 16_384))

@@ -16,7 +16,8 @@ from shrinklm.methods.spec import method
 from shrinklm.methods.view import Method
 from shrinklm.students.training.checkpoints import last_checkpoint
 from shrinklm.students.training.lessons import Lessons
-from shrinklm.students.training.passes import Limit, Pass, Steps
+from shrinklm.students.training.limit import Limit
+from shrinklm.students.training.passes import Pass, Steps
 from shrinklm.students.training.train import Fit, discard_checkpoints, train_student
 from student_cases import corpus, fitted, fresh, generation, many, opened, pairs, taught, train_settings
 
@@ -186,6 +187,32 @@ def test_defect_21_memory_halves_the_micro_batch_and_nothing_else(
     assert steps(tmp_path / "small") == steps(tmp_path / "plain")
     discard_checkpoints(tmp_path / "small")
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["train.jsonl"]
+
+
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_where_one_example_is_too_much_its_layers_are_computed_again(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shrinklm.students.base import BaseStudent
+
+    common = {"spec": spec, "examples": 8, "micro_batch": 1}
+    plain, _ = fitted(tmp_path / "plain", **common)
+    whole, calls = BaseStudent.forward, []
+
+    def small(self: Any, batch: dict[str, Any]) -> Any:
+        calls.append(self.model.is_activation_checkpointing)
+        if self.training and not calls[-1]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, batch)
+
+    monkeypatch.setattr(BaseStudent, "forward", small)
+    said: list[str] = []
+    student, _ = fitted(tmp_path / "small", tick=lambda *tick: said.append(tick[3]), **common)
+    assert said[0].startswith("layers are computed once more in the backward pass")
+    assert calls[-1]
+    assert (tmp_path / "small" / "micro_batch").read_text() == "1 again"
+    for one, other in zip(plain.parameters(), student.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
 
 
 def test_out_of_memory_with_one_example_says_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

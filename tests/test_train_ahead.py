@@ -11,7 +11,8 @@ from shrinklm.methods.spec import method
 from shrinklm.students.batch import by_pair
 from shrinklm.students.training.ahead import ahead
 from shrinklm.students.training.lessons import Lessons
-from shrinklm.students.training.passes import Limit, Pass, Step, Steps
+from shrinklm.students.training.limit import Limit
+from shrinklm.students.training.passes import Pass, Step, Steps
 from shrinklm.students.training.trainer import Trainer
 from student_cases import corpus, fitted, fresh
 

@@ -24,8 +24,9 @@ from shrinklm.students.ids import TokenIds
 from shrinklm.students.likeliest import option_pairs
 from shrinklm.students.tokens import PairTokens
 from shrinklm.students.training.lessons import Lessons
+from shrinklm.students.training.limit import Limit
 from shrinklm.students.training.losses import options
-from shrinklm.students.training.passes import Limit, Steps
+from shrinklm.students.training.passes import Steps
 from student_cases import OPTIONS, corpus, fitted, fresh, many, pairs
 
 FAMILIES = ["tiny", "tiny:seq2seq"]

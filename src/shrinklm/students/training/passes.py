@@ -11,48 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import BaseStudent
 from ..batch import Batch
 from ..blocks import fill
 from ..causal import row_width
 from .lessons import Lesson, Lessons, Unit
+from .limit import Limit
 from .losses import Read
 
 Rows = Sequence[Sequence[int]]
 """The units of each row, by their place in the pass."""
-_CPU, _GPU = (2 * 10**9, 1024, 8192), (16 * 10**9, 4096, 65_536)
-"""(bytes that the layers of a pass may hold, the least and the most tokens of a pass)."""
-_FEW = 64
-"""Tokens below which a pass is not cut further: it then holds a single example."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How much one pass reads: memory decides, and the loss of a step is the same."""
-
-    examples: int | None
-    """So many examples; None: by tokens."""
-    tokens: int
-    """So many tokens with their padding. A single unit may have more."""
-
-    @property
-    def smallest(self) -> bool:
-        """Whether half of it would be no less: a pass holds at least one example."""
-        return self.tokens <= _FEW if self.examples is None else self.examples == 1
-
-    @classmethod
-    def of(cls, student: BaseStudent, examples: int | None, bf16: bool) -> Limit:
-        """What a pass of this student reads; `examples` as a recipe sets it, None: what keeps the machine busy."""
-        config = student.config.get_text_config(decoder=True)
-        width = int(getattr(config, "hidden_size", 0) or getattr(config, "d_model", 0) or 512)
-        layers = int(getattr(config, "num_hidden_layers", 0) or 12) * (2 if student.family == "seq2seq" else 1)
-        # A layer keeps about 32 numbers of its width for the backward pass; measured: 1.7 MB a token of SmolLM2-135M.
-        held = layers * width * 32 * (2 if bf16 else 4)
-        room, least, most = _GPU if torch.cuda.is_available() else _CPU
-        return cls(examples, min(most, max(least, room // held // 256 * 256)))
-
-    def __str__(self) -> str:
-        return f"{self.tokens:,} tokens" if self.examples is None else f"{self.examples}"
 
 
 @dataclass(frozen=True)

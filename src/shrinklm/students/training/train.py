@@ -23,7 +23,7 @@ from ...models.load import bf16_supported
 from ..base import BaseStudent
 from . import processes
 from .lessons import Lessons
-from .passes import Limit
+from .limit import Limit, compute_again, divisor
 from .trainer import Measure, Plan, Trainer
 
 
@@ -99,20 +99,24 @@ def train_student(
         advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
         raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
     note = folder / CellFile.MICRO_BATCH
-    limit = _noted(note, settings)
+    # What fitted into memory before a kill.
+    limit = Limit.read(note.read_text(), settings.batch) if note.is_file() else None
     while True:
         torch.manual_seed(settings.seed)  # before the student is opened, whose weights may be drawn
         student = open_student()
         limit = limit or _limit(student, settings)
         if processes.count() > 1:  # each cuts every step, and all must cut it alike
-            limit = Limit(*processes.told((limit.examples, limit.tokens)))
+            limit = Limit(*processes.told((limit.examples, limit.tokens, limit.again)))
+        if limit.again and not compute_again(student.model):
+            raise StudentError(_no_memory(limit, settings))
         try:
             return student, _train(student, corpus, method, settings, folder, limit, measure, tick)
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            if limit.smallest or processes.count() > 1:
+            less = limit.less(settings.batch)
+            if less is None or processes.count() > 1:
                 raise StudentError(_no_memory(limit, settings)) from error
         # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
         # itself.
@@ -121,13 +125,18 @@ def train_student(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         # Written down, so that a resumed training does not run out of memory at the same place once more.
-        limit = _halved(limit, settings)
-        write_text(note, str(limit.examples or f"{limit.tokens} tokens"))
+        limit = less
+        write_text(note, limit.note)
         if tick:
-            halved = f"micro-batch halved to {limit}"
-            if limit.examples:
-                halved += f", accumulation {settings.batch // limit.examples}"
-            tick("out of memory", 0, 0, f"{halved}: same effective batch")
+            tick("out of memory", 0, 0, _now(limit, settings))
+
+
+def _now(limit: Limit, settings: TrainSettings) -> str:
+    """What is done about memory that ran out."""
+    if limit.again:
+        return "layers are computed once more in the backward pass: the same weights, in about a third more time"
+    accumulation = f", accumulation {settings.batch // limit.examples}" if limit.examples else ""
+    return f"micro-batch halved to {limit}{accumulation}: same effective batch"
 
 
 def _train(
@@ -198,16 +207,8 @@ def _in_bf16(settings: TrainSettings) -> bool:
 
 
 def _limit(student: BaseStudent, settings: TrainSettings) -> Limit:
-    examples = settings.micro_batch and _divisor(settings.batch, settings.micro_batch)
+    examples = settings.micro_batch and divisor(settings.batch, settings.micro_batch)
     return Limit.of(student, examples, _in_bf16(settings))
-
-
-def _noted(note: Path, settings: TrainSettings) -> Limit | None:
-    """What fitted into memory before a kill."""
-    number, _, unit = note.read_text().partition(" ") if note.is_file() else ("", "", "")
-    if not number.isdigit() or int(number) < 1:
-        return None
-    return Limit(None, int(number)) if unit else Limit(_divisor(settings.batch, int(number)), 0)
 
 
 def _no_memory(limit: Limit, settings: TrainSettings) -> str:
@@ -218,19 +219,8 @@ def _no_memory(limit: Limit, settings: TrainSettings) -> str:
     if several == 1 or limit.smallest or most == 1:
         return f"Out of memory with a single example in the micro-batch. {advice}"
     # Where one has no memory left the others wait for its gradients, and cannot begin again with less.
-    less = _divisor(settings.batch, most // 2)
+    less = divisor(settings.batch, most // 2)
     return (
         f"Out of memory in process {processes.rank()} of {several}. Several cannot take smaller steps by themselves. "
         f"Write: train: {{micro_batch: {less}}}. The same command goes on from the last checkpoint."
     )
-
-
-def _halved(limit: Limit, settings: TrainSettings) -> Limit:
-    if limit.examples is None:
-        return Limit(None, limit.tokens // 2)
-    return Limit(_divisor(settings.batch, limit.examples // 2), limit.tokens)
-
-
-def _divisor(batch: int, most: int) -> int:
-    """The largest divisor of `batch` that is at most `most`, so that the effective batch stays exact."""
-    return next(size for size in range(max(1, min(batch, most)), 0, -1) if batch % size == 0)

@@ -23,8 +23,9 @@ from . import processes
 from .ahead import ahead
 from .checkpoints import checkpoints, last_checkpoint, load_moments, load_weights, save_checkpoint
 from .lessons import Lessons
+from .limit import Limit
 from .log import Log
-from .passes import Limit, Pass, Step, Steps
+from .passes import Pass, Step, Steps
 from .precision import HalfCopy
 
 Measure = Callable[[BaseStudent], Mapping[str, float]]
