@@ -138,7 +138,7 @@ def test_overlap_with_the_reference():
 
 def test_defect_29_accuracy_is_read_by_the_parser_and_no_never_matches_not(tmp_path: Path):
     """The whole way: a student's words, the task's parser, the score."""
-    from shrinklm.students.base import Student
+    from shrinklm.students.protocol import Student
     from shrinklm.tasks.base import parse_answer
 
     class Yesno:

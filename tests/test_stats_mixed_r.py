@@ -117,7 +117,7 @@ def test_small_models_are_fitted_by_dense_matrices_as_large_ones_by_sparse(name,
     from shrinklm.stats import elimination
 
     small, _, _ = fitted(name)
-    monkeypatch.setattr(elimination, "_SMALL", 0)
+    monkeypatch.setattr(elimination, "SMALL", 0)
     monkeypatch.setattr(elimination, "_FEW", 0)
     large, _, _ = fitted(name)
     assert small.loglik == pytest.approx(large.loglik, abs=1e-8)
