@@ -127,7 +127,7 @@ def ours(model: str, name: str, count: int) -> Speed:
     with tempfile.TemporaryDirectory() as folder:
         spec, how = StudentBlock(use=model).spec(1024), settings(count)
         # A GPU's steps are logged, and told, many at a time: here each by itself, as the Trainer's are.
-        with mock.patch.object(loop, "_UNREAD", 1):
+        with mock.patch.object(loop, "_UNREAD", 1, create=True):
             train_student(lambda: open_student(spec), known, method(name), how, Path(folder), tick=marks.take)
         lines = [json.loads(line) for line in (Path(folder) / "train.jsonl").read_text().splitlines()]
     seen = lines[-1]["examples"] - lines[0]["examples"]
