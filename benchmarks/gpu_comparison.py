@@ -27,7 +27,7 @@ from shrinklm.core.results import CellFile, RunFile, read_scores
 from shrinklm.methods.spec import method
 from shrinklm.run.recipe import Recipe
 from shrinklm.run.run import Run
-from shrinklm.students.training import passes
+from shrinklm.students.training import limit
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 RATES = (1e-4, 2e-4, 4e-4, 5e-5)
@@ -262,8 +262,8 @@ def cells(kit: Kit, queue: Path) -> None:
     """One of the processes of `together`."""
     items = [Item(**values) for values in json.loads((queue / "items.json").read_text())]
     # So that the passes of all processes fit into the memory together, and none runs out of it and begins anew.
-    room, least, most = passes._GPU
-    passes._GPU = (min(room, 48 * 10**9 // kit.options.processes), least, most)
+    room, least, most = limit._GPU
+    limit._GPU = (min(room, 48 * 10**9 // kit.options.processes), least, most)
     longest = 0.0
     while kit.until - time.time() > longest * 0.8:
         taken = None
