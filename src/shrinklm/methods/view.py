@@ -7,7 +7,7 @@ and says which of them answers and which explains.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import regex
 
@@ -35,8 +35,8 @@ class Draw:
     """The seeded choices behind one pair."""
 
     seed: int
-    turn: InitVar[int]
-    """The epoch."""
+    turn: int
+    """The epoch, for `epoch` alone, which notes that it was asked for."""
     rank: int
     """The example's position in a seeded order of all examples: spreads the wrong options evenly over an epoch."""
     donor: tuple[Example, Generations] | None
@@ -44,14 +44,11 @@ class Draw:
     by_epoch: bool = False
     """Whether the epoch was asked for: a pair that was built without it is the same in every epoch."""
 
-    def __post_init__(self, turn: int) -> None:
-        self._epoch = turn
-
     @property
     def epoch(self) -> int:
         """The epoch, counted from 0."""
         self.by_epoch = True
-        return self._epoch
+        return self.turn
 
 
 _STOP = "."

@@ -24,7 +24,7 @@ from ..models.decode import below_lora
 from ..models.exact import Decoding
 from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
-from .batch import Batch, by_pair, scored
+from .batch import Batch, by_pair, labelled
 from .blocks import Block
 from .exact import Reading, Rows
 from .layers import adapted
@@ -140,8 +140,7 @@ class BaseStudent(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(summed cross-entropy, number of scored tokens), each [pairs]."""
         if type(self).logits is BaseStudent.logits:
-            chosen = scored(batch)
-            labels, owner = batch["labels"].flatten()[chosen], batch["pair"].flatten()[chosen]
+            chosen, labels, owner = labelled(batch)
             model = below_lora(self.model)
             losses = cross_entropy_at(model, batch["labels"].shape, chosen, self.inputs(batch), labels)
         else:
@@ -152,9 +151,9 @@ class BaseStudent(nn.Module):
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(logits [scored, vocabulary], labels [scored], pair of each [scored]) at the tokens of the targets alone."""
-        chosen = scored(batch)
+        chosen, labels, owner = labelled(batch)
         logits = logits_at(below_lora(self.model), batch["labels"].shape, chosen, self.inputs(batch))
-        return logits, batch["labels"].flatten()[chosen], batch["pair"].flatten()[chosen]
+        return logits, labels, owner
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """The keyword arguments of the model's forward."""

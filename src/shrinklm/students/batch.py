@@ -20,6 +20,12 @@ def scored(batch: Batch) -> Tensor:
     return (batch["labels"] != IGNORE).flatten().nonzero()[:, 0] if known is None else known
 
 
+def labelled(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """(places that have a label, their labels, their pairs), each [scored]."""
+    chosen = scored(batch)
+    return chosen, batch["labels"].flatten()[chosen], batch["pair"].flatten()[chosen]
+
+
 def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:
     """[count]: the sum of the values of each owner."""
     zeros = values.new_zeros(count)

@@ -81,7 +81,7 @@ class Step:
     asks: Mapping[str, int]
     """Term of the loss → how often it is asked for in the whole step."""
     tokens: int
-    """That the step reads, padding not counted, those of other processes included."""
+    """That this process reads, padding not counted."""
 
     def pin_memory(self) -> Step:
         """The same where a GPU copies it without the CPU waiting; `DataLoader` calls this."""
@@ -113,9 +113,8 @@ class Steps:
         views = Counter(view for unit in units for view in unit.views)
         pairs = [views[place] for place in range(len(self.lessons.method.views))]
         asks = Counter(name for unit in units for name, _, _ in unit.asked)
-        passes = [self._pass(some, rows, pairs) for some, rows in cuts]
-        tokens = sum(int(each.batch["tokens"]) for each in passes)
-        return Step(passes[rank::processes], pairs, asks, tokens)
+        passes = [self._pass(some, rows, pairs) for some, rows in cuts[rank::processes]]
+        return Step(passes, pairs, asks, sum(int(each.batch["tokens"]) for each in passes))
 
     def _cut(self, lessons: Sequence[Lesson], processes: int) -> Iterator[tuple[list[Unit], Rows | None]]:
         if self.limit.examples is not None:

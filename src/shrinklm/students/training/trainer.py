@@ -154,18 +154,23 @@ class Trainer:
                 return
 
     def _one(self, step: Step, rate: float) -> Tensor:
-        """Take one step. Returns the sums of the losses of each view and term, and the norm of the gradient."""
+        """Take one step.
+
+        Returns the sums of the losses of each view and term, the tokens, and the norm of the gradient; all processes
+        together.
+        """
         model = self.student
         if self._half is not None:
             self._half.refresh()
             model = self._half.student
-        sums = torch.zeros(len(self._names) + 1, device=model.device)
+        sums = torch.zeros(len(self._names) + 2, device=model.device)
+        sums[-2] = step.tokens
         for number, part in enumerate(step.passes):
             # Where there is dropout, a step draws the same whatever came before it, in this process or an earlier one.
             torch.manual_seed(int(digest(self.plan.seed, self.step, number, processes.rank())[:15], 16))
             loss, parts = self._loss(model, part, step)
             loss.backward()  # type: ignore[no-untyped-call]
-            sums += parts
+            sums[: len(self._names)] += parts
             if self._half is not None:
                 self._half.collect()
         weights = [weight for weight in self.student.parameters() if weight.requires_grad]
@@ -184,13 +189,13 @@ class Trainer:
         return sums
 
     def _loss(self, model: BaseStudent, part: Pass, step: Step) -> tuple[Tensor, Tensor]:
-        """(a pass's share of the loss, the sums of each view's and term's losses and one zero)."""
+        """(a pass's share of the loss, the sums of each view's and term's losses)."""
         total, scored = model(model.to_device(part.batch))
         device = total.device
         view, weight = (value.to(device, non_blocking=True) for value in (part.view, part.weight))
         # A pair that only a further term reads may hold no token.
         losses = total / scored.clamp(min=1)
-        sums = total.new_zeros(len(self._names) + 1)
+        sums = total.new_zeros(len(self._names))
         loss = (weight * losses).sum()
         views = len(self.lessons.method.views)
         sums[:views] = by_pair(losses.detach(), view, views + 1)[:-1]
@@ -204,11 +209,11 @@ class Trainer:
     def _read(self) -> None:
         """Log the steps that are done."""
         for number, step, rate, figures in self._unread:
-            *sums, norm = figures.tolist()
+            *sums, tokens, norm = figures.tolist()
             counts = [*step.pairs, *(step.asks.get(name, 0) for name in self.lessons.losses)]
             parts = {name: value / count for name, value, count in zip(self._names, sums, counts, strict=True) if count}
             loss = sum(weight * parts.get(name, 0.0) for name, weight in zip(self._names, self._weights, strict=True))
-            self.log.tokens += step.tokens
+            self.log.tokens += int(tokens)
             self._write(number, {"loss": loss, **parts, "learning_rate": rate, "grad_norm": norm})
             if self.tick:
                 shown = {"loss": loss, **parts}.items()
