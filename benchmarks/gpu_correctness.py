@@ -96,7 +96,7 @@ def one_step(
         made._half.student.eval()
         made._half.refresh()
         model = made._half.student
-    sums = torch.zeros(len(made._names) + 1, device=device)
+    sums = torch.zeros(len(made._names), device=device)
     step = made.steps[0]
     for part in step.passes:
         loss, parts = made._loss(model, part, step)
@@ -106,7 +106,7 @@ def one_step(
             made._half.collect()
     grads = {name: weight.grad.float().cpu() for name, weight in student.named_parameters() if weight.grad is not None}
     student.zero_grad()
-    return sums[:-1].tolist(), grads
+    return sums.tolist(), grads
 
 
 def distance(found: Grads, right: Grads) -> float:
