@@ -1,8 +1,14 @@
 """Before anything is imported: libraries are as quiet as the command line makes them, whichever test comes first."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from shrinklm import Run
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -55,3 +61,27 @@ def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     drawn = figures._bytes
     monkeypatch.setattr(figures, "_bytes", lambda figure, kind: drawn(figure, kind) if kind == "svg" else b"")
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of four methods, trained a little and evaluated, to be asked and exported; tests leave it as it is."""
+    from shrinklm import Recipe, Run
+
+    recipe = Recipe.model_validate(
+        {
+            "name": "deployed",
+            "task": {"use": "everyday", "dev": 0.1, "limit": {"train": 24, "dev": 6, "test": 8}},
+            "teacher": {"use": "fake"},
+            "generate": ["explanation"],
+            "methods": ["finetune", "multitask", "explain-then-answer", "answer-then-explain"],
+            "student": {"use": "tiny"},
+            "train": {"examples": 24, "seeds": [0], "curve": 0},
+            "evaluate": {"max_tokens": 16, "zero_shot": False},
+        }
+    )
+    run = Run(recipe.model_copy(update={"root": tmp_path_factory.mktemp("deployed")}))
+    run.generate()
+    run.train()
+    run.evaluate()
+    return run

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shrinklm.core.types import Example, Task, letter
-from shrinklm.evaluation.ask import read_answer
+from shrinklm.evaluation.reading import read_answer
 from shrinklm.methods.spec import method
 from shrinklm.methods.view import View
 from shrinklm.tasks.answers import stated_text

@@ -10,7 +10,8 @@ from evaluation_fakes import FakeStudent, FakeTask, questions
 from shrinklm.core.errors import ShrinkError, StoreError, TaskError, UnknownName
 from shrinklm.core.results import read_predictions, read_scores, write_predictions, write_scores
 from shrinklm.core.types import Example, Prediction, Score
-from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, answers, predict, read_answer
+from shrinklm.evaluation.ask import EvaluateSettings, Evaluation, answers, predict
+from shrinklm.evaluation.reading import read_answer
 from shrinklm.evaluation.score import score_predictions
 from shrinklm.methods.builtin import EXPLAIN, FACTUAL, JUSTIFY, PREDICT
 from shrinklm.methods.spec import method
@@ -31,7 +32,13 @@ def test_answers_explanations_and_likeliest_options(tmp_path):
     predictions, timing, _ = ask(tmp_path)
     assert [p.example_id for p in predictions] == [f"q{i}" for i in range(10)]
     assert predictions[4] == Prediction(
-        "cell", "q4", "gold 4", "Because gold 4 is it.", "The answer is gold 4.", "gold 4"
+        "cell",
+        "q4",
+        "gold 4",
+        "Because gold 4 is it.",
+        "The answer is gold 4.",
+        "gold 4",
+        likelihoods=(-21.0, -11.0, -22.0),
     )
     assert predictions[3].answer == "zero 3"
     assert timing.questions == 10

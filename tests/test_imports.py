@@ -17,7 +17,20 @@ import shrinklm
 
 SOURCE = Path(shrinklm.__file__).parent
 HEAVY = {"torch", "transformers", "datasets", "pandas", "scipy", "accelerate", "peft", "matplotlib", "pyarrow"}
-LIGHT = {"core", "stats", "tasks", "methods", "teachers", "evaluation", "report", "study", "run", "cli", "saliency"}
+LIGHT = {
+    "core",
+    "stats",
+    "tasks",
+    "methods",
+    "teachers",
+    "evaluation",
+    "report",
+    "deploy",
+    "study",
+    "run",
+    "cli",
+    "saliency",
+}
 """Folders that a command may open before it knows whether it needs a model."""
 TORCH = {"saliency/attribution.py"}
 """Files of these folders that are imported only once a model is at hand."""

@@ -444,7 +444,7 @@ def test_the_explanation_is_read_from_what_was_said(view: View, raw: str, explan
 @pytest.mark.parametrize("spec", ["explain-then-answer", "answer-then-explain", "explain-then-answer:revised"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_target_is_read_back_as_it_was_written(spec: str, kind: str) -> None:
-    from shrinklm.evaluation.ask import read_answer
+    from shrinklm.evaluation.reading import read_answer
     from shrinklm.tasks.base import parse_answer
 
     class Task:

@@ -470,11 +470,11 @@ def test_a_run_is_opened_and_asked_from_anywhere(
     run = open_run(finished.folder)
     assert run.recipe == finished.recipe
     found = run.predict("What holds water?", ["a sieve", "a bucket"])
-    assert found.run == "explain-then-answer--tiny--s0"
+    assert found.cell == "explain-then-answer--tiny--s0"
     assert found.answer in (None, "a sieve", "a bucket")
     assert isinstance(found.explanation, str)
     assert run.predict("What holds water?", ["a sieve", "a bucket"]) == found
-    assert run.predict("Who?", ["a", "b"], cell="finetune").run == "finetune--tiny--s0"
+    assert run.predict("Who?", ["a", "b"], cell="finetune").cell == "finetune--tiny--s0"
     assert run.predict("Who?", ["a", "b"], cell="finetune--tiny--s0").explanation is None
     with pytest.raises(StudentError, match=r"No trained student is called 'x'\. There are: finetune--tiny--s0, "):
         run.predict("Who?", cell="x")

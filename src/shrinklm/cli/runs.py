@@ -235,7 +235,7 @@ def predict(
     prediction = target.predict(question, options, cell, **fields)
     if as_json:
         row = {
-            "cell": prediction.run,
+            "cell": prediction.cell,
             "answer": prediction.answer,
             "explanation": prediction.explanation,
             "raw": prediction.raw,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import StoreError
 from .files import write_parquet
@@ -107,7 +107,9 @@ def write_examples(tests: Sequence[Example], path: Path) -> None:
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes predictions.parquet whole or not at all."""
-    _write(predictions, path, Prediction, {"explanation_cut": "bool"})
+    import pyarrow as pa
+
+    _write(predictions, path, Prediction, {"explanation_cut": "bool", "likelihoods": pa.list_(pa.float64())})
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -135,7 +137,12 @@ def read_probes(path: Path) -> list[Probed]:
     return _read(path, Probed)
 
 
-def _write(rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, str]) -> None:
+def with_tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its lists, as Parquet and JSON give them back, as the tuples that the records hold."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def _write(rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, Any]) -> None:
     # Types are stated: a column of None alone, such as `rater`, would else have none.
     write_parquet(
         path, [asdict(row) for row in rows], {field.name: types.get(field.name, "string") for field in fields(kind)}
@@ -150,7 +157,7 @@ def _read(path: Path, kind: type[Row]) -> list[Row]:
         # What an earlier version wrote may lack a column that has a default.
         there = pq.read_schema(path).names
         names = [field.name for field in fields(kind) if field.default is MISSING or field.name in there]
-        return [kind(**row) for row in pq.read_table(path, columns=names).to_pylist()]
+        return [kind(**with_tuples(row)) for row in pq.read_table(path, columns=names).to_pylist()]
     except FileNotFoundError:
         raise StoreError(f"No {path.name} in {path.parent}. Make it with: shrinklm evaluate RECIPE") from None
     except (OSError, TypeError, ValueError, pa.ArrowException) as error:

@@ -287,6 +287,8 @@ class Prediction:
     """Why no answer could be read (`tasks.unread`); None where one was, and where nobody asked."""
     explanation_cut: bool = False
     """Whether the explanation reached its cap: then it holds what was written until there."""
+    likelihoods: tuple[float, ...] = ()
+    """Σ log p of each different option, in the order in which the question shows them; () for free answers."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import StudentError, TaskError
 from ..core.files import Part
+from ..core.results import with_tuples
 from ..core.types import Example, Prediction, Task, Tick, digest
 from ..methods.view import Method, View
-from ..students.likeliest import likeliest_options, reason
+from ..students.likeliest import option_likelihoods
 from ..students.replies import Said, say
 from ..students.room import TOO_LONG, fits, reads
-from ..tasks.answers import first_statement
-from ..tasks.literal import STATEMENT
-from ..tasks.unread import why_unread
+from .reading import explained_by, read_reply, scored
 
 if TYPE_CHECKING:
     from ..students.protocol import Student
@@ -96,16 +95,15 @@ class Evaluation:
             predictions = list(known)
         else:
             said, predictions, answer_seconds = self.answer(chunk, answer_tokens)
-            options = likeliest_options(self.student, answer, chunk, [reply.raw for reply in said], self.settings.batch)
-            predictions = [
-                replace(prediction, likeliest=option) for prediction, option in zip(predictions, options, strict=True)
-            ]
+            raws = [reply.raw for reply in said]
+            options = option_likelihoods(self.student, answer, chunk, raws, self.settings.batch)
+            predictions = [scored(*row) for row in zip(predictions, options, strict=True)]
         # Only what is generated now is counted: `_with_explanations` adds it to the earlier timing.
         generated = [] if known else [reply.raw for reply in said]
         # A method that explains within its answer has its explanation in the same text.
         explain_seconds = 0.0
         if explain is not None and explain != answer:
-            said, explain_seconds = self._say(explain, chunk[:explained], self.settings.max_tokens)
+            said, explain_seconds = self.explain(chunk[:explained])
             generated += [reply.raw for reply in said]
         if explain is not None:
             # Fewer texts than questions: those beyond the limit keep None, which means "not asked to explain".
@@ -120,6 +118,11 @@ class Evaluation:
         said, seconds = self._say(view, chunk, answer_tokens)
         replies = zip(said, chunk, strict=True)
         return said, [read_reply(self.task, view, reply, example, self.run) for reply, example in replies], seconds
+
+    def explain(self, chunk: Sequence[Example]) -> tuple[list[Said], float]:
+        """(the replies to the view that explains, the seconds that they took); the method has such a view."""
+        assert self.method.explain is not None
+        return self._say(self.method.explain, chunk, self.settings.max_tokens)
 
     def fits(self, example: Example, answer_tokens: int) -> bool:
         """Whether the student can read the question in each view that it is asked in, with room for its reply."""
@@ -201,7 +204,11 @@ def predict(
             part.add(evaluation.ask(chunk, explained, answer_tokens, known and known[0][start : start + size]))
         if tick is not None:
             tick(f"evaluate {run}", start + len(chunk), len(examples), "")
-    asked = {row["example_id"]: Prediction(**row) for chunk_row in part.chunks for row in chunk_row["predictions"]}
+    asked = {
+        row["example_id"]: Prediction(**with_tuples(row))
+        for chunk_row in part.chunks
+        for row in chunk_row["predictions"]
+    }
     predictions = [asked.get(each.id) or _too_long(run, each) for each in everything]
     if known is not None:
         return predictions, _with_explanations(known[1], part.chunks)
@@ -261,36 +268,6 @@ def tell_long(evaluation: Evaluation, long: int, questions: int, tick: Tick | No
     if tick is not None:
         note = f"{long:,} of {questions:,} {what} are longer than {limit}; they are not asked, and count as wrong"
         tick(f"{'train' if split else 'evaluate'} {evaluation.run}", 0, 0, note)
-
-
-def read_reply(task: Task, view: View, reply: Said, example: Example, run: str) -> Prediction:
-    """The prediction in a student's reply to `view`'s prompt, without an explanation."""
-    answer = read_answer(task, view, reply.raw, example)
-    first = view.says[0] == "answer"
-    unread = None if answer is not None else why_unread(reply.raw, example, first, reply.finished)
-    return Prediction(run, example.id, answer, None, reply.raw, unread=unread, explanation_cut=reply.cut)
-
-
-def explained_by(prediction: Prediction, view: View, reply: Said, example: Example) -> Prediction:
-    """The prediction with the explanation in a student's reply to `view`'s prompt."""
-    return replace(prediction, explanation=reason(view, reply.raw, example), explanation_cut=reply.cut)
-
-
-def read_answer(task: Task, view: View, raw: str, example: Example) -> str | None:
-    """The answer in a student's reply to `view`'s prompt, by the task's parser.
-
-    A view that answers first is read at its first line, and before its explanation if it has one, so that neither a
-    later "the answer is" nor a model that rambles on changes the answer; only when that states nothing is all of it
-    read. A view that explains first is read behind its own lead where that is no "the answer is".
-    """
-    candidates = [raw]
-    if view.says[0] == "answer":
-        candidates.insert(0, raw.strip().partition("\n")[0])
-    if view.says == ("answer", "explanation"):
-        candidates.insert(0, first_statement(candidates[0], example))
-    if view.says[0] == "explanation" and view.lead in raw and not STATEMENT.search(view.lead):
-        candidates.insert(0, raw.rpartition(view.lead)[2] if view.lead else raw)
-    return next((answer for text in candidates if (answer := task.parse(text, example)) is not None), None)
 
 
 def _chunk(

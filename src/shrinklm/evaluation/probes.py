@@ -25,8 +25,8 @@ from ..methods.view import Method, sentence
 from ..students.likeliest import likeliest, option_pairs
 from ..students.replies import goes_on, replies
 from ..students.room import TOO_LONG, fits
-from .ask import read_answer
 from .metrics.base import Condition, Context, Probe
+from .reading import read_answer
 
 if TYPE_CHECKING:
     from ..students.protocol import Student

@@ -10,7 +10,8 @@ from typing import Any
 from ..core.errors import StudentError
 from ..core.files import read_json, write_json
 from ..core.results import RunFile, write_examples
-from ..core.types import Example, Prediction, Score, Split, Task, Teacher, Tick
+from ..core.types import Example, Score, Split, Task, Teacher, Tick
+from ..deploy.student import Answer, TrainedStudent
 from ..methods.corpus import Corpus
 from ..methods.view import Method
 from ..saliency.analysis import Examiner
@@ -24,11 +25,12 @@ from .folder import Cell, begin
 from .lock import FolderLock, writes
 from .once import once
 from .recipe import Recipe
+from .stages.answering import trained_cell, trained_student
 from .stages.at_once import train_cells
 from .stages.audit import audit_stage, audited, gate
 from .stages.beforehand import check_recipe, check_tests
 from .stages.data import Data, task_of
-from .stages.evaluate import ask_cell, evaluate_cell, trained_cell
+from .stages.evaluate import evaluate_cell
 from .stages.generate import Teaching, cells_of, check_asks, drop_of, methods_of, steps_of
 from .stages.judge import Panel, write_judgements
 from .stages.models import check_weights
@@ -54,6 +56,7 @@ class Run:
         self.tick: Tick = tick or (lambda what, done, total, note: None)
         self._teacher = None if teacher is None else as_teacher(teacher)
         self._checked = False
+        self._students: dict[str, TrainedStudent] = {}
 
     @cached_property
     def lock(self) -> FolderLock:
@@ -335,16 +338,13 @@ class Run:
             self.saliency()
         self.report()
 
-    def predict(self, question: str, choices: Sequence[str] = (), cell: str | None = None, **fields: str) -> Prediction:
-        """A trained student's answer and explanation of one question.
+    def student(self, method: str | None = None, seed: int | None = None) -> TrainedStudent:
+        """A trained student, loaded once; left out: the last method (or cell), the first seed. Raises StudentError."""
+        cell = trained_cell(self.cells, method, self.folder, seed)
+        if cell.name not in self._students:
+            self._students[cell.name] = trained_student(cell, self.recipe, self.task, self.data.questions)
+        return self._students[cell.name]
 
-        Args:
-            question: Its text.
-            choices: The options. A task whose labels never change (NLI, yes/no) knows them.
-            cell: The name of a cell, or of a method; left out: the last method, its first seed.
-            fields: Context shown above the question, such as premise="...".
-        """
-        if not choices and self.task.type in ("nli", "yesno"):
-            choices = self.splits["test"][0].choices
-        asked = Example("asked", question, tuple(choices), "", fields)
-        return ask_cell(trained_cell(self.cells, cell, self.folder), self.task, asked)
+    def predict(self, question: str, choices: Sequence[str] = (), cell: str | None = None, **fields: str) -> Answer:
+        """The answer of `student(cell)` to one question; `fields`: context shown above it, such as premise="..."."""
+        return self.student(cell).predict([{**fields, "question": question, "choices": list(choices)}])[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.types import Example, Pair
@@ -46,17 +46,31 @@ def likeliest_options(
 
     None for free answers, and where the student gives no finite number.
     """
+    return [best(values, per_character) for values in option_likelihoods(student, view, examples, raws, batch)]
+
+
+def option_likelihoods(
+    student: Student, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int
+) -> list[dict[str, float]]:
+    """For each example Σ log p of each different option, in the order shown; {} for free answers.
+
+    The arguments are those of `likeliest_options`.
+    """
     groups = [choice_pairs(view, example, raw) for example, raw in zip(examples, raws, strict=True)]
-    return likeliest(student, groups, batch, per_character)
+    return _likelihoods(student, groups, batch)
 
 
 def likeliest(
     student: Student, groups: Sequence[Sequence[Pair]], batch: int, per_character: bool = True
 ) -> list[str | None]:
     """For each group of `option_pairs` the option with the highest log-likelihood; see `likeliest_options`."""
+    return [best(values, per_character) for values in _likelihoods(student, groups, batch)]
+
+
+def _likelihoods(student: Student, groups: Sequence[Sequence[Pair]], batch: int) -> list[dict[str, float]]:
     flat = [pair for pairs in groups for pair in pairs]
     values = iter(student.likelihood(flat, batch=batch) if flat else [])
-    return [_best([(pair, next(values)) for pair in pairs], per_character) for pairs in groups]
+    return [{str(pair.option): next(values) for pair in pairs} for pairs in groups]
 
 
 def choice_pairs(view: View, example: Example, raw: str) -> list[Pair]:
@@ -78,8 +92,9 @@ def option_pairs(prompt: str, before: str, choices: Sequence[str]) -> list[Pair]
     return [answer_pair(prompt, before, option) for option in dict.fromkeys(choices)]
 
 
-def _best(valued: Sequence[tuple[Pair, float]], per_character: bool) -> str | None:
-    ranked = [(value / (len(pair.option) if per_character else 1), pair.option) for pair, value in valued]
+def best(likelihoods: Mapping[str, float], per_character: bool = True) -> str | None:
+    """The option with the highest log-likelihood; see `likeliest_options`."""
+    ranked = [(value / (len(option) if per_character else 1), option) for option, value in likelihoods.items()]
     # A diverged student gives NaN, which no comparison orders: its prediction is missing, not the first option.
     finite = [item for item in ranked if math.isfinite(item[0])]
     return max(finite, key=lambda item: item[0])[1] if finite else None

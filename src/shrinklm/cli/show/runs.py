@@ -22,7 +22,8 @@ from ..app import say
 from . import percent
 
 if TYPE_CHECKING:
-    from ...core.types import Prediction, Score
+    from ...core.types import Score
+    from ...deploy.student import Answer
     from ...run.run import Run
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
@@ -255,14 +256,14 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
         say("A view with 0 pairs lacks its generations. Make them with: shrinklm generate RECIPE")
 
 
-def prediction(predicted: Prediction) -> None:
+def prediction(predicted: Answer) -> None:
     """A student's answer and explanation."""
-    reason = f" ({predicted.unread})" if predicted.unread else ""
+    reason = f" ({predicted.why})" if predicted.why else ""
     unread = f"none that can be read{reason}; it said: {predicted.raw.strip()}"
     say(f"Answer: {unread if predicted.answer is None else predicted.answer}")
     if predicted.explanation is None:
         say(
-            f"Explanation: none. {predicted.run.partition('--')[0]} teaches no explanation; "
+            f"Explanation: none. {predicted.cell.partition('--')[0]} teaches no explanation; "
             "name another student with --cell."
         )
     else:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from ...core.errors import StudentError
 from ...core.files import read_json, write_json
 from ...core.intact import intact
 from ...core.results import (
@@ -16,14 +14,11 @@ from ...core.results import (
     write_predictions,
     write_scores,
 )
-from ...core.types import Example, Prediction, Task, digest
-from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, explained_by, predict, read_reply
-from ...methods.view import View
-from ...students.open import load_student
-from ...students.replies import Said, say
-from ..folder import Cell, about_cell
+from ...core.types import digest
+from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, predict
+from ..folder import about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
-from ..students import LONGEST_CAP, answering_student, explanation_cap, student_start
+from ..students import answering_student, explanation_cap, student_start
 from .questions import question_key
 from .score import CellTest, added, measure, settings, starts
 
@@ -113,39 +108,6 @@ def score_stage(test: CellTest, names: Sequence[str], keep_ratings: bool) -> Sta
 
     key = with_start(key, starts(test.recipe))
     return Stage(marker(cell.folder, "evaluate"), key, work, makes=(path,))
-
-
-def trained_cell(cells: Sequence[Cell], name: str | None, folder: Path) -> Cell:
-    """The trained cell of that name, or the first of a method of that name; unnamed, the first of the last method.
-
-    Raises StudentError when there is none.
-    """
-    trained = [cell for cell in cells if cell.method.views and cell.trained]
-    if not trained:
-        gone = any(cell.method.views and cell.done("train") is not None for cell in cells)
-        why = "has no student whose weights are there and whole" if gone else "has no trained student"
-        raise StudentError(f"{folder} {why}. Run: shrinklm train RECIPE")
-    wanted = trained[-1].method.name if name is None else name
-    for cell in trained:
-        if wanted in (cell.name, cell.method.name):
-            return cell
-    names = ", ".join(cell.name for cell in trained)
-    raise StudentError(f"No trained student is called '{name}'. There are: {names}.")
-
-
-def ask_cell(cell: Cell, task: Task, example: Example) -> Prediction:
-    """Asks one trained student one question."""
-    student = load_student(cell.folder / CellFile.STUDENT, use=cell.student.use)
-
-    def said(view: View) -> Said:
-        return say(student, view, [example], LONGEST_CAP, LONGEST_CAP, 1)[0]
-
-    view, explain = cell.method.answer, cell.method.explain
-    reply = said(view)
-    prediction = read_reply(task, view, reply, example, cell.name)
-    if explain is None:
-        return prediction
-    return explained_by(prediction, explain, reply if explain == view else said(explain), example)
 
 
 def _predict(test: CellTest, key: str, known: bool) -> None:

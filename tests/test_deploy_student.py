@@ -1,0 +1,127 @@
+"""A trained student, loaded once, that answers questions from anywhere."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from shrinklm import Run
+from shrinklm.core.errors import RecipeError, StudentError, TaskError
+from shrinklm.core.results import CellFile, read_predictions
+from shrinklm.deploy.answering import Answering
+from shrinklm.deploy.student import TrainedStudent
+from shrinklm.students.open import load_student
+
+METHODS = ["finetune", "multitask", "explain-then-answer", "answer-then-explain"]
+
+
+@pytest.fixture
+def run(deployed: Run) -> Run:
+    return deployed
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_answers_to_the_test_questions_are_those_of_the_evaluation(run: Run, method: str) -> None:
+    cell = next(cell for cell in run.cells if cell.method.name == method)
+    known = read_predictions(cell.folder / CellFile.PREDICTIONS)
+    answers = run.student(method).predict(run.splits["test"])
+    assert [answer.id for answer in answers] == [row.example_id for row in known]
+    assert [answer.answer for answer in answers] == [row.answer for row in known]
+    assert [answer.explanation for answer in answers] == [row.explanation for row in known]
+    for answer, row, example in zip(answers, known, run.splits["test"], strict=True):
+        assert list(answer.probabilities) == list(dict.fromkeys(example.choices))
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert max(answer.probabilities, key=answer.probabilities.__getitem__) == row.likeliest
+        assert len(row.likelihoods) == len(set(example.choices))
+        assert answer.confidence == (None if answer.answer is None else answer.probabilities[answer.answer])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_by_likelihood_the_likeliest_option_is_the_answer(run: Run, method: str) -> None:
+    cell = next(cell for cell in run.cells if cell.method.name == method)
+    known = read_predictions(cell.folder / CellFile.PREDICTIONS)
+    answers = run.student(method).predict(run.splits["test"], by="likelihood")
+    assert [answer.answer for answer in answers] == [row.likeliest for row in known]
+    assert all((answer.explanation is None) == (method == "finetune") for answer in answers)
+    assert all(answer.confidence == max(answer.probabilities.values()) for answer in answers)
+
+
+def test_a_temperature_changes_probabilities_and_no_answer(run: Run) -> None:
+    student = run.student("multitask")
+    likelihoods = {"a fish": -3.0, "a bird": -6.0}
+    plain = student.probabilities(likelihoods)
+    assert plain["a fish"] == pytest.approx(1 / (1 + math.exp(-3 / 6)))
+    from dataclasses import replace
+
+    hot = TrainedStudent(student.student, replace(student.answering, temperature=0.25))
+    assert hot.probabilities(likelihoods)["a fish"] == pytest.approx(1 / (1 + math.exp(-4 * 3 / 6)))
+    assert student.probabilities({"a": math.nan, "b": -1.0}) == {}
+    assert student.probabilities({"a": -math.inf, "b": -1.0}) == {"a": 0.0, "b": 1.0}
+
+
+def test_questions_come_as_texts_mappings_frames_and_datasets(run: Run) -> None:
+    import datasets
+    import pandas as pd
+
+    rows = [
+        {"id": "x", "question": "What holds water?", "choices": ["a sieve", "a bucket"], "other": 1},
+        {"id": "y", "question": "What flies?", "choices": ["a bird", "a stone"], "other": 2},
+    ]
+    student = run.student("multitask")
+    wanted = student.predict(rows)
+    assert [answer.id for answer in wanted] == ["x", "y"]
+    assert student.predict(pd.DataFrame(rows)) == wanted
+    assert student.predict(datasets.Dataset.from_list(rows)) == wanted
+    assert student.predict([]) == []
+    assert run.student("multitask") is student
+    frame = pd.DataFrame([vars(answer) for answer in wanted])
+    assert list(frame["answer"]) == [answer.answer for answer in wanted]
+
+
+def test_an_exported_student_needs_neither_recipe_nor_data(run: Run, tmp_path: Path) -> None:
+    student = run.student("explain-then-answer", seed=0)
+    load_student(run.cells[2].folder / CellFile.STUDENT).save(tmp_path / "out")
+    student.answering.write(tmp_path / "out")
+    opened = TrainedStudent.open(tmp_path / "out")
+    assert opened.predict(run.splits["test"]) == student.predict(run.splits["test"])
+    assert Answering.read(tmp_path / "out").to_json() == student.answering.to_json()
+
+
+@pytest.mark.parametrize(
+    ("questions", "message"),
+    [
+        ("What?", "predict takes a list of questions"),
+        ({"question": "What?"}, "predict takes a list of questions"),
+        (7, "not int"),
+        ([7], "Question 1 is a int"),
+        ([{"question": "What?", "choices": ["a", "b"]}, {"text": "x"}], r"Question 2 has no `question`\. Found: text"),
+        (["What?"], "Question 1 has no `choices`"),
+        ([{"question": "What?", "choices": ["a"]}], "two or more different options"),
+        ([{"question": "  ", "choices": ["a", "b"]}], "Question 1"),
+    ],
+)
+def test_a_question_that_cannot_be_asked(run: Run, questions: object, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        run.student("multitask").predict(questions)
+
+
+def test_what_cannot_be_opened(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(StudentError, match=r"No trained student of seed 7 is called 'multitask'"):
+        run.student("multitask", seed=7)
+    with pytest.raises(RecipeError, match="write text or likelihood"):
+        run.student("multitask").predict([], by="guess")  # type: ignore[arg-type]
+    folder = run.cells[0].folder / CellFile.STUDENT
+    with pytest.raises(StudentError, match=r"holds no answering\.json"):
+        TrainedStudent.open(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"version": 2}', '{"version": 1}', '{"version": 1, "explain": null, "answer": {"name": "x"}}'],
+)
+def test_a_record_that_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "answering.json").write_text(content)
+    with pytest.raises(StudentError, match=r"answering\.json"):
+        Answering.read(tmp_path)
