@@ -6,6 +6,16 @@ docs/concepts.md, "By hand, and why", says what is ours and why.
 
 from .agreement import Agreement, gwet, icc, krippendorff
 from .bootstrap import Comparison, Estimate, McNemar, estimate, estimates, holm, mcnemar, mean_sd, paired
+from .calibration import (
+    CalibrationError,
+    CalibrationGain,
+    ReliabilityBin,
+    Temperature,
+    calibration_error,
+    calibration_gain,
+    reliability,
+    temperature,
+)
 from .clusters import ClusterBootstrap, cluster_bootstrap
 from .correlation import concordance, partial, pearson, spearman
 from .crossed import SeedSpread, seed_spread
@@ -34,15 +44,19 @@ from .ordinal_mixed import Ordinal, ordinal
 from .planning import Design, Power, Tost, power, tost, tost_of
 from .ranking import average_precision
 from .simulatability import Group, Las, las
+from .thresholds import Curve, Threshold, selective, threshold_for_accuracy, threshold_for_budget
 from .variance import Anova, Term, anova
 
 __all__ = [
     "Agreement",
     "Anova",
     "BoxM",
+    "CalibrationError",
+    "CalibrationGain",
     "ClusterBootstrap",
     "Coefficient",
     "Comparison",
+    "Curve",
     "Design",
     "Dunn",
     "Effect",
@@ -58,14 +72,19 @@ __all__ = [
     "Outliers",
     "Power",
     "Regression",
+    "ReliabilityBin",
     "SeedSpread",
     "Shapiro",
+    "Temperature",
     "Term",
+    "Threshold",
     "Tost",
     "Tukey",
     "anova",
     "average_precision",
     "box_m",
+    "calibration_error",
+    "calibration_gain",
     "cliff_delta",
     "cluster_bootstrap",
     "concordance",
@@ -93,10 +112,15 @@ __all__ = [
     "pearson",
     "power",
     "quartiles",
+    "reliability",
     "seed_spread",
+    "selective",
     "shapiro",
     "spearman",
     "tango",
+    "temperature",
+    "threshold_for_accuracy",
+    "threshold_for_budget",
     "tost",
     "tost_of",
     "tukey",
