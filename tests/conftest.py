@@ -42,6 +42,7 @@ SLOW = {
     "test_train_at_once.py",
     "test_train_kill.py",
     "test_train_processes.py",
+    "test_trackers.py",
 }
 """Files that open a browser, kill processes, train or load a model, or simulate studies; not in `make check`."""
 

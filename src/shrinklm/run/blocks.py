@@ -11,7 +11,7 @@ from ..students.open import StudentSpec
 from ..teachers.seeds import MOST_SAMPLES, WARM
 from ..teachers.steps import STEPS
 from .asked import JudgeModelBlock
-from .values import Block, Names, Seed, Seeds
+from .values import Block, Names, Seed, Seeds, Trackers
 
 
 def known_steps(steps: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,10 +157,11 @@ class TrainBlock(Block):
         1024, ge=8, description="Longest prompt plus target in tokens; a longer pair is refused and counted."
     )
     at_once: int = Field(1, ge=1, description="Trainings at a time, each in a process of its own.")
+    report_to: Trackers = Field((), description="Trackers that follow the losses and dev accuracy: see deploy.md.")
 
     def settings(self, seed: int, **others: Any) -> dict[str, Any]:
         """What the training of one seed reads, `others` in the place of what stands here."""
-        return {**self.model_dump(exclude={"seeds", "dev_questions", "at_once"}), "seed": seed, **others}
+        return {**self.model_dump(exclude={"seeds", "dev_questions", "at_once", "report_to"}), "seed": seed, **others}
 
 
 class SalientBlock(Block):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -71,3 +71,5 @@ Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
 """Seeds of trainings, each once."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Names; one alone must be a list too."""
+Trackers = Annotated[tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...], BeforeValidator(_listed)]
+"""Trackers of experiments."""

@@ -43,6 +43,7 @@ def check_recipe(
     if untrained:
         _check_train(task, untrained, questions["train"])
         _check_dev(recipe, questions["dev"])
+        _check_trackers(recipe)
         _check_audit(recipe, untrained, [request.name for request, _ in plan(steps, reads)])
     if recipe.judge is not None and not all(cell.answered for cell in cells):
         _check_judged(recipe, cells)
@@ -89,6 +90,17 @@ def _check_dev(recipe: Recipe, dev: Sequence[Example]) -> None:
             "`early_stopping` goes by dev accuracy, and there are no dev questions. Write: task: {dev: 0.1}, or name a "
             "file, and look at `limit` and `where`; or take `early_stopping` out of `train`."
         )
+
+
+def _check_trackers(recipe: Recipe) -> None:
+    if recipe.train.report_to:
+        from ...students.training.trackers import missing
+
+        if absent := missing(recipe.train.report_to):
+            raise RecipeError(
+                f"`train: {{report_to: [{', '.join(recipe.train.report_to)}]}}` needs packages that are not installed: "
+                f"{', '.join(absent)}. Run: pip install {' '.join(absent)}"
+            )
 
 
 def _check_audit(recipe: Recipe, cells: Sequence[Cell], asked: Sequence[str]) -> None:

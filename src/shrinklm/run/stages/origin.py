@@ -25,7 +25,7 @@ from ..recipe import Recipe
 from ..students import student_start
 from ..values import Block
 from .generate import steps_of
-from .train import Origin, refusal, train_key
+from .train import NO_WEIGHT, Origin, refusal, train_key
 from .writers import Writers
 
 _QUESTIONS = "the training questions"
@@ -148,7 +148,7 @@ def _started_from(base: Any) -> Origin:
 
 
 def _trained_by(recipe: Recipe, cell: Cell) -> Origin:
-    left_out = {"seeds", "micro_batch", "at_once"}
+    left_out = set(NO_WEIGHT)
     if not recipe.train.early_stopping:
         left_out |= {"checkpoints", "curve", "dev_questions"}
     student = cell.student.model_dump(mode="json", exclude={"name"})

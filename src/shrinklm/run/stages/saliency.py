@@ -75,7 +75,7 @@ def saliency_stage(
 
     # Without what the method does not read, so that the key is the one that version 0.1.0 wrote.
     unread: dict[str, Any] = {} if recipe.salient.method == "integrated_gradients" else {"most_steps": True}
-    stated = recipe.salient.model_dump(mode="json", exclude={"finetune": {"dev_questions"}, **unread})
+    stated = recipe.salient.model_dump(mode="json", exclude={"finetune": {"dev_questions", "report_to"}, **unread})
     key = digest(keys, asdict(keep), stated)
     return Stage(marker(folder, "saliency"), key, work, makes=(home / SaliencyFile.FIGURES, home / SaliencyFile.ITEMS))
 

@@ -31,16 +31,17 @@ Origin = dict[str, Any]
 """What weights come from: a recipe's key, such as "train.learning_rate", or a name such as "teacher" → its value, or a
 digest of it. `origin.py` makes it, and compares it with a later recipe's."""
 
+NO_WEIGHT = frozenset({"seeds", "micro_batch", "at_once", "report_to"})
+"""Keys of `train` that change no weight of a cell, which holds its own seed: the micro-batch and how many are trained
+at once are what memory allows, and the effective batch stays the same; trackers only watch."""
 _FIRST = 100
 """Version 0.1.0 measured dev accuracy on so many dev questions, the first of the file."""
 
 
 def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]) -> str:
     """Names everything the weights depend on: equal keys mean equal weights. Last, what the student starts from."""
-    # The cell holds its own seed. The micro-batch and how many are trained at once are what memory allows, and the
-    # effective batch stays the same.
     # Which dev questions are asked changes no weight but by early stopping, and is then in `chosen`.
-    block = recipe.train.model_dump(mode="json", exclude={"seeds", "micro_batch", "at_once", "dev_questions"})
+    block = recipe.train.model_dump(mode="json", exclude={*NO_WEIGHT, "dev_questions"})
     chosen = _stopped_by(recipe, dev) if recipe.train.early_stopping else None
     if chosen is None:
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
@@ -195,6 +196,7 @@ def share(
     `look` is given the student as soon as it is opened, and before anything is trained.
     """
     from ...students.training import processes
+    from ...students.training.trackers import About, tracked
     from ...students.training.train import TrainSettings, train_student
 
     def opened() -> BaseStudent:
@@ -208,8 +210,10 @@ def share(
 
     settings = TrainSettings(**recipe.train.settings(cell.seed))
     score = measure if _measures(recipe, dev) else None
-    with processes.together():
-        return train_student(opened, corpus, cell.method, settings, cell.folder, score, tick)
+    stated = {"method": cell.method.name, "student": cell.student.label, **asdict(settings)}
+    about = About(recipe.name, cell.name, cell.folder, stated)
+    with processes.together(), tracked(recipe.train.report_to if processes.rank() == 0 else (), about, tick) as tell:
+        return train_student(opened, corpus, cell.method, settings, cell.folder, score, tick, tell)
 
 
 def _measures(recipe: Recipe, dev: Sequence[Example]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import write_text, writing
+from .trackers import Tell
 
 
 class Log:
@@ -19,10 +20,11 @@ class Log:
     Args:
         path: Its file.
         writes: Whether this process writes it; the others of several only know what is in it.
+        tell: Called with the step and the figures of each line that is written.
     """
 
-    def __init__(self, path: Path, writes: bool = True) -> None:
-        self.path, self.writes = path, writes
+    def __init__(self, path: Path, writes: bool = True, tell: Tell | None = None) -> None:
+        self.path, self.writes, self.tell = path, writes, tell
         self.lines: list[dict[str, Any]] = []
         self.non_finite = False
         """Whether a loss or a gradient was NaN or infinite."""
@@ -51,6 +53,8 @@ class Log:
         if self.writes:
             with writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            if self.tell:
+                self.tell(where["step"], values)
 
     def resume(self, step: int) -> None:
         """Go back to `step`, the last that the checkpoint holds, so that no step stands in it twice."""

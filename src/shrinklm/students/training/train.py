@@ -24,6 +24,8 @@ from ..base import BaseStudent
 from . import processes
 from .lessons import Lessons
 from .limit import Limit, compute_again, divisor
+from .log import Log
+from .trackers import Tell
 from .trainer import Measure, Plan, Trainer
 
 
@@ -78,6 +80,7 @@ def train_student(
     folder: Path,
     measure: Measure | None = None,
     tick: Tick | None = None,
+    tell: Tell | None = None,
 ) -> tuple[BaseStudent, Fit]:
     """Train a student with a method; resume from the last checkpoint in `folder`, to the same weights.
 
@@ -88,7 +91,7 @@ def train_student(
         settings: How long and how.
         folder: Holds train.jsonl and, until `discard_checkpoints`, checkpoints/.
         measure: Scores the student on dev, for the curve and for early stopping.
-        tick: Called with the progress after each step.
+        tick, tell: Called after each step, with the progress, and with its figures as they go into train.jsonl.
 
     Raises:
         MethodError: the method cannot build any pair, because generations are missing.
@@ -110,7 +113,7 @@ def train_student(
         if limit.again and not compute_again(student.model):
             raise StudentError(_no_memory(limit, settings))
         try:
-            return student, _train(student, corpus, method, settings, folder, limit, measure, tick)
+            return student, _train(student, corpus, method, settings, folder, limit, measure, tick, tell)
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
@@ -148,6 +151,7 @@ def _train(
     limit: Limit,
     measure: Measure | None,
     tick: Tick | None,
+    tell: Tell | None,
 ) -> Fit:
     lessons = Lessons(student, corpus, method, settings.examples)
     steps = -(-len(lessons) // settings.batch)
@@ -167,7 +171,8 @@ def _train(
         measure=measured if measure else frozenset(),
         patience=settings.early_stopping,
     )
-    trainer = Trainer(lessons, plan, folder / CellFile.LOG, folder / CellFile.CHECKPOINTS, measure, tick)
+    log = Log(folder / CellFile.LOG, processes.rank() == 0, tell)
+    trainer = Trainer(lessons, plan, log, folder / CellFile.CHECKPOINTS, measure, tick)
     trainer.fit()
     unbuilt: dict[str, dict[str, int]] = {}
     for (view, reason), count in sorted(lessons.unbuilt.items()):

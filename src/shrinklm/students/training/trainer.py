@@ -63,7 +63,7 @@ class Trainer:
     Args:
         lessons: The dataset; its student is trained.
         plan: How.
-        log_file: Grows by one line a step.
+        log: Grows by one line a step.
         folder: Of the checkpoints.
         score: Scores the student on dev.
         tick: Called with the progress of each step.
@@ -73,7 +73,7 @@ class Trainer:
         self,
         lessons: Lessons,
         plan: Plan,
-        log_file: Path,
+        log: Log,
         folder: Path,
         score: Measure | None = None,
         tick: Tick | None = None,
@@ -83,7 +83,7 @@ class Trainer:
         self.steps = Steps(lessons, plan.batch, plan.limit, (processes.rank(), processes.count()))
         self.step = 0
         """Steps done."""
-        self.log = Log(log_file, writes=processes.rank() == 0)
+        self.log = log
         self._half: HalfCopy | None = None
         self._unread: list[tuple[int, Step, float, Tensor]] = []
         """(step, what was read, learning rate, figures on the device) of steps that are not logged yet."""
