@@ -34,7 +34,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "train": blocks.TrainBlock,
     "evaluate": blocks.EvaluateBlock,
     "evaluate: simulator": blocks.SimulatorBlock,
-    "judge": blocks.JudgeBlock,
+    "judge": asked.JudgeBlock,
     "judge: one judge": asked.JudgeModelBlock,
 }
 FORM: dict[str, type[BaseModel]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..core.errors import RecipeError
 from ..core.types import Example, Prediction
 from ..evaluation.ask import EvaluateSettings, Evaluation
+from ..evaluation.confidence import probabilities
 from ..evaluation.metrics.explanations import spell
 from ..evaluation.metrics.mentions import supported
 from ..evaluation.reading import explained_by, scored
@@ -113,19 +113,8 @@ class TrainedStudent:
         return max(tokens, self.answering.answer_tokens)
 
     def probabilities(self, likelihoods: Mapping[str, float]) -> dict[str, float]:
-        """Option → probability, from Σ log p of each; {} where one of them is no number.
-
-        softmax over the options of Σ log p / characters of the option / temperature: the highest is the option that
-        `likeliest` names.
-        """
-        temperature = self.answering.temperature or 1.0
-        values = {option: value / len(option) / temperature for option, value in likelihoods.items()}
-        if not values or any(map(math.isnan, values.values())) or max(values.values()) == -math.inf:
-            return {}
-        top = max(values.values())
-        weights = {option: math.exp(value - top) for option, value in values.items()}
-        whole = sum(weights.values())
-        return {option: weight / whole for option, weight in weights.items()}
+        """Option → probability, from Σ log p of each, calibrated where a temperature is known: see `confidence`."""
+        return probabilities(likelihoods, self.answering.temperature)
 
     @cached_property
     def _settings(self) -> EvaluateSettings:

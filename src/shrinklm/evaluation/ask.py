@@ -5,10 +5,9 @@ Each finished chunk of questions goes to disk at once, so that a killed evaluati
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from ..students.likeliest import option_likelihoods
 from ..students.replies import Said, say
 from ..students.room import TOO_LONG, fits, reads
 from .reading import explained_by, read_reply, scored
+from .timing import Timing, timing, total, with_explanations
 
 if TYPE_CHECKING:
     from ..students.protocol import Student
@@ -41,21 +41,6 @@ class EvaluateSettings:
     """Questions in one pass."""
     explanations: int | None
     """Explain only the first so many questions; None: all."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The cost of the answers. A method whose one text both answers and explains has all of it in `answer_seconds`."""
-
-    questions: int
-    answer_seconds: float
-    explain_seconds: float
-    tokens_out: int | None
-    """None where the student cannot count its tokens."""
-    tokens_per_second: float | None
-    latency_ms: float
-    """Median of single questions, batch 1, answer only."""
-    latency_n: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +94,7 @@ class Evaluation:
             # Fewer texts than questions: those beyond the limit keep None, which means "not asked to explain".
             for index, (reply, example) in enumerate(zip(said[:explained], chunk, strict=False)):
                 predictions[index] = explained_by(predictions[index], explain, reply, example)
-        tokens_out = _total(map(self.student.token_count, generated))
+        tokens_out = total(map(self.student.token_count, generated))
         return _chunk(predictions, answer_seconds, explain_seconds, tokens_out)
 
     def answer(self, chunk: Sequence[Example], answer_tokens: int) -> tuple[list[Said], list[Prediction], float]:
@@ -186,13 +171,56 @@ def predict(
         StudentError: no question fits into what the student reads. One that does not is not asked, and counts as wrong.
         StoreError: `part_file` cannot be written.
     """
-    method, run, settings = evaluation.method, evaluation.run, evaluation.settings
     answer_tokens, short = _short(evaluation, examples, tick)
+    part = _asked(evaluation, examples, short, answer_tokens, part_file, key, "evaluate", known and known[0], tick)
+    predictions = _predictions(evaluation.run, examples, part)
+    if known is not None:
+        return predictions, with_explanations(known[1], part.chunks)
+    # Measured last and not kept in the part: a resumed evaluation measures it anew, on the machine that it runs on.
+    alone = evaluation.latency([examples[index] for index in short[:_LATENCY_QUESTIONS]], answer_tokens)
+    return predictions, timing(part.chunks, alone)
+
+
+def scored_answers(
+    evaluation: Evaluation, examples: Sequence[Example], part_file: Path, key: str = "", tick: Tick | None = None
+) -> list[Prediction]:
+    """The answers that `predict` reads and the likelihoods of their options; no time is measured.
+
+    The arguments are those of `predict`. Where no question fits into what the student reads, none is asked.
+    """
+    answer_tokens = evaluation.answer_tokens(examples)
+    short = [index for index, example in enumerate(examples) if evaluation.fits(example, answer_tokens)]
+    part = _asked(evaluation, examples, short, answer_tokens, part_file, key, "calibrate", None, tick)
+    return _predictions(evaluation.run, examples, part)
+
+
+def score_options(evaluation: Evaluation, pairs: Sequence[tuple[Example, Prediction]]) -> list[Prediction]:
+    """Predictions that were made without the likelihoods of their options, with them: of the texts that stand there."""
+    examples, raws = [example for example, _ in pairs], [prediction.raw for _, prediction in pairs]
+    options = option_likelihoods(
+        evaluation.student, evaluation.method.answer, examples, raws, evaluation.settings.batch
+    )
+    return [scored(prediction, values) for (_, prediction), values in zip(pairs, options, strict=True)]
+
+
+def _asked(
+    evaluation: Evaluation,
+    examples: Sequence[Example],
+    short: Sequence[int],
+    answer_tokens: int,
+    part_file: Path,
+    key: str,
+    title: str,
+    known: Sequence[Prediction] | None,
+    tick: Tick | None,
+) -> Part:
+    """The chunks of the questions at the indices `short`, asked unless they are there."""
+    method, run, settings = evaluation.method, evaluation.run, evaluation.settings
     # Counted over all questions, not in each chunk: the first questions are explained, whatever the batch.
     limit = sum(settings.explanations is None or index < settings.explanations for index in short)
-    everything, examples = examples, [examples[index] for index in short]
+    examples = [examples[index] for index in short]
     if known is not None:
-        known = [known[0][index] for index in short], known[1]
+        known = [known[index] for index in short]
     prompts = [[view.prompt(example) for example in examples] for view in (method.answer, method.explain) if view]
     # The prompts are in the digest: a question or template that was edited makes finished chunks worthless.
     part = Part(part_file, digest(key, run, asdict(settings), [example.id for example in examples], prompts))
@@ -201,20 +229,20 @@ def predict(
         chunk = examples[start : start + size]
         if start // size >= len(part.chunks):
             explained = max(0, min(limit - start, len(chunk)))
-            part.add(evaluation.ask(chunk, explained, answer_tokens, known and known[0][start : start + size]))
+            part.add(evaluation.ask(chunk, explained, answer_tokens, known and known[start : start + size]))
         if tick is not None:
-            tick(f"evaluate {run}", start + len(chunk), len(examples), "")
+            tick(f"{title} {run}", start + len(chunk), len(examples), "")
+    return part
+
+
+def _predictions(run: str, examples: Sequence[Example], part: Part) -> list[Prediction]:
+    """The predictions in a part, in the order of the questions; one that is not there was too long to be asked."""
     asked = {
         row["example_id"]: Prediction(**with_tuples(row))
         for chunk_row in part.chunks
         for row in chunk_row["predictions"]
     }
-    predictions = [asked.get(each.id) or _too_long(run, each) for each in everything]
-    if known is not None:
-        return predictions, _with_explanations(known[1], part.chunks)
-    # Measured last and not kept in the part: a resumed evaluation measures it anew, on the machine that it runs on.
-    alone = evaluation.latency(examples[:_LATENCY_QUESTIONS], answer_tokens)
-    return predictions, _timing(part.chunks, alone)
+    return [asked.get(each.id) or _too_long(run, each) for each in examples]
 
 
 def answers(evaluation: Evaluation, examples: Sequence[Example]) -> list[Prediction]:
@@ -279,36 +307,3 @@ def _chunk(
         "explain_seconds": explain_seconds,
         "tokens_out": tokens_out,
     }
-
-
-def _with_explanations(before: Timing, chunks: Sequence[Mapping[str, Any]]) -> Timing:
-    """An earlier timing, with the explanations that were asked for later."""
-    explaining = before.explain_seconds + sum(chunk["explain_seconds"] for chunk in chunks)
-    tokens, speed = _speed(
-        [before.tokens_out, *(chunk["tokens_out"] for chunk in chunks)], before.answer_seconds + explaining
-    )
-    return replace(before, explain_seconds=explaining, tokens_out=tokens, tokens_per_second=speed)
-
-
-def _timing(chunks: Sequence[Mapping[str, Any]], alone: Sequence[float]) -> Timing:
-    answering, explaining = (sum(chunk[name] for chunk in chunks) for name in ("answer_seconds", "explain_seconds"))
-    tokens, speed = _speed([chunk["tokens_out"] for chunk in chunks], answering + explaining)
-    questions = sum(len(chunk["predictions"]) for chunk in chunks)
-    return Timing(questions, answering, explaining, tokens, speed, 1000 * statistics.median(alone), len(alone))
-
-
-def _speed(counts: Iterable[int | None], seconds: float) -> tuple[int | None, float | None]:
-    """(all tokens, tokens a second); None where one chunk could not be counted."""
-    tokens = _total(counts)
-    # The fake student of the tests takes no measurable time.
-    return tokens, None if tokens is None else tokens / max(seconds, 1e-9)
-
-
-def _total(counts: Iterable[int | None]) -> int | None:
-    """The sum of counts; None where one is unknown."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total

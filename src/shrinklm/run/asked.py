@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..teachers.base import TeacherOptions, Thinking
-from .values import Block
+from .values import Block, Names
 
 WITH_THOUGHTS = 4096
 """Tokens of a completion where thinking is asked for: thoughts are many times longer than an explanation."""
@@ -165,3 +165,43 @@ def _name(block: Mapping[str, Any]) -> str:
     """A teacher's name: its own, else its model's."""
     use = str(block.get("use", "")).rstrip("/")
     return str(block.get("name") or re.split(r"[#/:]", use)[-1].removesuffix(".gguf"))
+
+
+class JudgeBlock(Block):
+    """The models that rate the explanations, and the qualities that they rate."""
+
+    use: tuple[JudgeModelBlock, ...] = Field(
+        min_length=1,
+        description=(
+            "One judge or several, each a spec or a block. A model that wrote the explanations may not judge alone."
+        ),
+    )
+    # The five that people rate in the study of arXiv 2504.16056.
+    constructs: Names = Field(
+        ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
+        description="What is rated from 1 to 5 (constructs.yaml); [] with `pairwise: true` compares only.",
+    )
+    pairwise: bool = Field(
+        False, description="Also compare the methods' explanations two by two, each pair in both orders."
+    )
+    items: int | None = Field(
+        100, ge=1, description="So many of the explained test questions, drawn by the seed; null: all."
+    )
+    seed: int = Field(0, description="Draws the questions, the order of asking and the order of the constructs.")
+    wrote: tuple[str, ...] = Field(
+        (), description="Names of the models that wrote a recording: they may not judge alone either."
+    )
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _judges(cls, value: Any) -> Any:
+        return [
+            {"use": item} if isinstance(item, str) else item
+            for item in (value if isinstance(value, (list, tuple)) else [value])
+        ]
+
+    @model_validator(mode="after")
+    def _asks(self) -> JudgeBlock:
+        if not self.constructs and not self.pairwise:
+            raise ValueError("asks for nothing: name `constructs`, or set `pairwise: true`")
+        return self

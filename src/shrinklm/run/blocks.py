@@ -10,7 +10,6 @@ from ..core.errors import UnknownName
 from ..students.open import StudentSpec
 from ..teachers.seeds import MOST_SAMPLES, WARM
 from ..teachers.steps import STEPS
-from .asked import JudgeModelBlock
 from .values import Block, Names, Seed, Seeds, Trackers
 
 
@@ -301,6 +300,14 @@ class EvaluateBlock(Block):
         None, ge=0, description="Explain only the first so many test questions; left out: all."
     )
     zero_shot: bool = Field(True, description="Also score each student before any training.")
+    calibrate: int = Field(
+        500,
+        ge=0,
+        description=(
+            "Calibrate the probabilities of options on at most so many dev questions, a sample as that of "
+            "`train: {dev_questions}`; 0: not."
+        ),
+    )
     encoder: str | None = Field(
         None, description="Sentence-embedding model, a folder or hub id; left out: the packaged all-MiniLM-L6-v2."
     )
@@ -308,43 +315,3 @@ class EvaluateBlock(Block):
         None, description="Natural-language-inference model, a folder or hub id, for the metric `entailment`."
     )
     simulator: SimulatorBlock | None = Field(None, description="For the metric `simulatability`.")
-
-
-class JudgeBlock(Block):
-    """The models that rate the explanations, and the qualities that they rate."""
-
-    use: tuple[JudgeModelBlock, ...] = Field(
-        min_length=1,
-        description=(
-            "One judge or several, each a spec or a block. A model that wrote the explanations may not judge alone."
-        ),
-    )
-    # The five that people rate in the study of arXiv 2504.16056.
-    constructs: Names = Field(
-        ("plausibility", "understandability", "completeness", "satisfaction", "contrastiveness"),
-        description="What is rated from 1 to 5 (constructs.yaml); [] with `pairwise: true` compares only.",
-    )
-    pairwise: bool = Field(
-        False, description="Also compare the methods' explanations two by two, each pair in both orders."
-    )
-    items: int | None = Field(
-        100, ge=1, description="So many of the explained test questions, drawn by the seed; null: all."
-    )
-    seed: int = Field(0, description="Draws the questions, the order of asking and the order of the constructs.")
-    wrote: tuple[str, ...] = Field(
-        (), description="Names of the models that wrote a recording: they may not judge alone either."
-    )
-
-    @field_validator("use", mode="before")
-    @classmethod
-    def _judges(cls, value: Any) -> Any:
-        return [
-            {"use": item} if isinstance(item, str) else item
-            for item in (value if isinstance(value, (list, tuple)) else [value])
-        ]
-
-    @model_validator(mode="after")
-    def _asks(self) -> JudgeBlock:
-        if not self.constructs and not self.pairwise:
-            raise ValueError("asks for nothing: name `constructs`, or set `pairwise: true`")
-        return self

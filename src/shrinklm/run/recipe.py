@@ -18,12 +18,11 @@ from pydantic import (
 
 from ..core.errors import RecipeError, UnknownName
 from ..teachers.steps import STEPS
-from .asked import TeacherBlock, named_teachers
+from .asked import JudgeBlock, TeacherBlock, named_teachers
 from .blocks import (
     AuditBlock,
     DropBlock,
     EvaluateBlock,
-    JudgeBlock,
     SalientBlock,
     SimulatorBlock,
     StepBlock,

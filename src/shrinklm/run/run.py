@@ -259,7 +259,7 @@ class Run:
         tests = self.tests([*self.recipe.evaluate.metrics, *(name for cell in self.cells for name in added(cell))])
         write_examples(tests, self.folder / RunFile.EXAMPLES)
         for cell in self.cells:
-            evaluate_cell(CellTest(cell, self.recipe, self.task, tests, self.tick))
+            evaluate_cell(CellTest(cell, self.recipe, self.task, tests, self.tick), self.splits["dev"])
 
     @writes
     def score(self, metrics: Sequence[str]) -> dict[str, list[Score]]:

@@ -8,7 +8,7 @@ from typing import Any
 from ...evaluation.judges.pairs import compare
 from ...evaluation.judges.rating import Rated, rate, read_constructs
 from ...evaluation.judges.sitting import Item
-from ..blocks import JudgeBlock
+from ..asked import JudgeBlock
 from ..run import Run
 from ..stages.generate import Teaching
 from .habits import Habits

@@ -16,6 +16,7 @@ from ...tasks.base import labels_of
 from ..folder import Cell
 from ..recipe import Recipe
 from ..students import explanation_cap
+from .calibrate import temperature_of
 
 
 def trained_cell(cells: Sequence[Cell], name: str | None, folder: Path, seed: int | None = None) -> Cell:
@@ -63,6 +64,7 @@ def trained_student(
         task=recipe.task.use,
         type=task.type,
         labels=labels_of(example.choices for example in train),
+        temperature=temperature_of(cell, recipe),
         fields={name: all(name in example.fields for example in train) for name in names},
     )
     return TrainedStudent(student, answering)

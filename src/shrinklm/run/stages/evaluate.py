@@ -14,11 +14,13 @@ from ...core.results import (
     write_predictions,
     write_scores,
 )
-from ...core.types import digest
-from ...evaluation.ask import EvaluateSettings, Evaluation, Timing, predict
+from ...core.types import Example, digest
+from ...evaluation.ask import EvaluateSettings, Evaluation, predict
+from ...evaluation.timing import Timing
 from ..folder import about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..students import answering_student, explanation_cap, student_start
+from .calibrate import calibrate_cell
 from .questions import question_key
 from .score import CellTest, added, measure, settings, starts
 
@@ -49,9 +51,9 @@ class PredictMarker:
         return same_work(with_start(self.key, self.start), with_start(other.key, other.start))
 
 
-def evaluate_cell(test: CellTest) -> None:
+def evaluate_cell(test: CellTest, dev: Sequence[Example] = ()) -> None:
     """Asks a cell's student the test questions, unless the same student was asked the same before, and scores its
-    answers.
+    answers; and calibrates its probabilities on the dev questions.
 
     Raises StudentError when it is not trained.
     """
@@ -64,6 +66,7 @@ def evaluate_cell(test: CellTest) -> None:
     # After the marker: a process killed before it goes on from these chunks.
     (test.cell.folder / CellFile.PREDICTIONS_PART).unlink(missing_ok=True)
     once(score_stage(test, names, keep_ratings=not asked_anew))
+    calibrate_cell(test, dev)
 
 
 def predict_stage(test: CellTest, before: PredictMarker) -> Stage:

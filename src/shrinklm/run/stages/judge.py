@@ -25,7 +25,7 @@ from ...teachers.budget import Budget, check_price
 from ...teachers.prompts import Prompts
 from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
-from ..blocks import JudgeBlock
+from ..asked import JudgeBlock
 from ..folder import Cell
 from ..recipe import Recipe
 
