@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -439,3 +440,37 @@ def test_two_rows_by_name_are_no_columns(tmp_path: Path) -> None:
     rows = {name: {"question": "Q?", "choices": ["x", "y"], "answer": "x"} for name in ("r1", "r2")}
     (tmp_path / "t.json").write_text(json.dumps(rows), encoding="utf-8")
     assert read_file(tmp_path / "t.json", "t.json").columns == ("key", "question", "choices", "answer")
+
+
+def test_lines_are_told_by_their_numbers_however_many_blank_ones_lie_between(tmp_path: Path) -> None:
+    """Lines are read some hundred at a time."""
+    rows = [{"question": f"What is {n}? " + "x" * 80, **({"note": n} if n % 7 == 0 else {})} for n in range(3000)]
+    lines = [json.dumps(row) + ("\n\n" if n % 5 == 0 else "\r\n") for n, row in enumerate(rows)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(lines), newline="")
+    table = read_file(path, "t.jsonl")
+    assert table.columns == ("question", "note")
+    read = list(table.values(["note", "question"]))
+    assert [list(values) for _, values in read] == [[row.get("note"), row["question"]] for row in rows]
+    assert [number for number, _ in read] == [n + 1 + (n + 4) // 5 for n in range(3000)]
+    lines[2500] = '{"question": 1} {"question": 2}\n'
+    path.write_text("".join(lines), newline="")
+    with pytest.raises(TableError, match=rf"line {2501 + 2504 // 5}: not JSON"):
+        read_file(path, "t.jsonl")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path, enabled: bool) -> None:
+    answers = {"good.jsonl": "rope", "bad.jsonl": "chain"}
+    for name, answer in answers.items():
+        row = {"question": "What ties?", "choices": ["rope", "lamp"], "answer": answer}
+        (tmp_path / name).write_text(json.dumps(row) + "\n")
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        assert len(examples(tmp_path, "good.jsonl")) == 1
+        assert gc.isenabled() == enabled
+        fails(tmp_path, "bad.jsonl")
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()

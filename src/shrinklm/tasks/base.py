@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +130,11 @@ class SplitTask:
 
     @cached_property
     def _splits(self) -> dict[Split, Questions]:
+        # Rows hold no cycles, and each search for some goes through those read so far.
+        with _uncollected():
+            return self._read_splits()
+
+    def _read_splits(self) -> dict[Split, Questions]:
         options, sources = self.options, self._sources
         source = options.train or sources.get("train")
         if not source:
@@ -167,6 +174,21 @@ class SplitTask:
     def _limit(self, split: Split) -> int | None:
         limit = self.options.limit
         return limit.get(split) if isinstance(limit, dict) else limit
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python looks for no cycles among the objects made meanwhile until it looks through all objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            # Together: all become old objects without being looked through, where turning it on would do so twice.
+            gc.freeze()
+            gc.unfreeze()
+            gc.enable()
 
 
 _LABELS = frozenset({"yes", "no", "true", "false", "entailment", "neutral", "contradiction"})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ..errors import TableError
 from .rows import Layout, Row, Rows, in_memory
-from .text import encoding_of, lines
+from .text import blocks, encoding_of
 
 _DEEPEST = 3
 """Keys under which rows may stand: {"data": {"train": {"rows": [...]}}}."""
@@ -22,21 +23,22 @@ def objects(path: Path, name: str, layout: Layout) -> Rows:
 
     Raises TableError: no JSON, no table, or no rows.
     """
-    first = list(islice(lines(path, name, layout.encoding), 2))
-    start = first[0][1].lstrip("\ufeff").lstrip()
+    encoding = encoding_of(path, name, layout.encoding)
+    first = list(islice(chain.from_iterable(block for _, block in blocks(path, encoding)), 2))
+    start = first[0].lstrip("\ufeff").lstrip()
     alone = start.startswith("{") and _is_object(start)
     # A line that is an object by itself, and another one below it.
     if alone and len(first) > 1:
-        return _by_lines(path, name, layout)
+        return _by_lines(path, name, encoding)
     if path.suffix.lower() == ".json":
-        return _whole(path, name, layout)
+        return _whole(path, name, layout, encoding)
     # One object may be a row or a whole table; what is neither is told by its line.
     if not start.startswith(("[", "{")) or (alone and _rows(json.loads(start), name, layout.parts, sure=True) is None):
-        return _by_lines(path, name, layout)
+        return _by_lines(path, name, encoding)
     try:
-        return _whole(path, name, layout)
+        return _whole(path, name, layout, encoding)
     except TableError:
-        _by_lines(path, name, layout)
+        _by_lines(path, name, encoding)
         raise
 
 
@@ -48,26 +50,43 @@ def _is_object(line: str) -> bool:
         return line.rstrip() != "{" and not line.rstrip().endswith((",", "[", "{"))
 
 
-def _by_lines(path: Path, name: str, layout: Layout) -> Rows:
+def _by_lines(path: Path, name: str, encoding: str) -> Rows:
     def place(number: int) -> str:
         return f"{name}, line {number}"
 
     columns: dict[str, None] = {}
-    for number, line in lines(path, name, layout.encoding):
-        row = _plain(line) or _object(_json(line, name, number), name, number)
-        if not row.keys() <= columns.keys():
-            columns |= dict.fromkeys(row)
+    for numbers, block in blocks(path, encoding):
+        for number, line in zip(numbers, block, strict=True):
+            row = _plain(line) or _object(_json(line, name, number), name, number)
+            if not row.keys() <= columns.keys():
+                columns |= dict.fromkeys(row)
 
     def read(wanted: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
-        for number, line in lines(path, name, layout.encoding):  # each was checked
-            row = _SCAN(line, 0)[0] if line[0] == "{" else json.loads(line.lstrip("\ufeff"))
-            yield number, list(map(row.get, wanted))
+        picked = _picker(wanted)
+        for numbers, block in blocks(path, encoding):
+            for number, line in zip(numbers, block, strict=True):  # each was checked
+                yield number, picked(_SCAN(line, 0)[0] if line[0] == "{" else json.loads(line.lstrip("\ufeff")))
 
     return Rows(name, tuple(columns), read, place)
 
 
-def _whole(path: Path, name: str, layout: Layout) -> Rows:
-    text = path.read_text(encoding=encoding_of(path, name, layout.encoding))
+def _picker(wanted: Sequence[str]) -> Callable[[Row], Sequence[Any]]:
+    """What takes the wanted values out of a row; None where it lacks one."""
+    if len(wanted) < 2:
+        return lambda row: list(map(row.get, wanted))
+    whole: Callable[[Row], Sequence[Any]] = itemgetter(*wanted)
+
+    def picked(row: Row) -> Sequence[Any]:
+        try:
+            return whole(row)
+        except KeyError:
+            return list(map(row.get, wanted))
+
+    return picked
+
+
+def _whole(path: Path, name: str, layout: Layout, encoding: str) -> Rows:
+    text = path.read_text(encoding=encoding)
     try:
         data = _json(text, name)
     except TableError:
@@ -225,7 +244,7 @@ def _plain(line: str) -> Row | None:
         value, end = _SCAN(line, 0)
     except (StopIteration, ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or line[end:].strip():
+    if type(value) is not dict or (line[end:] != "\n" and line[end:].strip()):
         return None
     # Each key has a colon behind it: with no more of them than keys, none stands twice.
     colons = line.count(":") - len(value)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 
 from ..errors import TableError
 
 _BLOCK = 1 << 20
+_LINES = 1 << 16
+"""Characters of lines that are read together."""
 _SAMPLE = 4096
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -221,13 +224,18 @@ def _encodes(mark: str, codec: str) -> bool:
     return True
 
 
-def lines(path: Path, name: str, encoding: str | None) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1.
+def blocks(path: Path, encoding: str) -> Iterator[tuple[Sequence[int], list[str]]]:
+    """The lines of a file in the encoding of `encoding_of` that are not blank, some hundred at a time, with their
+    numbers from 1.
 
     They are split at line feeds alone: a JSON text may hold other line ends.
     """
-    codec = encoding_of(path, name, encoding)
-    with path.open(encoding=codec, newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if not line.isspace():
-                yield number, line
+    start = 1
+    with path.open(encoding=encoding, newline="\n") as file:
+        while block := file.readlines(_LINES):
+            numbers: Sequence[int] = range(start, start + len(block))
+            start += len(block)
+            if any(map(str.isspace, block)):
+                kept = [not line.isspace() for line in block]
+                numbers, block = list(compress(numbers, kept)), list(compress(block, kept))
+            yield numbers, block
