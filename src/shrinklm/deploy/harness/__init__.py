@@ -1,0 +1,1 @@
+"""The test questions for other tools that evaluate models."""
