@@ -159,6 +159,33 @@ def add_measures(
         _parquet(home / "scores.parquet", rows)
 
 
+TOO_SURE = {"finetune": 3.0, "multitask": 1.5, "multitask+counterfactual:revised": 1.0, "zero-shot": 2.0}
+"""By how much the log-likelihoods of a method are too far apart."""
+
+
+def add_likelihoods(folder: Path, *, calibrated: bool = True, seed: int = 13) -> None:
+    """Add the likelihoods of options, and a temperature to each trained cell."""
+    rng = random.Random(seed)
+    items = {row["id"]: row for row in pq.read_table(folder / "examples.parquet").to_pylist()}
+    for home in sorted((folder / "cells").iterdir()):
+        method = json.loads((home / "cell.json").read_text())["method"]
+        rows = pq.read_table(home / "predictions.parquet").to_pylist()
+        for row in rows:
+            item = items[row["example_id"]]
+            # Sure of right answers, and less of wrong ones; the factor of the method is too much of it.
+            about = rng.gauss(2.6 if row["answer"] == item["answer"] else 0.9, 0.7)
+            row["likelihoods"] = [
+                len(choice)
+                * (TOO_SURE[method] * (max(0.1, about) * (choice == (row["answer"] or row["likeliest"]))) - 4)
+                for choice in item["choices"]
+            ]
+        _parquet(home / "predictions.parquet", rows)
+        if calibrated and method != "zero-shot":
+            value = TOO_SURE[method]
+            fit = {"value": value, "low": 0.9 * value, "high": 1.1 * value, "n": 60, "bound": None}
+            _json(home / "calibration.json", {"temperature": fit, "questions": 60, "accuracy": 0.5, "unread": 1})
+
+
 def _measured(faith: float, rng: random.Random) -> dict[str, float]:
     def yes(share: float) -> bool:
         return rng.random() < share

@@ -61,6 +61,8 @@ class Cell:
     scores: Mapping[str, Values]
     """metric → [items], in the order of `Findings.items`; NaN = not scored."""
     timing: Json
+    calibration: Json = field(default_factory=dict)
+    """calibration.json as it stands; empty where probabilities were not calibrated."""
     raters: tuple[str, ...] = ()
     """The judges or people who rated its explanations. Their means are scores, such as "rated:completeness"."""
 
@@ -185,7 +187,12 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
     info = _json(home / CellFile.ABOUT)
     parts = home.name.split("--")  # METHOD--STUDENT--SEED, for a cell.json that lacks the names
     seed = finite(info.get("seed"))
-    predictions = {str(row["example_id"]): _prediction(home.name, row) for row in rows}
+    # Predictions of an earlier version hold no likelihoods: these may stand in a file of their own.
+    added = {row["example_id"]: row["likelihoods"] for row in _table(home / CellFile.LIKELIHOODS)}
+    predictions = {
+        str(row["example_id"]): _prediction(home.name, {"likelihoods": added.get(row["example_id"]), **row})
+        for row in rows
+    }
     metrics: dict[str, Values] = {}
     ratings: dict[str, dict[str, Values]] = {}
     for row in _table(home / CellFile.SCORES):
@@ -204,6 +211,7 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
         predictions=predictions,
         scores=metrics | derived(metrics, ratings),
         timing=_json(home / CellFile.TIMING),
+        calibration=_json(home / CellFile.CALIBRATION),
         raters=tuple(sorted(ratings)),
     )
 
@@ -213,6 +221,7 @@ def _prediction(cell: str, row: Json) -> Prediction:
     names = ("answer", "explanation", "raw", "likeliest", "refusal", "unread")
     known: dict[str, Any] = {name: row.get(name) for name in names}
     known |= {"raw": known["raw"] or "", "explanation_cut": bool(row.get("explanation_cut"))}
+    known["likelihoods"] = tuple(row.get("likelihoods") or ())
     return Prediction(cell, str(row["example_id"]), **known)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..look.figures import Drawn, Figure, styled
 from ..results import Results
-from . import audit, browse, compare, decision, exposure, recipe, refused, saliency, seeds, table, training
+from . import audit, browse, calibration, compare, decision, exposure, recipe, refused, saliency, seeds, table, training
 from .base import Section
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
@@ -15,6 +15,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     table.section,
     seeds.section,
     compare.section,
+    calibration.section,
     training.section,
     browse.section,
     saliency.section,
