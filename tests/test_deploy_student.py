@@ -55,7 +55,7 @@ def test_a_temperature_changes_probabilities_and_no_answer(run: Run) -> None:
     assert plain["a fish"] == pytest.approx(1 / (1 + math.exp(-3 / 6)))
     from dataclasses import replace
 
-    hot = TrainedStudent(student.student, replace(student.answering, temperature=0.25))
+    hot = TrainedStudent(student.student, replace(student.answering, temperature=0.25), student.folder)
     assert hot.probabilities(likelihoods)["a fish"] == pytest.approx(1 / (1 + math.exp(-4 * 3 / 6)))
     assert student.probabilities({"a": math.nan, "b": -1.0}) == {}
     assert student.probabilities({"a": -math.inf, "b": -1.0}) == {"a": 0.0, "b": 1.0}

@@ -21,6 +21,7 @@ import yaml
 from cli_cases import call, golden
 from report_run import EVIL, add_measures, write_run
 from shrinklm.core.errors import StudyError
+from shrinklm.core.spreadsheet import csv_text
 from shrinklm.study import as_json, read_ratings
 from shrinklm.study.design.booklets import UNEXPLAINED
 from shrinklm.study.design.folder import Study
@@ -141,7 +142,7 @@ def test_a_spreadsheet_runs_no_formula(tmp_path: Path) -> None:
     people, responses = answered(study, 1)
     people = [replace(people[0], about={"job": "=HYPERLINK(1)"})]
     responses = [replace(one, remark='@SUM(A1)\n"two" lines') for one in responses]
-    (row, *_) = csv.DictReader(io.StringIO(export.csv_text(export.ratings(study, people, responses)), newline=""))
+    (row, *_) = csv.DictReader(io.StringIO(csv_text(export.ratings(study, people, responses)), newline=""))
     assert row["job"] == "'=HYPERLINK(1)"
     assert row["remark"] == '\'@SUM(A1)\n"two" lines'
     table = pq.read_table(io.BytesIO(export.parquet_bytes(export.ratings(study, people, responses)))).to_pylist()

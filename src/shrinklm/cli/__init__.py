@@ -5,9 +5,22 @@ Everything heavy is imported inside the commands, so that --help is quick.
 
 from . import runs  # isort: split
 
-from . import app, compare, create, export_task, plan, serve, store, study, teacher
+from . import app, compare, create, export_task, plan, predict, serve, store, study, teacher
 
-__all__ = ["app", "compare", "create", "export_task", "main", "plan", "runs", "serve", "store", "study", "teacher"]
+__all__ = [
+    "app",
+    "compare",
+    "create",
+    "export_task",
+    "main",
+    "plan",
+    "predict",
+    "runs",
+    "serve",
+    "store",
+    "study",
+    "teacher",
+]
 
 
 def main(arguments: list[str] | None = None) -> None:

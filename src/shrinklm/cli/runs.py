@@ -208,50 +208,6 @@ def run(recipe: Target, wait: Wait = False) -> None:
     say(f"Report: {path}")
 
 
-@command()
-def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
-    question: Annotated[str, typer.Argument(show_default=False)],
-    choices: Annotated[
-        str, typer.Option(help="The options, joined by commas (or by | where an option holds a comma).")
-    ] = "",
-    cell: Annotated[
-        str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
-    ] = None,
-    field: Annotated[
-        list[str] | None, typer.Option(help="Context, as name=value; repeat for several.", show_default=False)
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Ask a trained student one question."""
-    from .show import runs as show
-
-    # An option may hold a comma, so that one "|" makes it the only separator.
-    options = [option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip()]
-    fields = dict(_field(item) for item in field or [])
-    target = open_target(run)
-    if not options and target.task.type != "free":
-        raise RecipeError(f"The questions of '{target.recipe.name}' have options to choose from. Add: --choices a,b,c")
-    prediction = target.predict(question, options, cell, **fields)
-    if as_json:
-        row = {
-            "cell": prediction.cell,
-            "answer": prediction.answer,
-            "explanation": prediction.explanation,
-            "raw": prediction.raw,
-        }
-        typer.echo(json.dumps(row, ensure_ascii=False))
-    else:
-        show.prediction(prediction)
-
-
-def _field(item: str) -> tuple[str, str]:
-    name, sign, value = item.partition("=")
-    if not sign or not name.strip():
-        raise RecipeError(f"--field '{item}' has no name. Write: --field name=value")
-    return name.strip(), value.strip()
-
-
 @command("list")
 def list_(what: Annotated[Kind, typer.Argument(show_default=False)]) -> None:
     """List what a recipe can name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..core.errors import TaskError
@@ -27,29 +28,41 @@ def examples_of(questions: Any, answering: Answering) -> list[Example]:
     """
     if isinstance(questions, (str, Mapping, Example)):
         raise TaskError("predict takes a list of questions. Write: predict([question])")
-    return [example_of(question, answering, number) for number, question in enumerate(_each(questions), 1)]
+    return [
+        example_of(question, answering, f"Question {count}", str(count))
+        for count, question in enumerate(_each(questions), 1)
+    ]
 
 
-def example_of(question: Any, answering: Answering, number: int = 1) -> Example:
-    """The example of one question. Raises TaskError."""
+def example_of(question: Any, answering: Answering, place: str = "The question", id: str = "") -> Example:
+    """The example of one question.
 
-    def where() -> str:
-        return f"Question {number}"
+    Args:
+        question: See `examples_of`; an Example keeps its options, and has the student's labels where it has none.
+        answering: As there.
+        place: What errors call the question.
+        id: Its id where it has none.
 
+    Raises TaskError.
+    """
     if isinstance(question, Example):
-        _check_options(question, answering, where())
-        return question
+        example = question if question.choices else replace(question, choices=answering.labels)
+        lacking = [name for name, needed in answering.fields.items() if needed and not example.fields.get(name)]
+        if lacking:
+            raise _lacks(lacking[0], place)
+        _check_options(example, answering, place)
+        return example
     row: Mapping[str, Any] = {"question": question} if isinstance(question, str) else question
     if not isinstance(row, Mapping):
-        raise TaskError(f"{where()} is a {type(question).__name__}: expected a text, or a mapping with `question`.")
+        raise TaskError(f"{place} is a {type(question).__name__}: expected a text, or a mapping with `question`.")
     if "question" not in row:
-        raise TaskError(f"{where()} has no `question`. Found: {', '.join(map(str, row)) or 'nothing'}.")
+        raise TaskError(f"{place} has no `question`. Found: {', '.join(map(str, row)) or 'nothing'}.")
     fields: dict[str, str] = {}
     for name, needed in answering.fields.items():
         # An empty cell shows no line above the question, as in training.
-        text = text_of(row[name], where, name, empty=not needed) if row.get(name) is not None else ""
+        text = text_of(row[name], lambda: place, name, empty=not needed) if row.get(name) is not None else ""
         if not text and needed:
-            raise TaskError(f"{where()} has no `{name}`, which the student was trained to read beside the question.")
+            raise _lacks(name, place)
         fields |= {name: text} if text else {}
     given: Any = row.get("choices")
     if hasattr(given, "tolist"):  # numpy, as cells of a DataFrame are
@@ -57,14 +70,16 @@ def example_of(question: Any, answering: Answering, number: int = 1) -> Example:
     options = answering.labels
     if given is not None and given != "" and given != []:
         if answering.type == "free":
-            raise TaskError(f"{where()} has `choices`, but this student answers freely. Leave them out.")
-        options = tuple(options_of([given], _OPTIONS, where).texts)
-    id = row.get("id")
-    example = Example(
-        str(number) if id is None else str(id), text_of(row["question"], where, "question"), options, "", fields
-    )
-    _check_options(example, answering, where())
+            raise TaskError(f"{place} has `choices`, but this student answers freely. Leave them out.")
+        options = tuple(options_of([given], _OPTIONS, lambda: place).texts)
+    question = text_of(row["question"], lambda: place, "question")
+    example = Example(id if row.get("id") is None else str(row["id"]), question, options, "", fields)
+    _check_options(example, answering, place)
     return example
+
+
+def _lacks(name: str, place: str) -> TaskError:
+    return TaskError(f"{place} has no `{name}`, which the student was trained to read beside the question.")
 
 
 def _check_options(example: Example, answering: Answering, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import RecipeError
-from ..core.types import Example, Prediction
+from ..core.types import Example, Prediction, digest
 from ..evaluation.ask import EvaluateSettings, Evaluation
 from ..evaluation.confidence import probabilities
 from ..evaluation.metrics.explanations import spell
@@ -62,22 +63,30 @@ class TrainedStudent:
     Args:
         student: Reads prompts and writes texts.
         answering: How it answers.
+        folder: Where its weights lie.
     """
 
-    def __init__(self, student: Student, answering: Answering) -> None:
+    def __init__(self, student: Student, answering: Answering, folder: Path) -> None:
         self.student = student
         self.answering = answering
+        self.folder = folder
         self._task = answering.task_alone()
 
     @classmethod
     def open(cls, folder: str | Path) -> TrainedStudent:
         """The student in an exported folder. Raises StudentError."""
-        return cls(load_student(Path(folder)), Answering.read(Path(folder)))
+        return cls(load_student(Path(folder)), Answering.read(Path(folder)), Path(folder))
 
     @property
     def name(self) -> str:
         """Its cell: method, student and seed."""
         return self.answering.name
+
+    @cached_property
+    def key(self) -> str:
+        """Identifies its weights and how it answers: equal keys give equal answers on one machine."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        return digest(self.answering.to_json(), [_hashed(path) for path in files])
 
     def predict(self, questions: Any, explain: bool = True, by: By = "text", batch: int = 32) -> list[Answer]:
         """Answers questions, in their order.
@@ -190,3 +199,8 @@ def _why(prediction: Prediction) -> str | None:
     if prediction.answer is not None:
         return None
     return prediction.refusal or prediction.unread or "the student gives no finite probability"
+
+
+def _hashed(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

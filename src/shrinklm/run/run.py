@@ -347,4 +347,4 @@ class Run:
 
     def predict(self, question: str, choices: Sequence[str] = (), cell: str | None = None, **fields: str) -> Answer:
         """The answer of `student(cell)` to one question; `fields`: context shown above it, such as premise="..."."""
-        return self.student(cell).predict([{**fields, "question": question, "choices": list(choices)}])[0]
+        return self.student(cell).predict([Example("asked", question, tuple(choices), "", fields)])[0]

@@ -15,6 +15,7 @@ from ..core.errors import RecipeError, TaskError
 from ..core.registry import find
 from ..core.types import SPLITS, Example, Split, Task, digests
 from .answers import parse_answer, split_answer
+from .asked import AskedRow
 from .keys import Questions, question_key
 from .order import shuffled
 
@@ -91,6 +92,7 @@ class SplitTask:
         sources: those that a named task knows, by split.
         parse: the reader of its answers.
         left_out: split → "column: value" → rows that `where` leaves out, counted as they are read.
+        asked: (file, folder or hub name; columns named besides) → its rows as questions to be answered.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class SplitTask:
         sources: Mapping[Split, str] | None = None,
         parse: Callable[[str, Example], str | None] = parse_answer,
         left_out: Mapping[Split, Counter[str]] | None = None,
+        asked: Callable[[str, Mapping[str, Any]], Iterator[AskedRow]] | None = None,
     ) -> None:
         self.name = name
         self.type = type
@@ -110,6 +113,8 @@ class SplitTask:
         self._sources = sources or {}
         self._parse = parse
         self.left_out = left_out or {}
+        self.asked = asked
+        """Reads questions without answers; None for a task that knows no tables."""
         for what, share in (("dev", options.dev), ("test", options.test)):
             if isinstance(share, (int, float)) and not 0 <= share < 1:
                 raise TaskError(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import TaskError
 from ..core.tables import SUFFIXES, Layout, Rows
 from ..core.types import SPLITS, Example, Split
+from .asked import AskedRow, asked_rows, plain_columns, question_columns
 from .base import SplitTask, TaskOptions, parse_answer
 from .columns import Columns
 from .rows import RowReader
@@ -95,7 +97,34 @@ def named(
     sources = _unnamed_sources(options, sources)
     if sources.get("train"):
         options = replace(options, train=sources["train"])
-    return SplitTask(name, kind, options, read, sources, parse, left_out)
+    asked = partial(_asked, forms, options, kind, prepare, layout)
+    return SplitTask(name, kind, options, read, sources, parse, left_out, asked)
+
+
+def _asked(
+    forms: Sequence[Mapping[str, Any]],
+    options: TaskOptions,
+    kind: str,
+    prepare: Callable[[Rows], Rows] | None,
+    layout: Layout,
+    source: str,
+    more: Mapping[str, Any],
+) -> Iterator[AskedRow]:
+    """The questions of a file in one of the task's forms, or with the usual names; `more`: columns named besides."""
+    rows = read_rows(source, "test", Path("."), layout)
+    rows = prepare(rows) if prepare else rows
+    known = [question_columns({**form, **options.columns}) for form in forms or [{}]]
+    usual = plain_columns(kind, known[0].get("context") or ())
+    return asked_rows(rows, {**_form([*known, *usual], rows), **more}, kind)
+
+
+def read_asked(source: str, columns: Mapping[str, Any], kind: str, context: Sequence[str] = ()) -> Iterator[AskedRow]:
+    """The questions of a file whose columns have the usual names (question, choices, id), but for those in `columns`.
+
+    `kind`: choice, nli, yesno or free; `context`: what is shown above the question. Raises TaskError.
+    """
+    rows = read_rows(source, "test")
+    return asked_rows(rows, {**_form(plain_columns(kind, context), rows), **columns}, kind)
 
 
 def _form(forms: Sequence[Mapping[str, Any]], rows: Rows) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from . import percent
 
 if TYPE_CHECKING:
     from ...core.types import Score
-    from ...deploy.student import Answer
     from ...run.run import Run
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
@@ -254,20 +253,6 @@ def _summary(console: Console, summary: Mapping[str, Any]) -> None:
             say(f"refused {step}: {count:,}: {reason}")
     if any(not count for views in summary["pairs"].values() for count in views.values()):
         say("A view with 0 pairs lacks its generations. Make them with: shrinklm generate RECIPE")
-
-
-def prediction(predicted: Answer) -> None:
-    """A student's answer and explanation."""
-    reason = f" ({predicted.why})" if predicted.why else ""
-    unread = f"none that can be read{reason}; it said: {predicted.raw.strip()}"
-    say(f"Answer: {unread if predicted.answer is None else predicted.answer}")
-    if predicted.explanation is None:
-        say(
-            f"Explanation: none. {predicted.cell.partition('--')[0]} teaches no explanation; "
-            "name another student with --cell."
-        )
-    else:
-        say(f"Explanation{' (cut at the cap)' if predicted.explanation_cut else ''}: {predicted.explanation}")
 
 
 def teacher(accuracy: Mapping[str, Any]) -> None:

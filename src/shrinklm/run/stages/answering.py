@@ -67,4 +67,4 @@ def trained_student(
         temperature=temperature_of(cell, recipe),
         fields={name: all(name in example.fields for example in train) for name in names},
     )
-    return TrainedStudent(student, answering)
+    return TrainedStudent(student, answering, cell.folder / CellFile.STUDENT)

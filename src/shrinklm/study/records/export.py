@@ -6,13 +6,13 @@ authors' own scripts read them as they are, and further ones after those.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.errors import StudyError
+from ...core.spreadsheet import csv_text
 from ..design.folder import Study
 from ..design.form import CHOICE
 from .exclude import failed
@@ -97,16 +97,6 @@ def people(study: Study, participants: Sequence[Participant], responses: Sequenc
     return rows
 
 
-def csv_text(rows: Rows) -> str:
-    """The rows as CSV (RFC 4180). A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    out = io.StringIO(newline="")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(out, names, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows([{name: _safe(value) for name, value in row.items()} for row in rows])
-    return out.getvalue()
-
-
 def parquet_bytes(rows: Rows) -> bytes:
     """The rows as Parquet, texts as they were written."""
     import pyarrow as pa
@@ -142,11 +132,6 @@ def _orders(responses: Sequence[Response]) -> dict[tuple[int, int], int]:
             counts[response.participant] = counts.get(response.participant, 0) + 1
             orders[response.participant, response.position] = counts[response.participant]
     return orders
-
-
-def _safe(value: Any) -> Any:
-    # The characters by which Excel and LibreOffice know a formula (OWASP, CSV injection).
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def files(

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core import files
+from ...core.spreadsheet import csv_text
 from ...core.types import Tick
 from ...report.look.figures import Figure
 from ..analysis.base import json_text
 from ..design.folder import Study
-from ..records import export
 from ..records.people import Participant, Response
 from . import tables as result_tables
 from .figures import draw
@@ -43,7 +43,7 @@ def build(
     contents: dict[str, bytes] = {
         "analysis.json": json_text(outcome).encode(),
         "methods.csv": result_tables.methods(outcome).csv().encode(),
-        "ratings.csv": export.csv_text(sample.rows).encode(),
+        "ratings.csv": csv_text(sample.rows).encode(),
         "report.html": render(outcome, figures).encode(),
     }
     for figure in figures:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...core.errors import StudyError
+from ...core.spreadsheet import csv_text
 from ..records import export
 from ..records.database import Recruiting
 from ..records.overview import Mean, means, overview_of
@@ -167,7 +168,7 @@ def download(request: Request, site: Site) -> Response:
             {"at": f"{at:%Y-%m-%d %H:%M:%S}", "what": what, "detail": detail}
             for at, what, detail in site.records.events()
         ]
-        contents = {name: export.csv_text(events).encode()}
+        contents = {name: csv_text(events).encode()}
     else:
         try:
             # One kind alone: the others would be made and thrown away.

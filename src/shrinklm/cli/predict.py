@@ -1,0 +1,130 @@
+"""The command that asks a trained student: one question, or a whole file of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import RecipeError
+from .app import Json, command, open_target
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..deploy.student import TrainedStudent
+    from ..tasks.asked import AskedRow
+
+Read = Callable[[str, Mapping[str, Any]], "Iterator[AskedRow]"]
+"""(file, columns that are named besides) → its questions."""
+
+StudentCell = Annotated[
+    str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
+]
+
+
+@command()
+def predict(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="The folder of a run, its recipe, or an exported student.", show_default=False
+        ),
+    ],
+    question: Annotated[str | None, typer.Argument(show_default=False)] = None,
+    choices: Annotated[
+        str, typer.Option(help="The options, joined by commas (or by | where an option holds a comma).")
+    ] = "",
+    cell: StudentCell = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="Context, as name=value; repeat for several.", show_default=False)
+    ] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="A table of questions, of any kind that a task reads.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The file of answers: .csv, .jsonl or .parquet.", show_default=False)
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column of the table, as key=NAME, where it has another name than the recipe says: "
+            "question, choices, id.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="text: the answer that is written. likelihood: the likeliest option, in less time.")
+    ] = "text",
+    explanations: Annotated[
+        int | None, typer.Option(min=0, help="Explain only the first so many. Left out: all.", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Questions in one pass.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Ask a trained student one question, or all questions of a file.
+
+    A file goes on where it was interrupted; a row that cannot be asked is told, and stands in the output with the
+    reason.
+    """
+    if (question is None) == (input is None):
+        raise RecipeError("Name either a question or a file of them: --input FILE --output FILE.")
+    student, read = opened(run, cell)
+    if input is None:
+        fields = dict(_pair(item, "--field") for item in field or [])
+        _ask_one(student, str(question), fields, choices, by, as_json)
+        return
+    if output is None:
+        raise RecipeError("Say where the answers go: --output FILE, which ends in .csv, .jsonl or .parquet.")
+    from ..deploy.files import predict_file
+    from .show.predict import file_report
+
+    columns = dict(_pair(item, "--column") for item in column or [])
+    with Progress() as progress:
+        rows = read(str(input), columns)
+        report = predict_file(student, rows, output, by, explanations, batch, progress.tick)  # type: ignore[arg-type]
+    file_report(report, output, as_json)
+
+
+def opened(target: str, cell: str | None) -> tuple[TrainedStudent, Read]:
+    """(the student of a run, a recipe or an exported folder; the reader of tables of its questions)."""
+    from ..deploy.answering import NOTE
+    from ..deploy.student import TrainedStudent
+    from ..tasks.table import read_asked
+
+    if (Path(target) / NOTE).is_file():
+        student = TrainedStudent.open(target)
+        kind, context = student.answering.type, list(student.answering.fields)
+        return student, lambda source, columns: read_asked(source, columns, kind, context)
+    run = open_target(target)
+    student = run.student(cell)
+    read = getattr(run.task, "asked", None)
+    kind, context = run.task.type, list(student.answering.fields)
+    # A task of somebody's own knows no tables: then the columns have the usual names.
+    return student, read or (lambda source, columns: read_asked(source, columns, kind, context))
+
+
+def _ask_one(
+    student: TrainedStudent, question: str, fields: dict[str, str], choices: str, by: str, as_json: bool
+) -> None:
+    from ..core.types import Example
+    from .show.predict import answer_of
+
+    # An option may hold a comma, so that one "|" makes it the only separator.
+    options = tuple(option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip())
+    if not options and not student.answering.labels and student.answering.type != "free":
+        raise RecipeError("The questions of this student have options to choose from. Add: --choices a,b,c")
+    [answer] = student.predict([Example("asked", question, options, "", fields)], by=by)  # type: ignore[arg-type]
+    if as_json:
+        typer.echo(json.dumps(vars(answer), ensure_ascii=False))
+    else:
+        answer_of(answer)
+
+
+def _pair(item: str, option: str) -> tuple[str, str]:
+    name, sign, value = item.partition("=")
+    if not sign or not name.strip():
+        raise RecipeError(f"{option} '{item}' has no name. Write: {option} name=value")
+    return name.strip(), value.strip()
