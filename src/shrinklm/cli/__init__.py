@@ -5,7 +5,7 @@ Everything heavy is imported inside the commands, so that --help is quick.
 
 from . import runs  # isort: split
 
-from . import app, compare, create, export_task, plan, predict, serve, store, study, teacher
+from . import app, compare, create, export_task, plan, predict, serve, serve_student, store, study, teacher
 
 __all__ = [
     "app",
@@ -17,6 +17,7 @@ __all__ = [
     "predict",
     "runs",
     "serve",
+    "serve_student",
     "store",
     "study",
     "teacher",

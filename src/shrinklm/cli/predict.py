@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import RecipeError
+from ..core.errors import RecipeError, StudentError
 from .app import Json, command, open_target
 from .progress import Progress
 
@@ -96,6 +96,8 @@ def opened(target: str, cell: str | None) -> tuple[TrainedStudent, Read]:
 
     if (Path(target) / NOTE).is_file():
         student = TrainedStudent.open(target)
+        if cell not in (None, student.name, student.answering.method):
+            raise StudentError(f"{target} holds the student '{student.name}', not '{cell}'. Leave --cell out.")
         kind, context = student.answering.type, list(student.answering.fields)
         return student, lambda source, columns: read_asked(source, columns, kind, context)
     run = open_target(target)

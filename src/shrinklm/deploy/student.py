@@ -112,6 +112,12 @@ class TrainedStudent:
             for example in examples
         ]
 
+    def warm_up(self) -> None:
+        """Answers a question of no meaning, so that the first real one finds everything loaded."""
+        answering = self.answering
+        choices = () if answering.type == "free" else answering.labels or ("yes", "no")
+        self.predict([Example("0", "Ready?", choices, "", dict.fromkeys(answering.fields, "yes"))])
+
     def answer_tokens(self, examples: Sequence[Example]) -> int:
         """Cap of the answering view's reply to any of these questions.
 

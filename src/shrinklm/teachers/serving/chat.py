@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 _UNKNOWN = ("tools", "functions", "response_format", "logprobs", "top_logprobs", "logit_bias")
 """Fields that ask for something that is not done here: leaving them out in silence would give another text."""
+_MOST = 1e15
+"""Beyond any count of tokens."""
 
 
 class Refusal(Exception):
-    """A request that cannot be answered: a status of HTTP, and the error of its body."""
+    """A request that is not answered: a status of HTTP, and the error of its body."""
 
-    def __init__(self, status: int, message: str, code: str, param: str | None = None) -> None:
+    def __init__(self, status: int, message: str, code: str, param: str | None = None, wait: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {
-            "error": {"message": message, "type": "invalid_request_error", "param": param, "code": code},
-        }
+        kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        self.headers = {} if wait is None else {"Retry-After": str(wait)}
+        """`wait`: the seconds after which it may be sent again."""
 
 
 def read(body: Any, teacher: LocalTeacher, name: str) -> Row:
@@ -50,10 +53,10 @@ def read(body: Any, teacher: LocalTeacher, name: str) -> Row:
         raise Refusal(400, "'stream' is not supported here.", "unsupported_parameter", "stream")
     if body.get("n") not in (None, 1):
         raise Refusal(400, "'n' is not supported here but for 1.", "unsupported_parameter", "n")
-    tokens = teacher.read(_turns(body.get("messages")), _thinking(body, teacher))
+    tokens = teacher.read(turns(body.get("messages")), _thinking(body, teacher))
     room = teacher.limit - (0 if teacher.seq2seq else len(tokens))
     asked = body.get("max_completion_tokens") or body.get("max_tokens")
-    cap = _number(body, "max_completion_tokens", 1, None, None) or _number(body, "max_tokens", 1, None, None) or room
+    cap = number(body, "max_completion_tokens", 1, None, None) or number(body, "max_tokens", 1, None, None) or room
     if refusal := teacher.too_long(len(tokens), int(cap) if asked else 1):
         raise Refusal(
             400,
@@ -61,16 +64,16 @@ def read(body: Any, teacher: LocalTeacher, name: str) -> Row:
             "context_length_exceeded",
             "messages",
         )
-    stops = _stops(body.get("stop"))
+    ends = stops(body.get("stop"))
     seed = body.get("seed")
     if seed is not None and not isinstance(seed, int):
         raise Refusal(400, f"'seed' must be a whole number, not {seed!r}.", "invalid_value", "seed")
     return Row(
         tokens,
         int(cap),
-        (lambda text: any(stop in text for stop in stops)) if stops else None,
-        _number(body, "temperature", 0, 2, 1.0) or 0.0,
-        _number(body, "top_p", 0, 1, 1.0) or 0.0,
+        (lambda text: any(end in text for end in ends)) if ends else None,
+        number(body, "temperature", 0, 2, 1.0) or 0.0,
+        number(body, "top_p", 0, 1, 1.0) or 0.0,
         random.getrandbits(62) if seed is None else seed % 2**62,
     )
 
@@ -84,7 +87,7 @@ def answer(row: Row, text: str, stop: Any, name: str) -> dict[str, Any]:
         stop: As the request has it; the text ends before the first.
         name: Of the model.
     """
-    cut = min((place for one in _stops(stop) if (place := text.find(one)) >= 0), default=len(text))
+    cut = min((place for one in stops(stop) if (place := text.find(one)) >= 0), default=len(text))
     counts = {"prompt_tokens": len(row.prompt), "completion_tokens": len(row.said.tokens)}
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
@@ -102,22 +105,24 @@ def answer(row: Row, text: str, stop: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _turns(messages: Any) -> tuple[Turn, ...]:
+def turns(messages: Any) -> tuple[Turn, ...]:
+    """The messages of a request. Raises Refusal."""
     if not isinstance(messages, list) or not messages:
         raise Refusal(400, "'messages' must be a list with at least one message.", "invalid_value", "messages")
-    turns = []
+    found = []
     for message in messages:
         role = message.get("role") if isinstance(message, dict) else None
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
             content = "".join(str(part.get("text", "")) for part in content)
-        if role not in ("system", "user", "assistant") or not isinstance(content, str):
+        if role not in ("system", "developer", "user", "assistant") or not isinstance(content, str):
             raise Refusal(
                 400, f"A message needs a role (system, user, assistant) and a text, not {message!r:.100}.",
                 "invalid_value", "messages",
             )  # fmt: skip
-        turns.append(Turn(role, content))
-    return tuple(turns)
+        # "developer" is the name of "system" since 2024.
+        found.append(Turn("system" if role == "developer" else role, content))
+    return tuple(found)
 
 
 def _thinking(body: Mapping[str, Any], teacher: LocalTeacher) -> Any:
@@ -134,19 +139,22 @@ def _thinking(body: Mapping[str, Any], teacher: LocalTeacher) -> Any:
     return teacher.options.thinking
 
 
-def _stops(stop: Any) -> list[str]:
-    stops = [stop] if isinstance(stop, str) else stop or []
-    if not isinstance(stops, list) or not all(isinstance(one, str) for one in stops):
+def stops(stop: Any) -> list[str]:
+    """The texts before which a reply ends. Raises Refusal."""
+    texts = [stop] if isinstance(stop, str) else stop or []
+    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
         raise Refusal(400, f"'stop' must be a text or a list of texts, not {stop!r:.100}.", "invalid_value", "stop")
-    return [one for one in stops if one]
+    return [one for one in texts if one]
 
 
-def _number(body: Mapping[str, Any], field: str, low: float, high: float | None, default: Any) -> float | None:
+def number(body: Mapping[str, Any], field: str, low: float, high: float | None, default: Any) -> float | None:
+    """A number of a request; `default` where it has none. Raises Refusal for another value."""
     value = body.get(field)
     if value is None:
         return default if default is None else float(default)
     known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or value < low or (high is not None and value > high):
+    # JSON knows no largest number: 1e999 is read as infinity, and a whole number may be longer than a float holds.
+    if not known or value < low or value > (_MOST if high is None else high):
         bounds = f"between {low:g} and {high:g}" if high is not None else f"of at least {low:g}"
         raise Refusal(400, f"'{field}' must be a number {bounds}, not {value!r:.100}.", "invalid_value", field)
     return float(value)

@@ -1,0 +1,183 @@
+"""The one thread that owns the student: questions of the moment are answered in one batch."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...core.types import Example
+from .limits import Limits
+from .metrics import Metrics
+from .words import Words, words_of
+
+if TYPE_CHECKING:
+    from ..student import Answer, By, TrainedStudent
+
+Predict = Callable[..., "list[Answer]"]
+
+
+class Wish(NamedTuple):
+    """How questions are to be answered; those of one batch are all answered alike."""
+
+    explain: bool
+    by: By
+    words: bool = False
+    """Whether the words that moved the answer are asked for."""
+
+
+class Reply(NamedTuple):
+    """The answer to one question."""
+
+    answer: Answer
+    words: Words | None
+    """None where they were not asked for, or cannot be told."""
+
+
+class Full(Exception):
+    """The queue has no room; `wait` seconds later it may have."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"come again in {wait} s")
+        self.wait = wait
+
+
+Finish = Callable[[Reply], Any]
+"""Makes of a reply what is sent; run where the student is, whose tokenizer bears one thread at a time."""
+
+
+@dataclass(eq=False)
+class _Item:
+    example: Example
+    wish: Wish
+    finish: Finish
+    future: Future[Any] = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+    cap: int | None = None
+    """Tokens of its reply, once the worker has counted: what is asked beside it must not change where it is cut."""
+
+
+class Worker(threading.Thread):
+    """Takes questions from any thread, and sets the future of each when it is answered.
+
+    Args:
+        student: Answers; nobody else may use it meanwhile.
+        limits: Sizes of batches and of the queue.
+        metrics: Is told of every batch.
+        predict: Answers instead of `student.predict`, such as a cascade does, with the same arguments.
+    """
+
+    def __init__(
+        self, student: TrainedStudent, limits: Limits, metrics: Metrics, predict: Predict | None = None
+    ) -> None:
+        super().__init__(name="answering", daemon=True)
+        self._student, self._limits, self._metrics = student, limits, metrics
+        self._predict = predict or student.predict
+        self._waiting: list[_Item] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._rate = 0.0
+        """Questions a second, of the last batches."""
+
+    @property
+    def waiting(self) -> int:
+        """Questions in the queue."""
+        return len(self._waiting)
+
+    def ask(self, examples: Sequence[Example], wish: Wish, finish: Finish) -> list[Future[Any]]:
+        """Queues questions, all or none. Each future has what `finish` makes; a cancelled one is not answered.
+
+        Raises Full.
+        """
+        items = [_Item(example, wish, finish) for example in examples]
+        with self._changed:
+            if len(self._waiting) + len(items) > self._limits.queue:
+                self._metrics.count("shrinklm_refused_questions_total", len(items))
+                raise Full(self._wait())
+            self._waiting += items
+            self._changed.notify()
+        return [item.future for item in items]
+
+    def close(self) -> None:
+        """Ends after the questions that wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self.join()
+
+    def run(self) -> None:
+        """See threading.Thread."""
+        while batch := self._next():
+            began = time.monotonic()
+            self._answer(batch)
+            seconds = time.monotonic() - began
+            rate = len(batch) / max(seconds, 1e-6)
+            self._rate = 0.7 * self._rate + 0.3 * rate if self._rate else rate
+            self._metrics.observe("shrinklm_batch_questions", len(batch))
+            self._metrics.observe("shrinklm_batch_seconds", seconds)
+
+    def _kind(self, item: _Item) -> tuple[Wish, int]:
+        if item.cap is None:
+            item.cap = self._student.answer_tokens([item.example])
+        return item.wish, item.cap
+
+    def _wait(self) -> int:
+        return max(1, min(60, round(len(self._waiting) / self._rate))) if self._rate else 1
+
+    def _next(self) -> list[_Item]:
+        """The next batch: the oldest question, and what waits and is asked alike. [] at the end."""
+        with self._changed:
+            while True:
+                self._waiting = [item for item in self._waiting if not item.future.cancelled()]
+                if not self._waiting:
+                    if self._closed:
+                        return []
+                    self._changed.wait()
+                    continue
+                oldest = self._waiting[0]
+                kind = self._kind(oldest)
+                alike = list(islice((item for item in self._waiting if self._kind(item) == kind), self._limits.batch))
+                left = oldest.since + self._limits.window - time.monotonic()
+                if len(alike) < self._limits.batch and left > 0 and not self._closed:
+                    self._changed.wait(left)
+                    continue
+                taken = set(map(id, alike))
+                self._waiting = [item for item in self._waiting if id(item) not in taken]
+                if live := [item for item in alike if item.future.set_running_or_notify_cancel()]:
+                    return live
+
+    def _answer(self, batch: Sequence[_Item]) -> None:
+        try:
+            replies = self._replies(batch)
+            self._tell(batch[0].wish, replies)
+        except Exception as error:
+            if len(batch) > 1:
+                # One question must not take its company with it.
+                for item in batch:
+                    self._answer([item])
+                return
+            logging.getLogger("shrinklm.server").error("a question could not be answered", exc_info=error)
+            batch[0].future.set_exception(error)
+            return
+        for item, reply in zip(batch, replies, strict=True):
+            try:
+                item.future.set_result(item.finish(reply))
+            except Exception as error:
+                item.future.set_exception(error)
+
+    def _replies(self, batch: Sequence[_Item]) -> list[Reply]:
+        wish = batch[0].wish
+        examples = [item.example for item in batch]
+        answers = self._predict(examples, explain=wish.explain, by=wish.by, batch=self._limits.batch)
+        marked = words_of(self._student, examples, answers) if wish.words else [None] * len(examples)
+        return list(map(Reply, answers, marked))
+
+    def _tell(self, wish: Wish, replies: Sequence[Reply]) -> None:
+        self._metrics.count("shrinklm_questions_total", len(replies), by=wish.by)
+        self._metrics.count("shrinklm_unanswered_total", sum(reply.answer.answer is None for reply in replies))
+        self._metrics.count("shrinklm_escalations_total", sum(reply.answer.by == "teacher" for reply in replies))
