@@ -12,7 +12,7 @@ import typer
 from ..core.errors import StudentError
 from .address import free, loopback, url
 from .app import command
-from .predict import opened
+from .predict import StudentCell, opened
 
 
 @command()
@@ -25,10 +25,7 @@ def serve(
     ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    cell: Annotated[
-        str | None,
-        typer.Option(help="Which student, or which method.", show_default="the last method, its first seed"),
-    ] = None,
+    cell: StudentCell = None,
     batch: Annotated[int, typer.Option(min=1, help="Questions answered in one pass.")] = 32,
     queue: Annotated[int, typer.Option(min=1, help="Questions that may wait; more are refused.")] = 1024,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request without an answer ends.")] = 60.0,

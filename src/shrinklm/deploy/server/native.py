@@ -79,7 +79,12 @@ def example(row: Mapping[str, Any], answering: Answering, limits: Limits, where:
     if row.get("question") is None:
         raise invalid(f"{where}'question' is missing.", "question")
     texts = [("question", row["question"])]
-    texts += [(name, row[name]) for name in answering.fields if row.get(name) is not None]
+    # Context that not every question has may be left empty.
+    texts += [
+        (name, row[name])
+        for name, needed in answering.fields.items()
+        if row.get(name) is not None and (needed or row[name] != "")
+    ]
     options = row.get("choices")
     if options is not None and not isinstance(options, list):
         raise invalid(f"{where}'choices' must be a list of texts, not {_shown(options)}.", "choices")
@@ -103,7 +108,7 @@ def example(row: Mapping[str, Any], answering: Answering, limits: Limits, where:
     if isinstance(id, str):
         _check_text("id", id, where)
     try:
-        return example_of(row, answering, number)
+        return example_of(row, answering, f"Question {number}" if where else "The question", str(number))
     except TaskError as error:
         raise invalid(str(error), None) from None
 
