@@ -26,6 +26,7 @@ from teacher_cases import tiny_model
         ("study_false_alarms", ["1"], r"ordinal, as analysed: \d of (1)"),
         ("false_spreads", ["3"], r"2, 5: [\d.]+% \([\d.]+% to ([\d.]+)%\)"),
         ("cascade_guarantee", ["--runs", "3", "--questions", "60"], r"overconfident, (60) dev questions: below 90% in"),
+        ("predict", ["--model", "tiny", "--questions", "6"], r"by text: ([\d.]+) s, ([\d.]+) times as fast"),
         ("scoring", ["12"], r"all \d+: ([\d.]+) s"),
         ("tables", ["20"], r"parquet: (20) rows in ([\d.]+) s .* (\d+) MB at most\nall three show the same: True"),
     ],

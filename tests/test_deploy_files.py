@@ -106,6 +106,9 @@ def test_what_cannot_be_written(student: TrainedStudent, tmp_path: Path) -> None
     with pytest.raises(StoreError, match=r"out\.csv exists already\. Name another file, or remove it"):
         predict_file(student, asked(source), tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "mine"
+    with pytest.raises(TaskError, match="has no column 'question'"):
+        predict_file(student, asked(table(tmp_path / "in.jsonl", [{"x": 1}])), tmp_path / "new.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.csv"]
 
 
 def test_a_chunk_that_was_answered_is_not_asked_again(
@@ -181,7 +184,7 @@ def test_an_exported_folder_reads_files_too(deployed: Run, student: TrainedStude
         ([], "Name either a question or a file"),
         (["Who?", "--input", "x.csv"], "Name either a question or a file"),
         (["--input", "x.csv"], "Say where the answers go: --output FILE"),
-        (["--input", "x.csv", "--output", "y.csv"], "No file or folder at"),
+        (["--input", "x.csv", "--output", "y.csv"], "There is no file"),
         (["Who?"], r"Add: --choices a,b,c"),
         (["Who?", "--choices", "a,b", "--by", "chance"], "write text or likelihood"),
         (["Who?", "--choices", "a,b", "--field", "x"], "Write: --field name=value"),

@@ -78,6 +78,8 @@ def predict(
         return
     if output is None:
         raise RecipeError("Say where the answers go: --output FILE, which ends in .csv, .jsonl or .parquet.")
+    if not input.exists():
+        raise RecipeError(f"There is no file {input.resolve()}. Paths of --input start where the command is run.")
     from ..deploy.files import predict_file
     from .show.predict import file_report
 

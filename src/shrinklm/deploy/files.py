@@ -148,8 +148,11 @@ def _alone(output: Path) -> Iterator[None]:
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(output.with_name(f".{output.name}.lock"))
     try:
-        with lock.acquire(timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise StoreError(f"Another process is answering into {output}. Wait for it, or name another file.") from None
-    Path(lock.lock_file).unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
