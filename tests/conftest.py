@@ -21,6 +21,7 @@ SLOW = {
     "test_cli.py",
     "test_cli_demo.py",
     "test_evaluate_kill.py",
+    "test_export_model.py",
     "test_full_disk.py",
     "test_generate_kill.py",
     "test_init.py",

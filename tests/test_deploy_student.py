@@ -125,3 +125,28 @@ def test_a_record_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "answering.json").write_text(content)
     with pytest.raises(StudentError, match=r"answering\.json"):
         Answering.read(tmp_path)
+
+
+def test_export_model_prints_what_it_measured_and_its_folder_answers_alone(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    from shrinklm.cli import main
+
+    asked = ["export-model", str(run.folder), "--to", "gguf", "--cell", "multitask", "--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main([*asked, "--json"])
+    assert not ended.value.code
+    report = json.loads(capsys.readouterr().out)
+    assert (report["cell"], report["format"], report["bits"]) == ("multitask--tiny--s0", "gguf", 16)
+    assert (report["questions"], report["agreement"]["same_texts"]) == (8, 1)
+    tests = run.splits["test"]
+    known = run.student("multitask").predict(tests)
+    answers = TrainedStudent.open(tmp_path / "out").predict(tests)
+    assert [answer.raw for answer in answers] == [answer.raw for answer in known]
+    assert [answer.explanation for answer in answers] == [answer.explanation for answer in known]
+    with pytest.raises(SystemExit) as ended:
+        main([*asked[:4], "--bits", "5"])
+    assert ended.value.code == 1
+    assert "gguf has 16, 32, 8, 4 bits a weight, and not 5" in capsys.readouterr().err

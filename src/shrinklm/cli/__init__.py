@@ -5,12 +5,26 @@ Everything heavy is imported inside the commands, so that --help is quick.
 
 from . import runs  # isort: split
 
-from . import app, compare, create, export_task, plan, predict, serve, serve_student, store, study, teacher
+from . import (
+    app,
+    compare,
+    create,
+    export_model,
+    export_task,
+    plan,
+    predict,
+    serve,
+    serve_student,
+    store,
+    study,
+    teacher,
+)
 
 __all__ = [
     "app",
     "compare",
     "create",
+    "export_model",
     "export_task",
     "main",
     "plan",

@@ -11,6 +11,7 @@ ShrinkError                     the base: catch this one
 ├── MethodError                 a method's name or its generations are missing
 ├── ModelError                  weights or a tokenizer are not where the recipe says, or cannot be read
 ├── StudentError                a student cannot be loaded, trained or asked
+│   └── ExportError             an exported student does not answer as the one that was trained
 ├── StudyError                  a study with people: its form, its design, or its records
 ├── StoreError                  the store or a run folder cannot be read or written
 ├── MissingExtra                an optional package is not installed
@@ -85,6 +86,15 @@ class ModelError(ShrinkError):
 
 class StudentError(ShrinkError):
     """A student cannot be loaded, trained or asked."""
+
+
+class ExportError(StudentError):
+    """An exported student does not answer as the one that was trained, and is not kept."""
+
+    def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+        """What was measured; None where it was not asked."""
 
 
 class StudyError(ShrinkError):

@@ -17,7 +17,6 @@ from ..evaluation.metrics.explanations import spell
 from ..evaluation.metrics.mentions import supported
 from ..evaluation.reading import explained_by, scored
 from ..students.likeliest import best, option_likelihoods
-from ..students.open import load_student
 from ..students.replies import Said, replies
 from ..students.room import TOO_LONG
 from .answering import Answering
@@ -26,6 +25,8 @@ from .questions import examples_of
 if TYPE_CHECKING:
     from ..students.protocol import Student
 
+_WEIGHTS = (".safetensors", ".gguf", ".onnx", ".data")
+"""Endings of the files that hold a student's weights, in whichever format."""
 By = Literal["text", "likelihood"]
 """What an answer is read from: the text that the student writes, or the option that it finds likeliest."""
 
@@ -75,7 +76,11 @@ class TrainedStudent:
     @classmethod
     def open(cls, folder: str | Path) -> TrainedStudent:
         """The student in an exported folder. Raises StudentError."""
-        return cls(load_student(Path(folder)), Answering.read(Path(folder)), Path(folder))
+        from .formats.written import open_exported
+
+        home = Path(folder)
+        answering = Answering.read(home)
+        return cls(open_exported(home), answering, home)
 
     @property
     def name(self) -> str:
@@ -85,7 +90,7 @@ class TrainedStudent:
     @cached_property
     def key(self) -> str:
         """Identifies its weights and how it answers: equal keys give equal answers on one machine."""
-        files = sorted(self.folder.glob("*.safetensors"))
+        files = sorted(path for path in self.folder.iterdir() if path.suffix in _WEIGHTS)
         return digest(self.answering.to_json(), [_hashed(path) for path in files])
 
     def predict(self, questions: Any, explain: bool = True, by: By = "text", batch: int = 32) -> list[Answer]:

@@ -5,7 +5,6 @@ A family adds `encode`, `logits` and the like.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -29,7 +28,7 @@ from .blocks import Block
 from .exact import Reading, Rows
 from .layers import adapted
 from .projection import cross_entropy_at, logits_at
-from .saved import NOTE
+from .saved import seal
 from .tokens import PairTokens, pair_tokens
 
 
@@ -334,9 +333,8 @@ class BaseStudent(nn.Module):
         with whole_folder(folder) as new:
             self.model.save_pretrained(new)
             self.tokenizer.save_pretrained(new)
-            sizes = {str(path.relative_to(new)): path.stat().st_size for path in new.rglob("*") if path.is_file()}
             note = {"family": self.family, "class": class_name(type(self)), "max_length": self.max_length}
-            (new / NOTE).write_text(json.dumps({**note, "reading": asdict(self.reading), "files": sizes}))
+            seal(new, {**note, "reading": asdict(self.reading)})
 
 
 def class_name(student_class: type[BaseStudent]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..core.intact import intact
 
@@ -11,6 +13,13 @@ NOTE = "shrinklm.json"
 """The file beside a student's weights that says which class reads them, and how long the other files are."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Files of which a saved tokenizer has one."""
+
+
+def seal(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write shrinklm.json: what `about` says of the student, and how long each of the other files is."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != NOTE)
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in files}
+    (folder / NOTE).write_text(json.dumps({**about, "files": sizes}))
 
 
 def whole_student(folder: Path) -> bool:

@@ -39,7 +39,7 @@ def trained_cell(cells: Sequence[Cell], name: str | None, folder: Path, seed: in
 
 
 def trained_student(
-    cell: Cell, recipe: Recipe, task: Task, questions: Mapping[Split, Sequence[Example]]
+    cell: Cell, recipe: Recipe, task: Task, questions: Mapping[Split, Sequence[Example]], dtype: str = "auto"
 ) -> TrainedStudent:
     """The student of a trained cell, loaded.
 
@@ -48,10 +48,11 @@ def trained_student(
         recipe: The run's.
         task: The run's.
         questions: Those of train say what a question of this task has, those of test how long an answer may be.
+        dtype: See `load_student`.
     """
     train = questions["train"]
     names = dict.fromkeys(name for example in train for name in example.fields)
-    student = load_student(cell.folder / CellFile.STUDENT, use=cell.student.use)
+    student = load_student(cell.folder / CellFile.STUDENT, dtype, cell.student.use)
     settings = EvaluateSettings(explanation_cap(student, cell, recipe), recipe.evaluate.batch, None)
     evaluation = Evaluation(student, task, cell.method, cell.name, settings)
     answering = Answering(
