@@ -8,6 +8,7 @@ batch stays full (continuous batching: Yu and others, "Orca", OSDI 2022).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .rows import Choose, Continuation, Row, Source, Stops, choose, shared_beginning, waiting
-from .shared import SHARED, SharedCache, point
+from .shared import SHARED, SharedCache, attending, point
 
 Beginning = tuple[list[int], list[tuple[Tensor, Tensor]]]
 """The tokens with which rows begin, and their keys and values in each layer."""
@@ -126,39 +127,54 @@ class Decoder(BaseDecoder):
         sinks = any("sinks" in name for name, _ in model.named_parameters())
         self.plain = not sinks and not getattr(config, "attn_logit_softcapping", None)
         self._beginning: Beginning = ([], [])
+        self._layers = attending(model)
 
     def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:
         """See BaseDecoder."""
         new, state = list(source(batch)), None
         while new or state:
-            # Rows that do not begin as the live ones wait until those have ended, and then share a beginning of theirs.
-            joins = bool(new) and (state is None or self._joins(state, new, shared))
-            state, ended = self._advance(state, new if joins else [], choose, shared)
+            ended: list[Row] = []
+            # Changed until a row has ended alone: while the caller has the turn, the model is its owner's.
+            with self._shared_attention():
+                while (new or state) and not ended:
+                    # Rows that do not begin as the live ones wait until those have ended, and then share a beginning
+                    # of theirs.
+                    joins = bool(new) and (state is None or self._joins(state, new, shared))
+                    state, ended = self._advance(state, new if joins else [], choose, shared)
+                    new = [] if joins else new
+                    if not ended:
+                        new = new or self._more(source, batch, state)
             yield from ended
-            new = [] if joins else new
-            free = batch - (len(state.rows) if state else 0)
-            if not new and free >= max(1, batch // REFILL):
-                new = list(source(free))
+            new = new or self._more(source, batch, state)
+
+    @staticmethod
+    def _more(source: Source, batch: int, state: _Live | None) -> list[Row]:
+        free = batch - (len(state.rows) if state else 0)
+        return list(source(free)) if free >= max(1, batch // REFILL) else []
+
+    @contextmanager
+    def _shared_attention(self) -> Iterator[None]:
+        before = self.model.config._attn_implementation
+        if self.plain:
+            self.model.set_attn_implementation(SHARED)
+        try:
+            yield
+        finally:
+            if self.plain:
+                self.model.set_attn_implementation(before)
 
     def _advance(
         self, state: _Live | None, new: list[Row], choose: Choose, limit: int | None
     ) -> tuple[_Live | None, list[Row]]:
         """Read new rows, or else give each live row its next token: (what is live then, the rows that have ended)."""
-        # Attention is changed for one pass alone: between two of them the model is its owner's.
-        before = self.model.config._attn_implementation
-        if self.plain:
-            self.model.set_attn_implementation(SHARED)
-        try:
-            with torch.inference_mode():
-                if not new:
-                    assert state is not None
-                    logits = self._step(state)
-                    return self._chosen(state, logits, choose)
-                beginning = state.beginning if state else self._share([row.prompt for row in new], limit)
-                read, ended = self._chosen(*self._read(new, beginning), choose)
-                return (state.join(read) if state and read else read or state), ended
-        finally:
-            self.model.set_attn_implementation(before)
+        with torch.inference_mode():
+            if not new:
+                assert state is not None
+                logits = self._step(state)
+                return self._chosen(state, logits, choose)
+            beginning = state.beginning if state else self._share([row.prompt for row in new], limit)
+            read, ended = self._chosen(*self._read(new, beginning), choose)
+            return (state.join(read) if state and read else read or state), ended
 
     def _chosen(self, live: _Live, logits: Tensor, choose: Choose) -> tuple[_Live | None, list[Row]]:
         """Live rows with the tokens that their logits give them, [rows, vocabulary]; the rows that ended with it."""
@@ -206,7 +222,7 @@ class Decoder(BaseDecoder):
         return self._forward(live.tokens[:, None], live.mask, live.positions, live.cache)
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: SharedCache) -> Tensor:
-        point(self.model, cache)
+        point(self._layers, cache)
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         # Of the last token alone: the logits of a whole prompt would be the largest tensor in memory.
         out = self.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)

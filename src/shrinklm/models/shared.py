@@ -180,10 +180,14 @@ AttentionInterface.register(SHARED, _attention)
 AttentionMaskInterface.register(SHARED, _masks)
 
 
-def point(model: Any, cache: SharedCache) -> None:
-    """Tell each attention layer which keys and values its rows share."""
+def attending(model: Any) -> list[Any]:
+    """The modules that know which layer of the cache is theirs."""
+    return [module for module in model.modules() if isinstance(getattr(module, "layer_idx", None), int)]
+
+
+def point(layers: Sequence[Any], cache: SharedCache) -> None:
+    """Tell each of the modules of `attending` which keys and values its rows share."""
     # By an attribute: transformers passes the rows' keys and values to `_attention`, and nothing beside them.
-    for module in model.modules():
-        index = getattr(module, "layer_idx", None)
-        if isinstance(index, int):
-            module._shrinklm_shared = cache.layers[index].shared if index < len(cache.layers) else None
+    for module in layers:
+        index = module.layer_idx
+        module._shrinklm_shared = cache.layers[index].shared if index < len(cache.layers) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ class Tiny(CausalStudent):
 
 def build_tokenizer(vocabulary: int = 2000) -> Any:
     """A byte-level BPE tokenizer trained on the embedded questions: the same on every machine."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_trained(vocabulary)), pad_token="<pad>", eos_token="<end>"
+    )
+
+
+@cache
+def _trained(vocabulary: int) -> str:
+    """The trained tokenizer as JSON: each student has one of its own, which it may change."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -83,4 +92,4 @@ def build_tokenizer(vocabulary: int = 2000) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TINY_TEXT.read_text(encoding="utf-8").splitlines(), trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>")
+    return tokenizer.to_str()
