@@ -34,6 +34,8 @@ SLOW = {
     "test_report_audit.py",
     "test_run.py",
     "test_scoring.py",
+    "test_serve_browser.py",
+    "test_serve_process.py",
     "test_simulate.py",
     "test_study_browser.py",
     "test_study_outcome.py",

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks_of import FOLDER, benchmark
+from shrinklm import Run
 from teacher_cases import tiny_model
 
 
@@ -51,6 +52,15 @@ def test_a_server_that_answers_at_once() -> None:
     rounds = re.findall(r"^round \d: ([\d,]+) requests a second .* ([\d.]+) times$", done.stdout, re.MULTILINE)
     assert len(rounds) == 3, done.stdout + done.stderr
     assert all(float(times) > 0 for _, times in rounds)
+
+
+def test_a_server_bears_a_crowd(deployed: Run) -> None:
+    settings = ["--run", str(deployed.folder), "--cell", "multitask", "--clients", "8", "--each", "1", "--alone", "3"]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "serve.py"), *settings], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert re.search(r"^8 clients: 8 answers in .* p95 \d+ ms", done.stdout, re.MULTILINE), done.stdout + done.stderr
+    assert re.search(r"^lost 0, other than alone 0, [\d.]+ times", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_training_beside_the_trainer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,11 +33,13 @@ const probabilities = (reply) => {
     const name = made("th", option);
     name.scope = "row";
     if (option === reply.answer) name.className = "given";
-    const cell = made("td", percent(share), "share");
     const bar = made("span", "", "bar");
     bar.style.setProperty("--share", share);
     bar.setAttribute("aria-hidden", "true");
-    cell.prepend(bar);
+    const line = made("div", "", "share");
+    line.append(bar, made("span", percent(share), "percent"));
+    const cell = document.createElement("td");
+    cell.append(line);
     row.append(name, cell);
     return row;
   });
@@ -56,7 +58,7 @@ const words = (moved) => {
   for (const one of moved.marked) {
     parts.push(cut(done, one.start));
     const mark = made("mark", cut(one.start, one.end));
-    mark.style.setProperty("--weight", most ? one.share / most : 0);
+    mark.style.setProperty("--weight", most ? (one.share / most) ** 2 : 0);  // squared: shares lie close together
     parts.push(mark);
     done = one.end;
   }
@@ -73,7 +75,7 @@ const show = (reply) => {
   if (reply.supported !== null) marks.push(`its explanation ${reply.supported ? "argues" : "does not argue"} for it`);
   if (reply.escalated) marks.push("answered by the teacher");
   if (reply.answer === null && reply.raw) marks.push(`the student wrote: ${reply.raw}`);
-  marks.push(`${reply.ms} ms`);
+  marks.push(`${Math.round(reply.ms)} ms`);
   at("marks").replaceChildren(...marks.map((text) => made("span", text)));
   if (shown("explained", reply.explanation)) {
     at("explanation").textContent = reply.explanation + (reply.explanation_cut ? " …" : "");
