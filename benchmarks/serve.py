@@ -1,8 +1,8 @@
 """What a server bears: many clients at once against one client that asks one question after the other.
 
-The server is a process of its own, started by `shrinklm serve`; the clients run in this process, on the same cores. Both
-sides ask the same questions of the same server, one after the other, and every answer of the crowd is held against the
-answer to the same question asked alone.
+The server is a process of its own, started by `shrinklm serve`; the clients run in this process, on the same cores.
+Both sides ask the same questions of the same server, one after the other, and every answer of the crowd is held against
+the answer to the same question asked alone.
 
     python benchmarks/serve.py                       # 200 clients, a student of 200 thousand random weights
     python benchmarks/serve.py --run RUN --cell multitask --clients 50
