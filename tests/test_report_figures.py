@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.image import imread
 
 from report_run import STUDENT, write_run
 from shrinklm.report.findings import read
-from shrinklm.report.look.figures import Figure
+from shrinklm.report.look.axes import canvas
+from shrinklm.report.look.figures import Drawn, Figure, styled
 from shrinklm.report.look.style import COLUMN, PAGE, STYLE
 from shrinklm.report.results import Results, compare
 from shrinklm.report.sections import assemble, draw
@@ -73,6 +76,18 @@ def test_a_figure_is_laid_out_once_and_drawn_once_for_each_file(
     monkeypatch.setattr(Canvas, "draw", counted)
     figures = draw(assemble(found))
     assert calls == {"laid out": len(figures), "drawn": 3 * len(figures)}
+
+
+def test_long_names_are_not_cut_off_at_the_edge() -> None:
+    def draw() -> Iterator[Drawn]:
+        figure, [axes] = canvas(COLUMN, 1.5)
+        axes.set_yticks([0, 1], ["multitask+counterfactual\nminus finetune", "short"], fontsize=6.0)
+        yield Drawn("names", "", "", "", False, figure)
+
+    [figure] = styled(draw)
+    ink = imread(io.BytesIO(figure.png))[:, :, :3].min(axis=2) < 0.9
+    assert ink.any()
+    assert not ink[:, :3].any()
 
 
 def test_figures_have_the_width_of_a_column_or_a_page(drawn: dict[str, Figure]) -> None:

@@ -17,6 +17,8 @@ _NO_DATE = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
 }
 """Metadata that would differ between two days or two machines."""
+_DPI = 300
+"""Dots an inch of a PNG."""
 _NOT_DRAWN = ("GSUB", "GPOS", "GDEF", "kern", "MATH", "name")
 """Tables of a font that place and name letters. A PDF places each glyph by itself."""
 
@@ -82,6 +84,9 @@ def _save(drawn: Drawn) -> Figure:
 
     # Laid out once for all three: each saving would do it again, and draw the figure twice for it. "none" in the place
     # of None would leave an engine that lays out nothing, and the second drawing.
+    # At the resolution of the PNG: at a lower one letters are fitted to pixels, and names come out narrower than in any
+    # of the three, so that their beginnings were cut off.
+    drawn.figure.set_dpi(_DPI)
     drawn.figure.get_layout_engine().execute(drawn.figure)
     with matplotlib.rc_context({"figure.constrained_layout.use": False}):
         drawn.figure.set_layout_engine(None)
@@ -94,7 +99,7 @@ def _bytes(figure: Any, kind: str) -> bytes:
     out = io.BytesIO()
     # The SVG is transparent, so that the paper of a dark page shows through.
     figure.savefig(
-        out, format=kind, dpi=300 if kind == "png" else 72, metadata=_NO_DATE[kind], transparent=kind == "svg"
+        out, format=kind, dpi=_DPI if kind == "png" else 72, metadata=_NO_DATE[kind], transparent=kind == "svg"
     )
     return out.getvalue()
 
