@@ -93,6 +93,16 @@ def test_it_says_why_there_is_nothing(tmp_path: Path) -> None:
     assert "no options" in said(folder)
 
 
+def test_unread_answers_are_no_answers_of_an_earlier_version(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", items=8, methods=("finetune",), seeds=(0,), zero_shot=False)
+    add_likelihoods(folder)
+    path = folder / "cells" / f"finetune--{STUDENT}--s0" / "predictions.parquet"
+    from report_run import _parquet
+
+    _parquet(path, [{**row, "answer": None} for row in pq.read_table(path).to_pylist()])
+    assert said(folder).startswith("No answer could be read")
+
+
 def test_probabilities_that_are_not_calibrated_are_called_so(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", items=12, methods=("finetune", "multitask"), seeds=(0,))
     add_likelihoods(folder, calibrated=False)

@@ -78,6 +78,9 @@ def reason(results: Results) -> str:
         return "These questions have no options, so that no answer has a probability among others."
     if block(results.findings.recipe, "evaluate").get("calibrate") == 0:
         return "The recipe turns it off (evaluate: {calibrate: 0}), and the predictions hold no likelihoods of options."
+    cells = [cell for row in results.rows for cell in row.cells]
+    if any(prediction.likelihoods for cell in cells for prediction in cell.predictions.values()):
+        return "No answer could be read from what the students wrote, so that none has a probability."
     return (
         "The predictions hold no likelihoods of options, as those of earlier versions. Where the weights are there, "
         "this adds them: shrinklm evaluate RECIPE"
