@@ -15,6 +15,7 @@ from cli_cases import call, environment, recipe, snapshot
 from endpoint_stub import chat, server
 from shrinklm import Recipe, Run
 from shrinklm.run.plan import plan_run
+from shrinklm.run.plan.plan import total
 
 STEPS = ["explanation", "critique", "revision", "counterfactual", "label"]
 PRICE = {"input": 1.0, "output": 5.0}
@@ -155,6 +156,15 @@ def test_students_and_judges_are_planned(tmp_path: Path) -> None:
     rows = plan_run(Run(Recipe.read(more)), trials=False)["students"]
     assert [row["cell"][-2:] for row in rows] == ["s1"]
     assert all("recorded by mini/" in str(row["sources"]) for row in rows)
+
+
+def test_cells_that_train_at_once_hold_their_memory_together() -> None:
+    row = {"train_seconds": 1.0, "evaluate_seconds": 1.0, "disk_bytes": 1}
+    cells = [{**row, "memory_bytes": size, "checkpoint_bytes": 2 * (size or 1)} for size in (5, None, 7, 6)]
+    found = {count: total([], cells, 0, count) for count in (1, 2, 9)}
+    assert [found[count]["memory_bytes"] for count in found] == [7, 13, 18]
+    assert [found[count]["checkpoint_bytes"] for count in found] == [14, 26, 38]
+    assert total([], [], 0, 2)["memory_bytes"] is None
 
 
 def test_unknown_is_said_and_the_rest_is_counted(tmp_path: Path) -> None:

@@ -62,17 +62,20 @@ def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[s
         "judges": judges,
         "students": cells,
         "store_bytes": added,
-        "total": total([*texts, *judges], cells, added),
+        "total": total([*texts, *judges], cells, added, run.recipe.train.at_once),
     }
 
 
-def total(asked: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]], store: int) -> dict[str, Any]:
-    """The sums over all rows; None where a part of a sum is unknown. Memory is the most of any cell."""
+def total(
+    asked: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]], store: int, at_once: int = 1
+) -> dict[str, Any]:
+    """The sums over all rows; None where a part of a sum is unknown. Memory and checkpoints are those of the `at_once`
+    cells that take most."""
     sums = {name: _sum([row[name] for row in asked]) for name in SUMS}
     training, evaluation = (_sum([cell[name] for cell in cells]) for name in ("train_seconds", "evaluate_seconds"))
-    memory = [cell["memory_bytes"] for cell in cells if cell["memory_bytes"] is not None]
+    memory = sorted(cell["memory_bytes"] for cell in cells if cell["memory_bytes"] is not None)[-at_once:]
     disk = _sum([cell["disk_bytes"] for cell in cells])
-    checkpoints = max((cell["checkpoint_bytes"] for cell in cells), default=0)
+    checkpoints = sum(sorted(cell["checkpoint_bytes"] for cell in cells)[-at_once:])
     return {
         **sums,
         # Where a price is unknown, this much is known all the same.
@@ -80,9 +83,9 @@ def total(asked: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]
         "train_seconds": training,
         "evaluate_seconds": evaluation,
         "all_seconds": _sum([sums["seconds"], training, evaluation]),
-        "memory_bytes": max(memory, default=None),
+        "memory_bytes": sum(memory) if memory else None,
         "disk_bytes": _sum([disk, store]),
-        # Those of one training at a time; they are removed when it has ended.
+        # They are removed when a training has ended.
         "checkpoint_bytes": checkpoints,
     }
 

@@ -18,6 +18,7 @@ from ...core.results import CellFile, RunFile
 from ...methods.corpus import Corpus
 from ..folder import Cell, environment
 from ..run import Run
+from ..stages.calibrate import asked as calibrated
 from ..stages.generate import Teaching
 from ..students import student_start
 from .trial import Trial, Weights, tried, weighed
@@ -98,7 +99,8 @@ def _row(run: Run, cell: Cell, weights: Weights, trial: Trial | str) -> dict[str
         row["evaluate_seconds"] += block.curve * measured * trial.answer_each
     if asks:
         explained = len(tests) if run.recipe.evaluate.explanations is None else run.recipe.evaluate.explanations
-        row["evaluate_seconds"] += len(tests) * trial.answer_each + min(explained, len(tests)) * trial.explain_each
+        asked = len(tests) + (len(calibrated(run.recipe, run.splits["dev"])) if cell.method.views else 0)
+        row["evaluate_seconds"] += asked * trial.answer_each + min(explained, len(tests)) * trial.explain_each
         row["disk_bytes"] += _ANSWERED * len(tests)
     return row | {"sources": list(trial.sources)}
 
