@@ -12,8 +12,10 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "core.errors": ("ShrinkError",),
+    "deploy.student": ("Answer", "TrainedStudent"),
     "methods.spec": ("method",),
     "methods.view": ("Method", "View"),
+    "run.classifier": ("ShrunkClassifier",),
     "run.recipe": ("Recipe",),
     "run.run": ("Run",),
     "run.opening": ("open_run",),
@@ -38,6 +40,7 @@ _PLACES = {
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "Answer",
     "Completion",
     "Example",
     "Generation",
@@ -51,12 +54,14 @@ __all__ = [
     "Sampling",
     "Score",
     "ShrinkError",
+    "ShrunkClassifier",
     "Store",
     "Student",
     "Task",
     "TaskOptions",
     "Teacher",
     "TeacherOptions",
+    "TrainedStudent",
     "View",
     "__version__",
     "make_task",
@@ -80,8 +85,10 @@ if TYPE_CHECKING:
         Task,
         Teacher,
     )
+    from .deploy.student import Answer, TrainedStudent
     from .methods.spec import method
     from .methods.view import Method, View
+    from .run.classifier import ShrunkClassifier
     from .run.opening import open_run
     from .run.recipe import Recipe
     from .run.run import Run

@@ -13,6 +13,7 @@ ShrinkError                     the base: catch this one
 ├── StudentError                a student cannot be loaded, trained or asked
 │   └── ExportError             an exported student does not answer as the one that was trained
 ├── StudyError                  a study with people: its form, its design, or its records
+├── HubError                    the Hub cannot be reached, or does not take what is uploaded
 ├── StoreError                  the store or a run folder cannot be read or written
 ├── MissingExtra                an optional package is not installed
 ├── Elsewhere                   another of the processes that train together failed, and has said why
@@ -99,6 +100,10 @@ class ExportError(StudentError):
 
 class StudyError(ShrinkError):
     """A study with people cannot be made, served or analysed as it stands."""
+
+
+class HubError(ShrinkError):
+    """The Hub cannot be reached, or does not take what is uploaded."""
 
 
 class StoreError(ShrinkError):
