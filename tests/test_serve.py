@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ from serving import Running
 from shrinklm import Example, Run
 from shrinklm.core.errors import StudentError
 from shrinklm.deploy.server.limits import Keys
-from shrinklm.deploy.student import TrainedStudent
+from shrinklm.deploy.student import Answer, By, TrainedStudent
 
 ASKED = {"question": "Where do fish swim?", "choices": ["in the sea", "in the sky"]}
 
@@ -183,18 +184,20 @@ def test_a_variable_without_a_key_is_no_open_door() -> None:
         Keys(" , ")
 
 
-class Gate:
+class Gate(TrainedStudent):
     """Answers as a student does, once it is opened."""
 
-    def __init__(self, student: TrainedStudent) -> None:
-        self.student, self.open, self.asked = student, threading.Event(), []  # type: ignore[var-annotated]
+    def __init__(self, trained: TrainedStudent) -> None:
+        super().__init__(trained.student, trained.answering, trained.folder)
+        self.open = threading.Event()
+        self.asked: list[list[str]] = []
 
-    def __call__(self, examples: list[Example], **settings: Any) -> Any:
-        self.asked.append([example.question for example in examples])
+    def predict(self, questions: Any, explain: bool = True, by: By = "text", batch: int = 32) -> list[Answer]:
+        self.asked.append([example.question for example in questions])
         assert self.open.wait(30)
-        if any("poison" in example.question for example in examples):
+        if any("poison" in example.question for example in questions):
             raise RuntimeError("memory does not suffice")
-        return self.student.predict(examples, **settings)
+        return super().predict(questions, explain, by, batch)
 
     def wait(self, batches: int) -> None:
         for _ in range(1000):
@@ -210,7 +213,7 @@ def gate(deployed: Run) -> Gate:
 
 
 def test_a_full_queue_says_when_to_come_again(gate: Gate) -> None:
-    running = Running(gate.student, predict=gate, queue=2, batch=1)
+    running = Running(gate, queue=2, batch=1)
     try:
         with ThreadPoolExecutor(3) as pool:
             first = pool.submit(running.ask, **ASKED)
@@ -230,7 +233,7 @@ def test_a_full_queue_says_when_to_come_again(gate: Gate) -> None:
 
 
 def test_what_takes_too_long_ends_with_a_sentence(gate: Gate) -> None:
-    running = Running(gate.student, predict=gate, timeout=0.2, batch=1)
+    running = Running(gate, timeout=0.2, batch=1)
     try:
         with ThreadPoolExecutor(2) as pool:
             replies = [pool.submit(running.ask, **ASKED | {"question": f"Who is {name}?"}) for name in "ab"]
@@ -243,7 +246,7 @@ def test_what_takes_too_long_ends_with_a_sentence(gate: Gate) -> None:
 
 
 def test_nothing_is_computed_for_a_client_that_has_gone(gate: Gate) -> None:
-    running = Running(gate.student, predict=gate, batch=1)
+    running = Running(gate, batch=1)
     try:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(running.ask, **ASKED)
@@ -260,7 +263,7 @@ def test_nothing_is_computed_for_a_client_that_has_gone(gate: Gate) -> None:
 
 
 def test_one_question_does_not_take_its_company_with_it(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    running = Running(gate.student, predict=gate, window=0.2)
+    running = Running(gate, window=0.2)
     gate.open.set()
     try:
         questions = ["Who?", "poison?", "Where?"]
@@ -274,8 +277,45 @@ def test_one_question_does_not_take_its_company_with_it(gate: Gate, caplog: pyte
     assert "memory does not suffice" in caplog.text
 
 
+class Unsure:
+    """A cascade: what is not surer than a coin goes to a teacher that takes its time."""
+
+    def __init__(self) -> None:
+        self.open, self.asked = threading.Event(), 0
+
+    def keeps(self, answer: Answer) -> bool:
+        return (answer.confidence or 0) > 0.5
+
+    def answer(self, questions: Any, answers: Any, explain: bool = True) -> list[Answer]:
+        assert self.open.wait(30)
+        self.asked += len(questions)
+        return [replace(answer, answer="in a tree", by="teacher", confidence=None) for answer in answers]
+
+
+def test_nobody_waits_for_the_teacher_of_somebody_else(deployed: Run) -> None:
+    unsure = Unsure()
+    running = Running(deployed.student("finetune"), passes=unsure, batch=1)
+    many = ASKED | {"choices": [f"in house {number}" for number in range(9)]}
+    how = {"by": "likelihood", "explain": False, "words": True}
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            passed = [pool.submit(running.ask, **many, **how) for _ in range(2)]
+            sure = running.ask(**ASKED, **how).json()
+            assert (sure["escalated"], sure["confidence"] > 0.5) == (False, True)
+            assert not any(one.done() for one in passed)
+            running.stop()
+            unsure.open.set()
+            told = [one.result().json() for one in passed]
+        assert [(one["answer"], one["escalated"], one["words"]) for one in told] == [("in a tree", True, None)] * 2
+        assert sure["words"]
+        assert unsure.asked == running.server.metrics.total("shrinklm_escalations_total") == 2
+    finally:
+        unsure.open.set()
+        running.close()
+
+
 def test_a_stop_answers_what_was_taken_and_refuses_what_comes(gate: Gate) -> None:
-    running = Running(gate.student, predict=gate, batch=1)
+    running = Running(gate, batch=1)
     with ThreadPoolExecutor(4) as pool:
         taken = [pool.submit(running.ask, **ASKED) for _ in range(3)]
         while running.server._live < 3:

@@ -18,7 +18,7 @@ from ...teachers.serving.chat import Refusal
 from . import chat, native, page
 from .limits import KEYS, Keys, Limits
 from .metrics import CONTENT_TYPE, Metrics
-from .worker import Finish, Full, Predict, Wish, Worker
+from .worker import Finish, Full, Passes, Wish, Worker
 
 if TYPE_CHECKING:
     from ..student import TrainedStudent
@@ -47,16 +47,16 @@ class AnswerServer:
         student: Answers; nobody else may use it meanwhile.
         limits: What is taken.
         keys: Who may ask.
-        predict: Answers instead of `student.predict`, such as a cascade does.
+        passes: Takes what the student is not sure of: a cascade.
     """
 
     def __init__(
         self, student: TrainedStudent, limits: Limits | None = None, keys: Keys | None = None,
-        predict: Predict | None = None,
+        passes: Passes | None = None,
     ) -> None:  # fmt: skip
         self.student, self.limits, self.keys = student, limits or Limits(), keys or Keys()
         self.metrics = Metrics()
-        self._worker = Worker(student, self.limits, self.metrics, predict)
+        self._worker = Worker(student, self.limits, self.metrics, passes)
         self._live = 0
         """Requests that were taken and are not answered."""
         self._stop = asyncio.Event()

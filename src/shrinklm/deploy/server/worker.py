@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ...core.types import Example
 from .limits import Limits
@@ -19,7 +19,17 @@ from .words import Words, words_of
 if TYPE_CHECKING:
     from ..student import Answer, By, TrainedStudent
 
-Predict = Callable[..., "list[Answer]"]
+
+class Passes(Protocol):
+    """Passes on the questions whose answer it does not keep: a cascade."""
+
+    def keeps(self, answer: Answer) -> bool:
+        """Whether the student's answer stands."""
+        ...
+
+    def answer(self, questions: Sequence[Example], answers: Sequence[Answer], explain: bool = True) -> list[Answer]:
+        """The answers, those that do not stand replaced."""
+        ...
 
 
 class Wish(NamedTuple):
@@ -69,15 +79,14 @@ class Worker(threading.Thread):
         student: Answers; nobody else may use it meanwhile.
         limits: Sizes of batches and of the queue.
         metrics: Is told of every batch.
-        predict: Answers instead of `student.predict`, such as a cascade does, with the same arguments.
+        passes: Takes what the student is not sure of, in a thread of its own: the next batch does not wait for a
+            teacher.
     """
 
-    def __init__(
-        self, student: TrainedStudent, limits: Limits, metrics: Metrics, predict: Predict | None = None
-    ) -> None:
+    def __init__(self, student: TrainedStudent, limits: Limits, metrics: Metrics, passes: Passes | None = None) -> None:
         super().__init__(name="answering", daemon=True)
-        self._student, self._limits, self._metrics = student, limits, metrics
-        self._predict = predict or student.predict
+        self._student, self._limits, self._metrics, self._passes = student, limits, metrics, passes
+        self._teacher = ThreadPoolExecutor(1, "passing on")
         self._waiting: list[_Item] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -104,11 +113,12 @@ class Worker(threading.Thread):
         return [item.future for item in items]
 
     def close(self) -> None:
-        """Ends after the questions that wait."""
+        """Ends after the questions that wait, and those that are passed on."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self.join()
+        self._teacher.shutdown()
 
     def run(self) -> None:
         """See threading.Thread."""
@@ -152,32 +162,54 @@ class Worker(threading.Thread):
                     return live
 
     def _answer(self, batch: Sequence[_Item]) -> None:
+        wish = batch[0].wish
+        examples = [item.example for item in batch]
         try:
-            replies = self._replies(batch)
-            self._tell(batch[0].wish, replies)
+            answers = self._student.predict(examples, explain=wish.explain, by=wish.by, batch=self._limits.batch)
+            words = words_of(self._student, examples, answers) if wish.words else [None] * len(batch)
+            passes = self._passes
+            unsure = {index for index, answer in enumerate(answers) if passes is not None and not passes.keeps(answer)}
         except Exception as error:
             if len(batch) > 1:
                 # One question must not take its company with it.
                 for item in batch:
                     self._answer([item])
                 return
-            logging.getLogger("shrinklm.server").error("a question could not be answered", exc_info=error)
-            batch[0].future.set_exception(error)
+            _fail(batch, error)
             return
-        for item, reply in zip(batch, replies, strict=True):
+        self._send(
+            (batch[index], Reply(answers[index], words[index])) for index in range(len(batch)) if index not in unsure
+        )
+        if unsure:
+            self._teacher.submit(
+                self._pass_on, [(batch[index], answers[index], words[index]) for index in sorted(unsure)]
+            )
+
+    def _pass_on(self, rows: Sequence[tuple[_Item, Answer, Words | None]]) -> None:
+        """Sends what becomes of the answers that do not stand; a teacher's is in the store before."""
+        assert self._passes is not None
+        items, answers, words = zip(*rows, strict=True)
+        try:
+            told = self._passes.answer([item.example for item in items], answers, items[0].wish.explain)
+        except Exception as error:
+            _fail(items, error)
+            return
+        # The words that moved the student's answer moved no other one.
+        own = [each if answer.by == "student" else None for each, answer in zip(words, told, strict=True)]
+        self._send(zip(items, map(Reply, told, own), strict=True))
+
+    def _send(self, replies: Iterable[tuple[_Item, Reply]]) -> None:
+        for item, reply in replies:
+            self._metrics.count("shrinklm_questions_total", by=item.wish.by)
+            self._metrics.count("shrinklm_unanswered_total", int(reply.answer.answer is None))
+            self._metrics.count("shrinklm_escalations_total", int(reply.answer.by == "teacher"))
             try:
                 item.future.set_result(item.finish(reply))
             except Exception as error:
                 item.future.set_exception(error)
 
-    def _replies(self, batch: Sequence[_Item]) -> list[Reply]:
-        wish = batch[0].wish
-        examples = [item.example for item in batch]
-        answers = self._predict(examples, explain=wish.explain, by=wish.by, batch=self._limits.batch)
-        marked = words_of(self._student, examples, answers) if wish.words else [None] * len(examples)
-        return list(map(Reply, answers, marked))
 
-    def _tell(self, wish: Wish, replies: Sequence[Reply]) -> None:
-        self._metrics.count("shrinklm_questions_total", len(replies), by=wish.by)
-        self._metrics.count("shrinklm_unanswered_total", sum(reply.answer.answer is None for reply in replies))
-        self._metrics.count("shrinklm_escalations_total", sum(reply.answer.by == "teacher" for reply in replies))
+def _fail(items: Sequence[_Item], error: Exception) -> None:
+    logging.getLogger("shrinklm.server").error("a question could not be answered", exc_info=error)
+    for item in items:
+        item.future.set_exception(error)
