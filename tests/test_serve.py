@@ -155,9 +155,31 @@ def test_what_is_not_there(served: Running) -> None:
     assert reply.json()["error"]["message"] == "/v1/answer takes POST, not GET."
     assert client.get("/v1/answers").json()["error"]["code"] == "not_found"
     assert client.get("/static/../app.py").status_code == 404
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    assert client.post("/v1/answer", content=b"hello", headers=packed).status_code == 415
     large = client.post("/v1/answer", content=b" " * (1 << 21), headers={"content-type": "application/json"})
     assert large.status_code == 413
     assert "more than 1,048,576 bytes" in large.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "garbage\r\n\r\n",
+        "SECRET /v1/answer HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"POST /v1/answer HTTP/1.1\r\nHost: x\r\nAuthorization: SECRET {'a' * 20_000}\r\n\r\n",
+        "POST /v1/answer HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nSECRET",
+        "POST /v1/answer HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nSECRET",
+    ],
+)
+def test_what_is_no_http_is_refused_and_not_logged(
+    served: Running, raw: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as stranger:
+        stranger.sendall(raw.encode())
+        assert re.match(rb"HTTP/1.[01] 4\d\d ", stranger.recv(4096))
+    assert caplog.text == "".join(capfd.readouterr()) == ""
+    assert served.client.get("/health").status_code == 200
 
 
 def test_keys_open_the_server(deployed: Run) -> None:

@@ -78,7 +78,14 @@ class AnswerServer:
         address cannot be had.
         """
         # A request whose client has gone is cancelled: what it asks is not computed for nobody.
-        runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=True, shutdown_timeout=1)
+        runner = web.AppRunner(
+            self._app(),
+            access_log=None,
+            logger=_quiet(),
+            handler_cancellation=True,
+            shutdown_timeout=1,
+            auto_decompress=False,
+        )
         self._worker.start()
         try:
             await runner.setup()
@@ -164,6 +171,8 @@ class AnswerServer:
                 f"'{request.content_type[:100]}'.",
                 "invalid_content_type",
             )
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Refusal(415, "The body must be sent as it is, without Content-Encoding.", "invalid_content_encoding")
         try:
             async with asyncio.timeout(self.limits.reading):
                 raw = await request.read()
@@ -237,6 +246,13 @@ class AnswerServer:
 
     async def _page(self, request: web.Request) -> web.Response:
         return page.page(self.student, bool(self.keys))
+
+
+def _quiet() -> logging.Logger:
+    """For aiohttp: what is no HTTP gets 400, and no traceback with its words. Errors of handlers are caught before."""
+    logger = logging.getLogger("shrinklm.server.http")
+    logger.setLevel(logging.CRITICAL)
+    return logger
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
