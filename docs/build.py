@@ -35,6 +35,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "evaluate": blocks.EvaluateBlock,
     "evaluate: simulator": blocks.SimulatorBlock,
     "judge": asked.JudgeBlock,
+    "cascade": asked.CascadeBlock,
     "judge: one judge": asked.JudgeModelBlock,
 }
 FORM: dict[str, type[BaseModel]] = {

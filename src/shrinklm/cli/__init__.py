@@ -7,6 +7,7 @@ from . import runs  # isort: split
 
 from . import (
     app,
+    cascade,
     compare,
     create,
     export_model,
@@ -23,6 +24,7 @@ from . import (
 
 __all__ = [
     "app",
+    "cascade",
     "compare",
     "create",
     "export_model",

@@ -24,6 +24,19 @@ StudentCell = Annotated[
     str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
 ]
 
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A column of the table, as key=NAME, where it has another name than the recipe says: question, choices, "
+        "id.",
+        show_default=False,
+    ),
+]
+Cascading = Annotated[
+    bool,
+    typer.Option("--cascade", help="Pass unsure answers on, or withhold them, as `cascade:` of the recipe says."),
+]
+
 
 @command()
 def predict(
@@ -47,14 +60,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="The file of answers: .csv, .jsonl or .parquet.", show_default=False)
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A column of the table, as key=NAME, where it has another name than the recipe says: "
-            "question, choices, id.",
-            show_default=False,
-        ),
-    ] = None,
+    column: Column = None,
     by: Annotated[
         str, typer.Option(help="text: the answer that is written. likelihood: the likeliest option, in less time.")
     ] = "text",
@@ -62,6 +68,7 @@ def predict(
         int | None, typer.Option(min=0, help="Explain only the first so many. Left out: all.", show_default=False)
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Questions in one pass.")] = 32,
+    cascade: Cascading = False,
     as_json: Json = False,
 ) -> None:
     """Ask a trained student one question, or all questions of a file.
@@ -71,7 +78,7 @@ def predict(
     """
     if (question is None) == (input is None):
         raise RecipeError("Name either a question or a file of them: --input FILE --output FILE.")
-    student, read = opened(run, cell)
+    student, read = opened(run, cell, cascade)
     if input is None:
         fields = dict(_pair(item, "--field") for item in field or [])
         _ask_one(student, str(question), fields, choices, by, as_json)
@@ -90,20 +97,26 @@ def predict(
     file_report(report, output, as_json)
 
 
-def opened(target: str, cell: str | None) -> tuple[TrainedStudent, Read]:
-    """(the student of a run, a recipe or an exported folder; the reader of tables of its questions)."""
+def opened(target: str, cell: str | None, cascade: bool = False) -> tuple[TrainedStudent, Read]:
+    """(the student of a run, a recipe or an exported folder; the reader of tables of its questions).
+
+    `cascade`: the student as its recipe's cascade. Raises RecipeError for an exported folder, which has no teacher.
+    """
     from ..deploy.answering import NOTE
     from ..deploy.student import TrainedStudent
+    from ..run import cascades
     from ..tasks.table import read_asked
 
     if (Path(target) / NOTE).is_file():
-        student = TrainedStudent.open(target)
-        if cell not in (None, student.name, student.answering.method):
-            raise StudentError(f"{target} holds the student '{student.name}', not '{cell}'. Leave --cell out.")
-        kind, context = student.answering.type, list(student.answering.fields)
-        return student, lambda source, columns: read_asked(source, columns, kind, context)
+        if cascade:
+            raise RecipeError(f"{target} is an exported student, without threshold or teacher. Name its run instead.")
+        exported = TrainedStudent.open(target)
+        if cell not in (None, exported.name, exported.answering.method):
+            raise StudentError(f"{target} holds the student '{exported.name}', not '{cell}'. Leave --cell out.")
+        kind, context = exported.answering.type, list(exported.answering.fields)
+        return exported, lambda source, columns: read_asked(source, columns, kind, context)
     run = open_target(target)
-    student = run.student(cell)
+    student: TrainedStudent = cascades.cascade(run, cell) if cascade else run.student(cell)
     read = getattr(run.task, "asked", None)
     kind, context = run.task.type, list(student.answering.fields)
     # A task of somebody's own knows no tables: then the columns have the usual names.

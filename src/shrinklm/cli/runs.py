@@ -205,6 +205,7 @@ def run(recipe: Target, wait: Wait = False) -> None:
         path = target.all(wait)
     show.results(path.parent)
     show.left_out(target)
+    show.waiting(target)
     say(f"Report: {path}")
 
 

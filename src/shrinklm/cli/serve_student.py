@@ -12,7 +12,7 @@ import typer
 from ..core.errors import StudentError
 from .address import free, loopback, url
 from .app import command
-from .predict import StudentCell, opened
+from .predict import Cascading, StudentCell, opened
 
 
 @command()
@@ -26,6 +26,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     cell: StudentCell = None,
+    cascade: Cascading = False,
     batch: Annotated[int, typer.Option(min=1, help="Questions answered in one pass.")] = 32,
     queue: Annotated[int, typer.Option(min=1, help="Questions that may wait; more are refused.")] = 1024,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request without an answer ends.")] = 60.0,
@@ -43,7 +44,7 @@ def serve(
     if not loopback(host):
         _warn(host, KEYS, bool(keys))
     typer.echo("Loading ...")
-    student, _ = opened(run, cell)
+    student, _ = opened(run, cell, cascade)
     student.warm_up()
 
     def ready(at: int) -> None:

@@ -63,6 +63,8 @@ class Cell:
     timing: Json
     calibration: Json = field(default_factory=dict)
     """calibration.json as it stands; empty where probabilities were not calibrated."""
+    cascade: Json = field(default_factory=dict)
+    """Its cascade.json: the threshold on its confidence; empty where none was picked."""
     raters: tuple[str, ...] = ()
     """The judges or people who rated its explanations. Their means are scores, such as "rated:completeness"."""
 
@@ -98,6 +100,8 @@ class Findings:
     """What is missing in the folder, in sentences."""
     audit: Json = field(default_factory=dict)
     """audit.json as it stands: figures about the teacher's texts; empty when no audit was made."""
+    passed: Json = field(default_factory=dict)
+    """The run's cascade.json: the teacher's answers to the test questions; empty where it was not asked."""
     saliency: Saliency | None = None
     """The words that moved the answers; None when the run has no such folder."""
 
@@ -156,6 +160,7 @@ def read(folder: Path) -> Findings:
         cells=tuple(cells),
         gaps=tuple(_gaps(folder, items, cells, data)),
         audit=_json(folder / RunFile.AUDIT),
+        passed=_json(folder / RunFile.CASCADE),
         saliency=read_saliency(folder),
     )
 
@@ -212,6 +217,7 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
         scores=metrics | derived(metrics, ratings),
         timing=_json(home / CellFile.TIMING),
         calibration=_json(home / CellFile.CALIBRATION),
+        cascade=_json(home / CellFile.CASCADE),
         raters=tuple(sorted(ratings)),
     )
 

@@ -205,3 +205,34 @@ class JudgeBlock(Block):
         if not self.constructs and not self.pairwise:
             raise ValueError("asks for nothing: name `constructs`, or set `pairwise: true`")
         return self
+
+
+class CascadeBlock(Block):
+    """Which of a student's answers are kept, and who answers the other questions: see docs/deploy.md."""
+
+    teacher: str | None = Field(
+        None,
+        description="A teacher of the recipe by its name, or a spec as in `teacher: {use: ...}`. Left out: the student "
+        "abstains.",
+    )
+    accuracy: float | None = Field(
+        None, gt=0, lt=1, description="Keep as many answers as can be, of which at least this share is right."
+    )
+    budget: float | None = Field(None, gt=0, lt=1, description="Pass on at most this share of the questions.")
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="How probably this holds for further questions, over draws of dev questions."
+    )
+    by: Literal["text", "likelihood"] = Field(
+        "text", description="The student's answer: what it writes, or its likeliest option."
+    )
+    learn: bool | str = Field(
+        False,
+        description="Train on questions that were passed on, with the teacher's answers: `true`, those of this run; or "
+        "the name of another run, or a file.",
+    )
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> CascadeBlock:
+        if (self.accuracy is None) == (self.budget is None):
+            raise ValueError("needs one goal: `accuracy: 0.9` or `budget: 0.2`, the share passed on")
+        return self

@@ -18,7 +18,7 @@ from pydantic import (
 
 from ..core.errors import RecipeError, UnknownName
 from ..teachers.steps import STEPS
-from .asked import JudgeBlock, TeacherBlock, named_teachers
+from .asked import CascadeBlock, JudgeBlock, TeacherBlock, named_teachers
 from .blocks import (
     AuditBlock,
     DropBlock,
@@ -51,6 +51,9 @@ class Recipe(Block):
     train: TrainBlock = TrainBlock()
     evaluate: EvaluateBlock = EvaluateBlock()
     judge: JudgeBlock | None = None
+    cascade: CascadeBlock | None = Field(
+        None, description="Keep the student's sure answers, and ask a teacher or abstain otherwise; see below."
+    )
     budget: Dollars | None = Field(
         None, description="Most dollars for texts of teachers and judges, found ones included: 5, 5 USD or $5."
     )
@@ -100,6 +103,8 @@ class Recipe(Block):
             raise ValueError(
                 "the step `salient` needs a model to look into, such as salient: {use: transformers:PATH_OR_ID}"
             )
+        if self.cascade is not None and not self.evaluate.calibrate:
+            raise ValueError("`cascade` picks its threshold on dev answers: leave out `evaluate: {calibrate: 0}`")
         # Method and label name the folder of a cell: two of a name would overwrite each other.
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"`methods` names one twice: {', '.join(self.methods)}")
@@ -194,7 +199,7 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
         "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
         "salient": SalientBlock, "evaluate": EvaluateBlock, "simulator": SimulatorBlock,
-        "judge": JudgeBlock, "audit": AuditBlock, "drop": DropBlock,
+        "judge": JudgeBlock, "cascade": CascadeBlock, "audit": AuditBlock, "drop": DropBlock,
     }  # fmt: skip
     # The innermost block on the way to the key; a key of the recipe itself has none.
     block = next((blocks[name] for name in reversed(path) if name in blocks), model)

@@ -52,6 +52,17 @@ def kept(folder: Path) -> None:
         )
 
 
+def waiting(run: Run) -> None:
+    """How many questions a cascade has passed on that the recipe does not train on."""
+    from ...run.stages.cascade import waiting as wait
+
+    if number := wait(run.recipe):
+        say(
+            f"{number:,} questions that were passed on wait as training rows. To train on them: another `name`, and "
+            f"cascade: {{learn: {run.recipe.name}}}"
+        )
+
+
 def left_out(run: Run, named: Sequence[str] = ()) -> None:
     """Which of the metrics that were named, here or in the recipe, mean nothing for the options of this task."""
     from ...evaluation.score import left_out as without

@@ -7,7 +7,21 @@ from pathlib import Path
 
 from ..look.figures import Drawn, Figure, styled
 from ..results import Results
-from . import audit, browse, calibration, compare, decision, exposure, recipe, refused, saliency, seeds, table, training
+from . import (
+    audit,
+    browse,
+    calibration,
+    cascade,
+    compare,
+    decision,
+    exposure,
+    recipe,
+    refused,
+    saliency,
+    seeds,
+    table,
+    training,
+)
 from .base import Section
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
@@ -16,6 +30,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     seeds.section,
     compare.section,
     calibration.section,
+    cascade.section,
     training.section,
     browse.section,
     saliency.section,

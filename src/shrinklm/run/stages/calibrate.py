@@ -18,6 +18,7 @@ from ..folder import Cell
 from ..once import Stage, marker, once
 from ..recipe import Recipe
 from ..students import answering_student, explanation_cap
+from .cascade import threshold_stage
 from .questions import dev_sample, question_key
 from .score import CellTest
 
@@ -42,6 +43,8 @@ def calibrate_cell(test: CellTest, dev: Sequence[Example]) -> None:
         once(stage)
     (cell.folder / CellFile.DEV_PREDICTIONS_PART).unlink(missing_ok=True)
     once(_fit_stage(test, questions))
+    if test.recipe.cascade is not None:
+        once(threshold_stage(test, test.recipe.cascade, questions))
 
 
 def asked(recipe: Recipe, dev: Sequence[Example]) -> list[Example]:

@@ -14,6 +14,7 @@ from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from .. import folder as folders
 from ..recipe import Recipe
+from .cascade import learned
 from .labels import Label, Labelling, labelling_of
 from .writers import Writers
 
@@ -41,6 +42,8 @@ class Data:
     ) -> None:
         self.recipe, self.task, self.prompts, self.writers = recipe, task, prompts, writers
         self.store, self.tick = store, tick
+        self.escalated: list[Example] = []
+        """Of the training questions those that a cascade passed on, with its teacher's answers."""
 
     @cached_property
     def questions(self) -> dict[Split, list[Example]]:
@@ -49,7 +52,9 @@ class Data:
         The answer of a question that comes without one is "".
         """
         train = without(self.task, "train", (example for example, _ in self.prompts.shots))
-        return {split: train if split == "train" else list(self.task.examples(split)) for split in SPLITS}
+        held = {split: list(self.task.examples(split)) for split in SPLITS if split != "train"}
+        self.escalated = learned(self.recipe, [example for examples in held.values() for example in examples], train)
+        return {split: [*train, *self.escalated] if split == "train" else held[split] for split in SPLITS}
 
     @cached_property
     def labelling(self) -> Labelling | None:
@@ -65,7 +70,9 @@ class Data:
 
     def write(self, folder: Path) -> None:
         """Write data.json, and labels.jsonl where a teacher gave answers."""
-        figures = folders.describe(self.task, self.splits, len(self.questions["train"]))
+        figures = folders.describe(self.task, self.splits, len(self.questions["train"]) - len(self.escalated))
+        if self.escalated:
+            figures["escalated"] = len(self.escalated)
         if self.labelling is not None:
             figures["labels"] = self.labelling.figures(self._labels)
             write_jsonl(folder / RunFile.LABELS, self.labelling.rows(self._labels))

@@ -75,8 +75,17 @@ class Writers:
 
     def settings(self, step: str) -> GenerateSettings:
         """The settings with which a step is taken."""
-        block = self.block(step)
-        return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)
+        return _settings(self.block(step))
+
+    def named(self, name: str) -> tuple[BaseTeacher, GenerateSettings]:
+        """A teacher of the recipe by its name, or the one of a spec, with its settings. Raises what opening raises."""
+        if name in self.recipe.named:
+            return self.instead or self._named[name], _settings(self.recipe.named[name])
+        block = self.recipe.teacher
+        if block is not None and block.use == name and self.first is not None:
+            return self.first, _settings(block)
+        block = TeacherBlock(use=name)
+        return self.instead or self._opened(block), _settings(block)
 
     @property
     def others(self) -> Others:
@@ -120,3 +129,7 @@ class Writers:
         teacher = make_teacher(block.use, block.options(self.recipe.root))
         teacher.budget = self.budget
         return teacher
+
+
+def _settings(block: TeacherBlock) -> GenerateSettings:
+    return GenerateSettings(block.temperature, block.top_p, block.seed, block.retries, block.price)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....evaluation.confidence import confidence, likelihoods, probabilities
+from ....evaluation.confidence import likelihoods, probabilities
 from ....stats import (
     CalibrationError,
     CalibrationGain,
@@ -18,6 +18,7 @@ from ....stats import (
     holm,
     reliability,
 )
+from ...confidences import confidences, temperature_of
 from ...fields import block, finite
 from ...findings import Cell, Item
 from ...rated import Values
@@ -89,8 +90,8 @@ def reason(results: Results) -> str:
 
 def _measured(items: Sequence[Item], row: Row) -> Measured | None:
     cells = [cell for cell in row.cells if "accuracy" in cell.scores]
-    temperatures = tuple(_temperature(cell) for cell in cells)
-    raw = [_confidences(items, cell, None) for cell in cells]
+    temperatures = tuple(temperature_of(cell) for cell in cells)
+    raw = [confidences(items, cell, None) for cell in cells]
     if not cells or all(np.isnan(values).all() for values in raw):
         return None
     right = np.stack([cell.scores["accuracy"] for cell in cells])
@@ -98,7 +99,7 @@ def _measured(items: Sequence[Item], row: Row) -> Measured | None:
     after = gain = None
     if row.trained and None not in temperatures:
         pairs = list(zip(cells, temperatures, strict=True))
-        shares = np.stack([_confidences(items, *pair) for pair in pairs])
+        shares = np.stack([confidences(items, *pair) for pair in pairs])
         after = _side(shares, right, [_losses(items, *pair) for pair in pairs])
         gain = calibration_gain(_known(np.stack(raw), right), shares, _right(right), resamples=RESAMPLES)
     fits = [block(cell.calibration, "temperature") for cell in cells]
@@ -131,22 +132,6 @@ def _known(shares: Values, right: Values) -> Values:
 
 def _right(right: Values) -> Values:
     return np.nan_to_num(right)
-
-
-def _temperature(cell: Cell) -> float | None:
-    return finite(block(cell.calibration, "temperature").get("value"))
-
-
-def _confidences(items: Sequence[Item], cell: Cell, temperature: float | None) -> Values:
-    """[items]; NaN where there is none."""
-    return np.array(
-        [
-            confidence(prediction, item.choices, temperature)
-            if (prediction := cell.predictions.get(item.id))
-            else math.nan
-            for item in items
-        ]
-    )
 
 
 def _losses(items: Sequence[Item], cell: Cell, temperature: float | None) -> Values:
