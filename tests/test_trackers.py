@@ -82,7 +82,8 @@ def test_trackers_get_each_step_and_change_no_weight(tmp_path: Path, monkeypatch
     assert [(step, values.get("loss")) for _, step, values in steps] == [(row["step"], row.get("loss")) for row in log]
     assert ["experiment", "mini"] in lines["mlflow"]
     assert ["run", "e1", CELL] in lines["mlflow"]
-    assert ["log", 1, {"loss": log[0]["loss"]}] in lines["mlflow"]
+    for name in ("loss", "loss/predict"):
+        assert ["log", 1, {name.replace("/", "."): log[0][name]}] in lines["mlflow"]
     # The one whose server cannot be reached is told of once.
     failed = [note for what, _, _, note in ticks if what == f"tracker trackio {CELL}"]
     assert failed == ["it failed, and the training goes on without it: no route to the host"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .app import Json, command, open_target, say
+from .predict import StudentCell
 from .progress import Progress
 
 
@@ -17,9 +18,7 @@ def push(
     to: Annotated[
         str, typer.Option(metavar="PLACE", help="org/name for the Hub, or a folder such as ./name.", show_default=False)
     ],
-    cell: Annotated[
-        str | None, typer.Option(help="A student's cell, or its method. Left out: the last method.", show_default=False)
-    ] = None,
+    cell: StudentCell = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be uploaded, and the card; write and upload nothing.")
     ] = False,

@@ -55,7 +55,7 @@ def card(about: About, title: str, folder: Path) -> str:
         _results(about),
         _use(about),
         _limits(about),
-        snippets(about.answering, title, bool(read_json(folder / "config.json").get("is_encoder_decoder"))),
+        snippets(about.answering, title, _encodes(folder)),
         _training(about),
         _licences(about),
         ["## Recipe", fenced(_yaml(shared(about.results.findings.recipe)), "yaml")],
@@ -97,7 +97,7 @@ def metadata(about: About, title: str, folder: Path) -> ModelCardData:
         datasets=[about.data_hub] if about.data_hub else None,
         language=about.data.language or None,
         library_name="transformers",
-        pipeline_tag="text-generation",
+        pipeline_tag="text2text-generation" if _encodes(folder) else "text-generation",
         tags=["shrinklm", "distillation", *(["explanations"] if about.answering.explain else []), task],
         metrics=metrics or None,
         model_name=_plain(title) if results else None,
@@ -275,6 +275,11 @@ def _exposure(about: About) -> str:
     numbers = {key: number for key in seen if (number := about.cell.number(key)) is not None}
     words = {"examples_seen": "examples", "steps": "steps", "batch": "examples a step", "tokens_seen": "tokens"}
     return ", ".join(f"{count(number)} {words[key]}" for key, number in numbers.items())
+
+
+def _encodes(folder: Path) -> bool:
+    """Whether the student is an encoder–decoder."""
+    return bool(read_json(folder / "config.json").get("is_encoder_decoder"))
 
 
 def _yaml(value: Any) -> str:

@@ -67,7 +67,8 @@ def _mlflow(about: About) -> Tracker:
 
     def tell(step: int, values: Values) -> None:
         for name, value in values.items():
-            client.log_metric(run, re.sub(r"[^\w./ -]", "_", name), value, step=step)
+            # Its file store keeps "loss" as a file, so "loss/predict" could be none.
+            client.log_metric(run, re.sub(r"[^\w. -]", ".", name), value, step=step)
 
     return tell, lambda: client.set_terminated(run)
 
