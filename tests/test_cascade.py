@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli_cases import call
+from serving import Running
 from shrinklm import Completion, Prompt, Recipe, Run, Sampling
 from shrinklm.cli.predict import opened
 from shrinklm.cli.show import runs as show
@@ -163,6 +164,24 @@ def test_questions_are_told_apart_by_what_is_shown_and_not_by_their_ids(
     assert [one.answer for one in answers] == [first.choices[-1], "down", first.choices[-1]]
     assert len(teacher.asked) == 2
     assert (answers[0].tokens_in, answers[0].tokens_out, answers[0].cost) == (100, 10, None)
+
+
+def test_a_server_passes_on_what_a_file_would(deployed: Run, questions: list[Example], tmp_path: Path) -> None:
+    kept = Escalations(tmp_path / "escalated.jsonl")
+    way = passing(deployed, tmp_path / "store.db", Knows())
+    both, _ = split_in_two(deployed, questions, passing=way, escalations=kept)
+    expected = both.predict(questions)
+    running = Running(both.alone, passes=both)
+    try:
+        told = [
+            running.ask(question=each.question, choices=list(each.choices), by="text", **each.fields).json()
+            for each in questions
+        ]
+    finally:
+        running.close()
+    assert [one["answer"] for one in told] == [answer.answer for answer in expected]
+    assert [one["escalated"] for one in told] == [answer.by == "teacher" for answer in expected]
+    assert len(list(kept)) == len(questions) // 2
 
 
 def test_a_torn_line_costs_one_row(tmp_path: Path) -> None:

@@ -305,6 +305,8 @@ class Unsure:
     def __init__(self) -> None:
         self.open, self.asked = threading.Event(), 0
 
+    by = None
+
     def keeps(self, answer: Answer) -> bool:
         return (answer.confidence or 0) > 0.5
 

@@ -36,6 +36,7 @@ def serve(
     Keys that clients must send stand in $SHRINKLM_API_KEYS, separated by commas; where it is unset, anybody who reaches
     the address may ask.
     """
+    from ..deploy.cascade import Cascade
     from ..deploy.server.app import AnswerServer
     from ..deploy.server.limits import KEYS, Keys, Limits
 
@@ -45,6 +46,8 @@ def serve(
         _warn(host, KEYS, bool(keys))
     typer.echo("Loading ...")
     student, _ = opened(run, cell, cascade)
+    passes = student if isinstance(student, Cascade) else None
+    student = passes.alone if passes else student
     student.warm_up()
 
     def ready(at: int) -> None:
@@ -57,7 +60,7 @@ def serve(
         sys.stdout.flush()  # whoever waits for the line may read a pipe
 
     async def main() -> None:
-        await AnswerServer(student, limits, keys).serve(host, port, ready)
+        await AnswerServer(student, limits, keys, passes).serve(host, port, ready)
 
     asyncio.run(main())
     typer.echo("Stopped. Every question that was taken is answered.")

@@ -20,7 +20,7 @@ class Cascade(TrainedStudent):
         trained: The student.
         threshold: Answers with at least this confidence are kept; None: none is. One without a confidence, such as one
             that could not be read, counts as 0.
-        by: What its answers are read from: the threshold was picked on answers of this kind.
+        by: What its answers are read from, since the threshold was picked on answers of this kind; None: as asked.
         passing: Asks the teacher.
         escalations: Keeps what it answered, as rows for a later training.
     """
@@ -29,12 +29,13 @@ class Cascade(TrainedStudent):
         self,
         trained: TrainedStudent,
         threshold: float | None,
-        by: By = "text",
+        by: By | None = "text",
         passing: Passing | None = None,
         escalations: Escalations | None = None,
     ) -> None:
         super().__init__(trained.student, trained.answering, trained.folder)
-        self.threshold, self.by = threshold, by
+        self.threshold = threshold
+        self.by: By | None = by
         self.passing, self.escalations = passing, escalations
 
     @cached_property
@@ -49,7 +50,12 @@ class Cascade(TrainedStudent):
         Those of the teacher have `by` "teacher".
         """
         examples = examples_of(questions, self.answering)
-        return self.answer(examples, super().predict(examples, explain, self.by, batch), explain)
+        return self.answer(examples, super().predict(examples, explain, self.by or by, batch), explain)
+
+    @property
+    def alone(self) -> TrainedStudent:
+        """The student, which answers everything itself."""
+        return TrainedStudent(self.student, self.answering, self.folder)
 
     def keeps(self, answer: Answer) -> bool:
         """Whether the student's answer stands."""

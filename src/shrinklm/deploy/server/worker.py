@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class Passes(Protocol):
     """Passes on the questions whose answer it does not keep: a cascade."""
 
+    by: By | None
+    """What answers must be read from; None: as each request says."""
+
     def keeps(self, answer: Answer) -> bool:
         """Whether the student's answer stands."""
         ...
@@ -165,9 +168,10 @@ class Worker(threading.Thread):
         wish = batch[0].wish
         examples = [item.example for item in batch]
         try:
-            answers = self._student.predict(examples, explain=wish.explain, by=wish.by, batch=self._limits.batch)
-            words = words_of(self._student, examples, answers) if wish.words else [None] * len(batch)
             passes = self._passes
+            by = (passes.by if passes is not None else None) or wish.by
+            answers = self._student.predict(examples, explain=wish.explain, by=by, batch=self._limits.batch)
+            words = words_of(self._student, examples, answers) if wish.words else [None] * len(batch)
             unsure = {index for index, answer in enumerate(answers) if passes is not None and not passes.keeps(answer)}
         except Exception as error:
             if len(batch) > 1:
