@@ -29,7 +29,7 @@ class FileReport:
     rows: int
     answered: int
     unanswered: int
-    """The student was asked, and no answer could be read."""
+    """The student was asked, and no answer could be read, or it was withheld."""
     bad: list[tuple[str, str]] = field(default_factory=list)
     """(place, fault) of each row that could not be asked."""
 

@@ -43,7 +43,7 @@ def file_report(report: FileReport, output: Path, as_json: bool) -> None:
         return
     say(f"{report.answered:,} of {report.rows:,} rows answered: {output}")
     if report.unanswered:
-        say(f"No answer could be read from {report.unanswered:,} replies; the column `why` says why.")
+        say(f"{report.unanswered:,} rows were asked and have no answer; the column `why` says why.")
     for _, fault in report.bad[:_SHOWN]:
         say(f"not asked: {fault}")
     if len(report.bad) > _SHOWN:
