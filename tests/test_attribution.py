@@ -57,7 +57,7 @@ def asked(example: Example) -> Question:
     return Question(f"{example.text}\n[predict]", example.answer, words(example), "The answer is")
 
 
-QUESTIONS = [asked(example) for example in (*TYPES.values(), FOREIGN, *many(6))]
+QUESTIONS = [asked(example) for example in (*TYPES.values(), FOREIGN, *many(3))]
 
 
 def double(spec: str) -> Any:

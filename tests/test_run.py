@@ -536,6 +536,7 @@ def test_two_runs_of_one_recipe_are_the_same(finished: Run, tmp_path: Path) -> N
     ] == []
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_defect_31_the_report_needs_the_folder_alone(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

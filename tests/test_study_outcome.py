@@ -309,7 +309,7 @@ def test_an_explanation_that_helps_to_guess_is_told_from_none(run: Path, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["rating", "simulation", "preference"])
-def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> None:
+def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
     study = brief(made(run, tmp_path / "study", kind))
     found, drawn = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=50))
     home = tmp_path / "study" / "analysis"
@@ -321,6 +321,7 @@ def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str) -> 
     for figure in drawn:
         assert (home / "figures" / f"{figure.name}.png").read_bytes()[:4] == b"\x89PNG"
         assert f'href="figures/{figure.name}.pdf"' in page
+    request.getfixturevalue("page_alone")
     again, _ = result.build(study, *answered(study, 18, {"revised": 0.5}, careless=1), Options(resamples=50))
     assert (home / "report.html").read_text(encoding="utf-8") == page
     assert again == found
