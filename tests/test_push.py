@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 
 from cli_cases import call
 from hub_stub import hub
-from report_run import EVIL, write_run
+from report_run import EVIL, add_likelihoods, write_run
 from shrinklm import Run, TrainedStudent
 from shrinklm.deploy.answering import Answering
 from shrinklm.deploy.hub.about import about
@@ -114,6 +114,22 @@ def test_the_card_is_what_the_run_measured(pushed: Path, deployed: Run) -> None:
     for part in ("## What it is for", "## Limits", "## Training data and teacher", "## Provenance", "fake", "24 train"):
         assert part in text
     assert str(deployed.folder.parent) not in text
+
+
+def test_the_card_says_how_far_the_probabilities_can_be_believed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", methods=("finetune",), seeds=(0,), zero_shot=False)
+    (weights := tmp_path / "weights").mkdir()
+    (weights / "config.json").write_text("{}")
+    cell = next((run / "cells").iterdir()).name
+    answering = Answering(cell, "finetune", method("finetune").answer, None, 9, 9, "everyday", "choice")
+    assert "## Probabilities" not in card(about(run, answering, "tiny", tmp_path), "x", weights)
+    add_likelihoods(run)
+    calibrated = replace(answering, temperature=0.5)
+    text = card(about(run, calibrated, "tiny", tmp_path), "x", weights)
+    assert "## Probabilities" in text
+    assert "Expected calibration error" in text
+    assert "are not calibrated" not in text
+    assert "report/figures" not in text, "no picture goes along"
 
 
 HOSTILE = {

@@ -44,10 +44,9 @@ class ShrunkClassifier:
 
     def set_params(self, **params: Any) -> ShrunkClassifier:
         """Change arguments of the constructor."""
-        for name, value in params.items():
-            if name not in self.get_params():
-                raise ValueError(f"There is no parameter {name!r}. There are: {', '.join(self.get_params())}.")
-            setattr(self, name, value)
+        if wrong := [name for name in params if name not in self.get_params()]:
+            raise ValueError(f"There is no parameter {wrong[0]!r}. There are: {', '.join(self.get_params())}.")
+        vars(self).update(params)
         return self
 
     def fit(self, X: Any, y: Any) -> ShrunkClassifier:
@@ -59,9 +58,8 @@ class ShrunkClassifier:
         ]
         if len(self.classes_) < 2:
             raise RecipeError(f"y holds {len(self.classes_)} label: a classifier needs two or more.")
-        known = ("id", "question", "choices", "answer")
-        context = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known]
-        columns = {**{name: name for name in known}, "context": context}
+        columns: dict[str, Any] = {name: name for name in ("id", "question", "choices", "answer")}
+        columns["context"] = [*dict.fromkeys(name for row in rows for name in row if name not in columns)]
         with tempfile.TemporaryDirectory() if self.folder is None else nullcontext(self.folder) as place:
             write_jsonl(Path(place) / "train.jsonl", rows)
             task = {"use": "table", "type": "choice", "train": "train.jsonl", "test": 0, "dev": 0, "shuffle": False}

@@ -20,6 +20,7 @@ from ...report.look.numbers import count, listing, percent, short, size
 from ...report.look.tables import NONE, Column, Line, Table
 from ...report.measures import Measure, measure_of, ordered
 from ...report.results import Row
+from ...report.sections import calibration
 from ...stats import Estimate
 from .about import About
 from .recipe import shared
@@ -53,6 +54,7 @@ def card(about: About, title: str, folder: Path) -> str:
     parts = (
         [f"# {text(title)}", text(_summary(about))],
         _results(about),
+        _probabilities(about),
         _use(about),
         _limits(about),
         snippets(about.answering, title, _encodes(folder)),
@@ -138,6 +140,13 @@ def _results(about: About) -> Iterator[str]:
         lines = [Line((measure.name, _value(about.row, measure), measure.title)) for measure in others]
         columns = (Column("Measure", numeric=False), Column("Mean"), Column("Meaning", numeric=False))
         yield grid(Table("measures", "", columns, tuple(lines)))
+
+
+def _probabilities(about: About) -> Iterator[str]:
+    """How far the probabilities can be believed, as the report says it; nothing where that was not measured."""
+    found = calibration.section(about.results)
+    if found is not None and found.context["table"] is not None:
+        yield from found.markdown({})
 
 
 def _own(about: About, measure: Measure, estimate: Estimate) -> str:
