@@ -112,10 +112,11 @@ def test_the_folder_holds_what_it_should(finished: Run) -> None:
     assert {path.name for path in (finished.folder / "cells").iterdir()} == trained | {"zero-shot--tiny--s0"}
     common = {"cell.json", "predictions.parquet", "scores.parquet", "timing.json", "done"}
     for cell in (finished.folder / "cells").iterdir():
-        more = {"pairs.jsonl", "train.jsonl", "student"} if cell.name in trained else set()
+        learnt = {"pairs.jsonl", "train.jsonl", "student", "dev_predictions.parquet", "calibration.json"}
+        more = learnt if cell.name in trained else set()
         assert {path.name for path in cell.iterdir()} == common | more
         assert {path.name for path in (cell / "done").iterdir()} == {"predict", "evaluate"} | (
-            {"train"} if more else set()
+            {"train", "ask-dev", "calibrate"} if more else set()
         )
 
 
@@ -291,7 +292,8 @@ def test_another_cap_asks_again_and_trains_nothing(copied: Path) -> None:
     Run(recipe(copied, evaluate={"max_tokens": 2})).evaluate()
     after = snapshot(copied / "runs" / "r" / "cells")
     changed = {Path(name).name for name in before if before[name] != after[name]}
-    assert changed == {"predictions.parquet", "timing.json", "cell.json", "predict", "scores.parquet", "evaluate"}
+    asked = {"predictions.parquet", "timing.json", "cell.json", "predict", "scores.parquet", "evaluate"}
+    assert changed == asked | {"dev_predictions.parquet", "calibration.json", "ask-dev", "calibrate"}
     assert {Path(name).parts[0] for name in before if before[name] != after[name] and name.endswith("cell.json")} == {
         "zero-shot--tiny--s0"
     }
