@@ -77,6 +77,7 @@ def test_a_run_goes_on_where_it_stopped(project: Path) -> None:
     assert "multitask+counterfactual" in text
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_a_run_is_scored_and_reported_without_its_models(project: Path) -> None:
     shutil.rmtree(project / "mini")
     folder = project / "runs" / "old"

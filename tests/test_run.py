@@ -374,6 +374,7 @@ def test_what_changes_no_weight_is_no_other_recipe(copied: Path) -> None:
     assert snapshot(copied / "runs" / "r" / "cells") == before
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_other_words_of_the_teacher_are_another_training(copied: Path) -> None:
     class Other(FakeTeacher):
         def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
@@ -708,6 +709,7 @@ def test_defect_22_every_cell_of_a_run_has_the_same_exposure(finished: Run, quic
     assert len(weights) == 3
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_defect_24_a_diverged_student_is_saved_asked_scored_and_reported(quick: Any) -> None:
     run = quick(
         train={"examples": 80, "seeds": [0], "learning_rate": 1e30, "clip": 1e30}, evaluate={"zero_shot": False}
