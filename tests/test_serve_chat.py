@@ -46,6 +46,18 @@ def test_a_training_prompt_gets_the_words_of_the_student(served: Running, deploy
         assert content(served.chat(view.prompt(example))) == alone.raw
         assert content(served.chat(example.text)) == alone.raw
         assert content(served.chat(explain.prompt(example))) == alone.explanation
+        assert content(served.chat(example.text, chat_template_kwargs={"explain": True})) == alone.explanation
+
+
+def test_earlier_turns_are_no_part_of_the_prompt(served: Running) -> None:
+    messages = [
+        {"role": "developer", "content": "Answer as a pirate."},
+        {"role": "user", "content": "Who?\nA. he\nB. she"},
+        {"role": "assistant", "content": "The answer is he."},
+        {"role": "user", "content": LETTERED},
+    ]
+    reply = served.client.post("/v1/chat/completions", json={"model": served.name, "messages": messages})
+    assert content(reply) == content(served.chat(LETTERED))
 
 
 def test_the_reply_is_a_chat_completion(served: Running) -> None:
@@ -113,8 +125,10 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"messages": [{"role": ["user"], "content": "Who?"}]}, 400, "A message needs a role"),
     ({"messages": [{"role": "user", "content": None}]}, 400, "A message needs a role"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "A message needs a role"),
-    ({"messages": [{"role": "system", "content": "Hi"}]}, 400, "send one user message, not 0"),
-    ({"messages": [{"role": "user", "content": LETTERED}] * 2}, 400, "send one user message, not 2"),
+    ({"messages": [{"role": "system", "content": "Hi"}]}, 400, "The last message must be the user's question"),
+    ({"messages": [{"role": "user", "content": LETTERED}, {"role": "assistant", "content": ""}]}, 400, "not of role"),
+    ({"chat_template_kwargs": [1]}, 400, "'chat_template_kwargs' must be an object, not a list"),
+    ({"chat_template_kwargs": {"explain": 1}}, 400, "'explain' must be true or false"),
     ({"messages": [{"role": "user", "content": "Where do fish swim?"}]}, 400, "has no `choices`"),
     ({"messages": [{"role": "user", "content": ""}]}, 400, "'question' has an empty text"),
     ({"messages": [{"role": "user", "content": "\udfff" + LETTERED}]}, 400, "lone surrogate"),

@@ -47,7 +47,10 @@ _REFUSED = {
     "web_search_options": None,
 }
 """Fields that ask for what a student does not do → the value that asks for nothing."""
-_READ = ("model", "messages", "n", "stream", "stream_options", "stop", "max_tokens", "max_completion_tokens")
+_READ = (
+    "model", "messages", "n", "stream", "stream_options", "stop", "max_tokens", "max_completion_tokens",
+    "chat_template_kwargs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,24 +122,19 @@ def read(body: Mapping[str, Any], student: TrainedStudent, limits: Limits) -> Ch
             raise Refusal(400, f"'{field}' is not supported by this student.", "unsupported_parameter", field)
     for field, (low, high) in _RANGES.items():
         number(body, field, low, high, None)
-    options = body.get("stream_options")
-    if not isinstance(options, dict | None):
-        raise invalid(f"'stream_options' must be an object, not {kind_of(options)}.", "stream_options")
+    options, template = (_object(body, field) for field in ("stream_options", "chat_template_kwargs"))
     caps = [whole(body, field, 1, None) for field in ("max_completion_tokens", "max_tokens")]
-    said = [turn for turn in turns(body.get("messages")) if turn.role != "system"]
-    if len(said) != 1 or said[0].role != "user":
+    # As the chat template of an exported student has it: earlier turns are no part of its prompt.
+    asked = turns(body.get("messages"))[-1]
+    if asked.role != "user":
+        raise invalid(f"The last message must be the user's question, not of role '{asked.role}'.", "messages")
+    if len(asked.text) > limits.characters:
         raise invalid(
-            f"This student answers one question and reads no earlier turns: send one user message, not {len(said)} "
-            "messages of user and assistant.",
-            "messages",
+            f"The message has {len(asked.text):,} characters; this server takes {limits.characters:,}.", "messages", 413
         )
-    if len(said[0].text) > limits.characters:
-        raise invalid(
-            f"The message has {len(said[0].text):,} characters; this server takes {limits.characters:,}.",
-            "messages",
-            413,
-        )
-    row, view = read_message(said[0].text, student.answering)
+    row, view = read_message(asked.text, student.answering)
+    if flag(template, "explain", False) and student.answering.explain is not None:
+        view = student.answering.explain
     return Chat(
         example(row, student.answering, limits),
         view,
@@ -145,8 +143,15 @@ def read(body: Mapping[str, Any], student: TrainedStudent, limits: Limits) -> Ch
         next((cap for cap in caps if cap), None),
         stops(body.get("stop")),
         flag(body, "stream", False),
-        flag(options or {}, "include_usage", False),
+        flag(options, "include_usage", False),
     )
+
+
+def _object(body: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    value = body.get(field)
+    if not isinstance(value, dict | None):
+        raise invalid(f"'{field}' must be an object, not {kind_of(value)}.", field)
+    return value or {}
 
 
 def check_model(name: str, known: str) -> None:
