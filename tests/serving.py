@@ -16,8 +16,8 @@ from shrinklm.deploy.student import TrainedStudent
 class Running:
     """An `AnswerServer` that listens, until `close`."""
 
-    def __init__(self, student: TrainedStudent, keys: str = "", passes: Any = None, **limits: Any) -> None:
-        self.server = AnswerServer(student, Limits(**limits), Keys(keys), passes)
+    def __init__(self, student: TrainedStudent, keys: str = "", **limits: Any) -> None:
+        self.server = AnswerServer(student, Limits(**limits), Keys(keys))
         self.name = student.name
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run)

@@ -171,11 +171,10 @@ def test_a_server_passes_on_what_a_file_would(deployed: Run, questions: list[Exa
     way = passing(deployed, tmp_path / "store.db", Knows())
     both, _ = split_in_two(deployed, questions, passing=way, escalations=kept)
     expected = both.predict(questions)
-    running = Running(both.alone, passes=both)
+    running = Running(both)
     try:
         told = [
-            running.ask(question=each.question, choices=list(each.choices), by="text", **each.fields).json()
-            for each in questions
+            running.ask(question=each.question, choices=list(each.choices), **each.fields).json() for each in questions
         ]
     finally:
         running.close()

@@ -20,6 +20,7 @@ import pytest
 from serving import Running
 from shrinklm import Example, Run
 from shrinklm.core.errors import StudentError
+from shrinklm.deploy.cascade import Cascade
 from shrinklm.deploy.server.limits import Keys
 from shrinklm.deploy.student import Answer, By, TrainedStudent
 
@@ -299,16 +300,12 @@ def test_one_question_does_not_take_its_company_with_it(gate: Gate, caplog: pyte
     assert "memory does not suffice" in caplog.text
 
 
-class Unsure:
-    """A cascade: what is not surer than a coin goes to a teacher that takes its time."""
+class Unsure(Cascade):
+    """What is not surer than a coin goes to a teacher that takes its time."""
 
-    def __init__(self) -> None:
+    def __init__(self, trained: TrainedStudent) -> None:
+        super().__init__(trained, 0.5, "likelihood")
         self.open, self.asked = threading.Event(), 0
-
-    by = None
-
-    def keeps(self, answer: Answer) -> bool:
-        return (answer.confidence or 0) > 0.5
 
     def answer(self, questions: Any, answers: Any, explain: bool = True) -> list[Answer]:
         assert self.open.wait(30)
@@ -317,10 +314,10 @@ class Unsure:
 
 
 def test_nobody_waits_for_the_teacher_of_somebody_else(deployed: Run) -> None:
-    unsure = Unsure()
-    running = Running(deployed.student("finetune"), passes=unsure, batch=1)
+    unsure = Unsure(deployed.student("finetune"))
+    running = Running(unsure, batch=1)
     many = ASKED | {"choices": [f"in house {number}" for number in range(9)]}
-    how = {"by": "likelihood", "explain": False, "words": True}
+    how = {"explain": False, "words": True}
     try:
         with ThreadPoolExecutor(2) as pool:
             passed = [pool.submit(running.ask, **many, **how) for _ in range(2)]
@@ -335,6 +332,21 @@ def test_nobody_waits_for_the_teacher_of_somebody_else(deployed: Run) -> None:
         assert unsure.asked == running.server.metrics.total("shrinklm_escalations_total") == 2
     finally:
         unsure.open.set()
+        running.close()
+
+
+def test_what_is_withheld_says_so(deployed: Run) -> None:
+    running = Running(Cascade(deployed.student("finetune"), None, "likelihood"))
+    try:
+        reply = running.ask(**ASKED).json()
+        assert (reply["answer"], reply["escalated"]) == (None, False)
+        assert reply["why"].startswith("abstained")
+        assert "threshold of this cascade" in running.ask(**ASKED, by="text").json()["error"]["message"]
+        assert 'name="by"' not in running.client.get("/").text
+        assert list(reply["probabilities"]) == ASKED["choices"]
+        message = running.chat("Where do fish swim?\nA. in the sea\nB. in the sky").json()["choices"][0]["message"]
+        assert (message["content"], message["refusal"]) == ("", reply["why"])
+    finally:
         running.close()
 
 

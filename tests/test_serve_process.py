@@ -1,7 +1,8 @@
-"""`shrinklm serve` as a process, of an exported student: asked to stop, it answers what it took."""
+"""`shrinklm serve` as a process: asked to stop, it answers what it took; killed, it has kept what it sent."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,55 +11,100 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from shrinklm import Run
+from shrinklm import Recipe, Run, Store
+from shrinklm.deploy.passing import Escalations
+
+
+class Process:
+    """A server in a process of its own, once it answers."""
+
+    def __init__(self, *arguments: str, keys: str = "") -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        command = [sys.executable, "-m", "shrinklm", "serve", *arguments, "--port", port]
+        environment = {**os.environ, "SHRINKLM_API_KEYS": keys}
+        self.server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.server.stdout is not None
+        self.said = ""
+        while "Stop with Ctrl-C" not in self.said:
+            line = self.server.stdout.readline()
+            assert line, self.server.communicate()
+            self.said += line
+        head = {"authorization": f"Bearer {keys}"} if keys else {}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=head, trust_env=False, timeout=60)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.server.kill()
+        self.server.communicate()
 
 
 def test_a_stop_of_the_process_loses_no_answer(deployed: Run, tmp_path: Path) -> None:
     student = deployed.student("multitask")
     student.student.save(tmp_path)
     student.answering.write(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "shrinklm", "serve", str(tmp_path), "--host", "0.0.0.0"]
-    command += ["--port", str(port), "--batch", "1", "--cell", "multitask"]
-    server = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "SHRINKLM_API_KEYS": "very-secret"},
-    )
-    try:
-        assert server.stdout is not None
-        said = ""
-        while "Stop with Ctrl-C" not in said:
-            line = server.stdout.readline()
-            assert line, server.communicate()
-            said += line
-        client = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer very-secret"}, trust_env=False,
-            timeout=60,
-        )  # fmt: skip
-        asked = {"question": "Where do fish swim?", "choices": ["in the sea", "in the sky"]}
-        with client, ThreadPoolExecutor(12) as pool:
-            taken = [pool.submit(client.post, "/v1/answer", json=asked) for _ in range(12)]
-            while "shrinklm_requests_live 13" not in client.get("/metrics").text:  # this request is one
-                assert not any(one.done() for one in taken), "asked before the first is answered"
-                time.sleep(0.01)
-            server.send_signal(signal.SIGTERM)
-            replies = [one.result() for one in taken]
-        assert [reply.status_code for reply in replies] == [200] * 12
-        assert {reply.json()["raw"] for reply in replies} == {student.predict([asked])[0].raw}
-        out, err = server.communicate(timeout=30)
-    finally:
-        server.kill()
-        server.wait()
-    assert server.returncode == 0, err
+    arguments = [str(tmp_path), "--host", "0.0.0.0", "--batch", "1", "--cell", "multitask"]
+    asked = {"question": "Where do fish swim?", "choices": ["in the sea", "in the sky"]}
+    with Process(*arguments, keys="very-secret") as process, ThreadPoolExecutor(12) as pool:
+        client = process.client
+        taken = [pool.submit(client.post, "/v1/answer", json=asked) for _ in range(12)]
+        while "shrinklm_requests_live 13" not in client.get("/metrics").text:  # this request is one
+            assert not any(one.done() for one in taken), "asked before the first is answered"
+            time.sleep(0.01)
+        process.server.send_signal(signal.SIGTERM)
+        replies = [one.result() for one in taken]
+        out, err = process.server.communicate(timeout=30)
+    assert [reply.status_code for reply in replies] == [200] * 12
+    assert {reply.json()["raw"] for reply in replies} == {student.predict([asked])[0].raw}
+    assert process.server.returncode == 0, err
     assert "Every question that was taken is answered" in out
-    assert "multitask--tiny--s0 answers:" in said
+    assert "multitask--tiny--s0 answers:" in process.said
     assert "warning: 0.0.0.0 can be reached from other machines, and nothing is encrypted" in err
-    assert "very-secret" not in said + out + err
+    assert "very-secret" not in process.said + out + err
+
+
+def test_a_killed_server_has_kept_every_escalation_that_it_sent(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": "unsure",
+            "task": {"use": "everyday", "dev": 0.3, "limit": {"train": 4, "dev": 8, "test": 2}},
+            "teacher": {"use": "fake"},
+            "student": {"use": "tiny"},
+            "train": {"examples": 4, "curve": 0},
+            "evaluate": {"max_tokens": 4, "metrics": ["accuracy"], "zero_shot": False},
+            # More than eight questions can show: no threshold reaches it, and every question is passed on.
+            "cascade": {"teacher": "fake", "accuracy": 0.99, "by": "likelihood"},
+        }
+    ).model_copy(update={"root": tmp_path})
+    run = Run(recipe)
+    run.train()
+    run.evaluate()
+    questions = [{"id": n, "question": f"Who is in house {n}?", "choices": ["she", "he", "it"]} for n in range(60)]
+    replies: list[dict[str, Any]] = []
+
+    def ask(question: dict[str, Any]) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            replies.append(process.client.post("/v1/answer", json=question).json())
+        if len(replies) >= 20:
+            process.server.kill()
+
+    with Process(str(run.folder), "--cascade") as process, ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, questions))
+    assert 20 <= len(replies) < 60
+    # The fake teacher has no answer to some questions; what it says to those is paid for too.
+    sent = {reply["id"]: reply["answer"] for reply in replies if reply["escalated"]}
+    assert sent
+    kept = {row["id"]: row["answer"] for row in Escalations(run.folder / "escalated.jsonl")}
+    assert sent.items() <= kept.items()
+    with Store(recipe.path(recipe.store)) as store:
+        assert sum(one.kind == "label" for one in store) >= len(replies)

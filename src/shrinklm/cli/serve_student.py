@@ -46,8 +46,9 @@ def serve(
         _warn(host, KEYS, bool(keys))
     typer.echo("Loading ...")
     student, _ = opened(run, cell, cascade)
-    passes = student if isinstance(student, Cascade) else None
-    student = passes.alone if passes else student
+    if isinstance(student, Cascade) and student.passing is not None:
+        student.passing.teacher.check()
+        student.passing.teacher.check_access(["label"])
     student.warm_up()
 
     def ready(at: int) -> None:
@@ -60,7 +61,7 @@ def serve(
         sys.stdout.flush()  # whoever waits for the line may read a pipe
 
     async def main() -> None:
-        await AnswerServer(student, limits, keys, passes).serve(host, port, ready)
+        await AnswerServer(student, limits, keys).serve(host, port, ready)
 
     asyncio.run(main())
     typer.echo("Stopped. Every question that was taken is answered.")

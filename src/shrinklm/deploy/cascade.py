@@ -12,6 +12,9 @@ from .passing import Escalations, Passed, Passing
 from .questions import examples_of
 from .student import Answer, By, TrainedStudent
 
+ABSTAINED = "abstained"
+"""How `Answer.why` begins where an answer is withheld."""
+
 
 class Cascade(TrainedStudent):
     """A trained student whose unsure answers are passed on to a teacher; without one, they are withheld.
@@ -87,9 +90,9 @@ class Cascade(TrainedStudent):
         if answer.answer is None:
             return answer
         if self.threshold is None:
-            why = "abstained: no threshold on the confidence reached the goal on the dev questions"
+            why = f"{ABSTAINED}: no threshold on the confidence reached the goal on the dev questions"
         else:
-            why = f"abstained: the confidence {answer.confidence or 0:.3f} is below {self.threshold:.3f}"
+            why = f"{ABSTAINED}: the confidence {answer.confidence or 0:.3f} is below {self.threshold:.3f}"
         return replace(answer, answer=None, explanation=None, confidence=None, supported=None, why=why)
 
     def _replaced(self, answer: Answer, passed: Passed, explain: bool) -> Answer:

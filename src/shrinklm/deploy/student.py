@@ -121,7 +121,8 @@ class TrainedStudent:
         """Answers a question of no meaning, so that the first real one finds everything loaded."""
         answering = self.answering
         choices = () if answering.type == "free" else answering.labels or ("yes", "no")
-        self.predict([Example("0", "Ready?", choices, "", dict.fromkeys(answering.fields, "yes"))])
+        question = Example("0", "Ready?", choices, "", dict.fromkeys(answering.fields, "yes"))
+        TrainedStudent.predict(self, [question])  # of a cascade too: no teacher is asked
 
     def answer_tokens(self, examples: Sequence[Example]) -> int:
         """Cap of the answering view's reply to any of these questions.

@@ -15,10 +15,11 @@ from aiohttp import web
 
 from ...core.types import Example
 from ...teachers.serving.chat import Refusal
+from ..cascade import Cascade
 from . import chat, native, page
 from .limits import KEYS, Keys, Limits
 from .metrics import CONTENT_TYPE, Metrics
-from .worker import Finish, Full, Passes, Wish, Worker
+from .worker import Finish, Full, Wish, Worker
 
 if TYPE_CHECKING:
     from ..student import TrainedStudent
@@ -44,19 +45,20 @@ class AnswerServer:
     """A trained student behind an address.
 
     Args:
-        student: Answers; nobody else may use it meanwhile.
+        student: Answers; nobody else may use it meanwhile. A cascade's teacher answers in a thread of its own.
         limits: What is taken.
         keys: Who may ask.
-        passes: Takes what the student is not sure of: a cascade.
     """
 
     def __init__(
-        self, student: TrainedStudent, limits: Limits | None = None, keys: Keys | None = None,
-        passes: Passes | None = None,
-    ) -> None:  # fmt: skip
-        self.student, self.limits, self.keys = student, limits or Limits(), keys or Keys()
-        self.metrics = Metrics()
-        self._worker = Worker(student, self.limits, self.metrics, passes)
+        self, student: TrainedStudent | Cascade, limits: Limits | None = None, keys: Keys | None = None
+    ) -> None:
+        cascade = student if isinstance(student, Cascade) else None
+        self.student = cascade.alone if cascade else student
+        self.limits, self.keys, self.metrics = limits or Limits(), keys or Keys(), Metrics()
+        self._by = cascade.by if cascade else None
+        """What answers are read from, where a request may not say: a threshold is of confidences of one kind."""
+        self._worker = Worker(self.student, self.limits, self.metrics, cascade)
         self._live = 0
         """Requests that were taken and are not answered."""
         self._stop = asyncio.Event()
@@ -203,7 +205,7 @@ class AnswerServer:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
-        asked = native.read(await self._body(request), self.student, self.limits)
+        asked = native.read(await self._body(request), self.student, self.limits, self._by)
         answers = await self._ask(asked.examples, asked.wish, native.answered)
         ms = round(1000 * (time.perf_counter() - began), 1)
         if asked.several:
@@ -212,7 +214,9 @@ class AnswerServer:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         asked = chat.read(await self._body(request), self.student, self.limits)
-        [body] = await self._ask([asked.example], asked.wish(self.student), asked.finish(self.student))
+        [body] = await self._ask(
+            [asked.example], asked.wish(self.student, self._by or "text"), asked.finish(self.student)
+        )
         if not asked.stream:
             return _json(body)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
@@ -245,7 +249,7 @@ class AnswerServer:
         return web.Response(body=self.metrics.text(gauges).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _page(self, request: web.Request) -> web.Response:
-        return page.page(self.student, bool(self.keys))
+        return page.page(self.student, self._by, bool(self.keys))
 
 
 def _quiet() -> logging.Logger:

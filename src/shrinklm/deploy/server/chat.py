@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.types import Example
 from ...students.room import TOO_LONG
 from ...teachers.serving.chat import Refusal, number, stops, turns
+from ..cascade import ABSTAINED
 from .limits import Limits
 from .message import read_message
 from .native import answered, example, flag, invalid, kind_of
@@ -24,7 +25,7 @@ from .worker import Reply, Wish
 
 if TYPE_CHECKING:
     from ...methods.view import View
-    from ..student import TrainedStudent
+    from ..student import By, TrainedStudent
 
 _RANGES = {"temperature": (0, 2), "top_p": (0, 1), "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2)}
 _TAKEN = (
@@ -70,9 +71,9 @@ class Chat:
     usage: bool
     """Whether a stream tells its tokens."""
 
-    def wish(self, student: TrainedStudent) -> Wish:
+    def wish(self, student: TrainedStudent, by: By) -> Wish:
         """How the student is asked."""
-        return Wish(self.view != student.answering.answer, "text")
+        return Wish(self.view != student.answering.answer, by)
 
     def finish(self, student: TrainedStudent) -> Callable[[Reply], dict[str, Any]]:
         """Makes the body of the reply, unstreamed; raises Refusal for a question that is too long."""
@@ -83,7 +84,10 @@ class Chat:
                 raise Refusal(400, f"The question is {TOO_LONG}.", "context_length_exceeded", "messages")
             answering, count = student.answering, student.student.token_count
             explains = self.view != answering.answer
-            text = (answer.explanation or "") if explains else answer.raw
+            withheld = answer.why if answer.answer is None and (answer.why or "").startswith(ABSTAINED) else None
+            # The likeliest option is written nowhere: it is stated as the student was trained to.
+            stated = answer.raw or (self.view.states(answer.answer) if answer.answer else "")
+            text = "" if withheld else (answer.explanation or "") if explains else stated
             cut = answer.explanation_cut
             if not explains:
                 cut = (count(text) or 0) >= student.answer_tokens([self.example])
@@ -93,7 +97,7 @@ class Chat:
                 text, cut = _first_tokens(text, self.cap, count), True
             prompt, said = count(self.view.prompt(self.example)) or 0, self.copies * (count(text) or 0)
             reason = "length" if cut else "stop"
-            message = {"role": "assistant", "content": text, "refusal": None}
+            message = {"role": "assistant", "content": text, "refusal": withheld}
             choice = {"message": message, "finish_reason": reason, "logprobs": None}
             return {
                 "id": f"chatcmpl-{uuid.uuid4().hex}",

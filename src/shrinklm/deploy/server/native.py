@@ -16,7 +16,7 @@ from .worker import Reply, Wish
 
 if TYPE_CHECKING:
     from ..answering import Answering
-    from ..student import TrainedStudent
+    from ..student import By, TrainedStudent
 
 _HOW = ("explain", "by", "words")
 """Fields that say how all questions of a request are answered."""
@@ -44,8 +44,8 @@ def parse(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def read(body: Mapping[str, Any], student: TrainedStudent, limits: Limits) -> Asked:
-    """The questions in a request's body. Raises Refusal."""
+def read(body: Mapping[str, Any], student: TrainedStudent, limits: Limits, by: By | None = None) -> Asked:
+    """The questions in a request's body; `by`: the one way in which answers are read. Raises Refusal."""
     answering = student.answering
     known = _fields(answering)
     if "questions" in body:
@@ -71,7 +71,7 @@ def read(body: Mapping[str, Any], student: TrainedStudent, limits: Limits) -> As
             raise invalid(f"{where}expected a text or an object, found {kind_of(row)}.", "questions")
         _only(row, known, f"{where}in a question")
         examples.append(example(row, answering, limits, where, number))
-    return Asked(examples, _wish(body, student), several)
+    return Asked(examples, _wish(body, student, by), several)
 
 
 def example(row: Mapping[str, Any], answering: Answering, limits: Limits, where: str = "", number: int = 1) -> Example:
@@ -155,14 +155,16 @@ def flag(body: Mapping[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def _wish(body: Mapping[str, Any], student: TrainedStudent) -> Wish:
+def _wish(body: Mapping[str, Any], student: TrainedStudent, only: By | None) -> Wish:
     by = body.get("by")
     if by not in (None, "text", "likelihood"):
         raise invalid(f'\'by\' must be "text" or "likelihood", not {_shown(by)}.', "by")
+    if only and by not in (None, only):
+        raise invalid(f"'by' must be {_shown(only)}: the threshold of this cascade was picked for it.", "by")
     words = flag(body, "words", False)
     if words and not has_gradients(student):
         raise invalid("'words' cannot be told here: this student gives no gradients.", "words")
-    return Wish(flag(body, "explain", True), by or "text", words)
+    return Wish(flag(body, "explain", True), by or only or "text", words)
 
 
 def _fields(answering: Answering) -> tuple[str, ...]:

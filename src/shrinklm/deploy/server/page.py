@@ -11,14 +11,14 @@ from aiohttp import web
 from .words import has_gradients
 
 if TYPE_CHECKING:
-    from ..student import TrainedStudent
+    from ..student import By, TrainedStudent
 
 _FILES = Path(__file__).parent / "static"
 _TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
-def page(student: TrainedStudent, locked: bool) -> web.Response:
-    """The page; `locked`: whether a key is needed to ask."""
+def page(student: TrainedStudent, by: By | None, locked: bool) -> web.Response:
+    """The page; `by`: the one way in which answers are read; `locked`: whether a key is needed to ask."""
     from jinja2 import Environment, StrictUndefined
 
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -31,6 +31,7 @@ def page(student: TrainedStudent, locked: bool) -> web.Response:
         explains=answering.explain is not None,
         words=has_gradients(student),
         calibrated=answering.temperature is not None,
+        by=by,
         locked=locked,
     )
     return web.Response(text=html, content_type="text/html")

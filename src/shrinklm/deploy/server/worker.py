@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.types import Example
 from .limits import Limits
@@ -17,22 +17,8 @@ from .metrics import Metrics
 from .words import Words, words_of
 
 if TYPE_CHECKING:
+    from ..cascade import Cascade
     from ..student import Answer, By, TrainedStudent
-
-
-class Passes(Protocol):
-    """Passes on the questions whose answer it does not keep: a cascade."""
-
-    by: By | None
-    """What answers must be read from; None: as each request says."""
-
-    def keeps(self, answer: Answer) -> bool:
-        """Whether the student's answer stands."""
-        ...
-
-    def answer(self, questions: Sequence[Example], answers: Sequence[Answer], explain: bool = True) -> list[Answer]:
-        """The answers, those that do not stand replaced."""
-        ...
 
 
 class Wish(NamedTuple):
@@ -82,13 +68,15 @@ class Worker(threading.Thread):
         student: Answers; nobody else may use it meanwhile.
         limits: Sizes of batches and of the queue.
         metrics: Is told of every batch.
-        passes: Takes what the student is not sure of, in a thread of its own: the next batch does not wait for a
+        cascade: Takes what the student is not sure of, in a thread of its own: the next batch does not wait for a
             teacher.
     """
 
-    def __init__(self, student: TrainedStudent, limits: Limits, metrics: Metrics, passes: Passes | None = None) -> None:
+    def __init__(
+        self, student: TrainedStudent, limits: Limits, metrics: Metrics, cascade: Cascade | None = None
+    ) -> None:
         super().__init__(name="answering", daemon=True)
-        self._student, self._limits, self._metrics, self._passes = student, limits, metrics, passes
+        self._student, self._limits, self._metrics, self._cascade = student, limits, metrics, cascade
         self._teacher = ThreadPoolExecutor(1, "passing on")
         self._waiting: list[_Item] = []
         self._changed = threading.Condition()
@@ -168,11 +156,12 @@ class Worker(threading.Thread):
         wish = batch[0].wish
         examples = [item.example for item in batch]
         try:
-            passes = self._passes
-            by = (passes.by if passes is not None else None) or wish.by
-            answers = self._student.predict(examples, explain=wish.explain, by=by, batch=self._limits.batch)
+            answers = self._student.predict(examples, explain=wish.explain, by=wish.by, batch=self._limits.batch)
             words = words_of(self._student, examples, answers) if wish.words else [None] * len(batch)
-            unsure = {index for index, answer in enumerate(answers) if passes is not None and not passes.keeps(answer)}
+            cascade = self._cascade
+            unsure = {
+                index for index, answer in enumerate(answers) if cascade is not None and not cascade.keeps(answer)
+            }
         except Exception as error:
             if len(batch) > 1:
                 # One question must not take its company with it.
@@ -191,10 +180,10 @@ class Worker(threading.Thread):
 
     def _pass_on(self, rows: Sequence[tuple[_Item, Answer, Words | None]]) -> None:
         """Sends what becomes of the answers that do not stand; a teacher's is in the store before."""
-        assert self._passes is not None
+        assert self._cascade is not None
         items, answers, words = zip(*rows, strict=True)
         try:
-            told = self._passes.answer([item.example for item in items], answers, items[0].wish.explain)
+            told = self._cascade.answer([item.example for item in items], answers, items[0].wish.explain)
         except Exception as error:
             _fail(items, error)
             return
