@@ -42,7 +42,7 @@ def table(report: Mapping[str, Any]) -> None:
         f"one question is {100 / count:.1f}); {report['bound_points']:g} may be lost."
     )
     if chat := report.get("chat"):
-        say(f"The chat endpoint gives the same text for {chat['same']} of {chat['asked']} questions.")
+        say(f"In a chat it is the same for {chat['same']} of {chat['asked']} questions.")
 
 
 def _percent(share: float) -> str:

@@ -1,11 +1,14 @@
-"""The tokens of its own that a tokenizer puts around a prompt."""
+"""The tokens of its own that a tokenizer puts around a prompt, and those that end a student's text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
+
+if TYPE_CHECKING:
+    from ...students.base import BaseStudent
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,10 @@ def around(tokenizer: Any) -> Around:
         if whole[start : start + len(plain)] == plain:
             return Around(tuple(whole[:start]), tuple(whole[start + len(plain) :]))
     raise ModelError("This tokenizer cuts a text otherwise when it puts its own tokens around it: no runtime does.")
+
+
+def ends_of(student: BaseStudent) -> list[int]:
+    """The tokens that end a student's text, its tokenizer's end token first."""
+    ends = student.model.generation_config.eos_token_id
+    further = [ends] if isinstance(ends, int) else ends or []
+    return list(dict.fromkeys([student.tokenizer.eos_token_id, *further]))

@@ -43,7 +43,7 @@ class RuntimeStudent:
         raise NotImplementedError
 
     def chats(self, view: View, examples: Sequence[Example], max_tokens: int) -> dict[str, int] | None:
-        """How many questions its chat endpoint answers as their prompts are answered; None where it has no endpoint."""
+        """How many questions it reads or answers in a chat as by their prompts; None where it has no chat."""
         return None
 
     def close(self) -> None:

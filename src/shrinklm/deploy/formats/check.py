@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.types import Example, Prediction, Task, Tick
-from ...evaluation.ask import EvaluateSettings, Evaluation, answers
+from ...evaluation.ask import EvaluateSettings, Evaluation
 from ...evaluation.metrics.answers import accuracy
+from ...students.room import TOO_LONG
 from ..answering import Answering
 from .asked import RuntimeStudent
 
@@ -38,7 +39,7 @@ class Asked:
     latency_ms: float
     """Median of single questions, answer only."""
     memory: int
-    """Bytes of this process's memory that loading and asking took."""
+    """Bytes of memory that loading and asking took."""
 
     @property
     def accuracy(self) -> float:
@@ -72,15 +73,21 @@ def ask(
     evaluation = Evaluation(
         student, task, answering.as_method(), answering.name, EvaluateSettings(answering.max_tokens, _BATCH, None)
     )
-    predictions: list[Prediction] = []
-    for start in range(0, len(tests), _BATCH):
-        predictions += answers(evaluation, tests[start : start + _BATCH])
-        tick(f"ask {runtime}", len(predictions), len(tests), "")
-    first = [example for example in tests[:EXPLAINED] if evaluation.fits(example, answering.answer_tokens)]
+    tokens = max(evaluation.answer_tokens(tests), answering.answer_tokens)
+    # A question that is too long is not asked, and counts as wrong.
+    short = [example for example in tests if evaluation.fits(example, tokens)]
+    found: dict[str, Prediction] = {}
+    for start in range(0, len(short), _BATCH):
+        chunk = short[start : start + _BATCH]
+        found |= {each.example_id: each for each in evaluation.answer(chunk, tokens)[1]}
+        tick(f"ask {runtime}", len(found), len(short), "")
+    missing = Prediction(answering.name, "", None, None, "", None, TOO_LONG)
+    predictions = [found.get(example.id, missing) for example in tests]
+    first = short[:EXPLAINED]
     explain, texts = answering.explain, []
     if explain is not None and explain != answering.answer:
         texts = [reply.raw for reply in evaluation.explain(first)[0]]
-    alone = evaluation.latency(first[:_TIMED], answering.answer_tokens)
+    alone = evaluation.latency(first[:_TIMED], tokens)
     return Asked(
         runtime=runtime,
         predictions=predictions,
@@ -126,12 +133,16 @@ def misread(original: Any, exported: RuntimeStudent, answering: Answering, tests
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds, when what is free was given back to the system."""
+    """Bytes of memory that this process and those below it hold, when what is free was given back to the system."""
     import psutil
 
     with suppress(AttributeError, OSError):  # Linux's C library alone has it
         ctypes.CDLL(None).malloc_trim(0)
-    return int(psutil.Process().memory_info().rss)
+    process, total = psutil.Process(), 0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
+    return int(total)
 
 
 def _share(same: Sequence[bool]) -> float:

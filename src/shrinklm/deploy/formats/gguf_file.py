@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...core.errors import ModelError
+from .around import ends_of
 from .gguf_model import architecture, weights, write_settings
 from .gguf_tokenizer import write_tokenizer
 
@@ -47,6 +48,8 @@ def write_gguf(student: BaseStudent, path: Path, kind: str, name: str, template:
     writer.add_file_type(gguf.LlamaFileType[f"{'ALL' if kind == 'F32' else 'MOSTLY'}_{kind}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     write_settings(writer, config, tensors)
+    for token in ends_of(student)[1:2]:
+        writer.add_eot_token_id(token)
     rows = student.model.get_input_embeddings().weight.shape[0]
     write_tokenizer(writer, student.tokenizer, rows, template)
     for label, array in (*tensors.items(), *weights(student.model)):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
-from http.client import HTTPConnection
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +17,7 @@ from ...core.errors import MissingExtra, ModelError
 from ...core.types import Example, Reply
 from ...methods.view import View
 from ...students.tokens import PairTokens
+from . import llama_server
 from .asked import RuntimeStudent, threads
 from .gguf_file import read_head
 from .gguf_tokenizer import BLANK_BEFORE
@@ -24,34 +29,30 @@ _FORCED = 1e4
 
 
 class LlamaCppStudent(RuntimeStudent):
-    """A GGUF file, in llama.cpp's own server within this process. Raises ModelError when it cannot be read."""
+    """A GGUF file in llama.cpp's own server, a process below this one. Raises ModelError when it cannot be read."""
 
     runtime = "llama.cpp"
 
     def __init__(self, file: Path) -> None:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise MissingExtra("xllamacpp", "llamacpp", "Asking a student in llama.cpp") from error
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise MissingExtra("xllamacpp", "llamacpp", "Asking a student in llama.cpp")
         head = read_head(file)
-        self.positions = int(head[f"{head['general.architecture']}.context_length"])
-        self._last = int(head["tokenizer.ggml.eos_token_id"])
-        self._before = " " if head.get(BLANK_BEFORE, True) else ""
-        options = xllamacpp.CommonParams()
-        options.model.path = str(file)
-        options.hostnames, options.port = ["127.0.0.1"], 0
-        # One place: a text's neighbours in a batch would change its rounding.
-        options.n_parallel, options.n_ctx = 1, min(self.positions, CONTEXT)
-        options.cpuparams.n_threads = options.cpuparams_batch.n_threads = threads()
-        options.verbosity = 0
-        options.warmup = False
         try:
-            self.server: Any = xllamacpp.Server(options)
-        except RuntimeError as error:
-            raise ModelError(f"llama.cpp cannot read {file}: {error}.") from error
-        self.positions = options.n_ctx
-        host = urlsplit(self.server.listening_address)
-        self._host = HTTPConnection(host.hostname or "127.0.0.1", host.port, timeout=600)
+            self.positions = min(CONTEXT, int(head[f"{head['general.architecture']}.context_length"]))
+            self._last = int(head["tokenizer.ggml.eos_token_id"])
+            self._before = " " if head[BLANK_BEFORE] else ""
+        except KeyError as error:
+            raise ModelError(f"{file} was not written by shrinklm: it names no {error}.") from error
+        line = [sys.executable, llama_server.__file__, str(file), str(self.positions), str(threads())]
+        self._process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline().strip()
+        if not said.startswith("http"):
+            self.close()
+            raise ModelError(f"llama.cpp cannot read {file}: {said.removeprefix('error: ') or 'its process ended'}.")
+        self._address = urlsplit(said)
 
     def prompt_ids(self, text: str) -> list[int]:
         """See RuntimeStudent."""
@@ -93,8 +94,8 @@ class LlamaCppStudent(RuntimeStudent):
 
     def close(self) -> None:
         """See RuntimeStudent."""
-        self._host.close()
-        self.server = None
+        self._process.kill()
+        self._process.communicate()
 
     def _complete(self, ids: list[int], max_tokens: int, **further: Any) -> dict[str, Any]:
         return self._post("/completion", {"prompt": ids, "n_predict": max_tokens, "temperature": 0.0, **further})
@@ -103,8 +104,13 @@ class LlamaCppStudent(RuntimeStudent):
         return list(self._post("/tokenize", {"content": text, "add_special": own, "parse_special": True})["tokens"])
 
     def _post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
-        self._host.request("POST", path, json.dumps(content), {"Content-Type": "application/json"})
-        reply: dict[str, Any] = json.loads(self._host.getresponse().read())
+        # A connection for each call: one that was kept would be closed by the server after some seconds of rest.
+        try:
+            with closing(HTTPConnection(self._address.hostname or "", self._address.port, timeout=600)) as line:
+                line.request("POST", path, json.dumps(content), {"Content-Type": "application/json"})
+                reply: dict[str, Any] = json.loads(line.getresponse().read())
+        except (OSError, HTTPException) as error:
+            raise ModelError(f"llama.cpp does not answer any more: {error or type(error).__name__}.") from error
         if "error" in reply:
             raise ModelError(f"llama.cpp does not answer: {reply['error'].get('message', reply['error'])}")
         return reply

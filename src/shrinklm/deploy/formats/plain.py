@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.types import Reply
+from ...core.types import Example, Reply
+from ...methods.view import View
 from ...models.load import load_tokenizer, position_limit
 from ...models.locate import Model
 from ...students.tokens import PairTokens
 from .asked import RuntimeStudent
+from .chat import same_prompts
 
 
 class TransformersStudent(RuntimeStudent):
@@ -70,6 +73,13 @@ class TransformersStudent(RuntimeStudent):
             logits = self.model(**{name: torch.tensor(ids) for name, ids in asked.items()}).logits[0]
         told = logits[-len(tokens.scored) :].float().log_softmax(-1)
         return float(told[range(len(tokens.scored)), tokens.scored].sum())
+
+    def chats(self, view: View, examples: Sequence[Example], max_tokens: int) -> dict[str, int] | None:
+        """Of how many questions the chat template makes the prompt, token by token."""
+        if self._encodes:
+            return None
+        same = same_prompts(self.tokenizer, self.tokenizer.chat_template, view, examples)
+        return {"asked": len(examples), "same": same}
 
     def close(self) -> None:
         """See RuntimeStudent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import RecipeError, StudentError
 from ...students.saved import NOTE, seal
 from ..answering import Answering
+from .around import ends_of
 from .asked import RuntimeStudent
 from .chat import chat_template, fitting_template, with_template
 from .onnx_model import require, write_onnx
@@ -85,8 +87,8 @@ def _beside(student: BaseStudent, answering: Answering, folder: Path) -> None:
     chats = student.family == "causal"
     template = fitting_template(answering.answer, answering.explain, student.tokenizer) if chats else None
     # The base model's template asks in another form than the student was trained with.
-    for name in ("chat_template.jinja", "chat_template.json"):
-        (folder / name).unlink(missing_ok=True)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    shutil.rmtree(folder / "additional_chat_templates", ignore_errors=True)
     with_template(student.tokenizer, template).save_pretrained(folder)
     own, ends = student.model.generation_config, ends_of(student)
     longest = max(answering.answer_tokens, answering.max_tokens if answering.explain else 0)
@@ -99,13 +101,6 @@ def _beside(student: BaseStudent, answering: Answering, folder: Path) -> None:
         bos_token_id=own.bos_token_id,
         decoder_start_token_id=own.decoder_start_token_id,
     ).save_pretrained(folder)
-
-
-def ends_of(student: BaseStudent) -> list[int]:
-    """The tokens that end a student's text, its tokenizer's end token first."""
-    ends = student.model.generation_config.eos_token_id
-    further = [ends] if isinstance(ends, int) else ends or []
-    return list(dict.fromkeys([student.tokenizer.eos_token_id, *further]))
 
 
 def _open_safetensors(folder: Path) -> RuntimeStudent:
