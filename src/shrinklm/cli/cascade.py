@@ -18,7 +18,7 @@ def cascade(recipe: Target, as_json: Json = False) -> None:
     """
     from ..report.findings import read
     from ..report.results import compare
-    from ..report.sections.cascade import table_of
+    from ..report.sections.cascade import measure, table_of
     from ..run.cascades import ask_tests
     from .show.cascade import cascade as show
 
@@ -27,7 +27,7 @@ def cascade(recipe: Target, as_json: Json = False) -> None:
         passed = ask_tests(run)
         run.evaluate()  # picks the thresholds that are not there
         results = compare(read(run.folder))
-    shown = table_of(results)
+    shown = table_of(results, measure(results))
     if as_json:
         typer.echo(json.dumps([dict(record) for record in shown.records], ensure_ascii=False))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...look.md import grid, paragraphs, picture, text
 from ...results import Results
 from ..base import Figures, Section
-from .figures import measure
+from .figures import measure as measure
 from .plot import cascade_plot
 from .table import table_of as table_of
 from .words import sentences
@@ -18,7 +18,7 @@ def section(results: Results) -> Section | None:
     rows = measure(results)
     if not rows:
         return None
-    table, lines = table_of(results), sentences(results, rows)
+    table, lines = table_of(results, rows), sentences(results, rows)
 
     def markdown(figures: Figures) -> list[str]:
         return [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...look.numbers import fixed, fraction, p_value, percent, points
 from ...look.tables import NONE, Column, Line, Table
 from ...results import Results
-from .figures import Passing, measure
+from .figures import Passing
 
 _COLUMNS = (
     Column("Method", numeric=False),
@@ -28,9 +29,8 @@ _COLUMNS = (
 )
 
 
-def table_of(results: Results) -> Table:
+def table_of(results: Results, rows: Sequence[Passing]) -> Table:
     """The table; no line where there is no cascade."""
-    rows = measure(results)
     caption = (
         "Students that keep their sure answers, on the test questions. "
         + ("The rest goes to the teacher." if any(entry.teacher for entry in rows) else "The rest is withheld.")
