@@ -319,6 +319,28 @@ def test_escalated_questions_wait_until_the_recipe_takes_them_in(
         kept.path.unlink()
 
 
+def test_the_budget_counts_what_earlier_commands_passed_on(root: Path) -> None:
+    paid = {"use": "fake", "price": {"input": 1.0, "output": 1.0}}
+    asked = []
+    for _ in range(2):
+        run = Run(recipe(root, teacher=paid, budget=0.0025, store="paid.db"), Knows())
+        both = cascade(run)
+        both.threshold = None
+        answers = both.predict(run.splits["test"])
+        assert run.writers.budget is not None
+        asked.append((sum(answer.by == "teacher" for answer in answers), run.writers.budget.spent))
+    assert 0 < asked[0][0] < 8
+    assert asked[1] == (asked[0][0], pytest.approx(110e-6 * asked[0][0])), "found in the store, and counted once"
+    run = Run(recipe(root, teacher=paid, budget=0.0025, store="paid.db"), Knows())
+    both = cascade(run)
+    both.threshold = None
+    [answer] = both.predict([{"question": "Where does a kettle go?", "choices": ["shed", "kitchen"]}])
+    (run.folder / "escalated.jsonl").unlink()
+    assert run.writers.budget is not None
+    spent = 110e-6 * (asked[0][0] + (answer.by == "teacher"))
+    assert run.writers.budget.spent == pytest.approx(spent), "what was passed on before counts"
+
+
 @pytest.mark.parametrize(
     ("block", "found"),
     [
