@@ -26,6 +26,11 @@ from teacher_cases import tiny_model
         ("study_load", ["--people", "3", "--think", "0.02"], r"answers acknowledged (\d+), kept (\d+)"),
         ("study_false_alarms", ["1"], r"ordinal, as analysed: \d of (1)"),
         ("false_spreads", ["3"], r"2, 5: [\d.]+% \([\d.]+% to ([\d.]+)%\)"),
+        (
+            "calibration_coverage",
+            ["--samples", "2", "--resamples", "20"],
+            r"100 answers, 30 points off: held by ([\d.]+)%",
+        ),
         ("cascade_guarantee", ["--runs", "3", "--questions", "60"], r"overconfident, (60) dev questions: below 90% in"),
         ("predict", ["--model", "tiny", "--questions", "6"], r"by text: ([\d.]+) s, ([\d.]+) times as fast"),
         ("scoring", ["12"], r"all \d+: ([\d.]+) s"),
