@@ -350,6 +350,19 @@ def test_a_runtime_that_reads_other_tokens_is_refused(learned: Path, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+def test_another_export_to_the_same_folder_at_the_same_time_is_noticed(
+    learned: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def lost(folder: Path) -> Any:
+        (folder / "model.safetensors").unlink()
+        return Forgetful(load_student(learned, "float32"))
+
+    monkeypatch.setitem(FORMATS, "safetensors", replace(FORMATS["safetensors"], open=lost))
+    with pytest.raises(StoreError, match="is written by another process at the same time"):
+        exported(learned, "safetensors", tmp_path / "out", bound=100)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_of_something_else_stays(learned: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match="holds something else than an export"):

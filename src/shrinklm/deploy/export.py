@@ -82,6 +82,7 @@ def export(
         form.write(student, trained.answering, new, bits)
         tick(f"write {wanted.to}", 1, 1, "")
         trained.answering.write(new)
+        files = _sizes(new)
         gc.collect()  # what writing left
         before = resident()
         with form.open(new) as opened:
@@ -92,6 +93,9 @@ def export(
         report |= {"chat": chats} if chats else {}
         report["original"]["bytes"] = FORMATS["safetensors"].size(trained.folder)
         report["exported"]["bytes"] = form.size(new)
+        report["files"] = files
+        if _sizes(new) != files:
+            raise StoreError(f"{wanted.folder} is written by another process at the same time. Type the command again.")
         _check_bound(report, wanted, len(tests))
         write_json(new / REPORT, report)
     return report
@@ -118,6 +122,12 @@ def _report(
         "explained": len(original.explanations),
         "versions": {name: version(name) for name in ("shrinklm", "transformers", *form.packages)},
     }
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files in a folder, and their bytes."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
 def _check_place(folder: Path) -> None:
