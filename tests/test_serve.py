@@ -371,6 +371,21 @@ def test_a_stop_answers_what_was_taken_and_refuses_what_comes(gate: Gate) -> Non
     running.close()
 
 
+def test_a_second_stop_ends_at_once(gate: Gate) -> None:
+    running = Running(gate)
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(running.ask, **ASKED)
+        gate.wait(1)
+        running.stop()
+        running.stop()
+        running.thread.join(20)
+        assert not running.thread.is_alive()
+        with pytest.raises(httpx.TransportError):
+            taken.result()
+    gate.open.set()
+    running.close()
+
+
 def test_a_body_that_does_not_come(deployed: Run) -> None:
     running = Running(deployed.student("finetune"), reading=0.1)
     try:

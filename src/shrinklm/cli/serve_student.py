@@ -60,11 +60,11 @@ def serve(
         typer.echo("Stop with Ctrl-C.")
         sys.stdout.flush()  # whoever waits for the line may read a pipe
 
-    async def main() -> None:
-        await AnswerServer(student, limits, keys).serve(host, port, ready)
+    async def main() -> bool:
+        return await AnswerServer(student, limits, keys).serve(host, port, ready)
 
-    asyncio.run(main())
-    typer.echo("Stopped. Every question that was taken is answered.")
+    answered = asyncio.run(main())
+    typer.echo("Stopped. Every question that was taken is answered." if answered else "Stopped at once.")
 
 
 def _warn(host: str, variable: str, locked: bool) -> None:

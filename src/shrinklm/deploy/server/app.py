@@ -73,8 +73,8 @@ class AnswerServer:
         if not self._live:
             self._idle.set()
 
-    async def serve(self, host: str, port: int, ready: Callable[[int], None]) -> None:
-        """Answer until `stop`, or until the process is asked to end (SIGTERM, SIGINT).
+    async def serve(self, host: str, port: int, ready: Callable[[int], None]) -> bool:
+        """Answer until `stop`, or until the process is asked to end (SIGTERM, SIGINT); whether all is answered then.
 
         `ready` is called with the port once requests are taken; port 0 takes a free one. Raises OSError where the
         address cannot be had.
@@ -89,6 +89,7 @@ class AnswerServer:
             auto_decompress=False,
         )
         self._worker.start()
+        answered = True
         try:
             await runner.setup()
             await web.TCPSite(runner, host, port, backlog=1024).start()
@@ -96,12 +97,18 @@ class AnswerServer:
                 for name in (signal.SIGTERM, signal.SIGINT):
                     asyncio.get_running_loop().add_signal_handler(name, self.stop)
             ready(runner.addresses[0][1])
-            await self._idle.wait()
+            await self._stop.wait()
+            # A client that does not take its reply holds nothing up for ever.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.limits.timeout + self.limits.reading):
+                    await self._idle.wait()
+            answered = not self._live
         finally:
             await runner.cleanup()
             # A pass under way cannot be broken off; nobody waits for it after a second call of `stop`.
-            if not self._live:
+            if answered:
                 await asyncio.to_thread(self._worker.close)
+        return answered
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=self.limits.body)
