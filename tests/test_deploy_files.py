@@ -18,7 +18,7 @@ import pytest
 
 from cli_cases import call
 from shrinklm import Run
-from shrinklm.core.errors import StoreError, TaskError
+from shrinklm.core.errors import RecipeError, StoreError, TaskError
 from shrinklm.core.results import CellFile
 from shrinklm.deploy.files import predict_file
 from shrinklm.deploy.student import TrainedStudent
@@ -108,7 +108,24 @@ def test_what_cannot_be_written(student: TrainedStudent, tmp_path: Path) -> None
     assert (tmp_path / "out.csv").read_text() == "mine"
     with pytest.raises(TaskError, match="has no column 'question'"):
         predict_file(student, asked(table(tmp_path / "in.jsonl", [{"x": 1}])), tmp_path / "new.csv")
+    with pytest.raises(RecipeError, match="write text or likelihood"):
+        predict_file(student, asked(source), tmp_path / "new.csv", by="chance")  # type: ignore[arg-type]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.csv"]
+    for place in (tmp_path / "in.jsonl" / "new.csv", Path("/proc/new.csv")):
+        with pytest.raises(StoreError, match=r"new\.csv cannot be written: .*Name a file in a folder that you can"):
+            predict_file(student, asked(source), place)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_half_a_character_is_a_fault_of_its_row(student: TrainedStudent, tmp_path: Path, suffix: str) -> None:
+    half = "\udc9f"
+    rows = [ROWS[0], {**ROWS[0], "question": f"a {half}"}, {**ROWS[0], "choices": ["a", f"b {half}"]}]
+    rows += [{**ROWS[0], "id": half}, {**ROWS[0], "choices": [f"c {half}"]}]
+    output = tmp_path / f"out{suffix}"
+    report = predict_file(student, asked(table(tmp_path / "in.jsonl", rows)), output, "likelihood", 0)
+    assert (report.rows, report.answered) == (5, 1)
+    assert all("half a character" in fault for _, fault in report.bad[:3])
+    assert [row["why"] or "" for row in answers_of(output)] == ["", *(fault for _, fault in report.bad)]
 
 
 def test_a_chunk_that_was_answered_is_not_asked_again(
@@ -134,6 +151,29 @@ def test_a_chunk_that_was_answered_is_not_asked_again(
     predict_file(student, asked(source), output, by="likelihood", explanations=0, batch=1)
     assert seen == [8, 8, 8, 8, 8]
     assert [row["id"] for row in answers_of(output)] == [row["id"] for row in rows]
+
+
+def test_answers_stay_with_their_rows_when_a_bad_row_above_is_taken_out(
+    student: TrainedStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{**ROWS[0], "id": str(number), "question": f"What is {number}?"} for number in range(16)]
+    plain, seen = student.predict, []
+
+    def predict(questions: Any, *rest: Any, **more: Any) -> Any:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(len(questions))
+        return plain(questions, *rest, **more)
+
+    output = tmp_path / "out.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(student, "predict", predict)
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(student, asked(table(tmp_path / "in.jsonl", [ROWS[3], *rows])), output, "likelihood", 0, 1)
+    source = table(tmp_path / "in.jsonl", rows)
+    predict_file(student, asked(source), output, "likelihood", 0, 1)
+    predict_file(student, asked(source), tmp_path / "anew.jsonl", "likelihood", 0, 1)
+    assert answers_of(output) == answers_of(tmp_path / "anew.jsonl")
 
 
 def test_the_command_survives_a_kill(deployed: Run, tmp_path: Path) -> None:
@@ -188,9 +228,20 @@ def test_an_exported_folder_reads_files_too(deployed: Run, student: TrainedStude
         (["Who?"], r"Add: --choices a,b,c"),
         (["Who?", "--choices", "a,b", "--by", "chance"], "write text or likelihood"),
         (["Who?", "--choices", "a,b", "--field", "x"], "Write: --field name=value"),
+        (["Who?", "--choices", "a,b", "--field", "x=y"], "reads no 'x' beside the question. What it reads: none"),
+        (["Who?", "--choices", "a"], "needs two or more different options, found: a"),
+        (["Who?", "--choices", "a,a"], "needs two or more different options"),
+        ([" ", "--choices", "a,b"], "column 'question' is empty"),
     ],
 )
 def test_what_the_command_cannot_do(deployed: Run, arguments: list[str], message: str) -> None:
     result = call("predict", str(deployed.folder), *arguments)
     assert result.exit_code == 1
     assert message in result.output
+
+
+def test_no_question_steers_the_terminal(deployed: Run) -> None:
+    result = call("predict", str(deployed.folder), "Who?", "--choices", "a\x1b[2J\x9b,b", "--by", "likelihood")
+    assert result.exit_code == 0
+    assert not {"\x1b", "\x9b"} & set(result.output)
+    assert r"a\x1b[2J\x9b" in result.output

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -52,6 +53,7 @@ def _top(
 
 
 PENDING = Pending.exit_code
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 STOPPED = "Stopped. The same command goes on from here."
 
 Target = Annotated[
@@ -92,7 +94,7 @@ def command(
             except ShrinkError as error:
                 if debug:
                     raise
-                typer.echo(f"error: {error}", err=True)
+                typer.echo(f"error: {shown(str(error))}", err=True)
                 raise typer.Exit(error.exit_code) from None
             except KeyboardInterrupt:
                 typer.echo(STOPPED, err=True)
@@ -128,7 +130,15 @@ def say(text: str) -> None:
     """Prints one plain line, wrapped nowhere."""
     from rich.console import Console
 
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    Console().print(shown(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def shown(text: str) -> str:
+    """A text for a terminal: characters that would steer it, and those that it cannot write, by their codes.
+
+    Questions, and what models say to them, come from anybody.
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def open_target(target: str, tick: Tick | None = None) -> Run:

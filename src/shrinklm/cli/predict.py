@@ -126,14 +126,18 @@ def opened(target: str, cell: str | None, cascade: bool = False) -> tuple[Traine
 def _ask_one(
     student: TrainedStudent, question: str, fields: dict[str, str], choices: str, by: str, as_json: bool
 ) -> None:
-    from ..core.types import Example
+    from ..deploy.questions import example_of
     from .show.predict import answer_of
 
+    if unknown := [name for name in fields if name not in student.answering.fields]:
+        known = ", ".join(student.answering.fields) or "none"
+        raise RecipeError(f"The student reads no '{unknown[0]}' beside the question. What it reads: {known}.")
     # An option may hold a comma, so that one "|" makes it the only separator.
     options = tuple(option.strip() for option in choices.split("|" if "|" in choices else ",") if option.strip())
     if not options and not student.answering.labels and student.answering.type != "free":
         raise RecipeError("The questions of this student have options to choose from. Add: --choices a,b,c")
-    [answer] = student.predict([Example("asked", question, options, "", fields)], by=by)  # type: ignore[arg-type]
+    row = {**fields, "question": question, "choices": list(options)}
+    [answer] = student.predict([example_of(row, student.answering, id="asked")], by=by)  # type: ignore[arg-type]
     if as_json:
         typer.echo(json.dumps(vars(answer), ensure_ascii=False))
     else:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StoreError, TaskError
-from ..core.files import Part, write_jsonl, write_parquet, write_text
+from ..core.files import NAME_ANOTHER, Part, write_jsonl, write_parquet, write_text, writing
 from ..core.spreadsheet import csv_text
 from ..core.types import Example, Tick, digest
 from ..tasks.asked import AskedRow
 from .questions import example_of
-from .student import Answer, By, TrainedStudent
+from .student import Answer, By, TrainedStudent, check_by
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 _BATCHES = 8
@@ -55,9 +55,10 @@ def predict_file(
         batch: Questions in one pass.
         tick: Called after each chunk.
 
-    Raises StoreError when the file exists, has another suffix or cannot be written, and TaskError for a table that
-    cannot be read.
+    Raises StoreError when the file exists, has another suffix or cannot be written, TaskError for a table that cannot
+    be read, and RecipeError for another `by`.
     """
+    check_by(by)
     if output.suffix.lower() not in SUFFIXES:
         raise StoreError(f"Answers are written as {', '.join(SUFFIXES)}, by the file's name. Found: {output.name}.")
     if output.exists():
@@ -66,7 +67,8 @@ def predict_file(
         table = [(place, _checked(row, student, place)) for place, row in rows]
         examples = {index: row for index, (_, row) in enumerate(table) if isinstance(row, Example)}
         explained = set(list(examples)[:explanations])
-        questions = [[example.text, list(example.choices)] for example in examples.values()]
+        # With their places: a bad row that was mended or taken out moves the answers of all others.
+        questions = [[index, example.text, list(example.choices)] for index, example in examples.items()]
         part = Part(_part(output), digest(student.key, by, explanations, batch, questions))
         for number, chunk in enumerate(_chunks(examples, explained, _BATCHES * batch)):
             if number >= len(part.chunks):
@@ -77,7 +79,7 @@ def predict_file(
                 tick("predict", min(done, len(examples)), len(examples), "")
         answered = {index: Answer(**row) for chunk in part.chunks for index, row in chunk["answers"]}
         _write([_row(*table[index], answered.get(index)) for index in range(len(table))], output)
-        # After the file: a process killed before it only writes it again.
+        # After the file, so that a kill between the two leaves the answers in both.
         _part(output).unlink()
     read = sum(answer.answer is not None for answer in answered.values())
     bad = [(place, row) for place, row in table if isinstance(row, str)]
@@ -87,9 +89,13 @@ def predict_file(
 def _checked(row: Example | str, student: TrainedStudent, place: str) -> Example | str:
     """The example as the student is asked it, or what is wrong with it."""
     try:
-        return row if isinstance(row, str) else example_of(row, student.answering, place)
+        if isinstance(row, Example):
+            return example_of(row, student.answering, place)
+        fault = row
     except TaskError as error:
-        return str(error)
+        fault = str(error)
+    # It may show what stands in the row, and that may be half a character, which no file takes.
+    return fault.encode("utf-8", "backslashreplace").decode()
 
 
 def _chunks(examples: Mapping[int, Example], explained: set[int], size: int) -> Iterator[list[int]]:
@@ -145,8 +151,11 @@ def _alone(output: Path) -> Iterator[None]:
     """Held while a process answers into a file. Raises StoreError where another does."""
     from filelock import FileLock, Timeout
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output.with_name(f".{output.name}.lock"))
+    held = output.with_name(f".{output.name}.lock")
+    with writing(output, NAME_ANOTHER):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        held.open("ab").close()  # a lock that cannot be made reads as one that another process holds
+    lock = FileLock(held)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -155,4 +164,4 @@ def _alone(output: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        held.unlink(missing_ok=True)

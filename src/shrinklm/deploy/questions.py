@@ -51,6 +51,7 @@ def example_of(question: Any, answering: Answering, place: str = "The question",
         if lacking:
             raise _lacks(lacking[0], place)
         _check_options(example, answering, place)
+        _check_characters(example, place)
         return example
     row: Mapping[str, Any] = {"question": question} if isinstance(question, str) else question
     if not isinstance(row, Mapping):
@@ -75,6 +76,7 @@ def example_of(question: Any, answering: Answering, place: str = "The question",
     question = text_of(row["question"], lambda: place, "question")
     example = Example(id if row.get("id") is None else str(row["id"]), question, options, "", fields)
     _check_options(example, answering, place)
+    _check_characters(example, place)
     return example
 
 
@@ -85,6 +87,13 @@ def _lacks(name: str, place: str) -> TaskError:
 def _check_options(example: Example, answering: Answering, where: str) -> None:
     if not example.choices and answering.type != "free":
         raise TaskError(f"{where} has no `choices`, and this student picks one of them. Add: choices=[...]")
+
+
+def _check_characters(example: Example, where: str) -> None:
+    try:
+        f"{example.id}{example.text}".encode()
+    except UnicodeEncodeError:
+        raise TaskError(f"{where} holds half a character (a lone surrogate), which no tokenizer reads.") from None
 
 
 def _each(questions: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..core.errors import RecipeError
 from ..core.types import Example, Prediction, digest
@@ -105,8 +105,7 @@ class TrainedStudent:
 
         Raises TaskError for a question that cannot be asked, RecipeError for another `by`.
         """
-        if by not in ("text", "likelihood"):
-            raise RecipeError(f"by is '{by}': write text or likelihood.")
+        check_by(by)
         examples = examples_of(questions, self.answering)
         evaluation, tokens = self._evaluation(batch), self.answer_tokens(examples)
         short = [example for example in examples if evaluation.fits(example, tokens)]
@@ -205,6 +204,12 @@ class TrainedStudent:
 
     def _too_long(self, example: Example) -> Answer:
         return Answer(self.name, example.id, None, None, {}, None, None, TOO_LONG, "")
+
+
+def check_by(by: str) -> None:
+    """Raises RecipeError for what no answer is read from."""
+    if by not in get_args(By):
+        raise RecipeError(f"by is '{by}': write {' or '.join(get_args(By))}.")
 
 
 def _why(prediction: Prediction) -> str | None:

@@ -27,7 +27,7 @@ def check_repository(name: str) -> str:
         raise HubError(f"'{name}' is no name of a repository: {error} Write: --to org/name") from None
     if name.count("/") != 1:
         raise HubError(
-            f"'{name}' names no owner. Write: --to org/name; or --to folder, which ends in no name but a path"
+            f"'{name}' names no owner. Write: --to org/name; for a folder: --to ./name"
         )
     return name
 
@@ -39,7 +39,7 @@ def token() -> str:
         raise HubError(
             f"An upload needs a token that may write, in the environment variable {TOKENS[0]}: make one at "
             "https://huggingface.co/settings/tokens and type: export HF_TOKEN=... "
-            "What would be uploaded: add --dry-run. Without the Hub: --to folder=PATH"
+            "What would be uploaded: add --dry-run. Without the Hub, into a folder: --to ./NAME"
         )
     return found
 
