@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ def test_texts_are_those_of_the_student_in_every_format(learned: Path, tmp_path:
     assert reopened.answer(PROMPTS, 14) == wanted
     begun = ["The answer"] * len(PROMPTS)
     assert reopened.answer(PROMPTS, 6, begun=begun) == student.answer(PROMPTS, 6, begun=begun)
-    pairs = [pair for example in QUESTIONS[:2] for pair in choice_pairs(PREDICT, example, "")]
+    # Tokens of the last one end inside a character.
+    scored = [*QUESTIONS[:2], replace(QUESTIONS[0], choices=("😀 李雷", "😁", "naïve"))]
+    pairs = [pair for example in scored for pair in choice_pairs(PREDICT, example, "")]
     assert reopened.likelihood(pairs) == pytest.approx(student.likelihood(pairs), abs=0.02)
     answers = TrainedStudent.open(tmp_path / "out").predict(QUESTIONS[:2])
     assert [answer.raw for answer in answers] == wanted[:2]
@@ -114,6 +117,13 @@ def test_an_encoder_decoder(t5: Path, tmp_path: Path, to: str) -> None:
     assert reopened.answer(PROMPTS, 6, begun=begun) == student.answer(PROMPTS, 6, begun=begun)
     pairs = [pair for example in QUESTIONS[:2] for pair in choice_pairs(PREDICT, example, "")]
     assert reopened.likelihood(pairs) == pytest.approx(student.likelihood(pairs), abs=1e-3)
+
+
+@pytest.mark.parametrize("place", [__file__, "/proc"])
+def test_a_place_that_cannot_be_written_is_told_before_the_student_is_asked(place: str) -> None:
+    asked = partial(pytest.fail, "the student was loaded")
+    with pytest.raises(StoreError, match=r"out cannot be written: .*Name a place that you can write to"):
+        export(asked, ANSWERING.task_alone(), QUESTIONS, Wanted("safetensors", Path(place, "out")))
 
 
 def test_llama_cpp_runs_no_encoder_decoder(t5: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ only where it answers as well as before."""
 from __future__ import annotations
 
 import gc
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ExportError, StoreError, TaskError
-from ..core.files import NAME_PLACE, whole_folder, write_json
+from ..core.files import NAME_PLACE, whole_folder, write_json, writing
 from ..core.types import Example, Task, Tick
 from .formats.asked import RuntimeStudent
 from .formats.check import EXPLAINED, Asked, agreement, ask, misread, resident
@@ -132,6 +133,10 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _check_place(folder: Path) -> None:
     """Raises StoreError for a folder that holds something else than an export."""
+    # Before the student is asked, which takes its time.
+    with writing(folder, NAME_PLACE):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent).cleanup()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / REPORT).is_file()):
         raise StoreError(f"{folder} holds something else than an export, which would be lost. Name a new --output.")
 

@@ -22,6 +22,8 @@ from .asked import RuntimeStudent, threads
 from .gguf_file import read_head
 from .gguf_tokenizer import BLANK_BEFORE
 
+_ALL = 1 << 24
+"""More tokens than a vocabulary has."""
 CONTEXT = 4096
 """Tokens that it reads and writes at most: what it keeps of them takes memory from the start."""
 _FORCED = 1e4
@@ -72,12 +74,21 @@ class LlamaCppStudent(RuntimeStudent):
         """See RuntimeStudent."""
         read, total = [*tokens.prompt, *tokens.given], 0.0
         for token in tokens.scored:
-            said = self._complete(read, 1, logit_bias=[[token, _FORCED]], n_probs=1)
-            [told] = said["completion_probabilities"]
-            assert told["id"] == token
-            total += float(told["logprob"])
+            total += self._next_log_p(read, token)
             read = [*read, token]
         return total
+
+    def _next_log_p(self, read: list[int], token: int) -> float:
+        said = self._complete(read, 1, logit_bias=[[token, _FORCED]], n_probs=1)
+        if told := said.get("completion_probabilities"):
+            assert told[0]["id"] == token
+            return float(told[0]["logprob"])
+        # Of a token that ends inside a character, as of an emoji, nothing is told. A whole one is written in its place,
+        # with the probabilities of all that could have been.
+        whole = self.target_ids("a", end=False)[-1]
+        said = self._complete(read, 1, logit_bias=[[whole, _FORCED]], n_probs=_ALL)
+        [told] = said["completion_probabilities"]
+        return next(float(one["logprob"]) for one in told["top_logprobs"] if one["id"] == token)
 
     def chat(self, messages: list[dict[str, str]], max_tokens: int, **further: Any) -> str:
         """The reply of llama.cpp's chat endpoint."""

@@ -26,9 +26,7 @@ def check_repository(name: str) -> str:
     except HFValidationError as error:
         raise HubError(f"'{name}' is no name of a repository: {error} Write: --to org/name") from None
     if name.count("/") != 1:
-        raise HubError(
-            f"'{name}' names no owner. Write: --to org/name; for a folder: --to ./name"
-        )
+        raise HubError(f"'{name}' names no owner. Write: --to org/name; for a folder: --to ./name")
     return name
 
 
