@@ -10,6 +10,8 @@ _SMALL = 1024
 """Numbers of a tensor that is kept in 32 bits, such as a norm's."""
 _BLOCK = 32
 """Weights of a matrix that share a scale where they have 8 or 4 bits."""
+_INT8 = 4
+"""onnxruntime's name for products of 8-bit numbers: what is multiplied with the weights is rounded to 8 bits too."""
 
 
 def read_graph(path: Path, bits: int) -> Any:
@@ -33,7 +35,9 @@ def _in_blocks(model: Any, bits: int) -> Any:
     from onnxruntime.quantization import matmul_nbits_quantizer as nbits
 
     nbits.logger.setLevel(logging.WARNING)
-    quantizer = nbits.MatMulNBitsQuantizer(model, bits=bits, block_size=_BLOCK, is_symmetric=True)
+    # Of 8-bit weights onnxruntime 1.31 unpacks the whole matrix for each product in float32: sixteen times as slow.
+    level = _INT8 if bits == 8 else None
+    quantizer = nbits.MatMulNBitsQuantizer(model, bits=bits, block_size=_BLOCK, is_symmetric=True, accuracy_level=level)
     quantizer.process()
     return quantizer.model.model
 
