@@ -240,6 +240,16 @@ def test_what_the_command_cannot_do(deployed: Run, arguments: list[str], message
     assert message in result.output
 
 
+def test_the_split_of_a_folder_is_a_table(deployed: Run, tmp_path: Path) -> None:
+    table(tmp_path / "test.jsonl", ROWS[:1])
+    table(tmp_path / "train.jsonl", ROWS)
+    asking = ("--output", tmp_path / "out.jsonl", "--by", "likelihood", "--explanations", "0")
+    assert call("predict", deployed.folder, "--input", f"{tmp_path}@test", *asking).exit_code == 0
+    assert [row["id"] for row in answers_of(tmp_path / "out.jsonl")] == ["a"]
+    result = call("predict", deployed.folder, "--input", f"{tmp_path}/gone.csv@test", *asking)
+    assert "There is no file" in result.output
+
+
 def test_no_question_steers_the_terminal(deployed: Run) -> None:
     result = call("predict", str(deployed.folder), "Who?", "--choices", "a\x1b[2J\x9b,b", "--by", "likelihood")
     assert result.exit_code == 0

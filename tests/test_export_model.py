@@ -378,6 +378,12 @@ def test_a_folder_of_something_else_stays(learned: Path, tmp_path: Path) -> None
     with pytest.raises(StoreError, match="holds something else than an export"):
         exported(learned, "safetensors", tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    exported(learned, "safetensors", tmp_path / "out")
+    exported(learned, "safetensors", tmp_path / "out")  # an earlier export is replaced
+    (tmp_path / "out" / "Modelfile").write_text("mine")
+    with pytest.raises(StoreError, match="holds something else than an export"):
+        exported(learned, "safetensors", tmp_path / "out")
+    assert (tmp_path / "out" / "Modelfile").read_text() == "mine"
 
 
 def test_bits_that_a_format_does_not_have(learned: Path, tmp_path: Path) -> None:

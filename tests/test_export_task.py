@@ -114,6 +114,16 @@ def test_names_and_folders(tmp_path: Path) -> None:
     asked = Questions("t", method("finetune").answer, [TYPES["choice"]], 8)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
+    write_task(asked, "inspect", tmp_path / "task")
+    write_task(asked, "lm-eval", tmp_path / "task")  # an earlier one is replaced
+    for theirs in (("test.jsonl",), ("test.jsonl", "train.jsonl"), ("test.jsonl", "utils.py", "train.jsonl")):
+        data = tmp_path / f"data-{len(theirs)}"
+        data.mkdir()
+        for name in theirs:
+            (data / name).write_text("theirs")
+        with pytest.raises(StoreError, match="something else"):
+            write_task(asked, "lm-eval", data)
+        assert {path.name: path.read_text() for path in data.iterdir()} == dict.fromkeys(theirs, "theirs")
     with pytest.raises(StoreError, match="something else"):
         write_task(asked, "lm-eval", tmp_path / "mine")
     with pytest.raises(TaskError, match="no test questions"):

@@ -16,9 +16,11 @@ from cli_cases import call
 from hub_stub import hub
 from report_run import EVIL, add_likelihoods, write_run
 from shrinklm import Run, TrainedStudent
+from shrinklm.core.errors import StoreError
 from shrinklm.deploy.answering import Answering
 from shrinklm.deploy.hub.about import about
 from shrinklm.deploy.hub.card import card
+from shrinklm.deploy.hub.package import check_place
 from shrinklm.deploy.hub.recipe import shared
 from shrinklm.deploy.hub.terms import Terms, data_terms, stated_licence, terms_of
 from shrinklm.methods.spec import method
@@ -93,6 +95,15 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, deployed: Run)
     assert done.exit_code == 1
     assert "holds something else" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    ours = ("answering.json", "README.md", "model.safetensors", "tokenizer.json", "chat_template.jinja", "merges.txt")
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ours:
+        (clone / name).write_text("x")
+    check_place(clone)
+    (clone / ".git").mkdir()
+    with pytest.raises(StoreError, match="holds something else"):
+        check_place(clone)
 
 
 # The card
@@ -254,7 +265,7 @@ def test_a_recipe_for_others_has_no_paths_addresses_or_extras() -> None:
             "teacher": {
                 "a": {"use": "transformers:~/models/big", "extra": {"k": "secret"}, "api_key_env": "K"},
                 "b": {"use": "recorded:../x/r1.csv,C:\\Users\\me\\r2.csv"},
-                "c": {"use": "endpoint:https://u:p@host.local:1/v1#org/model"},
+                "c": {"use": "endpoint:https://u:p,q@host.local:1/v1#org/model,endpoint:http://b/v1#a@b"},
             },
             "student": [{"use": "causal:org/name@main", "lora": None}, {"use": "tiny"}],
             "prompts": "./my prompts/",
@@ -264,7 +275,7 @@ def test_a_recipe_for_others_has_no_paths_addresses_or_extras() -> None:
     assert [teacher["use"] for teacher in shown["teacher"].values()] == [
         "transformers:big",
         "recorded:r1.csv,r2.csv",
-        "endpoint:URL#org/model",
+        "endpoint:URL#org/model,endpoint:URL#a@b",
     ]
     assert "extra" not in shown["teacher"]["a"]
     assert shown["student"] == [{"use": "causal:org/name@main"}, {"use": "tiny"}]

@@ -85,7 +85,11 @@ def predict(
         return
     if output is None:
         raise RecipeError("Say where the answers go: --output FILE, which ends in .csv, .jsonl or .parquet.")
-    if not input.exists():
+    from ..tasks.sources import Source
+
+    # As `task.train` names one: a folder's split, a sheet, or "owner/name" on the Hub.
+    name = Source.parse(str(input)).name
+    if not Path(name).exists() and (Path(name).suffix or name.count("/") != 1):
         raise RecipeError(f"There is no file {input.resolve()}. Paths of --input start where the command is run.")
     from ..deploy.files import predict_file
     from .show.predict import file_report

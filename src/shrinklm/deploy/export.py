@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ExportError, StoreError, TaskError
-from ..core.files import NAME_PLACE, whole_folder, write_json, writing
+from ..core.files import NAME_PLACE, read_json, whole_folder, write_json, writing
 from ..core.types import Example, Task, Tick
 from .formats.asked import RuntimeStudent
 from .formats.check import EXPLAINED, Asked, agreement, ask, misread, resident
@@ -137,8 +137,17 @@ def _check_place(folder: Path) -> None:
     with writing(folder, NAME_PLACE):
         folder.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent).cleanup()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / REPORT).is_file()):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _holds_export(folder)):
         raise StoreError(f"{folder} holds something else than an export, which would be lost. Name a new --output.")
+
+
+def _holds_export(folder: Path) -> bool:
+    """Whether a folder holds an export and nothing else: what somebody put beside it would be lost."""
+    try:
+        files = read_json(folder / REPORT)["files"]
+        return set(_sizes(folder)) <= {*files, REPORT}
+    except (StoreError, KeyError, TypeError):
+        return False
 
 
 def _check_tokens(

@@ -18,7 +18,9 @@ from ...students.likeliest import choice_pairs
 from .code import INSPECT, LM_EVAL
 
 QUESTIONS = "test.jsonl"
-"""The file of the questions, which tells an exported folder from another one."""
+"""The file of the questions."""
+_TASK, _UTILS = "task.py", "utils.py"
+"""The code, for Inspect and for lm-evaluation-harness."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def write_task(questions: Questions, to: str, folder: Path) -> list[str]:
     """
     if not questions.tests:
         raise TaskError("There are no test questions to export. Look at `test`, `limit` and `where` in the recipe.")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / QUESTIONS).is_file()):
+    if folder.is_file() or (folder.is_dir() and not _replaceable(folder)):
         raise StoreError(f"{folder} holds something else than an exported task. Name another folder with --output.")
     with whole_folder(folder, advice=NAME_PLACE) as new:
         lines = [json.dumps(row) + "\n" for row in questions.rows()]
@@ -83,8 +85,16 @@ def write_task(questions: Questions, to: str, folder: Path) -> list[str]:
         return WRITERS[to](questions, new)
 
 
+def _replaceable(folder: Path) -> bool:
+    """Whether a folder is empty, or holds an exported task and nothing else, which would be lost."""
+    names = {path.name for path in folder.iterdir()} - {"__pycache__"}
+    code = names & {_TASK, _UTILS}
+    tasks = {name for name in names if re.fullmatch(r"shrinklm_\w+\.yaml", name)}
+    return not names or (bool(code) and names == {QUESTIONS, *code, *tasks})
+
+
 def _lm_eval(questions: Questions, folder: Path) -> list[str]:
-    (folder / "utils.py").write_text(LM_EVAL, encoding="utf-8")
+    (folder / _UTILS).write_text(LM_EVAL, encoding="utf-8")
     common = "custom_dataset: !function utils.questions\ntest_split: test\nmetadata: {version: 1.0}\n"
     tasks = {
         f"{questions.name}_generate": (
@@ -109,7 +119,7 @@ def _lm_eval(questions: Questions, folder: Path) -> list[str]:
 
 def _inspect(questions: Questions, folder: Path) -> list[str]:
     code = INSPECT.replace("TASK_NAME", questions.name).replace("MAX_TOKENS", str(questions.max_tokens))
-    (folder / "task.py").write_text(code, encoding="utf-8")
+    (folder / _TASK).write_text(code, encoding="utf-8")
     return [questions.name]
 
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
 
+_WRITTEN = (".safetensors", ".json", ".jinja", ".model")
+_NAMED = (README, "merges.txt", "vocab.txt")
+"""Endings and names of the files of a student: weights, settings, template and tokenizer."""
+
+
 @dataclass(frozen=True)
 class Package:
     """What a folder holds."""
@@ -31,9 +36,16 @@ class Package:
 
 def check_place(folder: Path) -> None:
     """Raises StoreError for a folder that holds something else than a student with its card."""
-    ours = all((folder / name).is_file() for name in (NOTE, README))
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not ours):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _holds_student(folder)):
         raise StoreError(f"{folder} holds something else than a student with its card. Name another one with --to.")
+
+
+def _holds_student(folder: Path) -> bool:
+    """Whether a folder holds a student with its card, and nothing that would be lost, such as a clone's history."""
+    ours = all((folder / name).is_file() for name in (NOTE, README))
+    return ours and all(
+        path.is_file() and (path.suffix in _WRITTEN or path.name in _NAMED) for path in folder.iterdir()
+    )
 
 
 def write_package(student: BaseStudent, about: About, title: str, folder: Path) -> Package:

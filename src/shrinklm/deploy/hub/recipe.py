@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s#,]*")
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^\s/#@]*@)?[^\s#,]*")
+"""With user and password, which may hold a comma; elsewhere it ends the address."""
 _PATH = re.compile(r"(\s*[\w-]{2,}:|\s*)(?:~|\.{1,2}|[A-Za-z]:)?[\\/]")
 """The beginning of a path that leads out of the recipe's folder, behind the kind of thing that it names."""
 _LEFT_OUT = ("extra", "rate", "timeout", "runs", "store", "api_key_env")
