@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from shrinklm.core.results import CellFile, read_predictions
 from shrinklm.deploy.answering import Answering
 from shrinklm.deploy.student import TrainedStudent
 from shrinklm.students.open import load_student
+from shrinklm.tasks.table import read_asked
 
 METHODS = ["finetune", "multitask", "explain-then-answer", "answer-then-explain"]
 
@@ -78,6 +80,26 @@ def test_questions_come_as_texts_mappings_frames_and_datasets(run: Run) -> None:
     assert run.student("multitask") is student
     frame = pd.DataFrame([vars(answer) for answer in wanted])
     assert list(frame["answer"]) == [answer.answer for answer in wanted]
+
+
+def test_gaps_in_a_frame_or_a_file_are_no_values(run: Run, tmp_path: Path) -> None:
+    import pandas as pd
+
+    trained = run.student("finetune")
+    answering = replace(trained.answering, labels=("water", "fire"), fields={"hint": False})
+    student = TrainedStudent(trained.student, answering, trained.folder)
+    wanted = student.predict(["What burns?", "What flows?"], by="likelihood")
+    gaps = {"id": [None, None], "choices": [None, None], "hint": [None, None]}
+    frame = pd.DataFrame({"question": ["What burns?", "What flows?"], **gaps})
+    for gap in (None, math.nan, pd.NA, pd.NaT):
+        filled = frame.assign(**{name: pd.Series([gap, gap], dtype=object) for name in gaps})
+        assert student.predict(filled, by="likelihood") == wanted
+    rows = [{**row, "id": math.nan, "choices": math.nan} for row in frame.to_dict("records")]
+    assert student.predict(rows, by="likelihood") == wanted
+    frame.assign(choices=["", '["fire", "water"]'], id=["1", "2"]).to_csv(tmp_path / "in.csv", index=False)
+    asked = list(read_asked(str(tmp_path / "in.csv"), {}, "choice"))
+    answers = student.predict([row for _, row in asked], by="likelihood")
+    assert [tuple(answer.probabilities) for answer in answers] == [("water", "fire"), ("fire", "water")]
 
 
 def test_an_exported_student_needs_neither_recipe_nor_data(run: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import TaskError
 from ..core.types import Example
 from ..tasks.columns import Choices
-from ..tasks.values import options_of, text_of
+from ..tasks.values import options_of, plain, text_of
 from .answering import Answering
 
 _OPTIONS = Choices(column="choices")
@@ -69,12 +69,12 @@ def example_of(question: Any, answering: Answering, place: str = "The question",
     if hasattr(given, "tolist"):  # numpy, as cells of a DataFrame are
         given = given.tolist()
     options = answering.labels
-    if given is not None and given != "" and given != []:
+    if given != [] and (isinstance(given, (list, tuple)) or plain(given)):
         if answering.type == "free":
             raise TaskError(f"{place} has `choices`, but this student answers freely. Leave them out.")
         options = tuple(options_of([given], _OPTIONS, lambda: place).texts)
     question = text_of(row["question"], lambda: place, "question")
-    example = Example(id if row.get("id") is None else str(row["id"]), question, options, "", fields)
+    example = Example(plain(row.get("id")) or id, question, options, "", fields)
     _check_options(example, answering, place)
     _check_characters(example, place)
     return example
@@ -98,7 +98,8 @@ def _check_characters(example: Example, where: str) -> None:
 
 def _each(questions: Any) -> Iterator[Any]:
     if hasattr(questions, "to_dict") and hasattr(questions, "columns"):  # a DataFrame
-        yield from questions.to_dict("records")
+        # A gap in a column is NaN, NaT or NA, by its type.
+        yield from questions.astype(object).where(questions.notna(), None).to_dict("records")
     elif isinstance(questions, Iterable):
         yield from questions
     else:

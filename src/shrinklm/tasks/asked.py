@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core.errors import TaskError
 from ..core.tables import Rows
 from ..core.types import Example
-from .columns import Columns
+from .columns import Choices, Columns
 from .rows import RowReader
+from .values import plain
 
 AskedRow = tuple[str, Example | str]
 """(where in the table the row stands, its example or what is wrong with it)."""
@@ -57,6 +59,9 @@ def asked_rows(rows: Rows, spec: Mapping[str, Any], kind: str) -> Iterator[Asked
 def _read(
     rows: Rows, columns: Columns, position: Callable[[str], int], number: int, values: Sequence[Any], count: int
 ) -> Example | str:
+    if columns.choices.column and plain(values[position(columns.choices.column)]) == "":
+        # As in a table without the column: whoever is asked may know the options.
+        columns = replace(columns, choices=Choices())
     reader = RowReader(rows, columns, position, None)
     try:
         reader.extend([(number, values)])
