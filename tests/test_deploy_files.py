@@ -96,6 +96,9 @@ def test_columns_of_other_names(student: TrainedStudent, tmp_path: Path) -> None
     assert report.answered + report.unanswered == 3
     with pytest.raises(TaskError, match=r"has no column 'question' \(task.columns.question\)"):
         list(asked(source))
+    # A table without options, as for a student with fixed labels.
+    source = table(tmp_path / "in.jsonl", [{"q": row["q"], "extra": 1} for row in rows if row["q"]])
+    assert [row.question for _, row in asked(source, {"question": "q"})] == [row["q"] for row in rows if row["q"]]
 
 
 def test_what_cannot_be_written(student: TrainedStudent, tmp_path: Path) -> None:

@@ -96,10 +96,12 @@ def test_gaps_in_a_frame_or_a_file_are_no_values(run: Run, tmp_path: Path) -> No
         assert student.predict(filled, by="likelihood") == wanted
     rows = [{**row, "id": math.nan, "choices": math.nan} for row in frame.to_dict("records")]
     assert student.predict(rows, by="likelihood") == wanted
-    frame.assign(choices=["", '["fire", "water"]'], id=["1", "2"]).to_csv(tmp_path / "in.csv", index=False)
+    frame.assign(choices=["", '["fire", "water"]'], id=["", "b"]).to_csv(tmp_path / "in.csv", index=False)
     asked = list(read_asked(str(tmp_path / "in.csv"), {}, "choice"))
+    assert not [row for _, row in asked if isinstance(row, str)]
     answers = student.predict([row for _, row in asked], by="likelihood")
     assert [tuple(answer.probabilities) for answer in answers] == [("water", "fire"), ("fire", "water")]
+    assert [answer.id for answer in answers] == ["1", "b"]
 
 
 def test_an_exported_student_needs_neither_recipe_nor_data(run: Run, tmp_path: Path) -> None:

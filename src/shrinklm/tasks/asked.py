@@ -59,9 +59,11 @@ def asked_rows(rows: Rows, spec: Mapping[str, Any], kind: str) -> Iterator[Asked
 def _read(
     rows: Rows, columns: Columns, position: Callable[[str], int], number: int, values: Sequence[Any], count: int
 ) -> Example | str:
-    if columns.choices.column and plain(values[position(columns.choices.column)]) == "":
-        # As in a table without the column: whoever is asked may know the options.
+    # An empty cell is as in a table without the column: whoever is asked may know the options.
+    if columns.choices.column and not plain(values[position(columns.choices.column)]):
         columns = replace(columns, choices=Choices())
+    if columns.id and not plain(values[position(columns.id)]):
+        columns = replace(columns, id=None)
     reader = RowReader(rows, columns, position, None)
     try:
         reader.extend([(number, values)])
