@@ -41,6 +41,7 @@ def test_it_runs(
     name: str, arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.syspath_prepend(FOLDER)  # as for a script, which may import its neighbours
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # of the whole process, other tests included
     with contextlib.suppress(SystemExit):  # at this size a limit of time says nothing
         runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")

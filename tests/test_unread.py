@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from evaluation_fakes import FakeTask, questions
-from shrinklm.cli.show.runs import prediction as show
+from shrinklm.cli.show.predict import answer_of
 from shrinklm.core.results import read_predictions, write_predictions
 from shrinklm.core.types import Example, Generation, Prediction, Sampling, Source
+from shrinklm.deploy.student import Answer
 from shrinklm.evaluation.audit import audit_texts
 from shrinklm.evaluation.score import left_out, score_predictions
 from shrinklm.tasks.base import labels_of
@@ -58,7 +59,7 @@ def test_whoever_counts_unread_answers_gets_their_reasons() -> None:
 
 
 def test_a_command_says_why_and_what_was_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    show(_predictions()[1][1])
+    answer_of(Answer("cell", "q", None, "why", {}, None, None, CUT, "raw", explanation_cut=True))
     said = " ".join(capsys.readouterr().out.split())
     assert "Answer: none that can be read (cut at the cap); it said: raw" in said
     assert "Explanation (cut at the cap): why" in said
