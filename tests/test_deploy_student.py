@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,24 @@ def test_what_cannot_be_opened(run: Run, tmp_path: Path) -> None:
     folder = run.cells[0].folder / CellFile.STUDENT
     with pytest.raises(StudentError, match=r"holds no answering\.json"):
         TrainedStudent.open(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"temperature": value} for value in (-1.0, 0, math.nan, math.inf, "1")),
+        *({"max_tokens": value} for value in (0, "12", 1.5, True, None)),
+        {"answer_tokens": "9"},
+        {"labels": "yes"},
+    ],
+    ids=str,
+)
+def test_a_record_of_wrong_values(run: Run, tmp_path: Path, wrong: dict[str, object]) -> None:
+    content = run.student("finetune").answering.to_json()
+    Answering.from_json(content)
+    (tmp_path / "answering.json").write_text(json.dumps({**content, **wrong}))
+    with pytest.raises(StudentError, match=rf"does not say how a student answers: .*{next(iter(wrong))}"):
+        Answering.read(tmp_path)
 
 
 @pytest.mark.parametrize(

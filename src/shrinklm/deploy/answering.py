@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +76,7 @@ class Answering:
             known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
             explain = content["explain"] and _view(content["explain"])
             made = cls(**{**known, "answer": _view(content["answer"]), "explain": explain})
+            _check_numbers(made)
             return replace(made, labels=tuple(map(str, made.labels)), fields=dict(made.fields))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StudentError(f"{NOTE} does not say how a student answers: {error!r}. Export it again.") from error
@@ -95,6 +97,18 @@ class Answering:
         except ValueError as error:
             raise StudentError(f"{folder / NOTE} is damaged: {error}. Export the student again.") from error
         return cls.from_json(content)
+
+
+def _check_numbers(made: Answering) -> None:
+    """Raises ValueError for caps that are none, and for a temperature that would turn probabilities round."""
+    for name in ("max_tokens", "answer_tokens"):
+        if type(value := getattr(made, name)) is not int or value < 1:
+            raise ValueError(f"{name} is {value!r}, not a whole number above 0")
+    warm = made.temperature
+    if warm is not None and (type(warm) not in (int, float) or not 0 < warm < math.inf):
+        raise ValueError(f"temperature is {warm!r}, not a number above 0")
+    if isinstance(made.labels, str):
+        raise ValueError(f"labels are {made.labels!r}, not a list")
 
 
 def _from_view(view: View) -> dict[str, Any]:
