@@ -101,6 +101,16 @@ def test_columns_of_other_names(student: TrainedStudent, tmp_path: Path) -> None
     assert [row.question for _, row in asked(source, {"question": "q"})] == [row["q"] for row in rows if row["q"]]
 
 
+def test_a_context_of_another_name(tmp_path: Path) -> None:
+    source = table(tmp_path / "in.jsonl", [{"q": "Why?", "first": "A dog.", "hypothesis": "A cat."}])
+    named = {"premise": "first", "question": "q"}
+    [(_, row)] = read_asked(str(source), named, "nli", ["premise", "hypothesis"])
+    assert not isinstance(row, str)
+    assert (row.question, dict(row.fields)) == ("Why?", {"premise": "A dog.", "hypothesis": "A cat."})
+    with pytest.raises(TaskError, match=r"has no column 'premise' \(task.columns.context\)"):
+        list(read_asked(str(source), {"question": "q"}, "nli", ["premise", "hypothesis"]))
+
+
 def test_what_cannot_be_written(student: TrainedStudent, tmp_path: Path) -> None:
     source = table(tmp_path / "in.jsonl", ROWS)
     with pytest.raises(StoreError, match=r"Answers are written as \.csv, \.jsonl, \.parquet.*out\.txt"):

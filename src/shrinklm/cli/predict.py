@@ -28,7 +28,7 @@ Column = Annotated[
     list[str] | None,
     typer.Option(
         help="A column of the table, as key=NAME, where it has another name than the recipe says: question, choices, "
-        "id.",
+        "id, or the name of a context, such as premise.",
         show_default=False,
     ),
 ]

@@ -25,12 +25,26 @@ def question_columns(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain_columns(kind: str, context: Mapping[str, Any] | Sequence[str]) -> list[dict[str, Any]]:
-    """The columns of a table that calls its columns as this package does: with options first, where they may be."""
-    names = [context] if isinstance(context, str) else list(context)
+    """The columns of a table that calls its columns as this package does: with options first, where
+    each question brings its own."""
+    names = _list(context)
     form = {"question": "question", "answer": None, "id": "id", **({"context": names} if names else {})}
     without = {key: value for key, value in form.items() if key != "id"}
-    options = [] if kind == "free" else [{**each, "choices": "choices"} for each in (form, without)]
+    options = [] if kind != "choice" else [{**each, "choices": "choices"} for each in (form, without)]
     return [*options, form, without]
+
+
+def called(form: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns in which those of `named`, by key or by the name of a context, have other names."""
+    context = form.get("context") or ()
+    names = dict(context) if isinstance(context, Mapping) else {name: name for name in _list(context)}
+    others = {key: column for key, column in named.items() if key not in names}
+    shown = {name: named.get(name, column) for name, column in names.items()}
+    return {**form, **others, **({"context": shown} if shown else {})}
+
+
+def _list(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)
 
 
 def asked_rows(rows: Rows, spec: Mapping[str, Any], kind: str) -> Iterator[AskedRow]:

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import TaskError
 from ..core.tables import SUFFIXES, Layout, Rows
 from ..core.types import SPLITS, Example, Split
-from .asked import AskedRow, asked_rows, plain_columns, question_columns
+from .asked import AskedRow, asked_rows, called, plain_columns, question_columns
 from .base import SplitTask, TaskOptions, parse_answer
 from .columns import Columns
 from .rows import RowReader
@@ -115,7 +115,7 @@ def _asked(
     rows = prepare(rows) if prepare else rows
     known = [question_columns({**form, **options.columns}) for form in forms or [{}]]
     usual = plain_columns(kind, known[0].get("context") or ())
-    return asked_rows(rows, _form([{**form, **more} for form in [*known, *usual]], rows), kind)
+    return asked_rows(rows, _form([called(form, more) for form in [*known, *usual]], rows), kind)
 
 
 def read_asked(source: str, columns: Mapping[str, Any], kind: str, context: Sequence[str] = ()) -> Iterator[AskedRow]:
@@ -124,7 +124,7 @@ def read_asked(source: str, columns: Mapping[str, Any], kind: str, context: Sequ
     `kind`: choice, nli, yesno or free; `context`: what is shown above the question. Raises TaskError.
     """
     rows = read_rows(source, "test")
-    return asked_rows(rows, _form([{**form, **columns} for form in plain_columns(kind, context)], rows), kind)
+    return asked_rows(rows, _form([called(form, columns) for form in plain_columns(kind, context)], rows), kind)
 
 
 def _form(forms: Sequence[Mapping[str, Any]], rows: Rows) -> dict[str, Any]:
