@@ -155,7 +155,7 @@ def test_predict(root: Path, ran: Result) -> None:
     assert set(found) >= {"cell", "answer", "explanation", "raw", "probabilities", "confidence"}
     assert found["cell"] == CELL
     assert found["explanation"] is not None
-    told = call("predict", root / "recipe.yaml", *arguments, "--cell", "finetune", "--field", "place=a harbour")
+    told = call("predict", root / "recipe.yaml", *arguments, "--cell", "finetune")
     assert told.exit_code == 0
     assert told.stdout.startswith("Answer: ")
     assert "Explanation: none. finetune teaches no explanation; name another student with --cell." in told.stdout
@@ -168,6 +168,10 @@ def test_predict(root: Path, ran: Result) -> None:
         (
             ("--choices", "a,b", "--cell", "nobody"),
             "No trained student is called 'nobody'. There are: finetune--tiny--s0, multitask",
+        ),
+        (
+            ("--choices", "a,b", "--field", "place=a harbour"),
+            "reads no 'place' beside the question. What it reads: none.",
         ),
         (("--choices", "a,b", "--field", "premise"), "--field 'premise' has no name. Write: --field name=value"),
     ],
