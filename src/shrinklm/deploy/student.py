@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ..core.errors import RecipeError
 from ..core.types import Example, Prediction, digest
 from ..evaluation.ask import EvaluateSettings, Evaluation
-from ..evaluation.confidence import probabilities
+from ..evaluation.confidence import likelihoods, probabilities
 from ..evaluation.metrics.explanations import spell
 from ..evaluation.metrics.mentions import supported
 from ..evaluation.reading import explained_by, scored
+from ..models.locate import sha256
 from ..students.likeliest import best, option_likelihoods
 from ..students.replies import Said, replies
 from ..students.room import TOO_LONG
@@ -91,7 +91,7 @@ class TrainedStudent:
     def key(self) -> str:
         """Identifies its weights and how it answers: equal keys give equal answers on one machine."""
         files = sorted(path for path in self.folder.iterdir() if path.suffix in _WEIGHTS)
-        return digest(self.answering.to_json(), [_hashed(path) for path in files])
+        return digest(self.answering.to_json(), sha256(files))
 
     def predict(self, questions: Any, explain: bool = True, by: By = "text", batch: int = 32) -> list[Answer]:
         """Answers questions, in their order.
@@ -132,16 +132,12 @@ class TrainedStudent:
         tokens = self._evaluation(1).answer_tokens(examples) if examples else 0
         return max(tokens, self.answering.answer_tokens)
 
-    def probabilities(self, likelihoods: Mapping[str, float]) -> dict[str, float]:
+    def probabilities(self, values: Mapping[str, float]) -> dict[str, float]:
         """Option → probability, from Σ log p of each, calibrated where a temperature is known: see `confidence`."""
-        return probabilities(likelihoods, self.answering.temperature)
-
-    @cached_property
-    def _settings(self) -> EvaluateSettings:
-        return EvaluateSettings(self.answering.max_tokens, 1, None)
+        return probabilities(values, self.answering.temperature)
 
     def _evaluation(self, batch: int) -> Evaluation:
-        settings = replace(self._settings, batch=batch)
+        settings = EvaluateSettings(self.answering.max_tokens, batch, None)
         return Evaluation(self.student, self._task, self.answering.as_method(), self.name, settings)
 
     def _predictions(
@@ -183,8 +179,7 @@ class TrainedStudent:
         ]
 
     def _answer(self, example: Example, prediction: Prediction) -> Answer:
-        options = dict(zip(dict.fromkeys(example.choices), prediction.likelihoods, strict=False))
-        probabilities = self.probabilities(options)
+        probabilities = self.probabilities(likelihoods(prediction, example.choices))
         answer, explanation = prediction.answer, prediction.explanation
         argued = None
         if answer is not None and explanation and example.choices:
@@ -216,8 +211,3 @@ def _why(prediction: Prediction) -> str | None:
     if prediction.answer is not None:
         return None
     return prediction.refusal or prediction.unread or "the student gives no finite probability"
-
-
-def _hashed(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,7 +29,7 @@ from .exact import Reading, Rows
 from .layers import adapted
 from .projection import cross_entropy_at, logits_at
 from .saved import seal
-from .tokens import PairTokens, pair_tokens
+from .tokens import PairTokens, by_prompt, pair_tokens
 
 
 class BaseStudent(nn.Module):
@@ -186,12 +186,7 @@ class BaseStudent(nn.Module):
         """
         values: list[float] = []
         # Adjacent pairs of one prompt form a group, so that a decoder-only student reads their prompt once.
-        groups: list[list[Pair]] = []
-        for pair in pairs:
-            if groups and groups[-1][0].prompt == pair.prompt:
-                groups[-1].append(pair)
-            else:
-                groups.append([pair])
+        groups = by_prompt(pairs)
         for start in range(0, len(groups), batch):
             chunk = groups[start : start + batch]
             # Without the end token, as lm-evaluation-harness scores options: its probability says how a text ends, not

@@ -26,6 +26,7 @@ from .batch import IGNORE, Batch
 from .blocks import Block, fill
 from .exact import Reading, Rows, examine
 from .masks import masks
+from .tokens import causal_target
 
 Numbers = NDArray[np.int64]
 
@@ -51,9 +52,7 @@ class CausalStudent(BaseStudent):
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
-        # On its own and after a space, in training and when it is scored: no token spans prompt and target.
-        ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
-        return [*ids, self.tokenizer.eos_token_id] if end else ids
+        return causal_target(self.tokenizer, text, end)
 
     def batch(self, blocks: Sequence[Block], rows: Sequence[Sequence[int]] | None = None) -> Batch:
         """Rows of packed examples; of one pair each where the model does not honour a block mask (`reading`).

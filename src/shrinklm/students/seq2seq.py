@@ -17,6 +17,7 @@ from .base import BaseStudent
 from .batch import IGNORE, Batch
 from .blocks import Block
 from .exact import Reading, examine
+from .tokens import decoder_target
 
 
 class Seq2SeqStudent(BaseStudent):
@@ -30,9 +31,7 @@ class Seq2SeqStudent(BaseStudent):
 
     def target_ids(self, text: str, end: bool = True) -> list[int]:
         """See BaseStudent."""
-        # `text_target`: some tokenizers (Marian) have a vocabulary of their own for what the decoder writes.
-        ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
-        return [*ids, self.tokenizer.eos_token_id] if end else ids
+        return decoder_target(self.tokenizer, text, end)
 
     def batch(self, blocks: Sequence[Block], rows: Sequence[Sequence[int]] | None = None) -> Batch:
         """One row a pair, whatever `rows` says.

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
+from typing import Any
 
 from ..core.types import Pair
 from ..models.rows import shared_beginning
@@ -65,6 +67,25 @@ def pair_tokens(
         closing = [end] if pair.scored is None and end is not None else []
         tokens.append(PairTokens(prompt_ids(pair.prompt), ids[:start], ids[start:stop] + closing))
     return tokens
+
+
+def by_prompt(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The runs of adjacent pairs of one prompt."""
+    return [list(group) for _, group in groupby(pairs, key=lambda pair: pair.prompt)]
+
+
+def causal_target(tokenizer: Any, text: str, end: bool) -> list[int]:
+    """The token ids of a target behind a prompt; `end`: the end token closes it."""
+    # On its own and after a space, in training and when it is scored: no token spans prompt and target.
+    ids = list(tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
+    return [*ids, tokenizer.eos_token_id] if end else ids
+
+
+def decoder_target(tokenizer: Any, text: str, end: bool) -> list[int]:
+    """As `causal_target`, of what the decoder of an encoder–decoder writes."""
+    # `text_target`: some tokenizers (Marian) have a vocabulary of their own for what the decoder writes.
+    ids = list(tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
+    return [*ids, tokenizer.eos_token_id] if end else ids
 
 
 def _beginning(pair: Pair) -> tuple[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ...core.errors import StudentError
 from ...core.types import Example, Pair, Reply, Tick
 from ...methods.view import View
-from ...students.tokens import PairTokens, pair_tokens
+from ...models.load import load_tokenizer
+from ...models.locate import Model
+from ...students.tokens import PairTokens, by_prompt, causal_target, decoder_target, pair_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +94,7 @@ class RuntimeStudent:
     def likelihood(self, pairs: Sequence[Pair], batch: int = 32) -> list[float]:
         """See Student."""
         values = []
-        for group in _groups(pairs):
+        for group in by_prompt(pairs):
             for pair, tokens in zip(group, pair_tokens(group, self.prompt_ids, self._target, None), strict=True):
                 # An option without a token would have the probability 1.
                 values.append(-math.inf if pair.scored and not tokens.scored else self.log_p(tokens))
@@ -114,18 +116,26 @@ class RuntimeStudent:
         return self.target_ids(text, end=False)
 
 
+class TokenizerStudent(RuntimeStudent):
+    """A student whose runtime reads token ids, and whose folder holds a tokenizer of transformers."""
+
+    def __init__(self, folder: Path, encodes: bool) -> None:
+        self.tokenizer = load_tokenizer(Model(str(folder), folder.name, "", folder.resolve()))
+        self._encodes = encodes
+        """Whether it is an encoder–decoder."""
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """See RuntimeStudent."""
+        return list(self.tokenizer(text)["input_ids"])
+
+    def target_ids(self, text: str, end: bool = True) -> list[int]:
+        """See RuntimeStudent."""
+        return (decoder_target if self._encodes else causal_target)(self.tokenizer, text, end)
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
 def threads() -> int:
     """How many threads a runtime takes: as many as torch would."""
     return int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or os.cpu_count() or 1)
-
-
-def _groups(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    """Runs of pairs of one prompt."""
-    group: list[Pair] = []
-    for pair in pairs:
-        if group and group[0].prompt != pair.prompt:
-            yield group
-            group = []
-        group.append(pair)
-    if group:
-        yield group

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
 from ...core.types import Reply
-from ...models.load import load_tokenizer
-from ...models.locate import Model
 from ...students.tokens import PairTokens
-from .asked import RuntimeStudent, threads
+from .asked import TokenizerStudent, threads
 from .onnx_model import CAUSAL, DECODER, ENCODER, require
 
 if TYPE_CHECKING:
@@ -23,19 +21,18 @@ if TYPE_CHECKING:
     """The inputs that stay: keys and values of what was read, by the names of the inputs."""
 
 
-class OnnxStudent(RuntimeStudent):
+class OnnxStudent(TokenizerStudent):
     """A folder that `write_onnx` made, with its tokenizer and config.json. Raises ModelError when it cannot be read."""
 
     runtime = "onnxruntime"
 
     def __init__(self, folder: Path) -> None:
         require()
-        self.tokenizer = load_tokenizer(Model(str(folder), folder.name, "", folder.resolve()))
+        super().__init__(folder, (folder / ENCODER).is_file())
         config = json.loads((folder / "config.json").read_bytes())
         generation = folder / "generation_config.json"
         ends = json.loads(generation.read_bytes()).get("eos_token_id") if generation.is_file() else None
         self._ends = {*([ends] if isinstance(ends, int) else ends or []), self.tokenizer.eos_token_id}
-        self._encodes = (folder / ENCODER).is_file()
         self._start: int | None = config.get("decoder_start_token_id")
         positions = None if self._encodes else config.get("max_position_embeddings")
         self.positions = positions or math.inf
@@ -44,18 +41,6 @@ class OnnxStudent(RuntimeStudent):
         self._inputs = {each.name: each.shape for each in self._decoder.get_inputs()}
         self._outputs = [each.name for each in self._decoder.get_outputs()]
         self._known: tuple[list[int], State, Array] | None = None
-
-    def prompt_ids(self, text: str) -> list[int]:
-        """See RuntimeStudent."""
-        return list(self.tokenizer(text, add_special_tokens=True)["input_ids"])
-
-    def target_ids(self, text: str, end: bool = True) -> list[int]:
-        """See RuntimeStudent."""
-        if self._encodes:
-            ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
-        else:
-            ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
-        return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def write(self, prompt: list[int], begun: list[int], max_tokens: int) -> Reply:
         """See RuntimeStudent."""
@@ -89,9 +74,6 @@ class OnnxStudent(RuntimeStudent):
     def close(self) -> None:
         """See RuntimeStudent."""
         self._decoder = self._encoder = self._known = None
-
-    def _text(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _read(self, prompt: list[int]) -> tuple[State, Array]:
         """What is known after a prompt, and the logits of its next token, [vocabulary]; the last one is remembered."""

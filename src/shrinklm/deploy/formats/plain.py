@@ -9,14 +9,13 @@ from typing import Any
 
 from ...core.types import Example, Reply
 from ...methods.view import View
-from ...models.load import load_tokenizer, position_limit
-from ...models.locate import Model
+from ...models.load import position_limit
 from ...students.tokens import PairTokens
-from .asked import RuntimeStudent
+from .asked import TokenizerStudent
 from .chat import same_prompts
 
 
-class TransformersStudent(RuntimeStudent):
+class TransformersStudent(TokenizerStudent):
     """`from_pretrained` and `generate` with the folder's own settings, in the precision of its weights."""
 
     runtime = "transformers"
@@ -24,23 +23,10 @@ class TransformersStudent(RuntimeStudent):
     def __init__(self, folder: Path) -> None:
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-        self.tokenizer = load_tokenizer(Model(str(folder), folder.name, "", folder.resolve()))
-        self._encodes = bool(AutoConfig.from_pretrained(folder).is_encoder_decoder)
+        super().__init__(folder, bool(AutoConfig.from_pretrained(folder).is_encoder_decoder))
         auto = AutoModelForSeq2SeqLM if self._encodes else AutoModelForCausalLM
         self.model: Any = auto.from_pretrained(folder, dtype="auto", use_safetensors=True).eval()
         self.positions = math.inf if self._encodes else position_limit(self.model.config)
-
-    def prompt_ids(self, text: str) -> list[int]:
-        """See RuntimeStudent."""
-        return list(self.tokenizer(text)["input_ids"])
-
-    def target_ids(self, text: str, end: bool = True) -> list[int]:
-        """See RuntimeStudent."""
-        if self._encodes:
-            ids = list(self.tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
-        else:
-            ids = list(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]) if text else []
-        return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def write(self, prompt: list[int], begun: list[int], max_tokens: int) -> Reply:
         """See RuntimeStudent."""
@@ -57,8 +43,7 @@ class TransformersStudent(RuntimeStudent):
             said = self.model.generate(**asked, max_new_tokens=max_tokens)[0, first:].tolist()
         ends = self.model.generation_config.eos_token_id
         ends = {ends} if isinstance(ends, int) else set(ends or ())
-        text = str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
-        return Reply(text, finished=not ends.isdisjoint(said))
+        return Reply(self._text(said), finished=not ends.isdisjoint(said))
 
     def log_p(self, tokens: PairTokens) -> float:
         """See RuntimeStudent."""
