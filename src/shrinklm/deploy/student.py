@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,7 +14,7 @@ from ..evaluation.ask import EvaluateSettings, Evaluation
 from ..evaluation.confidence import likelihoods, probabilities
 from ..evaluation.metrics.explanations import spell
 from ..evaluation.metrics.mentions import supported
-from ..evaluation.reading import explained_by, scored
+from ..evaluation.reading import by_likelihood, explained_by, scored
 from ..models.locate import sha256
 from ..students.likeliest import best, option_likelihoods
 from ..students.replies import Said, replies
@@ -153,7 +153,7 @@ class TrainedStudent:
         if by == "text":
             return predictions
         # The view explains before it answers: the explanation is written, and the options scored behind it.
-        return [replace(row, answer=row.likeliest, unread=None) if row.likeliest else row for row in predictions]
+        return list(map(by_likelihood, predictions))
 
     def _by_likelihood(self, evaluation: Evaluation, examples: Sequence[Example], explain: bool) -> list[Prediction]:
         view, explaining, batch = self.answering.answer, self.answering.explain, evaluation.settings.batch

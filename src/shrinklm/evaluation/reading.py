@@ -27,6 +27,13 @@ def scored(prediction: Prediction, likelihoods: Mapping[str, float]) -> Predicti
     return replace(prediction, likeliest=best(likelihoods), likelihoods=tuple(likelihoods.values()))
 
 
+def by_likelihood(prediction: Prediction) -> Prediction:
+    """The prediction whose answer is its likeliest option; as it is where there is none."""
+    if prediction.likeliest is None:
+        return prediction
+    return replace(prediction, answer=prediction.likeliest, unread=None)
+
+
 def explained_by(prediction: Prediction, view: View, reply: Said, example: Example) -> Prediction:
     """The prediction with the explanation in a student's reply to `view`'s prompt."""
     return replace(prediction, explanation=reason(view, reply.raw, example), explanation_cut=reply.cut)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..evaluation.confidence import confidence
+from ..evaluation.reading import by_likelihood
 from .fields import block, finite
 from .findings import Cell, Item
 from .rated import Values
@@ -24,7 +24,7 @@ def confidences(items: Sequence[Item], cell: Cell, temperature: float | None, li
     values = []
     for item in items:
         prediction = cell.predictions.get(item.id)
-        if prediction is not None and likeliest and prediction.likeliest is not None:
-            prediction = replace(prediction, answer=prediction.likeliest)
+        if prediction is not None and likeliest:
+            prediction = by_likelihood(prediction)
         values.append(math.nan if prediction is None else confidence(prediction, item.choices, temperature))
     return np.array(values)

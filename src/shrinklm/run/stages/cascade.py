@@ -17,6 +17,7 @@ from ...deploy.passing import Escalations, Passed, Passing, examples_in
 from ...deploy.student import TrainedStudent
 from ...evaluation.confidence import confidence
 from ...evaluation.metrics.answers import accuracy
+from ...evaluation.reading import by_likelihood
 from ...stats import Threshold, threshold_for_accuracy, threshold_for_budget
 from ...tasks.base import question_key
 from ...teachers.prompts import Prompts
@@ -62,9 +63,7 @@ def pick(
 
 def by_block(block: CascadeBlock, prediction: Prediction) -> Prediction:
     """The prediction with the answer that the cascade reads: of the text, or the likeliest option."""
-    if block.by == "text" or prediction.likeliest is None:
-        return prediction
-    return Prediction(**{**vars(prediction), "answer": prediction.likeliest})
+    return prediction if block.by == "text" else by_likelihood(prediction)
 
 
 def cascade_of(trained: TrainedStudent, cell: Cell, recipe: Recipe, folder: Path, passing: Passing | None) -> Cascade:
