@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
     from shrinklm import Run
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -70,6 +74,19 @@ def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     drawn = figures._bytes
     monkeypatch.setattr(figures, "_bytes", lambda figure, kind: drawn(figure, kind) if kind == "svg" else b"")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    from chromium import CHROMIUM, QUIET
+
+    assert CHROMIUM is not None, "CI installs Chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")
