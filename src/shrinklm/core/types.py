@@ -255,6 +255,8 @@ class Pair:
     """The answer that the target states; "" when none."""
     scored: tuple[int, int] | None = None
     """(start, end) of the characters of the target whose probability is asked for; None: of all of it."""
+    weight: float = 1.0
+    """Of its loss: the loss of a view is the mean over its pairs of weight × cross-entropy."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class ViewPair:
 
     def row(self) -> dict[str, Any]:
         """The pair as `shrinklm preview` and `pairs.jsonl` show it."""
-        return {
+        row = {
             "view": self.view.name,
             "weight": self.weight,
             "example_id": self.example.id,
@@ -34,6 +34,8 @@ class ViewPair:
             "prompt": self.pair.prompt,
             "target": self.pair.target,
         }
+        # Left out where it is 1, as in what earlier versions wrote: the row is part of a training's key.
+        return row if self.pair.weight == 1 else {**row, "pair_weight": self.pair.weight}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import regex
 
@@ -15,6 +16,7 @@ from ..core.marking import Keep
 from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
+from .terms import TERMS
 
 _ENDS = regex.compile(r"[.!?]|\p{STerm}", regex.V1)
 # What stands for an answer, and for its source, where a view is asked how it closes an explanation.
@@ -176,9 +178,12 @@ class Method:
     explain: View | None
     """The view that explains them; None where the method teaches no explanation."""
     losses: Mapping[str, float] = field(default_factory=dict)
-    """Further terms of the loss by their name among the entry points `shrinklm.losses`, each with its weight."""
+    """Further terms of the loss, each with its weight: "options", or "soft=2" with a value of the term's own. The name
+    is that of an entry point of the group `shrinklm.losses`."""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The kinds of generation its views need."""
-        return tuple(dict.fromkeys(kind for view in self.views for kind in view.needs))
+        """The kinds of generation that its views and its terms of the loss need."""
+        terms = (TERMS[name] for name in (option.partition("=")[0] for option in self.losses) if name in TERMS)
+        kinds = [*(view.needs for view in self.views), *(term.needs for term in terms)]
+        return tuple(dict.fromkeys(chain.from_iterable(kinds)))

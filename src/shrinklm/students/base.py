@@ -23,11 +23,11 @@ from ..models.decode import below_lora
 from ..models.exact import Decoding
 from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
-from .batch import Batch, by_pair, labelled
+from .batch import Batch, Scored, labelled, sums
 from .blocks import Block
 from .exact import Reading, Rows
 from .layers import adapted
-from .projection import cross_entropy_at, logits_at
+from .projection import cross_entropy_at, layers_at, logits_at, token_losses
 from .saved import seal
 from .tokens import PairTokens, by_prompt, pair_tokens
 
@@ -138,15 +138,24 @@ class BaseStudent(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(summed cross-entropy, number of scored tokens), each [pairs]."""
-        if type(self).logits is BaseStudent.logits:
-            chosen, labels, owner = labelled(batch)
-            model = below_lora(self.model)
-            losses = cross_entropy_at(model, batch["labels"].shape, chosen, self.inputs(batch), labels)
-        else:
-            logits, labels, owner = self.logits(batch)
-            losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        pairs = int(batch["pairs"])
-        return by_pair(losses, owner, pairs), by_pair(torch.ones_like(losses), owner, pairs)
+        return sums(self.scored(batch), batch)
+
+    def scored(self, batch: Batch, logits: bool = False, states: bool = False) -> Scored:
+        """The cross-entropy of each token of the targets; `logits`, `states`: with those, and their gradients.
+
+        Raises StudentError for a class with `logits` of its own, which tells no states.
+        """
+        if type(self).logits is not BaseStudent.logits:
+            if states:
+                raise StudentError(f"{type(self).__name__} has `logits` of its own, and tells no hidden states.")
+            values, labels, owner = self.logits(batch)
+            return Scored(token_losses(values, labels), labels, owner, values)
+        chosen, labels, owner = labelled(batch)
+        model, shape, inputs = below_lora(self.model), batch["labels"].shape, self.inputs(batch)
+        if not logits and not states:
+            return Scored(cross_entropy_at(model, shape, chosen, inputs, labels), labels, owner)
+        values, layers = layers_at(model, shape, chosen, inputs, states)
+        return Scored(token_losses(values, labels), labels, owner, values, layers)
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(logits [scored, vocabulary], labels [scored], pair of each [scored]) at the tokens of the targets alone."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 
 Batch = dict[str, Tensor]
@@ -11,6 +14,23 @@ places with a label, row after row. `inputs_embeds` may replace `input_ids`."""
 
 IGNORE = -100
 """The label that is not scored: torch's default, and the one that encoder–decoder models of transformers expect."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a student makes of a batch at the tokens of the targets, row after row."""
+
+    losses: Tensor
+    """[scored]: the cross-entropy of each token, in float32."""
+    labels: Tensor
+    """[scored]: the tokens."""
+    owner: Tensor
+    """[scored]: the pair of each in the batch."""
+    logits: Tensor | None = None
+    """[scored, vocabulary], where they were asked for; in the precision of the student."""
+    states: tuple[Tensor, ...] = ()
+    """[scored, width] of the embeddings and of each layer, where they were asked for: what predicts each token. Of an
+    encoder–decoder those of its decoder."""
 
 
 def scored(batch: Batch) -> Tensor:
@@ -33,3 +53,9 @@ def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:
         # `index_add` adds there in the order in which threads come, which is another each time.
         return zeros.index_put((owner,), values, accumulate=True)
     return zeros.index_add(0, owner, values)
+
+
+def sums(read: Scored, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(summed cross-entropy, number of scored tokens) of each pair, [pairs]."""
+    pairs = int(batch["pairs"])
+    return by_pair(read.losses, read.owner, pairs), by_pair(torch.ones_like(read.losses), read.owner, pairs)

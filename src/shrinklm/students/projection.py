@@ -23,6 +23,36 @@ def logits_at(model: Any, shape: Sequence[int], chosen: Tensor, inputs: Mapping[
     return logits.flatten(0, 1)[chosen] if states is None else logits[0]
 
 
+def layers_at(
+    model: Any, shape: Sequence[int], chosen: Tensor, inputs: Mapping[str, Any], states: bool = True
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """(the logits, see `logits_at`, the states [chosen tokens, width] of the embeddings and of each layer).
+
+    `states`: whether they are asked for; none otherwise.
+    """
+    if not states:
+        return logits_at(model, shape, chosen, inputs), ()
+    layers: tuple[Tensor, ...] = ()
+
+    def taken(module: Any, arguments: tuple[Any, ...], out: Any) -> None:
+        nonlocal layers
+        found = getattr(out, "decoder_hidden_states", None) or out.hidden_states
+        layers = tuple(states.flatten(0, 1)[chosen] for states in found)
+
+    hook = model.register_forward_hook(taken)
+    try:
+        logits = logits_at(model, shape, chosen, {**inputs, "output_hidden_states": True})
+    finally:
+        hook.remove()
+    return logits, layers
+
+
+def token_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy of each label, in float32 whatever the model computes in."""
+    # Sums in bfloat16 are too coarse to tell two options apart.
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
 def cross_entropy_at(
     model: Any, shape: Sequence[int], chosen: Tensor, inputs: Mapping[str, Any], labels: Tensor
 ) -> Tensor:
@@ -33,13 +63,12 @@ def cross_entropy_at(
     head = model.get_output_embeddings()
     vocabulary = model.config.get_text_config(decoder=True).vocab_size
     if head is None or len(chosen) * vocabulary <= MOST or not _bare(model, head, shape, chosen, inputs):
-        # In float32 whatever the model computes in: sums in bfloat16 are too coarse to tell two options apart.
-        return nn.functional.cross_entropy(logits_at(model, shape, chosen, inputs).float(), labels, reduction="none")
+        return token_losses(logits_at(model, shape, chosen, inputs), labels)
     states, _ = _narrowed(model, shape, chosen, inputs, 0)
     assert states is not None  # as `_bare` found
 
     def part(states: Tensor, labels: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(head(states).float(), labels, reduction="none")
+        return token_losses(head(states), labels)
 
     size = max(1, MOST // vocabulary)
     parts = [slice(start, start + size) for start in range(0, len(chosen), size)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ...core.errors import MethodError
-from ...core.registry import find
 from ...core.types import Pair
 from ...methods.corpus import Corpus, ViewPair
 from ...methods.view import Method
@@ -17,7 +19,7 @@ from ..batch import Batch
 from ..blocks import Block
 from ..ids import TokenIds
 from ..tokens import PairTokens
-from .losses import Loss
+from .losses.base import Around, Ask, Loss, Shown, term
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,21 @@ class Lesson:
     """Those that can be built and fit the student's length."""
     pairs: tuple[int, ...]
     """Their places in `Lessons.tokens`."""
-    asked: tuple[tuple[int, int], ...] = ()
-    """(place of a view in `views`, place in `Lessons.asks`) of what further terms of the loss read."""
+    weights: tuple[float, ...] = ()
+    """Of the pairs; none where all are 1."""
+    asked: tuple[int, ...] = ()
+    """Places in `Lessons.asks` of what further terms of the loss read."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What one further term of the loss reads beside one pair."""
+    """What one further term of the loss reads of one example."""
 
     loss: str
     pairs: tuple[int, ...]
     """Places in `Lessons.tokens`."""
-    figures: Mapping[str, float]
+    figures: Mapping[str, float | Sequence[float]]
+    tokens: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,10 @@ class Unit:
     block: Block
     views: Sequence[int]
     """For each pair the place of its view in the method; -1 for one that only a further term of the loss reads."""
-    asked: Sequence[tuple[str, Sequence[int], Mapping[str, float]]]
-    """(term of the loss, the places of the pairs that it reads in the block, its figures)."""
+    weights: Sequence[float]
+    """Of each pair; 0 for one that only a further term reads."""
+    asked: Sequence[tuple[Sequence[int], Asked]]
+    """(the places in the block of the pairs that a further term reads, what it asked)."""
     places: Sequence[int]
     """Of its pairs in `Lessons.tokens`."""
 
@@ -93,7 +100,7 @@ class Lessons:
 
     def __init__(self, student: BaseStudent, corpus: Corpus, method: Method, seen: int) -> None:
         self.student, self.corpus, self.method = student, corpus, method
-        self.losses: dict[str, Loss] = {name: find("losses", name) for name in method.losses}
+        self.losses: dict[str, Loss] = {option: term(option) for option in method.losses}
         self.items: list[Lesson] = []
         self.tokens = _Store()
         self.asks: list[Asked] = []
@@ -102,9 +109,15 @@ class Lessons:
         self._ids = TokenIds(student)
         self._places: dict[Pair, int | None] = {}
         """Where the ids of a pair lie; None for one that does not fit."""
-        self._asks: dict[Pair, tuple[int, ...]] = {}
+        self._groups: dict[tuple[Pair, ...], tuple[int, ...] | None] = {}
+        """As `_places`, of pairs that only a further term reads."""
+        self._asks: dict[tuple[Any, ...], int] = {}
+        """What is asked → its place in `asks`: most terms ask the same in every epoch."""
         self._texts: dict[int, Pair] = {}
         """The texts of `tokens` for a class that makes its own tensors of them; empty for any other."""
+        around = Around(student, corpus, method, self._ids.pairs)
+        for loss in self.losses.values():
+            loss.begin(around)
         before = current = 0
         for index, epoch in corpus.schedule(method):
             if epoch != current:
@@ -120,7 +133,7 @@ class Lessons:
             if len(self.items) == seen:
                 break
         self._ids.keep()
-        del self._ids, self._places, self._asks  # the texts are not needed any more
+        del self._ids, self._places, self._groups, self._asks  # the texts are not needed any more
 
     def __len__(self) -> int:
         return len(self.items)
@@ -130,23 +143,36 @@ class Lessons:
         units = []
         for lesson in lessons:
             views = [self._view_index[view] for view in lesson.views]
-            asked = [(views[place], self.asks[ask]) for place, ask in lesson.asked]
+            weights = lesson.weights or (1.0,) * len(views)
+            trained = list(zip(lesson.pairs, views, weights, strict=True))
+            asked = [self.asks[place] for place in lesson.asked]
             if self.student.packs:
-                units.append(self._unit(lesson.pairs, views, [ask for _, ask in asked]))
+                units.append(self._unit(trained, asked))
                 continue
-            units += [self._unit((pair,), [view], []) for pair, view in zip(lesson.pairs, views, strict=True)]
-            # The pairs of a term are compared with each other, so they stay together.
-            units += [self._unit((), [], [ask]) for _, ask in asked]
+            # The pairs of an ask are compared with each other, so they stay together; all others are alone.
+            places = set(lesson.pairs)
+            joined = [ask for ask in asked if not places.isdisjoint(ask.pairs)]
+            held = {place for ask in joined for place in ask.pairs}
+            if joined:
+                units.append(self._unit([each for each in trained if each[0] in held], joined))
+            units += [self._unit([each], []) for each in trained if each[0] not in held]
+            units += [self._unit([], [ask]) for ask in asked if places.isdisjoint(ask.pairs)]
         return units
 
-    def _unit(self, pairs: Sequence[int], views: Sequence[int], asked: Sequence[Asked]) -> Unit:
-        places, numbers = list(pairs), list(views)
+    def _unit(self, trained: Sequence[tuple[int, int, float]], asked: Sequence[Asked]) -> Unit:
+        places, views, weights = (list(column) for column in zip(*trained, strict=True)) if trained else ([], [], [])
         parts = []
         for ask in asked:
-            parts.append((ask.loss, range(len(places), len(places) + len(ask.pairs)), ask.figures))
-            places += ask.pairs
-            numbers += [-1] * len(ask.pairs)
-        return Unit(Block([self.tokens[place] for place in places]), numbers, parts, places)
+            # Trained pairs are read once, further ones for each ask: a term may ask for the same as another does.
+            first = len(places)
+            new = [place for place in ask.pairs if place not in places[: len(trained)]]
+            places += new
+            views += [-1] * len(new)
+            weights += [0.0] * len(new)
+            more = iter(range(first, len(places)))
+            known = places[: len(trained)]
+            parts.append(([known.index(place) if place in known else next(more) for place in ask.pairs], ask))
+        return Unit(Block([self.tokens[place] for place in places]), views, weights, parts, places)
 
     def batch(self, units: Sequence[Unit], rows: Sequence[Sequence[int]] | None) -> Batch:
         """The tensors of a pass; `rows`: the units that share a row, None: as many as fit."""
@@ -160,25 +186,43 @@ class Lessons:
         return {view: counts[view] for view in self._view_index}
 
     def _lesson(self, index: int, epoch: int) -> Lesson:
-        views: list[str] = []
+        shown: list[ViewPair] = []
         places: list[int] = []
-        asked: list[tuple[int, int]] = []
         for item in self.corpus.pairs(self.method, index, epoch, self.unbuilt):
             place = self._place(item.pair)
             if place is None:
                 self.unbuilt[item.view.name, f"longer than {self.student.max_length} tokens"] += 1
                 continue
-            asked += [(len(views), ask) for ask in self._asked(item)]
-            views.append(item.view.name)
+            shown.append(item)
             places.append(place)
-        return Lesson(index, epoch, tuple(views), tuple(places), tuple(asked))
+        weights = tuple(item.pair.weight for item in shown)
+        return Lesson(
+            index,
+            epoch,
+            tuple(item.view.name for item in shown),
+            tuple(places),
+            () if set(weights) <= {1.0} else weights,
+            tuple(self._asked(index, epoch, shown, places)) if self.losses and shown else (),
+        )
 
     def _place(self, pair: Pair) -> int | None:
+        if pair.weight != 1:  # the same tokens
+            pair = replace(pair, weight=1.0)
         if pair not in self._places:
             [tokens] = self._ids.pairs([pair])
-            fits = len(tokens.prompt) + len(tokens.target) <= self.student.max_length
-            self._places[pair] = self._add(pair, tokens) if fits else None
+            self._places[pair] = self._add(pair, tokens) if self._fits(tokens) else None
         return self._places[pair]
+
+    def _group(self, pairs: tuple[Pair, ...]) -> tuple[int, ...] | None:
+        """The places of pairs that only a further term reads; None where one does not fit."""
+        if pairs not in self._groups:
+            tokens = self._ids.pairs(pairs)
+            fit = all(map(self._fits, tokens))
+            self._groups[pairs] = tuple(map(self._add, pairs, tokens)) if fit else None
+        return self._groups[pairs]
+
+    def _fits(self, tokens: PairTokens) -> bool:
+        return len(tokens.prompt) + len(tokens.target) <= self.student.max_length
 
     def _add(self, pair: Pair, tokens: PairTokens) -> int:
         place = self.tokens.add(tokens)
@@ -186,22 +230,28 @@ class Lessons:
             self._texts[place] = pair
         return place
 
-    def _asked(self, item: ViewPair) -> tuple[int, ...]:
-        """Places in `asks` of what the further terms read beside a pair; a term of which a pair does not fit is left
-        out there, and counted."""
-        if not self.losses:
-            return ()
-        if item.pair not in self._asks:
-            found = []
-            for name, loss in self.losses.items():
-                ask = loss.ask(item.view, item.example, item.pair)
-                if ask is None:
-                    continue
-                tokens = self._ids.pairs(ask.pairs)
-                if any(len(each.prompt) + len(each.target) > self.student.max_length for each in tokens):
+    def _asked(self, index: int, epoch: int, items: Sequence[ViewPair], places: Sequence[int]) -> Iterator[int]:
+        """Places in `asks` of what the further terms read of an example; an ask of which a pair does not fit is left
+        out, and counted."""
+        shown = Shown(self.corpus.examples[index], self.corpus.in_epoch(index, epoch), items, epoch)
+        trained = {item.pair: place for item, place in zip(items, places, strict=True)}
+        for name, loss in self.losses.items():
+            for ask in loss.asks(shown):
+                more = self._group(tuple(pair for pair in ask.pairs if pair not in trained))
+                if more is None:
                     self.unbuilt[name, f"longer than {self.student.max_length} tokens"] += 1
                     continue
-                self.asks.append(Asked(name, tuple(map(self._add, ask.pairs, tokens)), ask.figures))
-                found.append(len(self.asks) - 1)
-            self._asks[item.pair] = tuple(found)
-        return self._asks[item.pair]
+                rest = iter(more)
+                yield self._ask(
+                    name, ask, tuple(trained[pair] if pair in trained else next(rest) for pair in ask.pairs)
+                )
+
+    def _ask(self, name: str, ask: Ask, pairs: tuple[int, ...]) -> int:
+        figures = {
+            key: value if isinstance(value, (int, float)) else tuple(value) for key, value in ask.figures.items()
+        }
+        stated = (name, pairs, *figures.items(), *((key, values.tobytes()) for key, values in ask.tokens.items()))
+        if stated not in self._asks:
+            self._asks[stated] = len(self.asks)
+            self.asks.append(Asked(name, pairs, figures, ask.tokens))
+        return self._asks[stated]

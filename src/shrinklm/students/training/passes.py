@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..batch import Batch
+from ..batch import Batch, Scored, labelled
 from ..blocks import fill
 from ..causal import row_width
-from .lessons import Lesson, Lessons, Unit
+from .lessons import Asked, Lesson, Lessons, Unit
 from .limit import Limit
-from .losses import Read
+from .losses.base import Read
 
 Rows = Sequence[Sequence[int]]
 """The units of each row, by their place in the pass."""
@@ -33,22 +35,37 @@ class AskedFor:
     count: int
     most: int
     figures: Mapping[str, Tensor]
+    tokens: Mapping[str, Tensor]
 
-    def read(self, log_likelihood: Tensor) -> Read:
-        """With the log-likelihood of each pair of the batch, [pairs of the batch]."""
-        return Read(log_likelihood[self.pairs], self.ask, self.place, self.count, self.most, self.figures)
+    def read(self, log_likelihood: Tensor, scored: Scored | None) -> Read:
+        """With the log-likelihood of each pair of the batch, [pairs of the batch], and its tokens."""
+        return Read(
+            log_likelihood[self.pairs],
+            self.ask,
+            self.place,
+            self.count,
+            self.most,
+            self.figures,
+            self.pairs,
+            len(log_likelihood),
+            scored,
+            self.tokens,
+        )
 
     def to(self, device: torch.device) -> AskedFor:
         """The same on a device."""
-        figures = {name: value.to(device, non_blocking=True) for name, value in self.figures.items()}
-        pairs, ask, place = (value.to(device, non_blocking=True) for value in (self.pairs, self.ask, self.place))
-        return AskedFor(pairs, ask, place, self.count, self.most, figures)
+        return self._with(lambda value: value.to(device, non_blocking=True))
 
     def pinned(self) -> AskedFor:
         """See Step.pin_memory."""
-        pairs, ask, place = (value.pin_memory() for value in (self.pairs, self.ask, self.place))
-        figures = {name: value.pin_memory() for name, value in self.figures.items()}
-        return AskedFor(pairs, ask, place, self.count, self.most, figures)
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> AskedFor:
+        pairs, ask, place = map(change, (self.pairs, self.ask, self.place))
+        figures, tokens = (
+            {name: change(value) for name, value in values.items()} for values in (self.figures, self.tokens)
+        )
+        return AskedFor(pairs, ask, place, self.count, self.most, figures, tokens)
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,10 @@ class Pass:
     view: Tensor
     """[pairs]: the place of each pair's view in the method; that of a pair without one is past the last."""
     weight: Tensor
-    """[pairs]: its share of the loss of the step, weight of its view / pairs of that view in the step."""
+    """[pairs]: its share of the loss of the step: its own weight × weight of its view / pairs of that view in the step.
+    """
+    own: Tensor
+    """[pairs]: its own weight."""
     asked: Mapping[str, AskedFor]
     """By the name of a further term of the loss."""
 
@@ -68,7 +88,8 @@ class Pass:
         # Single numbers are read on the CPU.
         batch = {name: value.pin_memory() if value.dim() else value for name, value in self.batch.items()}
         asked = {name: ask.pinned() for name, ask in self.asked.items()}
-        return Pass(batch, self.view.pin_memory(), self.weight.pin_memory(), asked)
+        view, weight, own = (value.pin_memory() for value in (self.view, self.weight, self.own))
+        return Pass(batch, view, weight, own, asked)
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,7 @@ class Steps:
         units = [unit for some, _ in cuts for unit in some]
         views = Counter(view for unit in units for view in unit.views)
         pairs = [views[place] for place in range(len(self.lessons.method.views))]
-        asks = Counter(name for unit in units for name, _, _ in unit.asked)
+        asks = Counter(ask.loss for unit in units for _, ask in unit.asked)
         passes = [self._pass(some, rows, pairs) for some, rows in cuts[rank::processes]]
         return Step(passes, pairs, asks, sum(int(each.batch["tokens"]) for each in passes))
 
@@ -133,11 +154,14 @@ class Steps:
             weight / max(1, count) for weight, count in zip(self.lessons.method.views.values(), pairs, strict=True)
         ]
         shares.append(0.0)
+        own = [weight for unit in units for weight in unit.weights]
+        batch = self.lessons.batch(units, rows)
         return Pass(
-            batch=self.lessons.batch(units, rows),
+            batch=batch,
             view=torch.tensor(views) % (len(pairs) + 1),
-            weight=torch.tensor([shares[view] for view in views]),
-            asked=_asked(units),
+            weight=torch.tensor([weight * shares[view] for view, weight in zip(views, own, strict=True)]),
+            own=torch.tensor(own),
+            asked=_asked(units, batch),
         )
 
 
@@ -203,24 +227,45 @@ def _lengths(unit: Unit) -> tuple[int, int]:
     return max(len(pair.given) + len(pair.scored) for pair in pairs), max(len(pair.prompt) for pair in pairs)
 
 
-def _asked(units: Sequence[Unit]) -> dict[str, AskedFor]:
+def _asked(units: Sequence[Unit], batch: Batch) -> dict[str, AskedFor]:
     """By term of the loss what these units are asked for."""
-    found: dict[str, list[tuple[list[int], Mapping[str, float]]]] = {}
+    found: dict[str, list[tuple[list[int], Asked]]] = {}
     first = 0
     for unit in units:
-        for name, places, figures in unit.asked:
-            found.setdefault(name, []).append(([first + place for place in places], figures))
+        for places, ask in unit.asked:
+            found.setdefault(ask.loss, []).append(([first + place for place in places], ask))
         first += len(unit.block.pairs)
-    return {name: _asked_for(asks) for name, asks in found.items()}
+    return {name: _asked_for(asks, batch) for name, asks in found.items()}
 
 
-def _asked_for(asks: Sequence[tuple[list[int], Mapping[str, float]]]) -> AskedFor:
+def _asked_for(asks: Sequence[tuple[list[int], Asked]], batch: Batch) -> AskedFor:
     sizes = [len(places) for places, _ in asks]
+    pairs = [place for places, _ in asks for place in places]
+    figures = {name: _figures([ask.figures[name] for _, ask in asks], max(sizes)) for name in asks[0][1].figures}
     return AskedFor(
-        pairs=torch.tensor([place for places, _ in asks for place in places]),
+        pairs=torch.tensor(pairs),
         ask=torch.arange(len(asks)).repeat_interleave(torch.tensor(sizes)),
         place=torch.tensor([place for size in sizes for place in range(size)]),
         count=len(asks),
         most=max(sizes),
-        figures={name: torch.tensor([figures[name] for _, figures in asks]) for name in asks[0][1]},
+        figures=figures,
+        tokens={name: _by_token(pairs, [ask.tokens[name] for _, ask in asks], batch) for name in asks[0][1].tokens},
     )
+
+
+def _figures(values: Sequence[float | Sequence[float]], most: int) -> Tensor:
+    """[asks], or [asks, most] of numbers of pairs, filled up with 0."""
+    rows = [value if isinstance(value, (int, float)) else [*value, *[0.0] * (most - len(value))] for value in values]
+    return torch.tensor(rows)
+
+
+def _by_token(pairs: Sequence[int], values: Sequence[NDArray[Any]], batch: Batch) -> Tensor:
+    """[scored tokens of the batch, ...]: numbers of the tokens of pairs, one pair after the other; 0 for others."""
+    _, _, owner = labelled(batch)
+    # In a batch the tokens of one pair stand in their order, those of several in any.
+    order = owner.argsort(stable=True)
+    starts = torch.searchsorted(owner[order], torch.tensor(pairs))
+    stops = torch.searchsorted(owner[order], torch.tensor(pairs), right=True)
+    where = torch.cat([order[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)])
+    given = torch.from_numpy(np.concatenate(values))
+    return given.new_zeros((len(owner), *given.shape[1:])).index_put((where,), given)

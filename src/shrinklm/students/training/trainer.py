@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...core.types import Tick, digest
 from ..base import BaseStudent
-from ..batch import by_pair
+from ..batch import by_pair, sums
 from . import processes
 from .ahead import ahead
 from .checkpoints import checkpoints, last_checkpoint, load_moments, load_weights, save_checkpoint
@@ -90,6 +90,8 @@ class Trainer:
         views = lessons.method.views
         self._names = [f"loss/{name}" for name in (*(view.name for view in views), *lessons.losses)]
         self._weights = [*views.values(), *(lessons.method.losses[name] for name in lessons.losses)]
+        self._reads = frozenset(what for loss in lessons.losses.values() for what in loss.reads)
+        """What the terms need of each token."""
         self._optimizer = self._adam()
 
     def fit(self) -> None:
@@ -190,21 +192,22 @@ class Trainer:
 
     def _loss(self, model: BaseStudent, part: Pass, step: Step) -> tuple[Tensor, Tensor]:
         """(a pass's share of the loss, the sums of each view's and term's losses)."""
-        total, scored = model(model.to_device(part.batch))
-        device = total.device
-        view, weight = (value.to(device, non_blocking=True) for value in (part.view, part.weight))
+        batch = model.to_device(part.batch)
+        read = model.scored(batch, "logits" in self._reads, "states" in self._reads) if self._reads else None
+        total, count = model(batch) if read is None else sums(read, batch)
+        view, weight, own = (value.to(total.device, non_blocking=True) for value in (part.view, part.weight, part.own))
         # A pair that only a further term reads may hold no token.
-        losses = total / scored.clamp(min=1)
-        sums = total.new_zeros(len(self._names))
+        losses = total / count.clamp(min=1)
+        figures = total.new_zeros(len(self._names))
         loss = (weight * losses).sum()
         views = len(self.lessons.method.views)
-        sums[:views] = by_pair(losses.detach(), view, views + 1)[:-1]
+        figures[:views] = by_pair((own * losses).detach(), view, views + 1)[:-1]
         for place, (name, term) in enumerate(self.lessons.losses.items(), start=views):
             if name in part.asked:
-                value = term.value(part.asked[name].to(device).read(-total)).sum()
+                value = term.value(part.asked[name].to(total.device).read(-total, read)).sum()
                 loss = loss + self._weights[place] * value / step.asks[name]
-                sums[place] = value.detach()
-        return loss, sums
+                figures[place] = value.detach()
+        return loss, figures
 
     def _read(self) -> None:
         """Log the steps that are done."""

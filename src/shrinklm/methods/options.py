@@ -1,0 +1,153 @@
+"""The options of a method, such as "revised" in "multitask:revised": what each changes, in one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..core.errors import MethodError
+from ..core.marking import Keep
+from .terms import TERMS, term
+from .view import Method, View
+
+_ORDERS: Mapping[str, Literal["text", "score"]] = {"text": "text", "score": "score"}
+_SHARE = r"0?\.\d*[1-9]\d*"
+"""Matches a number above 0 and below 1."""
+
+
+@dataclass
+class Draft:
+    """A method while its options are read."""
+
+    spec: str
+    """As the recipe writes it."""
+    base: Method
+    """As it is in the table."""
+    views: dict[View, View]
+    """A view of the table's method, or its answer or explain view → the same view under the options read so far."""
+    weights: dict[View, float]
+    """Of the views of the table's method, so that `alpha` and other options may come in any order."""
+    losses: dict[str, float]
+
+    def each(self, change: Callable[[View], View]) -> None:
+        """Change every view."""
+        self.views = {old: change(new) for old, new in self.views.items()}
+
+    def error(self, what: str) -> MethodError:
+        """The error of an option that this method does not take."""
+        return MethodError(f"Method '{self.spec}': {what}.")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a method."""
+
+    written: str
+    """How it is written, such as "top=N"."""
+    about: str
+    """One line."""
+    change: Callable[[Draft, str], None]
+    """(the draft, what stands behind "=") changes the draft. Raises MethodError."""
+
+
+def apply(draft: Draft, option: str) -> None:
+    """Change a draft by one option, "NAME" or "NAME=VALUE". Raises MethodError."""
+    name, _, value = option.partition("=")
+    if name in OPTIONS:
+        OPTIONS[name].change(draft, value)
+    elif (known := term(name)) is not None:
+        if not draft.base.views:
+            raise draft.error(f"'{option}' is a term of the loss, and '{draft.base.name}' trains nothing")
+        try:
+            stated, weight = known.read(name, value if option != name else "")
+        except ValueError as error:
+            raise draft.error(str(error)) from None
+        draft.losses[stated] = weight
+    else:
+        written = [each.written for each in OPTIONS.values()]
+        raise draft.error(f"unknown option '{option}'. Known: {', '.join([*written, *TERMS])}")
+
+
+def _revised(draft: Draft, value: str) -> None:
+    """Revisions in place of explanations: in the views that the option names, or in all."""
+    # A view that this method lacks is an error and not ignored: it is a slip that would train something else unnoticed.
+    wanted = set(filter(None, value.split("&")))
+    explaining = {view.name for view in draft.base.views if view.source == "explanation"}
+    if not explaining or not wanted <= explaining:
+        option = f"revised={value}" if value else "revised"
+        known = ", ".join(sorted(explaining)) or "none"
+        raise draft.error(f"'{option}' finds no such view. Views of '{draft.base.name}' with an explanation: {known}")
+    draft.each(
+        lambda view: (
+            replace(view, source="revision")
+            if view.source == "explanation" and (not wanted or view.name in wanted)
+            else view
+        )
+    )
+
+
+def _teacher_labels(draft: Draft, value: str) -> None:
+    """The teacher's own answers and reasons."""
+    if value:
+        raise draft.error(f"'teacher-labels={value}' takes no value. Write teacher-labels")
+    if any(view.keep for view in draft.views.values()):
+        raise draft.error("marked words go with the gold answer, so 'teacher-labels' cannot be asked of them")
+    # A counterfactual takes its answer from its own generation.
+    draft.each(lambda view: view if "counterfactual" in view.also else replace(view, source="label"))
+
+
+def _top(draft: Draft, value: str) -> None:
+    if not re.fullmatch(rf"{_SHARE}|[1-9]\d*", value):
+        raise draft.error(f"'top={value}' is not a number of words such as 5, or a share such as 0.3")
+    _keep(draft, f"top={value}", lambda keep: replace(keep, top=float(value)))
+
+
+def _order(draft: Draft, value: str) -> None:
+    if value not in _ORDERS:
+        raise draft.error(f"'order={value}' is not text or score")
+    _keep(draft, f"order={value}", lambda keep: replace(keep, order=_ORDERS[value]))
+
+
+def _keep(draft: Draft, option: str, change: Callable[[Keep], Keep]) -> None:
+    if not any(view.keep for view in draft.views.values()):
+        raise draft.error(f"'{option}' is for methods with marked words, such as salient:{option}")
+    draft.each(lambda view: replace(view, keep=change(view.keep)) if view.keep else view)
+
+
+def _alpha(draft: Draft, value: str) -> None:
+    """Together α for the views that answer, 1 - α for those that only explain."""
+    if not re.fullmatch(_SHARE, value):
+        raise draft.error(f"'alpha={value}' is not a weight between 0 and 1, such as 0.9")
+    views = draft.base.views
+    answering = {view: "answer" in view.says for view in views}
+    if set(answering.values()) != {True, False}:
+        raise draft.error(
+            f"'alpha' weighs answers against explanations, and '{draft.base.name}' has no views of both kinds"
+        )
+    # Within a kind the views keep their ratio: alpha moves weight between answers and explanations alone.
+    total = {kind: sum(weight for view, weight in views.items() if answering[view] == kind) for kind in (True, False)}
+    # Rounded so that 1 - 0.9 is 0.1: the weight is part of pairs.jsonl and of the key of a training.
+    alpha = {True: float(value), False: round(1 - float(value), 12)}
+    draft.weights = {view: alpha[kind] * views[view] / total[kind] for view, kind in answering.items()}
+
+
+OPTIONS: Mapping[str, Option] = {
+    "revised": Option(
+        "revised[=VIEW]",
+        "the revised explanation in place of the first; only in the views named, joined by &",
+        _revised,
+    ),
+    "teacher-labels": Option("teacher-labels", "the teacher's own answers and reasons", _teacher_labels),
+    "top": Option("top=N", "so many marked words, or a share of them such as 0.3", _top),
+    "order": Option("order=score", "marked words by their score, not as they stand in the text", _order),
+    "alpha": Option(
+        "alpha=WEIGHT",
+        "the joint weight of the views that answer; the rest is for those that only explain (α of arXiv 2504.16056)",
+        _alpha,
+    ),
+}
+"""Every option by its name; terms of the loss (`terms.py`) are options too."""
+EXCLUSIVE = {frozenset({"revised", "teacher-labels"}): "the teacher's own reasons are not revised"}
+"""Options that exclude each other, with the reason."""

@@ -1,0 +1,70 @@
+"""The further terms of the loss that a recipe may ask for, in words. No model, no torch.
+
+What each computes is in `students/training/losses/`. A term of somebody's own, an entry point of the group
+`shrinklm.losses`, takes a weight alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..core.registry import names
+
+_NUMBER = r"\d*\.?\d+"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the loss as a method's option: NAME, NAME=WEIGHT, NAME=VALUE or NAME=VALUE&WEIGHT."""
+
+    about: str
+    """One line."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Each value that may be named, with a line about it."""
+    number: str = ""
+    """What a number in the place of a value is, such as "temperature"; "": its weight."""
+    weight: float = 1.0
+    """Where none is given."""
+    needs: tuple[str, ...] = ()
+    """The kinds of generation without which it says nothing."""
+
+    def read(self, name: str, value: str) -> tuple[str, float]:
+        """(the term as `Method.losses` names it, its weight).
+
+        Args:
+            name: Of the term.
+            value: What stands behind "=" in the recipe; "" for nothing.
+
+        Raises ValueError with what is wrong.
+        """
+        said, _, last = value.rpartition("&")
+        if not said and (last in self.values or self.number):
+            said, last = last, ""
+        if said and said not in self.values and not (self.number and re.fullmatch(_NUMBER, said) and float(said) > 0):
+            raise ValueError(self._wanted(name, value))
+        if last and not (re.fullmatch(_NUMBER, last) and float(last) > 0):
+            raise ValueError(self._wanted(name, value))
+        return f"{name}={said}" if said else name, float(last) if last else self.weight
+
+    def _wanted(self, name: str, value: str) -> str:
+        if not (self.values or self.number):
+            return f"'{name}={value}' is not a weight above 0, such as {name}=0.5"
+        known = [f"{name}={each}" for each in self.values]
+        known += [f"{name}=2 ({self.number})"] if self.number else [f"{name}=0.5 (its weight)"]
+        both = f"{known[0].split()[0]}&0.5"
+        return f"'{name}={value}' is not understood. Known: {', '.join(known)}; with a weight {both}"
+
+
+TERMS: Mapping[str, Term] = {
+    "options": Term("cross-entropy of the right option under a softmax over the options' log-likelihoods"),
+}
+"""The terms of this package by their name."""
+
+_OWN = Term("a term of the loss that another package brings")
+
+
+def term(name: str) -> Term | None:
+    """The term of a name; None where nobody has one."""
+    return TERMS.get(name) or (_OWN if name in names("losses") else None)
