@@ -259,3 +259,43 @@ def test_interrupt_says_that_the_same_command_goes_on(tmp_path: Path, monkeypatc
     result = call("generate", recipe(tmp_path))
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "Stopped. The same command goes on from here.\n"
+
+
+def test_what_data_hold_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    from shrinklm.cli.terminal import Terminal
+
+    table = Table("a\x1b]0;owned\x07")
+    table.add_row(Text("b\x1b[2J\x9b31m", style="bold"))
+    console = Terminal(force_terminal=True, width=60)
+    for shown in (table, Panel("c\x1b[1A"), Text("d\x1b[1A")):
+        console.print(shown)
+    said = capsys.readouterr().out
+    for steering in ("\x1b]", "\x1b[2J", "\x9b", "\x07", "\x1b[1A"):
+        assert steering not in said
+    assert "\\x1b[2J" in said
+    assert "\x1b[1mb" in said, "styles are still written"
+
+
+def test_json_is_read_by_every_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from shrinklm.cli.printed import say_json
+
+    value = {"a": float("nan"), "b": [float("inf"), 1.5], "c": "x\x9b\x1b", "d": {"e": (-float("inf"),)}}
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    say_json(value)
+    said = capsys.readouterr().out
+    assert "\x9b" not in said
+    assert json.loads(said, parse_constant=refuse) == {
+        "a": None,
+        "b": [None, 1.5],
+        "c": "x\x9b\x1b",
+        "d": {"e": [None]},
+    }

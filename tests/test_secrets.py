@@ -61,3 +61,41 @@ def test_a_copied_line_break_is_no_part_of_a_key(tmp_path: Path, monkeypatch: py
     assert refused.exit_code != 0
     assert "OPENAI_API_KEY holds characters that no key has" in " ".join(refused.output.split())
     assert KEY not in refused.output + repr(refused.exception)
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        {"extra": {"api_key": KEY}},
+        {"extra": {"provider": [{"headers": {"X-Api-Key": "abc"}}]}},
+        {"extra": {"user": f"Bearer {KEY}"}},
+        {"extra": {"password": 12345678}},
+        {"api_key_env": KEY},
+        {"api_key_env": "hf_0123456789abcdefghij"},
+        {"use": f"endpoint:http://127.0.0.1:1/v1?api_key={KEY}#m"},
+        {"extra": {"max_tokens": "many"}, "batch": {"api_key": KEY}},
+    ],
+)
+def test_a_recipe_with_a_secret_is_refused_and_written_nowhere(tmp_path: Path, teacher: dict[str, object]) -> None:
+    path = recipe(
+        tmp_path,
+        teacher={"use": "endpoint:http://127.0.0.1:1/v1#m", **teacher},
+        generate=["explanation"],
+        methods=["multitask"],
+    )
+    for command in ("plan", "generate"):
+        done = call(command, path)
+        assert done.exit_code == 1, done.output
+        said = done.output + repr(done.exception) + repr(getattr(done.exception, "__cause__", ""))
+        assert not any(secret in said for secret in (KEY, "0123456789abcdefghij", "'abc'", "12345678"))
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["recipe.yaml"]
+
+
+def test_fields_that_only_look_like_secrets_are_sent(tmp_path: Path) -> None:
+    extra = {"max_tokens": 5, "prompt_cache_key": "a", "eos_token": "</s>", "stop_token_ids": [1], "api_key": None}
+    path = recipe(
+        tmp_path, teacher={"use": "endpoint:http://127.0.0.1:1/v1#m", "api_key_env": "MY_KEY", "extra": extra}
+    )
+    done = call("plan", path)
+    assert "looks like a secret" not in done.output
+    assert done.exit_code == 0, done.output

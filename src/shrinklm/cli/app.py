@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -20,6 +19,7 @@ import typer
 from ..core import launched
 from ..core.errors import Elsewhere, Pending, ShrinkError
 from ..core.results import RunFile
+from .printed import shown
 
 if TYPE_CHECKING:
     from ..core.types import Tick
@@ -53,7 +53,6 @@ def _top(
 
 
 PENDING = Pending.exit_code
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 STOPPED = "Stopped. The same command goes on from here."
 
 Target = Annotated[
@@ -124,21 +123,6 @@ def _quiet() -> None:
 def _silence() -> Iterator[None]:
     with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
         yield
-
-
-def say(text: str) -> None:
-    """Prints one plain line, wrapped nowhere."""
-    from rich.console import Console
-
-    Console().print(shown(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def shown(text: str) -> str:
-    """A text for a terminal: characters that would steer it, and those that it cannot write, by their codes.
-
-    Questions, and what models say to them, come from anybody.
-    """
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def open_target(target: str, tick: Tick | None = None) -> Run:

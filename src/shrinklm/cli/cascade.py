@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
-from .app import Json, Target, command, open_target, say
+from .app import Json, Target, command, open_target
+from .printed import say, say_json
 from .progress import Progress
 
 
@@ -29,7 +26,7 @@ def cascade(recipe: Target, as_json: Json = False) -> None:
         results = compare(read(run.folder))
     shown = table_of(results, measure(results))
     if as_json:
-        typer.echo(json.dumps([dict(record) for record in shown.records], ensure_ascii=False))
+        say_json([dict(record) for record in shown.records])
         return
     unread = sum(one.answer is None for one in passed)
     say(f"The teacher answered {len(passed) - unread:,} of {len(passed):,} test questions.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from ..core.errors import StudyError
 from .app import command
+from .printed import say_json
 from .progress import Progress
 from .study import names, study
 
@@ -175,7 +175,7 @@ def study_plan(
     with Progress() as progress:
         result = plan(layout, Aim(effect, power, people), payment, spread, seed=seed, tick=progress.tick)
     if as_json:
-        typer.echo(json.dumps(asdict(result) | {"payment": result.payment.model_dump()}, indent=1))
+        say_json(asdict(result) | {"payment": result.payment.model_dump()}, indent=1)
     else:
         show_create.planned(result, made)
 

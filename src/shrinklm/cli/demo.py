@@ -18,7 +18,7 @@ from ..run.recipe import Recipe
 from ..run.run import Run
 from ..teachers.store import read
 from ..teachers.usage import Report
-from .app import say
+from .printed import say
 from .show import runs as show
 
 RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"

@@ -40,10 +40,11 @@ def examine(network: bool = False) -> list[Finding]:
 
 def draw(findings: list[Finding]) -> None:
     """Prints the findings; what is missing stands out, with its cure below."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    from .terminal import Terminal
+
+    console = Terminal()
     width = max(len(finding.about) for finding in findings)
     for finding in findings:
         console.print(

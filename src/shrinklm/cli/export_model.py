@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ..core.errors import ExportError
-from .app import Json, command, open_target, say
+from .app import Json, command, open_target
+from .printed import say, say_json
 from .progress import Progress
 
 
@@ -70,7 +70,7 @@ def export_model(
 
 def _show(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False))
+        say_json(report)
         return
     from .show.exported import table
 

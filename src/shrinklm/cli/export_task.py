@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .app import Target, command, open_target, say
+from .app import Target, command, open_target
+from .printed import say
 
 
 class Tool(StrEnum):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from .app import Json, Step, Target, Wait, command, open_target
+from .printed import say_json
 from .progress import Progress
 
 _Trials = Annotated[
@@ -51,6 +51,6 @@ def _plan(recipe: str, step: str | None, students: bool, trial: bool, as_json: b
 
         planned = plan_run(open_target(recipe, progress.tick), step, students, trial)
     if as_json:
-        typer.echo(json.dumps(planned, ensure_ascii=False))
+        say_json(planned)
     else:
         costs.plan(planned)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from ..core.errors import RecipeError, StudentError
 from .app import Json, command, open_target
+from .printed import say_json
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _ask_one(
     row = {**fields, "question": question, "choices": list(options)}
     [answer] = student.predict([example_of(row, student.answering, id="asked")], by=by)  # type: ignore[arg-type]
     if as_json:
-        typer.echo(json.dumps(vars(answer), ensure_ascii=False))
+        say_json(vars(answer))
     else:
         answer_of(answer)
 

@@ -94,9 +94,10 @@ def clock(seconds: float) -> str:
 
 
 def _bars() -> Bars:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
+
+    from .terminal import Terminal
 
     return Progress(
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=48)),
@@ -104,7 +105,7 @@ def _bars() -> Bars:
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}", markup=False, style="dim", table_column=Column(ratio=1)),
-        console=Console(stderr=True),
+        console=Terminal(stderr=True),
         refresh_per_second=4,
         speed_estimate_period=120,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from .app import Json, command, open_target, say
+from .app import Json, command, open_target
 from .predict import StudentCell
+from .printed import say, say_json
 from .progress import Progress
 
 
@@ -43,7 +43,7 @@ def push(
             "uploaded": bool(done.address),
         }
         row |= {"files": dict(package.files), "checks": list(package.checks), "card": package.card}
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        say_json(row)
         return
     if dry_run:
         say(package.card)

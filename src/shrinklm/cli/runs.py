@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,8 @@ import typer
 
 from ..core.errors import RecipeError
 from ..core.results import RunFile
-from .app import Json, Target, Wait, command, open_target, say
+from .app import Json, Target, Wait, command, open_target
+from .printed import say, say_json
 from .progress import Progress
 
 
@@ -54,7 +54,7 @@ def preview(
         rows = run.preview(limit, tokens, epoch)
         if as_json:
             for row in rows:
-                typer.echo(json.dumps(row, ensure_ascii=False))
+                say_json(row)
         else:
             show.preview(rows)
 
@@ -85,7 +85,7 @@ def audit(
         figures = run.audit()
     # Before the gate, which raises: whoever fails it needs the figures most.
     if as_json:
-        typer.echo(json.dumps(figures, ensure_ascii=False))
+        say_json(figures)
     else:
         show.audit(figures)
     least = run.recipe.audit.min_support if min_support is None else min_support
@@ -126,7 +126,7 @@ def saliency(recipe: Target, as_json: Json = False) -> None:
     with Progress() as progress:
         figures = open_target(recipe, progress.tick).saliency()
     if as_json:
-        typer.echo(json.dumps(figures, ensure_ascii=False))
+        say_json(figures)
     else:
         show.saliency(figures)
         say(f"Next: shrinklm report {recipe}")
@@ -165,7 +165,7 @@ def score(
             show.kept(target.folder)
         scores = target.score(names)
     if as_json:
-        typer.echo(json.dumps(show.means(scores)))
+        say_json(show.means(scores))
     else:
         show.scores(scores, target, names)
         say(f"Scored. Next: shrinklm report {run}")
@@ -180,7 +180,7 @@ def judge(recipe: Target, as_json: Json = False) -> None:
         run = open_target(recipe, progress.tick)
         figures = run.judge()
     if as_json:
-        typer.echo(json.dumps(figures, ensure_ascii=False))
+        say_json(figures)
     else:
         show_judge.judged(figures)
         say(f"Ratings as a table: {run.folder / RunFile.JUDGED}. Next: shrinklm report {recipe}")
@@ -251,12 +251,11 @@ def explain_saliency(
     ] = None,
 ) -> None:
     """Show which words of an item moved the model, and which are kept."""
-    from rich.console import Console
-
     from ..report import heatmap
     from ..report.marks import read_item
+    from .terminal import Terminal
 
     marked = read_item(open_target(run).folder, item)
-    Console().print(heatmap.terminal(marked))
+    Terminal().print(heatmap.terminal(marked))
     if png is not None:
         heatmap.png(marked, png)

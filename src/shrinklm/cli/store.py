@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core.errors import StoreError, UnknownName
-from .app import command, open_target, say
+from .app import command, open_target
+from .printed import say
 from .progress import Progress
 
 Into = Annotated[

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..core.secrets import is_secret, secrets
 from ..teachers.base import TeacherOptions, Thinking
 from .values import Block, Names
 
@@ -65,6 +66,26 @@ class AskedBlock(Block):
     @classmethod
     def _off(cls, value: Any) -> Any:
         return "off" if value is False else value  # YAML reads a bare `off` as false
+
+    @field_validator("extra")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        # A recipe is copied into the run folder, and shown in the report.
+        for name in secrets(value):
+            raise ValueError(
+                f"'{name}' looks like a secret, and a recipe is written into the run folder. "
+                "Put it into an environment variable, and name that: api_key_env: NAME"
+            )
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _a_name(cls, value: str) -> str:
+        if value and (is_secret(value) or not re.fullmatch(r"[A-Za-z_]\w*", value)):
+            raise ValueError(
+                "must be the name of an environment variable, such as OPENAI_API_KEY; never write the key itself"
+            )
+        return value
 
     def options(self, root: Path) -> TeacherOptions:
         """The options that the model is opened with; relative paths start at `root`."""

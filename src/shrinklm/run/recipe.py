@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from ..core.errors import RecipeError, UnknownName
+from ..core.secrets import shown
 from ..teachers.steps import STEPS
 from .asked import CascadeBlock, JudgeBlock, TeacherBlock, named_teachers
 from .blocks import (
@@ -189,7 +190,7 @@ def _line(model: type[BaseModel], item: Any) -> str:
     where = ".".join(str(part) for part in place)
     if item["type"] != "extra_forbidden":
         # The start of the value is enough to recognise it; a value may be a whole block.
-        return f"  {where or 'recipe'}: {item['msg'].removeprefix('Value error, ')} (found {str(item['input'])[:80]!r})"
+        return f"  {where or 'recipe'}: {item['msg'].removeprefix('Value error, ')} (found {shown(item['input'])})"
     fields = _fields(model, [str(part) for part in path[:-1]])
     # A key cannot be a plug-in, unlike the other names that `UnknownName` speaks of.
     return f"  {where}: {UnknownName('key', str(path[-1]), fields)}".replace(' Your own: "module:attribute".', "")

@@ -14,7 +14,7 @@ _LARGEST_SEED = 2**32 - 1
 class Block(BaseModel):
     """A part of a recipe. Unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def folder_name(part: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
+
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from ...report.look.tables import Table as Shown
@@ -21,4 +22,4 @@ def cascade(shown: Shown) -> None:
         column.justify = "right"
     for line in shown.lines:
         table.add_row(*(line.texts[index] for index in _COLUMNS))
-    Console().print(table)
+    Terminal().print(table)

@@ -7,14 +7,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ...report.factorial.analysis import Levels, levels_text
 from ...report.factorial.words import decimals, f_value, paragraph
 from ...report.look.numbers import fixed, fraction, interval, p_clause
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from ...report.factorial import Factorial, Measured
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def comparison(factorial: Factorial) -> None:
     """Print cells, terms, pairs, the rows that were left out, and the paragraph; after removal, p of all rows too."""
-    console = Console()
+    console = Terminal()
     console.print(_cells(factorial))
     console.print(_terms(factorial))
     for within, pairs in groupby(factorial.tukey, key=lambda entry: entry[0]):

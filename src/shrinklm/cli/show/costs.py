@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ...teachers.costs import money
-from ..app import say
+from ..printed import say, say_json
+from ..terminal import Terminal
 
 if TYPE_CHECKING:
     from ...run.stages.generate import Teaching
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def generated(report: Report, teaching: Teaching, as_json: bool) -> None:
     """What became of each generation step, what each teacher wrote, and what all of it cost."""
     if as_json:
-        print(json.dumps({"steps": report.as_dict(), "total": report.total.as_dict()}, ensure_ascii=False))
+        say_json({"steps": report.as_dict(), "total": report.total.as_dict()})
         return
     table = Table(
         *("Step", "Found", "Asked", "Shared", "Unasked", "Kept", "Refused", "Retried", "Tokens", "Cost"),
@@ -36,7 +35,7 @@ def generated(report: Report, teaching: Teaching, as_json: bool) -> None:
     if len(report.steps) > 1:
         table.add_section()
         table.add_row("total", *_figures(report.total))
-    Console().print(table)
+    Terminal().print(table)
     say("Found + asked + shared (a prompt of two texts) + unasked (nothing to build on) = kept + refused + retried.")
     if lost := report.total.uncounted:
         say(f"Of the cost, up to {money(lost)} are for calls whose answer or count was lost.")
@@ -74,7 +73,7 @@ def plan(planned: Mapping[str, Any]) -> None:
                 table.add_section()
             counts = (f"{row[name]:,}" for name in ("found", "prompts", "tokens_in", "tokens_out"))
             table.add_row(row["step"], row["teacher"], *counts, _price(row["dollars"]), _time(row["seconds"]))
-        Console().print(table)
+        Terminal().print(table)
         _sources((row["step"], row["sources"]) for row in asked)
     if planned["students"]:
         table = _table("Students", ("Cell", "Steps", "Training", "Evaluation", "Memory", "Disk"), 1)
@@ -85,7 +84,7 @@ def plan(planned: Mapping[str, Any]) -> None:
         table.add_section()
         spans = (_time(total["train_seconds"]), _time(total["evaluate_seconds"]))
         table.add_row("total", "", *spans, _size(total["memory_bytes"]), _size(total["disk_bytes"]))
-        Console().print(table)
+        Terminal().print(table)
         _sources((row["cell"], row["sources"]) for row in planned["students"])
     cost = _price(total["dollars"])
     if total["dollars"] is None and total["dollars_known"]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from shlex import quote
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ...study.design.booklets import UNEXPLAINED, places
 from ...study.design.folder import Study
 from ...study.design.sample_size import Plan
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 from . import columns
 
 _UNDECIDED = re.compile(r"\[[^\[\]]{1,60}\]")
@@ -36,7 +36,7 @@ def ready(study: Study) -> None:
 
 def checked(study: Study) -> None:
     """Print the conditions, the questions, the balance, and what is still to do."""
-    console, design = Console(), study.design
+    console, design = Terminal(), study.design
     console.print(_conditions(study))
     console.print(_questions(study))
     pages = study.booklet(0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 
 _MEGA = 1e6
 
@@ -29,7 +29,7 @@ def table(report: Mapping[str, Any]) -> None:
             f"{row['latency_ms']:,.1f}",
             f"{100 * row['accuracy']:.1f}",
         )
-    Console().print(shown)
+    Terminal().print(shown)
     low, high = agreement["accuracy_points_interval"]
     count = report["questions"]
     said = f"{count:,} test questions: {_percent(agreement['same_answers'])} the same answer"

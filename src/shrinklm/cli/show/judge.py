@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 from . import percent, two
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def judged(figures: Mapping[str, Any]) -> None:
                 column.justify = "right"
             for method, means in judge["means"].items():
                 table.add_row(Text(method), *(two(means.get(construct)) for construct in figures["constructs"]))
-            Console().print(table)
+            Terminal().print(table)
             for construct, unread in judge["unread"].items():
                 if unread:
                     say(f"  {construct}: {unread:,} of {figures['explanations']:,} scores could not be read")
@@ -62,7 +62,7 @@ def _duels(name: str, pairwise: Mapping[str, Any]) -> None:
         table.add_row(
             Text(row["a"]), Text(row["b"]), *(f"{row[key]:,}" for key in ("first", "second", "tie", "unread"))
         )
-    Console().print(table)
+    Terminal().print(table)
     say(
         f"  alike in both orders: {percent(pairwise['consistent'])} %; preferred what stood first: "
         f"{percent(pairwise['first_position'])} % "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from ...report.look.tables import Table
 from ...study.result import page as result_page
 from ...study.result import tables as result_tables
 from ...study.result.records import Outcome
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 from . import columns
 
 
@@ -51,4 +51,4 @@ def print_table(table: Table) -> None:
             printed.add_row(Text(line.cells[0], style="bold"))
             continue
         printed.add_row(*(Text(cell) for cell in line.texts))
-    Console().print(printed)
+    Terminal().print(printed)

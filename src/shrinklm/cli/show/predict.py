@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from ..app import say
+from ..printed import say, say_json
 
 if TYPE_CHECKING:
     from ...deploy.files import FileReport
@@ -39,7 +36,7 @@ def answer_of(predicted: Answer) -> None:
 def file_report(report: FileReport, output: Path, as_json: bool) -> None:
     """What became of the rows of a file."""
     if as_json:
-        typer.echo(json.dumps({**asdict(report), "output": str(output)}, ensure_ascii=False))
+        say_json({**asdict(report), "output": str(output)})
         return
     say(f"{report.answered:,} of {report.rows:,} rows answered: {output}")
     if report.unanswered:

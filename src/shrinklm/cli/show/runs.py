@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +17,8 @@ from ...core.results import CellFile, RunFile, read_scores
 from ...methods.view import Method
 from ...run.folder import weightless
 from ...teachers.steps import STEPS
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 from . import percent
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def listing(group: str) -> None:
     table = Table.grid(padding=(0, 2))
     for name, about in _known(group):
         table.add_row(Text(name, style="bold"), Text(about))
-    Console().print(table)
+    Terminal().print(table)
 
 
 def _known(group: str) -> Iterator[tuple[str, str]]:
@@ -131,7 +131,7 @@ def audit(figures: Mapping[str, Any]) -> None:
         if any(values[key] is not None for values in steps.values()):
             show = percent if title.endswith("%") else _one
             table.add_row(title, *(show(values[key]) for values in steps.values()))
-    Console().print(table)
+    Terminal().print(table)
     for step, values in steps.items():
         for reason, number in values.get("left_out", {}).items():
             say(f"{number:,} texts of {step} are {reason}.")
@@ -181,7 +181,7 @@ def results(folder: Path) -> None:
         named = [row[name.lower()] for name in names]
         unparsed = _share(row, "unparsed")
         table.add_row(*(Text(value) for value in (*named, _share(row, metric), between, unparsed, length)))
-    Console().print(table)
+    Terminal().print(table)
 
 
 def reported(path: Path, as_json: bool = False) -> None:
@@ -208,7 +208,7 @@ def evaluated(run: Run) -> None:
         shares = ("" if name not in metrics else f"{100 * metrics[name]['mean']:.1f}" for name in names)
         asked = max((metrics[name]["n"] for name in names if name in metrics), default=0)
         table.add_row(Text(cell), *shares, f"{asked:,}")
-    Console().print(table)
+    Terminal().print(table)
     left_out(run)
 
 
@@ -218,7 +218,7 @@ def _share(row: Mapping[str, str], name: str) -> str:
 
 def preview(rows: Iterable[Mapping[str, Any]]) -> None:
     """Each pair as the student meets it; with tokens, the scored ones stand out."""
-    console = Console()
+    console = Terminal()
     method = None
     for row in rows:
         if "summary" in row:
@@ -248,7 +248,7 @@ def _tokens(tokens: Sequence[str], scored: Sequence[bool]) -> Text:
     return text.append("⟩" if inside else "", style="dim")
 
 
-def _summary(console: Console, summary: Mapping[str, Any]) -> None:
+def _summary(console: Terminal, summary: Mapping[str, Any]) -> None:
     console.rule(Text("summary", style="bold"), align="left")
     say(f"{summary['examples']:,} training examples")
     for method, views in summary["pairs"].items():
@@ -296,7 +296,7 @@ def saliency(figures: Mapping[str, Any]) -> None:
         "",
         "",
     )
-    Console().print(table)
+    Terminal().print(table)
 
 
 def means(scores_of_cells: Mapping[str, Sequence[Score]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -320,5 +320,5 @@ def scores(scores_of_cells: Mapping[str, Sequence[Score]], run: Run, named: Sequ
         for name, figure in metrics.items():
             table.add_row(Text(cell), name, f"{figure['mean']:.3f}", f"{figure['n']:,}")
         table.add_section()
-    Console().print(table)
+    Terminal().print(table)
     left_out(run, named)

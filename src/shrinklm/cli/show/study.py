@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,8 @@ from ...study.analysis.judges import Calibration
 from ...study.analysis.records import Analysis
 from ...study.analysis.spreads import spreads
 from ...study.analysis.summary import people, rounded, signed
-from ..app import say
+from ..printed import say
+from ..terminal import Terminal
 from . import columns
 from .outcome import print_table
 
@@ -26,7 +26,7 @@ _MISSING = "-"
 
 def analysis(result: Analysis) -> None:
     """Print means, tests and effects by measure, the outliers, and the paragraph."""
-    console = Console()
+    console = Terminal()
     console.print(_means(result))
     console.print(_tests(result))
     console.print(_models(result))
@@ -41,7 +41,7 @@ def analysis(result: Analysis) -> None:
 
 def calibration(result: Calibration) -> None:
     """Print each judge's bias and correlations by measure, and the paragraph."""
-    console = Console()
+    console = Terminal()
     for judge, measures in result.judges.items():
         table = columns(["Measure"], ["Bias (95 % interval)", "Same order", "r by condition", "r by item (n)"], judge)
         for name, measure in measures.items():

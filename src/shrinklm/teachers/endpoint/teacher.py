@@ -6,9 +6,10 @@ import ipaddress
 import json
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ...core.errors import TeacherError
+from ...core.secrets import secrets
 from ...core.types import Completion, Prompt, Sampling
 from ..base import BaseTeacher, TeacherOptions
 from ..budget import check_price
@@ -44,9 +45,10 @@ class EndpointTeacher(BaseTeacher):
             raise TeacherError(
                 f"'{self.url}' is not the address of a server. Write {self.spec}:http://HOST:PORT/v1#MODEL"
             )
-        if parts.username or parts.password:
+        if parts.username or parts.password or any(secrets(dict(parse_qsl(parts.query)))):
             raise TeacherError(
-                "The server's address must not hold a password. Put the key into the variable that `api_key_env` names."
+                "The server's address must not hold a password or a key. "
+                "Put the key into the variable that `api_key_env` names."
             )
         if not self.name:
             raise TeacherError(
