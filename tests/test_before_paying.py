@@ -317,6 +317,10 @@ def paid(root: Path, **changed: Any) -> Path:
             {"task": {"columns": FREE}, "methods": ["counterfactual"], "generate": ["explanation", "counterfactual"]},
             "needs 'counterfactual' texts, which argue for wrong options, and none of 6 training questions has one",
         ),
+        (
+            {"task": {"columns": FREE}, "methods": ["multitask:options=rest"]},
+            "'options=rest' is about the options of a question, and none of 6 training questions has any",
+        ),
         ({"methods": ["finetune"], "judge": {"use": ["fake:first"]}}, "no method explains: finetune"),
         ({"judge": {"use": ["fake:first"]}, "evaluate": {"explanations": 0}}, "`judge` rates explanations, and"),
         (

@@ -139,18 +139,20 @@ def test_a_weight_is_shown_where_it_is_not_1() -> None:
 def test_which_pairs_the_loss_over_options_is_about() -> None:
     example = many(1)[0]
 
-    def ask(view: View, pair: Pair, of: Example = example) -> list[Ask]:
+    def ask(view: View, pair: Pair, of: Example = example) -> list[Ask | str]:
         return list(Options().asks(Shown(of, {}, [ViewPair(of, view, 1.0, pair)], 0)))
 
     (found,) = ask(PREDICT, Pair(PREDICT.prompt(example), PREDICT.states("apple"), "apple"))
+    assert isinstance(found, Ask)
     assert [each.option for each in found.pairs] == list(OPTIONS)
     assert (found.pairs[0].target, found.figures) == ("The answer is apple.", {"gold": 0})
     justified = Pair(JUSTIFY.prompt(example), f"{JUSTIFY.states('apple')} It grows on trees.", "apple")
     (found,) = ask(JUSTIFY, justified)
+    assert isinstance(found, Ask)
     assert {each.target for each in found.pairs} == {f"The answer is {option}." for option in OPTIONS}
     assert stated_options(JUSTIFY, example, justified) == list(found.pairs)
     free = Example("f", "How many?", (), "5")
-    assert ask(PREDICT, Pair("How many?", "The answer is 5.", "5"), free) == []
+    assert ask(PREDICT, Pair("How many?", "The answer is 5.", "5"), free) == ["the question has no options"]
     assert ask(PREDICT, Pair("x", "an explanation", "")) == []
 
 

@@ -234,8 +234,8 @@ def test_the_loss_over_options_teaches_which_is_likeliest(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("finetune:options=0", r"'options=0' is not a weight above 0, such as options=0\.5"),
-        ("finetune:options=x", r"'options=x' is not a weight above 0"),
+        ("finetune:options=0", r"'options=0' is not understood\. Known: .*options=0\.5 \(its weight\)"),
+        ("finetune:options=x", r"'options=x' is not understood\. Known: options=margin, options=rest,"),
         ("zero-shot:options", r"'options' is a term of the loss, and 'zero-shot' trains nothing"),
     ],
 )

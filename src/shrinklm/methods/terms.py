@@ -29,6 +29,8 @@ class Term:
     """Where none is given."""
     needs: tuple[str, ...] = ()
     """The kinds of generation without which it says nothing."""
+    chooses: bool = False
+    """Whether it is about the options of a question."""
 
     def read(self, name: str, value: str) -> tuple[str, float]:
         """(the term as `Method.losses` names it, its weight).
@@ -58,7 +60,14 @@ class Term:
 
 
 TERMS: Mapping[str, Term] = {
-    "options": Term("cross-entropy of the right option under a softmax over the options' log-likelihoods"),
+    "options": Term(
+        "cross-entropy of the right option under a softmax over the options' log-likelihoods",
+        {
+            "margin": "each wrong option is less likely than the right one, by a factor of 9 × their number",
+            "rest": "binary cross-entropies, of each option against all others together",
+        },
+        chooses=True,
+    ),
 }
 """The terms of this package by their name."""
 

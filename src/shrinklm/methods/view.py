@@ -16,7 +16,7 @@ from ..core.marking import Keep
 from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
-from .terms import TERMS
+from .terms import TERMS, Term
 
 _ENDS = regex.compile(r"[.!?]|\p{STerm}", regex.V1)
 # What stands for an answer, and for its source, where a view is asked how it closes an explanation.
@@ -184,6 +184,11 @@ class Method:
     @property
     def needs(self) -> tuple[str, ...]:
         """The kinds of generation that its views and its terms of the loss need."""
-        terms = (TERMS[name] for name in (option.partition("=")[0] for option in self.losses) if name in TERMS)
-        kinds = [*(view.needs for view in self.views), *(term.needs for term in terms)]
+        kinds = [*(view.needs for view in self.views), *(term.needs for term in self.terms.values())]
         return tuple(dict.fromkeys(chain.from_iterable(kinds)))
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """The terms of this package among `losses`, by their name there."""
+        names = {option: option.partition("=")[0] for option in self.losses}
+        return {option: TERMS[name] for option, name in names.items() if name in TERMS}

@@ -67,7 +67,13 @@ def _check_train(task: Task, cells: Sequence[Cell], train: Sequence[Example]) ->
             "that stand in the prompts as examples are held out. Name other data, a smaller `test` or `dev`, or "
             "another `limit` or `where`, under `task`."
         )
+    optional = any(len(set(example.choices)) > 1 for example in train)
     for method in _methods(cells):
+        for option in (option for option, term in method.terms.items() if term.chooses and not optional):
+            raise MethodError(
+                f"Method '{method.name}': '{option}' is about the options of a question, and none of {len(train):,} "
+                f"training questions has any. Take '{option}' out, or name their column: columns: {{choices: NAME}}"
+            )
         for kind in method.needs:
             if not any(STEPS[kind].answers(example) for example in train):
                 raise MethodError(

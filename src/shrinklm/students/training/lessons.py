@@ -95,7 +95,8 @@ class Lessons:
         method: Its views are trained on.
         seen: The number of items.
 
-    Raises MethodError when a whole epoch has no pair that fits, UnknownName for a term of the loss that nobody has.
+    Raises MethodError when a whole epoch has no pair that fits, or a term of the loss says nothing about any example;
+    UnknownName for a term that nobody has.
     """
 
     def __init__(self, student: BaseStudent, corpus: Corpus, method: Method, seen: int) -> None:
@@ -132,6 +133,7 @@ class Lessons:
                 self.items.append(lesson)
             if len(self.items) == seen:
                 break
+        self._check_asked()
         self._ids.keep()
         del self._ids, self._places, self._groups, self._asks  # the texts are not needed any more
 
@@ -205,6 +207,18 @@ class Lessons:
             tuple(self._asked(index, epoch, shown, places)) if self.losses and shown else (),
         )
 
+    def _check_asked(self) -> None:
+        """Raises MethodError for a term that would train nothing: the name of a method must not promise it."""
+        asked = {ask.loss for ask in self.asks}
+        for name in self.losses:
+            if name not in asked:
+                reasons = [f"{reason} ({count:,})" for (term, reason), count in self.unbuilt.items() if term == name]
+                why = "; ".join(reasons) or "its views state no answer that it could be about"
+                raise MethodError(
+                    f"Method '{self.method.name}': '{name}' says nothing about any of the {len(self.items):,} examples "
+                    f"that are shown: {why}. Take '{name}' out of the method."
+                )
+
     def _place(self, pair: Pair) -> int | None:
         if pair.weight != 1:  # the same tokens
             pair = replace(pair, weight=1.0)
@@ -237,6 +251,9 @@ class Lessons:
         trained = {item.pair: place for item, place in zip(items, places, strict=True)}
         for name, loss in self.losses.items():
             for ask in loss.asks(shown):
+                if isinstance(ask, str):
+                    self.unbuilt[name, ask] += 1
+                    continue
                 more = self._group(tuple(pair for pair in ask.pairs if pair not in trained))
                 if more is None:
                     self.unbuilt[name, f"longer than {self.student.max_length} tokens"] += 1

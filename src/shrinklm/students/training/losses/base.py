@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from numpy.typing import NDArray
@@ -102,14 +102,17 @@ class Loss:
     step, however it is cut into passes and processes.
     """
 
-    reads: ClassVar[frozenset[Literal["logits", "states"]]] = frozenset()
+    reads: frozenset[Literal["logits", "states"]] = frozenset()
     """What it needs of each token beside its log-likelihood."""
 
     def begin(self, around: Around) -> None:
         """Called once, before anything is asked. Raises MethodError or StudentError where it cannot do its work."""
 
-    def asks(self, shown: Shown) -> Iterable[Ask]:
-        """What is read of an example; nothing where the term says nothing about it."""
+    def asks(self, shown: Shown) -> Iterable[Ask | str]:
+        """What is read of an example, or in words why the term says nothing about it, which is counted.
+
+        A term that asks for nothing of any example is refused when the lessons are made.
+        """
         raise NotImplementedError
 
     def value(self, read: Read) -> Tensor:
