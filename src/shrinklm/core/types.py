@@ -162,6 +162,8 @@ class Completion:
     """With their log-probabilities, where they were asked for and the server gives them; thoughts included."""
     uncounted: tuple[int, int] = (0, 0)
     """Under a budget: tokens of prompts and completions, at most, of calls for it whose answer or count was lost."""
+    options: Mapping[str, float | None] = field(default_factory=dict)
+    """Option → log p, of a teacher that scores the options themselves; {} for any other."""
 
 
 @dataclass(frozen=True)

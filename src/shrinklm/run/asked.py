@@ -111,8 +111,8 @@ class TeacherBlock(AskedBlock):
 
     use: str = Field(
         description=(
-            "transformers:PATH_OR_ID, endpoint:URL#model, endpoint-batch:URL#model, recorded:FILE, fake, "
-            "or module:attribute."
+            "transformers:PATH_OR_ID, endpoint:URL#model, endpoint-batch:URL#model, run:PATH#METHOD (a student that "
+            "another run trained), recorded:FILE, fake, or module:attribute."
         )
     )
     columns: dict[str, str] = Field(

@@ -86,7 +86,9 @@ class StepBlock(Block):
     )
     logprobs: bool = Field(
         False,
-        description="`label`: ask an endpoint for the log-probabilities of the options, with the first answer.",
+        description=(
+            "`label`: ask an endpoint or a mentor for the log-probabilities of the options, with the first answer."
+        ),
     )
 
     @field_validator("name")

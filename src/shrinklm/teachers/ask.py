@@ -16,7 +16,8 @@ from importlib.metadata import version
 from typing import Literal
 
 from ..core.errors import TeacherError
-from ..core.types import Completion, Generation, Prompt, Sampling, Source, Turn, ask_key
+from ..core.logprobs import OptionLogprobs
+from ..core.types import Completion, Example, Generation, Prompt, Sampling, Source, Turn, ask_key
 from .base import EATEN, BaseTeacher, failed
 from .budget import check_price
 from .costs import Price, dollars, most_tokens
@@ -261,7 +262,6 @@ class Asker:
             batch=completion.batch,
             uncounted=completion.uncounted,
         )
-        chances = completion.tokens if sampling.logprobs else ()
         return Generation(
             example_id=prompt.example.id,
             kind=prompt.kind,
@@ -273,7 +273,7 @@ class Asker:
             key=query.key,
             refusal=reading.refusal,
             thoughts=thoughts,
-            logprobs=of_options(chances, completion.text, prompt.example.choices, reading.answer),
+            logprobs=_chances(completion, prompt.example, reading.answer) if sampling.logprobs else None,
         )
 
     def _error(self, what: str, prompt: Prompt) -> TeacherError:
@@ -292,6 +292,13 @@ def read_recording(teacher: BaseTeacher, asked: Sequence[tuple[Prompt, Sampling]
         for index, completion in teacher.complete([asked[position][0] for position in part], sampling):
             texts[part[index]] = completion.text
     return texts
+
+
+def _chances(completion: Completion, example: Example, answer: str) -> OptionLogprobs | None:
+    """How likely each option was: as the teacher scored it, else as the tokens of its text tell."""
+    if completion.options:
+        return OptionLogprobs(completion.options, ())
+    return of_options(completion.tokens, completion.text, example.choices, answer)
 
 
 def _cost(generation: Generation, price: Price) -> float:

@@ -168,13 +168,16 @@ class TeacherOptions:
     """endpoint: tries of one question before it counts as failed."""
     failures: float = 0.2
     """endpoint: share of the last 50 questions whose failing ends the run."""
+    run: Path | None = None
+    """The folder of the run that asks; None where none does."""
     requests_a_minute: int | None = None
     tokens_a_minute: int | None = None
     """Prompts and completions together."""
 
 
 def make_teacher(spec: str, options: TeacherOptions | None = None) -> BaseTeacher:
-    """Return the teacher of a spec: transformers:PATH, endpoint:URL#model, recorded:FILE, fake or module:attribute.
+    """Return the teacher of a spec: transformers:PATH, endpoint:URL#model, run:PATH#METHOD, recorded:FILE,
+    fake or module:attribute.
 
     Cheap: no weights are loaded and no server is asked before the first `complete`, so that generations that are in the
     store already need neither. Raises UnknownName, RecipeError or TeacherError.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from ...teachers.base import BaseTeacher, make_teacher
@@ -126,7 +127,8 @@ class Writers:
         return {name: self._opened(block) for name, block in self.recipe.named.items()}
 
     def _opened(self, block: TeacherBlock) -> BaseTeacher:
-        teacher = make_teacher(block.use, block.options(self.recipe.root))
+        options = replace(block.options(self.recipe.root), run=self.recipe.run_folder)
+        teacher = make_teacher(block.use, options)
         teacher.budget = self.budget
         return teacher
 
