@@ -31,6 +31,11 @@ from teacher_cases import tiny_model
             ["--samples", "2", "--resamples", "20"],
             r"100 answers, 30 points off: held by ([\d.]+)%",
         ),
+        (
+            "discriminator_coverage",
+            ["--samples", "2", "--pairs", "10"],
+            r"12 and 9 words, 0% exchanged: area ([\d.]+) ",
+        ),
         ("cascade_guarantee", ["--runs", "3", "--questions", "60"], r"overconfident, (60) dev questions: below 90% in"),
         ("predict", ["--model", "tiny", "--questions", "6"], r"by text: ([\d.]+) s, ([\d.]+) times as fast"),
         ("scoring", ["12"], r"all \d+: ([\d.]+) s"),

@@ -229,12 +229,47 @@ def test_export_says_what_is_wrong(root: Path, ran: Result, tmp_path: Path) -> N
         ("tasks", "csqa"), ("teachers", "recorded"), ("methods", "needs explanation, counterfactual"),
         ("metrics", "accuracy"),
         ("students", "seq2seq"), ("steps", "about every wrong option"),
+        ("methods", "alpha=WEIGHT the joint weight"), ("methods", "options[=WEIGHT] cross-entropy"),
+        ("methods", "control of multitask, another question's explanation; views predict 0.5, explain 0.5"),
+        ("losses", "options[=WEIGHT] cross-entropy of the right option"),
     ],
 )  # fmt: skip
 def test_list(what: str, shown: str) -> None:
     listed = call("list", what)
     assert listed.exit_code == 0
     assert shown in " ".join(listed.stdout.split())
+
+
+def test_list_says_what_a_term_takes_and_who_brings_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shrinklm.cli.show import listing
+    from shrinklm.methods.terms import Term
+
+    def mine() -> None:
+        """A term of my own.
+
+        Details.
+        """
+
+    values = {"hard": "as published"}
+    monkeypatch.setattr(listing, "TERMS", {"near": Term("nearness", values, "temperature", 0.3, ("label",))})
+    monkeypatch.setattr(listing, "names", lambda group: ["mine", "near"])
+    monkeypatch.setattr(listing, "find", lambda group, name: mine)
+    assert " ".join(call("list", "losses").stdout.split()).endswith(
+        "near[=VALUE][&WEIGHT] nearness; weight 0.3 where none is given; needs label near=hard as published "
+        "near=NUMBER temperature mine[=WEIGHT] A term of my own."
+    )
+
+
+def test_list_names_are_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shrinklm.cli.show.listing import listing
+
+    monkeypatch.setenv("COLUMNS", "60")
+    listing("methods")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80  # of the lines between the tables
+    assert {line.split()[0] for line in lines if line[:1].strip()} >= {"multitask+counterfactual", "revised[=VIEW]"}
 
 
 def test_list_knows_what_it_can_list() -> None:

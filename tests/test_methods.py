@@ -154,7 +154,13 @@ def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
         (
             "multitask:revisd",
             MethodError,
-            r"unknown option 'revisd'. Known: revised\[=VIEW\], teacher-labels, top=N, order=score, alpha=WEIGHT",
+            r"unknown option 'revisd'. Did you mean 'revised'\? Known: revised\[=VIEW\], teacher-labels, top=N",
+        ),
+        ("finetune:option=2", MethodError, "unknown option 'option=2'. Did you mean 'options'"),
+        (
+            "multitask:zz",
+            MethodError,
+            r"unknown option 'zz'. Known: revised\[=VIEW\], teacher-labels, top=N, order=score, alpha=WEIGHT",
         ),
         ("multitask:alpha=1", MethodError, "'alpha=1' is not a weight between 0 and 1, such as 0.9"),
         ("finetune:alpha=0.9", MethodError, "'finetune' has no views of both kinds"),

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     tasks = "tasks"
     teachers = "teachers"
     methods = "methods"
+    losses = "losses"
     metrics = "metrics"
     students = "students"
     steps = "steps"
@@ -212,9 +213,9 @@ def run(recipe: Target, wait: Wait = False) -> None:
 @command("list")
 def list_(what: Annotated[Kind, typer.Argument(show_default=False)]) -> None:
     """List what a recipe can name."""
-    from .show import runs as show
+    from .show.listing import listing
 
-    show.listing(what.value)
+    listing(what.value)
 
 
 @command()

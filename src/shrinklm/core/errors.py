@@ -128,13 +128,18 @@ class Elsewhere(ShrinkError):
         self.exit_code = exit_code
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ " Did you mean 'revised'?" for the known name that is most like a misspelt one; "" where none is."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
 class UnknownName(ShrinkError):
     """A name is not known; the message lists the known ones and the nearest."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         super().__init__(
-            f"No {what} is called '{name}'.{hint} Known: {', '.join(names)}. Your own: \"module:attribute\"."
+            f"No {what} is called '{name}'.{nearest(name, names)} Known: {', '.join(names)}. "
+            'Your own: "module:attribute".'
         )

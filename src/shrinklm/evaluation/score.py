@@ -14,7 +14,7 @@ from ..core.types import Example, Metric, Prediction, Score, Task, by_id
 from ..models.encoder import Encoder
 from ..tasks.base import labels_of
 from .metrics.answers import readings, unparsed
-from .metrics.base import BatchMetric, Rows, Value
+from .metrics.base import BatchMetric, Rows, SetMetric, Value
 from .metrics.explanations import NAMING
 
 
@@ -48,7 +48,7 @@ def score_predictions(
         ShrinkError: a question has no prediction, or a prediction no question.
         UnknownName: there is no such metric.
     """
-    metrics: dict[str, Metric | BatchMetric] = {name: find("metrics", name) for name in metric_names}
+    metrics: dict[str, Metric | BatchMetric | SetMetric] = {name: find("metrics", name) for name in metric_names}
     # Whoever counts unread answers gets their reasons too.
     metrics = {name: readings if metric is unparsed else metric for name, metric in metrics.items()}
     questions, predictions = by_id(examples), list(predictions)
@@ -76,7 +76,7 @@ def score_predictions(
 
 
 def _values(
-    metrics: Mapping[str, Metric | BatchMetric], rows: Rows, encoder: Callable[[], Encoder]
+    metrics: Mapping[str, Metric | BatchMetric | SetMetric], rows: Rows, encoder: Callable[[], Encoder]
 ) -> dict[str, Sequence[Value]]:
     """Name → the value of each row."""
     # One encoder serves all metrics, since it keeps what it encoded; where none needs it, its weights are not looked
@@ -88,6 +88,8 @@ def _values(
             if opened is None:
                 opened = encoder()
             values[name] = metric.many(rows, opened)
+        elif isinstance(metric, SetMetric):
+            values[name] = metric.together(rows)
         else:
             values[name] = [metric(example, prediction) for example, prediction in rows]
     return values

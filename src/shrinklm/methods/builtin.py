@@ -117,31 +117,71 @@ ASK_WHY = View("ask-why", _explain, says=("explanation",), lead="", tag="Explain
 
 # The views of a method weigh the same, as in arXiv 2504.16056 (α = β = γ = ½). Its T5 code adds the two losses of
 # `counterfactual` without weights, which differs by a factor only.
-finetune = Method("finetune", {PREDICT: 1.0}, PREDICT, None)
-explain_then_answer = Method("explain-then-answer", {FACTUAL: 1.0}, FACTUAL, FACTUAL)
-answer_then_explain = Method("answer-then-explain", {JUSTIFY: 1.0}, JUSTIFY, JUSTIFY)
-multitask = Method("multitask", {PREDICT: 0.5, EXPLAIN: 0.5}, PREDICT, EXPLAIN)
-counterfactual = Method("counterfactual", {FACTUAL: 0.5, COUNTERFACTUAL: 0.5}, FACTUAL, FACTUAL)
+finetune = Method("finetune", {PREDICT: 1.0}, PREDICT, None, about="the answer alone")
+explain_then_answer = Method(
+    "explain-then-answer", {FACTUAL: 1.0}, FACTUAL, FACTUAL, about="first the explanation, then the answer"
+)
+answer_then_explain = Method(
+    "answer-then-explain", {JUSTIFY: 1.0}, JUSTIFY, JUSTIFY, about="first the answer, then the explanation"
+)
+multitask = Method(
+    "multitask",
+    {PREDICT: 0.5, EXPLAIN: 0.5},
+    PREDICT,
+    EXPLAIN,
+    about="the answer and, apart, the explanation (arXiv 2305.02301)",
+)
+counterfactual = Method(
+    "counterfactual",
+    {FACTUAL: 0.5, COUNTERFACTUAL: 0.5},
+    FACTUAL,
+    FACTUAL,
+    about="explain-then-answer, and the wrong answer that an explanation of it asks for (after arXiv 2305.01879)",
+)
 multitask_counterfactual = Method(
-    "multitask+counterfactual", {PREDICT: 0.25, EXPLAIN: 0.25, FACTUAL: 0.25, COUNTERFACTUAL: 0.25}, PREDICT, EXPLAIN
+    "multitask+counterfactual",
+    {PREDICT: 0.25, EXPLAIN: 0.25, FACTUAL: 0.25, COUNTERFACTUAL: 0.25},
+    PREDICT,
+    EXPLAIN,
+    about="the views of both (arXiv 2504.16056)",
 )
 shuffled_explanation = Method(
-    "shuffled-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_shuffled): 0.5}, PREDICT, EXPLAIN
+    "shuffled-explanation",
+    {PREDICT: 0.5, replace(EXPLAIN, build=_shuffled): 0.5},
+    PREDICT,
+    EXPLAIN,
+    about="control of multitask, the explanation's words in random order",
 )
 random_explanation = Method(
-    "random-explanation", {PREDICT: 0.5, replace(EXPLAIN, build=_random): 0.5}, PREDICT, EXPLAIN
+    "random-explanation",
+    {PREDICT: 0.5, replace(EXPLAIN, build=_random): 0.5},
+    PREDICT,
+    EXPLAIN,
+    about="control of multitask, another question's explanation",
 )
-salient = Method("salient", {PREDICT: 0.5, SALIENT: 0.5}, PREDICT, SALIENT)
-salient_explanation = Method("salient+explanation", {PREDICT: 1 / 3, EXPLAIN: 1 / 3, SALIENT: 1 / 3}, PREDICT, EXPLAIN)
+salient = Method(
+    "salient",
+    {PREDICT: 0.5, SALIENT: 0.5},
+    PREDICT,
+    SALIENT,
+    about="the answer and, apart, the words that moved a teacher most (arXiv 2409.12586)",
+)
+salient_explanation = Method(
+    "salient+explanation",
+    {PREDICT: 1 / 3, EXPLAIN: 1 / 3, SALIENT: 1 / 3},
+    PREDICT,
+    EXPLAIN,
+    about="the answer, the explanation and, apart, the words that moved a teacher most",
+)
 
 
-def _control(name: str, source: str) -> Method:
+def _control(name: str, source: str, words: str) -> Method:
     """`salient` with the words that another step marked: the two differ in nothing else."""
     view = replace(SALIENT, source=source)
-    return Method(name, {PREDICT: 0.5, view: 0.5}, PREDICT, view)
+    return Method(name, {PREDICT: 0.5, view: 0.5}, PREDICT, view, about=f"control of salient, {words}")
 
 
-random_tokens = _control("random-tokens", "random-tokens")
-tfidf_tokens = _control("tfidf-tokens", "tfidf-tokens")
-own_saliency = _control("own-saliency", "own-saliency")
-zero_shot = Method("zero-shot", {}, ASK, ASK_WHY)
+random_tokens = _control("random-tokens", "random-tokens", "words drawn by lot")
+tfidf_tokens = _control("tfidf-tokens", "tfidf-tokens", "the words of highest tf-idf")
+own_saliency = _control("own-saliency", "own-saliency", "the words that moved the untrained student")
+zero_shot = Method("zero-shot", {}, ASK, ASK_WHY, about="the untrained student, asked in ordinary words")

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..core.errors import MethodError
+from ..core.errors import MethodError, nearest
 from ..core.marking import Keep
+from ..core.registry import names
 from .terms import TERMS, term
 from .view import Method, View
 
@@ -66,8 +67,10 @@ def apply(draft: Draft, option: str) -> None:
             raise draft.error(str(error)) from None
         draft.losses[stated] = weight
     else:
+        terms = dict.fromkeys([*TERMS, *names("losses")])
         written = [each.written for each in OPTIONS.values()]
-        raise draft.error(f"unknown option '{option}'. Known: {', '.join([*written, *TERMS])}")
+        hint = nearest(name, [*OPTIONS, *terms])
+        raise draft.error(f"unknown option '{option}'.{hint} Known: {', '.join([*written, *terms])}")
 
 
 def _revised(draft: Draft, value: str) -> None:

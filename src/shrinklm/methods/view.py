@@ -180,6 +180,8 @@ class Method:
     losses: Mapping[str, float] = field(default_factory=dict)
     """Further terms of the loss, each with its weight: "options", or "soft=2" with a value of the term's own. The name
     is that of an entry point of the group `shrinklm.losses`."""
+    about: str = ""
+    """One line for people."""
 
     @property
     def needs(self) -> tuple[str, ...]:

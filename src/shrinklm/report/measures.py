@@ -237,6 +237,39 @@ _OF_LIKENESS = (
         for part, name in _BERTSCORE.items()
     ),
     *(Measure(f"roscoe_{part}", f"ROSCOE {part}", LIKENESS, title, "", False, 2) for part, title in _ROSCOE.items()),
+    Measure(
+        "discriminator",
+        "Told from the reference",
+        LIKENESS,
+        "Area under the ROC curve of a classifier that learned from other questions; 50 by chance",
+    ),
+    Measure(
+        "discriminator_chance",
+        "the same by chance, up to",
+        LIKENESS,
+        "95 % of classifiers that learned exchanged labels stay at or below it",
+    ),
+    Measure(
+        "discriminator_p",
+        "p of chance",
+        LIKENESS,
+        "Share of classifiers that learned exchanged labels and tell as well",
+        "",
+        False,
+        3,
+    ),
+    Measure(
+        "discriminator_cut",
+        "told at equal length",
+        LIKENESS,
+        "The same for texts cut to as many words in each question; 50 by chance",
+    ),
+    Measure(
+        "discriminator_length",
+        "told by length alone",
+        LIKENESS,
+        "The same of the number of words; below 50 where the references are the shorter ones",
+    ),
 )
 MEASURES = {
     known.key: known

@@ -19,6 +19,7 @@ from .calibration import (
 from .clusters import ClusterBootstrap, cluster_bootstrap
 from .correlation import concordance, partial, pearson, spearman
 from .crossed import SeedSpread, seed_spread
+from .discrimination import Discrimination, discriminate, pair_components
 from .groups import (
     Dunn,
     Kruskal,
@@ -58,6 +59,7 @@ __all__ = [
     "Comparison",
     "Curve",
     "Design",
+    "Discrimination",
     "Dunn",
     "Effect",
     "Estimate",
@@ -89,6 +91,7 @@ __all__ = [
     "cluster_bootstrap",
     "concordance",
     "cronbach_alpha",
+    "discriminate",
     "dunn",
     "estimate",
     "estimates",
@@ -107,6 +110,7 @@ __all__ = [
     "ols",
     "ordinal",
     "outliers",
+    "pair_components",
     "paired",
     "partial",
     "pearson",

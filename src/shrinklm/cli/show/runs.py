@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
-import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ...core.errors import StoreError
-from ...core.registry import Group, find, names
 from ...core.results import CellFile, RunFile, read_scores
-from ...methods.view import Method
 from ...run.folder import weightless
-from ...teachers.steps import STEPS
 from ..printed import say
 from ..terminal import Terminal
 from . import percent
@@ -27,8 +23,6 @@ if TYPE_CHECKING:
 
 _BLANKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " ", "ĉ": "\t"})
 """Blanks and line feeds as tokenizers write them → as they are."""
-
-_ABOUT = {"gold": "about the right answer", "wrong": "about every wrong option", "own": "the teacher's own answer"}
 
 
 def already(run: Run, *stages: str) -> None:
@@ -75,29 +69,6 @@ def left_out(run: Run, named: Sequence[str] = ()) -> None:
             f"Left out: {', '.join(metrics)}. All questions have the same options ({', '.join(labels)}): "
             "labels of the task, which an explanation need not name."
         )
-
-
-def listing(group: str) -> None:
-    """The known names of a group, each with a line about it."""
-    table = Table.grid(padding=(0, 2))
-    for name, about in _known(group):
-        table.add_row(Text(name, style="bold"), Text(about))
-    Terminal().print(table)
-
-
-def _known(group: str) -> Iterator[tuple[str, str]]:
-    if group == "steps":
-        for step in STEPS.values():
-            after = f"; after {', '.join(step.needs)}" if step.needs else ""
-            yield step.name, f"{_ABOUT[step.about]}{after}"
-        return
-    for name in names(cast(Group, group)):
-        known = find(cast(Group, group), name)
-        if isinstance(known, Method):
-            views = ", ".join(f"{view.name} {weight:g}" for view, weight in known.views.items())
-            yield name, f"{views or 'not trained'}; needs {', '.join(known.needs) or 'no generations'}"
-        else:
-            yield name, " ".join((inspect.getdoc(known) or "").partition("\n\n")[0].split())
 
 
 _AUDIT = (

@@ -1,10 +1,11 @@
-"""The four kinds of metric, and the arguments of those that need a student.
+"""The five kinds of metric, and the arguments of those that need a student.
 
 A metric is whatever its name leads to (`core.registry.find("metrics", name)`): a function, or an object with the
 methods of one of the protocols below. `isinstance` tells the kinds apart, so that a plug-in needs no base class:
 
 - `Metric`: a function of one example and one prediction.
 - `BatchMetric`: all rows at once, with an encoder; for metrics that compare meanings.
+- `SetMetric`: all rows at once, without a model; for metrics of a set of texts.
 - `Probe`: asks the student again under changed conditions (`evaluation.probes`).
 - `Simulated`: trains a second student to predict the first (`evaluation.simulate`).
 """
@@ -41,6 +42,15 @@ class BatchMetric(Protocol):
 
     def many(self, rows: Rows, encoder: Encoder) -> Sequence[Value]:
         """The value of each row, in the order of the rows."""
+        ...
+
+
+@runtime_checkable
+class SetMetric(Protocol):
+    """A metric of a run's texts as a set, which needs no model."""
+
+    def together(self, rows: Rows) -> Sequence[Value]:
+        """What each row adds, in the order of the rows; there may be rows of several runs."""
         ...
 
 
@@ -159,7 +169,7 @@ class Simulated(Protocol):
         ...
 
 
-AnyMetric = Metric | BatchMetric | Probe | Simulated
+AnyMetric = Metric | BatchMetric | SetMetric | Probe | Simulated
 
 
 def same_answer(example: Example, first: str | None, second: str | None) -> bool:
