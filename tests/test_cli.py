@@ -229,9 +229,9 @@ def test_export_says_what_is_wrong(root: Path, ran: Result, tmp_path: Path) -> N
         ("tasks", "csqa"), ("teachers", "recorded"), ("methods", "needs explanation, counterfactual"),
         ("metrics", "accuracy"),
         ("students", "seq2seq"), ("steps", "about every wrong option"),
-        ("methods", "alpha=WEIGHT the joint weight"), ("methods", "options[=WEIGHT] cross-entropy"),
+        ("methods", "alpha=WEIGHT the joint weight"), ("methods", "cross-entropy of the right option"),
         ("methods", "control of multitask, another question's explanation; views predict 0.5, explain 0.5"),
-        ("losses", "options[=WEIGHT] cross-entropy of the right option"),
+        ("losses", "cross-entropy of the right option"),
     ],
 )  # fmt: skip
 def test_list(what: str, shown: str) -> None:
