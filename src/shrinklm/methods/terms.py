@@ -31,6 +31,8 @@ class Term:
     """The kinds of generation without which it says nothing."""
     chooses: bool = False
     """Whether it is about the options of a question."""
+    chances: bool = False
+    """Whether it learns how likely a teacher finds the options (`chances.py`)."""
 
     def read(self, name: str, value: str) -> tuple[str, float]:
         """(the term as `Method.losses` names it, its weight).
@@ -67,6 +69,14 @@ TERMS: Mapping[str, Term] = {
             "rest": "binary cross-entropies, of each option against all others together",
         },
         chooses=True,
+    ),
+    "soft": Term(
+        "distance to how likely the teacher finds each option, from the step `label`: log-probabilities, or shares of "
+        "several answers",
+        number="temperature",
+        needs=("label",),
+        chooses=True,
+        chances=True,
     ),
 }
 """The terms of this package by their name."""

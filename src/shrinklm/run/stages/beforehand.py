@@ -8,7 +8,7 @@ from ...core.errors import MethodError, RecipeError, StudentError, TaskError
 from ...core.types import Example, Split, Task, Tick
 from ...evaluation.audit import ARGUES
 from ...methods.view import Method
-from ...teachers.steps import STEPS, plan
+from ...teachers.steps import STEPS, StepRequest, plan
 from ..folder import Cell
 from ..recipe import Recipe
 from .generate import check_steps, steps_of
@@ -36,6 +36,7 @@ def check_recipe(
     """
     check(recipe.evaluate.metrics, recipe)
     steps, reads = steps_of(recipe), writers.reads
+    _check_chances(methods, steps, writers)
     check_steps(methods, steps, reads)
     writers.check_prices()
     outlines = check_models(recipe, cells)
@@ -81,6 +82,28 @@ def _check_train(task: Task, cells: Sequence[Cell], train: Sequence[Example]) ->
                     f"{len(train):,} training questions has one. Take it out of `methods`, or name the column of the "
                     "options: columns: {choices: NAME}"
                 )
+
+
+def _check_chances(methods: Sequence[Method], steps: Sequence[StepRequest], writers: Writers) -> None:
+    """Raises MethodError where a teacher's labels could not tell how likely it finds each option."""
+    label = next((request for request in steps if request.name == "label"), None)
+    teacher = writers.of("label")
+    # What a recording holds is known when it is read, and costs nothing.
+    if "label" in writers.reads or (label is not None and (label.samples or 1) > 1):
+        return
+    tells = teacher is not None and teacher.tells_logprobs
+    if label is not None and label.logprobs and tells:
+        return
+    asked = "no label" if label is None else "one label of each question, and for no log-probabilities"
+    if label is not None and label.logprobs and teacher is not None:
+        asked = f"one label of each question, whose log-probabilities {teacher.name} does not tell"
+    logprobs = " or, for log-probabilities, {label: {logprobs: true}}" if tells else ""
+    for method in methods:
+        for option in (option for option, term in method.terms.items() if term.chances):
+            raise MethodError(
+                f"Method '{method.name}': '{option}' learns how likely the teacher finds each option, and the recipe "
+                f"asks for {asked}. Write under `generate`: {{label: {{samples: 5}}}}{logprobs}"
+            )
 
 
 def _check_dev(recipe: Recipe, dev: Sequence[Example]) -> None:

@@ -15,6 +15,7 @@ from ...core.types import Example, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Evaluation, answers, tell_long
 from ...evaluation.drop import left_out
 from ...evaluation.score import score_predictions
+from ...methods.chances import chances
 from ...methods.corpus import Corpus
 from ...students.open import open_student, ready_to_answer
 from ..folder import Cell, about_cell
@@ -67,7 +68,10 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     ]
     student = cell.student.model_dump(mode="json", exclude={"name"})  # a label trains nothing
     # The pairs of the first epoch stand for the views: another template is another training.
-    terms = [dict(cell.method.losses)] if cell.method.losses else []
+    terms: list[Any] = [dict(cell.method.losses)] if cell.method.losses else []
+    if any(term.chances for term in cell.method.terms.values()):
+        labels = ((each, corpus.generations.get(each.id, {}).get(("label", ""))) for each in corpus.examples)
+        terms.append([(each.id, chances(label, each.choices)) for each, label in labels])
     key = digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus), *terms)
     return with_start(key, student_start(cell, recipe).key)
 
