@@ -222,9 +222,14 @@ class Pair:
     option: str = ""
     """The answer that the target states; "" when none."""
     scored: tuple[int, int] | None = None
-    """(start, end) of the characters of the target whose probability is asked for; None: of all of it."""
+    """(start, end) of the characters of the target whose probability is asked for; None: of all of it. What stands
+    before them is read and not scored."""
     weight: float = 1.0
     """Of its loss: the loss of a view is the mean over its pairs of weight × cross-entropy."""
+    emphasis: tuple[tuple[int, int, float], ...] = ()
+    """(start, end, weight above 0) of characters of the target: its cross-entropy is Σ weight × that of each token /
+    Σ weight. Weights of overlapping spans multiply; all other characters have 1, and the end token has the last one's.
+    """
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ probes are asked together: what several of them need is asked once, and what was
 or before a kill, is not asked again.
 
 The explanation stands where the method reads it: before the answer where the method explains first (`[factual]
-EXPLANATION So the answer is ...`), else above the tag, as a premise of the prompt (`Explanation: EXPLANATION
-[predict]`), as counterfactual training shows it. A method that never saw a premise in training is probed all the same:
+EXPLANATION So the answer is ...`) or was trained on counterfactuals in that form (`counterfactual=prefix`), else above
+the tag, as a premise of the prompt (`Explanation: EXPLANATION [predict]`), as counterfactual training shows it. A
+method that never saw a premise in training is probed all the same:
 then the probe also measures how the student takes to a premise.
 """
 
@@ -149,9 +150,17 @@ def framed(method: Method, example: Example, condition: Condition) -> tuple[str,
     view = replace(method.answer, tag=condition.tag) if condition.tag else method.answer
     # The same spelling as in training, where a template makes a whole sentence of every explanation.
     explanation = sentence(condition.explanation.strip()) if condition.explanation.strip() else ""
-    if view.says[0] == "explanation":
-        return view.prompt(example), " ".join(part for part in (explanation, view.lead) if part)
+    if _explains_in_target(method):
+        # Behind an explanation the words that training put there: "So the answer is", also where [predict] answers.
+        prefixed = next((each for each in method.views if each.prefixed), view)
+        lead = prefixed.lead if explanation else view.lead
+        return view.prompt(example), " ".join(part for part in (explanation, lead) if part)
     return view.prompt(example, premise=explanation), view.lead
+
+
+def _explains_in_target(method: Method) -> bool:
+    """Whether an explanation that is given stands in the target, before the answer."""
+    return method.answer.says[0] == "explanation" or any(view.prefixed for view in method.views)
 
 
 def _fits(student: Student, method: Method, example: Example, condition: Condition) -> bool:
@@ -173,7 +182,7 @@ def conditional_answers(
     groups: list[list[Pair]] = [option_pairs(prompt, before, example.choices) for example, prompt, before in frames]
     # Options are compared by likelihood: a changed prompt may also change whether a generated answer parses.
     answers = likeliest(student, groups, batch)
-    explains_first = method.answer.says[0] == "explanation"
+    explains_first = _explains_in_target(method)
     asked = goes_on(student) or not explains_first
     free = [index for index, (example, _, _) in enumerate(frames) if not example.choices and asked]
     # The student goes on after the explanation as if it had written it.

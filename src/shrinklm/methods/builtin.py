@@ -16,7 +16,7 @@ from ..core.marking import Keep, Marking
 from ..core.types import Example, Pair, digest
 from ..core.words import joined, pieces
 from ..tasks.base import split_answer
-from .view import Draw, Generations, Method, View, sentence
+from .view import Draw, Generations, Method, View, prefixed_pair, sentence
 
 
 def _words(example: Example, generations: Generations, source: str) -> tuple[str, str] | tuple[None, str]:
@@ -71,7 +71,11 @@ def _counterfactual(view: View, example: Example, generations: Generations, draw
         return f"counterfactual refused: {refusals[0]}" if refusals else "no counterfactual"
     # By the rank too, so that one epoch takes its wrong options evenly from all positions.
     generation = usable[(draw.rank + draw.epoch) % len(usable)]
-    prompt = view.prompt(example, premise=sentence(generation.text))
+    explanation = sentence(generation.text)
+    if view.prefixed:
+        before = f"{explanation} {view.lead}".rstrip()
+        return prefixed_pair(view.prompt(example), before, generation.answer)
+    prompt = view.prompt(example, premise=explanation)
     return Pair(prompt, view.states(generation.answer), generation.answer)
 
 

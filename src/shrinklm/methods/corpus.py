@@ -34,8 +34,14 @@ class ViewPair:
             "prompt": self.pair.prompt,
             "target": self.pair.target,
         }
-        # Left out where it is 1, as in what earlier versions wrote: the row is part of a training's key.
-        return row if self.pair.weight == 1 else {**row, "pair_weight": self.pair.weight}
+        # Left out where nothing is said, as in what earlier versions wrote: the row is part of a training's key.
+        if self.pair.scored is not None:
+            row["scored_characters"] = list(self.pair.scored)
+        if self.pair.emphasis:
+            row["emphasis"] = [list(span) for span in self.pair.emphasis]
+        if self.pair.weight != 1:
+            row["pair_weight"] = self.pair.weight
+        return row
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Literal
 from ..core.errors import MethodError, nearest
 from ..core.marking import Keep
 from ..core.registry import names
+from .emphasis import Emphasis
 from .terms import TERMS, term
 from .view import Method, View
 
@@ -136,6 +137,33 @@ def _alpha(draft: Draft, value: str) -> None:
     draft.weights = {view: alpha[kind] * views[view] / total[kind] for view, kind in answering.items()}
 
 
+def _counterfactual(draft: Draft, value: str) -> None:
+    if value != "prefix":
+        raise draft.error(f"'{'counterfactual=' + value if value else 'counterfactual'}' is not counterfactual=prefix")
+    if not any("counterfactual" in view.also for view in draft.base.views):
+        raise draft.error(f"'counterfactual=prefix' finds no view of wrong options in '{draft.base.name}'")
+    draft.each(lambda view: replace(view, prefixed=True) if "counterfactual" in view.also else view)
+
+
+def _thought(draft: Draft, value: str) -> None:
+    _weigh(draft, "thought", value, lambda view: {"answer", "explanation"} <= {*view.says}, "both answers and explains")
+
+
+def _keypoints(draft: Draft, value: str) -> None:
+    _weigh(draft, "keypoints", value, lambda view: "explanation" in view.says and not view.keep, "says an explanation")
+
+
+def _weigh(draft: Draft, name: str, value: str, fits: Callable[[View], bool], wanted: str) -> None:
+    if not (re.fullmatch(r"\d*\.?\d+", value) and float(value) > 0):
+        raise draft.error(f"'{name}={value}' is not a weight above 0, such as {name}=0.5")
+    if not any(map(fits, draft.base.views)):
+        raise draft.error(f"'{name}={value}' finds no view of '{draft.base.name}' that {wanted}")
+    weight = {name: float(value)}
+    draft.each(
+        lambda view: replace(view, emphasis=replace(view.emphasis or Emphasis(), **weight)) if fits(view) else view
+    )
+
+
 OPTIONS: Mapping[str, Option] = {
     "revised": Option(
         "revised[=VIEW]",
@@ -149,6 +177,20 @@ OPTIONS: Mapping[str, Option] = {
         "alpha=WEIGHT",
         "the joint weight of the views that answer; the rest is for those that only explain (α of arXiv 2504.16056)",
         _alpha,
+    ),
+    "counterfactual": Option(
+        "counterfactual=prefix",
+        "the explanation of a wrong option begins the target, unscored (SCOTT, arXiv 2305.01879), not in the prompt",
+        _counterfactual,
+    ),
+    "thought": Option(
+        "thought=WEIGHT", "the weight of an explanation's tokens in a target that states the answer too", _thought
+    ),
+    "keypoints": Option(
+        "keypoints=WEIGHT",
+        "the weight of an explanation's words that stand in the question, its options or the answer (after KPOD, "
+        "arXiv 2405.16064)",
+        _keypoints,
     ),
 }
 """Every option by its name; terms of the loss (`terms.py`) are options too."""

@@ -16,6 +16,7 @@ from ..core.marking import Keep
 from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
+from .emphasis import Emphasis, explanation_of
 from .terms import TERMS, Term
 
 _ENDS = regex.compile(r"[.!?]|\p{STerm}", regex.V1)
@@ -81,6 +82,11 @@ class View:
     """Whether `build` makes a pair of every example where the view needs no generation."""
     keep: Keep | None = None
     """Which of the marked words its target holds; None for a view of texts."""
+    prefixed: bool = False
+    """Of a view that reads an explanation and says the answer alone: whether the explanation begins its target, where
+    it is read and not scored, instead of standing in its prompt."""
+    emphasis: Emphasis | None = None
+    """How much the tokens of its explanations weigh; None: all alike."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -103,7 +109,13 @@ class View:
 
     def pair(self, example: Example, generations: Generations, draw: Draw) -> Pair | str:
         """The pair of this view, or why there is none."""
-        return self.build(self, example, generations, draw)
+        pair = self.build(self, example, generations, draw)
+        if self.emphasis is None or isinstance(pair, str):
+            return pair
+        said = explanation_of(pair, self.says, self.states(pair.option))
+        if said is None:
+            return "its explanation is not told apart from its answer, so its tokens cannot be weighed"
+        return replace(pair, emphasis=self.emphasis.spans(example, pair, said))
 
     def states(self, answer: str) -> str:
         """The sentence in which its target states an answer."""
@@ -160,6 +172,15 @@ def answer_pair(prompt: str, before: str, answer: str) -> Pair:
     target = _statement(before, answer)
     end = len(target) - len(_STOP)
     return Pair(prompt, target, answer, (end - len(answer), end))
+
+
+def prefixed_pair(prompt: str, before: str, answer: str) -> Pair:
+    """The pair that trains an answer behind words which are read and not scored, those of `answer_pair`.
+
+    The answer is scored with the full stop and the end token behind it.
+    """
+    pair = answer_pair(prompt, before, answer)
+    return replace(pair, scored=(pair.scored[0] if pair.scored else 0, len(pair.target)))
 
 
 def _statement(before: str, answer: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -29,13 +29,13 @@ from .exact import Reading, Rows
 from .layers import adapted
 from .projection import cross_entropy_at, layers_at, logits_at, token_losses
 from .saved import seal
-from .tokens import PairTokens, by_prompt, pair_tokens
+from .tokens import PairTokens, by_prompt, pair_tokens, target_offsets
 
 
 class BaseStudent(nn.Module):
     """A transformers model with its tokenizer.
 
-    As a module it maps a batch to (summed loss, scored tokens) of each pair.
+    As a module it maps a batch to (summed loss, scored tokens) of each pair, both by the weights of the tokens.
     """
 
     family: ClassVar[Family]
@@ -137,7 +137,7 @@ class BaseStudent(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(summed cross-entropy, number of scored tokens), each [pairs]."""
+        """(summed cross-entropy, number of scored tokens), each [pairs]; see `batch.sums`."""
         return sums(self.scored(batch), batch)
 
     def scored(self, batch: Batch, logits: bool = False, states: bool = False) -> Scored:
@@ -195,11 +195,10 @@ class BaseStudent(nn.Module):
         """
         values: list[float] = []
         # Adjacent pairs of one prompt form a group, so that a decoder-only student reads their prompt once.
-        groups = by_prompt(pairs)
+        groups = by_prompt([replace(pair, emphasis=()) if pair.emphasis else pair for pair in pairs])
         for start in range(0, len(groups), batch):
             chunk = groups[start : start + batch]
-            # Without the end token, as lm-evaluation-harness scores options: its probability says how a text ends, not
-            # which option is right.
+            # As lm-evaluation-harness scores options: the probability of the end token says not which option is right.
             with torch.inference_mode():
                 total, count = self(self.to_device(self.encode(chunk, end=False)))
             # An option without a token (such as a mark that the tokenizer drops) would have the probability 1.
@@ -234,8 +233,7 @@ class BaseStudent(nn.Module):
         Where a prompt, its words in `begun` and the new tokens do not fit the model, it is an empty reply that was cut.
         """
         words = begun or [""] * len(prompts)
-        # By length in characters, close enough and free, so that a batch has little padding; the replies go back to the
-        # order of the prompts.
+        # By length in characters, close enough and free, so that a batch has little padding.
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]) + len(words[index]))
         said = [Reply("", finished=False)] * len(prompts)
         if begun:
@@ -288,7 +286,13 @@ class BaseStudent(nn.Module):
     def tokenized(self, pairs: Sequence[Pair], end: bool) -> list[PairTokens]:
         """The token ids of the pairs of one example; `end`: the end token closes a target that is scored whole."""
         closing = self.tokenizer.eos_token_id if end else None
-        return pair_tokens(pairs, self.prompt_ids, partial(self.target_ids, end=False), closing)
+        target_ids = partial(self.target_ids, end=False)
+        return pair_tokens(pairs, self.prompt_ids, target_ids, closing, self.target_offsets)
+
+    def target_offsets(self, text: str) -> list[tuple[int, int]]:
+        """(start, end) in a target's text of the characters of each token of `target_ids`, without the end token."""
+        target_ids = partial(self.target_ids, end=False)
+        return target_offsets(self.tokenizer, text, target_ids, self.family == "seq2seq")
 
     def token_count(self, text: str) -> int | None:
         """The number of tokens in a text of its own, without the end token."""

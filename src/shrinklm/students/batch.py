@@ -10,7 +10,8 @@ from torch import Tensor
 Batch = dict[str, Tensor]
 """Made by `encode`, read by `forward`. Always holds `labels` (-100 where nothing is scored), `pair` (the pair that
 a token belongs to), `pairs` (how many) and `tokens` (how many the model reads, padding not counted). `scored` holds the
-places with a label, row after row. `inputs_embeds` may replace `input_ids`."""
+places with a label, row after row. `weights`, where some are not 1, has the shape of `labels` and holds the weight of
+each. `inputs_embeds` may replace `input_ids`."""
 
 IGNORE = -100
 """The label that is not scored: torch's default, and the one that encoder–decoder models of transformers expect."""
@@ -56,6 +57,12 @@ def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:
 
 
 def sums(read: Scored, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(summed cross-entropy, number of scored tokens) of each pair, [pairs]."""
-    pairs = int(batch["pairs"])
-    return by_pair(read.losses, read.owner, pairs), by_pair(torch.ones_like(read.losses), read.owner, pairs)
+    """(summed cross-entropy, number of scored tokens) of each pair, [pairs].
+
+    Where tokens have weights: (Σ weight × cross-entropy, Σ weight).
+    """
+    pairs, losses, weights = int(batch["pairs"]), read.losses, torch.ones_like(read.losses)
+    if "weights" in batch:
+        weights = batch["weights"].flatten()[scored(batch)]
+        losses = weights * losses
+    return by_pair(losses, read.owner, pairs), by_pair(weights, read.owner, pairs)

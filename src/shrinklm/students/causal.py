@@ -134,6 +134,8 @@ class _Table:
         self.labels: list[int] = []
         self.labelled: list[tuple[int, int]] = []
         """(place of the first label in the table, labels) of each segment that has any."""
+        self.weights: list[float] = []
+        """Of the labels, as far as one of them has another weight than 1."""
 
     def next_row(self) -> None:
         self.row, self.column = self.row + 1, 0
@@ -155,6 +157,10 @@ class _Table:
             start = max(segment.start, len(pair.prompt) + len(pair.given) - 1)
             labels = tokens[start + 1 : min(segment.stop, len(tokens) - 1) + 1]
             if labels:
+                if pair.weights:
+                    first_label = start + 1 - len(pair.prompt) - len(pair.given)
+                    self.weights += [1.0] * (len(self.labels) - len(self.weights))
+                    self.weights += pair.weights[first_label : first_label + len(labels)]
                 self.labels += labels
                 self.labelled.append((place + start - segment.start, len(labels)))
             self.column += count
@@ -172,7 +178,13 @@ class _Table:
         }
         place, count = np.array(self.labelled, dtype=np.int64).reshape(-1, 2).T
         scored = np.repeat(place, count) + np.arange(len(self.labels)) - np.repeat(count.cumsum() - count, count)
+        weights = {}
+        if self.weights:
+            each = np.ones(len(self.labels), dtype=np.float32)
+            each[: len(self.weights)] = self.weights
+            weights = {"weights": self._column(scored, each, 0)}
         return {
+            **weights,
             **{name: self._column(where, numbers, rest) for name, (numbers, rest) in values.items()},
             "labels": self._column(scored, np.array(self.labels, dtype=np.int64), IGNORE),
             "scored": torch.from_numpy(scored),
@@ -182,8 +194,8 @@ class _Table:
             "tokens": torch.tensor(len(self.ids)),
         }
 
-    def _column(self, where: Numbers, numbers: Numbers, rest: int) -> Tensor:
-        column = np.full(self.shape[0] * self.shape[1], rest, dtype=np.int64)
+    def _column(self, where: Numbers, numbers: NDArray[Any], rest: int) -> Tensor:
+        column = np.full(self.shape[0] * self.shape[1], rest, dtype=numbers.dtype)
         column[where] = numbers
         return torch.from_numpy(column).view(self.shape)
 

@@ -48,7 +48,7 @@ class TokenIds:
         if self._path is None:
             return self._student.tokenized(pairs, end)
         closing = self._student.tokenizer.eos_token_id if end else None
-        return pair_tokens(pairs, self._prompt, self._target, closing)
+        return pair_tokens(pairs, self._prompt, self._target, closing, self._student.target_offsets)
 
     def keep(self) -> None:
         """Write what is new to the file. A disk that is full or cannot be written to keeps nothing."""

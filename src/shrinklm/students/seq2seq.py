@@ -42,7 +42,12 @@ class Seq2SeqStudent(BaseStudent):
         pairs = [pair for block in blocks for pair in block.pairs]
         prompts, targets = [pair.prompt for pair in pairs], [pair.target for pair in pairs]
         labels = _rows([[IGNORE] * len(pair.given) + pair.scored for pair in pairs], IGNORE)
+        weights = {}
+        if any(pair.weights for pair in pairs):
+            rows_of = [[0.0] * len(pair.given) + (pair.weights or [1.0] * len(pair.scored)) for pair in pairs]
+            weights = {"weights": _rows(rows_of, 0.0)}
         return {
+            **weights,
             "input_ids": _rows(prompts, self.tokenizer.pad_token_id or 0),
             "attention_mask": _rows([[1] * len(prompt) for prompt in prompts], 0),
             "labels": labels,
@@ -133,7 +138,7 @@ class _Forced(LogitsProcessor):  # type: ignore[misc]
         return scores
 
 
-def _rows(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+def _rows(rows: Sequence[Sequence[float]], fill: float) -> Tensor:
     """[rows, longest row], filled up with `fill`."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])

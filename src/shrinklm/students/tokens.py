@@ -7,8 +7,9 @@ therefore a run of its tokens, never a text of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -26,6 +27,8 @@ class PairTokens:
     """The target's tokens that are read and not scored."""
     scored: list[int]
     """The target's tokens whose probability is asked for. What follows them changes it by nothing, and is left out."""
+    weights: list[float] = field(default_factory=list)
+    """Of the scored tokens in the cross-entropy of the pair; none where all are 1."""
 
     @property
     def target(self) -> list[int]:
@@ -43,6 +46,7 @@ def pair_tokens(
     prompt_ids: Callable[[str], list[int]],
     target_ids: Callable[[str], list[int]],
     end: int | None,
+    offsets: Callable[[str], list[tuple[int, int]]] | None = None,
 ) -> list[PairTokens]:
     """The tokens of the pairs of one example.
 
@@ -51,7 +55,8 @@ def pair_tokens(
             the first token in which one of them may differ.
         prompt_ids: Tokenises a prompt.
         target_ids: Tokenises a target.
-        end: The token that closes a target which is scored whole; None: none does.
+        end: The token that closes a target which is scored to its end; None: none does.
+        offsets: (start, end) of the characters of each token of a target; None: nobody asks for weights of tokens.
     """
     # The pairs of one example repeat their prompt and the words before their options.
     prompt_ids, target_ids = cache(prompt_ids), cache(target_ids)
@@ -64,8 +69,14 @@ def pair_tokens(
     tokens = []
     for pair, ids, (_, stop) in zip(pairs, targets, bounds, strict=True):
         start = first[_beginning(pair)]
-        closing = [end] if pair.scored is None and end is not None else []
-        tokens.append(PairTokens(prompt_ids(pair.prompt), ids[:start], ids[start:stop] + closing))
+        to_the_end = pair.scored is None or pair.scored[1] == len(pair.target)
+        closing = [end] if to_the_end and end is not None else []
+        scored = ids[start:stop] + closing
+        weights = _weights(pair, offsets(pair.target)) if offsets and pair.emphasis else []
+        # The end token weighs as what it ends.
+        weights = [*weights, *weights[-1:]][start : start + len(scored)]
+        weights = [] if set(weights) <= {1.0} else weights
+        tokens.append(PairTokens(prompt_ids(pair.prompt), ids[:start], scored, weights))
     return tokens
 
 
@@ -86,6 +97,41 @@ def decoder_target(tokenizer: Any, text: str, end: bool) -> list[int]:
     # `text_target`: some tokenizers (Marian) have a vocabulary of their own for what the decoder writes.
     ids = list(tokenizer(text_target=text, add_special_tokens=False)["input_ids"])
     return [*ids, tokenizer.eos_token_id] if end else ids
+
+
+def target_offsets(
+    tokenizer: Any, text: str, target_ids: Callable[[str], list[int]], seq2seq: bool
+) -> list[tuple[int, int]]:
+    """(start, end) in a target's text of the characters of each of its tokens; at least the word that holds it."""
+    ids = target_ids(text)
+    if getattr(tokenizer, "is_fast", False):
+        # As `causal_target` and `decoder_target` read it.
+        read, space = ({"text_target": text}, 0) if seq2seq else ({"text": f" {text}"}, 1)
+        found = tokenizer(**read, add_special_tokens=False, return_offsets_mapping=True)
+        if found["input_ids"] == ids:
+            return [(max(0, start - space), max(0, stop - space)) for start, stop in found["offset_mapping"]]
+    offsets: list[tuple[int, int]] = []
+    start = 0
+    for match in re.finditer(r"\S+", text):
+        known = shared_beginning([target_ids(text[: match.end()]), ids])
+        if known > len(offsets):
+            offsets += [(start, match.end())] * (known - len(offsets))
+            start = match.end()
+    return offsets + [(start, len(text))] * (len(ids) - len(offsets))
+
+
+def _weights(pair: Pair, offsets: Sequence[tuple[int, int]]) -> list[float]:
+    """The weight of each token of a target: the mean of its characters', blanks apart."""
+    by_character = [1.0] * len(pair.target)
+    for start, stop, weight in pair.emphasis:
+        by_character[start:stop] = [weight * each for each in by_character[start:stop]]
+    weights = []
+    for start, stop in offsets:
+        # A blank that is a token of its own belongs to the word behind it.
+        told = [place for place in range(start, stop) if not pair.target[place].isspace()]
+        told = told or [min(stop, len(pair.target) - 1)]
+        weights.append(sum(by_character[place] for place in told) / len(told))
+    return weights
 
 
 def _beginning(pair: Pair) -> tuple[str, str]:

@@ -206,7 +206,8 @@ def preview(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _pair(row: Mapping[str, Any]) -> Text:
-    return Text.assemble((row["prompt"], ""), "\n", (row["target"], "bold green"))
+    target, (start, end) = row["target"], row.get("scored_characters", (0, len(row["target"])))
+    return Text.assemble(row["prompt"], "\n", target[:start], (target[start:end], "bold green"), target[end:])
 
 
 def _tokens(tokens: Sequence[str], scored: Sequence[bool]) -> Text:

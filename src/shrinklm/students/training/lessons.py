@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...core.errors import MethodError
+from ...core.errors import MethodError, StudentError
 from ...core.types import Pair
 from ...methods.corpus import Corpus, ViewPair
 from ...methods.view import Method
@@ -70,17 +70,23 @@ class _Store:
 
     def __init__(self) -> None:
         self._ids, self._ends = array("i"), array("q", [0])
+        self._weights: dict[int, array[float]] = {}
+        """Place of a pair → the weights of its tokens, where they have some."""
 
     def add(self, pair: PairTokens) -> int:
         for part in (pair.prompt, pair.given, pair.scored):
             self._ids.extend(part)
             self._ends.append(len(self._ids))
-        return (len(self._ends) - 1) // 3 - 1
+        place = (len(self._ends) - 1) // 3 - 1
+        if pair.weights:
+            self._weights[place] = array("f", pair.weights)
+        return place
 
     def __getitem__(self, place: int) -> PairTokens:
         start, prompt, given, end = self._ends[3 * place : 3 * place + 4]
-        ids = self._ids
-        return PairTokens(ids[start:prompt].tolist(), ids[prompt:given].tolist(), ids[given:end].tolist())
+        ids, weights = self._ids, self._weights.get(place)
+        parts = (ids[start:prompt].tolist(), ids[prompt:given].tolist(), ids[given:end].tolist())
+        return PairTokens(*parts, weights.tolist() if weights else [])
 
 
 class Lessons:
@@ -239,6 +245,8 @@ class Lessons:
         return len(tokens.prompt) + len(tokens.target) <= self.student.max_length
 
     def _add(self, pair: Pair, tokens: PairTokens) -> int:
+        if tokens.weights and type(self.student).forward is not BaseStudent.forward:
+            raise StudentError(f"{type(self.student).__name__} has a loss of its own, which weighs no tokens.")
         place = self.tokens.add(tokens)
         if type(self.student).encode is not BaseStudent.encode:
             self._texts[place] = pair

@@ -193,18 +193,22 @@ class Trainer:
     def _loss(self, model: BaseStudent, part: Pass, step: Step) -> tuple[Tensor, Tensor]:
         """(a pass's share of the loss, the sums of each view's and term's losses)."""
         batch = model.to_device(part.batch)
-        read = model.scored(batch, "logits" in self._reads, "states" in self._reads) if self._reads else None
+        # Terms are given plain log-likelihoods, also where the tokens of a pair have weights.
+        weighted = bool(part.asked) and "weights" in batch
+        reads = bool(self._reads) or weighted
+        read = model.scored(batch, "logits" in self._reads, "states" in self._reads) if reads else None
         total, count = model(batch) if read is None else sums(read, batch)
+        plain = by_pair(read.losses, read.owner, len(total)) if read is not None and weighted else total
         view, weight, own = (value.to(total.device, non_blocking=True) for value in (part.view, part.weight, part.own))
         # A pair that only a further term reads may hold no token.
-        losses = total / count.clamp(min=1)
+        losses = total / count.where(count > 0, 1)
         figures = total.new_zeros(len(self._names))
         loss = (weight * losses).sum()
         views = len(self.lessons.method.views)
         figures[:views] = by_pair((own * losses).detach(), view, views + 1)[:-1]
         for place, (name, term) in enumerate(self.lessons.losses.items(), start=views):
             if name in part.asked:
-                value = term.value(part.asked[name].to(total.device).read(-total, read)).sum()
+                value = term.value(part.asked[name].to(total.device).read(-plain, read)).sum()
                 loss = loss + self._weights[place] * value / step.asks[name]
                 figures[place] = value.detach()
         return loss, figures
