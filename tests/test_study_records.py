@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+import stat
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,9 +18,11 @@ from sqlalchemy import create_engine, text, update
 from postgres import NoPostgres, postgres
 from shrinklm.core.errors import StudyError
 from shrinklm.study.design.booklets import Page
+from shrinklm.study.records import disk
 from shrinklm.study.records import schema as tables
-from shrinklm.study.records.database import Full, Gone, Known, Records
+from shrinklm.study.records.database import Records
 from shrinklm.study.records.log import utc_now
+from shrinklm.study.records.refused import Busy, Full, Gone, Known
 
 HOUR = timedelta(hours=1)
 PAGE = Page("item", "q1", ("A",))
@@ -216,3 +222,113 @@ def test_a_wrong_address_is_told_without_its_password(url: str, says: str) -> No
     with pytest.raises(StudyError, match=says) as error:
         Records(url)
     assert "secret" not in str(error.value)
+
+
+# The file on the disk
+
+
+def test_a_copy_of_the_file_alone_has_every_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_SOON", 0.05)
+    file = tmp_path / "records.db"
+    records = Records(f"sqlite:///{file}")
+    person = records.begin(4, HOUR, "c")
+    records.answer(person.id, 0, PAGE, {"P": 4})
+    copy = tmp_path / "copy" / "records.db"
+    copy.parent.mkdir()
+    deadline = time.monotonic() + 10
+    while True:  # while it is served
+        copy.write_bytes(file.read_bytes())
+        with closing(sqlite3.connect(copy)) as c:
+            tables_there = c.execute("SELECT count(*) FROM sqlite_master WHERE name = 'response'").fetchone()[0]
+            if tables_there and c.execute("SELECT count(*) FROM response").fetchone()[0] == 1:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    records.answer(person.id, 1, PAGE, {"P": 5})
+    records.close()
+    copy.write_bytes(file.read_bytes())
+    again = Records(f"sqlite:///{copy}")
+    assert [response.values for response in again.responses()] == [{"P": 4}, {"P": 5}]
+    again.close()
+
+
+def test_what_was_deleted_is_in_no_file(tmp_path: Path) -> None:
+    records = Records(f"sqlite:///{tmp_path}/records.db")
+    people = [records.begin(40, HOUR, "c") for _ in range(3)]
+    for person in people:
+        for position in range(20):
+            records.answer(person.id, position, PAGE, {"P": 4}, f"remark of {person.code} " * 20)
+    records.withdraw(people[1].code)
+    for file in tmp_path.iterdir():  # the server is still running
+        assert f"remark of {people[1].code}".encode() not in file.read_bytes(), file
+    records.close()
+
+
+def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "records.db"
+    file.touch(0o644)  # of an earlier version
+    file.chmod(0o644)
+    records = Records(f"sqlite:///{file}")
+    records.begin(4, HOUR, "c")
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    records.close()
+
+
+def test_a_backup_is_whole_while_others_write(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/records.db"
+    records = Records(url)
+    people = [records.begin(200, HOUR, "c") for _ in range(20)]
+    out = tmp_path / "backup.db"
+
+    def write(number: int) -> None:
+        for position in range(5):
+            records.answer(people[number].id, position, PAGE, {"P": 1})
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(write, number) for number in range(20)]
+        persons, answers = disk.backup(url, out)
+        for each in done:
+            each.result()
+    assert persons == 20
+    assert sorted(file.name for file in tmp_path.iterdir() if "backup" in file.name) == ["backup.db"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    restored = Records(f"sqlite:///{out}")
+    assert len(restored.responses()) == answers
+    assert [person.code for person in restored.participants()] == [person.code for person in people]
+    restored.close()
+    with pytest.raises(StudyError, match="is there already"):
+        disk.backup(url, out)
+    records.close()
+    (tmp_path / "bad.db").write_bytes(b"no database" * 100)
+    with pytest.raises(StudyError, match="cannot be copied"):
+        disk.backup(f"sqlite:///{tmp_path}/bad.db", tmp_path / "c.db")
+    assert not (tmp_path / "c.db").exists()
+
+
+def test_a_backup_of_postgresql_names_its_own_tool(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"pg_dump .*postgresql://me:\*\*\*@host/s") as told:
+        disk.backup("postgresql://me:hidden@host/s", tmp_path / "b")
+    assert "hidden" not in str(told.value)
+
+
+def test_a_lock_of_another_process_is_waited_for_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shrinklm.study.records.writer.WAIT", 0.3)
+    monkeypatch.setattr("shrinklm.study.records.engine.WAIT", 0.3)
+    records = Records(address)
+    person = records.begin(4, HOUR, "c")
+    other = create_engine(address.replace("postgresql:", "postgresql+pg8000:"))
+    with other.connect() as c:
+        lock = "BEGIN IMMEDIATE" if "sqlite" in address else "LOCK TABLE participant, response IN EXCLUSIVE MODE"
+        c.execute(text(lock))
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(Busy):
+                records.answer(person.id, 0, PAGE, {"P": 1})
+        took = time.monotonic() - began
+        assert 0.25 < took < 2, "the first waits, and where pages follow each other the next do not"
+        c.rollback()
+    records.answer(person.id, 0, PAGE, {"P": 1})
+    assert len(records.responses()) == 1
+    other.dispose()
+    records.close()

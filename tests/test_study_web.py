@@ -7,10 +7,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pytest
 import yaml
 from sqlalchemy import update
 
+from cli_cases import call
 from shrinklm.core.errors import StudyError
 from shrinklm.study.design.booklets import places
 from shrinklm.study.design.form import CHOICE
@@ -410,7 +413,8 @@ def _port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_and_stops_when_asked(tmp_path: Path, stop: signal.Signals) -> None:
     make_study(tmp_path / "study")
     port = _port()
     server, command = _serve(tmp_path / "study", port)
@@ -422,7 +426,9 @@ def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
         assert taken.returncode == 1
         assert f"--port {port + 1}" in taken.stderr
     finally:
-        server.send_signal(signal.SIGINT)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False) as client:
+            submit(client, begin(client))
+        server.send_signal(stop)
         said = server.communicate(timeout=20)[0]
     assert "participants  http://127.0.0.1" in said
     token = re.search(r"token +(\S{20,})", said)
@@ -430,6 +436,51 @@ def test_the_command_serves_and_stops_when_asked(tmp_path: Path) -> None:
     assert "Every answer is kept" in said
     assert "GET /" not in said
     assert token.group(1).encode() not in b"".join(path.read_bytes() for path in (tmp_path / "study").iterdir())
+    assert not (tmp_path / "study" / "records.db-wal").exists(), "the file holds everything by itself"
+    with closing(sqlite3.connect(tmp_path / "study" / "records.db")) as c:
+        assert c.execute("SELECT count(*) FROM response").fetchone() == (1,)
+
+
+def test_a_backup_is_made_by_a_command_and_served_in_the_place_of_the_records(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    none = call("study", "backup", study.home, tmp_path / "b.db")
+    assert (none.exit_code, "no records yet" in none.output) == (1, True)
+    with served(study) as (browser, _):
+        first = browser()
+        page = submit(first, begin(first))
+        done = call("study", "backup", study.home, tmp_path / "b.db")
+        assert done.exit_code == 0, done.output
+        assert "1 people, 1 answers" in done.output
+        submit(first, page)
+    (study.home / "records.db").write_bytes((tmp_path / "b.db").read_bytes())
+    with served(study) as (_, records):
+        assert [len(records.participants()), len(records.responses())] == [1, 1]
+        assert first.get("/").status_code == 200
+
+
+def test_while_another_process_holds_the_records_what_was_sent_is_kept_and_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shrinklm.study.records.writer.WAIT", 0.2)
+    study = make_study(tmp_path / "study", comment="Anything to add?")
+    with served(study) as (browser, records):
+        client = browser()
+        page = begin(client)
+        with closing(sqlite3.connect(study.home / "records.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            held = submit(client, page, remark='a "remark" <b>')
+            assert held.status_code == 503
+            assert held.headers["retry-after"] == "3"
+            assert "What you entered is kept" in held.text
+            assert client.get(page.url.path).status_code == 200, "pages that change nothing are shown"
+            assert client.get("/health").status_code == 200
+            assert submit(client, held).status_code == 503
+            assert time.monotonic() - began < 3
+            other.execute("ROLLBACK")
+        following = submit(client, held)
+        assert (following.status_code, following.url.path) == (200, "/item/2")
+        assert [response.remark for response in records.responses()] == ['a "remark" <b>']
 
 
 def _always(step: str) -> Callable[[str, list[str]], str]:

@@ -7,6 +7,7 @@ from . import runs  # isort: split
 
 from . import (
     app,
+    backup,
     cascade,
     compare,
     create,
@@ -24,6 +25,7 @@ from . import (
 
 __all__ = [
     "app",
+    "backup",
     "cascade",
     "compare",
     "create",

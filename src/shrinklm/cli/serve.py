@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,6 +80,9 @@ def study_serve(
             forwarded_allow_ips="127.0.0.1",
             timeout_graceful_shutdown=10,
         )
+        # The server ends on SIGTERM as on Ctrl-C, and raises the signal again: by itself that would end the process
+        # before the records are closed.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run()
     finally:

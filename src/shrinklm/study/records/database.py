@@ -7,13 +7,11 @@ SQLite in WAL mode, synced at every commit, or PostgreSQL: an answer is on the d
 from __future__ import annotations
 
 import secrets
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Integer, Text, cast, delete, func, insert, select, text, update
+from sqlalchemy import Integer, Text, cast, delete, func, insert, select, text, update
 
 from ...core.errors import StudyError
 from ..design.booklets import Page
@@ -21,25 +19,12 @@ from . import schema as t
 from .engine import open_engine
 from .log import INITIAL, note, setting, utc_now
 from .people import Participant, Response, Stage, participant_of, response_of
+from .refused import Full, Gone, Known
 from .seats import free_seat, take_seat
 from .sessions import new_code, new_secret, secret_hash
+from .writer import Writer
 
 Recruiting = Literal["open", "paused", "closed"]
-
-
-class Full(StudyError):
-    """Every seat is taken."""
-
-
-class Gone(StudyError):
-    """The person has been withdrawn."""
-
-
-class Known(StudyError):
-    """A person with this platform id has begun already.
-
-    The id is no secret, so it resumes nothing: the person's link does.
-    """
 
 
 class Records:
@@ -51,10 +36,11 @@ class Records:
         # A single SELECT needs no transaction around it, which would be two more round trips to the server.
         autocommit = self.engine.dialect.name == "postgresql"
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else self.engine
-        self._writing = threading.Lock()  # SQLite has one writer: waiting here is shorter than its retries.
+        self._write = Writer(self.engine)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; a SQLite file then holds everything by itself."""
+        self._write.close()
         self.engine.dispose()
 
     def bind(self, digest: str) -> None:
@@ -305,6 +291,7 @@ class Records:
             c.execute(update(t.seat).where(t.seat.c.participant == person.id).values(participant=None))
             c.execute(delete(t.participant).where(t.participant.c.id == person.id))
             note(c, "withdrawn", f"{person.code}: {answers} answers deleted")
+        self._write.settle()  # the log beside the file holds what was deleted until then
         return answers
 
     def note(self, what: str, detail: str = "") -> None:
@@ -316,21 +303,6 @@ class Records:
         """Return the log as (time, action, detail), oldest first."""
         with self._reader.connect() as c:
             return [(row.at, row.what, row.detail) for row in c.execute(select(t.event).order_by(t.event.c.id))]
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """Begin a transaction that excludes other writers."""
-        sqlite = self.engine.dialect.name == "sqlite"
-        if sqlite:
-            self._writing.acquire()
-        try:
-            with self.engine.begin() as c:
-                if sqlite:
-                    c.execute(text("BEGIN IMMEDIATE"))
-                yield c
-        finally:
-            if sqlite:
-                self._writing.release()
 
     def _one(self, query: Any) -> Participant | None:
         with self._reader.connect() as c:

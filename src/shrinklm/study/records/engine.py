@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...core.errors import StudyError
+from .disk import WAIT, private
 from .schema import metadata
 
 _LOCK = 5317
@@ -44,21 +45,33 @@ def _connect(url: str) -> Engine:
     if parsed.drivername in ("postgresql", "postgres"):
         # No ping before each use: it doubles the time of a page. After a restart of the server one page fails, then
         # connections are new.
-        return create_engine(
+        server = create_engine(
             parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600
         )
+
+        @event.listens_for(server, "connect")
+        def _wait(connection: Any, _: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute(f"SET lock_timeout = {int(1000 * WAIT)}")
+            connection.commit()
+            cursor.close()
+
+        return server
     if parsed.drivername != "sqlite":
         raise StudyError(
             f"Records are kept in SQLite or PostgreSQL, found '{parsed.drivername}'. Write --database postgresql://..."
         )
-    engine = create_engine(parsed, pool_size=20, max_overflow=20, connect_args={"timeout": 30})
+    if parsed.database:
+        private(Path(parsed.database))
+    engine = create_engine(parsed, pool_size=20, max_overflow=20, connect_args={"timeout": WAIT})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
         # `Records` begins transactions itself: Python's own BEGIN would not take the write lock at once.
         connection.isolation_level = None
         # FULL: an answer that was acknowledged survives a power cut, at the cost of one sync for each commit.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # secure_delete: what a person has had deleted is overwritten, not left in free pages.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
@@ -72,8 +85,11 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            # Several servers may start at once; the first migrates, the others wait and find nothing to do.
+        # Several servers may start at once; the first migrates, the others wait and find nothing to do.
+        if engine.dialect.name == "sqlite":
+            connection.execute(text("PRAGMA busy_timeout = 30000"))
+        else:
+            connection.execute(text("SET LOCAL lock_timeout = 30000"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _LOCK})
         config.attributes |= {"connection": connection, "metadata": metadata}
         try:
@@ -82,6 +98,8 @@ def _migrate(engine: Engine) -> None:
             raise StudyError(
                 f"The database was made by a later version of shrinklm ({error}). Install that version."
             ) from error
+        if engine.dialect.name == "sqlite":  # pages that use this connection wait no longer than any other
+            connection.execute(text(f"PRAGMA busy_timeout = {int(1000 * WAIT)}"))
 
 
 def _public(url: str) -> str:

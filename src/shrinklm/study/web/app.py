@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from starlette.routing import Route
 
 from ..design.folder import Study
 from ..records.database import Records
+from ..records.refused import Busy
+from ..records.writer import locked
 from . import participant, researcher
 from .guard import Admins, Guard
 from .site import HERE, Site
@@ -48,11 +51,20 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
         status = error.status_code if isinstance(error, HTTPException) else 404
         return site.note(request, "lost", status)
 
+    def busy(request: Request, error: Exception) -> Response:
+        return site.wait(request)
+
+    def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DBAPIError)
+        return site.wait(request) if locked(error) else broken(request, error)
+
     def broken(request: Request, error: Exception) -> Response:
         logging.getLogger("shrinklm.study").error("a page failed", exc_info=error)
         return site.note(request, "broken", 500)
 
-    app = Starlette(routes=routes, exception_handlers={HTTPException: lost, Exception: broken})
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: lost, Busy: busy, DBAPIError: refused, Exception: broken}
+    )
     app.state.site = site
     return Guard(app, refuse)
 

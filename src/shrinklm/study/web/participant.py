@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -11,8 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...core.types import digest
-from ..records.database import Full, Gone, Known
 from ..records.people import Participant
+from ..records.refused import Busy, Full, Gone, Known
 from . import answers
 from .guard import SESSION, fields, forged, give
 from .site import Site
@@ -66,7 +67,8 @@ def _welcome(request: Request, site: Site, sent: dict[str, str], status: int = 2
     preview = sent.get("assignmentId") == "ASSIGNMENT_ID_NOT_AVAILABLE"
     response, fresh = site.first(request, "welcome.html", status, hidden=hidden, preview=preview, missing=status == 422)
     if fresh:
-        site.records.count("welcomed")
+        with contextlib.suppress(Busy):
+            site.records.count("welcomed")
     return response
 
 
@@ -161,7 +163,8 @@ def item(request: Request) -> Response:
         return _to(f"/item/{first + 1}")
     sheet = answers.sheet_of(site.study, person, pages[position])
     if request.method == "GET":
-        site.records.show(person, position)
+        with contextlib.suppress(Busy):  # its seconds are then not counted
+            site.records.show(person, position)
         old = site.records.response(person.id, position) if position in answered else None
         chosen = answers.filled(sheet, old.values, old.remark) if old else {}
         return _item(request, site, person, position, sheet, chosen, ())

@@ -13,10 +13,12 @@ from starlette.responses import HTMLResponse
 from ..design.folder import Study
 from ..records.database import Records
 from ..records.people import Participant
-from .guard import VISIT, Admins, RateLimits, csrf, give, secret_of, visit
+from .guard import VISIT, Admins, RateLimits, csrf, fields, give, secret_of, visit
 from .texts import Texts, paragraphs
 
 HERE = Path(__file__).parent
+_AGAIN = 3
+"""Seconds after which a page that could not be kept is sent again."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,19 @@ class Site:
         """Refuse a request over a rate limit, with the seconds to wait."""
         response = self.note(request, "busy", 429, seconds=wait)
         response.headers["retry-after"] = str(wait)
+        return response
+
+    def wait(self, request: Request) -> HTMLResponse:
+        """Another process holds the database: a page that holds what was sent, and sends it again."""
+        path, query = request.url.path, request.url.query
+        values: dict[str, Any] = {
+            "method": request.method.lower().replace("head", "get"),
+            "action": f"{path}?{query}" if query and request.method == "POST" else path,
+            "sent": [*fields(request).items()] or [*request.query_params.multi_items()],
+            "seconds": _AGAIN,
+        }
+        response = self.page(request, "wait.html", 503, **values)
+        response.headers["retry-after"] = str(_AGAIN)
         return response
 
     def note(self, request: Request, name: str, status: int, **values: Any) -> HTMLResponse:

@@ -11,6 +11,8 @@ import yaml
 from ...core.errors import StudyError
 
 ENGLISH = Path(__file__).parent / "texts.en.yaml"
+LATER = frozenset({"wait_title", "wait_text", "wait_button"})
+"""Texts that translations made for earlier versions lack: English ones stand in for them."""
 
 
 class Texts:
@@ -31,7 +33,7 @@ class Texts:
             return cls(english)
         texts = _load(path)
         for what, names in (
-            ("lacks", english.keys() - texts.keys()),
+            ("lacks", english.keys() - texts.keys() - LATER),
             ("has, unknown here,", texts.keys() - english.keys()),
         ):
             if names:
@@ -39,7 +41,7 @@ class Texts:
         for key, text in texts.items():
             if _placeholders(path, key, text) != _placeholders(ENGLISH, key, english[key]):
                 raise StudyError(f"{path}: '{key}' must hold the same {{braces}} as in English: {english[key]!r}")
-        return cls(texts)
+        return cls({**{key: english[key] for key in LATER}, **texts})
 
 
 def _load(path: Path) -> dict[str, str]:

@@ -60,6 +60,11 @@ document.querySelectorAll("form[method=post]").forEach((sent) => {
 });
 window.addEventListener("pageshow", () => document.querySelectorAll("form").forEach(free));
 
+// A page that could not be kept is sent again; a GET form too, which asks for the same page.
+document.querySelectorAll("form[data-again]").forEach((waiting) => {
+  setTimeout(() => waiting.requestSubmit(), Number(waiting.dataset.again) * 1000);
+});
+
 const copy = document.getElementById("copy");
 if (copy && navigator.clipboard) {
   copy.hidden = false;
