@@ -24,6 +24,7 @@ class RunFile(StrEnum):
     GENERATIONS = "generations.json"
     LABELS = "labels.jsonl"
     EXAMPLES = "examples.parquet"
+    WEIGHTS = "weights"
     AUDIT = "audit.json"
     JUDGES = "judge.json"
     JUDGED = "judged.csv"

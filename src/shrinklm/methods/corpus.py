@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..core.errors import MethodError
-from ..core.types import Example, Pair, digest
+from ..core.types import Example, Generation, Pair, digest
 from .view import Draw, Generations, Method, View
 
 
@@ -60,12 +62,20 @@ class Corpus:
         examples: The training examples.
         generations: Example id → the teacher's generations for it.
         seed: Determines the order of the examples and every draw.
+        weights: Key of a generation → its weight among the samples of its question; 1 where it has none.
     """
 
-    def __init__(self, examples: Sequence[Example], generations: Mapping[str, Generations], seed: int = 0) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        generations: Mapping[str, Generations],
+        seed: int = 0,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         self.examples = list(examples)
         self.generations = generations
         self.seed = seed
+        self.weights = weights or {}
         self._order = array("L", range(len(self.examples)))
         random.Random(digest("order", seed)).shuffle(self._order)
         self._rank = array("L", self._order)
@@ -84,15 +94,38 @@ class Corpus:
         """The teacher's generations for the example at `index`."""
         return self.generations.get(self.examples[index].id, {})
 
+    @cached_property
+    def unweighted(self) -> Corpus:
+        """The same, with all samples alike."""
+        return Corpus(self.examples, self.generations, self.seed) if self.weights else self
+
+    def shares(self, texts: Sequence[Generation]) -> list[float]:
+        """The shares of the samples of one question, which add up to 1; all alike where none has a weight."""
+        weights = self._weights(texts)
+        return [weight / math.fsum(weights) for weight in weights]
+
+    def _weights(self, texts: Sequence[Generation]) -> list[float]:
+        """The weights of the samples of one question; 1 each where all would be 0, since one must be shown."""
+        weights = [self.weights.get(text.key, 1.0) for text in texts]
+        return weights if any(weights) else [1.0] * len(texts)
+
     def in_epoch(self, index: int, epoch: int) -> Generations:
         """The generations for the example at `index` that an epoch shows: of each question's samples the next one.
 
-        Every usable sample is shown as often as the others, but for the last round, which an epoch may end in.
+        Every usable sample with a weight above 0 is shown as often as the others, but for the last round, which an
+        epoch may end in.
+        """
+        return self._in_epoch(index, epoch)[0]
+
+    def _in_epoch(self, index: int, epoch: int) -> tuple[Generations, dict[tuple[str, str], float]]:
+        """(see `in_epoch`; (kind, answer) → the weight of the sample that is shown, where there are several).
+
+        The weights of a question's samples have the mean 1, so that a view counts as much as without them.
         """
         known = self.generations_of(index)
         if not any(text.samples for text in known.values()):
-            return known
-        shown = dict(known)
+            return known, {}
+        shown, weights = dict(known), {}
         # By the rank too, so that one epoch shows first and further samples of as many examples.
         turn = self._rank[index] + epoch
         slots = Counter(kind for (kind, _), text in known.items() if not text.refusal)
@@ -100,9 +133,11 @@ class Corpus:
             # Samples of `label` may give different answers: only those with the one that counts take turns.
             usable = [sample for sample in text.texts if not sample.refusal and sample.answer == text.answer]
             if len(usable) > 1:
+                weighed = [each for each in zip(usable, self._weights(usable), strict=True) if each[1]]
                 # A counterfactual is shown once in as many epochs as there are wrong options.
-                shown[slot] = usable[turn // slots[slot[0]] % len(usable)]
-        return shown
+                shown[slot], weight = weighed[turn // slots[slot[0]] % len(weighed)]
+                weights[slot] = weight * len(weighed) / math.fsum(each for _, each in weighed)
+        return shown, weights
 
     def pairs(
         self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None
@@ -166,21 +201,34 @@ class Corpus:
         # The next in the seeded order, not a random other: each example then gives its explanation away exactly once.
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
-        donated = None if donor == index else (self.examples[donor], self.in_epoch(donor, epoch))
-        example, generations = self.examples[index], self.in_epoch(index, epoch)
+        example, (generations, weights) = self.examples[index], self._in_epoch(index, epoch)
+        other, donated = self.examples[donor], self._in_epoch(donor, epoch)
         pairs, unbuilt = [], []
         for place, (view, weight) in enumerate(method.views.items()):
             pair = same.get((place, index))
             if pair is None:
-                draw = Draw(self.seed, epoch, rank, donated)
+                draw = Draw(self.seed, epoch, rank, None if donor == index else (other, donated[0]))
                 pair = view.pair(example, generations, draw)
                 if not draw.by_epoch and not self._sampled:
                     same[place, index] = pair
+                elif isinstance(pair, Pair) and self.weights:
+                    by = (other, donated[1]) if draw.by_donor else (example, weights)
+                    pair = replace(pair, weight=pair.weight * _weight(view, pair, *by))
             if isinstance(pair, Pair):
                 pairs.append(ViewPair(example, view, weight, pair))
             else:
                 unbuilt.append((view.name, pair))
         return _Built(tuple(pairs), tuple(unbuilt))
+
+
+def _weight(view: View, pair: Pair, example: Example, weights: Mapping[tuple[str, str], float]) -> float:
+    """The weight of the samples that a pair shows; `example` is the one that they are about."""
+    weight = 1.0
+    for kind in view.needs:
+        # A counterfactual is about the option that its pair states, the teacher's own answer about "".
+        slots = ((kind, answer) for answer in (pair.option, example.answer, ""))
+        weight *= next((weights[slot] for slot in slots if slot in weights), 1.0)
+    return weight
 
 
 def _missing_message(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:

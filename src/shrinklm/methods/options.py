@@ -13,6 +13,7 @@ from ..core.registry import names
 from .emphasis import Emphasis
 from .terms import TERMS, term
 from .view import Method, View
+from .weighing import RULES, Weighing
 
 _ORDERS: Mapping[str, Literal["text", "score"]] = {"text": "text", "score": "score"}
 _SHARE = r"0?\.\d*[1-9]\d*"
@@ -32,6 +33,7 @@ class Draft:
     weights: dict[View, float]
     """Of the views of the table's method, so that `alpha` and other options may come in any order."""
     losses: dict[str, float]
+    weigh: Weighing | None = None
 
     def each(self, change: Callable[[View], View]) -> None:
         """Change every view."""
@@ -164,6 +166,14 @@ def _weigh(draft: Draft, name: str, value: str, fits: Callable[[View], bool], wa
     )
 
 
+def _samples(draft: Draft, value: str) -> None:
+    """The samples of a question by a rule."""
+    try:
+        draft.weigh = Weighing.read(value)
+    except ValueError as error:
+        raise draft.error(str(error)) from None
+
+
 OPTIONS: Mapping[str, Option] = {
     "revised": Option(
         "revised[=VIEW]",
@@ -191,6 +201,11 @@ OPTIONS: Mapping[str, Option] = {
         "the weight of an explanation's words that stand in the question, its options or the answer (after KPOD, "
         "arXiv 2405.16064)",
         _keypoints,
+    ),
+    "weigh": Option(
+        "weigh=RULE",
+        f"several texts of a question by a rule: {', '.join(RULES)}; settings behind it, as in weigh=student&h=0.5",
+        _samples,
     ),
 }
 """Every option by its name; terms of the loss (`terms.py`) are options too."""

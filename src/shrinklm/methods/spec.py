@@ -30,14 +30,18 @@ def method(spec: str) -> Method:
     draft = Draft(spec, base, views, dict(base.views), dict(base.losses))
     for option in filter(None, options.split(",")):
         apply(draft, option)
-    return replace(
+    made = replace(
         base,
         name=spec,
         views={draft.views[view]: weight for view, weight in draft.weights.items()},
         answer=draft.views[base.answer],
         explain=None if base.explain is None else draft.views[base.explain],
         losses=draft.losses,
+        weigh=draft.weigh,
     )
+    if made.weigh and not made.weighed:
+        raise draft.error(f"'weigh={made.weigh}' weighs a teacher's texts, and this method is trained on none")
+    return made
 
 
 def _names_a_module(name: str) -> bool:

@@ -6,7 +6,7 @@ and says which of them answers and which explains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -18,6 +18,7 @@ from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
 from .emphasis import Emphasis, explanation_of
 from .terms import TERMS, Term
+from .weighing import Weighing
 
 _ENDS = regex.compile(r"[.!?]|\p{STerm}", regex.V1)
 # What stands for an answer, and for its source, where a view is asked how it closes an explanation.
@@ -42,10 +43,18 @@ class Draw:
     """The epoch, for `epoch` alone, which notes that it was asked for."""
     rank: int
     """The example's position in a seeded order of all examples: spreads the wrong options evenly over an epoch."""
-    donor: tuple[Example, Generations] | None
-    """The next example in that order, for the control that explains another question; None when there is no other."""
+    other: tuple[Example, Generations] | None
+    """The next example in that order, for `donor` alone."""
     by_epoch: bool = False
     """Whether the epoch was asked for: a pair that was built without it is the same in every epoch."""
+    by_donor: bool = False
+    """Whether the donor was asked for: then the pair shows its text."""
+
+    @property
+    def donor(self) -> tuple[Example, Generations] | None:
+        """The next example, for the control that explains another question; None when there is no other."""
+        self.by_donor = True
+        return self.other
 
     @property
     def epoch(self) -> int:
@@ -203,11 +212,21 @@ class Method:
     is that of an entry point of the group `shrinklm.losses`."""
     about: str = ""
     """One line for people."""
+    weigh: Weighing | None = None
+    """The rule that weighs the samples of a question; None: all alike."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The kinds of generation that its views and its terms of the loss need."""
-        kinds = [*(view.needs for view in self.views), *(term.needs for term in self.terms.values())]
+        return self._kinds(self.views)
+
+    @property
+    def weighed(self) -> tuple[str, ...]:
+        """The kinds of generation whose samples have weights: texts, not marked words."""
+        return self._kinds(view for view in self.views if view.keep is None) if self.weigh else ()
+
+    def _kinds(self, views: Iterable[View]) -> tuple[str, ...]:
+        kinds = [*(view.needs for view in views), *(term.needs for term in self.terms.values())]
         return tuple(dict.fromkeys(chain.from_iterable(kinds)))
 
     @property

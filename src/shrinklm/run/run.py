@@ -39,6 +39,7 @@ from .stages.preview import preview_rows
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
 from .stages.together import together
+from .stages.weigh import Weights
 from .stages.word_markers import WordMarkers, looks_inside
 from .stages.writers import Writers
 
@@ -55,7 +56,7 @@ class Run:
         self.folder = recipe.run_folder
         self.tick: Tick = tick or (lambda what, done, total, note: None)
         self._teacher = None if teacher is None else as_teacher(teacher)
-        self._checked = False
+        self._checked = self._scratch = False
         self._students: dict[str, TrainedStudent] = {}
 
     @cached_property
@@ -126,9 +127,16 @@ class Run:
         """Method × student × seed, and each student before training."""
         return cells_of(self.recipe, self.methods, self.folder / RunFile.CELLS)
 
-    def corpus(self, seed: int = 0, student: StudentBlock | None = None) -> Corpus:
-        """The training examples with their generations; `student` (the first when left out) marked its own words."""
-        return Corpus(self.splits["train"], self.teaching.known(student)[0], seed)
+    def corpus(self, seed: int = 0, student: StudentBlock | None = None, method: Method | None = None) -> Corpus:
+        """The training examples with their texts, as `student` (left out: the first) marks and `method` weighs them."""
+        student, examples = student or self.recipe.student[0], self.splits["train"]
+        known = self.teaching.known(student)[0]
+        return Corpus(examples, known, seed, None if method is None else self.weights.of(method, student, known))
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights of samples."""
+        return Weights(self.recipe, self.folder, self.splits["train"], self.tick, not self._scratch)
 
     def tests(self, metrics: Sequence[str] = ()) -> list[Example]:
         """The test questions with what the metrics compare with: see `Teaching.references`."""
@@ -169,6 +177,7 @@ class Run:
         """The same run, whose texts are read from the store and written in memory alone."""
         look = Run(self.recipe, self._teacher, tick)
         look.folder, look.task, look.store = self.folder, self.task, ScratchStore(self.recipe.path(self.recipe.store))
+        look._scratch = True
         return look
 
     # The stages
@@ -207,18 +216,15 @@ class Run:
 
     def preview(self, limit: int = 3, tokens: bool = False, epoch: int = 0) -> Iterator[dict[str, Any]]:
         """One object a pair of the first `limit` examples (0: all) of each method, then the summary of all of them.
-
-        Nothing is written: texts of a teacher that costs nothing are kept in memory alone.
-        """
+        Nothing is written: texts of a teacher that costs nothing are kept in memory alone."""
         (look := self.scratch(self.tick)).check()
         look.check_judges()
-        return preview_rows(look.recipe, look.methods, look.teaching, limit, tokens, epoch)
+        return preview_rows(look.recipe, look.methods, look.teaching, look.weights, limit, tokens, epoch)
 
     @together
     def train(self, again: bool = True) -> None:
-        """Trains every cell that is not trained yet, and `again` one whose weights are missing or damaged.
-
-        Without `again`, such a cell is left as it is where its predictions are kept: `all` has no need of its weights.
+        """Trains every cell that is not trained yet, and `again` one whose weights are missing or damaged. Without
+        `again`, such a cell is left as it is where its predictions are kept: `all` has no need of its weights.
 
         Raises MethodError when generations are missing, AuditError when they are not good enough.
         """
@@ -230,15 +236,15 @@ class Run:
         train_cells(self.recipe, self.task, cells, self._lessons, self.tick)
 
     def _lessons(self, cell: Cell) -> dict[str, Any]:
-        (corpus := self.corpus(cell.seed, cell.student)).usable(cell.method)
+        self.corpus(cell.seed, cell.student).usable(cell.method)
         self.teaching.check_asked(cell.method, cell.student)
+        corpus = self.corpus(cell.seed, cell.student, cell.method)
         splits, origin = self.splits, self.sources.origin(cell)
         return {"corpus": corpus, "dev": splits["dev"], "tests": splits["test"], "origin": origin}
 
     @writes
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
-        """Looks through what the teacher wrote about the training questions, keeps the figures in `audit.json`, returns
-        them.
+        """Looks through the teacher's texts about the training questions; the figures, which `audit.json` keeps.
 
         Raises RecipeError when the recipe asks for no texts, MethodError when there are none yet; and AuditError when
         those that the methods are trained on support their answers less often than `min_support`, if it is given.
@@ -263,11 +269,8 @@ class Run:
 
     @writes
     def score(self, metrics: Sequence[str]) -> dict[str, list[Score]]:
-        """Adds metrics to the scores of every cell whose student was asked. Nothing is trained, or asked again.
-
-        Returns the new scores of each cell. Raises UnknownName or RecipeError for a metric, StudentError when no
-        student was asked yet.
-        """
+        """Adds metrics to the scores of every cell whose student was asked; the new scores of each cell. Nothing is
+        trained. Raises UnknownName or RecipeError for a metric, StudentError when no student was asked yet."""
         check(metrics, self.recipe)
         if not (cells := [cell for cell in self.cells if cell.done("predict") is not None]):
             raise StudentError(f"{self.folder} has no predictions to score. Run: shrinklm evaluate RECIPE")
@@ -277,7 +280,6 @@ class Run:
     @writes
     def judge(self) -> dict[str, Any]:
         """Has the recipe's judges rate the students' explanations; scores go to the cells, ratings to `judged.csv`.
-
         Returns what judge.json holds. Raises RecipeError without a judge or when all judges wrote what they would rate,
         StudentError when nothing was explained yet.
         """
@@ -296,9 +298,7 @@ class Run:
     @writes
     def saliency(self) -> dict[str, Any]:
         """Measures the marked words of the training questions, for the report (`saliency/`); returns the figures.
-
-        Raises RecipeError when the recipe asks for none, MethodError when a step was not asked for yet.
-        """
+        Raises RecipeError when the recipe asks for none, MethodError when a step was not asked for yet."""
         steps = marked_steps(self.steps)
         self.start()
         examples = self.splits["train"]

@@ -15,6 +15,7 @@ from .generate import check_steps, steps_of
 from .models import check_models
 from .room import check_room
 from .score import check
+from .weigh import check_several
 from .writers import Writers
 
 Questions = Mapping[Split, Sequence[Example]]
@@ -38,6 +39,7 @@ def check_recipe(
     steps, reads = steps_of(recipe), writers.reads
     _check_chances(methods, steps, writers)
     check_steps(methods, steps, reads)
+    check_several(methods, steps, questions["train"], writers)
     writers.check_prices()
     outlines = check_models(recipe, cells)
     untrained = [cell for cell in cells if cell.method.views and cell.opens]

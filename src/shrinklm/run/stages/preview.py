@@ -11,21 +11,32 @@ from ...methods.view import Method
 from ...students.open import open_student
 from ..recipe import Recipe
 from .generate import Teaching
+from .weigh import Weights
 
 
 def preview_rows(
-    recipe: Recipe, methods: Sequence[Method], teaching: Teaching, limit: int, tokens: bool, epoch: int
+    recipe: Recipe,
+    methods: Sequence[Method],
+    teaching: Teaching,
+    weights: Weights,
+    limit: int,
+    tokens: bool,
+    epoch: int,
 ) -> Iterator[dict[str, Any]]:
     """One object a pair of the first `limit` examples (0: all) of each method, then the summary of all of them.
 
-    `teaching` looks generations up; with `tokens` the first student is opened, and each row has its tokens.
+    `teaching` looks generations up, `weights` weighs samples as the first student would; with `tokens` that is opened,
+    and each row has its tokens.
     """
-    corpus = Corpus(teaching.splits["train"], teaching.known()[0], recipe.train.seeds[0])
+    known = teaching.known()[0]
+    plain = Corpus(teaching.splits["train"], known, recipe.train.seeds[0])
     spec = recipe.student[0].spec(recipe.train.max_length)
     student = open_student(spec, recipe.root) if tokens else None  # a model is loaded for its tokens alone
     counts: dict[str, dict[str, int]] = {}
     for trained in methods:
-        shown = range(min(limit or len(corpus.examples), len(corpus.examples)))
+        shown = range(min(limit or len(plain.examples), len(plain.examples)))
+        found = weights.of(trained, recipe.student[0], known, len(shown))
+        corpus = Corpus(plain.examples, known, plain.seed, found) if found else plain
         count = Counter({view.name: 0 for view in trained.views})
         for index in shown:
             for item in corpus.pairs(trained, index, epoch):
@@ -37,7 +48,7 @@ def preview_rows(
         # What is not shown is only counted: of a large table most is not.
         count.update(corpus.count(trained, epoch, range(len(shown), len(corpus.examples))))
         counts[trained.name] = dict(count)
-    summary = {"examples": len(corpus.examples), "pairs": counts, "refused": teaching.refused()}
+    summary = {"examples": len(plain.examples), "pairs": counts, "refused": teaching.refused()}
     # A task of somebody's own counts nothing.
     left_out = {split: dict(rows) for split, rows in getattr(teaching.task, "left_out", {}).items() if rows}
     yield {"summary": {**summary, "left_out": left_out} if left_out else summary}

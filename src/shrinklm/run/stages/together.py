@@ -10,6 +10,7 @@ from ...core import launched
 from ...core.errors import StoreError
 from ...core.types import Example, Split, Task
 from ...methods.corpus import Corpus
+from ...methods.view import Method
 from ..blocks import StudentBlock
 from ..folder import Cell
 from ..lock import FolderLock, writes
@@ -43,7 +44,7 @@ class _Run(Protocol):
     def markers(self) -> WordMarkers:
         """Which may fine-tune a teacher."""
 
-    def corpus(self, seed: int, student: StudentBlock) -> Corpus:
+    def corpus(self, seed: int, student: StudentBlock, method: Method) -> Corpus:
         """What a cell is trained on."""
 
     def scratch(self) -> _Run:
@@ -96,7 +97,7 @@ def _train(run: _Run, name: str, key: str) -> None:
     if cell is None:
         cell, recipe, corpus = run.markers.training()
     else:
-        recipe, corpus = run.recipe, run.corpus(cell.seed, cell.student)
+        recipe, corpus = run.recipe, run.corpus(cell.seed, cell.student, cell.method)
     dev = run.splits["dev"]
     if train_key(cell, recipe, corpus, dev) != key:
         raise StoreError(

@@ -17,6 +17,7 @@ from ...evaluation.drop import left_out
 from ...evaluation.score import score_predictions
 from ...methods.chances import chances
 from ...methods.corpus import Corpus
+from ...methods.weighing import RULES
 from ...students.open import open_student, ready_to_answer
 from ..folder import Cell, about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
@@ -47,6 +48,7 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     if chosen is None:
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
         del block["checkpoints"], block["curve"]
+    kinds = {*cell.method.needs, *(RULES[cell.method.weigh.rule].also if cell.method.weigh else ())}
     # All texts that the method may read, since later epochs draw others than the first.
     texts = [
         (
@@ -58,13 +60,7 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
             ],
         )
         for example in corpus.examples
-        if (
-            used := {
-                slot: text
-                for slot, text in corpus.generations.get(example.id, {}).items()
-                if slot[0] in cell.method.needs
-            }
-        )
+        if (used := {slot: text for slot, text in corpus.generations.get(example.id, {}).items() if slot[0] in kinds})
     ]
     student = cell.student.model_dump(mode="json", exclude={"name"})  # a label trains nothing
     # The pairs of the first epoch stand for the views: another template is another training.
@@ -72,7 +68,10 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     if any(term.chances for term in cell.method.terms.values()):
         labels = ((each, corpus.generations.get(each.id, {}).get(("label", ""))) for each in corpus.examples)
         terms.append([(each.id, chances(label, each.choices)) for each, label in labels])
-    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, first_epoch(cell, corpus), *terms)
+    # Not the weights of samples, which are found later: what they are found from.
+    weigh = [{"weigh": cell.method.weigh.key}] if cell.method.weigh else []
+    pairs = first_epoch(cell, corpus.unweighted)
+    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, pairs, *terms, *weigh)
     return with_start(key, student_start(cell, recipe).key)
 
 

@@ -1,0 +1,145 @@
+"""The rules that weigh the samples of a question, as an option of a method: `weigh=student&h=0.25`. No model, no torch.
+
+A rule is given the figures of all usable samples of one (question, kind, answer) and returns a weight for each. Where
+the figures come from is in `run/stages/weigh.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Figures = Mapping[str, float | None]
+"""The figures of one sample by name; None where one could not be told."""
+Settings = Mapping[str, float]
+
+_NUMBER = r"\d*\.?\d+"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that a rule takes."""
+
+    default: float
+    about: str
+    low: float = 0.0
+    high: float = math.inf
+    zero: bool = False
+    """Whether `low` itself may be set."""
+
+    def fits(self, value: float) -> bool:
+        """Whether it may be set to a value."""
+        return (value >= self.low if self.zero else value > self.low) and value <= self.high
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to weigh samples."""
+
+    about: str
+    """One line."""
+    reads: str
+    """Where its figures come from: a name in `run.stages.weigh.SOURCES`."""
+    weigh: Callable[[Sequence[Figures], Settings], list[float]]
+    """The weights of the samples of one question, of any sum; all 0 is all alike."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    """Kinds of generation that it reads where they are there, beside those that it weighs."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """A rule with its settings."""
+
+    rule: str
+    settings: tuple[tuple[str, float], ...] = ()
+    """Those that the recipe names, in the order of their names."""
+
+    @classmethod
+    def read(cls, value: str) -> Weighing:
+        """From what a recipe writes behind "weigh=". Raises ValueError with what is wrong."""
+        name, *written = value.split("&")
+        rule = RULES.get(name)
+        if rule is None:
+            raise ValueError(f"'weigh={value}' names no rule. Known: {', '.join(f'weigh={each}' for each in RULES)}")
+        settings: dict[str, float] = {}
+        for each in written:
+            key, _, number = each.partition("=")
+            setting = rule.settings.get(key)
+            if setting is None:
+                known = ", ".join(f"{key} ({setting.about})" for key, setting in rule.settings.items()) or "none"
+                raise ValueError(f"'weigh={value}': '{name}' has no setting '{key}'. Its settings: {known}")
+            if not re.fullmatch(_NUMBER, number) or not setting.fits(float(number)):
+                most = f" and at most {setting.high:g}" if setting.high < math.inf else ""
+                least = f"{'at least' if setting.zero else 'above'} {setting.low:g}"
+                raise ValueError(
+                    f"'weigh={value}': '{key}' is {setting.about}, a number {least}{most}, such as "
+                    f"{key}={setting.default:g}"
+                )
+            settings[key] = float(number)
+        return cls(name, tuple(sorted(settings.items())))
+
+    def __str__(self) -> str:
+        return "&".join([self.rule, *(f"{key}={value:g}" for key, value in self.settings)])
+
+    def shares(self, samples: Sequence[Figures]) -> list[float]:
+        """The weights of the samples of one question, which add up to 1."""
+        rule = RULES[self.rule]
+        settings = {key: setting.default for key, setting in rule.settings.items()} | dict(self.settings)
+        weights = rule.weigh(samples, settings)
+        total = math.fsum(weights)
+        if not total:  # a rule that finds nothing to tell them apart by
+            return [1 / len(samples)] * len(samples)
+        return [weight / total for weight in weights]
+
+    @property
+    def key(self) -> list[Any]:
+        """What the weights depend on beside the texts and what the student starts from."""
+        rule = RULES[self.rule]
+        settings = {key: setting.default for key, setting in rule.settings.items()} | dict(self.settings)
+        return [self.rule, sorted(settings.items())]
+
+
+def _student(samples: Sequence[Figures], settings: Settings) -> list[float]:
+    """α = softmax over the samples of (log p_S(text | question) / tokens / h), of which the largest are kept.
+
+    After SSD (arXiv 2504.14307), which weighs a teacher's features by their product with the student's; a text has its
+    log-likelihood in that place.
+    """
+    likely = [None if each["surprisal"] is None else -each["surprisal"] / settings["h"] for each in samples]
+    return _top(_softmax(likely), settings["share"])
+
+
+def _softmax(values: Sequence[float | None]) -> list[float]:
+    """0 for None; all 0 where every one is None."""
+    known = [value for value in values if value is not None]
+    most = max(known, default=0.0)
+    exponents = [0.0 if value is None else math.exp(value - most) for value in values]
+    return [each / total for each in exponents] if (total := math.fsum(exponents)) else exponents
+
+
+def _top(weights: Sequence[float], share: float) -> list[float]:
+    """The largest weights, so many that they are at least this share of all, and 0 for the rest.
+
+    Of equal ones the first stay.
+    """
+    count = math.ceil(round(share * len(weights), 9))
+    kept = set(sorted(range(len(weights)), key=lambda place: -weights[place])[:count])
+    return [weight if place in kept else 0.0 for place, weight in enumerate(weights)]
+
+
+RULES: Mapping[str, Rule] = {
+    "student": Rule(
+        "texts that the student finds likely before training weigh more: softmax(log p / tokens / h), top share kept",
+        "told",
+        _student,
+        {
+            "h": Setting(0.25, "the temperature, in nats a token"),
+            "share": Setting(0.75, "the share of the samples that is kept", high=1.0),
+        },
+    ),
+}
+"""Every rule by its name."""

@@ -1,0 +1,200 @@
+"""The stage between generation and training that weighs the samples of a question by the rule of a method.
+
+What it finds is kept in the run folder (`weights/`): for each student, rule and kind of text a file with a row for each
+sample, its figures and its weight. The figures of a student are kept beside it as they come, for all rules that read
+them, so that a stage that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import MethodError
+from ...core.files import Part, write_jsonl
+from ...core.results import RunFile
+from ...core.types import Example, Prompt, Tick, digest
+from ...methods.view import Generations, Method
+from ...methods.weighing import RULES, Figures, Weighing
+from ...students.open import open_untrained
+from ...students.start import start_of
+from ...teachers.steps import STEPS, StepRequest, plan
+from ..blocks import StudentBlock
+from ..once import Stage, marker, once, with_start
+from ..recipe import Recipe
+from ..values import folder_name
+from .figures import SOURCES, Item
+from .writers import Writers
+
+if TYPE_CHECKING:
+    from ...students.base import BaseStudent
+
+_SLICE = 32
+"""Questions that are read, and kept, together: rounding depends on it, so that figures are the same after a kill."""
+
+
+class Weights:
+    """The weights of the samples of a run.
+
+    Args:
+        recipe: The settings of the run.
+        folder: Of the run.
+        examples: The training questions.
+        tick: Called with the progress.
+        keep: Write what is found. Otherwise it is read where it is there, and made in memory where it is not.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, examples: Sequence[Example], tick: Tick, keep: bool = True
+    ) -> None:
+        self.recipe, self.folder, self.examples, self.tick, self.keep = recipe, folder, examples, tick, keep
+        self._known: dict[str, dict[str, float]] = {}
+        self._students: dict[str, BaseStudent] = {}
+
+    def of(
+        self, method: Method, student: StudentBlock, known: Mapping[str, Generations], first: int | None = None
+    ) -> dict[str, float]:
+        """Key of a generation → its weight, of the samples that a method weighs; {} for a method without a rule.
+
+        Args:
+            method: Of the recipe.
+            student: Is asked before it is trained.
+            known: The generations for it.
+            first: Only of the first so many questions, where the weights are not there yet.
+
+        Raises MethodError where no question has several samples.
+        """
+        if method.weigh is None:
+            return {}
+        items = {kind: list(_items(kind, self.examples, known)) for kind in method.weighed}
+        if not any(items.values()):
+            raise MethodError(_alone(method))
+        weights: dict[str, float] = {}
+        for kind, found in items.items():
+            if found:
+                weights |= self._of_kind(method.weigh, student, kind, found, first)
+        return weights
+
+    def _of_kind(
+        self, rule: Weighing, student: StudentBlock, kind: str, items: Sequence[Item], first: int | None
+    ) -> dict[str, float]:
+        name = weights_name(student, rule, kind)
+        if name in self._known:
+            return self._known[name]
+        path, done = self.folder / RunFile.WEIGHTS / f"{name}.jsonl", marker(self.folder, f"weigh {name}")
+        spec, source = student.spec(self.recipe.train.max_length), RULES[rule.rule].reads
+        texts = [
+            (item.example.id, item.example.text, item.answer, [each.text for each in item.texts]) for item in items
+        ]
+        asked = [source, SOURCES[source].version, kind, student.model_dump(mode="json", exclude={"name"}), texts]
+        start = start_of(spec, self.recipe.root).key
+        stage = Stage(
+            done,
+            with_start(digest(asked, rule.key), start),
+            lambda: write_jsonl(path, self._rows(rule, student, items, with_start(digest(asked), start))),
+            makes=(path,),
+        )
+        if self.keep:
+            once(stage)
+        elif not stage.done:
+            shown = {example.id for example in self.examples[:first]}
+            return _by_key(self._rows(rule, student, items, None, shown))
+        with path.open(encoding="utf-8") as lines:
+            self._known[name] = _by_key(map(json.loads, lines))
+        return self._known[name]
+
+    def _rows(
+        self,
+        rule: Weighing,
+        student: StudentBlock,
+        items: Sequence[Item],
+        asked: str | None,
+        shown: Collection[str] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """A row for each sample. Figures are kept under `asked`, or in memory alone.
+
+        With `shown` only of the slices that hold one of these examples.
+        """
+        source = RULES[rule.rule].reads
+        part = None
+        if asked is not None:
+            name = folder_name(f"{student.label}--{items[0].kind}--{source}")
+            part = Part(self.folder / RunFile.WEIGHTS / f"{name}.part", asked)
+        for number, start in enumerate(range(0, len(items), _SLICE)):
+            some = items[start : start + _SLICE]
+            if shown is not None and not any(item.example.id in shown for item in some):
+                continue
+            figures: list[list[Figures]]
+            if part is not None and number < len(part.chunks):
+                figures = part.chunks[number]["figures"]
+            else:
+                figures = SOURCES[source].figures(some, self._opened(student))
+                if part is not None:
+                    part.add({"figures": figures})
+            self.tick(f"weigh {items[0].kind} ({student.label})", min(start + _SLICE, len(items)), len(items), "")
+            for item, each in zip(some, figures, strict=True):
+                yield from _rows_of(item, each, rule.shares(each))
+
+    def _opened(self, student: StudentBlock) -> BaseStudent:
+        if student.label not in self._students:
+            self._students.clear()  # one at a time is enough memory
+            self._students[student.label] = open_untrained(student.spec(self.recipe.train.max_length), self.recipe.root)
+        return self._students[student.label]
+
+
+def weights_name(student: StudentBlock, rule: Weighing, kind: str) -> str:
+    """The name, without its ending, of the file with the weights of a kind of text."""
+    return folder_name(f"{student.label}--{rule}--{kind}")
+
+
+def check_several(
+    methods: Iterable[Method], steps: Sequence[StepRequest], examples: Sequence[Example], writers: Writers
+) -> None:
+    """Raises MethodError for a method that weighs samples where every question has one, before anything is paid."""
+    requests = {request.name: request for request, _ in plan(steps, writers.reads)}
+    for method in methods:
+        asked = [requests[kind] for kind in method.weighed if kind in requests]
+        if method.weigh is not None and asked and not any(_several(each, examples, writers) for each in asked):
+            raise MethodError(_alone(method))
+
+
+def _several(request: StepRequest, examples: Sequence[Example], writers: Writers) -> bool:
+    """Whether a question may have several texts of a step."""
+    teacher = writers.of(request.name)
+    if teacher is None or not teacher.reads:
+        return (request.samples or 1) > 1
+    return request.samples != 1 and any(
+        (teacher.listed(Prompt((), example, request.name, answer)) or 1) > 1
+        for example in examples
+        for answer in STEPS[request.name].answers(example)
+    )
+
+
+def _alone(method: Method) -> str:
+    kinds = method.weighed
+    return (
+        f"Method '{method.name}' weighs several texts of a question, and there is one of each "
+        f"{' and '.join(kinds)}. Write: generate: [{{{kinds[0]}: {{samples: 4}}}}, ...]; of a recording, name a column "
+        "of lists. Or take the method out of `methods`."
+    )
+
+
+def _items(kind: str, examples: Iterable[Example], known: Mapping[str, Generations]) -> Iterator[Item]:
+    for example in examples:
+        texts = known.get(example.id, {})
+        for slot, text in texts.items():
+            usable = tuple(sample for sample in text.texts if not sample.refusal) if slot[0] == kind else ()
+            if len(usable) > 1:
+                yield Item(example, *slot, usable, texts)
+
+
+def _rows_of(item: Item, figures: Sequence[Figures], shares: Sequence[float]) -> Iterator[dict[str, Any]]:
+    for text, each, share in zip(item.texts, figures, shares, strict=True):
+        about = {"example_id": item.example.id, "kind": item.kind, "answer": item.answer}
+        yield {**about, "key": text.key, "teacher": text.source.teacher, **each, "weight": share, "text": text.text}
+
+
+def _by_key(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    return {row["key"]: row["weight"] for row in rows}

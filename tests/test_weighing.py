@@ -1,0 +1,304 @@
+"""Weights of the samples of a question: the rules by hand, what training makes of them, the stage that keeps them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shrinklm import Recipe, Run
+from shrinklm.core.errors import MethodError
+from shrinklm.core.types import Example, Pair
+from shrinklm.methods.builtin import EXPLAIN
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.spec import method
+from shrinklm.methods.weighing import RULES, Weighing
+from shrinklm.run.stages.figures import SOURCES, Item
+from shrinklm.run.stages.train import train_key
+from shrinklm.students.told import RANKS, told
+from student_cases import corpus as taught_corpus
+from student_cases import fresh, generation, opened
+from weighing_cases import garbage, good, questions, reader, said, trained
+
+FAMILIES = ["tiny", "tiny:seq2seq"]
+
+
+@pytest.fixture(scope="module")
+def use(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A student with some knowledge of the language."""
+    return reader(tmp_path_factory.mktemp("reader"))
+
+
+def shares(rule: str, **columns: list[float | None]) -> list[float]:
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return Weighing.read(rule).shares(rows)
+
+
+def test_alpha_of_the_student_by_hand() -> None:
+    # α = softmax(-surprisal / h): exp(-2), exp(-4), exp(-6), exp(-8); the largest three of four, which sum to 1 again.
+    parts = [math.exp(-2), math.exp(-4), math.exp(-6)]
+    expected = [part / sum(parts) for part in parts] + [0.0]
+    assert shares("student&h=0.5", surprisal=[1.0, 2.0, 3.0, 4.0]) == pytest.approx(expected)
+    assert shares("student&h=0.5&share=1", surprisal=[1.0, 2.0]) == pytest.approx([0.8807970779, 0.1192029220])
+    assert shares("student&share=0.25", surprisal=[3.0, 1.0, 2.0, 4.0]) == [0.0, 1.0, 0.0, 0.0]
+    # A text that could not be read weighs nothing; where none could, all weigh the same.
+    assert shares("student&share=1", surprisal=[None, 1.0, 1.0]) == [0.0, 0.5, 0.5]
+    assert shares("student", surprisal=[None, None]) == [0.5, 0.5]
+    # The mean of so many nats does not overflow, and of equal ones the first stay.
+    assert shares("student&h=0.01", surprisal=[900.0, 900.0]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_surprisal_and_rank_are_those_of_the_tokens(spec: str) -> None:
+    student = fresh(spec)
+    pairs = [item.pair for index in range(3) for item in taught_corpus(3).pairs(method("multitask"), index, 0)]
+    pairs.append(Pair(pairs[0].prompt, "It fits."))
+    found = told(student, pairs)
+    for pair, one in zip(pairs, found, strict=True):
+        read = student.scored(student.encode([[pair]], end=False), logits=True)
+        chances = read.logits.log_softmax(-1)
+        labels = read.labels.tolist()
+        ranks = [int((row > row[label]).sum()) + 1 for row, label in zip(chances, labels, strict=True)]
+        assert one is not None
+        assert one.tokens == len(labels) == len(student.target_ids(pair.target, end=False))
+        assert one.surprisal == pytest.approx(
+            -sum(chances[i, label].item() for i, label in enumerate(labels)) / len(labels), abs=1e-5
+        )
+        assert one.rank == pytest.approx(sum(min(rank, RANKS) for rank in ranks) / len(ranks))
+    alone = [told(student, [pair])[0] for pair in pairs]
+    assert [one.surprisal for one in alone if one] == pytest.approx([one.surprisal for one in found if one], abs=1e-5)
+
+
+def test_what_a_student_cannot_read_has_no_figures() -> None:
+    student = fresh(max_length=64)
+    student.positions = 60
+    long, empty = Pair("a question", "word " * 80), Pair("a question", "")
+    assert told(student, [long, Pair("a question", "because"), empty])[::2] == [None, None]
+
+
+def weighed_corpus(weights: Mapping[str, float], seed: int = 0, count: int = 5) -> Corpus:
+    examples = questions(0, count)
+    return Corpus(examples, said(examples, bad=True), seed, weights)
+
+
+def test_training_shows_a_sample_by_its_weight() -> None:
+    weights = {f"q{i} {n}": (0.0, 0.6, 0.3, 0.1)[n] for i in range(5) for n in range(4)}
+    found, alike = weighed_corpus(weights), weighed_corpus({})
+    for index, example in enumerate(found.examples):
+        rows = [
+            {item.view.name: item.pair for item in found.pairs(method("multitask"), index, epoch)} for epoch in range(6)
+        ]
+        mass = Counter[str]()
+        for row in rows:
+            mass[row["explain"].target] += row["explain"].weight  # type: ignore[assignment]
+        # The expectation is the weighted mean, with a weight of 1 in the mean; the answer view weighs 1.
+        assert {text: value / 6 for text, value in mass.items()} == pytest.approx(
+            dict(zip(good(example), (0.6, 0.3, 0.1), strict=True))
+        )
+        assert Counter(row["explain"].target for row in rows) == dict.fromkeys(good(example), 2)
+        assert {row["predict"].weight for row in rows} == {1.0}
+        assert all(
+            item.pair.weight == 1 for epoch in range(4) for item in alike.pairs(method("multitask"), index, epoch)
+        )
+    assert found.unweighted.pairs(method("multitask"), 0, 1) == alike.pairs(method("multitask"), 0, 1)
+    assert alike.unweighted is alike
+
+
+def test_a_rule_that_picks_one_shows_that_one() -> None:
+    found = weighed_corpus({f"q{i} {n}": float(n == 2) for i in range(5) for n in range(4)})
+    for index, example in enumerate(found.examples):
+        items = [item for epoch in range(3) for item in found.pairs(method("explain-then-answer"), index, epoch)]
+        assert {item.pair.target.partition(" So the")[0] for item in items} == {good(example)[1]}
+        assert {item.pair.weight for item in items} == {1.0}
+
+
+def test_the_control_with_another_question_s_text_has_the_weight_of_that_text() -> None:
+    weights = {f"q{i} {n}": (0.0, 0.5, 0.25, 0.25)[n] for i in range(5) for n in range(4)}
+    found = weighed_corpus(weights)
+    of = {
+        text: weight
+        for example in found.examples
+        for text, weight in zip(good(example), (1.5, 0.75, 0.75), strict=True)
+    }
+    for index in range(5):
+        for epoch in range(3):
+            shown = found.pairs(method("random-explanation"), index, epoch)[1].pair
+            assert shown.weight == of[shown.target]
+
+
+def test_wrong_options_and_own_answers_weigh_by_their_own_samples() -> None:
+    example = Example("e", "Which?", ("a", "b", "c"), "a")
+    texts = {
+        ("counterfactual", "b"): [generation(example, "counterfactual", "b", f"b {n}") for n in range(2)],
+        ("counterfactual", "c"): [generation(example, "counterfactual", "c", f"c {n}") for n in range(2)],
+        ("label", ""): [generation(example, "label", "b", f"own {n}. The answer is b.") for n in range(2)],
+        ("explanation", "a"): [generation(example, "explanation", "a", f"a {n}") for n in range(2)],
+    }
+    from shrinklm.core.types import that_counts
+
+    named = {slot: [replace(text, key=text.text) for text in each] for slot, each in texts.items()}
+    weights = {
+        text.key: 0.9 if text.text.split(".")[0].endswith("0") else 0.1 for each in named.values() for text in each
+    }
+    found = Corpus([example], {"e": {slot: that_counts(each) for slot, each in named.items()}}, 0, weights)
+    for epoch in range(8):
+        for item in found.pairs(method("multitask+counterfactual:teacher-labels"), 0, epoch):
+            shown = item.pair.target if item.view.name in ("explain", "factual") else item.pair.prompt
+            if item.view.name != "predict":
+                assert item.pair.weight == pytest.approx(1.8 if " 0" in shown else 0.2), item
+
+
+def test_unequal_weights_are_equal_through_accumulation_and_change_the_loss(use: str, tmp_path: Path) -> None:
+    weights = {f"q{i} {n}": (0.0, 0.6, 0.3, 0.1)[n] for i in range(5) for n in range(4)}
+    states = []
+    for micro in (1, 4):
+        student = trained(
+            tmp_path / str(micro), weighed_corpus(weights), use=use, examples=8, batch=4, micro_batch=micro
+        )
+        states.append(student.state_dict())
+    other = trained(tmp_path / "alike", weighed_corpus({}), use=use, examples=8, batch=4, micro_batch=4).state_dict()
+    largest = max(float((states[0][name] - states[1][name]).abs().max()) for name in states[0])
+    changed = max(float((states[1][name] - other[name]).abs().max()) for name in other)
+    assert largest < 1e-4 < changed
+
+
+def test_a_student_weighs_garbage_away_and_learns_more_from_the_rest(use: str, tmp_path: Path) -> None:
+    examples, tests = questions(0, 24), questions(50, 12)
+    known = said(examples, bad=True)
+    items = [
+        Item(one, "explanation", one.answer, known[one.id]["explanation", one.answer].texts, known[one.id])
+        for one in examples
+    ]
+    figures, rule = SOURCES["told"].figures(items, opened(use).eval()), Weighing.read("student")
+    weights = {
+        text.key: share
+        for item, each in zip(items, figures, strict=True)
+        for text, share in zip(item.texts, rule.shares(each), strict=True)
+    }
+    assert all(weights[item.texts[0].key] == 0 and item.texts[0].text == garbage(item.example) for item in items)
+    asked = [Pair(EXPLAIN.prompt(one), text) for one in tests for text in good(one)]
+
+    def surprisal(name: str, found: Mapping[str, float]) -> float:
+        student = trained(tmp_path / name, Corpus(examples, known, 0, found), use=use, learning_rate=5e-3)
+        return sum(one.surprisal for one in told(student, asked) if one) / len(asked)
+
+    # The same student, examples and exposure: what differs is the weight of the samples.
+    assert surprisal("weighed", weights) < surprisal("alike", {}) - 0.05
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ("multitask:weigh=best", r"'weigh=best' names no rule. Known: weigh=student"),
+        ("multitask:weigh", "names no rule"),
+        ("multitask:weigh=student&t=1", r"'student' has no setting 't'. Its settings: h \(the temperature"),
+        ("multitask:weigh=student&h=0", "a number above 0, such as h=0.25"),
+        ("multitask:weigh=student&share=2", "a number above 0 and at most 1, such as share=0.75"),
+        ("multitask:weigh=student&h", "a number above 0"),
+        ("finetune:weigh=student", "this method is trained on none"),
+        ("salient:weigh=student", "this method is trained on none"),
+        ("zero-shot:weigh=student", "this method is trained on none"),
+    ],
+)
+def test_mistakes_say_what_to_type(spec: str, what: str) -> None:
+    with pytest.raises(MethodError, match=what):
+        method(spec)
+
+
+def test_methods_say_which_texts_they_weigh() -> None:
+    weighed = {
+        spec: method(spec).weighed
+        for spec in (
+            "multitask:weigh=student",
+            "salient+explanation:weigh=student",
+            "multitask+counterfactual:revised,weigh=student&h=1",
+        )
+    }
+    assert list(weighed.values()) == [("explanation",), ("explanation",), ("revision", "counterfactual")]
+    assert method("multitask").weighed == ()
+    assert all(
+        rule.about and all(setting.fits(setting.default) for setting in rule.settings.values())
+        for rule in RULES.values()
+    )
+
+
+def recipe(root: Path, **changed: Any) -> Recipe:
+    block: dict[str, Any] = {
+        "name": "r", "root": root, "task": {"use": "everyday", "limit": {"train": 40, "dev": 4, "test": 6}},
+        "teacher": {"use": "fake:log=asked.log"}, "student": "tiny", "methods": ["multitask:weigh=student"],
+        "generate": [{"explanation": {"samples": 3}}], "evaluate": {"zero_shot": False},
+        "train": {"examples": 16, "batch": 8, "curve": 0, "checkpoints": 0},
+    }  # fmt: skip
+    return Recipe.parse({**block, **changed})
+
+
+def test_one_text_of_a_question_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, generate=["explanation"]))
+    with pytest.raises(MethodError, match=r"Write: generate: \[\{explanation: \{samples: 4\}\}"):
+        run.generate()
+    assert not (tmp_path / "asked.log").exists()
+
+
+def test_the_stage_keeps_what_it_finds_and_goes_on_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(recipe(tmp_path))
+    run.generate()
+    shown = [row for row in Run(recipe(tmp_path)).preview(3) if "view" in row]
+    folder = run.folder / "weights"
+    assert not folder.exists(), "preview writes nothing"
+    run.train()
+    path = folder / "tiny--student--explanation.jsonl"
+    first = path.read_bytes()
+    rows = [json.loads(line) for line in first.splitlines()]
+    assert len(rows) == 120
+    assert {"example_id", "teacher", "key", "surprisal", "rank", "tokens", "weight", "text"} <= rows[0].keys()
+    by_question = Counter[str]()
+    for row in rows:
+        by_question[row["example_id"]] += row["weight"]
+    assert list(by_question.values()) == pytest.approx([1.0] * 40)
+    cell = run.cells[0]
+    trained_on = [json.loads(line) for line in (cell.folder / "pairs.jsonl").read_text().splitlines()]
+    assert any("pair_weight" in row for row in trained_on)
+    assert [{key: row[key] for key in row if key != "method"} for row in shown] == trained_on[: len(shown)]
+
+    # Killed in the middle: the second slice is lost, the first is not asked for again.
+    part = folder / "tiny--explanation--told.part"
+    lines = part.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 3
+    part.write_bytes(lines[0] + lines[1] + lines[2][:20])
+    path.unlink()
+    read: list[int] = []
+    monkeypatch.setitem(
+        SOURCES,
+        "told",
+        replace(SOURCES["told"], read=lambda items, student: [read.append(len(items)), *told_of(items, student)][1:]),
+    )  # type: ignore[index]
+    again = Run(recipe(tmp_path))
+    again.weights.of(cell.method, cell.student, again.teaching.known()[0])
+    assert (path.read_bytes(), read) == (first, [8])
+    # Another rule with the same figures asks for none; the same rule reads its file.
+    again.weights.of(method("multitask:weigh=student&h=2"), cell.student, again.teaching.known()[0])
+    Run(recipe(tmp_path)).train()
+    assert read == [8]
+
+
+told_of = SOURCES["told"].read
+
+
+def test_a_rule_is_a_part_of_the_key_only_where_it_is_used(tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, methods=["multitask", "multitask:weigh=student", "multitask:weigh=student&h=1"]))
+    run.generate()
+    cells = run.cells
+    keys = [train_key(cell, run.recipe, run.corpus(0, cell.student), []) for cell in cells]
+    assert len(set(keys)) == 3
+    # Not of the weights themselves, so that it is known before they are.
+    assert keys == [train_key(cell, run.recipe, run.corpus(0, cell.student, cell.method), []) for cell in cells]
+    alike = replace(cells[1], method=replace(cells[1].method, name="multitask", weigh=None))
+    assert train_key(alike, run.recipe, run.corpus(0), []) == keys[0]
