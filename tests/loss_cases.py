@@ -26,8 +26,8 @@ CUTS = [Limit(100, 0), Limit(1, 0), Limit(None, 200)]
 
 
 def trainer(spec: str, examples: Corpus, trained: Method, limit: Limit, folder: Path, **settings: Any) -> Trainer:
-    """A trainer whose steps hold all examples of the corpus, without dropout."""
-    student = fresh(spec)
+    """A trainer of a new student, or of `student`, whose steps hold all examples of the corpus, without dropout."""
+    student = settings.pop("student", None) or fresh(spec)
     count = len(examples.examples)
     lessons = Lessons(student, examples, trained, settings.pop("seen", count))
     common = {"learning_rate": 1e-3, "warmup": 0, "weight_decay": 0.0, "clip": 1.0, "bf16": False, "seed": 0}

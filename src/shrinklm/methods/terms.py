@@ -29,6 +29,8 @@ class Term:
     """Where none is given."""
     needs: tuple[str, ...] = ()
     """The kinds of generation without which it says nothing."""
+    says: tuple[str, ...] = ()
+    """Each of these, "answer" or "explanation", must be all that a view of the method says."""
     chooses: bool = False
     """Whether it is about the options of a question."""
     chances: bool = False
@@ -78,6 +80,17 @@ TERMS: Mapping[str, Term] = {
         chooses=True,
         chances=True,
     ),
+    "mi": Term(
+        "what the targets of the views that answer and explain share, as a cross-entropy between them (arXiv "
+        "2403.03348)",
+        {
+            "released": "as the authors' code computes it: not renormalised, a second softmax",
+            "infonce": "each explanation's state is told from those of other questions' answers",
+        },
+        weight=0.1,
+        says=("answer", "explanation"),
+    ),
+    "deep": Term("states of shallower layers are pulled to the last layer's (after arXiv 2103.07392)", weight=0.05),
 }
 """The terms of this package by their name."""
 

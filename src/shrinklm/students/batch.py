@@ -48,8 +48,8 @@ def labelled(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:
-    """[count]: the sum of the values of each owner."""
-    zeros = values.new_zeros(count)
+    """[count, ...]: the sum of the values of each owner."""
+    zeros = values.new_zeros((count, *values.shape[1:]))
     if values.device.type == "cuda":
         # `index_add` adds there in the order in which threads come, which is another each time.
         return zeros.index_put((owner,), values, accumulate=True)

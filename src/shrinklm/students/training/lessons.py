@@ -123,7 +123,10 @@ class Lessons:
         self._texts: dict[int, Pair] = {}
         """The texts of `tokens` for a class that makes its own tensors of them; empty for any other."""
         around = Around(student, corpus, method, self._ids.pairs)
-        for loss in self.losses.values():
+        for name, loss in self.losses.items():
+            if "states" in loss.reads and type(student).logits is not BaseStudent.logits:
+                own = f"{type(student).__name__} has `logits` of its own, and tells none"
+                raise StudentError(f"'{name}' reads hidden states; {own}. Take '{name}' out of the method.")
             loss.begin(around)
         before = current = 0
         for index, epoch in corpus.schedule(method):

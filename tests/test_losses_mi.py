@@ -1,0 +1,206 @@
+"""The term between answers and explanations, and the one between layers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from loss_cases import CUTS, FAMILIES, assert_cuts_change_nothing, cued, gradient, right_share, trained, trainer
+from shrinklm.core.errors import MethodError, StudentError
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.spec import method
+from shrinklm.students.batch import Scored
+from shrinklm.students.tiny import Tiny
+from shrinklm.students.training.lessons import Lessons
+from shrinklm.students.training.losses import mi
+from shrinklm.students.training.losses.base import Read, term
+from shrinklm.students.training.losses.deep import Deep, apart
+from shrinklm.students.training.losses.mi import infonce, over_time, released, shared
+from student_cases import corpus, fresh, taught
+
+VOCABULARY = 7
+
+
+def targets(lengths: list[int], seed: int = 0, width: int = VOCABULARY) -> list[Tensor]:
+    """Of each target [tokens, width] in float64."""
+    torch.manual_seed(seed)
+    return [torch.randn(length, width, dtype=torch.float64) * 3 for length in lengths]
+
+
+def scored(values: list[Tensor], states: bool = False) -> Scored:
+    """The targets as a pass holds them, their tokens among one another."""
+    owner = torch.cat([torch.full((len(each),), place) for place, each in enumerate(values)])
+    order = torch.randperm(len(owner), generator=torch.Generator().manual_seed(1))
+    # A stable order within a pair does not matter to any of these terms.
+    table = torch.cat(values)[order]
+    kept: dict[str, Any] = {"states": (table,)} if states else {"logits": table}
+    return Scored(table.new_zeros(len(table)), torch.zeros(len(table), dtype=torch.long), owner[order], **kept)
+
+
+def padded(values: list[Tensor], fill: Tensor | None) -> Tensor:
+    """[targets, longest, vocabulary], as the released code sees a batch; `fill` at the padding, else the last token."""
+    longest = max(map(len, values))
+    rows = [
+        torch.cat([each, (each[-1:] if fill is None else fill[None]).expand(longest - len(each), -1)])
+        for each in values
+    ]
+    return torch.stack(rows)
+
+
+def as_released(answers: Tensor, explanations: Tensor) -> Tensor:
+    """arXiv 2403.03348 as its code computes it, on padded tensors without a mask."""
+    answer = answers.softmax(-1).max(1).values.detach()
+    return nn.CrossEntropyLoss(reduction="none")(explanations.softmax(-1).max(1).values, answer)
+
+
+@pytest.mark.parametrize(("lengths", "pads"), [([4] * 6, False), ([2, 5, 3, 4, 1, 3], True)])
+def test_released_is_the_formula_of_the_authors_but_for_padding(lengths: list[int], pads: bool) -> None:
+    values = [each.requires_grad_() for each in targets(lengths)]
+    peaks = over_time(scored(values), 6).unflatten(0, (3, 2))
+    ours = released(peaks[:, 0].detach(), peaks[:, 1])
+    mine = torch.autograd.grad(ours.mean(), values, allow_unused=True)
+    # Padding that repeats a token changes no maximum: what is left is the formula.
+    theirs = as_released(padded(values[::2], None), padded(values[1::2], None))
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    other = torch.autograd.grad(theirs.mean(), values, allow_unused=True)
+    for one, two in zip(mine, other, strict=True):
+        if two is None:  # the answer is fixed
+            assert one is None or not one.any()
+        else:
+            torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-12)
+    # What the model says at padding counts there, and stands in none of our rows.
+    noise = torch.linspace(-4, 9, VOCABULARY, dtype=torch.float64)
+    counted = as_released(padded(values[::2], noise), padded(values[1::2], noise))
+    assert torch.allclose(ours, counted) is not pads
+
+
+def test_shared_is_a_cross_entropy_of_two_distributions_by_hand() -> None:
+    values = targets([2, 3])
+    peaks = over_time(scored(values), 2)
+    found = shared(peaks[:1], peaks[1:])
+
+    def distribution(rows: list[list[float]]) -> list[float]:
+        shares = [[math.exp(value) / sum(map(math.exp, row)) for value in row] for row in rows]
+        most = [max(column) for column in zip(*shares, strict=True)]
+        return [value / sum(most) for value in most]
+
+    answer, explanation = (distribution(each.tolist()) for each in values)
+    assert float(found) == pytest.approx(-sum(p * math.log(e) for p, e in zip(answer, explanation, strict=True)))
+    equal = float(shared(peaks[:1], peaks[:1]))
+    assert equal == pytest.approx(-sum(p * math.log(p) for p in answer)), "its least is the entropy of the answer"
+
+
+def test_a_large_vocabulary_is_met_in_parts_with_the_same_value_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for most in (10**9, 20):
+        monkeypatch.setattr(mi, "MOST", most)
+        values = [each.requires_grad_() for each in targets([2, 5, 3, 4])]
+        peaks = over_time(scored(values), 4).unflatten(0, (2, 2))
+        loss = shared(peaks[:, 0].detach(), peaks[:, 1]).sum()
+        found.append((loss.detach(), *torch.autograd.grad(loss, values)))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_infonce_by_hand() -> None:
+    values = targets([2, 3, 4, 1, 2], width=5)  # answer, explanation, two other answers; and a pair of nobody
+    values.append(values[1])
+    place = torch.tensor([0, 1, 2, 3])
+    none = torch.zeros(4, dtype=torch.float64)
+    pairs = torch.tensor([0, 1, 2, 3])
+    read = Read(none, torch.zeros(4, dtype=torch.long), place, 1, 4, {}, pairs, 6)
+    means = [each.mean(0) for each in values]
+
+    def cosine(one: Tensor, two: Tensor) -> float:
+        return float(one @ two / (one.norm() * two.norm()))
+
+    shares = [math.exp(cosine(means[1], means[other]) / 0.1) for other in (0, 2, 3)]
+    found = infonce(read, scored(values, states=True))
+    assert found.tolist() == pytest.approx([-math.log(shares[0] / sum(shares))])
+
+
+def test_the_distance_between_layers_by_hand() -> None:
+    layers = tuple(targets([3, 3, 3, 3], width=4))
+    expected = [
+        sum(
+            1 - float(layer[row] @ layers[3][row] / (layer[row].norm() * layers[3][row].norm()))
+            for layer in layers[1:3]
+        )
+        / 2
+        for row in range(3)
+    ]
+    assert apart(layers).tolist() == pytest.approx(expected)
+    last = layers[3].clone().requires_grad_()
+    middle = layers[1].clone().requires_grad_()
+    apart((layers[0], middle, last)).sum().backward()
+    assert last.grad is None, "the last layer is the target"
+    assert middle.grad is not None
+
+
+@pytest.mark.parametrize("option", ["mi", "mi=released", "mi=infonce", "deep"])
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_however_a_step_is_cut_the_gradient_is_the_same(spec: str, option: str, tmp_path: Path) -> None:
+    weight = 30 if option == "mi=released" else 1  # its gradient is small
+    assert_cuts_change_nothing(
+        spec, f"multitask:{option}{'=' if option in ('mi', 'deep') else '&'}{weight}", corpus(5), tmp_path
+    )
+
+
+def test_negatives_are_answers_to_other_questions_and_others_in_each_epoch() -> None:
+    lessons = Lessons(fresh(), corpus(12), method("multitask:mi=infonce"), 24)
+    assert {len(ask.pairs) for ask in lessons.asks} == {6}
+    again = Lessons(fresh(), corpus(12), method("multitask:mi=infonce"), 24)
+    assert [ask.pairs for ask in again.asks] == [ask.pairs for ask in lessons.asks]
+    by_answer: dict[int, set[tuple[int, ...]]] = {}
+    for ask in lessons.asks:
+        by_answer.setdefault(ask.pairs[0], set()).add(ask.pairs[2:])
+        assert len(set(ask.pairs)) == 6
+    assert all(len(others) == 2 for others in by_answer.values())
+    assert {len(ask.pairs) for ask in Lessons(fresh(), corpus(2), method("multitask:mi=infonce"), 2).asks} == {3}
+
+
+def test_each_lowers_its_own_term_and_costs_no_accuracy(tmp_path: Path) -> None:
+    examples = cued(16)
+    known = Corpus(examples, {each.id: taught(each) for each in examples})
+    settings = {"seen": 256, "batch": 8, "learning_rate": 5e-3}
+    control = trained("tiny", known, "multitask:options", tmp_path, **settings)
+    right = right_share(control, "multitask", cued(40, 1))
+    for option in ("mi=1", "mi=infonce", "deep=0.3"):
+        name = f"multitask:options,{option}"
+        student = trained("tiny", known, name, tmp_path, **settings)
+        with_it, without = (
+            float(gradient(trainer("tiny", known, method(name), CUTS[0], tmp_path, student=each))[1][-1])
+            for each in (student, control)
+        )
+        assert with_it < 0.97 * without, (option, with_it, without)
+        assert right_share(student, "multitask", cued(40, 1)) >= right > 0.5, option
+
+
+def test_what_they_need_is_said_before_anything_is_trained() -> None:
+    for option in ("mi", "mi=infonce", "mi=released&2"):
+        with pytest.raises(MethodError, match="'mi' needs a view that only says the answer and one that only says the"):
+            method(f"explain-then-answer:{option}")
+    assert method("salient:mi").losses == {"mi": 0.1}
+    assert method("multitask:mi=0.2,deep").losses == {"mi": 0.2, "deep": 0.05}
+    with pytest.raises(MethodError, match=r"'mi=clip' is not understood\. Known: mi=released, mi=infonce"):
+        method("multitask:mi=clip")
+    with pytest.raises(MethodError, match="'mi=clip' is not understood by the loss 'mi': known are released"):
+        term("mi=clip")
+    with pytest.raises(MethodError, match="'deep' teaches a layer by the last one, and this student has 1"):
+        Lessons(fresh(keep_every=2), corpus(3), method("multitask:deep"), 3)
+    with pytest.raises(MethodError, match="'mi=infonce' compares questions, and there is one"):
+        Lessons(fresh(), corpus(1), method("multitask:mi=infonce"), 1)
+
+    class Own(Tiny):
+        def logits(self, batch: Any) -> Any:
+            return super().logits(batch)
+
+    student = fresh()
+    with pytest.raises(StudentError, match="'deep' reads hidden states; Own has `logits` of its own"):
+        Lessons(Own(student.model, student.tokenizer), corpus(3), method("multitask:deep"), 3)
+    assert Deep().reads == {"states"}
