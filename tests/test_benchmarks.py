@@ -107,6 +107,26 @@ def test_what_the_loss_over_options_does(monkeypatch: pytest.MonkeyPatch, capsys
     ), out
 
 
+def test_all_methods_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHRINKLM_DATA", str(tmp_path))  # the packaged questions
+    monkeypatch.syspath_prepend(str(FOLDER))
+    methods = benchmark("methods")
+    settings = f"--student tiny --questions 8 --test 10 --seeds 0 --texts several --folder {tmp_path}".split()
+    with pytest.raises(SystemExit, match=r"unknown option 'optoins'. Did you mean 'options'"):
+        methods.main([*settings, "--methods", "finetune", "finetune:optoins"])
+    methods.main([*settings, "--methods", "finetune", "multitask:teacher-labels"])
+    out = capsys.readouterr().out
+    assert re.search(
+        r"^\| multitask:teacher-labels \| [\d.]+ \(.*\) \| .* \| [\d.]+ \| label \|$", out, re.MULTILINE
+    ), out
+    assert len(re.findall(r"^\| multitask:teacher-labels − finetune \| Accuracy", out, re.MULTILINE)) == 2, out
+    assert re.search(
+        r"^\| multitask:teacher-labels \| .* \| [\d.]+ \|$", out.rpartition("| Method |")[2], re.MULTILINE
+    ), out
+
+
 def test_a_store_is_compared_by_its_keys() -> None:
     done = subprocess.run(
         [sys.executable, str(FOLDER / "store.py"), "200", "--rounds", "1"],

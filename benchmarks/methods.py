@@ -1,0 +1,220 @@
+"""Every training method that fits, trained alike on CommonsenseQA and compared: accuracy, explanations, cost.
+
+python benchmarks/methods.py [--questions 1000] [--test 600] [--seeds 0 1] [--methods finetune multitask:options]
+    [--texts one several] [--student causal:smollm2-135m-instruct] [--folder comparison]
+
+`--texts several` gives each question the texts of four teachers and their answers (step `label`) in place of one text,
+for methods that choose among texts or learn from shares; it is a run of its own, whose rows compare with each other.
+The same command goes on where it stopped; a further method, seed or session adds to the same run folder. What a recipe
+does not know is refused before anything is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import training
+import yaml
+
+from shrinklm.core.errors import ShrinkError
+from shrinklm.methods.spec import method
+from shrinklm.report.findings import read
+from shrinklm.report.measures import measure_of
+from shrinklm.report.results import Results, Row, compare, compare_rows
+from shrinklm.run.recipe import Recipe
+from shrinklm.run.run import Run
+from shrinklm.stats import Comparison, holm
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "methods-2cores.yaml"
+BASES = ("finetune", "multitask")
+"""What every other method is compared with."""
+ANSWERS = ("accuracy", "accuracy_likelihood")
+EXPLANATIONS = (
+    *("supports_predicted", "names_answer", "length", "contrast_markers", "argues_against"),
+    *("discriminator", "discriminator_chance", "discriminator_cut", "discriminator_length"),
+)
+TEACHERS = ("llama3_level1", "llama3_level2", "llama3_level3", "gemini_level1")
+
+
+# The data
+
+
+def write_data(folder: Path) -> None:
+    """The questions with all teachers' texts where they lie at hand ($SHRINKLM_DATA), else the packaged ones."""
+    import pandas as pd
+
+    if all((folder / f"{split}.parquet").is_file() for split in ("train", "test")):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = Path(os.environ.get("SHRINKLM_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    if (beside / "cqa-llama2" / "train.parquet").is_file():
+        others = pd.read_parquet(beside / "csqa-teachers" / "train.parquet").set_index("id")[list(TEACHERS)]
+        tables = {
+            split: released(pd.read_parquet(beside / "cqa-llama2" / f"{split}.parquet"), others)
+            for split in ("train", "test")
+        }
+    else:
+        rows = packaged()
+        tables = {"train": pd.DataFrame(rows[:48]), "test": pd.DataFrame(rows[48:])}
+    for split, table in tables.items():
+        table.to_parquet(folder / f"{split}.parquet")
+
+
+def released(table: Any, others: Any) -> Any:
+    """A released table in the columns of the recipe; `others` has the further teachers' texts by id."""
+    names = {"few_shot_positive_rationale": "explanation", "few_shot_revision": "revision"}
+    names |= {f"counterfactual_prompt_answer_{n}_rationale": f"counterfactual_{n}" for n in range(1, 6)}
+    table = table.rename(columns=names)[["id", "question", "choices", "answer", *names.values()]]
+    said = others.reindex(table["id"]).to_numpy()
+    further = [[text for text in row if isinstance(text, str) and text.strip()] for row in said]
+    return table.assign(several=[[own, *row] for own, row in zip(table["explanation"], further, strict=True)],
+                        labels=[row or None for row in further])  # fmt: skip
+
+
+def packaged() -> list[dict[str, Any]]:
+    """Packaged questions in the same columns."""
+    examples, texts = training.everyday(64)
+    rows = []
+    for example in examples:
+        said = texts[example.id]["explanation", example.answer]
+        rows.append(
+            {"id": example.id, "question": example.question, "choices": list(example.choices), "answer": example.answer,
+             "explanation": said, "revision": f"In short: {said}",
+             **{f"counterfactual_{n}": f"{said} It fits {option}." for n, option in enumerate(example.choices, 1)},
+             "several": [said, f"As all know: {said}", f"Think of it. {said}"],
+             "labels": [f"{said} The answer is {answer}." for answer in (example.answer, *example.choices[:2])]}
+        )  # fmt: skip
+    return rows
+
+
+# The runs
+
+
+def recipe(options: argparse.Namespace, texts: str) -> Recipe:
+    """The recipe of a run: that of the file, with what the command line says in its place."""
+    found = yaml.safe_load(options.recipe.read_text(encoding="utf-8"))
+    found |= {"root": options.folder.resolve(), "name": f"{found['name']}-{texts}"}
+    limits = {"train": options.questions, "test": options.test}
+    found["task"]["limit"] |= {split: number for split, number in limits.items() if number}
+    if options.questions:
+        found["train"]["examples"] = options.questions
+    if options.seeds:
+        found["train"]["seeds"] = options.seeds
+    if options.methods:
+        found["methods"] = options.methods
+    if options.student:
+        found["student"] = options.student
+    if texts == "several":
+        found["teacher"]["columns"]["explanation"] = "several"
+        # Of its own: the further teachers answered no test questions.
+        panel = {"use": "recorded:data/train.parquet", "columns": {"label": "labels"}}
+        found["teacher"] = {"texts": found["teacher"], "panel": panel}
+        found["generate"].append({"label": {"teacher": "panel"}})
+    return Recipe.parse(found, str(options.recipe))
+
+
+# The tables
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def figure(row: Row, key: str) -> str:
+    """A mean with its interval."""
+    estimate, measure = row.estimates.get(key), measure_of(key)
+    if estimate is None:
+        return "–"
+    if estimate.low == estimate.high:
+        return measure.show(estimate.value)
+    return f"{measure.show(estimate.value)} ({measure.between(estimate.low, estimate.high)})"
+
+
+def accuracies(found: Results) -> str:
+    """Accuracy of each row, as text and by likelihood, and what it needed and cost."""
+    rows = []
+    for row in found.rows:
+        seconds = pace(row)
+        first = next((pace(other) for other in found.rows if row.student == other.student
+                      and other.method == BASES[0]), None)  # fmt: skip
+        needs = ", ".join(method(row.method).needs) or "nothing"
+        cost = f"{seconds / first:.2f}" if seconds and first else "–"
+        rows.append([found.label(row), *(figure(row, key) for key in (*ANSWERS, "unparsed")), cost, needs])
+    titles = ("Text, %", "Likelihood, %", "Unread, %", "Seconds a step / finetune's", "From the teacher")
+    return table(("Method", *titles), rows)
+
+
+def pace(row: Row) -> float | None:
+    """Seconds that one step of training took."""
+    seconds, steps = row.mean("train_seconds"), row.mean("steps")
+    return seconds / steps if seconds and steps and row.trained else None
+
+
+def differences(found: Results) -> str:
+    """Every method less each of `BASES`, by both accuracies; p by Holm over all of them."""
+    pairs = [
+        (row, base)
+        for row in found.trained
+        for base in found.trained
+        # Each two once: of the bases the later one less the earlier one.
+        if base.method in BASES
+        and base.student == row.student
+        and row.method not in BASES[: BASES.index(base.method) + 1]
+    ]
+    tests: list[tuple[Row, Row, str, Comparison]] = []
+    for row, base in pairs:
+        for key in ANSWERS:
+            if (compared := compare_rows(row, base, found.rows, key)) is not None:
+                tests.append((row, base, key, compared))
+    rows = []
+    for (row, base, key, compared), p in zip(tests, holm([each[3].p for each in tests]), strict=True):
+        measure = measure_of(key)
+        mean = f"{measure.signed(compared.difference)} ({measure.between(compared.low, compared.high)})"
+        rows.append([f"{found.label(row)} − {base.method}", measure.name, mean, f"{compared.p:.3f}", f"{p:.3f}"])
+    return table(("Difference, points", "Measure", "Mean (95 %)", "p", "p, Holm"), rows)
+
+
+def explanations(found: Results) -> str:
+    """What the explanations are like."""
+    rows = [[found.label(row), *(figure(row, key) for key in EXPLANATIONS)]
+            for row in found.rows if row.estimates.keys() & {*EXPLANATIONS}]  # fmt: skip
+    return table(("Method", *(measure_of(key).name for key in EXPLANATIONS)), rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains, evaluates and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--questions", type=int, help="shown once; left out: as the recipe says, as what follows")
+    parser.add_argument("--test", type=int)
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--student", nargs="+")
+    parser.add_argument("--texts", nargs="+", choices=("one", "several"), default=["one"])
+    parser.add_argument("--folder", type=Path, default=Path("comparison"), help="of data, texts and runs")
+    options = parser.parse_args(arguments)
+    write_data(options.folder / "data")
+    try:
+        runs = [Run(recipe(options, texts)) for texts in options.texts]
+        for run in runs:
+            run.check()  # all of them, before the first is trained
+        pages = [run.all() for run in runs]
+    except ShrinkError as error:
+        sys.exit(f"Error: {error}")
+    for run, page in zip(runs, pages, strict=True):
+        found = compare(read(run.folder))
+        size = f"{run.recipe.train.examples:,} questions, {len(found.findings.items):,} asked"
+        print(f"\n{run.recipe.name}: {size}, seeds {', '.join(map(str, run.recipe.train.seeds))}\n")
+        print("\n\n".join((accuracies(found), differences(found), explanations(found))))
+        print(f"\nReport: {page}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
