@@ -98,6 +98,9 @@ class Prompt:
     """The step that asks: explanation, critique, revision, counterfactual, label."""
     answer: str
     """The answer the text must support; "" where the teacher gives its own."""
+    against: tuple[Turn, ...] = ()
+    """The turns of the same prompt with a wrong answer or none, under which each token of the text shall be less likely
+    (`Step` with a contrast); () without one."""
 
     @property
     def text(self) -> str:
@@ -210,7 +213,8 @@ def ask_key(teacher: str, revision: str, prompt: Prompt, sampling: Sampling) -> 
     """
     about = [] if prompt.turns else [prompt.example.id, prompt.example.text]
     turns = [[turn.role, turn.text] for turn in prompt.turns]
-    return digest(teacher, revision, prompt.kind, prompt.answer, turns, about, as_json(sampling))
+    against = [["against", *([turn.role, turn.text] for turn in prompt.against)]] if prompt.against else []
+    return digest(teacher, revision, prompt.kind, prompt.answer, turns, about, as_json(sampling), *against)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class BaseDecoder:
 
     plain = False
     """Whether the beginning that rows share is computed once and stands in memory once."""
+    several = True
+    """Whether it continues several rows at a time."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
@@ -84,15 +86,20 @@ class BaseDecoder:
     def stream(self, rows: Sequence[Row], batch: int | None = None, shared: int | None = None) -> Iterator[Row]:
         """Yield each row when it has ended. `batch` rows are continued at a time, begun in their order.
 
+        A row that is held against another counts as two of them, and the other is not yielded.
+
         `batch`: None for as many as are quick and need little memory, `ROWS` or half of it.
         """
         # Of all prompts and not of those that come first, so that it is computed once for all of them.
-        common = shared_beginning([row.prompt for row in rows]) if rows else 0
+        both = [each for row in rows for each in (row, row.against) if each is not None]
+        common = shared_beginning([row.prompt for row in both]) if rows else 0
         common = common if shared is None else min(common, shared)
         if batch is None:
-            longest = max((len(row.prompt) + row.max_tokens for row in rows), default=0)
+            longest = max((len(row.prompt) + row.max_tokens for row in both), default=0)
             batch = ROWS if longest - (common if self.plain else 0) <= ROOM else ROWS // 2
-        return self.run(waiting(rows), batch, shared=common)
+        held = {row.against for row in rows} - {None}
+        ended = self.run(waiting(rows), max(batch, 2) if held else batch, shared=common)
+        return (row for row in ended if row not in held)
 
     def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:
         """Yield each row of `source` when it has ended; ends when none is live and the source has none.

@@ -26,7 +26,8 @@ class OwnDecoder(BaseDecoder):
 
     def __init__(self, model: Any, tokenizer: Any, batched: bool = True, cached: bool = True) -> None:
         super().__init__(below_lora(model), tokenizer)
-        self.batched, self.cached = batched, cached
+        self.batched = self.several = batched
+        self.cached = cached
         self.seq2seq = bool(model.config.is_encoder_decoder)
 
     def run(self, source: Source, batch: int, choose: Choose = choose, shared: int | None = None) -> Iterator[Row]:

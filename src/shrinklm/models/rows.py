@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import torch
@@ -41,6 +41,9 @@ class Row:
     key: Any = None
     """What its asker knows it by."""
     said: Continuation = field(default_factory=lambda: Continuation([], False))
+    against: Row | None = None
+    """Another prompt under which the text shall be less likely than under this one: it is continued with the same
+    tokens, and stands in the batch as long as this one does."""
 
     @cached_property
     def generator(self) -> torch.Generator:
@@ -100,19 +103,59 @@ Choose = Callable[[Tensor, Sequence[Row]], Tensor]
 
 
 def waiting(rows: Iterable[Row]) -> Source:
-    """The source that hands out given rows in their order."""
-    left = iter(rows)
-    return lambda count: list(islice(left, count))
+    """The source that hands out given rows in their order, each with the one that it is held against."""
+    units = [[row] if row.against is None else [row, row.against] for row in rows][::-1]
+
+    def source(count: int) -> list[Row]:
+        taken: list[Row] = []
+        while units and len(taken) + len(units[-1]) <= count:
+            taken += units.pop()
+        return taken
+
+    return source
 
 
 def choose(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """The next token of each row by its own settings, [rows]."""
+    if any(row.against is not None for row in rows):
+        return _contrasted(logits, rows)
+    return _by_settings(logits, rows)
+
+
+def _by_settings(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     if all(row.temperature <= 0 for row in rows):
         return logits.argmax(-1)
     tokens = [
         pick(logits[place : place + 1], row.temperature, row.top_p, [row.generator]) for place, row in enumerate(rows)
     ]
     return torch.cat(tokens)
+
+
+GROWTH, CUTOFF = 1.0, 0.1
+"""Of a contrast: how much the growth of a token counts beside its own likelihood, and the share of the greatest
+probability below which a token is not plausible."""
+
+
+def contrast(logits: Tensor, against: Tensor) -> Tensor:
+    """Scores of the next token of rows held against others, all [rows, vocabulary].
+
+    log p(t) + growth(t), growth(t) = log p(t) - log p(t | the other prompt) (SCOTT, arXiv 2305.01879), for
+    the tokens with p(t) ≥ `CUTOFF` · max p (V_head of arXiv 2210.15097); -inf for all others.
+    """
+    log_p, other = logits.log_softmax(-1), against.log_softmax(-1)
+    plausible = log_p >= log_p.amax(-1, keepdim=True) + math.log(CUTOFF)
+    return (log_p + GROWTH * (log_p - other)).where(plausible, -torch.inf)
+
+
+def _contrasted(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    """As `choose`, where each row is held against another of these rows, or is such another."""
+    places = {id(row): place for place, row in enumerate(rows)}
+    own = [place for place, row in enumerate(rows) if row.against is not None]
+    others = [places[id(rows[place].against)] for place in own]
+    tokens = logits.new_zeros(len(rows), dtype=torch.long)
+    named = _by_settings(contrast(logits[own], logits[others]), [rows[place] for place in own])
+    tokens[own] = tokens[others] = named
+    return tokens
 
 
 def pick(logits: Tensor, temperature: float, top_p: float, generators: Sequence[torch.Generator]) -> Tensor:

@@ -90,6 +90,13 @@ class StepBlock(Block):
             "`label`: ask an endpoint or a mentor for the log-probabilities of the options, with the first answer."
         ),
     )
+    contrast: Literal["wrong", "empty"] | None = Field(
+        None,
+        description=(
+            "`explanation`, `counterfactual` of a teacher transformers:...: prefer tokens that are less likely where "
+            "the prompt states a wrong answer, or none."
+        ),
+    )
 
     @field_validator("name")
     @classmethod
@@ -102,6 +109,8 @@ class StepBlock(Block):
             raise ValueError(f"`samples` of '{self.name}': words are marked alike each time. Leave `samples` out")
         if self.logprobs and self.name != "label":
             raise ValueError(f"`logprobs` of '{self.name}': only `label` chooses among options. Leave `logprobs` out")
+        if self.contrast and not STEPS[self.name].states:
+            raise ValueError(f"`contrast` of '{self.name}': its prompt states no answer alone. Leave `contrast` out")
         return self
 
 

@@ -267,7 +267,8 @@ class Asker:
             kind=prompt.kind,
             answer=reading.answer,
             text=reading.text,
-            prompt=f"[{', '.join(map(_turn, prompt.turns))}]",
+            # Of what it was held against, the last turn alone differs.
+            prompt=f"[{', '.join([*map(_turn, prompt.turns), *map(_against, prompt.against[-1:])])}]",
             parents=query.parents,
             source=source,
             key=query.key,
@@ -313,6 +314,10 @@ def _most(query: Query, sampling: Sampling) -> tuple[int, int]:
 @lru_cache(maxsize=256)  # all but the last turn are those of every question of the step
 def _turn(turn: Turn) -> str:
     return json.dumps({"role": turn.role, "text": turn.text}, ensure_ascii=False)
+
+
+def _against(turn: Turn) -> str:
+    return json.dumps({"role": "against", "text": turn.text}, ensure_ascii=False)
 
 
 @cache

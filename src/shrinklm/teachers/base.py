@@ -70,6 +70,8 @@ class BaseTeacher(ABC):
     """`complete` counts each call against `budget` itself, retries included. Others are given what fits at a time."""
     tells_logprobs: bool = False
     """It may give the log-probabilities of tokens (`Sampling.logprobs`). Others are not asked for them."""
+    contrasts: bool = False
+    """It can hold a prompt against another one, token by token (`Prompt.against`)."""
     unpaid: bool = False
     """It works on this machine and asks no money, so that a budget needs no price."""
 
@@ -118,6 +120,7 @@ class _Adapted(BaseTeacher):
         self.reads = bool(getattr(teacher, "reads", BaseTeacher.reads))
         self.free = bool(getattr(teacher, "free", BaseTeacher.free))
         self.asks = getattr(teacher, "asks", BaseTeacher.asks)
+        self.contrasts = bool(getattr(teacher, "contrasts", BaseTeacher.contrasts))
         self.max_tokens = getattr(teacher, "max_tokens", BaseTeacher.max_tokens)
 
     @property

@@ -17,6 +17,7 @@ from ..core.errors import BudgetError
 from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick, Turn, that_counts
 from .ask import SLICE, Asker, Query, Reading
 from .base import BaseTeacher
+from .contrast import NO_OTHER, check_contrasts, held_against
 from .costs import Price
 from .forecast import Forecast
 from .prompts import Prompts
@@ -140,6 +141,7 @@ class _Loop:
         known: GenerationsByExample = {example.id: {} for example in examples}
         report, awaited = Report(), set[Slot]()
         planned = plan(steps, reads)
+        check_contrasts(steps, {name: loop.asker.teacher for name, loop in loops.items()})
         # What nothing builds on is in the store, and need not be in memory too.
         quoted = {"revision", *(need for request, _ in planned for need in STEPS[request.name].needs)}
         forecast = Forecast(report)
@@ -220,6 +222,10 @@ class _Round:
                 texts.pop((self.step.name, example.answer), None)
                 continue
             for answer in self.step.answers(example):
+                if self.request.contrast and self.step.against(example, answer, self.request.contrast) is None:
+                    self.usage.refused[NO_OTHER] += self.samples
+                    self.usage.unasked += self.samples
+                    continue
                 yield Item(example, answer, quoted, tuple(parents))
 
     def _samples(self, items: Sequence[Item], start: int, total: int) -> list[list[Generation]]:
@@ -305,7 +311,8 @@ class _Round:
             asks = json.dumps(dict(self.loop.asker.teacher.asks), sort_keys=True)
             turns = (Turn("system", asks), Turn("user", item.example.text), Turn("assistant", item.answer))
             return Prompt(turns, item.example, self.step.name, item.answer)
-        return self.loop.prompts.prompt(self.step, item.example, item.answer, item.quoted, self.request.max_words)
+        prompt = self.loop.prompts.prompt(self.step, item.example, item.answer, item.quoted, self.request.max_words)
+        return held_against(prompt, self.request, self.step, self.loop.prompts)
 
     def _sampling(self, sample: int, attempt: int) -> Sampling:
         if self.reads:

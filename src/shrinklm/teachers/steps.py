@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..core.errors import UnknownName
-from ..core.types import Example
+from ..core.types import Example, digest
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,27 @@ class Step:
     def answers(self, example: Example) -> tuple[str, ...]:
         """The answers of a question that it is about; "" for the teacher's own."""
         return {"gold": (example.answer,), "own": ("",), "wrong": example.wrong}[self.about]
+
+    @property
+    def states(self) -> bool:
+        """Whether its prompt states an answer and quotes no other text: it may be held against another answer."""
+        return self.by == "teacher" and self.about != "own" and not self.needs
+
+    def against(self, example: Example, answer: str, contrast: str) -> str | None:
+        """The answer that a text for `answer` is held against; None where there is none.
+
+        Args:
+            example: The question.
+            answer: That of the text.
+            contrast: "empty", or "wrong": of a wrong answer the gold one, of the gold one a wrong option by chance, the
+                same in every run (as in SCOTT's code, arXiv 2305.01879).
+        """
+        if contrast == "empty":
+            return ""
+        if answer != example.answer:
+            return example.answer or None
+        others = example.wrong
+        return others[int(digest("contrast", example.id, example.text), 16) % len(others)] if others else None
 
     @property
     def marks(self) -> bool:
@@ -72,6 +93,8 @@ class StepRequest:
     """Texts of each question; None: one, and of a recording all that a cell lists."""
     logprobs: bool = False
     """Whether the first text of each question comes with the log-probabilities of its options."""
+    contrast: str | None = None
+    """What its texts are held against, "wrong" or "empty" (`Step.against`); None: nothing."""
 
 
 def plan(requests: Sequence[StepRequest], reads: bool | Collection[str] = False) -> list[tuple[StepRequest, int]]:

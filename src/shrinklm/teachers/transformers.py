@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import TeacherError
 from ..core.types import Completion, Prompt, Sampling
 from ..models.load import default_device, default_dtype, load_model
 from .base import first_stop
@@ -23,6 +24,7 @@ class TransformersTeacher(LocalTeacher):
     """
 
     kind = "transformers"
+    contrasts = True
     dtype: str | None = None
     """"float32" or "bfloat16"; None: bfloat16 where the device is faster with it."""
 
@@ -40,13 +42,21 @@ class TransformersTeacher(LocalTeacher):
         rows = []
         for position, prompt in enumerate(prompts):
             tokens = self.tokens(prompt)
-            refusal = self.too_long(len(tokens), sampling.max_tokens)
+            other = self.read(prompt.against, self.options.thinking) if prompt.against else []
+            refusal = self.too_long(max(len(tokens), len(other)), sampling.max_tokens)
             if refusal is not None:
                 yield position, Completion("", len(tokens), refusal=refusal)
                 continue
             stop = (lambda text: first_stop(text, sampling.stop) is not None) if sampling.stop else None
             seed = row_seed(sampling.seed, tokens)
-            rows.append(Row(tokens, sampling.max_tokens, stop, sampling.temperature, sampling.top_p, seed, position))
+            row = Row(tokens, sampling.max_tokens, stop, sampling.temperature, sampling.top_p, seed, position)
+            row.against = Row(other, sampling.max_tokens, stop) if other else None
+            rows.append(row)
+        if any(row.against for row in rows) and not self.decoder.several:
+            raise TeacherError(
+                f"{self.name} is continued one prompt at a time here, and a contrast needs two. "
+                "Leave `contrast` out, or take another model."
+            )
         # Prompts of like length are read together, so that little is padding; the longest come first, so that memory
         # that does not suffice is noticed at once.
         rows.sort(key=lambda row: -len(row.prompt))
@@ -59,7 +69,8 @@ class TransformersTeacher(LocalTeacher):
         """The completion of a row that has ended."""
         text = self.decoder.text(row.said.tokens)
         text = text[: first_stop(text, stops)]
-        return Completion(text, len(row.prompt), len(row.said.tokens), row.said.finished, seconds=seconds)
+        read = len(row.prompt) + (len(row.against.prompt) if row.against else 0)
+        return Completion(text, read, len(row.said.tokens), row.said.finished, seconds=seconds)
 
     @property
     def tokenizer(self) -> Any:

@@ -66,7 +66,7 @@ class StandIn(BaseTeacher):
     def __init__(self, teacher: BaseTeacher, habits: Habits, words: Mapping[str, int | None], seed: int | None) -> None:
         self.teacher, self.habits, self.words, self.seed = teacher, habits, words, seed
         self.name, self.revision, self.tokenizer_revision = teacher.name, teacher.revision, teacher.tokenizer_revision
-        self.max_tokens, self.unpaid = teacher.max_tokens, teacher.unpaid
+        self.max_tokens, self.unpaid, self.contrasts = teacher.max_tokens, teacher.unpaid, teacher.contrasts
         self.tallies: dict[str, Tally] = {}
         self._owed: dict[str, float] = {}
 
@@ -81,7 +81,7 @@ class StandIn(BaseTeacher):
         for position, prompt in enumerate(prompts):
             tally = self.tallies.setdefault(prompt.kind, Tally())
             written, refused = self.habits.written(prompt), self.habits.refused(prompt.kind)
-            size_in, size_out = count(prompt.turns), min(written.value, sampling.max_tokens)
+            size_in, size_out = count(prompt.turns) + count(prompt.against), min(written.value, sampling.max_tokens)
             tally.prompts += 1
             tally.retries += self._retry(sampling)
             tally.tokens_in += size_in

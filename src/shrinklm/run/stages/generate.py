@@ -302,7 +302,7 @@ def until_answered(ask: Callable[[], Report], teachers: Sequence[BaseTeacher], w
 def steps_of(recipe: Recipe) -> list[StepRequest]:
     """The steps of a recipe."""
     return [
-        StepRequest(step.name, step.rounds, step.max_words, step.max_tokens, step.samples, step.logprobs)
+        StepRequest(step.name, step.rounds, step.max_words, step.max_tokens, step.samples, step.logprobs, step.contrast)
         for step in recipe.generate
     ]
 
