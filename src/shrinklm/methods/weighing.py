@@ -113,6 +113,16 @@ def _student(samples: Sequence[Figures], settings: Settings) -> list[float]:
     return _top(_softmax(likely), settings["share"])
 
 
+def _discriminator(samples: Sequence[Figures], settings: Settings) -> list[float]:
+    """softmax over the samples of (score / h), +1 for a text that a classifier takes for the first teacher's.
+
+    The idea of a discriminator's weight on generated data; its form, and that the weights of a question add up to one,
+    are ours.
+    """
+    taken = [None if each["taken"] is None else each["taken"] / settings["h"] for each in samples]
+    return _top(_softmax(taken), settings["share"])
+
+
 def _softmax(values: Sequence[float | None]) -> list[float]:
     """0 for None; all 0 where every one is None."""
     known = [value for value in values if value is not None]
@@ -139,6 +149,15 @@ RULES: Mapping[str, Rule] = {
         {
             "h": Setting(0.25, "the temperature, in nats a token"),
             "share": Setting(0.75, "the share of the samples that is kept", high=1.0),
+        },
+    ),
+    "discriminator": Rule(
+        "texts that a classifier takes for the first teacher's weigh more: softmax(score / h), top share kept",
+        "taken",
+        _discriminator,
+        {
+            "h": Setting(0.5, "the temperature, in scores, of which 1 is the first teacher's and -1 another's"),
+            "share": Setting(1.0, "the share of the samples that is kept", high=1.0),
         },
     ),
 }

@@ -22,11 +22,16 @@ def ngram_likeness(texts: Sequence[str]) -> NDArray[np.float64]:
     Each run counts (1 + log of its count) times its inverse document frequency among these texts, 1 + log((1 + n) /
     (1 + df)). A text without any run is like none, itself included.
     """
-    total = np.zeros((len(texts), len(texts)))
-    for runs in (_characters, _word_runs):
-        rows = _weighted(texts, runs)
-        total += (rows @ rows.T).toarray() / 2
-    return total
+    rows = ngram_rows(texts)
+    likeness: NDArray[np.float64] = (rows @ rows.T).toarray()
+    return likeness
+
+
+def ngram_rows(texts: Sequence[str]) -> Any:
+    """A sparse matrix [texts, runs] whose product with its transpose is `ngram_likeness`."""
+    from scipy.sparse import hstack
+
+    return hstack([_weighted(texts, runs) for runs in (_characters, _word_runs)], "csr") / np.sqrt(2)
 
 
 def _characters(text: str) -> Iterable[str]:

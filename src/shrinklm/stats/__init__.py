@@ -19,7 +19,7 @@ from .calibration import (
 from .clusters import ClusterBootstrap, cluster_bootstrap
 from .correlation import concordance, partial, pearson, spearman
 from .crossed import SeedSpread, seed_spread
-from .discrimination import Discrimination, discriminate, pair_components
+from .discrimination import Discrimination, discriminate, judged, pair_components
 from .groups import (
     Dunn,
     Kruskal,
@@ -98,6 +98,7 @@ __all__ = [
     "gwet",
     "holm",
     "icc",
+    "judged",
     "krippendorff",
     "kruskal",
     "las",

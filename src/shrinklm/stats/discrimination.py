@@ -76,6 +76,39 @@ def discriminate(likeness: ArrayLike, folds: Sequence[int], seed: int = 0, relab
     return Discrimination(area, real, scores, float(np.quantile(by_chance, 0.95)), float(p))
 
 
+def judged(rows: Any, pairs: Sequence[tuple[int, int]], folds: Sequence[int]) -> Matrix:
+    """[texts]: how much a classifier that learned the pairs of all other folds takes a text for a first one.
+
+    The classifier is that of `discriminate`: +1 is a first text, -1 a second one, 0 neither.
+
+    Args:
+        rows: [texts, features], dense or sparse.
+        pairs: The indices of a first and a second text, of one fold, which are learned from.
+        folds: The fold of each text.
+
+    Raises ValueError where a fold has nothing to learn from.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    group, of_pair = np.asarray(folds), np.asarray([folds[first] for first, _ in pairs])
+    scores = np.zeros(len(group))
+    for fold in np.unique(group):
+        known = np.asarray(pairs, dtype=int)[of_pair != fold].ravel() if pairs else np.zeros(0, dtype=int)
+        if not len(known):
+            raise ValueError("A fold is judged by what other folds taught, and they hold no pair.")
+        learned, own = rows[known], np.flatnonzero(group == fold)
+        factor = cho_factor(_dense(learned @ learned.T) + _RIDGE * np.eye(len(known)), lower=True)
+        weights = cho_solve(factor, np.tile([1.0, -1.0], len(known) // 2))
+        scores[own] = _dense(rows[own] @ learned.T) @ weights
+    rounded: Matrix = np.round(scores, 9)
+    return rounded
+
+
+def _dense(matrix: Any) -> Matrix:
+    dense: Matrix = matrix.toarray() if hasattr(matrix, "toarray") else matrix
+    return dense
+
+
 def pair_components(first: ArrayLike, second: ArrayLike) -> Matrix:
     """[pairs, ...]: V10 + V01 - A, of the area A under the ROC curve of scores in pairs; their mean is A.
 

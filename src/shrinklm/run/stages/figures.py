@@ -1,13 +1,16 @@
-"""The figures by which the samples of a question are weighed: what a student makes of them before it is trained."""
+"""The figures by which the samples of a question are weighed: what a student makes of them before it is trained, or a
+classifier that tells writers apart."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...core.types import Example, Generation, Pair
+from ...core.errors import MethodError
+from ...core.types import Example, Generation, Pair, digest
 from ...methods.builtin import ASK_WHY
 from ...methods.view import Generations
 from ...methods.weighing import Figures
@@ -16,6 +19,10 @@ from ...teachers.steps import STEPS
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
+
+
+_LEARNED = 1250
+"""Pairs that a classifier learns from, four fifths of them at a time: more cost the square, and tell little more."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,14 @@ class Item:
 class Source:
     """Where the figures of a rule come from."""
 
-    read: Callable[[Sequence[Item], BaseStudent], Sequence[Figures]]
+    read: Callable[[Sequence[Item], Any], Sequence[Figures]]
     """(items, the student before training) → the figures of each sample, one item after another."""
     version: int = 1
     """Another one gives other figures for the same texts."""
+    together: bool = False
+    """Whether it reads all items at once, and no student (None)."""
 
-    def figures(self, items: Sequence[Item], student: BaseStudent) -> list[list[Figures]]:
+    def figures(self, items: Sequence[Item], student: BaseStudent | None) -> list[list[Figures]]:
         """The figures of each sample of each item."""
         left: Iterator[Figures] = iter(self.read(items, student))
         return [list(islice(left, len(item.texts))) for item in items]
@@ -62,5 +71,49 @@ def _told(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
     return [dict.fromkeys(("tokens", "surprisal", "rank")) if one is None else asdict(one) for one in found]
 
 
-SOURCES: Mapping[str, Source] = {"told": Source(_told)}
+def _taken(items: Sequence[Item], student: None) -> Sequence[Figures]:
+    """How much a classifier that learned from other questions takes each text for one of the trusted teacher."""
+    from ...models.ngrams import ngram_rows
+    from ...stats.discrimination import FOLDS, judged
+
+    names = sorted({item.example.id for item in items}, key=lambda name: digest("fold", name))
+    fold_of = {name: place % FOLDS for place, name in enumerate(names)}
+    pairs, start = {}, 0
+    for item, trusted in zip(items, _trusted(items), strict=True):
+        first, further = ([start + place for place, is_first in enumerate(trusted) if is_first is kind]
+                          for kind in (True, False))  # fmt: skip
+        if first and further:
+            # One of each, so that both kinds are learned as often and from the same questions.
+            lot = int(digest("further", item.example.id, item.answer), 16)
+            pairs[lot, start] = (first[0], further[lot % len(further)])
+        start += len(item.texts)
+    if len(pairs) < 2 * FOLDS:
+        raise MethodError(
+            "'weigh=discriminator' tells the first teacher's texts from others of the same question: "
+            f"{len(pairs)} stand beside another one, and at least {2 * FOLDS} are needed. Take it out of `methods`."
+        )
+    folds = [fold_of[item.example.id] for item in items for _ in item.texts]
+    rows = ngram_rows([text.text for item in items for text in item.texts])
+    scores = judged(rows, [pairs[key] for key in sorted(pairs)][:_LEARNED], folds)
+    return [{"taken": float(score)} for score in scores]
+
+
+def _trusted(items: Sequence[Item]) -> Iterator[list[bool]]:
+    """For each item, whether each text is of the teacher that took the step first.
+
+    Where one teacher wrote all, its first text is the trusted one: further ones are drawn at a temperature.
+    """
+
+    def writer(text: Generation) -> tuple[str, str]:
+        return text.source.teacher, text.source.revision
+
+    firsts = [item.known[item.kind, item.answer].texts[0] for item in items]
+    # The first of a question may be another's, where the first teacher was not asked about it.
+    trusted = Counter(map(writer, firsts)).most_common(1)[0][0]
+    alone = all(writer(text) == trusted for item in items for text in item.texts)
+    for item, first in zip(items, firsts, strict=True):
+        yield [text.key == first.key if alone else writer(text) == trusted for text in item.texts]
+
+
+SOURCES: Mapping[str, Source] = {"told": Source(_told), "taken": Source(_taken, together=True)}
 """Every source by its name, which `methods.weighing.Rule.reads` says."""

@@ -122,18 +122,20 @@ class Weights:
         if asked is not None:
             name = folder_name(f"{student.label}--{items[0].kind}--{source}")
             part = Part(self.folder / RunFile.WEIGHTS / f"{name}.part", asked)
-        for number, start in enumerate(range(0, len(items), _SLICE)):
-            some = items[start : start + _SLICE]
+        together = SOURCES[source].together
+        size = len(items) if together else _SLICE
+        for number, start in enumerate(range(0, len(items), size)):
+            some = items[start : start + size]
             if shown is not None and not any(item.example.id in shown for item in some):
                 continue
             figures: list[list[Figures]]
             if part is not None and number < len(part.chunks):
                 figures = part.chunks[number]["figures"]
             else:
-                figures = SOURCES[source].figures(some, self._opened(student))
+                figures = SOURCES[source].figures(some, None if together else self._opened(student))
                 if part is not None:
                     part.add({"figures": figures})
-            self.tick(f"weigh {items[0].kind} ({student.label})", min(start + _SLICE, len(items)), len(items), "")
+            self.tick(f"weigh {items[0].kind} ({student.label})", min(start + size, len(items)), len(items), "")
             for item, each in zip(some, figures, strict=True):
                 yield from _rows_of(item, each, rule.shares(each))
 

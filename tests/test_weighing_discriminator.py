@@ -1,0 +1,133 @@
+"""weigh=discriminator: the scores and weights by hand, who is trusted, and a toy on which it beats equal weights."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shrinklm import Run
+from shrinklm.core.errors import MethodError
+from shrinklm.core.types import Example, Generation, Pair
+from shrinklm.methods.builtin import EXPLAIN
+from shrinklm.methods.corpus import Corpus
+from shrinklm.methods.spec import method
+from shrinklm.methods.weighing import Weighing
+from shrinklm.models.ngrams import ngram_likeness, ngram_rows
+from shrinklm.run.stages.figures import SOURCES, Item
+from shrinklm.stats import discriminate, judged
+from shrinklm.students.told import told
+from test_weighing import recipe
+from weighing_cases import good, questions, reader, several, trained
+
+
+def babble(example: Example, number: int = 0) -> str:
+    """What a bad student says: its own few words, whatever is asked."""
+    lot = random.Random(f"babble {number} {example.id}")
+    return " ".join(lot.choice(("bla", "well", "and", "it", "so", "hmm")) for _ in range(7))
+
+
+def drawn(example: Example, by: bool) -> Generation:
+    """Four texts: a good one of the teacher, and of the student a good one and two of babble, in an order by lot."""
+    lot = random.Random(f"order {example.id}")
+    first, second = lot.sample(good(example), 2)
+    further = lot.sample([second, babble(example), babble(example, 1)], 3)
+    return several(example, [first, *further], ["teacher", *["student"] * 3] if by else None)
+
+
+def items_of(examples: list[Example], by: bool = True) -> list[Item]:
+    made = {example.id: drawn(example, by) for example in examples}
+    return [
+        Item(each, "explanation", each.answer, made[each.id].texts, {("explanation", each.answer): made[each.id]})
+        for each in examples
+    ]
+
+
+def test_scores_are_those_of_the_classifier_of_the_metric() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    pairs, folds = [(2 * place, 2 * place + 1) for place in range(10)], [place // 2 % 5 for place in range(20)]
+    found = judged(rows, pairs, folds)
+    assert found == pytest.approx(discriminate(rows @ rows.T, folds[::2], relabelled=1).scores.ravel(), abs=1e-8)
+    # By hand, for a text that no pair holds: labels of +1 and -1, a penalty of 1.
+    further = np.concatenate([rows, [[1.0, 2.0, 3.0]]])
+    own = np.array(folds) != 0
+    weights = np.linalg.solve(rows[own].T @ rows[own] + np.eye(3), rows[own].T @ np.tile([1.0, -1.0], 8))
+    assert judged(further, pairs, [*folds, 0])[-1] == pytest.approx([1, 2, 3] @ weights)
+    with pytest.raises(ValueError, match="no pair"):
+        judged(rows, [(0, 1)], folds)
+    sparse = ngram_rows(["a bank", "the bank", ""])
+    assert (sparse @ sparse.T).toarray() == pytest.approx(ngram_likeness(["a bank", "the bank", ""]))
+
+
+def test_weights_by_hand() -> None:
+    rows = [{"taken": 0.5}, {"taken": 0.0}, {"taken": None}]
+    shares = Weighing.read("discriminator&h=0.5").shares(rows)
+    assert shares == pytest.approx([math.e / (math.e + 1), 1 / (math.e + 1), 0.0])
+    assert Weighing.read("discriminator&share=0.3").shares(rows) == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("by", [True, False])
+def test_what_no_teacher_would_write_is_found(by: bool) -> None:
+    items = items_of(questions(0, 30), by)
+    scores = SOURCES["taken"].figures(items, None)
+    for item, each in zip(items, scores, strict=True):
+        order = sorted(range(4), key=lambda place: float(each[place]["taken"] or 0))
+        assert {item.texts[place].text for place in order[:2]} == {babble(item.example), babble(item.example, 1)}
+
+
+def test_who_is_trusted_is_known_by_name_where_several_write() -> None:
+    # The first teacher's text stands last in every fifth question, say because its first try came late.
+    examples = questions(0, 20)
+    items = []
+    for number, example in enumerate(examples):
+        texts, by = [good(example)[0], babble(example)], ["teacher", "student"]
+        made = several(example, texts[:: -1 if number % 5 == 4 else 1], by[:: -1 if number % 5 == 4 else 1])
+        items.append(Item(example, "explanation", example.answer, made.texts, {("explanation", example.answer): made}))
+    for item, each in zip(items, SOURCES["taken"].figures(items, None), strict=True):
+        scores = {
+            text.source.teacher: float(figure["taken"] or 0) for text, figure in zip(item.texts, each, strict=True)
+        }
+        assert scores["teacher"] > 0.3
+        assert scores["student"] < -0.3
+
+
+def test_too_few_questions_are_told() -> None:
+    with pytest.raises(MethodError, match="9 stand beside another one, and at least 10 are needed"):
+        SOURCES["taken"].figures(items_of(questions(0, 9)), None)
+
+
+def test_a_student_learns_more_from_texts_that_are_taken_for_the_teacher_s(tmp_path: Path) -> None:
+    examples, use = questions(0, 24), reader(tmp_path)
+    items, rule = items_of(examples), Weighing.read("discriminator")
+    weights = {
+        text.key: share
+        for item, each in zip(items, SOURCES["taken"].figures(items, None), strict=True)
+        for text, share in zip(item.texts, rule.shares(each), strict=True)
+    }
+    known = {item.example.id: item.known for item in items}
+    asked = [Pair(EXPLAIN.prompt(one), text) for one in questions(50, 12) for text in good(one)]
+
+    def surprisal(found: dict[str, float]) -> float:
+        student = trained(tmp_path / str(len(found)), Corpus(examples, known, 0, found), use=use, learning_rate=5e-3)
+        return sum(one.surprisal for one in told(student, asked) if one) / len(asked)
+
+    # The same student, examples and exposure: what differs is the weight of the samples.
+    assert surprisal(weights) < surprisal({}) - 0.15
+
+
+def test_a_run_keeps_the_scores(tmp_path: Path) -> None:
+    run = Run(recipe(tmp_path, methods=["multitask:weigh=discriminator&h=0.5"]))
+    run.generate()
+    cell = run.cells[0]
+    weights = run.weights.of(cell.method, cell.student, run.teaching.known()[0])
+    assert len(weights) == 120
+    assert (run.folder / "weights").is_dir()
+    assert (
+        Run(recipe(tmp_path, methods=["multitask:weigh=discriminator&h=0.5"])).weights.of(
+            method("multitask:weigh=discriminator&h=0.5"), cell.student, run.teaching.known()[0]
+        )
+        == weights
+    )
