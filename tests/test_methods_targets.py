@@ -14,7 +14,8 @@ from shrinklm.core.errors import MethodError, StudentError
 from shrinklm.core.types import Pair
 from shrinklm.evaluation.metrics.base import Condition, Context
 from shrinklm.evaluation.probes import framed
-from shrinklm.methods.builtin import FACTUAL
+from shrinklm.methods.builtin import EXPLAIN, FACTUAL
+from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.emphasis import Emphasis
 from shrinklm.methods.spec import method
 from shrinklm.methods.view import Method, View
@@ -24,7 +25,7 @@ from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.limit import Limit
 from shrinklm.students.training.passes import Steps
 from shrinklm.students.training.trainer import Trainer
-from student_cases import TYPES, corpus, fresh, many
+from student_cases import TYPES, corpus, fresh, generation, many
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
 PREFIX = "counterfactual:counterfactual=prefix"
@@ -210,6 +211,47 @@ def test_a_target_in_a_format_of_ones_own_is_not_weighed_in_silence() -> None:
     ]
 
 
+INTERNALISED = "explain-then-answer:internalised=3"
+
+
+def sentenced(count: int = 4) -> Corpus:
+    """Questions whose explanations have as many sentences as their number says, from 1."""
+    examples, texts = many(count), {}
+    for place, example in enumerate(examples):
+        said = " ".join(f"E.g. line {line} of it." for line in range(place + 1))
+        slot = ("explanation", example.answer)
+        texts[example.id] = {slot: generation(example, *slot, said)}
+    return Corpus(examples, texts)
+
+
+def test_an_explanation_loses_its_first_sentences_epoch_by_epoch() -> None:
+    shown = sentenced()
+    asked = method(INTERNALISED)
+    assert (asked.explain, asked.answer.name, asked.answer.says) == (None, "factual", ("explanation", "answer"))
+    assert method("multitask+counterfactual:internalised=2").explain == EXPLAIN
+    left = [
+        [shown.pairs(asked, index, epoch)[0].pair.target.count("of it.") for epoch in range(5)] for index in range(4)
+    ]
+    assert left == [[1, 1, 1, 0, 0], [2, 2, 1, 0, 0], [3, 2, 1, 0, 0], [4, 3, 2, 0, 0]]
+    third = [shown.pairs(asked, 3, epoch)[0].pair.target for epoch in (0, 2, 3)]
+    assert third[0] == shown.pairs(method("explain-then-answer"), 3, 0)[0].pair.target
+    assert third[1] == f"E.g. line 2 of it. E.g. line 3 of it. So the answer is {shown.examples[3].answer}."
+    assert third[2] == f"So the answer is {shown.examples[3].answer}."
+    assert asked.answer.read(third[2]) == ""
+    weighed = method("explain-then-answer:internalised=3,thought=0.5,keypoints=2")
+    assert [bool(shown.pairs(weighed, 3, epoch)[0].pair.emphasis) for epoch in (0, 2, 3)] == [True, True, False]
+
+
+def test_a_training_that_ends_before_the_answer_stands_alone_is_refused() -> None:
+    student, found = fresh(), sentenced()
+    assert Lessons(student, found, method(INTERNALISED), 13).items[-1].epoch == 3
+    with pytest.raises(MethodError, match=r"12 examples of 4 questions are 3.0: .*examples: 16}, or internalised=2"):
+        Lessons(student, found, method(INTERNALISED), 12)
+    with pytest.raises(MethodError, match=r"are 1.0: .* Write: train: {examples: 16}$"):
+        method(INTERNALISED).check_epochs(4, 4)
+    method("multitask").check_epochs(1, 100)
+
+
 def test_probes_give_an_explanation_as_prefixed_training_did() -> None:
     example, given = many(1)[0], Condition("Blood is red", "[counterfactual]")
     read = (f"{example.text}\n[counterfactual]", "Blood is red. So the answer is")
@@ -226,6 +268,8 @@ def test_probes_give_an_explanation_as_prefixed_training_did() -> None:
     [
         ("counterfactual:counterfactual=target", "'counterfactual=target' is not counterfactual=prefix"),
         ("counterfactual:counterfactual", "'counterfactual' is not counterfactual=prefix"),
+        ("multitask:internalised=2", "finds no view of 'multitask' that explains and then answers"),
+        ("counterfactual:internalised=0", "'internalised=0' is not a number of epochs such as 3"),
         ("multitask:thought=0.5", "'thought=0.5' finds no view of 'multitask' that both answers and explains"),
         ("explain-then-answer:thought=0", "'thought=0' is not a weight above 0, such as thought=0.5"),
         ("salient:keypoints=2", "'keypoints=2' finds no view of 'salient' that says an explanation"),

@@ -12,7 +12,7 @@ import pytest
 from shrinklm.core.types import Example, Pair
 from shrinklm.evaluation.metrics.base import Condition
 from shrinklm.evaluation.probes import framed
-from shrinklm.methods.builtin import EXPLAIN
+from shrinklm.methods.builtin import EXPLAIN, FACTUAL
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from student_cases import generation, opened, train_settings
@@ -67,6 +67,13 @@ def of_the_answer(student: Any, corpus: Corpus) -> float:
     return sum(student.likelihood(pairs))
 
 
+def of_the_answer_alone(student: Any, corpus: Corpus) -> float:
+    """Σ log p of what a student says that answers at once."""
+    prompts = [FACTUAL.prompt(example) for example in corpus.examples]
+    targets = [FACTUAL.states(example.answer) for example in corpus.examples]
+    return sum(student.likelihood([Pair(*each) for each in zip(prompts, targets, strict=True)]))
+
+
 def of_the_keypoint(student: Any, corpus: Corpus) -> float:
     """Σ log p of the option's name inside the explanations."""
     pairs = []
@@ -92,6 +99,7 @@ def of_the_wrong(student: Any, corpus: Corpus) -> float:
     ("name", "control", "say", "figure"),
     [
         ("explain-then-answer:thought=0.05", "explain-then-answer", noise, of_the_answer),
+        ("explain-then-answer:internalised=4", "explain-then-answer", plain, of_the_answer_alone),
         ("multitask:keypoints=5", "multitask", noise_with_the_answer, of_the_keypoint),
         ("counterfactual:counterfactual=prefix", "counterfactual", plain, of_the_wrong),
     ],

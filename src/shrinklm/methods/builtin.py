@@ -13,6 +13,7 @@ import random
 from dataclasses import replace
 
 from ..core.marking import Keep, Marking
+from ..core.sentences import sentences
 from ..core.types import Example, Pair, digest
 from ..core.words import joined, pieces
 from ..tasks.base import split_answer
@@ -46,7 +47,13 @@ def _explain(view: View, example: Example, generations: Generations, draw: Draw)
 
 def _factual(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     answer, words = _words(example, generations, view.source)
-    return words if answer is None else Pair(view.prompt(example), f"{sentence(words)} {view.states(answer)}", answer)
+    if answer is None:
+        return words
+    if view.internalised:
+        parts = sentences(words)
+        words = " ".join(parts[len(parts) * draw.epoch // view.internalised :])
+    said = [sentence(words)] if words else []
+    return Pair(view.prompt(example), " ".join([*said, view.states(answer)]), answer)
 
 
 def _justify(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:

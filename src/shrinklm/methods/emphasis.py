@@ -24,8 +24,9 @@ class Emphasis:
 
     def spans(self, example: Example, pair: Pair, said: tuple[int, int]) -> Spans:
         """The spans of a pair whose explanation stands between two characters of its target."""
-        whole = said == (0, len(pair.target))
-        thought = () if self.thought == 1 or whole else ((*said, self.thought),)
+        # Of what only explains there is nothing to weigh it against, and what is internalised may be gone.
+        alone = said == (0, len(pair.target)) or said[0] == said[1]
+        thought = () if self.thought == 1 or alone else ((*said, self.thought),)
         points = () if self.keypoints == 1 else tuple(self._points(example, pair, *said))
         return thought + points
 

@@ -10,6 +10,7 @@ from typing import Literal
 from ..core.errors import MethodError, nearest
 from ..core.marking import Keep
 from ..core.registry import names
+from .builtin import FACTUAL
 from .emphasis import Emphasis
 from .terms import TERMS, term
 from .view import Method, View
@@ -180,6 +181,14 @@ def _samples(draft: Draft, value: str) -> None:
         raise draft.error(str(error)) from None
 
 
+def _internalised(draft: Draft, value: str) -> None:
+    if not re.fullmatch(r"[1-9]\d*", value):
+        raise draft.error(f"'internalised={value}' is not a number of epochs such as 3")
+    if not any(view.build is FACTUAL.build for view in draft.base.views):
+        raise draft.error(f"'internalised={value}' finds no view of '{draft.base.name}' that explains and then answers")
+    draft.each(lambda view: replace(view, internalised=int(value)) if view.build is FACTUAL.build else view)
+
+
 OPTIONS: Mapping[str, Option] = {
     "revised": Option(
         "revised[=VIEW]",
@@ -207,6 +216,12 @@ OPTIONS: Mapping[str, Option] = {
         "the weight of an explanation's words that stand in the question, its options or the answer (after KPOD, "
         "arXiv 2405.16064)",
         _keypoints,
+    ),
+    "internalised": Option(
+        "internalised=EPOCHS",
+        "the explanation before an answer loses its sentences, the first ones first, over so many epochs (after "
+        "Adv-KD, arXiv 2405.20675, and arXiv 2405.14838)",
+        _internalised,
     ),
     "weigh": Option(
         "weigh=RULE",

@@ -35,7 +35,8 @@ def method(spec: str) -> Method:
         name=spec,
         views={draft.views[view]: weight for view, weight in draft.weights.items()},
         answer=draft.views[base.answer],
-        explain=None if base.explain is None else draft.views[base.explain],
+        # What is left of an explanation that is internalised is none.
+        explain=None if base.explain is None or (view := draft.views[base.explain]).internalised else view,
         losses=draft.losses,
         weigh=draft.weigh,
     )

@@ -12,6 +12,7 @@ from itertools import chain
 
 import regex
 
+from ..core.errors import MethodError
 from ..core.marking import Keep
 from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
@@ -94,6 +95,9 @@ class View:
     prefixed: bool = False
     """Of a view that reads an explanation and says the answer alone: whether the explanation begins its target, where
     it is read and not scored, instead of standing in its prompt."""
+    internalised: int = 0
+    """Over so many epochs its explanation loses its sentences, the first ones first, until the answer stands alone; 0:
+    it keeps them."""
     emphasis: Emphasis | None = None
     """How much the tokens of its explanations weigh; None: all alike."""
 
@@ -224,6 +228,23 @@ class Method:
     def weighed(self) -> tuple[str, ...]:
         """The kinds of generation whose samples have weights: texts, not marked words."""
         return self._kinds(view for view in self.views if view.keep is None) if self.weigh else ()
+
+    def check_epochs(self, examples: int, questions: int) -> None:
+        """Raises MethodError where a training of so many examples ends before an explanation is internalised.
+
+        Args:
+            examples: Seen in the training.
+            questions: That it has pairs of.
+        """
+        epochs = max((view.internalised for view in self.views), default=0)
+        if not epochs or examples > epochs * questions:
+            return
+        fewer = (examples - 1) // questions
+        raise MethodError(
+            f"Method '{self.name}': explanations lose their sentences over {epochs} epochs, and {examples:,} examples "
+            f"of {questions:,} questions are {examples / questions:.1f}: the answer would never stand alone. Write: "
+            f"train: {{examples: {(epochs + 1) * questions}}}" + (f", or internalised={fewer}" if fewer else "")
+        )
 
     def _kinds(self, views: Iterable[View]) -> tuple[str, ...]:
         kinds = [*(view.needs for view in views), *(term.needs for term in self.terms.values())]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
+from ..core.sentences import sentence_spans, sentences
 from ..core.types import Completion, Example, Prompt
 from ..core.words import pieces, words
 from .cleaning import clean, goes_on
-from .endings import cut_off, ended, sentence_spans, sentences, whole_sentences
+from .endings import cut_off, ended, whole_sentences
 from .replies import ASKS, DECLINES, ITSELF, explains_nothing
 from .stance import COMMON, argues_elsewhere, states_only
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+from ..core.sentences import sentence_spans, sentences
 from ..core.types import Example
-from .endings import sentence_spans, sentences
 
 DECLINES = "the teacher declines"
 ITSELF = "the teacher speaks of itself"

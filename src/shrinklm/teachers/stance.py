@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..core.sentences import sentences
 from ..core.types import Example, letter
 from ..core.words import words
 from ..tasks.answers import parse_answer, stated_option
 from ..tasks.literal import STATEMENT
 from ..tasks.spelling import canonical, plain
-from .endings import sentences
 
 _BE = r"(?:is|are|was|were|would be)"
 _FIT = (

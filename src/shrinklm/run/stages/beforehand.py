@@ -45,6 +45,8 @@ def check_recipe(
     untrained = [cell for cell in cells if cell.method.views and cell.opens]
     if untrained:
         _check_train(task, untrained, questions["train"])
+        for method in _methods(untrained):
+            method.check_epochs(recipe.train.examples, len(questions["train"]))
         _check_dev(recipe, questions["dev"])
         _check_trackers(recipe)
         _check_audit(recipe, untrained, [request.name for request, _ in plan(steps, reads)])

@@ -101,8 +101,8 @@ class Lessons:
         method: Its views are trained on.
         seen: The number of items.
 
-    Raises MethodError when a whole epoch has no pair that fits, or a term of the loss says nothing about any example;
-    UnknownName for a term that nobody has.
+    Raises MethodError when a whole epoch has no pair that fits, when there are too few epochs, or
+    when a term of the loss says nothing about any example; UnknownName for a term that nobody has.
     """
 
     def __init__(self, student: BaseStudent, corpus: Corpus, method: Method, seen: int) -> None:
@@ -143,6 +143,8 @@ class Lessons:
             if len(self.items) == seen:
                 break
         self._check_asked()
+        if any(view.internalised for view in method.views):
+            method.check_epochs(len(self.items), len(corpus.usable(method)))
         self._ids.keep()
         del self._ids, self._places, self._groups, self._asks  # the texts are not needed any more
 
