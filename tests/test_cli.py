@@ -231,7 +231,8 @@ def test_export_says_what_is_wrong(root: Path, ran: Result, tmp_path: Path) -> N
         ("students", "seq2seq"), ("steps", "about every wrong option"),
         ("methods", "alpha=WEIGHT the joint weight"), ("methods", "cross-entropy of the right option"),
         ("methods", "control of multitask, another question's explanation; views predict 0.5, explain 0.5"),
-        ("losses", "cross-entropy of the right option"),
+        ("losses", "cross-entropy of the right option"), ("methods", "&h=0.25 the temperature"),
+        ("steps", "samples Texts of each question"),
     ],
 )  # fmt: skip
 def test_list(what: str, shown: str) -> None:

@@ -6,11 +6,13 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from evaluation_fakes import FakeTask
+from shrinklm.cli.show.runs import left_out
 from shrinklm.core.types import Example, Prediction
 from shrinklm.evaluation.metrics.discriminator import discriminator
 from shrinklm.evaluation.score import score_predictions
@@ -158,6 +160,17 @@ def test_it_needs_no_encoder() -> None:
         FakeTask(), [example for example, _ in asked], [said for _, said in asked], ["discriminator"], encoder
     )
     assert len(scores) == 12 * 5
+
+
+@pytest.mark.parametrize(("reference", "told"), [(None, True), ("Money is safe.", False)])
+def test_without_a_reference_the_command_says_what_is_needed(
+    reference: str | None, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [Example("a", "Where?", ("bank", "zoo"), "bank", meta={"reference": reference})]
+    run = SimpleNamespace(recipe=SimpleNamespace(evaluate=None), splits={"test": asked}, tests=lambda: asked)
+    left_out(run, ["accuracy", "discriminator", "overlap"])
+    out = capsys.readouterr().out
+    assert ("Without a score: discriminator, overlap." in out and "explanation: COLUMN" in out) is told
 
 
 def test_likeness_by_hand() -> None:

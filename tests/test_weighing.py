@@ -196,6 +196,7 @@ def test_a_student_weighs_garbage_away_and_learns_more_from_the_rest(use: str, t
     ("spec", "what"),
     [
         ("multitask:weigh=best", r"'weigh=best' names no rule. Known: weigh=student"),
+        ("multitask:weigh=studnt", r"names no rule. Did you mean 'student'\? Known: weigh=student"),
         ("multitask:weigh", "names no rule"),
         ("multitask:weigh=student&t=1", r"'student' has no setting 't'. Its settings: h \(the temperature"),
         ("multitask:weigh=student&h=0", "a number above 0, such as h=0.25"),

@@ -17,6 +17,9 @@ from .metrics.answers import readings, unparsed
 from .metrics.base import BatchMetric, Rows, SetMetric, Value
 from .metrics.explanations import NAMING
 
+REFERENCED = frozenset({"overlap", "similarity", "bertscore", "discriminator"})
+"""Metrics that compare an explanation with the reference of its question."""
+
 
 def left_out(examples: Iterable[Example], metric_names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     """(the metrics of which nothing can be scored, since the options are labels; those labels)."""

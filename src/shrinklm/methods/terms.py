@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..core.errors import nearest
 from ..core.registry import names
 
 _NUMBER = r"\d*\.?\d+"
@@ -60,7 +61,8 @@ class Term:
         known = [f"{name}={each}" for each in self.values]
         known += [f"{name}=2 ({self.number})"] if self.number else [f"{name}=0.5 (its weight)"]
         both = f"{known[0].split()[0]}&0.5"
-        return f"'{name}={value}' is not understood. Known: {', '.join(known)}; with a weight {both}"
+        hint = nearest(value.partition("&")[0], self.values)
+        return f"'{name}={value}' is not understood.{hint} Known: {', '.join(known)}; with a weight {both}"
 
 
 TERMS: Mapping[str, Term] = {

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.errors import nearest
+
 Figures = Mapping[str, float | None]
 """The figures of one sample by name; None where one could not be told."""
 Settings = Mapping[str, float]
@@ -64,7 +66,8 @@ class Weighing:
         name, *written = value.split("&")
         rule = RULES.get(name)
         if rule is None:
-            raise ValueError(f"'weigh={value}' names no rule. Known: {', '.join(f'weigh={each}' for each in RULES)}")
+            known = ", ".join(f"weigh={each}" for each in RULES)
+            raise ValueError(f"'weigh={value}' names no rule.{nearest(name, RULES)} Known: {known}")
         settings: dict[str, float] = {}
         for each in written:
             key, _, number = each.partition("=")

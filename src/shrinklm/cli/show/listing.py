@@ -13,6 +13,8 @@ from ...core.registry import Group, find, names
 from ...methods.options import OPTIONS
 from ...methods.terms import TERMS, Term
 from ...methods.view import Method
+from ...methods.weighing import RULES
+from ...run.blocks import StepBlock
 from ...teachers.steps import STEPS
 from ..printed import say
 from ..terminal import Terminal
@@ -31,15 +33,21 @@ Lines = Iterable[tuple[str, str]]
 
 
 def listing(group: str) -> None:
-    """The known names of a group; of methods also their options."""
+    """The known names of a group; of methods also their options, of steps their settings."""
     if group == "losses":
         say(_TERMS)
         _print(_terms())
         return
     _print(_steps() if group == "steps" else _known(cast(Group, group)))
+    if group == "steps":
+        say("\nSettings of a step: generate: [{explanation: {samples: 4}}]")
+        fields = {name: field for name, field in StepBlock.model_fields.items() if name != "name"}
+        _print((name, field.description or "") for name, field in fields.items())
     if group == "methods":
         say("\nOptions behind a colon, joined by commas: multitask:revised,alpha=0.9")
         _print((each.written, each.about) for each in OPTIONS.values())
+        say("\nRules that weigh several texts of a question: multitask:weigh=student&h=0.5")
+        _print(_rules())
         say(f"\n{_TERMS}")
         _print(_terms())
 
@@ -59,6 +67,13 @@ def _steps() -> Iterator[tuple[str, str]]:
         after = f"; after {', '.join(step.needs)}" if step.needs else ""
         about = "" if step.marks else f" {_ABOUT[step.about]}, at most {step.max_tokens} tokens"
         yield step.name, f"{_BY[step.by]}{about}{after}"
+
+
+def _rules() -> Iterator[tuple[str, str]]:
+    for name, rule in RULES.items():
+        yield f"weigh={name}", rule.about
+        for setting, about in rule.settings.items():
+            yield f"  &{setting}={about.default:g}", about.about
 
 
 def _known(group: Group) -> Iterator[tuple[str, str]]:

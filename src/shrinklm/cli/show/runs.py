@@ -59,6 +59,7 @@ def waiting(run: Run) -> None:
 
 def left_out(run: Run, named: Sequence[str] = ()) -> None:
     """Which of the metrics that were named, here or in the recipe, mean nothing for the options of this task."""
+    from ...evaluation.score import REFERENCED
     from ...evaluation.score import left_out as without
 
     block = run.recipe.evaluate
@@ -68,6 +69,13 @@ def left_out(run: Run, named: Sequence[str] = ()) -> None:
         say(
             f"Left out: {', '.join(metrics)}. All questions have the same options ({', '.join(labels)}): "
             "labels of the task, which an explanation need not name."
+        )
+    compared = [name for name in names if name in REFERENCED]
+    if compared and not any(example.meta.get("reference") for example in run.tests()):
+        say(
+            f"Without a score: {', '.join(compared)}. They compare with explanations of the test questions, and there "
+            "are none: a live teacher is asked about training questions. Name the task's own, task: {columns: "
+            "{explanation: COLUMN}}, or a recording that holds the test questions too."
         )
 
 
