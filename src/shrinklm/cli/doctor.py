@@ -111,8 +111,7 @@ def _disk() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from ..models import encoder
-    from ..models.locate import PACKAGED, locate_model
+    from ..models.locate import ENCODER, ENCODER_INSTALL, PACKAGED, locate_model, packaged_encoder
 
     for ref, packaged in PACKAGED.items():
         path = locate_model(ref).path
@@ -122,11 +121,11 @@ def _models() -> Iterator[Finding]:
             if path
             else Finding(ref, f"not installed ({licence})", packaged.install)
         )
-    installed = encoder.installed()
+    installed = packaged_encoder() is not None
     yield Finding(
-        encoder.DEFAULT,
+        ENCODER,
         "installed (licence: MIT)" if installed else "not installed (licence: MIT)",
-        "" if installed else encoder.INSTALL,
+        "" if installed else ENCODER_INSTALL,
     )
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ExportError, StoreError, TaskError
+from ..core.errors import ExportError, ModelError, StoreError, TaskError
 from ..core.files import NAME_PLACE, read_json, whole_folder, write_json, writing
 from ..core.types import Example, Task, Tick
 from .formats.asked import RuntimeStudent
@@ -77,6 +77,7 @@ def export(
     before = resident()
     trained = load()
     student: BaseStudent = trained.student.to("cpu")  # type: ignore[attr-defined]  # where the others run too
+    _check_format(student, trained.name, wanted.to)
     original = ask(student, "shrinklm", trained.answering, task, tests, before, tick)
     with whole_folder(wanted.folder, advice=NAME_PLACE) as new:
         tick(f"write {wanted.to}", 0, 1, "")
@@ -148,6 +149,14 @@ def _holds_export(folder: Path) -> bool:
         return set(_sizes(folder)) <= {*files, REPORT}
     except (StoreError, KeyError, TypeError):
         return False
+
+
+def _check_format(student: BaseStudent, name: str, to: str) -> None:
+    if not student.writes and to != "safetensors":
+        raise ModelError(
+            f"{name} is an encoder, which chooses among options and writes no text; its head is not written as {to}. "
+            "Take --to safetensors."
+        )
 
 
 def _check_tokens(

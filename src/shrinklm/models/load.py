@@ -59,16 +59,18 @@ def _load(
     model: Model, family: Family, trust_remote_code: bool, network: Callable[[Any, str, dict[str, Any]], Any]
 ) -> tuple[Any, Any]:
     """(model, tokenizer), the model as `network` makes it of (class of transformers, source, options)."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    classes = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM, "encoder": AutoModel}
     tokenizer = load_tokenizer(model, trust_remote_code)
     source, options = weights_source(model)
     options["trust_remote_code"] = trust_remote_code
     try:
-        loaded = network(AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM, source, options)
+        loaded = network(classes[family], source, options)
     except Exception as error:
         advice = _advice(model, "config.json and *.safetensors")
-        raise ModelError(f"{model.ref} cannot be loaded as a {family} model: {_first_line(error)}. {advice}") from error
+        kind = "an encoder" if family == "encoder" else f"a {family}"
+        raise ModelError(f"{model.ref} cannot be loaded as {kind} model: {_first_line(error)}. {advice}") from error
     return loaded.eval(), tokenizer
 
 

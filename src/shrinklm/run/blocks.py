@@ -117,7 +117,9 @@ class StepBlock(Block):
 class StudentBlock(Block):
     """The small model."""
 
-    use: str = Field(description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, tiny, or module:attribute.")
+    use: str = Field(
+        description="causal:PATH_OR_ID, seq2seq:PATH_OR_ID, encoder:PATH_OR_ID, tiny, or module:attribute."
+    )
     name: str | None = Field(None, description="Short name in tables; made from `use` when left out.")
     lora: int | None = Field(None, ge=1, description="Rank of LoRA adapters; left out: every weight is trained.")
     keep_every: int = Field(1, ge=1, description="Start from every n-th layer of the model.")
@@ -130,6 +132,11 @@ class StudentBlock(Block):
         """The student's name in tables and folders."""
         # "causal:org/Name" and "causal:folder/Name.gguf" give "Name", "tiny" stays.
         return self.name or self.use.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".gguf")
+
+    @property
+    def answers_untrained(self) -> bool:
+        """Whether it has an answer before it is trained: the head of an encoder is drawn, and knows no question."""
+        return self.use.partition(":")[0] != "encoder"
 
     def spec(self, max_length: int) -> StudentSpec:
         """The options that the student is opened with; `max_length` stands in the block that trains it."""
@@ -310,7 +317,9 @@ class EvaluateBlock(Block):
     explanations: int | None = Field(
         None, ge=0, description="Explain only the first so many test questions; left out: all."
     )
-    zero_shot: bool = Field(True, description="Also score each student before any training.")
+    zero_shot: bool = Field(
+        True, description="Also score each student before any training; an encoder has no answer then."
+    )
     calibrate: int = Field(
         500,
         ge=0,

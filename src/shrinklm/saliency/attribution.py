@@ -17,12 +17,12 @@ from typing import Literal
 
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.marking import Word
 from ..methods.view import answer_pair
 from ..students.base import BaseStudent
-from ..students.batch import IGNORE, Batch, by_pair
+from ..students.batch import IGNORE, Batch, by_pair, float32
 from .completeness import COMPLETENESS, MOST_STEPS
 from .switches import eager, frozen
 
@@ -135,10 +135,7 @@ class _Encoded:
         if embeddings is not None:
             batch["inputs_embeds"] = embeddings
         with self.attention():
-            logits, labels, pair = self.model.logits(batch)
-        # In float32: half precision would round away the small differences that occlusion and the integral live on.
-        log_p = -nn.functional.cross_entropy(_float32(logits), labels, reduction="none")
-        return by_pair(log_p, pair, len(self.questions))
+            return self.model.attributed(batch, len(self.questions))
 
     def attention(self) -> AbstractContextManager[None]:
         """The implementation of attention that is fastest for the batch (see `_SHORT`)."""
@@ -198,7 +195,7 @@ def _gradient(model: BaseStudent, questions: Sequence[Question], settings: Attri
     encoded = _Encoded(model, questions)
     words, value = encoded.words(), _Last(encoded.value)
     gradient = Saliency(value).attribute(encoded.embeddings().requires_grad_(), abs=False)
-    norm = torch.linalg.vector_norm(_float32(gradient), 1 if settings.norm == "l1" else 2, -1)
+    norm = torch.linalg.vector_norm(float32(gradient), 1 if settings.norm == "l1" else 2, -1)
     return encoded.attributions(norm, words, settings, value.last)
 
 
@@ -208,7 +205,7 @@ def _input_x_gradient(
     encoded = _Encoded(model, questions)
     words, value = encoded.words(), _Last(encoded.value)
     product = InputXGradient(value).attribute(encoded.embeddings().requires_grad_())
-    return encoded.attributions(_float32(product).sum(-1), words, settings, value.last)
+    return encoded.attributions(float32(product).sum(-1), words, settings, value.last)
 
 
 def _integrate(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
@@ -220,7 +217,7 @@ def _integrate(model: BaseStudent, questions: Sequence[Question], settings: Attr
     with torch.inference_mode():
         value = encoded.value(embeddings)
         moved = (value - encoded.value(baseline)).double()
-    parts = torch.zeros(words.shape, dtype=_float32(embeddings).dtype, device=words.device)
+    parts = torch.zeros(words.shape, dtype=float32(embeddings).dtype, device=words.device)
     errors, used = [math.inf] * len(questions), [settings.steps] * len(questions)
     # Each row holds one question. Those that are exact enough stay as they are, whatever their neighbours need.
     waiting, steps = torch.arange(len(questions), device=words.device), settings.steps
@@ -256,7 +253,7 @@ def _integral(encoded: _Encoded, embeddings: Tensor, baseline: Tensor, rows: Ten
         n_steps=steps,
         internal_batch_size=max(_ROWS, len(rows)),  # captum takes no less than one point of every row
     )
-    return _float32(products).sum(-1)
+    return float32(products).sum(-1)
 
 
 def _occlude(model: BaseStudent, questions: Sequence[Question], settings: AttributionSettings) -> list[Attribution]:
@@ -316,11 +313,6 @@ def _spread(values: Sequence[Sequence[int]], owner: Tensor, rest: int) -> Tensor
     spread = torch.full((owner.numel(),), rest, device=owner.device)
     spread[order] = torch.tensor(flat, dtype=spread.dtype, device=owner.device)
     return spread.view(owner.shape)
-
-
-def _float32(numbers: Tensor) -> Tensor:
-    """In float32 where the model computes in less."""
-    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 class _Last:

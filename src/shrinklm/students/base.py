@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.errors import StudentError
 from ..core.files import whole_folder
@@ -25,14 +25,15 @@ from ..models.load import load_model, position_limit
 from ..models.locate import Family, locate_model
 from .batch import Batch, Scored, labelled, sums
 from .blocks import Block
+from .defaults import Defaults
 from .exact import Reading, Rows
 from .layers import adapted
 from .projection import cross_entropy_at, layers_at, logits_at, token_losses
-from .saved import seal
+from .saved import class_name, seal
 from .tokens import PairTokens, by_prompt, pair_tokens, target_offsets
 
 
-class BaseStudent(nn.Module):
+class BaseStudent(Defaults):
     """A transformers model with its tokenizer.
 
     As a module it maps a batch to (summed loss, scored tokens) of each pair, both by the weights of the tokens.
@@ -341,10 +342,6 @@ class BaseStudent(nn.Module):
         with whole_folder(folder) as new:
             self.model.save_pretrained(new)
             self.tokenizer.save_pretrained(new)
+            self.save_beside(new)
             note = {"family": self.family, "class": class_name(type(self)), "max_length": self.max_length}
             seal(new, {**note, "reading": asdict(self.reading)})
-
-
-def class_name(student_class: type[BaseStudent]) -> str:
-    """The name of a class in shrinklm.json."""
-    return f"{student_class.__module__}:{student_class.__qualname__}"

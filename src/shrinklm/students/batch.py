@@ -47,6 +47,11 @@ def labelled(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return chosen, batch["labels"].flatten()[chosen], batch["pair"].flatten()[chosen]
 
 
+def float32(numbers: Tensor) -> Tensor:
+    """In float32 where the model computes in less."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+
+
 def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:
     """[count, ...]: the sum of the values of each owner."""
     zeros = values.new_zeros((count, *values.shape[1:]))

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
+import torch
+
 from ..core.errors import StudentError
 from ..core.types import Pair
+from ..models.decode import below_lora
 from ..models.exact import Case, Decoding, cases, decoding, first_exact, identity, quiet
 
 Rows = Literal["packed", "single"]
 """What a row holds: the views of several examples behind a block mask, or one pair and padding."""
+_PADDING = 1e-3
+"""By what share of their size the states of an encoder may change when a longer row stands beside theirs."""
 _log = logging.getLogger("shrinklm")
 
 
@@ -106,3 +111,31 @@ def _error(reading: Reading, family: type[Any], tokenizer: Any, case: Case) -> f
 
 def _text(ids: Sequence[int]) -> str:
     return " ".join(map(str, ids))
+
+
+def examine_encoder(student: Any) -> None:
+    """Try out an encoder: a longer row beside it may change no row, and each token must see those behind it.
+
+    Raises StudentError where it does not.
+    """
+    short = Pair("Where does a kite fly?", "", "field")
+    longer = Pair("Where does a kite fly, when there is wind and nobody holds it?", "", "cellar")
+    name = type(below_lora(student.model)).__name__
+    with quiet(student.model):
+        both = student.to_device(student.encode([[short], [longer]]))
+        alone = student.states(student.to_device(student.encode([[short]])))[0]
+        states = student.states(both)
+        ids = both["input_ids"].clone()
+        ids[1, int(both["attention_mask"][1].sum()) - 1] = ids[1, 1]
+        others = student.states({**both, "input_ids": ids})
+    if torch.equal(states[1, 0], others[1, 0]):
+        raise StudentError(
+            f"{name} reads each token without those behind it: it is no encoder. "
+            "Write: student: {use: causal:PATH_OR_ID}"
+        )
+    error = float((states[0, : len(alone)] - alone).abs().max())
+    # Half precision rounds by more than a wrong mask may change.
+    if alone.dtype == torch.float32 and not error <= _PADDING * max(1.0, float(alone.abs().max())):
+        raise StudentError(
+            f"{name} reads padding: a longer text beside it changes its states by {error:.2g}. Take another encoder."
+        )

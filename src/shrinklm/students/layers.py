@@ -24,7 +24,7 @@ def adapted(model: Any, family: Family, lora: int | None = None, keep_every: int
         return model
     from peft import LoraConfig, get_peft_model
 
-    task = "CAUSAL_LM" if family == "causal" else "SEQ_2_SEQ_LM"
+    task = {"causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "encoder": "FEATURE_EXTRACTION"}[family]
     # Adapters are scaled by alpha / rank: with alpha = 2 rank by 2 at every rank, so that another rank changes how much
     # is trained and not how far a step goes.
     return get_peft_model(

@@ -46,31 +46,43 @@ def likeliest_options(
 
     None for free answers, and where the student gives no finite number.
     """
-    return [best(values, per_character) for values in option_likelihoods(student, view, examples, raws, batch)]
+    groups = [choice_pairs(view, example, raw) for example, raw in zip(examples, raws, strict=True)]
+    return likeliest(student, groups, batch, per_character)
 
 
 def option_likelihoods(
-    student: Student, view: View, examples: Sequence[Example], raws: Sequence[str], batch: int
+    student: Student,
+    view: View,
+    examples: Sequence[Example],
+    raws: Sequence[str],
+    batch: int,
+    per_character: bool = True,
 ) -> list[dict[str, float]]:
     """For each example Σ log p of each different option, in the order shown; {} for free answers.
 
-    The arguments are those of `likeliest_options`.
+    The arguments are those of `likeliest_options`; `per_character`: options are compared so by whoever reads these
+    numbers. A student that chooses among options without writing them gives each a probability that knows no length:
+    log p × characters then stands here.
     """
     groups = [choice_pairs(view, example, raw) for example, raw in zip(examples, raws, strict=True)]
-    return _likelihoods(student, groups, batch)
+    return _likelihoods(student, groups, batch, per_character)
 
 
 def likeliest(
     student: Student, groups: Sequence[Sequence[Pair]], batch: int, per_character: bool = True
 ) -> list[str | None]:
     """For each group of `option_pairs` the option with the highest log-likelihood; see `likeliest_options`."""
-    return [best(values, per_character) for values in _likelihoods(student, groups, batch)]
+    return [best(values, per_character) for values in _likelihoods(student, groups, batch, per_character)]
 
 
-def _likelihoods(student: Student, groups: Sequence[Sequence[Pair]], batch: int) -> list[dict[str, float]]:
+def _likelihoods(
+    student: Student, groups: Sequence[Sequence[Pair]], batch: int, per_character: bool = True
+) -> list[dict[str, float]]:
+    """Option → Σ log p, of each group; see `option_likelihoods`."""
     flat = [pair for pairs in groups for pair in pairs]
     values = iter(student.likelihood(flat, batch=batch) if flat else [])
-    return [{str(pair.option): next(values) for pair in pairs} for pairs in groups]
+    lengths = per_character and not getattr(student, "writes", True)
+    return [{pair.option: next(values) * (len(pair.option) if lengths else 1) for pair in pairs} for pairs in groups]
 
 
 def choice_pairs(view: View, example: Example, raw: str) -> list[Pair]:
@@ -90,6 +102,20 @@ def option_pairs(prompt: str, before: str, choices: Sequence[str]) -> list[Pair]
     """
     # Some questions list an option twice (122 of CommonsenseQA's training set): it is scored once.
     return [answer_pair(prompt, before, option) for option in dict.fromkeys(choices)]
+
+
+def stated_options(view: View, example: Example, pair: Pair) -> list[Pair]:
+    """`option_pairs` where the target of a pair states its answer, after the words before it.
+
+    Empty for a pair that states none of the options, and for a view that states its answer in a format of its own.
+    """
+    options = list(dict.fromkeys(example.choices))
+    stated = f"{pair.option}."
+    if pair.option not in options or len(options) < 2:
+        return []
+    if view.says[-1] == "answer" and pair.target.endswith(stated):
+        return option_pairs(pair.prompt, pair.target.removesuffix(stated).rstrip(), options)
+    return option_pairs(pair.prompt, view.lead, options) if pair.target.startswith(view.states(pair.option)) else []
 
 
 def best(likelihoods: Mapping[str, float], per_character: bool = True) -> str | None:

@@ -15,7 +15,7 @@ from ..core.errors import StudentError
 from ..core.registry import find, names, split_spec
 from ..models.load import default_device, default_dtype, load_model
 from ..models.locate import Model, locate_model
-from .saved import NOTE
+from .saved import NOTE, class_name
 
 if TYPE_CHECKING:
     from .base import BaseStudent
@@ -26,7 +26,7 @@ class StudentSpec:
     """Which student to open, and how; a recipe's blocks make one."""
 
     use: str
-    """Such as "causal:PATH_OR_ID", "seq2seq:PATH_OR_ID", "tiny" or "module:attribute"."""
+    """Such as "causal:PATH_OR_ID", "seq2seq:PATH_OR_ID", "encoder:PATH_OR_ID", "tiny" or "module:attribute"."""
     lora: int | None
     """Rank of LoRA adapters; None: every weight is trained."""
     keep_every: int
@@ -107,7 +107,6 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     Raises:
         StudentError: there is no student in the folder, or it is of a class that is not known.
     """
-    from .base import class_name
     from .exact import Reading
 
     note = folder / NOTE
@@ -131,6 +130,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     located = Model(str(folder), folder.name, "", folder.resolve())
     model, tokenizer = load_model(located, family.family, default_dtype() if dtype == "auto" else dtype)
     student = family(model, tokenizer, max_length)
+    student.load_beside(folder)
     # Students of before there was a record are tried out.
     recorded = Reading.of(content.get("reading"))
     if recorded is not None:

@@ -47,6 +47,9 @@ def say(
         answer_tokens: Cap of the answer where it is asked for once more, behind a cut explanation.
         batch: Questions in one pass.
     """
+    if not getattr(student, "writes", True):
+        chosen: list[Said] = student.say(view, examples, batch)  # type: ignore[attr-defined]
+        return chosen
     prompts = [view.prompt(example) for example in examples]
     first = replies(student, prompts, max_tokens, batch)
     said = [Said(reply.text, "explanation" in view.says and not reply.finished, reply.finished) for reply in first]

@@ -45,3 +45,8 @@ def _needed(folder: Path) -> list[str]:
     shards = set(json.loads(index.read_bytes())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
     tokenizer = next((name for name in _TOKENIZERS if (folder / name).is_file()), _TOKENIZERS[0])
     return [*sorted(shards), "config.json", tokenizer]
+
+
+def class_name(student_class: type) -> str:
+    """The name of a class in shrinklm.json."""
+    return f"{student_class.__module__}:{student_class.__qualname__}"

@@ -44,7 +44,7 @@ def start_of(spec: StudentSpec, root: Path = Path(".")) -> Start:
         if name in names("students"):
             return model_start(ref, root)
     except ModelError:
-        if name in ("causal", "seq2seq"):
+        if name in ("causal", "seq2seq", "encoder"):
             return Start(ref, "", "")
     return _opened(spec, root)
 

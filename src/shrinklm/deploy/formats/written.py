@@ -60,6 +60,8 @@ def _safetensors(student: BaseStudent, answering: Answering, folder: Path, bits:
     # Also in this object: it was loaded to be exported.
     student.to(torch.bfloat16 if bits == 16 else torch.float32)
     student.save(folder)
+    if not student.writes:
+        return
     _beside(student, answering, folder)
     note = json.loads((folder / NOTE).read_bytes())
     seal(folder, {name: value for name, value in note.items() if name != "files"})
@@ -104,8 +106,11 @@ def _beside(student: BaseStudent, answering: Answering, folder: Path) -> None:
 
 
 def _open_safetensors(folder: Path) -> RuntimeStudent:
+    from .chooser import ChoosingStudent
     from .plain import TransformersStudent
 
+    if json.loads((folder / NOTE).read_bytes())["family"] == "encoder":
+        return ChoosingStudent(folder)
     return TransformersStudent(folder)
 
 

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ...core.errors import ShrinkError, StudentError
 from ...methods.spec import method
+from ...models.locate import Family
 from ...report.fields import block
 from ...report.findings import Cell, read
 from ...report.measures import measure_of
@@ -21,7 +22,10 @@ from ...teachers.steps import STEPS
 from ..answering import Answering
 from .terms import UNKNOWN, DataTerms, Terms, data_terms, stated_licence, terms_of
 
-_ON_HUB = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+_ON_HUB = {
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "all-minilm-l6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+}
 """Packaged models by their names on the Hub."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -113,7 +117,7 @@ def _binary(values: Any) -> bool:
 
 def _base(cell: Cell, use: str, root: Path) -> Model:
     """The model that the student started from."""
-    ref = use.partition(":")[2] if use.partition(":")[0] in ("causal", "seq2seq") else use
+    ref = use.partition(":")[2] if use.partition(":")[0] in get_args(Family) else use
     hub = _ON_HUB.get(ref, ref.partition("@")[0] if _on_hub(ref, root) else "")
     name = hub or _last(str(block(cell.info, "base").get("name") or ref))
     return Model(name, terms_of(name, _stated(ref, root)), hub)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...core.files import read_json
-from ...models.locate import sha256
+from ...models.locate import Family, sha256
 from ...report.fields import block, finite
 from ...report.heading import cautions
 from ...report.look.md import fenced, grid, text
@@ -22,6 +22,7 @@ from ...report.measures import Measure, measure_of, ordered
 from ...report.results import Row
 from ...report.sections import calibration
 from ...stats import Estimate
+from ...students.saved import NOTE as SAVED
 from .about import About
 from .recipe import shared
 from .snippets import snippets
@@ -40,6 +41,12 @@ _TASKS = {
     "free": ("question-answering", "questions with free answers"),
 }
 """Type of a task → (its name on the Hub, in words)."""
+_PIPELINES: dict[Family, str] = {
+    "causal": "text-generation",
+    "seq2seq": "text2text-generation",
+    "encoder": "multiple-choice",
+}
+"""What a student of a family is asked for, in the Hub's words."""
 
 
 def card(about: About, title: str, folder: Path) -> str:
@@ -57,7 +64,7 @@ def card(about: About, title: str, folder: Path) -> str:
         _probabilities(about),
         _use(about),
         _limits(about),
-        snippets(about.answering, title, _encodes(folder)),
+        snippets(about.answering, title, _family(folder)),
         _training(about),
         _licences(about),
         ["## Recipe", fenced(_yaml(shared(about.results.findings.recipe)), "yaml")],
@@ -99,7 +106,7 @@ def metadata(about: About, title: str, folder: Path) -> ModelCardData:
         datasets=[about.data_hub] if about.data_hub else None,
         language=about.data.language or None,
         library_name="transformers",
-        pipeline_tag="text2text-generation" if _encodes(folder) else "text-generation",
+        pipeline_tag=_PIPELINES[_family(folder)],
         tags=["shrinklm", "distillation", *(["explanations"] if about.answering.explain else []), task],
         metrics=metrics or None,
         model_name=_plain(title) if results else None,
@@ -286,9 +293,10 @@ def _exposure(about: About) -> str:
     return ", ".join(f"{count(number)} {words[key]}" for key, number in numbers.items())
 
 
-def _encodes(folder: Path) -> bool:
-    """Whether the student is an encoder–decoder."""
-    return bool(read_json(folder / "config.json").get("is_encoder_decoder"))
+def _family(folder: Path) -> Family:
+    """Of the student in a folder."""
+    family: Family = read_json(folder / SAVED)["family"]
+    return family
 
 
 def _yaml(value: Any) -> str:

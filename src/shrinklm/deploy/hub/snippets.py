@@ -6,6 +6,7 @@ import json
 
 from ...core.types import Example
 from ...methods.view import View
+from ...models.locate import Family
 from ...report.look.md import fenced
 from ..answering import Answering
 
@@ -13,12 +14,18 @@ _QUESTION = "Where do fish swim?"
 _CHOICES = ("in the sea", "in the sky")
 
 
-def snippets(answering: Answering, name: str, encodes: bool) -> list[str]:
-    """The section of a model card, as blocks; `encodes`: the student is an encoder–decoder."""
+def snippets(answering: Answering, name: str, family: Family) -> list[str]:
+    """The section of a model card, as blocks."""
+    if family == "encoder":
+        return [
+            "## How to ask it",
+            "It is an encoder with a head (head.safetensors) that scores each option of a question. With shrinklm:",
+            fenced(shrinklm(answering, name), "python"),
+        ]
     return [
         "## How to ask it",
         "The student was trained with this form of prompt. With transformers alone:",
-        fenced(transformers(answering, name, encodes), "python"),
+        fenced(transformers(answering, name, family == "seq2seq"), "python"),
         "With shrinklm, which also reads the answer from the text and gives the probability of each option:",
         fenced(shrinklm(answering, name), "python"),
     ]

@@ -47,6 +47,9 @@ def check_recipe(
         _check_train(task, untrained, questions["train"])
         for method in _methods(untrained):
             method.check_epochs(recipe.train.examples, len(questions["train"]))
+        for cell in untrained:
+            if cell.student.label in outlines:
+                outlines[cell.student.label].refuse(cell.method, questions["train"])
         _check_dev(recipe, questions["dev"])
         _check_trackers(recipe)
         _check_audit(recipe, untrained, [request.name for request, _ in plan(steps, reads)])

@@ -324,7 +324,7 @@ def cells_of(recipe: Recipe, methods: Sequence[Method], folder: Path) -> list[Ce
         (trained, student, seed) for student in recipe.student for trained in methods for seed in recipe.train.seeds
     ]
     if recipe.evaluate.zero_shot:
-        grid += [(method_of("zero-shot"), student, 0) for student in recipe.student]
+        grid += [(method_of("zero-shot"), student, 0) for student in recipe.student if student.answers_untrained]
     return [
         Cell(trained, student, seed, folder / cell_name(trained.name, student.label, seed))
         for trained, student, seed in grid

@@ -254,11 +254,8 @@ def _dev_accuracy(
     student: BaseStudent, cell: Cell, recipe: Recipe, task: Task, dev: Sequence[Example]
 ) -> dict[str, float]:
     """Dev accuracy of a student in training: of a copy, in the precision in which it will answer."""
-    from ...models.exact import copied
-
     # A copy, since the weights in training must not be rounded to that precision.
-    other = ready_to_answer(type(student)(copied(student.model), student.tokenizer, student.max_length))
-    other.reading = student.reading
+    other = ready_to_answer(student.copied())
     examples = dev_sample(dev, recipe.train.dev_questions, recipe.task.seed)
     settings = EvaluateSettings(explanation_cap(other, cell, recipe), recipe.evaluate.batch, 0)
     predictions = answers(Evaluation(other, task, cell.method, cell.name, settings), examples)

@@ -37,6 +37,8 @@ class Lesson:
     """Of the pairs; none where all are 1."""
     asked: tuple[int, ...] = ()
     """Places in `Lessons.asks` of what further terms of the loss read."""
+    beside: tuple[tuple[int, ...], ...] = ()
+    """For each pair the places of those that the student's own loss compares it with; none where it compares none."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Unit:
 
     block: Block
     views: Sequence[int]
-    """For each pair the place of its view in the method; -1 for one that only a further term of the loss reads."""
+    """For each pair the place of its view in the method; -1 for one that is read and not trained on."""
     weights: Sequence[float]
-    """Of each pair; 0 for one that only a further term reads."""
+    """Of each pair; 0 for one that is read and not trained on."""
     asked: Sequence[tuple[Sequence[int], Asked]]
     """(the places in the block of the pairs that a further term reads, what it asked)."""
     places: Sequence[int]
@@ -101,11 +103,13 @@ class Lessons:
         method: Its views are trained on.
         seen: The number of items.
 
-    Raises MethodError when a whole epoch has no pair that fits, when there are too few epochs, or
-    when a term of the loss says nothing about any example; UnknownName for a term that nobody has.
+    Raises MethodError when a whole epoch has no pair that fits, when there are too few epochs, or when a term of the
+    loss says nothing about any example; UnknownName for a term that nobody has; StudentError for a method that the
+    student cannot be trained with.
     """
 
     def __init__(self, student: BaseStudent, corpus: Corpus, method: Method, seen: int) -> None:
+        student.refuse(method)
         self.student, self.corpus, self.method = student, corpus, method
         self.losses: dict[str, Loss] = {option: term(option) for option in method.losses}
         self.items: list[Lesson] = []
@@ -117,7 +121,7 @@ class Lessons:
         self._places: dict[Pair, int | None] = {}
         """Where the ids of a pair lie; None for one that does not fit."""
         self._groups: dict[tuple[Pair, ...], tuple[int, ...] | None] = {}
-        """As `_places`, of pairs that only a further term reads."""
+        """As `_places`, of pairs that are read and not trained on."""
         self._asks: dict[tuple[Any, ...], int] = {}
         """What is asked → its place in `asks`: most terms ask the same in every epoch."""
         self._texts: dict[int, Pair] = {}
@@ -158,6 +162,7 @@ class Lessons:
             views = [self._view_index[view] for view in lesson.views]
             weights = lesson.weights or (1.0,) * len(views)
             trained = list(zip(lesson.pairs, views, weights, strict=True))
+            beside = dict(zip(lesson.pairs, lesson.beside, strict=False))
             asked = [self.asks[place] for place in lesson.asked]
             if self.student.packs:
                 units.append(self._unit(trained, asked))
@@ -168,11 +173,14 @@ class Lessons:
             held = {place for ask in joined for place in ask.pairs}
             if joined:
                 units.append(self._unit([each for each in trained if each[0] in held], joined))
-            units += [self._unit([each], []) for each in trained if each[0] not in held]
+            units += [self._unit([each], [], beside.get(each[0], ())) for each in trained if each[0] not in held]
             units += [self._unit([], [ask]) for ask in asked if places.isdisjoint(ask.pairs)]
         return units
 
-    def _unit(self, trained: Sequence[tuple[int, int, float]], asked: Sequence[Asked]) -> Unit:
+    def _unit(
+        self, trained: Sequence[tuple[int, int, float]], asked: Sequence[Asked], beside: Sequence[int] = ()
+    ) -> Unit:
+        trained = [*trained, *((place, -1, 0.0) for place in beside)]
         places, views, weights = (list(column) for column in zip(*trained, strict=True)) if trained else ([], [], [])
         parts = []
         for ask in asked:
@@ -193,6 +201,11 @@ class Lessons:
             return self.student.batch([unit.block for unit in units], rows)
         return self.student.encode([[self._texts[place] for place in unit.places] for unit in units])
 
+    def shown(self, seen: int) -> Iterator[ViewPair]:
+        """The pairs of the first `seen` items, those that no student learns included."""
+        for lesson in self.items[:seen]:
+            yield from self.corpus.pairs(self.method, lesson.index, lesson.epoch)
+
     def pairs(self, seen: int) -> dict[str, int]:
         """View → pairs in the first `seen` items."""
         counts = Counter(view for lesson in self.items[:seen] for view in lesson.views)
@@ -201,13 +214,19 @@ class Lessons:
     def _lesson(self, index: int, epoch: int) -> Lesson:
         shown: list[ViewPair] = []
         places: list[int] = []
+        beside: list[tuple[int, ...]] = []
         for item in self.corpus.pairs(self.method, index, epoch, self.unbuilt):
-            place = self._place(item.pair)
-            if place is None:
+            others = self.student.beside(item.view, item.example, item.pair)
+            if isinstance(others, str):
+                self.unbuilt[item.view.name, others] += 1
+                continue
+            place, known = self._place(item.pair), self._group(tuple(others))
+            if place is None or known is None:
                 self.unbuilt[item.view.name, f"longer than {self.student.max_length} tokens"] += 1
                 continue
             shown.append(item)
             places.append(place)
+            beside.append(known)
         weights = tuple(item.pair.weight for item in shown)
         return Lesson(
             index,
@@ -216,6 +235,7 @@ class Lessons:
             tuple(places),
             () if set(weights) <= {1.0} else weights,
             tuple(self._asked(index, epoch, shown, places)) if self.losses and shown else (),
+            tuple(beside) if any(beside) else (),
         )
 
     def _check_asked(self) -> None:
@@ -239,7 +259,7 @@ class Lessons:
         return self._places[pair]
 
     def _group(self, pairs: tuple[Pair, ...]) -> tuple[int, ...] | None:
-        """The places of pairs that only a further term reads; None where one does not fit."""
+        """The places of pairs that are read and not trained on; None where one does not fit."""
         if pairs not in self._groups:
             tokens = self._ids.pairs(pairs)
             fit = all(map(self._fits, tokens))

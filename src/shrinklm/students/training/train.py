@@ -191,6 +191,8 @@ def _train(
         diverged=trainer.diverged,
     )
     student.eval()
+    if processes.rank() == 0:
+        student.remember(lessons.shown(trainer.examples_seen))
     return fit
 
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from ....core.types import Example, Pair
-from ....methods.view import View
-from ...likeliest import option_pairs
+from ...likeliest import stated_options
 from .base import Ask, Loss, Read, Shown
 
 NO_OPTIONS = "the question has no options"
@@ -81,17 +79,3 @@ class Options(Loss):
     def value(self, read: Read) -> Tensor:
         """See Loss."""
         return self._loss(read.table(), read.figures["gold"].long())
-
-
-def stated_options(view: View, example: Example, pair: Pair) -> list[Pair]:
-    """`option_pairs` where the target of a pair states its answer, after the words before it.
-
-    Empty for a pair that states none of the options, and for a view that states its answer in a format of its own.
-    """
-    options = list(dict.fromkeys(example.choices))
-    stated = f"{pair.option}."
-    if pair.option not in options or len(options) < 2:
-        return []
-    if view.says[-1] == "answer" and pair.target.endswith(stated):
-        return option_pairs(pair.prompt, pair.target.removesuffix(stated).rstrip(), options)
-    return option_pairs(pair.prompt, view.lead, options) if pair.target.startswith(view.states(pair.option)) else []

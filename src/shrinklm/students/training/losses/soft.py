@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ....core.errors import MethodError
 from ....methods.chances import chances
+from ...likeliest import stated_options
 from .base import Around, Ask, Loss, Read, Shown
-from .options import NO_OPTIONS, stated_options
+from .options import NO_OPTIONS
 
 
 class Soft(Loss):
