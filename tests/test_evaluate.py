@@ -43,10 +43,18 @@ def test_answers_explanations_and_likeliest_options(tmp_path):
     assert predictions[3].answer == "zero 3"
     assert timing.questions == 10
     assert timing.tokens_out == 10 * (5 + 5)
-    assert timing.latency_n == 10
+    assert timing.latency_n == 3
     assert timing.tokens_per_second == pytest.approx(
         timing.tokens_out / (timing.answer_seconds + timing.explain_seconds)
     )
+
+
+@pytest.mark.parametrize(("count", "alone"), [(2, 2), (29, 3), (70, 7), (130, 10)])
+def test_a_tenth_of_the_questions_is_asked_alone_for_latency(tmp_path, count, alone):
+    _, timing, student = ask(tmp_path, "finetune", count)
+    assert timing.latency_n == alone
+    prompts = [prompt for prompt, _, batch in student.asked if batch == 1]
+    assert prompts == [prompt for prompt, _, batch in student.asked if batch > 1][:alone]
 
 
 @pytest.mark.parametrize("name", ["multitask", "explain-then-answer"])

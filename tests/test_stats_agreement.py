@@ -7,6 +7,7 @@ import pytest
 
 from shrinklm.stats import (
     Design,
+    agreement,
     concordance,
     gwet,
     icc,
@@ -134,6 +135,22 @@ def test_intervals_of_agreement_are_seeded_and_shrink():
     assert many.high - many.low < 0.6 * (few.high - few.low)
     assert krippendorff(table, seed=1) == many
     assert krippendorff(table, seed=2).low != many.low
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
+def test_resamples_are_those_of_a_table_with_items_repeated(level, monkeypatch):
+    rng = np.random.default_rng(1)
+    table = 1e6 + rng.integers(1, 6, (9, 1)) + rng.integers(0, 2, (9, 3)).astype(float)
+    table[0, 1:] = np.nan
+    rated = table[1:]
+    draws = np.random.default_rng(4)
+    copies = [rated[draws.integers(0, 8, 8)] for _ in range(25)]
+    each = [krippendorff(copy, level, resamples=0).value for copy in copies]
+    found = krippendorff(table, level, seed=4, resamples=25)
+    assert [found.low, found.high] == pytest.approx(np.quantile(each, [0.025, 0.975]), abs=1e-9)
+    for numbers in (1, 50):
+        monkeypatch.setattr(agreement, "_NUMBERS", numbers)
+        assert krippendorff(table, level, seed=4, resamples=25) == found
 
 
 def test_correlation_with_a_third_thing_taken_out():

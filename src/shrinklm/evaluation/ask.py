@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _ANSWER_TOKENS = 12
 """Tokens of an answer's sentence beyond its option: "The answer is" and its end."""
-_LATENCY_QUESTIONS = 10
-"""Questions asked one at a time to measure latency."""
+_FEWEST_ALONE, _MOST_ALONE = 3, 10
+"""Bounds of how many questions are asked one at a time to measure latency; between them, a tenth of all."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ def predict(
     if known is not None:
         return predictions, with_explanations(known[1], part.chunks)
     # Measured last and not kept in the part: a resumed evaluation measures it anew, on the machine that it runs on.
-    alone = evaluation.latency([examples[index] for index in short[:_LATENCY_QUESTIONS]], answer_tokens)
+    count = min(max(len(short) // 10, _FEWEST_ALONE), _MOST_ALONE)
+    alone = evaluation.latency([examples[index] for index in short[:count]], answer_tokens)
     return predictions, timing(part.chunks, alone)
 
 

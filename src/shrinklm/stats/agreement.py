@@ -18,6 +18,8 @@ from .linear_mixed import Array, variance_components
 Level = Literal["nominal", "ordinal", "interval"]
 Weights = Literal["identity", "ordinal", "linear", "quadratic"]
 Icc = Literal["1", "2", "3"]
+_NUMBERS = 1_000_000
+"""Resamples are computed so many at once that a table of resamples by items has at most so many numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,20 @@ def krippendorff(ratings: ArrayLike, level: Level = "ordinal", seed: int = 0, re
     counts = _counts(table, values)
     sizes = counts.sum(axis=1)
 
-    def alpha(copies: Array) -> float:
-        # Recomputed for each resample: ordinal distances depend on how often each value occurs.
+    def alpha(copies: Array) -> Array:
         marginal = copies @ counts
-        distance = _distance(values, marginal, level)
+        total = marginal.sum(axis=1)
         # Sums over all ratings instead of means: their number cancels. - 1, as a rating is not paired with itself.
-        total = marginal.sum()
-        expected = float(marginal @ distance @ marginal) / (total - 1)
-        observed = float(copies @ (((counts @ distance) * counts).sum(axis=1) / (sizes - 1)))
-        return 1 - observed / expected if expected > 0 else float("nan")
+        if level == "nominal":
+            expected = total**2 - (marginal**2).sum(axis=1)
+            observed = copies @ ((sizes**2 - (counts**2).sum(axis=1)) / (sizes - 1))
+        else:
+            # Anew for each resample: ordinal distances depend on how often each value occurs.
+            place = _places(values, marginal, level)
+            expected = _apart(total, (marginal * place).sum(axis=1), (marginal * place**2).sum(axis=1))
+            observed = (copies * _apart(sizes, place @ counts.T, place**2 @ counts.T) / (sizes - 1)).sum(axis=1)
+        defined = (marginal > 0).sum(axis=1) > 1
+        return np.where(defined, 1 - observed * (total - 1) / np.where(defined, expected, 1.0), np.nan)
 
     return _agreement(f"Krippendorff's alpha ({level})", alpha, table, seed, resamples)
 
@@ -113,13 +120,14 @@ def gwet(
     # - 1 takes out the agreement of a rating with itself.
     agreed[pairs] = ((counts * (counts @ credit - 1)).sum(axis=1))[pairs] / (sizes * (sizes - 1))[pairs]
 
-    def ac(copies: Array) -> float:
-        rated_twice = float(copies @ pairs)
-        shares = copies @ (counts / sizes[:, None]) / copies.sum()
-        chance = float(credit.sum() / (len(points) * (len(points) - 1)) * (shares * (1 - shares)).sum())
+    def ac(copies: Array) -> Array:
+        rated_twice = copies @ pairs
+        shares = copies @ (counts / sizes[:, None]) / copies.sum(axis=1, keepdims=True)
+        chance = credit.sum() / (len(points) * (len(points) - 1)) * (shares * (1 - shares)).sum(axis=1)
         # A resample may hold no item with two ratings; it is left out of the interval.
-        defined = rated_twice and chance < 1
-        return (float(copies @ agreed) / rated_twice - chance) / (1 - chance) if defined else float("nan")
+        defined = (rated_twice > 0) & (chance < 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(defined, (copies @ agreed / rated_twice - chance) / (1 - chance), np.nan)
 
     name = "Gwet's AC1" if weights == "identity" else f"Gwet's AC2 ({weights} weights)"
     return _agreement(name, ac, table, seed, resamples)
@@ -161,7 +169,10 @@ def icc(ratings: ArrayLike, kind: Icc = "2", seed: int = 0, resamples: int = 200
         total = sum(variances.values()) - (variances.get("rater", 0.0) if kind == "3" else 0.0)
         return variances["item"] / total if variances else float("nan")
 
-    return _agreement(f"ICC({kind},1)", share, table, seed, resamples if full else min(resamples, 200))
+    def shares(copies: Array) -> Array:
+        return np.array([share(drawn) for drawn in copies])
+
+    return _agreement(f"ICC({kind},1)", shares, table, seed, resamples if full else min(resamples, 200))
 
 
 def table_of(items: Sequence[str], raters: Sequence[str], values: ArrayLike) -> Array:
@@ -204,14 +215,18 @@ def _counts(table: Array, values: Array) -> Array:
     return counts
 
 
-def _distance(values: Array, marginal: Array, level: Level) -> Array:
-    """[values, values] squared differences."""
-    if level == "nominal":
-        return 1.0 - np.eye(len(values))
+def _places(values: Array, marginal: Array, level: Level) -> Array:
+    """Where each value lies, so that a distance is a squared difference: [resamples, values], with a mean of 0."""
     # Ordinal: between two values lie the ratings of those in between and half of each end, a difference of mid-ranks.
-    position = values if level == "interval" else np.cumsum(marginal) - marginal / 2
-    squared: Array = (position[:, None] - position[None, :]) ** 2
-    return squared
+    place = np.broadcast_to(values, marginal.shape) if level == "interval" else marginal.cumsum(1) - marginal / 2
+    # Squares of values far from zero would drown their differences in rounding.
+    centred: Array = place - (marginal * place).sum(axis=1, keepdims=True) / marginal.sum(axis=1, keepdims=True)
+    return centred
+
+
+def _apart(count: Array, total: Array, squares: Array) -> Array:
+    """Squared differences summed over all ordered pairs, from the count, the sum and the sum of squares."""
+    return np.maximum(2 * (count * squares - total**2), 0.0)
 
 
 def _credit(points: Array, weights: Weights) -> Array:
@@ -256,16 +271,20 @@ def _variances(table: Array, kind: Icc, start: dict[str, float] | None = None) -
         return {}
 
 
-def _agreement(name: str, statistic: Callable[[Array], float], table: Array, seed: int, resamples: int) -> Agreement:
+def _agreement(name: str, statistic: Callable[[Array], Array], table: Array, seed: int, resamples: int) -> Agreement:
     """The coefficient with its interval over items.
 
-    `statistic` takes the number of copies of each item [items]: ones for the data, bootstrap counts for a resample.
+    `statistic` takes the number of copies of each item [resamples, items], ones for the data, and gives [resamples].
     """
     n, rated = len(table), ~np.isnan(table)
     rng = np.random.default_rng(seed)
-    draws = np.array(
-        [statistic(np.bincount(rng.integers(0, n, n), minlength=n).astype(float)) for _ in range(resamples)]
-    )
+    found = [np.empty(0)]
+    most = max(1, _NUMBERS // n)
+    for start in range(0, resamples, most):
+        several = min(most, resamples - start)
+        chosen = rng.integers(0, n, (several, n)) + n * np.arange(several)[:, None]
+        found.append(statistic(np.bincount(chosen.ravel(), minlength=several * n).reshape(several, n).astype(float)))
+    draws = np.concatenate(found)
     # The coefficient is undefined for some resamples, such as one whose ratings are all equal.
     draws = draws[~np.isnan(draws)]
     low, high = np.quantile(draws, [0.025, 0.975]) if len(draws) else (np.nan, np.nan)
@@ -273,7 +292,7 @@ def _agreement(name: str, statistic: Callable[[Array], float], table: Array, see
     used = n if name.startswith("ICC") else int((rated.sum(axis=1) >= 2).sum())
     return Agreement(
         name,
-        float(statistic(np.ones(n))),
+        float(statistic(np.ones((1, n)))[0]),
         float(low),
         float(high),
         used,

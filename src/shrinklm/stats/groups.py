@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Literal
 
@@ -226,7 +227,7 @@ def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
     from scipy.stats import studentized_range
 
     variance = sum(float(((vector - vector.mean()) ** 2).sum()) for vector in vectors.values()) / df
-    reach = float(studentized_range.ppf(level, len(vectors), df))
+    reach = _range_quantile(level, len(vectors), df)
     rows = []
     for a, b in combinations(vectors, 2):
         difference = float(vectors[a].mean() - vectors[b].mean())
@@ -236,6 +237,14 @@ def tukey(groups: Mapping[str, ArrayLike], level: float = 0.95) -> list[Tukey]:
         p = float(np.clip(studentized_range.sf(q, len(vectors), df), 0.0, 1.0)) if np.isfinite(q) else 0.0
         rows.append(Tukey(a, b, difference, difference - reach * error, difference + reach * error, p))
     return rows
+
+
+@cache
+def _range_quantile(level: float, groups: int, df: int) -> float:
+    """Of the studentized range: an integral inside a search, and the same for each cell of a balanced table."""
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(level, groups, df))
 
 
 def vargha_delaney(a: ArrayLike, b: ArrayLike) -> float:

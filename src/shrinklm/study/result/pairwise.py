@@ -81,9 +81,9 @@ def _construct(
         if not np.isnan(resampled_share).all():  # NaN throughout: nobody compared these two
             share = _estimate(wins[:, a, b], wins[:, b, a], resampled_share)
             pairs.append(PairShare(names[a], names[b], share))
-    strength = _strengths(wins.sum(0))
+    strength = _strengths(wins.sum(0)[None])[0].tolist()
     # The fit is iterative and slow beside the rest; 1,000 resamples are enough for an interval.
-    drawn_strengths = [_strengths(table) for table in resampled[: min(1000, len(resampled))]]
+    drawn_strengths = _strengths(resampled[:1000])
     low, high = np.nanquantile(drawn_strengths, [0.025, 0.975], axis=0)
     drawn_left = _share(draws @ left, draws @ (wins.sum((1, 2)) - left))
     return Preference(
@@ -118,19 +118,24 @@ def _estimate(won: Array, lost: Array, draws: Array) -> Share:
     return Share(share, float(low), float(high), round((won + lost).sum()), max(p, 1 / len(draws)))
 
 
-def _strengths(wins: Array, rounds: int = 200) -> list[float]:
-    """Return log strengths by the minorisation of Hunter (2004), with a mean of 0."""
+def _strengths(wins: Array, rounds: int = 200) -> Array:
+    """Return log strengths [tables, names] by the minorisation of Hunter (2004), with a mean of 0, from wins
+    [tables, winner, loser]."""
     # A tenth of a win of each over each keeps the strengths finite where one condition wins or loses throughout.
-    table = wins + 0.1 * (1 - np.eye(len(wins)))
-    strength = np.ones(len(table))
-    games = table + table.T
+    table = wins + 0.1 * (1 - np.eye(wins.shape[1]))
+    strength = np.ones(wins.shape[:2])
+    won, games = table.sum(2), table + table.transpose(0, 2, 1)
+    moving = np.arange(len(wins))
     for _ in range(rounds):
-        new = table.sum(1) / (games / (strength[:, None] + strength[None, :])).sum(1)
-        new /= np.exp(np.log(new).mean())
-        if np.allclose(new, strength, rtol=1e-8):
+        old = strength[moving]
+        new = won[moving] / (games[moving] / (old[:, :, None] + old[:, None, :])).sum(2)
+        new /= np.exp(np.log(new).mean(1, keepdims=True))
+        moved = ~np.isclose(new, old, rtol=1e-8).all(1)
+        moving = moving[moved]
+        if not len(moving):
             break
-        strength = new
-    return [float(value) for value in np.log(strength)]
+        strength[moving] = new[moved]
+    return np.log(strength)
 
 
 def _paragraph(people: int, pairs: int, constructs: Mapping[str, Preference]) -> str:
