@@ -40,6 +40,7 @@ from shrinklm.study.design.booklets import Design, Question, Shown, places
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import FORMS, Form
 from shrinklm.study.records.database import Records
+from shrinklm.study.records.key import Key
 from visitor import filled, sheets, words
 
 QUESTIONS, PER_PERSON, LIMIT = 48, 12, 0.250
@@ -236,8 +237,9 @@ def report(made: Study, database: str, people: list[Person], wall: float, judged
     Speed is judged of a quiet start on SQLite alone: after a kill everybody comes at once, and PostgreSQL takes its
     part of the two cores.
     """
-    records = Records(database)
+    records = Records(database, Key.of(made.home))
     persons, responses = records.participants(), records.responses()
+    links = {person.id: records.link(person) for person in persons}
     records.close()
     pages = np.array([seconds for person in people for seconds in person.pages])
     kept = Counter(response.participant for response in responses)
@@ -246,7 +248,6 @@ def report(made: Study, database: str, people: list[Person], wall: float, judged
     cells = [given.get((q, t), 0) for q in made.design.questions for t in made.design.treatments]
     wanted = places([made.booklet(person.seat) for person in persons])
     acknowledged = {(p.link.rpartition("/")[2], at): steps for p in people for at, steps in p.acknowledged.items()}
-    links = {person.id: person.link for person in persons}
     there = {(links[r.participant], r.position): sorted(str(step) for step in r.values.values()) for r in responses}
     errors = [error for person in people for error in person.errors]
     p95 = float(np.quantile(pages, 0.95))

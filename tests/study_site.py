@@ -16,6 +16,7 @@ from shrinklm.study.design.booklets import Design, Question, Shown
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import FORMS, Form
 from shrinklm.study.records.database import Records
+from shrinklm.study.records.key import Key
 from shrinklm.study.web.app import make_app
 from visitor import filled, sheets
 
@@ -73,7 +74,7 @@ TOKEN = "a token of the tests"
 @contextmanager
 def served(study: Study, token: str | None = TOKEN) -> Iterator[tuple[Callable[[], TestClient], Records]]:
     """(a maker of browsers, the records) of a study; every browser has cookies of its own."""
-    records = Records(study.database)
+    records = Records(study.database, Key.of(study.home))
     app = make_app(study, records, token)
     try:
         yield (

@@ -284,3 +284,17 @@ def test_a_key_says_everything_that_was_asked() -> None:
 def test_a_key_is_the_same_on_every_machine() -> None:
     prompt = Prompt((Turn("user", "Wärum?"),), TYPES["choice"], "explanation", "cellar")
     assert ask_key("model", "sha", prompt, Sampling()) == "75d589174f6f077d036c304bcd9b77bc"
+
+
+def test_a_new_store_is_for_its_owner_alone_and_an_old_one_stays_shared(tmp_path: Path) -> None:
+    import stat
+
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    with Store(tmp_path / "new" / "g.db"):
+        assert (mode(tmp_path / "new"), mode(tmp_path / "new" / "g.db")) == (0o700, 0o600)
+    (tmp_path / "old.db").touch()
+    (tmp_path / "old.db").chmod(0o664)
+    with Store(tmp_path / "old.db"):
+        assert mode(tmp_path / "old.db") == 0o664

@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 import chromium
 from chromium import WCAG
 from shrinklm.study.records.database import Records
+from shrinklm.study.records.key import Key
 from study_people import answered, stored
 from study_site import TOKEN, make_study
 
@@ -50,7 +51,7 @@ class Site:
                 break
             except httpx.TransportError:
                 time.sleep(0.1)
-        self.records = Records(study.database)
+        self.records = Records(study.database, Key.of(study.home))
 
     def close(self) -> None:
         self.process.terminate()

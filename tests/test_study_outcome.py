@@ -29,6 +29,7 @@ from shrinklm.study.design.selection import Settings, create
 from shrinklm.study.records import export
 from shrinklm.study.records.database import Records
 from shrinklm.study.records.exclude import excluded, kept
+from shrinklm.study.records.key import Key
 from shrinklm.study.result import write as result
 from shrinklm.study.result.outcome import Options, outcome_of, sample_of
 from shrinklm.study.result.page import cautions
@@ -109,7 +110,7 @@ def test_ratings_have_the_columns_of_the_published_file(run: Path, tmp_path: Pat
 
 def test_the_table_is_analysed_unchanged(run: Path, tmp_path: Path) -> None:
     study = brief(made(run, tmp_path / "study"))
-    records = Records(study.database)
+    records = Records(study.database, Key.of(study.home))
     stored(records, *answered(study))
     records.close()
     done = call("study", "export", tmp_path / "study", "--out", tmp_path / "out")
@@ -370,7 +371,7 @@ def test_the_command_prints_and_writes_it(run: Path, tmp_path: Path, monkeypatch
     early = call("study", "analyze", "study")
     assert early.exit_code == 1
     assert "has no records yet" in early.output
-    records = Records(study.database)
+    records = Records(study.database, Key.of(study.home))
     stored(records, *answered(study, 18, {"revised": 0.5}, careless=1))
     records.close()
     done = call("study", "analyze", "study", "--json", "all.json", "--figures", "figures")
@@ -393,7 +394,7 @@ def test_the_command_prints_and_writes_it(run: Path, tmp_path: Path, monkeypatch
 def test_people_who_all_give_the_same_rating_are_analysed(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", exclusions={"failed_checks": None, "faster_than": None})
     people, responses = answered(study, 6)
-    records = Records(study.database)
+    records = Records(study.database, Key.of(study.home))
     stored(records, people, [replace(one, values=dict.fromkeys(one.values, 4)) for one in responses])
     records.close()
     done = call("study", "analyze", study.home)
@@ -405,7 +406,7 @@ def test_people_who_all_give_the_same_rating_are_analysed(tmp_path: Path) -> Non
 
 def test_withdrawn_people_are_in_no_table(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
-    records = Records(study.database)
+    records = Records(study.database, Key.of(study.home))
     stored(records, *answered(study, 4))
     records.withdraw("P002-TEST")
     found = export.files(study, records.participants(), records.responses(), ["csv"])

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import create_engine, select, text, update
 
 from postgres import NoPostgres, postgres
 from shrinklm.core.errors import StudyError
@@ -21,6 +21,7 @@ from shrinklm.study.design.booklets import Page
 from shrinklm.study.records import disk
 from shrinklm.study.records import schema as tables
 from shrinklm.study.records.database import Records
+from shrinklm.study.records.key import Key
 from shrinklm.study.records.log import utc_now
 from shrinklm.study.records.refused import Busy, Full, Gone, Known
 
@@ -156,7 +157,7 @@ def test_the_seat_of_somebody_who_left_is_free_and_nobody_elses(records: Records
     assert records.begin(3, HOUR, "c").seat == left.seat
     with pytest.raises(Full):
         records.begin(3, HOUR, "c")
-    assert records.by_link(left.link) is not None
+    assert records.by_link(records.link(left)) is not None
     assert here.seat == 2
 
 
@@ -332,3 +333,53 @@ def test_a_lock_of_another_process_is_waited_for_once(address: str, monkeypatch:
     assert len(records.responses()) == 1
     other.dispose()
     records.close()
+
+
+# Keys
+
+
+def test_records_of_the_first_schema_are_read_and_old_links_still_work(address: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    from shrinklm.study.records import engine as engines
+
+    key = Key(b"k" * 32)
+    records = Records(address, key)
+    config = Config()
+    config.set_main_option("script_location", str(Path(engines.__file__).parent / "migrations"))
+    with records.engine.begin() as c:
+        config.attributes |= {"connection": c, "metadata": tables.metadata, "key": key}
+        command.downgrade(config, "0001")
+        row = {"code": "AB12-CD34", "link": "an-old-link", "seat": 0, "source": "prolific", "external": "p1"}
+        times = {"consented_at": utc_now(), "seen_at": utc_now()}
+        old = tables.participant.insert().values(consent="c", stage="items", **row, **times)
+        c.execute(old)
+        c.execute(text("INSERT INTO seat (number, participant) VALUES (0, 1)"))
+    records.close()
+    records = Records(address, key)
+    person = records.by_link("an-old-link")
+    assert person is not None
+    assert records.by_link(records.link(person)) == person
+    with pytest.raises(Known):
+        records.begin(4, HOUR, "c", "prolific", "p1")
+    with records.engine.connect() as c:
+        stored = str(c.execute(select(tables.participant)).all())
+    assert "an-old-link" not in stored
+    records.close()
+
+
+def test_another_key_is_refused(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Records(address, Key.of(tmp_path)).close()
+    Records(address, Key.of(tmp_path)).close()
+    (tmp_path / "study.key").unlink()
+    with pytest.raises(StudyError, match=r"another key.*Put study.key"):
+        Records(address, Key.of(tmp_path))
+    (tmp_path / "study.key").write_text("short")
+    with pytest.raises(StudyError, match="holds 5 characters"):
+        Key.of(tmp_path)
+    monkeypatch.setenv("SHRINKLM_STUDY_KEY", "short")
+    with pytest.raises(StudyError, match="SHRINKLM_STUDY_KEY has 5 characters"):
+        Key.of(tmp_path)
+    monkeypatch.setenv("SHRINKLM_STUDY_KEY", "k" * 32)
+    assert Key.of(tmp_path).link("A") == Key(b"k" * 32).link("A")

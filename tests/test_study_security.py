@@ -8,6 +8,7 @@ import inspect
 import logging
 import random
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_going_on_by_link_begins_a_session_of_its_own(tmp_path: Path) -> None:
         first = client.cookies["study"]
         (person,) = records.participants()
         other = browser()
-        submit(other, other.get(f"/resume/{person.link}"))
+        submit(other, other.get(f"/resume/{records.link(person)}"))
         assert other.cookies["study"] != first
         assert records.by_session(first) is not None
 
@@ -111,9 +112,15 @@ def test_others_links_and_items_are_out_of_reach(tmp_path: Path) -> None:
         me, them = records.participants()
         submit(mine, page, participant=str(them.id), id=str(them.id), seat=str(them.seat))
         assert [one.participant for one in records.responses()] == [me.id]
-        assert them.link not in page.text
+        assert records.link(them) not in page.text
         assert them.code not in page.text
-        near = (them.link[:-1], them.link + "x", them.link.swapcase(), str(them.id), them.code)
+        near = (
+            records.link(them)[:-1],
+            records.link(them) + "x",
+            records.link(them).swapcase(),
+            str(them.id),
+            them.code,
+        )
         for link in (*near, "%00", "' OR 1=1 --", "../../records.db"):
             found = browser().get(f"/resume/{link}")
             assert found.status_code == 404, link
@@ -126,16 +133,48 @@ def test_guessing_links_is_limited_and_right_ones_are_not(tmp_path: Path) -> Non
         begin(browser())
         guesses = [browser().get(f"/resume/guess{at}").status_code for at in range(32)]
         assert guesses == [404] * 30 + [429] * 2
-        assert browser().get(f"/resume/{records.participants()[0].link}").status_code == 200
+        assert browser().get(f"/resume/{records.link(records.participants()[0])}").status_code == 200
 
 
 def test_links_are_long_and_drawn(tmp_path: Path) -> None:
     with served(make_study(tmp_path / "study")) as (browser, records):
         for _ in range(4):
             begin(browser())
-        links = [person.link for person in records.participants()]
+        links = [records.link(person) for person in records.participants()]
         assert len(set(links)) == 4
         assert all(len(link) >= 32 for link in links)
+        files = b"".join(file.read_bytes() for file in (tmp_path / "study").iterdir())
+        assert not any(link.encode() in files for link in links), "what is stored opens nobody's place"
+        assert stat.S_IMODE((tmp_path / "study" / "study.key").stat().st_mode) == 0o600
+
+
+def test_pressing_start_many_times_takes_one_seat(tmp_path: Path) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, records):
+        client = browser()
+        page = client.get("/")
+        # As pressed before the first reply came: without the cookie that it sets.
+        cookies = dict(client.cookies)
+        for _ in range(5):
+            again = browser()
+            again.cookies.update(cookies)
+            assert submit(again, page, consent="yes").url.path == "/instructions"
+        assert len(records.participants()) == 1
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_platforms_id_begins_once_whether_or_not_it_is_kept(tmp_path: Path, keep: bool) -> None:
+    study = make_study(tmp_path / "study", recruiting={"keep_id": keep})
+    with served(study) as (browser, records):
+        begin(browser(), "?PROLIFIC_PID=5f00aa11")
+        client = browser()
+        page = client.get("/?PROLIFIC_PID=5f00aa11")
+        assert submit(client, page, consent="yes").status_code == 403
+        begin(browser(), "?PROLIFIC_PID=5f00aa12")
+        assert [person.external for person in records.participants()] == (
+            ["5f00aa11", "5f00aa12"] if keep else [None, None]
+        )
+    stored = b"".join(file.read_bytes() for file in study.home.iterdir())
+    assert (b"5f00aa11" in stored) == keep
 
 
 def test_scripts_are_shown_as_text(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from shrinklm.study.design.booklets import places
 from shrinklm.study.design.form import CHOICE
 from shrinklm.study.records import schema as tables
 from shrinklm.study.records.database import Records
+from shrinklm.study.records.key import Key
 from shrinklm.study.records.log import utc_now
 from shrinklm.study.web.texts import ENGLISH, Texts
 from study_site import CONDITIONS, begin, make_study, served, submit, through
@@ -507,7 +508,7 @@ def test_a_killed_server_has_every_answer_that_it_acknowledged(tmp_path: Path) -
         finally:
             server.terminate()
             server.communicate(timeout=20)
-    records = Records(study.database)
+    records = Records(study.database, Key.of(study.home))
     kept = [set(one.values.values()) for one in records.responses()]
     records.close()
     assert kept[:3] == [{step} for step in given]

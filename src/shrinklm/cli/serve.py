@@ -59,10 +59,11 @@ def study_serve(
         import uvicorn
 
         from ..study.records.database import Records
+        from ..study.records.key import Key
         from ..study.web.app import make_app
     except ImportError as error:
         raise MissingExtra(error.name or "starlette", "study", "Serving a study") from error
-    records = Records(database or made.database)
+    records = Records(database or made.database, Key.of(made.home))
     try:
         app = make_app(made, records, token)
         _say(made, host, port, token if fresh else None)

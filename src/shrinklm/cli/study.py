@@ -192,9 +192,10 @@ def _records(made: Study, database: str | None) -> tuple[list[Participant], list
         raise StudyError(f"{made.home} has no records yet. Serve the study first: shrinklm study serve {made.home}")
     try:
         from ..study.records.database import Records
+        from ..study.records.key import Key
     except ImportError as error:
         raise MissingExtra(error.name or "sqlalchemy", "study", "Reading a study's records") from error
-    records = Records(database or made.database)
+    records = Records(database or made.database, Key.of(made.home))
     try:
         return records.participants(), records.responses()
     finally:
@@ -250,6 +251,8 @@ def study_export(
     people, responses = _records(made, database)
     kinds = [kind.value for kind in formats or (Format.csv, Format.parquet)]
     written = []
+    with files.writing(out, files.NAME_PLACE):
+        files.private_folder(out)
     for name, data in export.files(made, people, responses, kinds).items():
         files.write_bytes(out / name, data, files.NAME_PLACE)
         written.append(out / name)

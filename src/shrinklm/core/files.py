@@ -118,6 +118,19 @@ def write_jsonl(path: Path, rows: Iterable[Any], advice: str = GO_ON) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def private_folder(folder: Path) -> None:
+    """Makes a folder for its owner alone; one that is there stays as it is. Raises OSError."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_file(path: Path) -> None:
+    """Makes an empty file for its owner alone, and its folder; what is there stays as it is. Raises OSError."""
+    private_folder(path.parent)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
 def write_parquet(
     path: Path,
     rows: Iterable[Mapping[str, Any]],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StoreError
-from ..core.files import NAME_ANOTHER, unwritable, write_jsonl, write_parquet
+from ..core.files import NAME_ANOTHER, private_file, unwritable, write_jsonl, write_parquet
 from ..core.types import Generation
 from .base import FAILED
 from .rows import COLUMNS, LATER, checked, from_row, to_row
@@ -56,6 +56,8 @@ ON CONFLICT (key) DO UPDATE SET {",".join(f"{name} = excluded.{name}" for name i
 WHERE generations.refusal LIKE '{FAILED}%'
 """
 
+_IN_MEMORY = ":memory:"
+
 
 class Store:
     """The generations of a project, by key.
@@ -66,7 +68,8 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with self._errors():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if str(self.path) != _IN_MEMORY:
+                private_file(self.path)
             # Several runs may share a store: one waits for the other's commit instead of failing at once.
             self._db = sqlite3.connect(self.path, timeout=60)
             # A reader never waits for a writer, and a commit is one write at the end of a log.
@@ -199,7 +202,7 @@ class ScratchStore(Store):
     """A store that is read from disk and written in memory alone, for a look that leaves nothing behind."""
 
     def __init__(self, path: str | Path) -> None:
-        super().__init__(":memory:")
+        super().__init__(_IN_MEMORY)
         self._on_disk = Store(path) if Path(path).is_file() else None
 
     def get(self, keys: Iterable[str]) -> dict[str, Generation]:

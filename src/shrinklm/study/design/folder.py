@@ -80,6 +80,8 @@ class Study:
             "questions.jsonl": "\n".join(lines) + "\n",
             "design.json": json.dumps(decided, indent=1, ensure_ascii=False) + "\n",
         }
+        with files.writing(self.home, files.NAME_PLACE):
+            files.private_folder(self.home)  # people's answers will stand in it
         files.write_together(self.home, {name: text.encode() for name, text in contents.items()}, files.NAME_PLACE)
 
     @classmethod

@@ -6,7 +6,6 @@ SQLite in WAL mode, synced at every commit, or PostgreSQL: an answer is on the d
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from ...core.errors import StudyError
 from ..design.booklets import Page
 from . import schema as t
 from .engine import open_engine
+from .key import FILE, VARIABLE, Key
 from .log import INITIAL, note, setting, utc_now
 from .people import Participant, Response, Stage, participant_of, response_of
 from .refused import Full, Gone, Known
@@ -30,18 +30,32 @@ Recruiting = Literal["open", "paused", "closed"]
 class Records:
     """The database of one study. Safe for threads; close it when done."""
 
-    def __init__(self, url: str) -> None:
-        """Open the database, see `open_engine`."""
-        self.engine = open_engine(url)
+    def __init__(self, url: str, key: Key | None = None) -> None:
+        """Open the database, see `open_engine`; without the study's key, links open nothing."""
+        self.key = key or Key()
+        self.engine = open_engine(url, self.key)
         # A single SELECT needs no transaction around it, which would be two more round trips to the server.
         autocommit = self.engine.dialect.name == "postgresql"
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else self.engine
         self._write = Writer(self.engine)
+        if key is not None:
+            self._check_key()
 
     def close(self) -> None:
         """Close all connections; a SQLite file then holds everything by itself."""
         self._write.close()
         self.engine.dispose()
+
+    def _check_key(self) -> None:
+        """Raise StudyError where the records were made with another key."""
+        check = self.key.hash("check", "")
+        with self._write() as c:
+            c.execute(INITIAL, {"key": "key", "value": check})
+            if setting(c, "key") != check:
+                raise StudyError(
+                    f"The records were made with another key, and people's links would open nothing. Put {FILE} "
+                    f"of the study's folder back, or set {VARIABLE} as on the first server."
+                )
 
     def bind(self, digest: str) -> None:
         """Bind the records to a design, by its digest. Raises StudyError when people have answered another one."""
@@ -61,9 +75,16 @@ class Records:
     # People
 
     def begin(
-        self, seats: int, timeout: timedelta, consent: str, source: str = "direct", external: str | None = None
+        self,
+        seats: int,
+        timeout: timedelta,
+        consent: str,
+        source: str = "direct",
+        external: str | None = None,
+        visit: str | None = None,
+        keep_id: bool = False,
     ) -> Participant:
-        """Add a person, on the lowest free seat.
+        """Add a person, on the lowest free seat; the person whom the same browser has begun for already, if any.
 
         Args:
             seats: number of seats.
@@ -71,6 +92,8 @@ class Records:
             consent: digest of the text that was agreed to.
             source: recruiting platform, or "direct".
             external: id of the person at the platform.
+            visit: secret cookie of the browser.
+            keep_id: keep `external`; a keyed hash of it is kept in any case.
 
         Raises:
             Known: a person with the platform's id has begun already.
@@ -80,19 +103,24 @@ class Records:
         with self._write() as c:
             if c.dialect.name == "postgresql":  # one at a time: no seat and no external id is taken twice
                 c.execute(text("LOCK TABLE seat IN EXCLUSIVE MODE"))
-            if external is not None:
-                same = (t.participant.c.source == source) & (t.participant.c.external == external)
-                if c.execute(select(t.participant.c.id).where(same)).first() is not None:
-                    raise Known(f"The {source} id '{external}' has begun already.")
+            seen = self.key.hash("visit", visit) if visit else None
+            if seen and (same := c.execute(select(t.participant).where(t.participant.c.visit == seen)).first()):
+                return participant_of(same)
+            known = None if external is None else self.key.hash("id", f"{source} {external}")
+            if known and c.execute(select(t.participant.c.id).where(t.participant.c.known == known)).first():
+                raise Known(f"The {source} id '{external}' has begun already.")
             number = free_seat(c, seats, now - timeout)
             if number is None:
                 raise Full("Every seat is taken.")
+            code = new_code()
             row = {
-                "code": new_code(),
-                "link": secrets.token_urlsafe(24),
+                "code": code,
+                "link": self.key.hash("link", self.key.link(code)),
+                "visit": seen,
+                "known": known,
                 "seat": number,
                 "source": source,
-                "external": external,
+                "external": external if keep_id else None,
                 "consent": consent,
                 "consented_at": now,
                 "seen_at": now,
@@ -128,7 +156,13 @@ class Records:
 
     def by_link(self, link: str) -> Participant | None:
         """Return the person whose link ends in `link`; None: nobody's does."""
-        return self._one(select(t.participant).where(t.participant.c.link == link))
+        kept = self.key.hash("link", link)
+        mine = (t.participant.c.link == kept) | (t.participant.c.old_link == kept)
+        return self._one(select(t.participant).where(mine))
+
+    def link(self, person: Participant) -> str:
+        """Return the secret part of the link by which a person resumes."""
+        return self.key.link(person.code)
 
     def by_code(self, code: str) -> Participant | None:
         """Return the person with a pseudonym; None: nobody has it."""

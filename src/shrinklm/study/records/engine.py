@@ -10,24 +10,26 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ...core.errors import StudyError
 from .disk import WAIT, private
+from .key import Key
 from .schema import metadata
 
 _LOCK = 5317
 """Key of PostgreSQL's advisory lock while the schema is brought up to date."""
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, key: Key) -> Engine:
     """Open the database, create it if need be, and bring its schema up to date.
 
     Args:
         url: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME.
+        key: of the study, for what an earlier version kept in clear.
 
     Raises:
         StudyError: another kind of database, one that cannot be reached, or a schema of a later version of shrinklm.
     """
     engine = _connect(url)
     try:
-        _migrate(engine)
+        _migrate(engine, key)
     except SQLAlchemyError as error:
         raise StudyError(
             f"The database {_public(url)} cannot be opened: {_reason(error).rstrip('.')}. "
@@ -77,7 +79,7 @@ def _connect(url: str) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, key: Key) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -91,7 +93,7 @@ def _migrate(engine: Engine) -> None:
         else:
             connection.execute(text("SET LOCAL lock_timeout = 30000"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _LOCK})
-        config.attributes |= {"connection": connection, "metadata": metadata}
+        config.attributes |= {"connection": connection, "metadata": metadata, "key": key}
         try:
             command.upgrade(config, "head")
         except CommandError as error:

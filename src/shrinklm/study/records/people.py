@@ -20,8 +20,6 @@ class Participant:
     id: int
     code: str
     """Pseudonym, such as "K7M2-9QXA"."""
-    link: str
-    """Secret part of the link by which the person resumes."""
     seat: int
     """Number of the booklet, from 0."""
     source: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -11,7 +11,7 @@ participant = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("code", String(16), nullable=False, unique=True),  # what a person quotes to have the answers deleted
-    Column("link", String(64), nullable=False, unique=True),  # secret: whoever has it goes on in this person's place
+    Column("link", String(64), nullable=False, unique=True),  # keyed hash of the link that the person's pages show
     Column("seat", Integer, nullable=False),
     Column("source", String(16), nullable=False),
     Column("external", String(128)),  # the platform's id, only where the form asks to keep it
@@ -23,7 +23,12 @@ participant = Table(
     Column("about", JSON),  # the demographics; absent names were declined
     Column("opened", Integer),  # the item page that was shown last, and when
     Column("opened_at", DateTime),
+    Column("old_link", String(64)),  # keyed hash of a link that an earlier version gave out
+    Column("visit", String(64)),  # keyed hash of the cookie of the browser that began
+    Column("known", String(64)),  # keyed hash of the platform's id, also where the id is not kept
 )
+for _name in ("old_link", "visit", "known"):
+    Index(f"participant_{_name}", participant.c[_name], unique=True)
 seat = Table(
     "seat",
     metadata,

@@ -15,7 +15,7 @@ from ...core.types import digest
 from ..records.people import Participant
 from ..records.refused import Busy, Full, Gone, Known
 from . import answers
-from .guard import SESSION, fields, forged, give
+from .guard import SESSION, VISIT, fields, forged, give
 from .site import Site
 
 SOURCES = {"prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"), "mturk": ("workerId", "assignmentId", "hitId")}
@@ -89,7 +89,7 @@ def start(request: Request) -> Response:
     # The platform is known by the parameter it sends; the person's id is kept only where the form, and so the consent,
     # says so.
     source = next((name for name, (key, *_) in SOURCES.items() if _ID.fullmatch(sent.get(key, ""))), "direct")
-    external = sent[SOURCES[source][0]] if source in SOURCES and recruiting.keep_id else None
+    external = sent[SOURCES[source][0]] if source in SOURCES else None
     consent = site.study.form.consent
     try:
         person = site.records.begin(
@@ -98,6 +98,8 @@ def start(request: Request) -> Response:
             digest(consent.text, consent.tick),
             source,
             external,
+            request.cookies.get(VISIT),
+            recruiting.keep_id,
         )
     except Full:
         return site.note(request, "full", 403)
@@ -219,7 +221,7 @@ def resume(request: Request) -> Response:
         if forged(request):
             return site.note(request, "expired", 403)
         return _enter(request, site, person)
-    return site.first(request, "resume.html", going=person.link)[0]
+    return site.first(request, "resume.html", going=request.path_params["link"])[0]
 
 
 def done(request: Request) -> Response:
@@ -239,7 +241,9 @@ def leave(request: Request) -> Response:
     if forged(request):
         return _site(request).note(request, "expired", 403)
     response = _to("/")
-    response.delete_cookie(SESSION)
+    # The next person's browser is another one to the records.
+    for name in (SESSION, VISIT):
+        response.delete_cookie(name)
     return response
 
 

@@ -50,7 +50,7 @@ class Site:
         self, request: Request, template: str, status: int = 200, person: Participant | None = None, **values: Any
     ) -> HTMLResponse:
         """Render a page; with a person, their link and code stand at its foot."""
-        link = str(request.url_for("resume", link=person.link)) if person else ""
+        link = str(request.url_for("resume", link=self.records.link(person))) if person else ""
         text = self.pages.get_template(template).render(person=person, link=link, csrf=csrf(request), **values)
         return HTMLResponse(text, status)
 
