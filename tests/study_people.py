@@ -80,7 +80,6 @@ def answered(
             Participant(
                 id=number + 1,
                 code=f"P{number:03d}-TEST",
-                link=f"link{number}",
                 seat=number,
                 source="direct",
                 external=None,
@@ -127,7 +126,8 @@ def stored(records: Records, participants: Sequence[Participant], responses: Seq
     """Puts made-up people into a study's database, as if they had come."""
     with records.engine.begin() as c:
         for person in participants:
-            c.execute(insert(tables.participant).values({**asdict(person), "consent": "as shipped"}))
+            link = records.key.hash("link", records.link(person))
+            c.execute(insert(tables.participant).values({**asdict(person), "link": link, "consent": "as shipped"}))
             c.execute(insert(tables.seat).values(number=person.seat, participant=person.id))
         for one in responses:
             c.execute(insert(tables.response).values({**asdict(one), "treatment": list(one.treatment)}))
