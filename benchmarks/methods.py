@@ -1,12 +1,12 @@
 """Every training method that fits, trained alike on CommonsenseQA and compared: accuracy, explanations, cost.
 
 python benchmarks/methods.py [--questions 1000] [--test 600] [--seeds 0 1] [--methods finetune multitask:options]
-    [--texts one several] [--student causal:smollm2-135m-instruct] [--folder comparison]
+    [--recipe methods-2cores methods-several-2cores] [--student causal:smollm2-135m-instruct] [--folder comparison]
 
-`--texts several` gives each question the texts of four teachers and their answers (step `label`) in place of one text,
-for methods that choose among texts or learn from shares; it is a run of its own, whose rows compare with each other.
-The same command goes on where it stopped; a further method, seed or session adds to the same run folder. What a recipe
-does not know is refused before anything is trained.
+The second recipe gives each question several teachers' texts and answers, for methods that choose among texts, learn
+from shares of answers or need several passes; it is a run of its own, whose rows compare with each other. The same
+command goes on where it stopped, seed by seed; a further method or seed adds to the same run folder. What a recipe does
+not know is refused before anything is trained.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from shrinklm.run.recipe import Recipe
 from shrinklm.run.run import Run
 from shrinklm.stats import Comparison, holm
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "methods-2cores.yaml"
+RECIPES = Path(__file__).parent.parent / "recipes"
 BASES = ("finetune", "multitask")
 """What every other method is compared with."""
 ANSWERS = ("accuracy", "accuracy_likelihood")
@@ -95,27 +95,21 @@ def packaged() -> list[dict[str, Any]]:
 # The runs
 
 
-def recipe(options: argparse.Namespace, texts: str) -> Recipe:
-    """The recipe of a run: that of the file, with what the command line says in its place."""
-    found = yaml.safe_load(options.recipe.read_text(encoding="utf-8"))
-    found |= {"root": options.folder.resolve(), "name": f"{found['name']}-{texts}"}
-    limits = {"train": options.questions, "test": options.test}
-    found["task"]["limit"] |= {split: number for split, number in limits.items() if number}
+def recipe(options: argparse.Namespace, name: str, seeds: int | None = None) -> Recipe:
+    """A recipe with what the command line says in its place; `seeds`: only the first so many."""
+    path = RECIPES / f"{name}.yaml"
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found["root"] = options.folder.resolve()
+    limit, train = found["task"]["limit"], found["train"]
     if options.questions:
-        found["train"]["examples"] = options.questions
-    if options.seeds:
-        found["train"]["seeds"] = options.seeds
-    if options.methods:
-        found["methods"] = options.methods
-    if options.student:
-        found["student"] = options.student
-    if texts == "several":
-        found["teacher"]["columns"]["explanation"] = "several"
-        # Of its own: the further teachers answered no test questions.
-        panel = {"use": "recorded:data/train.parquet", "columns": {"label": "labels"}}
-        found["teacher"] = {"texts": found["teacher"], "panel": panel}
-        found["generate"].append({"label": {"teacher": "panel"}})
-    return Recipe.parse(found, str(options.recipe))
+        # As often as in the recipe.
+        train["examples"] = options.questions * train["examples"] // limit["train"]
+        limit["train"] = options.questions
+    limit["test"] = options.test or limit["test"]
+    train["seeds"] = (options.seeds or train["seeds"])[:seeds]
+    found["methods"] = options.methods or found["methods"]
+    found["student"] = options.student or found["student"]
+    return Recipe.parse(found, str(path))
 
 
 # The tables
@@ -132,9 +126,8 @@ def figure(row: Row, key: str) -> str:
     estimate, measure = row.estimates.get(key), measure_of(key)
     if estimate is None:
         return "–"
-    if estimate.low == estimate.high:
-        return measure.show(estimate.value)
-    return f"{measure.show(estimate.value)} ({measure.between(estimate.low, estimate.high)})"
+    value, low, high = map(measure.show, (estimate.value, estimate.low, estimate.high))
+    return value if value == low == high else f"{value} ({measure.between(estimate.low, estimate.high)})"
 
 
 def accuracies(found: Results) -> str:
@@ -191,29 +184,36 @@ def explanations(found: Results) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, evaluates and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--questions", type=int, help="shown once; left out: as the recipe says, as what follows")
+    parser.add_argument("--recipe", nargs="+", default=["methods-2cores"], help="names of recipes of this project")
+    parser.add_argument("--questions", type=int, help="left out: as the recipe says, as what follows")
     parser.add_argument("--test", type=int)
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--student", nargs="+")
-    parser.add_argument("--texts", nargs="+", choices=("one", "several"), default=["one"])
     parser.add_argument("--folder", type=Path, default=Path("comparison"), help="of data, texts and runs")
     options = parser.parse_args(arguments)
     write_data(options.folder / "data")
     try:
-        runs = [Run(recipe(options, texts)) for texts in options.texts]
-        for run in runs:
-            run.check()  # all of them, before the first is trained
-        pages = [run.all() for run in runs]
+        wholes = {name: recipe(options, name) for name in options.recipe}
+        for whole in wholes.values():
+            Run(whole).check()  # all of them, before the first is trained
+        for name, whole in wholes.items():
+            # Seed by seed, so that whatever was done compares.
+            for count in range(1, len(whole.train.seeds) + 1):
+                told(Run(recipe(options, name, count)))
     except ShrinkError as error:
         sys.exit(f"Error: {error}")
-    for run, page in zip(runs, pages, strict=True):
-        found = compare(read(run.folder))
-        size = f"{run.recipe.train.examples:,} questions, {len(found.findings.items):,} asked"
-        print(f"\n{run.recipe.name}: {size}, seeds {', '.join(map(str, run.recipe.train.seeds))}\n")
-        print("\n\n".join((accuracies(found), differences(found), explanations(found))))
-        print(f"\nReport: {page}", flush=True)
+
+
+def told(run: Run) -> None:
+    """Does a run and prints its tables."""
+    page = run.all()
+    found, train = compare(read(run.folder)), run.recipe.train
+    size = f"{train.examples:,} examples of {len(run.splits['train']):,} questions"
+    seeds = ", ".join(map(str, train.seeds))
+    print(f"\n{run.recipe.name}: {size}, {len(found.findings.items):,} asked; seeds {seeds}\n")
+    print("\n\n".join((accuracies(found), differences(found), explanations(found))))
+    print(f"\nReport: {page}", flush=True)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,27 @@ def test_a_measure_that_counts_nothing_against_anybody_is_over_the_questions_all
     assert (found["n"], float(found["missing"])) == ("37", pytest.approx(23 / 60, abs=1e-6))
 
 
+def test_an_area_is_shown_with_its_chance_and_stays_between_0_and_1(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    write_run(folder, methods=(MULTITASK, REVISED), seeds=(0,))
+    # Most questions add 1.2 to the area, some 0.1: resampled means reach beyond 1.
+    near = [1.2] * 48 + [0.1] * 12
+    spoil(folder, MULTITASK, discriminator=near, discriminator_chance=[0.57] * 60, discriminator_p=[0.001] * 60)
+    spoil(folder, REVISED, discriminator=[1.0] * 60)
+    results = compare(read(folder), resamples=300)
+    area, told = (row_of(results, name).estimates["discriminator"] for name in (MULTITASK, REVISED))
+    assert area.value == pytest.approx(0.98)
+    assert 0.8 < area.low < 0.95
+    assert area.high == 1.0
+    # Told at every question: as of a share, that is not to say always.
+    assert (told.value, told.high) == (1.0, 1.0)
+    assert told.low == pytest.approx(0.9399, abs=1e-4)  # Wilson's of 60
+    lines = {line.cells[0]: line for line in measures_table(results).lines}
+    assert lines["Told from the reference, %"].cells[1:3] == ("98.0", "100.0")
+    assert lines["the same by chance, up to, %"].kind == "chance"
+    assert lines["p of chance"].cells[1] == "0.001"
+
+
 def test_the_differences_are_those_of_the_figures(tmp_path: Path) -> None:
     write_run(tmp_path / "run", methods=(MULTITASK, REVISED), seeds=(0,))
     spoil(tmp_path / "run", MULTITASK, cf_consistency=[1] * 30 + [0] * 30, cf_baseline=[0] * 60)

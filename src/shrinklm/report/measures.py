@@ -95,6 +95,8 @@ _FAMILIES = (
     ("sim_question", "sim_explanation", "sim_both", "sim_explanation_masked", "sim_both_masked"),
 )
 """Measures and the baselines that they are read against."""
+AREAS = ("discriminator", "discriminator_cut", "discriminator_length")
+"""Areas under a curve, 0 to 1: what a question adds to them may lie outside, and so may resampled means of that."""
 _YES_NO = frozenset(
     {
         *("accuracy", "accuracy_likelihood", "unparsed", "cf_consistency", "cf_baseline", "filler_same"),
@@ -102,6 +104,8 @@ _YES_NO = frozenset(
         # Not early_100, which is 1 by definition.
         *("early_0", "early_25", "early_50", "early_75", "names_answer", "names_gold", "names_distractors", "leaks"),
         *("supports_predicted", "supports_gold", "supports_other", "entails_best"),
+        # Where a classifier tells all texts, or none; then an area is a share of questions as well.
+        *AREAS,
     }
 )
 """Measures whose every score is 1 or 0. A share of words, a probability and a difference of two shares are not."""

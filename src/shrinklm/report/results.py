@@ -19,7 +19,7 @@ from .alignment import Aligned, align
 from .fields import block, finite
 from .findings import Cell, Findings
 from .look.numbers import ALPHA
-from .measures import measure_of
+from .measures import AREAS, measure_of
 from .rated import Values
 
 PRIMARY = ("accuracy", "f1", "accuracy_likelihood")
@@ -240,7 +240,10 @@ def _estimates(row: Row, resamples: int) -> dict[str, Estimate]:
     # All metrics of a row at once: resampling fifty together costs little more than one.
     matrices = {name: entry.values for name, entry in row.aligned.items()}
     shares = [name for name, matrix in matrices.items() if measure_of(name).yes_no and _binary(matrix)]
-    return estimates(matrices, resamples=resamples, shares=shares) | _simulated(row, resamples)
+    found = estimates(matrices, resamples=resamples, shares=shares)
+    for name in found.keys() & set(AREAS):
+        found[name] = replace(found[name], low=max(0.0, found[name].low), high=min(1.0, found[name].high))
+    return found | _simulated(row, resamples)
 
 
 def _binary(matrix: Values) -> bool:
