@@ -37,11 +37,11 @@ def taught(example: Example) -> dict[tuple[str, str], Generation]:
         ("explanation", example.answer): f"It fits {example.answer} best.",
         ("revision", example.answer): f"It fits {example.answer} and nothing else, as anyone can see.",
         ("label", ""): f"It looks like {example.answer}. The answer is {example.answer}.",
+        ("trace", ""): f"One thing fits. Then {example.answer} does too. The answer is {example.answer}.",
         **{("counterfactual", option): f"It could well be {option}" for option in example.wrong},
         **{
             (step.name, example.answer): marked(example, place)
-            for place, step in enumerate(STEPS.values())
-            if step.marks
+            for place, step in enumerate((step for step in STEPS.values() if step.marks), 5)
         },
     }
     return {

@@ -32,6 +32,9 @@ def questions(say: Say, count: int = 8) -> Corpus:
         wrong = example.wrong[0]
         texts[example.id] = {
             ("explanation", example.answer): generation(example, "explanation", example.answer, say(draw, example)),
+            ("trace", ""): generation(
+                example, "trace", example.answer, f"{noise(draw, example)} {noise(draw, example)}"
+            ),
             ("counterfactual", wrong): generation(example, "counterfactual", wrong, f"It must be {wrong}."),
         }
     return Corpus(examples, texts)
@@ -84,6 +87,12 @@ def of_the_keypoint(student: Any, corpus: Corpus) -> float:
     return sum(student.likelihood(pairs))
 
 
+def of_the_explanation(student: Any, corpus: Corpus) -> float:
+    """Σ log p of what people are to be told."""
+    told = [corpus.pairs(method("multitask"), index, 0)[1].pair for index in range(len(corpus.examples))]
+    return sum(student.likelihood(told))
+
+
 def of_the_wrong(student: Any, corpus: Corpus) -> float:
     """Σ log p of a wrong option behind an explanation of it that is given as the student's own words."""
     pairs = []
@@ -101,6 +110,7 @@ def of_the_wrong(student: Any, corpus: Corpus) -> float:
         ("explain-then-answer:thought=0.05", "explain-then-answer", noise, of_the_answer),
         ("explain-then-answer:internalised=4", "explain-then-answer", plain, of_the_answer_alone),
         ("multitask:keypoints=5", "multitask", noise_with_the_answer, of_the_keypoint),
+        ("trace+explanation", "trace-then-answer", plain, of_the_explanation),
         ("counterfactual:counterfactual=prefix", "counterfactual", plain, of_the_wrong),
     ],
 )

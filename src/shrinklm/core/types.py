@@ -95,7 +95,7 @@ class Prompt:
     turns: tuple[Turn, ...]
     example: Example
     kind: str
-    """The step that asks: explanation, critique, revision, counterfactual, label."""
+    """The step that asks: explanation, critique, revision, counterfactual, label, trace."""
     answer: str
     """The answer the text must support; "" where the teacher gives its own."""
     against: tuple[Turn, ...] = ()

@@ -17,14 +17,14 @@ from ..core.sentences import sentences
 from ..core.types import Example, Pair, digest
 from ..core.words import joined, pieces
 from ..tasks.base import split_answer
-from .view import Draw, Generations, Method, View, prefixed_pair, sentence
+from .view import Draw, Generations, Method, View, prefixed_pair, sentence, traced
 
 
 def _words(example: Example, generations: Generations, source: str) -> tuple[str, str] | tuple[None, str]:
     """(answer, explanation) by the generation of kind `source`, or (None, the reason why there is none)."""
     if not source:
         return example.answer, ""
-    generation = generations.get((source, "" if source == "label" else example.answer))
+    generation = generations.get((source, "" if source in ("label", "trace") else example.answer))
     if generation is None:
         return None, f"no {source}"
     if generation.refusal:
@@ -32,6 +32,9 @@ def _words(example: Example, generations: Generations, source: str) -> tuple[str
     if source == "label":
         # The teacher's own answer came with its reasons before it; a bare answer is all there is.
         return generation.answer, split_answer(generation.text)[0].strip() or generation.text
+    if source == "trace":
+        words = traced(generation)
+        return (example.answer, words) if words else (None, "trace gives no reasons")
     return example.answer, generation.text
 
 
@@ -120,6 +123,7 @@ PREDICT = View("predict", _predict, always=True)
 EXPLAIN = View("explain", _explain, source="explanation", says=("explanation",), lead="")
 FACTUAL = View("factual", _factual, source="explanation", says=("explanation", "answer"), lead="So the answer is")
 JUSTIFY = View("justify", _justify, source="explanation", says=("answer", "explanation"))
+TRACE = replace(FACTUAL, name="trace", source="trace")
 COUNTERFACTUAL = View("counterfactual", _counterfactual, also=("counterfactual",), lead="So the answer is")
 SALIENT = View("salient", _marked, source="salient", says=("explanation",), lead="", keep=Keep())
 ASK = View("ask", _predict, lead="", tag="Answer:")
@@ -155,6 +159,16 @@ multitask_counterfactual = Method(
     PREDICT,
     EXPLAIN,
     about="the views of both (arXiv 2504.16056)",
+)
+trace_then_answer = Method(
+    "trace-then-answer", {TRACE: 1.0}, TRACE, TRACE, about="first the teacher's own reasoning, then the answer"
+)
+trace_explanation = Method(
+    "trace+explanation",
+    {TRACE: 0.5, EXPLAIN: 0.5},
+    TRACE,
+    EXPLAIN,
+    about="the teacher's own reasoning and the answer and, apart, an explanation for people (arXiv 2505.13792)",
 )
 shuffled_explanation = Method(
     "shuffled-explanation",

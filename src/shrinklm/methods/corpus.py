@@ -131,7 +131,9 @@ class Corpus:
         slots = Counter(kind for (kind, _), text in known.items() if not text.refusal)
         for slot, text in known.items():
             # Samples of `label` may give different answers: only those with the one that counts take turns.
-            usable = [sample for sample in text.texts if not sample.refusal and sample.answer == text.answer]
+            whole = [sample for sample in text.texts if not sample.refusal]
+            # A trace that is not refused ends in the right answer, or states none.
+            usable = [sample for sample in whole if sample.answer == text.answer or slot[0] == "trace"]
             if len(usable) > 1:
                 weighed = [each for each in zip(usable, self._weights(usable), strict=True) if each[1]]
                 # A counterfactual is shown once in as many epochs as there are wrong options.

@@ -107,6 +107,8 @@ def _teacher_labels(draft: Draft, value: str) -> None:
         raise draft.error(f"'teacher-labels={value}' takes no value. Write teacher-labels")
     if any(view.keep for view in draft.views.values()):
         raise draft.error("marked words go with the gold answer, so 'teacher-labels' cannot be asked of them")
+    if any(view.source == "trace" for view in draft.views.values()):
+        raise draft.error("a trace is the teacher's own and ends in the right answer: take 'teacher-labels' out")
     # A counterfactual takes its answer from its own generation.
     draft.each(lambda view: view if "counterfactual" in view.also else replace(view, source="label"))
 

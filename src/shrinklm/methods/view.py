@@ -35,6 +35,19 @@ def sentence(text: str) -> str:
     return text if _ENDS.match(text.rstrip("\"'”’)」』）")[-1:]) else f"{text}."
 
 
+def traced(generation: Generation) -> str:
+    """The reasoning of a trace on one line, without the sentence that states its answer; "" where there is none.
+
+    It is what a reasoning model thought before it answered, where that was kept, else its own words.
+    """
+    words = generation.thoughts
+    if not words.strip():
+        before, after = split_answer(generation.text)
+        # Where nothing is stated, all of it is reasoning.
+        words = after if (before, after) == ("", generation.text) else before
+    return " ".join(words.split())
+
+
 @dataclass
 class Draw:
     """The seeded choices behind one pair."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import StudentError
 from ..core.intact import intact
 from ..core.results import CellFile
+from ..methods.view import Method
 from ..students.open import load_student, open_untrained
 from ..students.start import Start, start_of
 from .folder import Cell
@@ -16,7 +17,7 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from ..students.base import BaseStudent
 
-SHORTEST_CAP, LONGEST_CAP = 32, 256
+SHORTEST_CAP, LONGEST_CAP, LONGEST_TRACE = 32, 256, 1024
 """Bounds, in tokens, of the cap on a student's explanations when the recipe names none."""
 _LONGEST_TARGETS = 20
 """So many of the targets with most characters are tokenised to find the one with most tokens.
@@ -63,4 +64,9 @@ def explanation_cap(student: BaseStudent, cell: Cell, recipe: Recipe) -> int:
         targets = sorted((json.loads(line)["target"] for line in lines), key=len)
     lengths = (len(student.target_ids(target)) for target in targets[-_LONGEST_TARGETS:])
     # A student that never ends its text writes all of the cap for every question: hence an upper bound.
-    return max(SHORTEST_CAP, min(LONGEST_CAP, max(lengths, default=SHORTEST_CAP)))
+    return max(SHORTEST_CAP, min(longest_cap(cell.method), max(lengths, default=SHORTEST_CAP)))
+
+
+def longest_cap(method: Method) -> int:
+    """The most tokens of an explanation where the recipe says nothing."""
+    return LONGEST_TRACE if any(view.source == "trace" for view in method.views) else LONGEST_CAP

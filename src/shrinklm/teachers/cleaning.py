@@ -34,6 +34,8 @@ def clean(text: str, kind: str) -> tuple[str, bool]:
     """
     # Stripped before it is cut to its first paragraph, or a completion that starts with a line break would be empty.
     reply = _spoken(text)
+    if kind == "trace":
+        return _plain(_own(reply)), True  # all of it, with every answer that is weighed on the way
     if kind == "label":
         # The sentence that states the answer may stand in a later paragraph, so it is not cut at the first.
         match = _STATED.search(reply)

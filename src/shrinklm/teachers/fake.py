@@ -69,6 +69,10 @@ class FakeTeacher(BaseTeacher):
             return _filled(prompt)
         if prompt.kind == "label":
             return f"That suits the last word, {subject}. The answer is {self._label(prompt, sample)}."
+        if prompt.kind == "trace":
+            weighed = " ".join(f"Take {choice}: it may suit {subject}." for choice in example.choices)
+            again = f" Thought {sample + 1} is as good." if sample else ""
+            return f"The question is about {subject}. {weighed}{again} The answer is {self._label(prompt, sample)}."
         if prompt.kind == "critique":
             return f"It names {answer}, but it could say more about {subject}."
         more = "No other choice comes as close." if prompt.kind == "revision" else "That is how people know it."

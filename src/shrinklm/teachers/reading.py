@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import TeacherError
 from ..core.types import Completion, Example, Generation, Prompt
+from ..core.words import words
+from ..tasks.literal import possible_answers
 from .ask import Reading
 from .base import BaseTeacher
 from .cleaning import clean
-from .refusals import EMPTY, LONG, assess, too_long
+from .refusals import EMPTY, LONG, WRONG, assess, too_long
 from .steps import Step
 
 Slot = tuple[str, str, str]
@@ -40,7 +42,7 @@ def read(item: Item, prompt: Prompt, completion: Completion, step: Step, parse: 
     if teacher.supposes:
         return Reading(completion.text, completion.refusal, _supposed(item))
     answer: str | None = item.answer
-    if step.name == "label":
+    if step.about == "own":
         text, _ = clean(completion.text, step.name)
         answer = None if completion.refusal else parse(text, item.example)
     # All but the last turn, the question: how much of it a text may repeat is a rule of its own in `assess`.
@@ -59,11 +61,23 @@ def _supposed(item: Item) -> str:
 
 
 def fitted(generation: Generation, item: Item, max_words: int | None) -> Generation:
-    """A stored generation for an item: it may be of an equal question or of a request with another length cap."""
-    refusal = None if generation.refusal == LONG else generation.refusal
+    """A stored generation for an item: it may be of an equal question, with another right answer, or of a request with
+    another length cap.
+    """
+    refusal = None if generation.refusal in (LONG, WRONG) else generation.refusal
     if refusal is None and too_long(generation.text, max_words):
         refusal = LONG
+    if refusal is None and generation.kind == "trace" and not _right(item, generation.answer):
+        refusal = WRONG
     return replace(generation, example_id=item.example.id, refusal=refusal)
+
+
+def _right(item: Item, answer: str) -> bool:
+    """Whether a trace ends in the right answer, as far as it states one and the question has one."""
+    if not (answer and item.example.answer):
+        return True
+    accepted = (item.example.answer,) if item.example.choices else possible_answers(item.example)
+    return any(words(answer) == words(each) for each in accepted)
 
 
 def told(final: Sequence[bool], texts: Sequence[Generation | None], enough: int) -> list[Generation]:

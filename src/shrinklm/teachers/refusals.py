@@ -25,8 +25,9 @@ CONTRADICTS = "contradicts the answer"
 ELSEWHERE = "the counterfactual explains another answer"
 LONG = "too long"
 NO_ANSWER = "no answer"
+WRONG = "ends in another answer"
 
-RETRIED = frozenset({EMPTY, CUT, LOOPS, ECHOES, CONTRADICTS, ELSEWHERE, DECLINES, ITSELF, ASKS, LONG, NO_ANSWER})
+RETRIED = frozenset({EMPTY, CUT, LOOPS, ECHOES, CONTRADICTS, ELSEWHERE, DECLINES, ITSELF, ASKS, LONG, NO_ANSWER, WRONG})
 """Reasons worth a retry with a new seed; any other, such as a prompt that does not fit, comes from the teacher."""
 
 
@@ -49,29 +50,34 @@ def assess(
         hidden: Texts of the prompt that the completion must not repeat: instructions, few-shot examples, the critique.
         quoted: A text that it may repeat although `hidden` holds it: a critique quotes the explanation, and so may a
             revision.
-        answer: For `label`, the answer that the task's parser read.
+        answer: For `label` and `trace`, the answer that the task's parser read.
     """
     kind, example = prompt.kind, prompt.example
     if completion.refusal:
         # What was said is kept beside the teacher's own reason, for people to read.
         return clean(completion.text, kind)[0], completion.refusal
     text, to_the_end = clean(completion.text, kind)
-    argues = kind not in ("label", "critique")  # a critique is there to disagree
+    own = kind in ("label", "trace")
+    argues = not own and kind != "critique"  # a critique is there to disagree
     # Before anything is trimmed: the last sentence is the one that states an answer.
     elsewhere = argues and argues_elsewhere(text, example, prompt.answer, kind == "counterfactual")
     cut = False
-    if recorded and text and kind != "label":
+    if recorded and text and not own:
         text, cut = _trimmed(text, completion.finished, example)
     said = words(text)
     # "Yes." may be a label, but two words explain nothing.
-    if len(said) < (1 if kind == "label" else 3):
+    if len(said) < (1 if own else 3):
         # A completion of nothing but a next question is not empty: the model went on with the prompt's pattern.
         return text, ECHOES if not said and goes_on(completion.text) else EMPTY
     # A label is used for its answer: once that can be read, a fault in the reasons around it costs nothing.
     if kind == "label" and answer is not None:
         return text, None
-    # Of a label all that counts is whether an answer can be read.
-    if kind != "label" and (nothing := explains_nothing(text, example)):
+    # Whoever recorded reasoning without an answer has chosen it, or has not: nothing here can tell.
+    if kind == "trace" and (answer is not None or recorded):
+        # An answer that is weighed on the way may be read of a text that never came to one.
+        return text, CUT if completion.finished is False else LOOPS if _loops(text, said) else None
+    # Of these all that counts is whether an answer can be read.
+    if not own and (nothing := explains_nothing(text, example)):
         return text, nothing
     # A live teacher says whether the cap cut it, unless more than the text we keep was written.
     unfinished = to_the_end and completion.finished is False
@@ -83,7 +89,7 @@ def assess(
         return text, ECHOES
     if _loops(text, said):
         return text, LOOPS
-    return text, NO_ANSWER if kind == "label" else None
+    return text, NO_ANSWER if own else None
 
 
 def refused_alone(example: Example, kind: str, answer: str, text: str) -> str | None:

@@ -66,6 +66,8 @@ STEPS: dict[str, Step] = {
         # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
         Step("counterfactual", "explanation", "wrong"),
         Step("label", "label", "own"),
+        # Of a reasoning model its thoughts, which are long.
+        Step("trace", "trace", "own", max_tokens=1024),
         Step("salient", "", "gold", by="white-box"),
         Step("own-saliency", "", "gold", by="student"),
         Step("random-tokens", "", "gold", by="chance"),

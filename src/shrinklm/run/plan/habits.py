@@ -90,7 +90,7 @@ class Habits:
     def seconds(self) -> dict[str, Known]:
         """Step → the seconds between two texts of the model, at the concurrency with which they were asked for."""
         figures = {}
-        for kind in ("explanation", "critique", "revision", "counterfactual", "label", "judgement"):
+        for kind in ("explanation", "critique", "revision", "counterfactual", "label", "trace", "judgement"):
             texts = [one for one in self.texts(kind) if one.source.seconds]
             if len(texts) >= ENOUGH:
                 pace = mean(one.source.seconds for one in texts)

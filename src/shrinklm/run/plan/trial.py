@@ -21,7 +21,7 @@ from ...students.open import open_student, open_untrained, outline, ready_to_ans
 from ...students.replies import say
 from ..folder import Cell
 from ..recipe import Recipe
-from ..students import LONGEST_CAP, SHORTEST_CAP
+from ..students import SHORTEST_CAP, longest_cap
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
@@ -223,7 +223,7 @@ def _length(student: BaseStudent, method: Method, corpus: Corpus) -> int:
     ]
     lengths = sorted(len(student.target_ids(target)) for target in targets)
     # A batch is done when its longest reply is.
-    return min(LONGEST_CAP, lengths[-1]) if lengths else SHORTEST_CAP
+    return min(longest_cap(method), lengths[-1]) if lengths else SHORTEST_CAP
 
 
 def _pair_bytes(corpus: Corpus, method: Method) -> float:

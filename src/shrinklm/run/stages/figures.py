@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import MethodError
 from ...core.types import Example, Generation, Pair, digest
 from ...methods.builtin import ASK_WHY
-from ...methods.view import Generations
+from ...methods.view import Generations, traced
 from ...methods.weighing import Figures
 from ...tasks.base import split_answer
 from ...teachers.steps import STEPS
@@ -60,7 +60,7 @@ def explaining(item: Item, text: Generation) -> Pair:
     example = item.example
     if STEPS[item.kind].about == "wrong":
         return Pair(f'{example.text}\nExplain the choice "{item.answer}" in one sentence:', text.text)
-    words = split_answer(text.text)[0].strip() if item.kind == "label" else ""
+    words = {"label": split_answer(text.text)[0].strip(), "trace": traced(text)}.get(item.kind)
     return Pair(ASK_WHY.prompt(example), words or text.text)
 
 
