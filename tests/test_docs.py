@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from shrinklm.methods.terms import TERMS
+from shrinklm.methods.weighing import RULES
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -71,3 +74,20 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8")):
         if not link.startswith("http"):
             assert (path.parent / link).exists(), link
+
+
+def test_each_section_of_methods_has_one_pattern_and_a_row_of_the_table():
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    _, choice, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    titles = [section.splitlines()[0] for section in sections]
+    assert len(set(titles)) == len(titles)
+    parts = ("What it is.", "How to ask for it.", "What it needs from the teacher.", "What it costs.",
+             "When to take it.", "How it was checked.")  # fmt: skip
+    for title, section in zip(titles, sections, strict=True):
+        assert [found for found in re.findall(r"^\*\*(.*?)\*\*", section, re.MULTILINE) if found in parts] == [
+            *parts
+        ], title
+        assert section.count("```") % 2 == 0, title
+    rows = [line for line in choice.splitlines() if line.startswith("|")]
+    for name in (*TERMS, *(f"weigh={rule}" for rule in RULES)):
+        assert any(re.search(rf"`{name}\b", row.split("|")[1]) for row in rows), f"no row about {name}"
