@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli_cases import call
+from forked import Forked
 from shrinklm import Run
 from shrinklm.core.errors import RecipeError, StoreError, TaskError
 from shrinklm.core.results import CellFile
@@ -194,13 +191,12 @@ def test_the_command_survives_a_kill(deployed: Run, tmp_path: Path) -> None:
     output, part = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.part"
     arguments = ["predict", str(deployed.folder), "--cell", "finetune", "--by", "likelihood", "--batch", "1"]
     arguments += ["--input", str(source), "--output", str(output), "--column", "question=question"]
-    process = subprocess.Popen([sys.executable, "-m", "shrinklm", *arguments], stderr=subprocess.PIPE)
+    process = Forked(arguments, tmp_path)
     deadline = time.monotonic() + 120
     while not (part.exists() and part.read_bytes().count(b"\n") > 2) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.close()
     kept = part.read_bytes() if part.exists() else b""
     result = call(*arguments)
     assert result.exit_code == 0, result.output

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from forked import Forked
 from shrinklm import Recipe, Run, Store
 from shrinklm.deploy.passing import Escalations
 
@@ -22,31 +20,30 @@ from shrinklm.deploy.passing import Escalations
 class Process:
     """A server in a process of its own, once it answers."""
 
-    def __init__(self, *arguments: str, keys: str = "") -> None:
+    def __init__(self, folder: Path, *arguments: str, keys: str = "") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        command = [sys.executable, "-m", "shrinklm", "serve", *arguments, "--port", port]
-        environment = {**os.environ, "SHRINKLM_API_KEYS": keys}
-        self.server = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
-        assert self.server.stdout is not None
-        self.said = ""
+        self.server = Forked(["serve", *arguments, "--port", port], folder, SHRINKLM_API_KEYS=keys)
+        deadline = time.monotonic() + 60
         while "Stop with Ctrl-C" not in self.said:
-            line = self.server.stdout.readline()
-            assert line, self.server.communicate()
-            self.said += line
+            assert self.server.poll() is None, self.server.err.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         head = {"authorization": f"Bearer {keys}"} if keys else {}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=head, trust_env=False, timeout=60)
+
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self.server.out.read_text() if self.server.out.exists() else ""
 
     def __enter__(self) -> Process:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        self.server.kill()
-        self.server.communicate()
+        self.server.close()
 
 
 def test_a_stop_of_the_process_loses_no_answer(deployed: Run, tmp_path: Path) -> None:
@@ -55,22 +52,23 @@ def test_a_stop_of_the_process_loses_no_answer(deployed: Run, tmp_path: Path) ->
     student.answering.write(tmp_path)
     arguments = [str(tmp_path), "--host", "0.0.0.0", "--batch", "1", "--cell", "multitask"]
     asked = {"question": "Where do fish swim?", "choices": ["in the sea", "in the sky"]}
-    with Process(*arguments, keys="very-secret") as process, ThreadPoolExecutor(12) as pool:
+    with Process(tmp_path, *arguments, keys="very-secret") as process, ThreadPoolExecutor(12) as pool:
         client = process.client
         taken = [pool.submit(client.post, "/v1/answer", json=asked) for _ in range(12)]
         while "shrinklm_requests_live 13" not in client.get("/metrics").text:  # this request is one
             assert not any(one.done() for one in taken), "asked before the first is answered"
             time.sleep(0.01)
-        process.server.send_signal(signal.SIGTERM)
+        process.server.send(signal.SIGTERM)
         replies = [one.result() for one in taken]
-        out, err = process.server.communicate(timeout=30)
+        process.server.wait(30)
+        out, err = process.said, process.server.err.read_text()
     assert [reply.status_code for reply in replies] == [200] * 12
     assert {reply.json()["raw"] for reply in replies} == {student.predict([asked])[0].raw}
     assert process.server.returncode == 0, err
     assert "Every question that was taken is answered" in out
     assert "multitask--tiny--s0 answers:" in process.said
     assert "warning: 0.0.0.0 can be reached from other machines, and nothing is encrypted" in err
-    assert "very-secret" not in process.said + out + err
+    assert "very-secret" not in out + err
 
 
 def test_a_killed_server_has_kept_every_escalation_that_it_sent(tmp_path: Path) -> None:
@@ -96,9 +94,9 @@ def test_a_killed_server_has_kept_every_escalation_that_it_sent(tmp_path: Path) 
         with contextlib.suppress(httpx.TransportError):
             replies.append(process.client.post("/v1/answer", json=question).json())
         if len(replies) >= 20:
-            process.server.kill()
+            process.server.send(signal.SIGKILL)
 
-    with Process(str(run.folder), "--cascade") as process, ThreadPoolExecutor(4) as pool:
+    with Process(tmp_path, str(run.folder), "--cascade") as process, ThreadPoolExecutor(4) as pool:
         list(pool.map(ask, questions))
     assert 20 <= len(replies) < 60
     # The fake teacher has no answer to some questions; what it says to those is paid for too.

@@ -37,7 +37,7 @@ def address() -> Iterator[str]:
 
     options = xllamacpp.CommonParams()
     options.model.path = str(locate_model(MODEL).path)
-    options.n_parallel = 4
+    options.n_parallel = 1  # one slot keeps what prompts begin with; several would read it once each
     options.n_ctx = 8192
     options.cpuparams.n_threads = 1  # more would wait for each other in a loop while other tests have the cores
     running = xllamacpp.Server(options)

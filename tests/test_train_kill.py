@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from forked import Forked
 from shrinklm import Recipe, Run
 
 RECIPE: dict[str, Any] = {
@@ -31,12 +33,19 @@ def lines(cell: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (cell / "train.jsonl").read_text().splitlines() if line.endswith("}")]
 
 
-def kill_at(root: Path, cell: Path, step: int) -> None:
-    """Starts `shrinklm train` and kills it once a step is logged; a checkpoint stands every second step."""
+def fresh(root: Path) -> subprocess.Popen[bytes]:
+    """`shrinklm train` in an interpreter of its own."""
     with (root / "stderr").open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "shrinklm", "train", str(root / "recipe.yaml")], stderr=stderr
-        )
+        return subprocess.Popen([sys.executable, "-m", "shrinklm", "train", str(root / "recipe.yaml")], stderr=stderr)
+
+
+def forked(root: Path) -> Forked:
+    return Forked(["train", str(root / "recipe.yaml")], root)
+
+
+def kill_at(root: Path, cell: Path, step: int, start: Callable[[Path], Forked | subprocess.Popen[bytes]]) -> None:
+    """Starts `shrinklm train` and kills it once a step is logged; a checkpoint stands every second step."""
+    process = start(root)
     deadline = time.monotonic() + 120
     log = cell / "train.jsonl"
     while not log.exists() or f'{{"step": {step},' not in log.read_text():
@@ -56,8 +65,8 @@ def test_killed_training_ends_with_the_same_weights_as_one_that_ran_through(tmp_
         (root / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
         Run(Recipe.read(root / "recipe.yaml")).generate()
     cells = [killed / "runs" / "r" / "cells" / f"multitask--{student}--s0" for student in ("tiny", "seq2seq")]
-    kill_at(killed, cells[0], 5)
-    kill_at(killed, cells[1], 13)
+    kill_at(killed, cells[0], 5, forked)
+    kill_at(killed, cells[1], 13, fresh)
     written = (cells[0] / "student" / "model.safetensors").stat().st_mtime_ns
     said = (killed / "stderr").read_text()  # of the process that finished the first student
     assert not [noise for noise in ("Writing model shards", "mtime", "Warning", "warning", "it/s") if noise in said], (
