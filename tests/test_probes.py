@@ -30,6 +30,7 @@ SOLE = {
     example.id: f"{example.id} is known because many people often say {example.answer} here, and that is common."
     for example in QUESTIONS
 }
+BEGINNINGS = [(f"{one.text}\n", one) for one in QUESTIONS]
 PREDICTIONS = [Prediction("cell", one.id, one.answer, SOLE[one.id], "", one.answer) for one in QUESTIONS]
 TOLD = {
     one.id: {wrong: f"People would surely find {wrong} in such a place." for wrong in one.wrong} for one in QUESTIONS
@@ -54,7 +55,7 @@ class Scripted:
         text = f"{pair.prompt} {pair.target}"
         asked = pair.prompt + pair.target[: pair.scored[0]]
         self.asked += [] if asked in self.asked[-1:] else [asked]
-        example = next(one for one in QUESTIONS if text.startswith(one.text + "\n"))
+        example = next(one for start, one in BEGINNINGS if text.startswith(start))
         match = re.search(
             r"\n(?:Explanation: (?P<premise>.*)\n)?(?P<tag>\[[\w-]+\])(?P<before>.*?)(?:So t|T)he answer is", text
         )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from .style import GRID, INK, METHODS, MUTED, PAPER, SANS, STYLE
@@ -68,15 +69,33 @@ def styled(draw: Callable[[], Iterable[Drawn | None]]) -> list[Figure]:
 @contextmanager
 def _bare_fonts() -> Iterator[None]:
     """Fonts without the tables that no PDF reads: to cut these down takes longer than all else of a PDF."""
-    from fontTools.subset import Options
+    from fontTools import subset
 
-    # matplotlib passes no options on. Where fontTools has another name for the list, files are larger and as good.
-    usual = getattr(Options, "_drop_tables_default", [])
-    Options._drop_tables_default = [*usual, *_NOT_DRAWN]
+    usual = subset.load_font
+
+    def load(path: Any, options: Any, *rest: Any, **more: Any) -> Any:
+        return usual(io.BytesIO(_bare(str(path), options.font_number)), options, *rest, **more)
+
+    # matplotlib passes no options on. Where it loads fonts in another way, files are larger and as good.
+    subset.load_font = load
     try:
         yield
     finally:
-        Options._drop_tables_default = usual
+        subset.load_font = usual
+
+
+@cache
+def _bare(path: str, number: int) -> bytes:
+    """A font file, of a collection the font with this number, without the tables that no PDF reads."""
+    from fontTools.ttLib import TTFont
+
+    out = io.BytesIO()
+    with TTFont(path, fontNumber=number, lazy=True, recalcTimestamp=False) as font:
+        for name in _NOT_DRAWN:
+            if name in font:
+                del font[name]
+        font.save(out, reorderTables=False)
+    return out.getvalue()
 
 
 def _save(drawn: Drawn) -> Figure:
