@@ -152,6 +152,18 @@ def test_a_step_asks_with_the_other_answer_and_keeps_its_texts_apart(tmp_path: P
     assert [again.steps[name].asked for name in ("explanation", "counterfactual")] == [0, 0]
 
 
+def test_a_model_that_writes_one_text_at_a_time_holds_none_against_another(folder: Path) -> None:
+    made = teacher(folder)
+    prompt = held("Why?", "Who?")
+    expected = made.decoder.text(by_hand(made, prompt, 6))
+    model, tokenizer = made.decoder.model, made.tokenizer
+    made.decoder = make_decoder("generate", model, tokenizer)
+    assert dict(made.complete([prompt], Sampling(max_tokens=6)))[0].text == expected
+    made.decoder = make_decoder("alone", model, tokenizer)
+    with pytest.raises(TeacherError, match="continued one prompt at a time here, and a contrast needs two"):
+        list(made.complete([prompt], Sampling(max_tokens=6)))
+
+
 def test_a_teacher_that_cannot_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     class Plain:
         name, revision, asked = "plain", "1", 0

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from cli_cases import recipe
+from shrinklm import Recipe, Run
 from shrinklm.core.errors import MethodError, StudentError
 from shrinklm.core.types import Pair
 from shrinklm.evaluation.metrics.base import Condition, Context
@@ -191,12 +194,29 @@ class Sums(Tiny):
         return super().forward(batch)
 
 
+class Plain(Tiny):
+    def encode(self, groups: Any, end: bool = True, pack: bool = True) -> Any:
+        batch = super().encode(groups, end, pack)
+        return {name: value for name, value in batch.items() if name != "weights"}
+
+
 def test_a_class_with_a_loss_of_its_own_weighs_no_tokens() -> None:
     student = fresh()
     own = Sums(student.model, student.tokenizer)
     assert len(Lessons(own, corpus(4), method("multitask"), 4)) == 4
     with pytest.raises(StudentError, match="Sums has a loss of its own, which weighs no tokens"):
         Lessons(own, corpus(4), method(KEYS), 4)
+    found = Lessons(Plain(student.model, student.tokenizer), corpus(4), method(KEYS), 4)
+    with pytest.raises(StudentError, match="Plain makes tensors of its own, which weigh no tokens"):
+        Steps(found, 4, Limit(4, 0))[0]
+
+
+def test_a_vocabulary_that_is_met_in_parts_is_weighed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    student = fresh()
+    pair = next(item.pair for item in corpus(4).pairs(method(KEYS), 1, 0) if item.pair.emphasis)
+    whole = student.loss([pair]).item()
+    monkeypatch.setattr("shrinklm.students.projection.MOST", 4 * len(student.tokenizer))
+    assert student.loss([pair]).item() == pytest.approx(whole, abs=1e-6)
 
 
 def test_a_target_in_a_format_of_ones_own_is_not_weighed_in_silence() -> None:
@@ -242,14 +262,25 @@ def test_an_explanation_loses_its_first_sentences_epoch_by_epoch() -> None:
     assert [bool(shown.pairs(weighed, 3, epoch)[0].pair.emphasis) for epoch in (0, 2, 3)] == [True, True, False]
 
 
-def test_a_training_that_ends_before_the_answer_stands_alone_is_refused() -> None:
-    student, found = fresh(), sentenced()
-    assert Lessons(student, found, method(INTERNALISED), 13).items[-1].epoch == 3
-    with pytest.raises(MethodError, match=r"12 examples of 4 questions are 3.0: .*examples: 16}, or internalised=2"):
-        Lessons(student, found, method(INTERNALISED), 12)
-    with pytest.raises(MethodError, match=r"are 1.0: .* Write: train: {examples: 16}$"):
-        method(INTERNALISED).check_epochs(4, 4)
+def test_a_training_that_ends_before_the_answer_stands_alone_is_refused(tmp_path: Path) -> None:
+    asked = method(INTERNALISED)
+    asked.check_epochs(13, 4)
     method("multitask").check_epochs(1, 100)
+    with pytest.raises(MethodError, match=r"12 examples of 4 questions are 3.0: .*examples: 16}, or internalised=2$"):
+        asked.check_epochs(12, 4)
+    with pytest.raises(MethodError, match=r"are 1.0: .* Write: train: {examples: 16}$"):
+        asked.check_epochs(4, 4)
+    log = tmp_path / "asked.log"
+    path = recipe(
+        tmp_path,
+        teacher={"use": f"fake:log={log}"},
+        generate=["explanation"],
+        methods=[INTERNALISED],
+        train={"examples": 8},
+    )
+    with pytest.raises(MethodError, match="the answer would never stand alone"):
+        Run(Recipe.read(path)).generate()
+    assert not log.exists()
 
 
 def test_probes_give_an_explanation_as_prefixed_training_did() -> None:

@@ -103,9 +103,8 @@ class Lessons:
         method: Its views are trained on.
         seen: The number of items.
 
-    Raises MethodError when a whole epoch has no pair that fits, when there are too few epochs, or when a term of the
-    loss says nothing about any example; UnknownName for a term that nobody has; StudentError for a method that the
-    student cannot be trained with.
+    Raises MethodError when a whole epoch has no pair that fits, or a term of the loss says nothing about any example;
+    UnknownName for a term that nobody has; StudentError for a method that the student cannot be trained with.
     """
 
     def __init__(self, student: BaseStudent, corpus: Corpus, method: Method, seen: int) -> None:
@@ -147,8 +146,6 @@ class Lessons:
             if len(self.items) == seen:
                 break
         self._check_asked()
-        if any(view.internalised for view in method.views):
-            method.check_epochs(len(self.items), len(corpus.usable(method)))
         self._ids.keep()
         del self._ids, self._places, self._groups, self._asks  # the texts are not needed any more
 
@@ -199,7 +196,10 @@ class Lessons:
         """The tensors of a pass; `rows`: the units that share a row, None: as many as fit."""
         if not self._texts:
             return self.student.batch([unit.block for unit in units], rows)
-        return self.student.encode([[self._texts[place] for place in unit.places] for unit in units])
+        batch = self.student.encode([[self._texts[place] for place in unit.places] for unit in units])
+        if "weights" not in batch and any(pair.weights for unit in units for pair in unit.block.pairs):
+            raise StudentError(f"{type(self.student).__name__} makes tensors of its own, which weigh no tokens.")
+        return batch
 
     def shown(self, seen: int) -> Iterator[ViewPair]:
         """The pairs of the first `seen` items, those that no student learns included."""
