@@ -32,6 +32,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "audit: drop": blocks.DropBlock,
     "student": blocks.StudentBlock,
     "train": blocks.TrainBlock,
+    "distil": asked.DistilBlock,
     "evaluate": blocks.EvaluateBlock,
     "evaluate: simulator": blocks.SimulatorBlock,
     "judge": asked.JudgeBlock,

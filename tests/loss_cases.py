@@ -29,7 +29,7 @@ def trainer(spec: str, examples: Corpus, trained: Method, limit: Limit, folder: 
     """A trainer of a new student, or of `student`, whose steps hold all examples of the corpus, without dropout."""
     student = settings.pop("student", None) or fresh(spec)
     count = len(examples.examples)
-    lessons = Lessons(student, examples, trained, settings.pop("seen", count))
+    lessons = Lessons(student, examples, trained, settings.pop("seen", count), settings.pop("teacher", None))
     common = {"learning_rate": 1e-3, "warmup": 0, "weight_decay": 0.0, "clip": 1.0, "bf16": False, "seed": 0}
     rest: dict[str, Any] = {"save": frozenset(), "measure": frozenset(), "patience": None}
     plan = Plan(batch=settings.pop("batch", count), limit=limit, **{**common, **rest, **settings})
@@ -48,11 +48,11 @@ def gradient(made: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([weight.flatten() for weight in weights]), losses / counts
 
 
-def assert_cuts_change_nothing(spec: str, name: str, examples: Corpus, folder: Path) -> torch.Tensor:
+def assert_cuts_change_nothing(spec: str, name: str, examples: Corpus, folder: Path, **settings: Any) -> torch.Tensor:
     """However a step is cut, its gradient and its losses are the same; they are returned."""
-    whole, losses = gradient(trainer(spec, examples, method(name), CUTS[0], folder))
+    whole, losses = gradient(trainer(spec, examples, method(name), CUTS[0], folder, **settings))
     for limit in CUTS[1:]:
-        made = trainer(spec, examples, method(name), limit, folder)
+        made = trainer(spec, examples, method(name), limit, folder, **settings)
         assert len(made.steps[0].passes) > 1
         found, parts = gradient(made)
         torch.testing.assert_close(parts, losses, rtol=1e-4, atol=1e-4)

@@ -107,11 +107,11 @@ def fitted(
     """(student, fit) of a short training in `folder`."""
     from shrinklm.students.training.train import train_student
 
-    measure = settings.pop("measure", None)
+    measure, teacher = settings.pop("measure", None), settings.pop("teacher", None)
     common = {"examples": 20, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "precision": "fp32"}
     chosen = train_settings(**{**common, "checkpoints": 0, "curve": 0, **settings})
     examples = corpus(count, chosen.seed)
-    return train_student(lambda: opened(spec), examples, method(name), chosen, folder, measure, tick)
+    return train_student(lambda: opened(spec), examples, method(name), chosen, folder, measure, tick, teacher=teacher)
 
 
 def pairs() -> list[Pair]:

@@ -15,11 +15,12 @@ from shrinklm.core.results import CellFile, read_predictions
 from shrinklm.core.types import Example, Prompt, Sampling
 from shrinklm.deploy.mentor import ANOTHER, Mentor
 from shrinklm.methods.spec import method
+from shrinklm.models.locate import Model
 from shrinklm.students.likeliest import option_likelihoods
 from shrinklm.teachers.base import DOES_NOT_FIT, TeacherOptions, make_teacher
 from student_cases import fresh
 
-SEEDS = {"train": {"seeds": [0, 1]}}
+MODEL = Model("m", "m", "1", None)
 
 
 def mentor(run: Run, name: str, **options: Any) -> Mentor:
@@ -85,7 +86,7 @@ def test_a_method_that_answers_first_explains_any_answer(deployed: Run) -> None:
 def test_samples_are_drawn_and_the_same_each_time(spec: str) -> None:
     student = fresh(spec)
     example = Example("q", "Where does it go?", ("apple", "river"), "apple")
-    teacher = Mentor("m", method("answer-then-explain"), "1", lambda: student, TeacherOptions())
+    teacher = Mentor("m", method("answer-then-explain"), MODEL, lambda: student, TeacherOptions())
     drawn = [said(teacher, [example], "label", [""], temperature=1.0, seed=seed, max_tokens=8)[0] for seed in (1, 2, 1)]
     assert drawn[0].text == drawn[2].text != drawn[1].text
     [about] = said(teacher, [example], "explanation", ["apple"], temperature=1.0, max_tokens=8)
@@ -112,7 +113,7 @@ def test_the_steps_that_a_method_cannot_take_are_refused_before_anything_is_aske
         for step in {"explanation", "critique", "revision", "counterfactual", "judgement"} - set(steps):
             with pytest.raises(TeacherError, match=rf"trained with '{name}' and cannot take the step '{step}'.*label"):
                 teacher.check_access([step])
-    marked = Mentor("m", method("salient"), "1", fresh, TeacherOptions())
+    marked = Mentor("m", method("salient"), MODEL, fresh, TeacherOptions())
     assert marked.steps == ("label",), "marked words explain nothing"
 
 
@@ -123,8 +124,8 @@ def test_who_it_is(deployed: Run, tmp_path: Path) -> None:
     assert teacher.revision == mentor(deployed, "multitask--tiny--s0").revision != mentor(deployed, "finetune").revision
     # The same weights under views that read otherwise say something else; so do other weights.
     views = replace(method("multitask"), answer=replace(method("multitask").answer, lead="I say"))
-    others = [Mentor("m", views, teacher.weights, fresh, TeacherOptions())]
-    others.append(Mentor("m", method("multitask"), "other weights", fresh, TeacherOptions()))
+    others = [Mentor("m", views, teacher.model, fresh, TeacherOptions())]
+    others.append(Mentor("m", method("multitask"), replace(teacher.model, revision="other"), fresh, TeacherOptions()))
     assert teacher.revision not in [each.revision for each in others]
     moved = Path(shutil.copytree(deployed.folder, tmp_path / "elsewhere"))
     assert make_teacher(f"run:{moved}#multitask").revision == teacher.revision

@@ -12,6 +12,7 @@ from ..core.errors import TeacherError
 from ..core.types import Completion, Example, Prompt, Reply, Sampling, digest
 from ..evaluation.metrics.answers import matches
 from ..methods.view import Method, View, sentence
+from ..models.locate import Model
 from ..students.likeliest import option_likelihoods
 from ..students.room import fits, reads
 from ..tasks.answers import parse_answer
@@ -39,7 +40,7 @@ class Mentor(BaseTeacher):
     Args:
         name: Of its run and cell.
         method: Says which view answers and which explains.
-        weights: Identifies its weights and its tokenizer.
+        model: Its weights and its tokenizer.
         load: Opens the student.
         options: The recipe's.
     """
@@ -48,14 +49,13 @@ class Mentor(BaseTeacher):
     tells_logprobs = True
 
     def __init__(
-        self, name: str, method: Method, weights: str, load: Callable[[], BaseStudent], options: TeacherOptions
+        self, name: str, method: Method, model: Model, load: Callable[[], BaseStudent], options: TeacherOptions
     ) -> None:
-        self.name, self.method, self._load = name, method, load
-        self.weights = weights
+        self.name, self.method, self.model, self.load = name, method, model, load
         self.options, self.max_tokens = options, options.max_tokens
         views = (method.answer, self.explain)
         stated = [view and [view.name, list(view.says), view.lead, view.tag] for view in views]
-        self.revision = digest(weights, stated)
+        self.revision = digest(model.revision, model.tokenizer, stated)
 
     @property
     def price(self) -> Price | None:
@@ -71,7 +71,7 @@ class Mentor(BaseTeacher):
     @cached_property
     def student(self) -> BaseStudent:
         """The trained student, ready to answer."""
-        return self._load()
+        return self.load()
 
     @property
     def steps(self) -> tuple[str, ...]:

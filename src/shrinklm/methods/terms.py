@@ -32,6 +32,8 @@ class Term:
     """The kinds of generation without which it says nothing."""
     says: tuple[str, ...] = ()
     """Each of these, "answer" or "explanation", must be all that a view of the method says."""
+    logits: bool = False
+    """Whether it reads the logits of a teacher whose weights are here."""
     chooses: bool = False
     """Whether it is about the options of a question."""
     chances: bool = False
@@ -93,6 +95,15 @@ TERMS: Mapping[str, Term] = {
         says=("answer", "explanation"),
     ),
     "deep": Term("states of shallower layers are pulled to the last layer's (after arXiv 2103.07392)", weight=0.05),
+    "kd": Term(
+        "distance to the next-token distribution of a teacher whose weights are here, forward where nothing is said",
+        {
+            "forward": "KL divergence of the student from the teacher: cover all that the teacher holds likely",
+            "reverse": "KL divergence of the teacher from the student: say nothing that the teacher holds unlikely",
+            "jsd": "Jensen-Shannon divergence, between the two",
+        },
+        logits=True,
+    ),
 }
 """The terms of this package by their name."""
 

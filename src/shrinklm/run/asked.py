@@ -188,6 +188,24 @@ def _name(block: Mapping[str, Any]) -> str:
     return str(block.get("name") or re.split(r"[#/:]", use)[-1].removesuffix(".gguf"))
 
 
+class DistilBlock(Block):
+    """The teacher whose distributions over tokens students learn, by methods such as `multitask:kd=forward`."""
+
+    teacher: str | None = Field(
+        None,
+        description="Name of a teacher of the recipe, transformers:PATH_OR_ID, run:PATH#METHOD, or `salient`, the one "
+        "that `salient: {finetune: ...}` trains. Left out: the recipe's first that runs here.",
+    )
+    top: int = Field(
+        64,
+        ge=1,
+        description="So many likeliest tokens are told apart, all others are one; as many as the vocabulary: the whole "
+        "distribution.",
+    )
+    temperature: float = Field(1.0, gt=0, description="Divides the logits of teacher and student.")
+    beta: float = Field(0.5, gt=0, lt=1, description="kd=jsd: the teacher's share in the mixture.")
+
+
 class JudgeBlock(Block):
     """The models that rate the explanations, and the qualities that they rate."""
 

@@ -37,14 +37,8 @@ def mentor(rest: str, options: TeacherOptions) -> Mentor:
     cells = _cells(folder)
     cell = _the_one(cells, wanted, folder)
     home = cell.folder / CellFile.STUDENT
-    model = locate_model(str(home))
-    return Mentor(
-        f"{folder.name}#{cell.name}",
-        cell.method,
-        f"{model.revision} {model.tokenizer}".strip(),
-        partial(load_student, home, use=cell.student.use),
-        options,
-    )
+    load = partial(load_student, home, use=cell.student.use)
+    return Mentor(f"{folder.name}#{cell.name}", cell.method, locate_model(str(home)), load, options)
 
 
 def _split(rest: str) -> tuple[str, str]:

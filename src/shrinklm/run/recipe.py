@@ -19,7 +19,7 @@ from pydantic import (
 from ..core.errors import RecipeError, UnknownName
 from ..core.secrets import shown
 from ..teachers.steps import STEPS
-from .asked import CascadeBlock, JudgeBlock, TeacherBlock, named_teachers
+from .asked import CascadeBlock, DistilBlock, JudgeBlock, TeacherBlock, named_teachers
 from .blocks import (
     AuditBlock,
     DropBlock,
@@ -50,6 +50,9 @@ class Recipe(Block):
     methods: Names = Field(("finetune",), min_length=1)
     student: tuple[StudentBlock, ...] = Field(min_length=1)
     train: TrainBlock = TrainBlock()
+    distil: DistilBlock | None = Field(
+        None, description="The teacher of methods that learn from logits, such as finetune:kd=forward; see methods.md."
+    )
     evaluate: EvaluateBlock = EvaluateBlock()
     judge: JudgeBlock | None = None
     cascade: CascadeBlock | None = Field(
@@ -165,6 +168,8 @@ class Recipe(Block):
     def dump(self) -> str:
         """The recipe as YAML, with every default written out."""
         data = self.model_dump(mode="json")
+        if self.distil is None:  # reports show the recipe: those of other methods stay as they are
+            del data["distil"]
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -201,6 +206,7 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
         "task": TaskBlock, "teacher": TeacherBlock, "generate": StepBlock, "student": StudentBlock, "train": TrainBlock,
         "salient": SalientBlock, "evaluate": EvaluateBlock, "simulator": SimulatorBlock,
         "judge": JudgeBlock, "cascade": CascadeBlock, "audit": AuditBlock, "drop": DropBlock,
+        "distil": DistilBlock,
     }  # fmt: skip
     # The innermost block on the way to the key; a key of the recipe itself has none.
     block = next((blocks[name] for name in reversed(path) if name in blocks), model)

@@ -40,7 +40,7 @@ from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
 from .stages.score import CellTest, add, added, asks_again, check
 from .stages.together import together
 from .stages.weigh import Weights
-from .stages.word_markers import WordMarkers, looks_inside
+from .stages.word_markers import WordMarkers, looks_inside, tunes
 from .stages.writers import Writers
 
 
@@ -324,7 +324,7 @@ class Run:
     def _all(self, wait: bool) -> None:
         self.check_judges()
         check_tests(self.task, self.data.questions["test"])
-        if looks_inside(self.recipe) and self.recipe.salient.finetune:
+        if tunes(self.recipe):
             self.train_teacher()  # before `generate`, in which the fine-tuned teacher marks the words
         if self.steps or self.data.labelling is not None:
             self.generate(wait=wait)

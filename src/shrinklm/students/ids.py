@@ -77,7 +77,7 @@ class TokenIds:
             with safe_open(path, "numpy") as file:
                 keys = file.get_tensor("keys").tobytes()
                 self._ends = file.get_tensor("ends")
-                self._ids = np.memmap(path, np.int32, "r", _place(path, "ids"), (int(self._ends[-1]),))
+                self._ids = np.memmap(path, np.int32, "r", tensor_place(path, "ids"), (int(self._ends[-1]),))
         except (OSError, SafetensorError, ValueError, LookupError):
             return  # there is none yet, or it is damaged: it is made anew
         self._known = {keys[place : place + _KEY]: place // _KEY for place in range(0, len(keys), _KEY)}
@@ -113,7 +113,7 @@ def _path(student: BaseStudent) -> Path | None:
     return cache_folder() / "tokens" / f"{name[:32]}.safetensors"
 
 
-def _place(path: Path, name: str) -> int:
+def tensor_place(path: Path, name: str) -> int:
     """Where a tensor begins in a file of safetensors, in bytes."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import StudentError
 from ..core.registry import find, names, split_spec
-from ..models.load import default_device, default_dtype, load_model
+from ..models.load import default_device, default_dtype, family_of, load_model
 from ..models.locate import Model, locate_model
 from .saved import NOTE, class_name
 
@@ -135,6 +136,14 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     recorded = Reading.of(content.get("reading"))
     if recorded is not None:
         student.reading = recorded
+    return ready_to_answer(student, None)
+
+
+def as_student(model: Model, dtype: str, trust_remote_code: bool = False) -> BaseStudent:
+    """A model as it comes, on the device it answers on; its own positions are the only limit. Raises ModelError."""
+    kind = family_of(model, trust_remote_code)
+    loaded, tokenizer = load_model(model, kind, dtype, trust_remote_code)
+    student: BaseStudent = find("students", kind)(loaded, tokenizer, sys.maxsize)
     return ready_to_answer(student, None)
 
 

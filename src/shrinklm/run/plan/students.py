@@ -19,6 +19,7 @@ from ...methods.corpus import Corpus
 from ..folder import Cell, environment
 from ..run import Run
 from ..stages.calibrate import asked as calibrated
+from ..stages.distil import logit_teacher
 from ..stages.generate import Teaching
 from ..students import student_start
 from .trial import Trial, Weights, tried, weighed
@@ -65,8 +66,9 @@ def _figures(
         try:
             if cell.method.views:
                 corpus.usable(cell.method)
+            logit_teacher(cell, run.recipe)
             usable.append(cell.method)
-        except MethodError as error:
+        except (MethodError, TeacherError) as error:
             figures[name] = str(error)
     if usable:
         tried_now = tried(usable, cells[0], run.recipe, run.task, corpus, run.splits["test"])

@@ -21,6 +21,7 @@ from ...students.open import open_student, open_untrained, outline, ready_to_ans
 from ...students.replies import say
 from ..folder import Cell
 from ..recipe import Recipe
+from ..stages.distil import logit_teacher
 from ..students import SHORTEST_CAP, longest_cap
 
 if TYPE_CHECKING:
@@ -171,9 +172,9 @@ def _trained(
 
     with tempfile.TemporaryDirectory() as folder, _peak() as memory:
         with suppress(_Enough):
-            train_student(
-                opened, Corpus(some, corpus.generations, corpus.seed), method, settings, Path(folder), tick=tick
-            )
+            known = Corpus(some, corpus.generations, corpus.seed)
+            teacher = logit_teacher(replace(cell, method=method), recipe)
+            train_student(opened, known, method, settings, Path(folder), tick=tick, teacher=teacher)
         took = time.perf_counter() - began
         lines = [json.loads(line) for line in (Path(folder) / CellFile.LOG).read_text().splitlines()]
     # The log may hold nothing where a loss was not finite.

@@ -11,6 +11,7 @@ from ...methods.view import Method
 from ...teachers.steps import STEPS, StepRequest, plan
 from ..folder import Cell
 from ..recipe import Recipe
+from .distil import check_distil
 from .generate import check_steps, steps_of
 from .models import check_models
 from .room import check_room
@@ -42,6 +43,7 @@ def check_recipe(
     check_several(methods, steps, questions["train"], writers)
     writers.check_prices()
     outlines = check_models(recipe, cells)
+    check_distil(recipe, cells)
     untrained = [cell for cell in cells if cell.method.views and cell.opens]
     if untrained:
         _check_train(task, untrained, questions["train"])

@@ -24,6 +24,7 @@ from ..once import same_work
 from ..recipe import Recipe
 from ..students import student_start
 from ..values import Block
+from .distil import origin_of
 from .generate import steps_of
 from .train import NO_WEIGHT, Origin, refusal, train_key
 from .writers import Writers
@@ -58,6 +59,7 @@ class Sources:
             drop = recipe.audit.drop
             origin["audit.drop"] = None if drop is None else drop.model_dump(mode="json", exclude_defaults=True)
         origin |= self._written_by(written)
+        origin |= origin_of(cell, recipe)
         if len(written) < len(steps):
             origin |= _values("salient", recipe.salient, _MARKING)
         return origin

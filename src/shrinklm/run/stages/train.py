@@ -23,6 +23,7 @@ from ..folder import Cell, about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..recipe import Recipe
 from ..students import explanation_cap, student_start
+from .distil import learned_from, logit_teacher
 from .questions import dev_sample, question_key
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     if any(term.chances for term in cell.method.terms.values()):
         labels = ((each, corpus.generations.get(each.id, {}).get(("label", ""))) for each in corpus.examples)
         terms.append([(each.id, chances(label, each.choices)) for each, label in labels])
+    terms += filter(None, [learned_from(cell, recipe)])
     # Not the weights of samples, which are found later: what they are found from.
     weigh = [{"weigh": cell.method.weigh.key}] if cell.method.weigh else []
     pairs = first_epoch(cell, corpus.unweighted)
@@ -174,6 +176,8 @@ def _train(
     size = sum(path.stat().st_size for path in (cell.folder / CellFile.STUDENT).glob("*.safetensors"))
     sizes = {"parameters": student.parameters_total, "bytes": size}
     about = {**about_cell(cell), "base": asdict(start), **asdict(fit), **sizes}
+    if logits := learned_from(cell, recipe):
+        about["distil"] = logits
     if long:
         about["too_long"] = long
     if origin is not None:
@@ -216,7 +220,8 @@ def share(
     stated = {"method": cell.method.name, "student": cell.student.label, **asdict(settings)}
     about = About(recipe.name, cell.name, cell.folder, stated)
     with processes.together(), tracked(recipe.train.report_to if processes.rank() == 0 else (), about, tick) as tell:
-        return train_student(opened, corpus, cell.method, settings, cell.folder, score, tick, tell)
+        teacher = logit_teacher(cell, recipe, tick)
+        return train_student(opened, corpus, cell.method, settings, cell.folder, score, tick, tell, teacher)
 
 
 def _measures(recipe: Recipe, dev: Sequence[Example]) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError, RecipeError, TeacherError
-from ...core.registry import find, split_spec
+from ...core.registry import split_spec
 from ...core.results import CellFile, RunFile
 from ...core.types import Example, Task, Tick, digest
 from ...evaluation.metrics.answers import matches
@@ -17,13 +16,13 @@ from ...methods.builtin import ASK
 from ...methods.corpus import Corpus
 from ...methods.spec import method
 from ...methods.view import View
-from ...models.load import default_dtype, family_of, load_model
+from ...models.load import default_dtype, family_of
 from ...models.locate import Model, locate_model
 from ...saliency.analysis import Examiner
 from ...saliency.controls import Chance, Counts
 from ...saliency.whitebox import WhiteBox, own_answers
 from ...stats import estimate
-from ...students.open import load_student, open_untrained, ready_to_answer
+from ...students.open import as_student, load_student, open_untrained
 from ...students.start import model_start
 from ...teachers.base import BaseTeacher
 from ...teachers.steps import STEPS, Step
@@ -31,6 +30,7 @@ from ..blocks import SalientBlock, StudentBlock
 from ..folder import Cell
 from ..once import recall, with_start
 from ..recipe import Recipe
+from .distil import learns_tuned
 from .questions import question_key
 from .train import train_cell
 
@@ -190,15 +190,11 @@ class WordMarkers:
         if tuned:
             return load_student(self._tuned, dtype)
         where = locate_model(self._ref, self.recipe.root)
-        kind = family_of(where, self.block.trust_remote_code)
         try:
-            model, tokenizer = load_model(where, kind, dtype, self.block.trust_remote_code)
+            return as_student(where, dtype, self.block.trust_remote_code)
         except ModelError as error:
             what = "a hub id, a folder of safetensors, or a GGUF file that can be dequantised"
             raise TeacherError(f"{error} The step 'salient' needs the weights as numbers: {what}.") from error
-        # The model's own positions are the only limit: no `max_length` of a training concerns it.
-        student: BaseStudent = find("students", kind)(model, tokenizer, sys.maxsize)
-        return ready_to_answer(student, None)
 
     @property
     def _tuned(self) -> Path:
@@ -248,3 +244,8 @@ def figure(values: Sequence[float]) -> dict[str, Any]:
 def looks_inside(recipe: Recipe) -> bool:
     """Whether a step looks into a teacher."""
     return any(STEPS[step.name].by == "white-box" for step in recipe.generate)
+
+
+def tunes(recipe: Recipe) -> bool:
+    """Whether a teacher is fine-tuned before anything else: one that marks words, or whose logits are learned."""
+    return recipe.salient.finetune is not None and (looks_inside(recipe) or learns_tuned(recipe))

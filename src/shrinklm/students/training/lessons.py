@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from ..base import BaseStudent
 from ..batch import Batch
 from ..blocks import Block
 from ..ids import TokenIds
+from ..logits import LogitTeacher
 from ..tokens import PairTokens
 from .losses.base import Around, Ask, Loss, Shown, term
 
@@ -102,12 +104,15 @@ class Lessons:
         corpus: The training examples.
         method: Its views are trained on.
         seen: The number of items.
+        teacher: Terms of the loss may read its logits.
 
     Raises MethodError when a whole epoch has no pair that fits, or a term of the loss says nothing about any example;
     UnknownName for a term that nobody has; StudentError for a method that the student cannot be trained with.
     """
 
-    def __init__(self, student: BaseStudent, corpus: Corpus, method: Method, seen: int) -> None:
+    def __init__(
+        self, student: BaseStudent, corpus: Corpus, method: Method, seen: int, teacher: LogitTeacher | None = None
+    ) -> None:
         student.refuse(method)
         self.student, self.corpus, self.method = student, corpus, method
         self.losses: dict[str, Loss] = {option: term(option) for option in method.losses}
@@ -125,7 +130,7 @@ class Lessons:
         """What is asked → its place in `asks`: most terms ask the same in every epoch."""
         self._texts: dict[int, Pair] = {}
         """The texts of `tokens` for a class that makes its own tensors of them; empty for any other."""
-        around = Around(student, corpus, method, self._ids.pairs)
+        around = Around(student, corpus, method, self._ids.pairs, seen, teacher)
         for name, loss in self.losses.items():
             if "states" in loss.reads and type(student).logits is not BaseStudent.logits:
                 own = f"{type(student).__name__} has `logits` of its own, and tells none"
@@ -300,8 +305,12 @@ class Lessons:
         figures = {
             key: value if isinstance(value, (int, float)) else tuple(value) for key, value in ask.figures.items()
         }
-        stated = (name, pairs, *figures.items(), *((key, values.tobytes()) for key, values in ask.tokens.items()))
+        stated = (name, pairs, *figures.items(), *((key, _digest(values)) for key, values in ask.tokens.items()))
         if stated not in self._asks:
             self._asks[stated] = len(self.asks)
             self.asks.append(Asked(name, pairs, figures, ask.tokens))
         return self._asks[stated]
+
+
+def _digest(values: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(values.tobytes(), digest_size=16).digest()

@@ -21,6 +21,7 @@ from ...methods.corpus import Corpus
 from ...methods.view import Method
 from ...models.load import bf16_supported
 from ..base import BaseStudent
+from ..logits import LogitTeacher
 from . import processes
 from .lessons import Lessons
 from .limit import Limit, compute_again, divisor
@@ -81,6 +82,7 @@ def train_student(
     measure: Measure | None = None,
     tick: Tick | None = None,
     tell: Tell | None = None,
+    teacher: LogitTeacher | None = None,
 ) -> tuple[BaseStudent, Fit]:
     """Train a student with a method; resume from the last checkpoint in `folder`, to the same weights.
 
@@ -92,15 +94,14 @@ def train_student(
         folder: Holds train.jsonl and, until `discard_checkpoints`, checkpoints/.
         measure: Scores the student on dev, for the curve and for early stopping.
         tick, tell: Called after each step, with the progress, and with its figures as they go into train.jsonl.
+        teacher: Terms of the loss may read its logits.
 
     Raises:
         MethodError: the method cannot build any pair, because generations are missing.
         StudentError: not even one example fits into memory, or early stopping has nothing to go by.
         StoreError: `folder` cannot be written.
     """
-    if settings.early_stopping and (measure is None or not settings.checkpoints):
-        advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
-        raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
+    _check_stopping(settings, measure)
     note = folder / CellFile.MICRO_BATCH
     # What fitted into memory before a kill.
     limit = Limit.read(note.read_text(), settings.batch) if note.is_file() else None
@@ -113,7 +114,7 @@ def train_student(
         if limit.again and not compute_again(student.model):
             raise StudentError(_no_memory(limit, settings))
         try:
-            return student, _train(student, corpus, method, settings, folder, limit, measure, tick, tell)
+            return student, _train(student, corpus, method, settings, folder, limit, measure, tick, tell, teacher)
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
@@ -152,8 +153,9 @@ def _train(
     measure: Measure | None,
     tick: Tick | None,
     tell: Tell | None,
+    teacher: LogitTeacher | None,
 ) -> Fit:
-    lessons = Lessons(student, corpus, method, settings.examples)
+    lessons = Lessons(student, corpus, method, settings.examples, teacher)
     steps = -(-len(lessons) // settings.batch)
     save = _points(steps, settings.checkpoints)
     # Early stopping goes back to a checkpoint, so it measures where one is written.
@@ -194,6 +196,12 @@ def _train(
     if processes.rank() == 0:
         student.remember(lessons.shown(trainer.examples_seen))
     return fit
+
+
+def _check_stopping(settings: TrainSettings, measure: Measure | None) -> None:
+    if settings.early_stopping and (measure is None or not settings.checkpoints):
+        advice = "Give the task a `dev` split and `train: {checkpoints: 4}`."
+        raise StudentError(f"`early_stopping` goes by dev accuracy at checkpoints. {advice}")
 
 
 def discard_checkpoints(folder: Path) -> None:

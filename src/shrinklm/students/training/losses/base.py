@@ -17,6 +17,7 @@ from ....methods.corpus import Corpus, ViewPair
 from ....methods.view import Generations, Method
 from ...base import BaseStudent
 from ...batch import Scored
+from ...logits import LogitTeacher
 from ...tokens import PairTokens
 
 
@@ -30,6 +31,10 @@ class Around:
     method: Method
     tokens: Callable[[Sequence[Pair]], list[PairTokens]]
     """The token ids of pairs that are read together."""
+    seen: int
+    """Examples shown, over all epochs."""
+    teacher: LogitTeacher | None = None
+    """The model whose logits a term may read; None where the recipe names none."""
 
 
 @dataclass(frozen=True)

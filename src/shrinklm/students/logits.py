@@ -1,0 +1,73 @@
+"""A model whose distribution over the next token a student learns, and whether it reads the student's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import StudentError
+from ..models.locate import Family
+
+if TYPE_CHECKING:
+    from ..core.types import Tick
+    from .base import BaseStudent
+
+
+@dataclass(frozen=True)
+class LogitTeacher:
+    """A model whose logits are read, not loaded yet."""
+
+    name: str
+    family: Family
+    key: str
+    """Identifies its weights and its tokenizer."""
+    load: Callable[[], BaseStudent]
+    tokenizer: Callable[[], Any]
+    """Opens its tokenizer alone."""
+    top: int
+    """Of each distribution so many of the likeliest tokens are told apart; all others are one."""
+    temperature: float
+    """Divides the logits of both models."""
+    beta: float
+    """The teacher's share in the mixture of kd=jsd."""
+    tick: Tick | None = None
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What of it decides a student's weights, as JSON."""
+        return {"weights": self.key, "top": self.top, "temperature": self.temperature, "beta": self.beta}
+
+    def check(self, family: Family, tokenizer: Any) -> None:
+        """Raises StudentError where it cannot read the tokens of a student of this family with this tokenizer."""
+        advice = (
+            "Take a teacher and a student of one model family, or a method without its logits (soft, explanations)."
+        )
+        if family != self.family:
+            kinds: Mapping[str, str] = {"causal": "decoder-only", "seq2seq": "an encoder–decoder"}
+            raise StudentError(
+                f"The student is {kinds.get(family, family)} and the teacher {self.name} is {kinds[self.family]}: they "
+                f"cut prompt and target into tokens in different ways. {advice}"
+            )
+        if other := another_vocabulary(tokenizer, self.tokenizer()):
+            raise StudentError(
+                f"The teacher {self.name} has another vocabulary than the student: {other}. Its probabilities are of "
+                f"other tokens. {advice}"
+            )
+
+
+def another_vocabulary(student: Any, teacher: Any) -> str:
+    """Where a token of the student's is another one, or none, of the teacher's, in words; "" where none is.
+
+    Args:
+        student: Its tokenizer.
+        teacher: Its tokenizer; may know further tokens.
+    """
+    own, other = student.get_vocab(), teacher.get_vocab()
+    wrong = [token for token, number in own.items() if other.get(token) != number]
+    if not wrong:
+        return ""
+    token = min(wrong, key=own.__getitem__)
+    there = f"{other[token]:,} of the teacher's" if token in other else "none of the teacher's"
+    sizes = f"{len(own):,} tokens and {len(other):,}"
+    return f"{sizes}, of which {len(wrong):,} differ; {token!r} is number {own[token]:,} of the student's and {there}"
