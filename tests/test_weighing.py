@@ -14,17 +14,18 @@ import pytest
 
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import MethodError
-from shrinklm.core.types import Example, Pair
+from shrinklm.core.types import Example, Generation, Pair, that_counts
 from shrinklm.methods.builtin import EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.methods.weighing import RULES, Weighing
+from shrinklm.run.stages.agreement import agreement
 from shrinklm.run.stages.figures import SOURCES, Item
 from shrinklm.run.stages.train import train_key
 from shrinklm.students.told import RANKS, told
 from student_cases import corpus as taught_corpus
 from student_cases import fresh, generation, opened
-from weighing_cases import garbage, good, questions, reader, said, trained
+from weighing_cases import FOOD, garbage, good, questions, reader, said, trained
 
 FAMILIES = ["tiny", "tiny:seq2seq"]
 
@@ -140,8 +141,6 @@ def test_wrong_options_and_own_answers_weigh_by_their_own_samples() -> None:
         ("label", ""): [generation(example, "label", "b", f"own {n}. The answer is b.") for n in range(2)],
         ("explanation", "a"): [generation(example, "explanation", "a", f"a {n}") for n in range(2)],
     }
-    from shrinklm.core.types import that_counts
-
     named = {slot: [replace(text, key=text.text) for text in each] for slot, each in texts.items()}
     weights = {
         text.key: 0.9 if text.text.split(".")[0].endswith("0") else 0.1 for each in named.values() for text in each
@@ -168,8 +167,15 @@ def test_unequal_weights_are_equal_through_accumulation_and_change_the_loss(use:
     assert largest < 1e-4 < changed
 
 
+def surprisal(use: str, folder: Path, corpus: Corpus) -> float:
+    """Of good explanations of other questions, in nats a token, after a training on a corpus."""
+    student = trained(folder, corpus, use=use, learning_rate=5e-3)
+    asked = [Pair(EXPLAIN.prompt(one), text) for one in questions(50, 12) for text in good(one)]
+    return sum(one.surprisal for one in told(student, asked) if one) / len(asked)
+
+
 def test_a_student_weighs_garbage_away_and_learns_more_from_the_rest(use: str, tmp_path: Path) -> None:
-    examples, tests = questions(0, 24), questions(50, 12)
+    examples = questions(0, 24)
     known = said(examples, bad=True)
     items = [
         Item(one, "explanation", one.answer, known[one.id]["explanation", one.answer].texts, known[one.id])
@@ -182,14 +188,47 @@ def test_a_student_weighs_garbage_away_and_learns_more_from_the_rest(use: str, t
         for text, share in zip(item.texts, rule.shares(each), strict=True)
     }
     assert all(weights[item.texts[0].key] == 0 and item.texts[0].text == garbage(item.example) for item in items)
-    asked = [Pair(EXPLAIN.prompt(one), text) for one in tests for text in good(one)]
-
-    def surprisal(name: str, found: Mapping[str, float]) -> float:
-        student = trained(tmp_path / name, Corpus(examples, known, 0, found), use=use, learning_rate=5e-3)
-        return sum(one.surprisal for one in told(student, asked) if one) / len(asked)
-
     # The same student, examples and exposure: what differs is the weight of the samples.
-    assert surprisal("weighed", weights) < surprisal("alike", {}) - 0.05
+    weighed = surprisal(use, tmp_path / "weighed", Corpus(examples, known, 0, weights))
+    assert weighed < surprisal(use, tmp_path / "alike", Corpus(examples, known)) - 0.05
+
+
+def texts_of_three(example: Example, turn: int) -> dict[tuple[str, str], Generation]:
+    """Two teachers that know what animals eat, and z, which has no idea and says so at length."""
+    foods = list(FOOD.values())
+    wrong = foods[(foods.index(example.answer) + 1) % len(foods)]
+    texts = [
+        *(good(example)[(turn + place) % 3] for place in range(2)),
+        f"Nobody can know, so why not say {wrong} here.",
+    ]
+    answers = [example.answer, example.answer, wrong]
+    said = {("explanation", example.answer): texts, ("label", ""): answers}
+    return {
+        (kind, about): that_counts(
+            [
+                replace(generation(example, kind, about or text, text), by=name, key=f"{kind} {example.id} {name}")
+                for name, text in zip("xyz", each, strict=True)
+            ]
+        )
+        for (kind, about), each in said.items()
+    }
+
+
+def test_one_bad_teacher_of_three_costs_less_where_they_are_weighed(use: str, tmp_path: Path) -> None:
+    examples = questions(0, 24)
+    known = {example.id: texts_of_three(example, turn // 6) for turn, example in enumerate(examples)}
+    rule, weights = Weighing.read("agreement"), dict[str, float]()
+    for example in examples:
+        texts = known[example.id]["explanation", example.answer].texts
+        figures = list(agreement(example, "explanation", example.answer, texts, known[example.id]))
+        weights |= {text.key: share for text, share in zip(texts, rule.shares(figures), strict=True)}
+    assert {weights[f"explanation q3 {name}"] for name in "xy"} == {0.5}
+    assert {key for key, share in weights.items() if not share} == {f"explanation {one.id} z" for one in examples}
+    weighed, alike = (
+        surprisal(use, tmp_path / name, Corpus(examples, known, 0, found))
+        for name, found in (("w", weights), ("a", {}))
+    )
+    assert weighed < alike - 0.05, (weighed, alike)
 
 
 @pytest.mark.parametrize(

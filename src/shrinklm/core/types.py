@@ -187,6 +187,8 @@ class Generation:
     """See `Completion`."""
     logprobs: OptionLogprobs | None = None
     """How likely each option was; None where that was not asked for, or is not told."""
+    by: str = ""
+    """The recipe's name of the teacher that wrote it, where several take its step. Not stored."""
     samples: tuple[Generation, ...] = ()
     """Where several texts were asked for: all of them in their order, this one among them. Not stored."""
 

@@ -225,9 +225,16 @@ def _too_low(step: str, figures: Mapping[str, Any], least: float, argued: Mappin
 
 
 def recorded_texts(
-    teacher: BaseTeacher, examples: Sequence[Example], generations: Mapping[str, Generations], steps: Iterable[str]
+    teacher: BaseTeacher,
+    examples: Sequence[Example],
+    generations: Mapping[str, Generations],
+    steps: Iterable[str],
+    by: str = "",
 ) -> Recorded | None:
-    """The texts of a recording as they stand in its files; None for a teacher that is no recording."""
+    """The texts of a recording as they stand in its files; None for a teacher that is no recording.
+
+    `by`: its name where several teachers take the steps, so that its own texts alone are looked up.
+    """
     if not teacher.reads:
         return None
     wanted = set(steps)
@@ -237,6 +244,7 @@ def recorded_texts(
         for (kind, answer), generation in generations.get(example.id, {}).items()
         if kind in wanted
         for text in generation.texts
+        if text.by == by
     ]
     asked = [(prompt, text.source.sampling) for prompt, text in texts]
     return {text.key: raw for (_, text), raw in zip(texts, read_recording(teacher, asked), strict=True)}

@@ -126,6 +126,22 @@ def _discriminator(samples: Sequence[Figures], settings: Settings) -> list[float
     return _top(_softmax(taken), settings["share"])
 
 
+def _agreement(samples: Sequence[Figures], settings: Settings) -> list[float]:
+    """w = (λ · p(answer) + (1 - λ) · agreement with the other teachers) / the texts of its teacher.
+
+    After the weighting of teachers in the Cohesive Distillation Architecture (arXiv 2301.08130), by their probability
+    of the gold token.
+    """
+    gold = settings["gold"]
+    # Divided, so that a teacher counts once however many texts it wrote.
+    return [(gold * _of(each, "gold") + (1 - gold) * _of(each, "others")) / _of(each, "texts") for each in samples]
+
+
+def _of(figures: Figures, name: str) -> float:
+    value = figures[name]
+    return 0.0 if value is None else value
+
+
 def _softmax(values: Sequence[float | None]) -> list[float]:
     """0 for None; all 0 where every one is None."""
     known = [value for value in values if value is not None]
@@ -162,6 +178,17 @@ RULES: Mapping[str, Rule] = {
             "h": Setting(0.5, "the temperature, in scores, of which 1 is the first teacher's and -1 another's"),
             "share": Setting(1.0, "the share of the samples that is kept", high=1.0),
         },
+    ),
+    "agreement": Rule(
+        "teachers whose own answer agrees with the right one and with the other teachers' weigh more",
+        "agreement",
+        _agreement,
+        {
+            "gold": Setting(
+                0.5, "the weight of the right answer; the rest is for the other teachers", high=1.0, zero=True
+            )
+        },
+        also=("label",),
     ),
 }
 """Every rule by its name."""

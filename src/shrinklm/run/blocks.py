@@ -65,7 +65,11 @@ class StepBlock(Block):
     rounds: int = Field(1, ge=1, le=10, description="Rounds of critique and revision (step `revision`).")
     max_words: int | None = Field(None, ge=1, description="Ask for at most so many words and refuse longer texts.")
     max_tokens: int | None = Field(None, ge=1, description="Cap of the completion; each step has its own default.")
-    teacher: str | None = Field(None, description="Which of several teachers takes it. Left out: the first.")
+    teacher: str | tuple[str, ...] | None = Field(
+        None,
+        description="Which of several teachers takes it; a list: all of these, each with texts of its own. Left out: "
+        "the first.",
+    )
     samples: int | None = Field(
         None,
         ge=1,
@@ -97,6 +101,11 @@ class StepBlock(Block):
             "the prompt states a wrong answer, or none."
         ),
     )
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The names of the teachers that take it; none: the first."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher or ()
 
     @field_validator("name")
     @classmethod

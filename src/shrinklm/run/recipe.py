@@ -123,12 +123,20 @@ class Recipe(Block):
             return
         if STEPS[step.name].marks:
             raise ValueError(f"the step '{step.name}' marks words and takes no `teacher`: `salient` names its model")
-        if step.teacher not in self.named:
-            known = f"There are: {', '.join(self.named)}." if self.named else "None has a name."
+        if not step.teachers:
+            raise ValueError(f"`teacher` of the step '{step.name}' names none. Leave it out for the first")
+        if len(set(step.teachers)) < len(step.teachers):
+            named = ", ".join(step.teachers)
             raise ValueError(
-                f"the step '{step.name}' names the teacher '{step.teacher}'. {known} "
-                f"Write: teacher: {{NAME: {{use: ...}}, {step.teacher}: {{use: ...}}}}"
+                f"the step '{step.name}' names one twice: {named}. Several texts of one teacher: `samples`"
             )
+        for name in step.teachers:
+            if name not in self.named:
+                known = f"There are: {', '.join(self.named)}." if self.named else "None has a name."
+                raise ValueError(
+                    f"the step '{step.name}' names the teacher '{name}'. {known} "
+                    f"Write: teacher: {{NAME: {{use: ...}}, {name}: {{use: ...}}}}"
+                )
 
     def path(self, name: str) -> Path:
         """A path of the recipe, made absolute."""

@@ -38,12 +38,12 @@ class Forecast:
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self._parts: dict[tuple[str, int], _Part] = {}
+        self._parts: dict[tuple[str, str, int], _Part] = {}
 
     def add(
-        self, request: StepRequest, number: int, examples: Sequence[Example], prompts: Prompts, asker: Asker
+        self, request: StepRequest, number: int, examples: Sequence[Example], prompts: Prompts, asker: Asker, by: str
     ) -> None:
-        """Add a round of a step."""
+        """Add a round of a step; `by` names the teacher where several take it."""
         step, price, each = STEPS[request.name], asker.price, None
         if price is not None and not asker.teacher.reads and not step.marks and examples:
             turns = prompts.prompt(step, examples[0], "", dict.fromkeys(step.needs, ""), request.max_words).turns
@@ -51,11 +51,11 @@ class Forecast:
             half = (request.max_tokens or step.max_tokens) // 2
             each = dollars(expected_tokens(turns) + half * len(step.needs), half, price)
         items = (request.samples or 1) * sum(len(step.answers(example)) for example in examples)
-        self._parts[step.name, number] = _Part(items, each)
+        self._parts[step.name, by, number] = _Part(items, each)
 
-    def reached(self, step: str, number: int, done: int) -> None:
+    def reached(self, step: str, by: str, number: int, done: int) -> None:
         """So many texts of a round are there."""
-        part = self._parts[step, number]
+        part = self._parts[step, by, number]
         part.done = min(done, part.items)
 
     @property
@@ -73,10 +73,10 @@ class Forecast:
     def projected(self) -> float | None:
         """Dollars for all; None when the price of a step is not known."""
         total = self.spent or 0.0
-        for (step, _), part in self._parts.items():
+        for (step, by, _), part in self._parts.items():
             left = part.items - part.done
             if left:
-                each = self._each(step, part)
+                each = self._each(step, by, part)
                 if each is None:
                     return None
                 total += left * each
@@ -100,7 +100,8 @@ class Forecast:
         text += f", {money(spent)}" + (f" of about {money(projected)}" if projected and self.left else "")
         return text + (f", budget {money(budget.limit)}" if budget else "")
 
-    def _each(self, step: str, part: _Part) -> float | None:
-        done = sum(other.done for (name, _), other in self._parts.items() if name == step)
+    def _each(self, step: str, by: str, part: _Part) -> float | None:
+        done = sum(other.done for (*which, _), other in self._parts.items() if which == [step, by])
         usage = self.report.steps.get(step)
+        usage = usage.by.get(by) if usage and by else usage
         return usage.cost / done if done and usage and usage.cost else part.each

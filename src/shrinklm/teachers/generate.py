@@ -7,25 +7,26 @@ the same chain when it resumes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
 from ..core.errors import BudgetError
-from ..core.types import Completion, Example, Generation, Prompt, Sampling, Tick, Turn, that_counts
-from .ask import SLICE, Asker, Query, Reading
+from ..core.types import Example, Generation, Prompt, Sampling, Tick, that_counts
+from .ask import SLICE, Asker, Query
 from .base import BaseTeacher
-from .contrast import NO_OTHER, check_contrasts, held_against
+from .contrast import NO_OTHER, check_contrasts
 from .costs import Price
 from .forecast import Forecast
 from .prompts import Prompts
-from .reading import Item, Parse, Slot, fitted, read, refuse_silence, told
+from .reading import Item, Parse, Slot, fitted, join, refuse_silence, told
 from .refusals import RETRIED
-from .seeds import WARM, seed_of, temperature_of
+from .seeds import WARM
 from .steps import STEPS, StepRequest, plan
 from .store import Store
+from .taker import GenerateSettings as GenerateSettings
+from .taker import Taker
 from .usage import Report, Usage
 
 GenerationsByExample = dict[str, dict[tuple[str, str], Generation]]
@@ -35,26 +36,12 @@ GenerationsByExample = dict[str, dict[tuple[str, str], Generation]]
 
 FIRST = 20
 """Texts of a step, each with its retries, after which a teacher of which none can be used is given up."""
-_STOP = ("\n\n", "\nQuestion:")
-"""Only the first paragraph of a completion is used, and a base model goes on with the next question of the pattern."""
 _AWAITED = "what it builds on is ordered"
 _FREE: Price = {"input": 0.0, "output": 0.0}
 
-
-@dataclass(frozen=True)
-class GenerateSettings:
-    """The sampling, the retries and the price of a generation."""
-
-    temperature: float
-    top_p: float
-    seed: int
-    retries: int
-    price: Price | None
-    """None: the teacher's own, if known."""
-
-
-Others = Mapping[str, tuple[BaseTeacher, GenerateSettings]]
-"""Step → the teacher that takes it, where it is not the first one, and its settings."""
+Asked = tuple[BaseTeacher, GenerateSettings]
+Others = Mapping[str, Asked | Mapping[str, Asked]]
+"""Step → the teacher that takes it, where it is not the first one alone, and its settings; or several, by name."""
 
 
 def run_steps(
@@ -110,91 +97,107 @@ def _loop(
     others: Others,
     ask: bool,
 ) -> _Loop:
-    def loop(teacher: BaseTeacher, settings: GenerateSettings, loops: Mapping[str, _Loop]) -> _Loop:
+    def taker(teacher: BaseTeacher, settings: GenerateSettings) -> Taker:
         price = _FREE if teacher.free else settings.price or teacher.price
-        asker = Asker(teacher, store, price, "teacher")
-        return _Loop(asker, prompts, settings, parse, tick, ask, loops)
+        return Taker(Asker(teacher, store, price, "teacher"), prompts, settings, parse, tick, ask)
 
-    return loop(teacher, settings, {step: loop(*other, {}) for step, other in others.items()})
+    first = taker(teacher, settings)
+    several = {step: takers if isinstance(takers, Mapping) else {"": takers} for step, takers in others.items()}
+    named = {step: {by: taker(*other) for by, other in takers.items()} for step, takers in several.items()}
+    return _Loop(first, {step: named.get(step, {"": first}) for step in STEPS})
 
 
 @dataclass(frozen=True)
 class _Loop:
-    """The arguments that stay the same from step to step."""
+    """The teachers, from step to step."""
 
-    asker: Asker
-    prompts: Prompts
-    settings: GenerateSettings
-    parse: Parse
-    tick: Tick | None
-    ask: bool
-    others: Mapping[str, _Loop]
-    """Step → the loop of the teacher that takes it."""
+    first: Taker
+    takers: Mapping[str, Mapping[str, Taker]]
+    """Step → the teachers that take it, by name; "" for one that takes it alone."""
 
     def run(self, examples: Sequence[Example], steps: Sequence[StepRequest]) -> tuple[GenerationsByExample, Report]:
         """Take every round of every step, each with the texts of those before it at hand."""
-        loops = {name: self.others.get(name, self) for name in STEPS}
-        teachers = list(dict.fromkeys(loop.asker.teacher for loop in loops.values()))
+        teachers = list(dict.fromkeys(each.asker.teacher for step in self.takers.values() for each in step.values()))
         for teacher in teachers:
             self._open(teacher)
-        reads = [name for name, loop in loops.items() if loop.asker.teacher.reads]
+        reads = [name for name, step in self.takers.items() if all(each.asker.teacher.reads for each in step.values())]
         known: GenerationsByExample = {example.id: {} for example in examples}
         report, awaited = Report(), set[Slot]()
         planned = plan(steps, reads)
-        check_contrasts(steps, {name: loop.asker.teacher for name, loop in loops.items()})
+        for request in steps:
+            for taker in self.takers[request.name].values():
+                check_contrasts([request], {request.name: taker.asker.teacher})
         # What nothing builds on is in the store, and need not be in memory too.
         quoted = {"revision", *(need for request, _ in planned for need in STEPS[request.name].needs)}
         forecast = Forecast(report)
         for request, number in planned:
-            forecast.add(request, number, examples, self.prompts, loops[request.name].asker)
+            for by, taker in self.takers[request.name].items():
+                forecast.add(request, number, examples, taker.prompts, taker.asker, by)
         for request, number in planned:
-            taken = _Round(loops[request.name], request, number, awaited, forecast)
-            try:
-                taken.run(examples, known, not self.ask or request.name in quoted)
-            except BudgetError as error:
-                for teacher in teachers:
-                    teacher.send()  # what fits is ordered
-                raise forecast.stopped(error, loops[request.name].asker.teacher.budget) from None
-        if self.ask:
+            enter = not self.first.ask or request.name in quoted
+            entered: list[GenerationsByExample] = []
+            for by, taker in self.takers[request.name].items():
+                # Several build on the same texts: what one writes is entered when the others have written too.
+                entered.append({example.id: {} for example in examples} if by else known)
+                try:
+                    _Round(taker, request, number, awaited, forecast, by).run(examples, known, entered[-1], enter)
+                except BudgetError as error:
+                    for teacher in teachers:
+                        teacher.send()  # what fits is ordered
+                    raise forecast.stopped(error, taker.asker.teacher.budget) from None
+            if len(entered) > 1:
+                join(known, entered, awaited)
+        if self.first.ask:
             report.awaited += filter(None, [teacher.send() for teacher in teachers])
         return known, report
 
     def _open(self, teacher: BaseTeacher) -> None:
         """Have the teacher tell its state through the tick, and look at what it has ordered."""
-        if (tick := self.tick) is not None:
+        if (tick := self.first.tick) is not None:
             teacher.tell = lambda state: tick(teacher.name, 0, 0, state)
-        if self.ask:
-            teacher.begin(self.asker.store.path)
+        if self.first.ask:
+            teacher.begin(self.first.asker.store.path)
 
 
 class _Round:
-    """One round of one step."""
+    """One round of one step with one teacher.
 
-    def __init__(self, loop: _Loop, request: StepRequest, number: int, awaited: set[Slot], forecast: Forecast) -> None:
-        self.loop, self.request, self.number, self.awaited, self.forecast = loop, request, number, awaited, forecast
-        self.usage = forecast.report.steps.setdefault(request.name, Usage())
+    `by` names it where several take the step; its figures are then a part of the step's.
+    """
+
+    def __init__(
+        self, taker: Taker, request: StepRequest, number: int, awaited: set[Slot], forecast: Forecast, by: str
+    ) -> None:
+        self.taker, self.request, self.number, self.awaited, self.forecast = taker, request, number, awaited, forecast
+        self.by, self.ordered = by, set[Slot]()
+        self.total = forecast.report.steps.setdefault(request.name, Usage())
+        self.usage = self.total.by.setdefault(by, Usage()) if by else self.total
         self.step, self.samples = STEPS[request.name], request.samples or 1
-        self.reads = loop.asker.teacher.reads
+        self.reads = taker.asker.teacher.reads
         self.sampled = not (self.reads or self.step.marks)
         """Whether texts are sampled; texts that are read and words that are marked are the same at every try."""
 
-    def run(self, examples: Sequence[Example], known: GenerationsByExample, enter: bool) -> None:
-        """Take the step slice by slice, and `enter` each item's generation into `known`."""
+    def run(
+        self, examples: Sequence[Example], known: GenerationsByExample, into: GenerationsByExample, enter: bool
+    ) -> None:
+        """Take the step slice by slice, building on what is `known`, and `enter` each item's generation `into`."""
         # A slice at a time: the prompts of a large dataset, each with all few-shot examples, would not fit into memory.
         items = list(self._items(examples, known))
-        if self.loop.ask and self.sampled and self.samples > 1 and not self.loop.settings.temperature:
+        if self.taker.ask and self.sampled and self.samples > 1 and not self.taker.settings.temperature:
             self._tell(f"samples after the first are drawn at temperature {WARM:g}: at 0 all would be the same text")
         start = 0
         while start < len(items):
             # A few first: when none of them can be used, the rest would be paid for in vain.
-            teacher = self.loop.asker.teacher  # of one that answers later, a few would cost a day
+            teacher = self.taker.asker.teacher  # of one that answers later, a few would cost a day
             batch = items[start : start + (SLICE if start or teacher.free or teacher.later else FIRST)]
             for item, texts in zip(batch, self._samples(batch, start, len(items)), strict=True):
                 if item.slot(self.step) in self.awaited:
                     known[item.example.id].pop((self.step.name, item.answer), None)
                 elif enter and texts:
-                    known[item.example.id][self.step.name, item.answer] = that_counts(texts)
+                    into[item.example.id][self.step.name, item.answer] = that_counts(texts)
             start += len(batch)
+        if self.by:
+            self.total.gather()
 
     def _items(self, examples: Sequence[Example], known: GenerationsByExample) -> Iterator[Item]:
         """The texts to be written. An item whose parent is refused or missing is counted as refused, and not asked."""
@@ -230,7 +233,7 @@ class _Round:
 
     def _samples(self, items: Sequence[Item], start: int, total: int) -> list[list[Generation]]:
         """The texts of each item, in the order of its samples; `start` of the step's `total` items stand before."""
-        prompts = [self._prompt(item) for item in items]
+        prompts = [self.taker.prompt(self.request, item) for item in items]
         numbers = [self._numbers(prompt) for prompt in prompts]
         texts: list[list[Generation]] = [[] for _ in items]
         for sample in range(max(each.stop for each in numbers)):
@@ -245,7 +248,7 @@ class _Round:
 
     def _numbers(self, prompt: Prompt) -> range:
         """The numbers of a prompt's samples."""
-        listed = self.loop.asker.teacher.listed(prompt) if self.reads else None
+        listed = self.taker.asker.teacher.listed(prompt) if self.reads else None
         if listed is not None:
             # From 1: version 0.1.0 kept the list in a recording's cell as one text, and its key stands for number 0.
             return range(1, min(listed, self.request.samples or listed) + 1)
@@ -261,13 +264,18 @@ class _Round:
         items, prompts = [item for item, _ in asked], [prompt for _, prompt in asked]
         final: list[Generation | None] = [None] * len(items)
         pending: list[int] = list(range(len(items)))
-        for attempt in range(self.loop.settings.retries + 1 if self.sampled else 1):
-            sampling = self._sampling(sample, attempt)
-            found = self.loop.asker.keys([prompts[index] for index in pending], sampling)
+        for attempt in range(self.taker.settings.retries + 1 if self.sampled else 1):
+            sampling = self.taker.sampling(self.request, sample, attempt)
+            found = self.taker.asker.keys([prompts[index] for index in pending], sampling)
             keys = dict(zip(pending, found, strict=True))
             # Equal questions share a key: they are asked once, and the answer belongs to all of them.
             queries = {
-                key: Query(key, prompts[index], partial(self._read, items[index], prompts[index]), items[index].parents)
+                key: Query(
+                    key,
+                    prompts[index],
+                    partial(self.taker.read, self.step, items[index], prompts[index]),
+                    items[index].parents,
+                )
                 for index, key in keys.items()
             }
             generations = self._generations(queries, sampling, min(start + len(items), total), total)
@@ -277,74 +285,46 @@ class _Round:
             pending = []
             for index, key in keys.items():
                 if key not in generations:
-                    if self.loop.ask:
-                        self.awaited.add(items[index].slot(self.step))
+                    if self.taker.ask:
+                        self.ordered.add(items[index].slot(self.step))
                     continue
-                generation = final[index] = fitted(generations[key], items[index], self.request.max_words)
+                generation = final[index] = fitted(generations[key], items[index], self.request.max_words, self.by)
                 if generation.refusal in RETRIED:
                     pending.append(index)
             if not pending:
                 break
-        slots = [item.slot(self.step) for item in items]
-        self._settle(told([each not in self.awaited for each in slots], final, FIRST))
+        self.awaited |= self.ordered
+        self._settle(told([item.slot(self.step) not in self.ordered for item in items], final, FIRST))
         return final
 
     def _generations(
         self, queries: Mapping[str, Query], sampling: Sampling, end: int, total: int
     ) -> dict[str, Generation]:
         """The generations by key; the store is asked first. `end` items of the step are done when all are there."""
-        asker, usage = self.loop.asker, self.usage
-        generations = asker.find(queries, usage, self.loop.ask)
+        asker, usage = self.taker.asker, self.usage
+        generations = asker.find(queries, usage, self.taker.ask)
         missing = [query for key, query in queries.items() if key not in generations]
         done = end - len(missing)
         self._tick(done, total)
-        if not self.loop.ask:
+        if not self.taker.ask:
             usage.missing += len(missing)
             return generations
         return generations | asker.ask(missing, sampling, usage, lambda count: self._tick(done + count, total))
 
-    def _prompt(self, item: Item) -> Prompt:
-        if self.reads:
-            return Prompt((), item.example, self.step.name, item.answer)
-        if self.step.marks:
-            # No model reads these turns. They make the key: other settings are another question.
-            asks = json.dumps(dict(self.loop.asker.teacher.asks), sort_keys=True)
-            turns = (Turn("system", asks), Turn("user", item.example.text), Turn("assistant", item.answer))
-            return Prompt(turns, item.example, self.step.name, item.answer)
-        prompt = self.loop.prompts.prompt(self.step, item.example, item.answer, item.quoted, self.request.max_words)
-        return held_against(prompt, self.request, self.step, self.loop.prompts)
-
-    def _sampling(self, sample: int, attempt: int) -> Sampling:
-        if self.reads:
-            return Sampling(seed=sample)  # see `BaseTeacher.listed`
-        if not self.sampled:
-            return Sampling()  # part of the key: no setting may have a text read, or words marked, once more
-        settings = self.loop.settings
-        return Sampling(
-            max_tokens=self.request.max_tokens or self.loop.asker.teacher.max_tokens or self.step.max_tokens,
-            temperature=temperature_of(settings.temperature, sample, attempt),
-            top_p=settings.top_p,
-            # A label's answer may come in a paragraph of its own.
-            stop=_STOP[1:] if self.step.about == "own" else _STOP,
-            seed=seed_of(settings.seed, sample, attempt),
-            logprobs=self.request.logprobs and sample == 0 and self.loop.asker.teacher.tells_logprobs,
-        )
-
-    def _read(self, item: Item, prompt: Prompt, completion: Completion) -> Reading:
-        return read(item, prompt, completion, self.step, self.loop.parse, self.loop.asker.teacher)
-
     def _settle(self, generations: Sequence[Generation]) -> None:
         self.usage.settle(generation.refusal for generation in generations)
         # One refused text is one of many; a whole slice of nothing else is a teacher that does not work.
-        if self.loop.ask and generations and not self.usage.kept:
-            refuse_silence(self.loop.asker.teacher, self.step.name, generations, FIRST)
+        if self.taker.ask and generations and not self.usage.kept:
+            refuse_silence(self.taker.asker.teacher, self.step.name, generations, FIRST)
 
     def _tell(self, note: str) -> None:
-        if self.loop.tick is not None:
-            self.loop.tick(self.step.name, 0, 0, note)
+        if self.taker.tick is not None:
+            self.taker.tick(self.step.name, 0, 0, note)
 
     def _tick(self, done: int, total: int) -> None:
-        self.forecast.reached(self.step.name, self.number, done + self.usage.unasked)
-        if self.loop.tick is not None:
-            note = self.forecast.note(self.usage, self.loop.asker.teacher.budget)
-            self.loop.tick(self.step.name, done, total, note)
+        if self.by:
+            self.total.gather()
+        self.forecast.reached(self.step.name, self.by, self.number, done + self.usage.unasked)
+        if self.taker.tick is not None:
+            note = self.forecast.note(self.usage, self.taker.asker.teacher.budget)
+            self.taker.tick(f"{self.step.name} ({self.by})" if self.by else self.step.name, done, total, note)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.errors import TeacherError
-from ..core.types import Completion, Example, Generation, Prompt
+from ..core.types import Completion, Example, Generation, Prompt, that_counts
 from ..core.words import words
 from ..tasks.literal import possible_answers
 from .ask import Reading
@@ -60,16 +60,36 @@ def _supposed(item: Item) -> str:
     return item.answer or example.answer or (example.choices[0] if example.choices else example.question)
 
 
-def fitted(generation: Generation, item: Item, max_words: int | None) -> Generation:
+def fitted(generation: Generation, item: Item, max_words: int | None, by: str = "") -> Generation:
     """A stored generation for an item: it may be of an equal question, with another right answer, or of a request with
-    another length cap.
+    another length cap. `by`: the teacher, where several take the step.
     """
     refusal = None if generation.refusal in (LONG, WRONG) else generation.refusal
     if refusal is None and too_long(generation.text, max_words):
         refusal = LONG
     if refusal is None and generation.kind == "trace" and not _right(item, generation.answer):
         refusal = WRONG
-    return replace(generation, example_id=item.example.id, refusal=refusal)
+    return replace(generation, example_id=item.example.id, refusal=refusal, by=by)
+
+
+def join(
+    known: dict[str, dict[tuple[str, str], Generation]],
+    entered: Sequence[Mapping[str, Mapping[tuple[str, str], Generation]]],
+    awaited: Collection[Slot],
+) -> None:
+    """Enter the texts of several teachers of one step, one after another, as the samples of their question.
+
+    A question that waits for one of them has none yet. What two teachers that are one and the same say is one text.
+    """
+    for example, texts in known.items():
+        slots = dict.fromkeys(slot for each in entered for slot in each[example])
+        for slot in slots:
+            if (example, *slot) not in awaited:
+                found: dict[str, Generation] = {}
+                for each in entered:
+                    for text in each[example][slot].texts if slot in each[example] else ():
+                        found.setdefault(text.key, text)
+                texts[slot] = that_counts(list(found.values()))
 
 
 def _right(item: Item, answer: str) -> bool:

@@ -43,6 +43,8 @@ class Usage:
     """Dollars; None when no price is known."""
     uncounted: float = 0.0
     """Dollars of `cost`, at most, for calls whose answer or count was lost; under a budget alone."""
+    by: dict[str, Usage] = field(default_factory=dict)
+    """The part of each teacher, by its name in the recipe, where several take the step."""
 
     def add(self, generations: Iterable[Generation], price: Price | None) -> None:
         """Add the tokens, the seconds and the cost of generations."""
@@ -58,12 +60,23 @@ class Usage:
     def include(self, other: Usage) -> None:
         """Add another step's figures."""
         for name, value in vars(other).items():
+            if name == "by":
+                continue
             if name == "cost":
                 self.cost = value if self.cost is None else self.cost + (value or 0.0)
             elif name == "refused":
                 self.refused += other.refused
             else:
                 setattr(self, name, getattr(self, name) + value)
+
+    def gather(self) -> None:
+        """Make the figures those of all teachers together."""
+        total = Usage(by=self.by)
+        for part in self.by.values():
+            total.include(part)
+        if any(part.cost is None for part in self.by.values()):
+            total.cost = None
+        vars(self).update(vars(total))
 
     def settle(self, refusals: Iterable[str | None]) -> None:
         """Count final texts as kept or refused. A reason counts without its details, which follow a colon."""
@@ -75,7 +88,9 @@ class Usage:
 
     def as_dict(self) -> dict[str, Any]:
         """The record in plain types, for JSON."""
-        return {**vars(self), "refused": dict(self.refused.most_common())}
+        parts = {name: part.as_dict() for name, part in self.by.items()}
+        figures = {name: value for name, value in vars(self).items() if name != "by"}
+        return {**figures, "refused": dict(self.refused.most_common())} | ({"by": parts} if parts else {})
 
 
 @dataclass

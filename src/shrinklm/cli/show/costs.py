@@ -55,7 +55,12 @@ def by_teacher(report: Report, teaching: Teaching) -> None:
     """What each teacher wrote, and what it costs, where there are several."""
     teachers = teaching.writers.all
     for teacher in teachers if len(teachers) > 1 else ():
-        steps = [step for name, step in report.steps.items() if teaching.writer_of(name) is teacher]
+        steps = [
+            step.by[taker.by] if taker.by else step
+            for name, step in report.steps.items()
+            for taker in teaching.takers_of(name)
+            if taker.teacher is teacher
+        ]
         costs = [step.cost for step in steps if step.cost is not None]
         asked, tokens = sum(step.asked for step in steps), sum(step.tokens_in + step.tokens_out for step in steps)
         cost = money(sum(costs)) if len(costs) == len(steps) else "price unknown"

@@ -130,7 +130,10 @@ def _teachers(results: Results, method_name: str, root: Path) -> Iterator[tuple[
     reports = block(findings.generations, "steps")
     for step in _steps(method_name):
         if STEPS[step].by == "teacher":
-            kinds.setdefault(str(block(reports, step).get("teacher") or findings.teacher), []).append(step)
+            report = block(reports, step)
+            several = {str(part["teacher"]) for part in block(report, "by").values()}
+            for name in sorted(several) or [str(report.get("teacher") or findings.teacher)]:
+                kinds.setdefault(name, []).append(step)
         elif STEPS[step].by == "white-box":
             marker = block(findings.recipe, "salient").get("use") or findings.teacher
             kinds.setdefault(_ref(str(marker)), []).append(step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...core.errors import TeacherError
@@ -20,9 +20,10 @@ from ...teachers.seeds import RETRY_SEED, SAMPLE_SEED
 from ...teachers.steps import STEPS, StepRequest
 from ...teachers.store import Store
 from ...teachers.usage import Report
+from ..asked import TeacherBlock
 from ..run import Run
 from ..stages.generate import Teaching
-from ..stages.writers import Writers
+from ..stages.writers import Taker, Writers
 from .habits import Habits, Known
 
 _SHOWN = 16
@@ -125,16 +126,17 @@ class Supposed(Writers):
         """See `Writers.first`."""
         return self._stand_in(self._writers.first)
 
-    def of(self, step: str) -> BaseTeacher | None:
-        """See `Writers.of`."""
-        return self._stand_in(self._writers.of(step), step)
+    def takers(self, step: str) -> list[Taker]:
+        """See `Writers.takers`."""
+        takers = self._writers.takers(step)
+        return [replace(each, teacher=self._stand_in(each.teacher, each.block) or each.teacher) for each in takers]
 
-    def _stand_in(self, teacher: BaseTeacher | None, step: str = "") -> BaseTeacher | None:
+    def _stand_in(self, teacher: BaseTeacher | None, block: TeacherBlock | None = None) -> BaseTeacher | None:
         # What costs nothing is read, as `preview` reads it.
         if teacher is None or teacher.free:
             return teacher
         if teacher not in self._stand_ins:
-            block, words = self.block(step), {each.name: each.max_words for each in self.recipe.generate}
+            block, words = block or self.block(""), {each.name: each.max_words for each in self.recipe.generate}
             habits = Habits(teacher, self._store, block.thinking)
             self._stand_ins[teacher] = StandIn(teacher, habits, words, block.seed)
         return self._stand_ins[teacher]
@@ -150,13 +152,13 @@ def plan_texts(teaching: Teaching, only: str | None, trials: bool) -> list[dict[
         written = [request for request in requests if not STEPS[request.name].marks]
         report = teaching.ask(teaching.splits[split], written) if written else Report()
         for name, usage in report.steps.items():
-            teacher = teaching.writers.of(name)
-            row: dict[str, Any] = {"step": name if split == "train" else f"{name} ({split})"}
-            row |= {"teacher": teacher.name if teacher else "", "found": usage.found, **_NOTHING}
-            if isinstance(teacher, StandIn):
-                price = teaching.writers.block(name).price or teacher.price
-                row |= costs(teacher, name, price, trials)
-            rows.append(row)
+            for taker in teaching.writers.takers(name):
+                found = usage.by[taker.by].found if taker.by else usage.found
+                row: dict[str, Any] = {"step": name if split == "train" else f"{name} ({split})"}
+                row |= {"teacher": taker.teacher.name, "found": found, **_NOTHING}
+                if isinstance(taker.teacher, StandIn):
+                    row |= costs(taker.teacher, name, taker.block.price or taker.teacher.price, trials)
+                rows.append(row)
         marked = [request for request in requests if STEPS[request.name].marks]
         rows += _marked(teaching, marked)
     return rows

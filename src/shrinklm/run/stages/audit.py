@@ -23,15 +23,15 @@ from .writers import Writers
 def audited(steps: Sequence[StepRequest], writers: Writers) -> dict[str, int]:
     """The steps that can be audited, those in which a teacher writes but for its own answers → texts of a question.
 
-    Of a recording 1, since what a cell lists is all there is.
+    Of a recording 1, since what a cell lists is all there is; of several teachers those of all.
     """
     reads = writers.reads
     # The plan names a step once for each of its rounds.
     requests = [request for request, turn in plan(steps, reads) if turn == 1 and _writes(request.name)]
     return {
-        request.name: 1 if request.name in reads else request.samples or 1
+        request.name: sum(1 if taker.teacher.reads else request.samples or 1 for taker in takers)
         for request in requests
-        if writers.of(request.name) is not None
+        if (takers := writers.takers(request.name))
     }
 
 
@@ -69,8 +69,9 @@ def audit_stage(
 
     def work() -> None:
         texts: dict[str, str] = {}
-        for teacher, own in teachers.items():
-            texts |= recorded_texts(teacher, examples, known, own) or {}
+        for step in steps:
+            for taker in writers.takers(step):
+                texts |= recorded_texts(taker.teacher, examples, known, [step], taker.by) or {}
         figures = audit_texts(examples, known, steps, texts or None, tick, drop.reason if drop else None, steps)
         write_json(path, {"teacher": " and ".join(teacher.name for teacher in teachers), "split": "train", **figures})
 

@@ -1,5 +1,5 @@
-"""The figures by which the samples of a question are weighed: what a student makes of them before it is trained, or a
-classifier that tells writers apart."""
+"""The figures by which the samples of a question are weighed: by a student before it is trained, by a classifier that
+tells writers apart, or by what the texts claim."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...methods.view import Generations, traced
 from ...methods.weighing import Figures
 from ...tasks.base import split_answer
 from ...teachers.steps import STEPS
+from .agreement import agreement
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
@@ -44,10 +45,12 @@ class Source:
 
     read: Callable[[Sequence[Item], Any], Sequence[Figures]]
     """(items, the student before training) → the figures of each sample, one item after another."""
+    asks: bool = True
+    """Whether it asks the student; None stands for that otherwise."""
     version: int = 1
     """Another one gives other figures for the same texts."""
     together: bool = False
-    """Whether it reads all items at once, and no student (None)."""
+    """Whether it reads all items at once."""
 
     def figures(self, items: Sequence[Item], student: BaseStudent | None) -> list[list[Figures]]:
         """The figures of each sample of each item."""
@@ -115,5 +118,14 @@ def _trusted(items: Sequence[Item]) -> Iterator[list[bool]]:
         yield [text.key == first.key if alone else writer(text) == trusted for text in item.texts]
 
 
-SOURCES: Mapping[str, Source] = {"told": Source(_told), "taken": Source(_taken, together=True)}
+def _agreement(items: Sequence[Item], student: None) -> Sequence[Figures]:
+    about = ((item.example, item.kind, item.answer, item.texts, item.known) for item in items)
+    return [figures for each in about for figures in agreement(*each)]
+
+
+SOURCES: Mapping[str, Source] = {
+    "told": Source(_told),
+    "taken": Source(_taken, asks=False, together=True),
+    "agreement": Source(_agreement, asks=False),
+}
 """Every source by its name, which `methods.weighing.Rule.reads` says."""

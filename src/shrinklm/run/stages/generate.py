@@ -23,7 +23,7 @@ from ..blocks import StudentBlock
 from ..folder import Cell, cell_name
 from ..recipe import Recipe
 from .word_markers import WordMarkers
-from .writers import Writers
+from .writers import Taker, Writers
 
 
 class Teaching:
@@ -98,21 +98,14 @@ class Teaching:
             arguments = (teacher, self.prompts, self.store, self.settings, self.task.parse)
             generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)
             # Recordings, counts and chance cost nothing: nobody has to type `shrinklm generate` for them.
-            free = self._free(teacher, requests)
-            if any(lacking.steps[request.name].missing for request in free):
-                run_steps(examples, free, *arguments, self.tick, self.writers.others)
+            if free := self.writers.without_cost(teacher, requests, lacking):
+                for some, others in free:
+                    run_steps(examples, some, *arguments, self.tick, others)
                 generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)
             for example_id, slots in generations.items():
                 known[example_id] |= slots
             report.steps |= lacking.steps
         return known, report
-
-    def _free(self, teacher: BaseTeacher, requests: Sequence[StepRequest]) -> list[StepRequest]:
-        """Those of a teacher's steps that cost nothing, with all that they build on."""
-        if all(STEPS[request.name].marks for request in requests):
-            return list(requests) if teacher.free else []
-        free, reads = self.writers.free, self.writers.reads
-        return [request for request in requests if all(needed.name in free for needed, _ in plan([request], reads))]
 
     def ask_all(self, only: str | None = None, wait: bool = False) -> Report:
         """Asks for what the store lacks about the questions that need it; the step `only` alone when it is named.
@@ -215,8 +208,11 @@ class Teaching:
         steps = report.as_dict()
         if len(teachers) > 1:
             for name, step in steps.items():
-                if (writer := self.writer_of(name)) is not None:
-                    step["teacher"] = writer.name
+                if takers := self.takers_of(name):
+                    step["teacher"] = " and ".join(dict.fromkeys(taker.teacher.name for taker in takers))
+                for taker in takers:
+                    if taker.by:
+                        step["by"][taker.by]["teacher"] = taker.teacher.name
         return {
             "teacher": " and ".join(teacher.name for teacher in teachers),
             "revision": " and ".join(filter(None, (teacher.revision for teacher in teachers))),
@@ -226,10 +222,10 @@ class Teaching:
             "teacher_accuracy": self.accuracy(),
         }
 
-    def writer_of(self, step: str) -> BaseTeacher | None:
-        """The teacher of a step of a report; None for one that marks words."""
+    def takers_of(self, step: str) -> list[Taker]:
+        """The teachers of a step of a report; none for one that marks words."""
         name = step.partition(" ")[0]  # "label (test)"
-        return None if STEPS[name].marks else self.writers.of(name)
+        return [] if STEPS[name].marks else self.writers.takers(name)
 
     def accuracy(self) -> dict[str, Any] | None:
         """The teacher's own accuracy on the test questions; an answer that does not parse is wrong."""
@@ -268,11 +264,12 @@ class Teaching:
     def _with_references(self, example: Example, slots: Mapping[tuple[str, str], Generation]) -> Example:
         # `reference_by` says in the report whether overlap is with the teacher or with the task's own explanations.
         taught = _usable(slots, "explanation", example.answer)
-        reference = taught or example.meta.get("explanation")
+        reference = taught.text if taught else example.meta.get("explanation")
         writer = self.writers.of("explanation")
-        by = writer.name if taught and writer else "task"
+        by = "task" if not (taught and writer) else taught.source.teacher if taught.by else writer.name
         meta = {**example.meta, "reference": reference, "reference_by": by if reference else None}
-        wrong = {option: text for option in example.wrong if (text := _usable(slots, "counterfactual", option))}
+        usable = ((option, _usable(slots, "counterfactual", option)) for option in example.wrong)
+        wrong = {option: text.text for option, text in usable if text}
         return replace(example, meta={**meta, "counterfactual": wrong} if wrong else meta)
 
 
@@ -344,7 +341,7 @@ def check_steps(methods: Sequence[Method], steps: Sequence[StepRequest], reads: 
             )
 
 
-def _usable(slots: Mapping[tuple[str, str], Generation], kind: str, answer: str) -> str | None:
+def _usable(slots: Mapping[tuple[str, str], Generation], kind: str, answer: str) -> Generation | None:
     """The text about an answer, unless it was refused."""
     generation = slots.get((kind, answer))
-    return generation.text if generation is not None and not generation.refusal else None
+    return generation if generation is not None and generation.text and not generation.refusal else None

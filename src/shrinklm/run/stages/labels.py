@@ -227,6 +227,11 @@ def labelling_of(
             "Add `teacher: {use: ...}`, or name the column of the answers: columns: {answer: NAME}"
         )
     block = next((step for step in recipe.generate if step.name == "label"), StepBlock(name="label"))
+    if len(block.teachers) > 1:
+        raise RecipeError(
+            f"The questions have no answers, and one teacher labels them; the step 'label' names several: "
+            f"{', '.join(block.teachers)}. Write: label: {{teacher: {block.teachers[0]}}}"
+        )
     samples = block.samples or (1 if teacher.reads else VOTES)
     request = StepRequest("label", 1, block.max_words, block.max_tokens, samples, block.logprobs)
     least = block.agreement or 0.0

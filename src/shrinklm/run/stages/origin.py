@@ -68,15 +68,18 @@ class Sources:
         """Who writes, and what is asked."""
         by = self.writers.by_teacher(request.name for request in requests)
         who = {teacher: f"{teacher.name} {teacher.revision}".strip() for teacher in by}
+        takers = {request.name: self.writers.takers(request.name) for request in requests}
+        blocks = {each.teacher: each.block for found in takers.values() for each in found}
         origin: Origin = {"teacher": ", ".join(who.values())} if by else {}
         sampled = [request for request in requests if request.name not in self.writers.reads]
         for teacher, steps in by.items():
             # Of one teacher the names are those that recipes with one have always had.
             if len(by) > 1:
-                origin |= {f"generate.{step}.teacher": who[teacher] for step in steps}
+                names = {step: ", ".join(who[each.teacher] for each in takers[step]) for step in steps}
+                origin |= {f"generate.{step}.teacher": name for step, name in names.items()}
             if not teacher.reads:
                 name = "teacher" if len(by) == 1 else f"teacher of {', '.join(steps)}"
-                origin |= _values(name, self.writers.block(steps[0]), _ASKING)
+                origin |= _values(name, blocks[teacher], _ASKING)
         if by and sampled:
             origin |= _capped(sampled)
             origin["the prompts"] = digest([self._prompt(request) for request in sampled])

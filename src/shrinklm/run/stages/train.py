@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import StoreError
 from ...core.files import write_json, write_jsonl, write_text
 from ...core.intact import intact
+from ...core.logprobs import to_json
 from ...core.results import CellFile
 from ...core.types import Example, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Evaluation, answers, tell_long
@@ -23,6 +24,7 @@ from ..folder import Cell, about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..recipe import Recipe
 from ..students import explanation_cap, student_start
+from .agreement import writer
 from .distil import learned_from, logit_teacher
 from .questions import dev_sample, question_key
 
@@ -50,12 +52,14 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
         del block["checkpoints"], block["curve"]
     kinds = {*cell.method.needs, *(RULES[cell.method.weigh.rule].also if cell.method.weigh else ())}
+    # Who wrote a text, and how sure of its answer: as the rule that weighs samples may ask.
+    weighed_by = (lambda text: (writer(text), to_json(text.logprobs))) if cell.method.weigh else (lambda text: ())
     # All texts that the method may read, since later epochs draw others than the first.
     texts = [
         (
             example.id,
             [
-                (kind, answer, text.text, text.refusal)
+                (kind, answer, text.text, text.refusal, *weighed_by(text))
                 for (kind, answer), generation in used.items()
                 for text in generation.texts
             ],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import MethodError
 from ...core.files import Part, write_jsonl
+from ...core.logprobs import to_json
 from ...core.results import RunFile
 from ...core.types import Example, Prompt, Tick, digest
 from ...methods.view import Generations, Method
@@ -25,6 +26,7 @@ from ..blocks import StudentBlock
 from ..once import Stage, marker, once, with_start
 from ..recipe import Recipe
 from ..values import folder_name
+from .agreement import writer
 from .figures import SOURCES, Item
 from .writers import Writers
 
@@ -80,30 +82,30 @@ class Weights:
     def _of_kind(
         self, rule: Weighing, student: StudentBlock, kind: str, items: Sequence[Item], first: int | None
     ) -> dict[str, float]:
-        name = weights_name(student, rule, kind)
-        if name in self._known:
-            return self._known[name]
+        source = SOURCES[RULES[rule.rule].reads]
+        name = weights_name(student.label if source.asks else "", rule, kind)
         path, done = self.folder / RunFile.WEIGHTS / f"{name}.jsonl", marker(self.folder, f"weigh {name}")
-        spec, source = student.spec(self.recipe.train.max_length), RULES[rule.rule].reads
-        texts = [
-            (item.example.id, item.example.text, item.answer, [each.text for each in item.texts]) for item in items
-        ]
-        asked = [source, SOURCES[source].version, kind, student.model_dump(mode="json", exclude={"name"}), texts]
-        start = start_of(spec, self.recipe.root).key
+        asked: list[Any] = [RULES[rule.rule].reads, source.version, kind, [_asked(item, rule) for item in items]]
+        start = ""
+        if source.asks:
+            asked.append(student.model_dump(mode="json", exclude={"name"}))
+            start = start_of(student.spec(self.recipe.train.max_length), self.recipe.root).key
         stage = Stage(
             done,
             with_start(digest(asked, rule.key), start),
             lambda: write_jsonl(path, self._rows(rule, student, items, with_start(digest(asked), start))),
             makes=(path,),
         )
+        if stage.key in self._known:
+            return self._known[stage.key]
         if self.keep:
             once(stage)
         elif not stage.done:
             shown = {example.id for example in self.examples[:first]}
             return _by_key(self._rows(rule, student, items, None, shown))
         with path.open(encoding="utf-8") as lines:
-            self._known[name] = _by_key(map(json.loads, lines))
-        return self._known[name]
+            self._known[stage.key] = _by_key(map(json.loads, lines))
+        return self._known[stage.key]
 
     def _rows(
         self,
@@ -113,17 +115,15 @@ class Weights:
         asked: str | None,
         shown: Collection[str] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """A row for each sample. Figures are kept under `asked`, or in memory alone.
+        """A row for each sample. Figures of a student are kept under `asked`, or in memory alone.
 
         With `shown` only of the slices that hold one of these examples.
         """
-        source = RULES[rule.rule].reads
-        part = None
-        if asked is not None:
-            name = folder_name(f"{student.label}--{items[0].kind}--{source}")
+        source, part = SOURCES[RULES[rule.rule].reads], None
+        if asked is not None and source.asks:
+            name = folder_name(f"{student.label}--{items[0].kind}--{RULES[rule.rule].reads}")
             part = Part(self.folder / RunFile.WEIGHTS / f"{name}.part", asked)
-        together = SOURCES[source].together
-        size = len(items) if together else _SLICE
+        size = len(items) if source.together else _SLICE
         for number, start in enumerate(range(0, len(items), size)):
             some = items[start : start + size]
             if shown is not None and not any(item.example.id in shown for item in some):
@@ -132,7 +132,7 @@ class Weights:
             if part is not None and number < len(part.chunks):
                 figures = part.chunks[number]["figures"]
             else:
-                figures = SOURCES[source].figures(some, None if together else self._opened(student))
+                figures = source.figures(some, self._opened(student) if source.asks else None)
                 if part is not None:
                     part.add({"figures": figures})
             self.tick(f"weigh {items[0].kind} ({student.label})", min(start + size, len(items)), len(items), "")
@@ -146,9 +146,9 @@ class Weights:
         return self._students[student.label]
 
 
-def weights_name(student: StudentBlock, rule: Weighing, kind: str) -> str:
-    """The name, without its ending, of the file with the weights of a kind of text."""
-    return folder_name(f"{student.label}--{rule}--{kind}")
+def weights_name(student: str, rule: Weighing, kind: str) -> str:
+    """The name, without ending, of the file with the weights of a kind of text; `student`: "" where none is asked."""
+    return folder_name("--".join(filter(None, (student, str(rule), kind))))
 
 
 def check_several(
@@ -164,11 +164,11 @@ def check_several(
 
 def _several(request: StepRequest, examples: Sequence[Example], writers: Writers) -> bool:
     """Whether a question may have several texts of a step."""
-    teacher = writers.of(request.name)
-    if teacher is None or not teacher.reads:
-        return (request.samples or 1) > 1
+    takers = writers.takers(request.name)
+    if len(takers) != 1 or not takers[0].teacher.reads:
+        return len(takers) > 1 or (request.samples or 1) > 1
     return request.samples != 1 and any(
-        (teacher.listed(Prompt((), example, request.name, answer)) or 1) > 1
+        (takers[0].teacher.listed(Prompt((), example, request.name, answer)) or 1) > 1
         for example in examples
         for answer in STEPS[request.name].answers(example)
     )
@@ -178,9 +178,20 @@ def _alone(method: Method) -> str:
     kinds = method.weighed
     return (
         f"Method '{method.name}' weighs several texts of a question, and there is one of each "
-        f"{' and '.join(kinds)}. Write: generate: [{{{kinds[0]}: {{samples: 4}}}}, ...]; of a recording, name a column "
-        "of lists. Or take the method out of `methods`."
+        f"{' and '.join(kinds)}. Write: generate: [{{{kinds[0]}: {{samples: 4}}}}, ...], or name several teachers: "
+        f"[{{{kinds[0]}: {{teacher: [A, B]}}}}, ...]; of a recording, name a column of lists. Or take the method out "
+        "of `methods`."
     )
+
+
+def _asked(item: Item, rule: Weighing) -> tuple[Any, ...]:
+    """What the figures of an item depend on."""
+    example, texts = item.example, [text.text for text in item.texts]
+    if SOURCES[RULES[rule.rule].reads].asks:
+        return example.id, example.text, example.answer, item.answer, texts
+    also = [text for (kind, _), each in item.known.items() if kind in RULES[rule.rule].also for text in each.texts]
+    said = [(text.answer, text.refusal, writer(text), to_json(text.logprobs)) for text in (*item.texts, *also)]
+    return example.id, example.text, example.answer, item.answer, texts, said
 
 
 def _items(kind: str, examples: Iterable[Example], known: Mapping[str, Generations]) -> Iterator[Item]:
@@ -195,7 +206,14 @@ def _items(kind: str, examples: Iterable[Example], known: Mapping[str, Generatio
 def _rows_of(item: Item, figures: Sequence[Figures], shares: Sequence[float]) -> Iterator[dict[str, Any]]:
     for text, each, share in zip(item.texts, figures, shares, strict=True):
         about = {"example_id": item.example.id, "kind": item.kind, "answer": item.answer}
-        yield {**about, "key": text.key, "teacher": text.source.teacher, **each, "weight": share, "text": text.text}
+        yield {
+            **about,
+            "key": text.key,
+            "teacher": text.by or text.source.teacher,
+            **each,
+            "weight": share,
+            "text": text.text,
+        }
 
 
 def _by_key(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:

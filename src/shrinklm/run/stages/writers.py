@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ...teachers.base import BaseTeacher, make_teacher
 from ...teachers.budget import Budget, check_price
-from ...teachers.generate import GenerateSettings, Others
+from ...teachers.generate import Asked, GenerateSettings
 from ...teachers.prompts import Prompts
-from ...teachers.steps import STEPS
+from ...teachers.steps import STEPS, StepRequest, plan
+from ...teachers.usage import Report
 from ..asked import TeacherBlock
 from ..recipe import Recipe
+
+Several = Mapping[str, Mapping[str, Asked]]
+"""Step → the teachers that take it, by name; "" for one that takes it alone."""
+
+
+@dataclass(frozen=True)
+class Taker:
+    """A teacher that takes a step."""
+
+    by: str
+    """Its name in the recipe, where several take the step; "" for one that takes it alone."""
+    teacher: BaseTeacher
+    block: TeacherBlock
 
 
 class Writers:
@@ -33,11 +47,10 @@ class Writers:
     def check_prices(self) -> None:
         """Raises RecipeError where the recipe has a budget, and a teacher whose price is not known."""
         for step in self.recipe.generate if self.budget else ():
-            teacher = None if STEPS[step.name].marks else self.of(step.name)
-            if teacher is not None and not teacher.free:
-                price = self.block(step.name).price or teacher.price
-                if price or not teacher.unpaid:
-                    check_price(price, teacher.name, "teacher")
+            for each in () if STEPS[step.name].marks else self.takers(step.name):
+                price = each.block.price or each.teacher.price
+                if not each.teacher.free and (price or not each.teacher.unpaid):
+                    check_price(price, each.teacher.name, "teacher")
 
     def check_access(self, kinds: Iterable[str], prompts: Prompts) -> None:
         """Raises what asking the teachers of these steps would raise, as far as it can be told before."""
@@ -61,16 +74,24 @@ class Writers:
     @property
     def all(self) -> list[BaseTeacher]:
         """Every teacher that takes a step, the first one first."""
-        return list(dict.fromkeys(filter(None, [self.first, *(self.of(step.name) for step in self.recipe.generate)])))
+        takers = (each for step in self.recipe.generate for each in self.takers(step.name))
+        return list(dict.fromkeys(filter(None, [self.first, *(each.teacher for each in takers)])))
+
+    def takers(self, step: str) -> list[Taker]:
+        """The teachers that take a step; none where the recipe has no teacher."""
+        names = next((each.teachers for each in self.recipe.generate if each.name == step), ())
+        if self.instead is not None or not names:
+            return [Taker("", self.first, self.block(step))] if self.first is not None else []
+        by = names if len(names) > 1 else ("",)
+        return [Taker(one, self._named[name], self.recipe.named[name]) for one, name in zip(by, names, strict=True)]
 
     def of(self, step: str) -> BaseTeacher | None:
-        """The teacher that takes a step."""
-        name = self._name(step)
-        return self.first if self.instead is not None or name is None else self._named[name]
+        """The teacher that takes a step, or the first of several."""
+        return next((each.teacher for each in self.takers(step)), None)
 
     def block(self, step: str) -> TeacherBlock:
-        """The recipe's block of the teacher that takes a step."""
-        name = self._name(step)
+        """The recipe's block of the teacher that takes a step, or of the first of several."""
+        name = next((each.teachers[0] for each in self.recipe.generate if each.name == step and each.teachers), None)
         # Without a teacher words are marked at most, and no setting changes those.
         return (self.recipe.teacher or TeacherBlock(use="")) if name is None else self.recipe.named[name]
 
@@ -89,38 +110,65 @@ class Writers:
         return self.instead or self._opened(block), _settings(block)
 
     @property
-    def others(self) -> Others:
-        """The steps that another than the first teacher takes."""
+    def others(self) -> Several:
+        """The steps that others than the first teacher alone take."""
         return {
-            step: (teacher, self.settings(step))
+            step: _asked(takers)
             for step in STEPS
-            if (teacher := self.of(step)) is not None and teacher is not self.first
+            if (takers := self.takers(step)) and (len(takers) > 1 or takers[0].teacher is not self.first)
+        }
+
+    @property
+    def read_too(self) -> Several:
+        """Of the steps that recordings and models take, the recordings alone."""
+        return {
+            step: _asked(read)
+            for step in STEPS
+            if (read := [each for each in self.takers(step) if each.teacher.reads]) and step not in self.reads
         }
 
     @property
     def reads(self) -> Collection[str]:
-        """The steps whose teacher is a recording."""
+        """The steps whose teachers are recordings."""
         return self._steps(lambda teacher: teacher.reads)
 
     @property
     def free(self) -> Collection[str]:
-        """The steps whose teacher costs nothing."""
+        """The steps whose teachers cost nothing."""
         return self._steps(lambda teacher: teacher.free)
+
+    def without_cost(
+        self, teacher: BaseTeacher, requests: Sequence[StepRequest], lacking: Report
+    ) -> list[tuple[list[StepRequest], Several]]:
+        """What can be had for nothing of the texts that the store lacks: steps, and who takes them.
+
+        Args:
+            teacher: Takes the steps that name no other, or marks words.
+            requests: Its steps.
+            lacking: What the store lacks of them.
+        """
+        if all(STEPS[request.name].marks for request in requests):
+            whole = list(requests) if teacher.free else []
+        else:  # with all that they build on
+            free, reads = self.free, self.reads
+            whole = [each for each in requests if all(needed.name in free for needed, _ in plan([each], reads))]
+        read = self.read_too
+        part = [
+            each for each in requests if any(lacking.steps[each.name].by[by].missing for by in read.get(each.name, ()))
+        ]
+        missing = any(lacking.steps[request.name].missing for request in whole)
+        return [*([(whole, self.others)] if missing else []), *([(part, {**self.others, **read})] if part else [])]
 
     def by_teacher(self, steps: Iterable[str]) -> dict[BaseTeacher, list[str]]:
         """Teacher → those of the steps that it takes."""
         grouped: dict[BaseTeacher, list[str]] = {}
         for step in steps:
-            if (teacher := self.of(step)) is not None:
-                grouped.setdefault(teacher, []).append(step)
+            for each in self.takers(step):
+                grouped.setdefault(each.teacher, []).append(step)
         return grouped
 
     def _steps(self, fits: Callable[[BaseTeacher], bool]) -> list[str]:
-        return [step for step in STEPS if (teacher := self.of(step)) is not None and fits(teacher)]
-
-    def _name(self, step: str) -> str | None:
-        """The name of the teacher that a step of the recipe names."""
-        return next((each.teacher for each in self.recipe.generate if each.name == step), None)
+        return [step for step in STEPS if (takers := self.takers(step)) and all(fits(each.teacher) for each in takers)]
 
     @cached_property
     def _named(self) -> Mapping[str, BaseTeacher]:
@@ -131,6 +179,10 @@ class Writers:
         teacher = make_teacher(block.use, options)
         teacher.budget = self.budget
         return teacher
+
+
+def _asked(takers: Iterable[Taker]) -> dict[str, Asked]:
+    return {each.by: (each.teacher, _settings(each.block)) for each in takers}
 
 
 def _settings(block: TeacherBlock) -> GenerateSettings:

@@ -31,9 +31,10 @@ class Soft(Loss):
     def begin(self, around: Around) -> None:
         """Reads what the labels of the training questions tell. Raises MethodError where none tells anything."""
         corpus = around.corpus
+        shares = corpus.shares if corpus.weights else None
         # Of all samples: an epoch shows one.
         self._told = {
-            example.id: chances(corpus.generations.get(example.id, {}).get(("label", "")), example.choices)
+            example.id: chances(corpus.generations.get(example.id, {}).get(("label", "")), example.choices, shares)
             for example in corpus.examples
             if len(set(example.choices)) > 1
         }
