@@ -27,6 +27,7 @@ def test_generated_pages_are_up_to_date(file):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("page_alone")
 def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert blocks

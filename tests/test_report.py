@@ -288,6 +288,7 @@ def test_no_run_folder(tmp_path: Path) -> None:
         build(tmp_path / "nowhere")
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_run(tmp_path / "run", items=10, seeds=(0,))
     before = build(folder).read_bytes()
