@@ -310,3 +310,13 @@ def test_probes_give_an_explanation_as_prefixed_training_did() -> None:
 def test_what_these_options_do_not_take(spec: str, message: str) -> None:
     with pytest.raises(MethodError, match=message):
         method(spec)
+
+
+def test_preview_tells_what_is_read_and_what_weighs_more(capsys: pytest.CaptureFixture[str]) -> None:
+    from shrinklm.cli.show.runs import preview
+
+    name = f"{PREFIX},thought=0.5,keypoints=2"
+    preview([{"method": name, **item.row()} for item in corpus(4).pairs(method(name), 1, 0)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "× 0.5: It fits cloud best. · × 2: cloud" in said
+    assert "read, not scored: to character 41" in said

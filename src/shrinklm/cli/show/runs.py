@@ -208,6 +208,12 @@ def preview(rows: Iterable[Mapping[str, Any]]) -> None:
             console.rule(Text(method, style="bold"), align="left")
         about = f"{row['view']} · weight {row['weight']:g} · example {row['example_id']}"
         about += f" · states: {row['option']}" if row["option"] else ""
+        about += (
+            f" · read, not scored: to character {row['scored_characters'][0]}" if "scored_characters" in row else ""
+        )
+        for weight in dict.fromkeys(weight for _, _, weight in row.get("emphasis", ())):
+            spans = (row["target"][start:end].strip() for start, end, each in row["emphasis"] if each == weight)
+            about += f" · × {weight:g}: {' | '.join(spans)}"
         console.print(Text(about, style="cyan"))
         console.print(_tokens(row["tokens"], row["scored"]) if "tokens" in row else _pair(row), soft_wrap=True)
         console.print()
