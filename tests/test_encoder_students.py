@@ -304,6 +304,7 @@ def state(student: Any, text: str) -> torch.Tensor:
             "the view 'factual' states its answer beside one",
         ),
         ({"methods": ["finetune:options"]}, "'options' is what an encoder learns by anyway"),
+        ({"methods": ["finetune:target=letter"]}, "states no letter"),
         (
             {"task": FREE, "methods": ["finetune"]},
             "has options",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,7 +117,10 @@ def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes predictions.parquet whole or not at all."""
     import pyarrow as pa
 
-    _write(predictions, path, Prediction, {"explanation_cut": "bool", "likelihoods": pa.list_(pa.float64())})
+    types = {"explanation_cut": "bool", "likelihoods": pa.list_(pa.float64()), "summed": "bool"}
+    rows = list(predictions)
+    # A column of the students alone that have it.
+    _write(rows, path, Prediction, types, () if any(row.summed for row in rows) else ("summed",))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -150,11 +153,13 @@ def with_tuples(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
-def _write(rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, Any]) -> None:
+def _write(
+    rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, Any], without: Sequence[str] = ()
+) -> None:
     # Types are stated: a column of None alone, such as `rater`, would else have none.
-    write_parquet(
-        path, [asdict(row) for row in rows], {field.name: types.get(field.name, "string") for field in fields(kind)}
-    )
+    columns = {name: types.get(name, "string") for name in (field.name for field in fields(kind))}
+    shown = {name: columns[name] for name in columns if name not in without}
+    write_parquet(path, [{name: getattr(row, name) for name in shown} for row in rows], shown)
 
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:

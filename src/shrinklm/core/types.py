@@ -270,6 +270,8 @@ class Prediction:
     """Whether the explanation reached its cap: then it holds what was written until there."""
     likelihoods: tuple[float, ...] = ()
     """Σ log p of each different option, in the order in which the question shows them; () for free answers."""
+    summed: bool = False
+    """Whether options are compared by that sum and not by the character, as where their letters stand before them."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from ..tasks.base import SplitTask, TaskOptions
 
 NOTE = "answering.json"
 """The file beside exported weights that holds the record."""
-_VERSION = 1
+_VERSION, _LETTERS = 1, 2
+"""Of a record, and of one whose options are stated with letters, which earlier versions do not know of."""
 _PARSERS = {"squad": stated_text}
 """Tasks whose answers are read in a way of their own."""
 
@@ -63,15 +64,16 @@ class Answering:
         """The content of answering.json."""
         views = {"answer": _from_view(self.answer), "explain": self.explain and _from_view(self.explain)}
         rest = {name: value for name, value in vars(self).items() if name not in views}
-        return {"version": _VERSION, **rest, **views, "labels": list(self.labels), "fields": dict(self.fields)}
+        version = _LETTERS if any(view and view.letters for view in (self.answer, self.explain)) else _VERSION
+        return {"version": version, **rest, **views, "labels": list(self.labels), "fields": dict(self.fields)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Answering:
         """From what `to_json` gave. Raises StudentError for anything else."""
         try:
-            if content["version"] != _VERSION:
+            if content["version"] not in (_VERSION, _LETTERS):
                 raise StudentError(
-                    f"{NOTE} has version {content['version']}; this shrinklm reads {_VERSION}. Update shrinklm."
+                    f"{NOTE} has version {content['version']}; this shrinklm reads {_LETTERS}. Update shrinklm."
                 )
             known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
             explain = content["explain"] and _view(content["explain"])
@@ -112,7 +114,8 @@ def _check_numbers(made: Answering) -> None:
 
 
 def _from_view(view: View) -> dict[str, Any]:
-    return {"name": view.name, "says": list(view.says), "lead": view.lead, "tag": view.tag}
+    record = {"name": view.name, "says": list(view.says), "lead": view.lead, "tag": view.tag}
+    return {**record, "letters": True} if view.letters else record
 
 
 def _view(content: Mapping[str, Any]) -> View:
@@ -120,7 +123,7 @@ def _view(content: Mapping[str, Any]) -> View:
     says = tuple(map(str, content["says"]))
     if not says or not set(says) <= {"answer", "explanation"}:
         raise ValueError(f"a view says {list(says)}, not answer and explanation")
-    return View(name, _never, says=says, lead=lead, tag=tag)
+    return View(name, _never, says=says, lead=lead, tag=tag, letters=content.get("letters") is True)
 
 
 def _never(*_: object) -> str:

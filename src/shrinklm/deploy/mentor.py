@@ -54,7 +54,10 @@ class Mentor(BaseTeacher):
         self.name, self.method, self.model, self.load = name, method, model, load
         self.options, self.max_tokens = options, options.max_tokens
         views = (method.answer, self.explain)
-        stated = [view and [view.name, list(view.says), view.lead, view.tag] for view in views]
+        stated = [
+            view and [view.name, list(view.says), view.lead, view.tag, *(["letters"] if view.letters else [])]
+            for view in views
+        ]
         self.revision = digest(model.revision, model.tokenizer, stated)
 
     @property
@@ -148,7 +151,7 @@ class Mentor(BaseTeacher):
         assert view is not None  # as `check_access` found
         examples = [prompt.example for _, prompt in asked]
         given = view.says[0] == "answer"
-        begun = [view.states(prompt.answer) if given else "" for _, prompt in asked]
+        begun = [view.states(prompt.answer, prompt.example) if given else "" for _, prompt in asked]
         said = self._say(view, examples, begun, sampling)
         if given:
             own = [prompt.answer for _, prompt in asked]
@@ -159,7 +162,7 @@ class Mentor(BaseTeacher):
             answers = self._say(self.method.answer, examples, [""] * len(examples), short)
             own = [parse_answer(reply.text, example) or "" for example, reply in zip(examples, answers, strict=True)]
         for (_, prompt), reply, answer in zip(asked, said, own, strict=True):
-            text = reply.text if given else view.read(reply.text, prompt.example.choices)
+            text = reply.text if given else view.read(reply.text, tuple(view.options(prompt.example).values()))
             right = given or matches(prompt.example, answer)
             done = self._completion(prompt.example, view, text, reply.finished, sampling, {})
             yield done if right else replace(done, refusal=ANOTHER)

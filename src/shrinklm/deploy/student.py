@@ -134,7 +134,7 @@ class TrainedStudent:
 
     def probabilities(self, values: Mapping[str, float]) -> dict[str, float]:
         """Option → probability, from Σ log p of each, calibrated where a temperature is known: see `confidence`."""
-        return probabilities(values, self.answering.temperature)
+        return probabilities(values, self.answering.temperature, self.answering.answer.letters)
 
     def _evaluation(self, batch: int) -> Evaluation:
         settings = EvaluateSettings(self.answering.max_tokens, batch, None)
@@ -159,14 +159,15 @@ class TrainedStudent:
         view, explaining, batch = self.answering.answer, self.answering.explain, evaluation.settings.batch
         values = option_likelihoods(self.student, view, examples, [""] * len(examples), batch)
         predictions = [
-            scored(Prediction(self.name, example.id, best(options), None, ""), options)
+            scored(Prediction(self.name, example.id, best(options, not view.letters), None, ""), options, view)
             for example, options in zip(examples, values, strict=True)
         ]
         if not explain or explaining is None:
             return predictions
         if explaining == view:
             # Its text goes on from the answer: it explains the one that was found likeliest.
-            begun = [view.states(prediction.answer or "") for prediction in predictions]
+            stated = zip(predictions, examples, strict=True)
+            begun = [view.states(prediction.answer or "", example) for prediction, example in stated]
             prompts = [view.prompt(example) for example in examples]
             found = replies(self.student, prompts, self.answering.max_tokens, batch, begun)
             texts = [f"{start} {reply.text}" for start, reply in zip(begun, found, strict=True)]

@@ -82,7 +82,7 @@ class Evaluation:
             said, predictions, answer_seconds = self.answer(chunk, answer_tokens)
             raws = [reply.raw for reply in said]
             options = option_likelihoods(self.student, answer, chunk, raws, self.settings.batch)
-            predictions = [scored(*row) for row in zip(predictions, options, strict=True)]
+            predictions = [scored(*row, answer) for row in zip(predictions, options, strict=True)]
         # Only what is generated now is counted: `_with_explanations` adds it to the earlier timing.
         generated = [] if known else [reply.raw for reply in said]
         # A method that explains within its answer has its explanation in the same text.
@@ -124,7 +124,8 @@ class Evaluation:
     def answer_tokens(self, examples: Sequence[Example]) -> int:
         """Cap of the answering view: a sentence with the longest option, and its explanation if the view has one."""
         explanation = self.settings.max_tokens if "explanation" in self.method.answer.says else 0
-        options = list(dict.fromkeys(choice for example in examples for choice in example.choices))
+        view = self.method.answer
+        options = list(dict.fromkeys(named for example in examples for named in view.options(example).values()))
         if not options:
             return self.settings.max_tokens + (_ANSWER_TOKENS if explanation else 0)
         # A cap in tokens of the longest option, since a student in a loop writes all of its cap for every question.
@@ -199,10 +200,9 @@ def scored_answers(
 def score_options(evaluation: Evaluation, pairs: Sequence[tuple[Example, Prediction]]) -> list[Prediction]:
     """Predictions that were made without the likelihoods of their options, with them: of the texts that stand there."""
     examples, raws = [example for example, _ in pairs], [prediction.raw for _, prediction in pairs]
-    options = option_likelihoods(
-        evaluation.student, evaluation.method.answer, examples, raws, evaluation.settings.batch
-    )
-    return [scored(prediction, values) for (_, prediction), values in zip(pairs, options, strict=True)]
+    view = evaluation.method.answer
+    options = option_likelihoods(evaluation.student, view, examples, raws, evaluation.settings.batch)
+    return [scored(prediction, values, view) for (_, prediction), values in zip(pairs, options, strict=True)]
 
 
 def _asked(

@@ -8,20 +8,25 @@ from collections.abc import Mapping, Sequence
 from ..core.types import Prediction
 
 
-def scores(likelihoods: Mapping[str, float]) -> dict[str, float]:
-    """Option → Σ log p / characters, by which options are compared; {} where one of them is no number."""
+def scores(likelihoods: Mapping[str, float], summed: bool = False) -> dict[str, float]:
+    """Option → Σ log p / characters, by which options are compared; {} where one of them is no number.
+
+    `summed`: Σ log p itself; see `Prediction.summed`.
+    """
     if any(map(math.isnan, likelihoods.values())):
         return {}
-    return {option: value / len(option) for option, value in likelihoods.items()}
+    return {option: value / (1 if summed else len(option)) for option, value in likelihoods.items()}
 
 
-def probabilities(likelihoods: Mapping[str, float], temperature: float | None = None) -> dict[str, float]:
+def probabilities(
+    likelihoods: Mapping[str, float], temperature: float | None = None, summed: bool = False
+) -> dict[str, float]:
     """Option → probability, from Σ log p of each; {} where one of them is no number, or none is possible.
 
     softmax over the options of Σ log p / characters of the option / temperature: the highest is the option that
     `likeliest` names, whatever the temperature. None stands for 1, which is no calibrated figure.
     """
-    values = scores(likelihoods)
+    values = scores(likelihoods, summed)
     top = max(values.values(), default=-math.inf)
     if top == -math.inf:
         return {}
@@ -42,4 +47,5 @@ def confidence(prediction: Prediction, choices: Sequence[str], temperature: floa
     """
     if prediction.answer is None:
         return math.nan
-    return probabilities(likelihoods(prediction, choices), temperature).get(prediction.answer, math.nan)
+    values = likelihoods(prediction, choices)
+    return probabilities(values, temperature, prediction.summed).get(prediction.answer, math.nan)

@@ -166,7 +166,7 @@ def _explains_in_target(method: Method) -> bool:
 def _fits(student: Student, method: Method, example: Example, condition: Condition) -> bool:
     """Whether the student can read the question under a condition, with the answer that is scored or generated."""
     prompt, before = framed(method, example, condition)
-    targets = [f"{before} {option}".strip() for option in example.choices] or [before]
+    targets = [f"{before} {option}".strip() for option in method.answer.options(example).values()] or [before]
     return fits(student, prompt, 2 if example.choices else _FREE_TOKENS, targets)
 
 
@@ -179,9 +179,12 @@ def conditional_answers(
     explanation: None.
     """
     frames = [(example, *framed(method, example, condition)) for example, condition in asks]
-    groups: list[list[Pair]] = [option_pairs(prompt, before, example.choices) for example, prompt, before in frames]
+    view = method.answer
+    groups: list[list[Pair]] = [
+        option_pairs(prompt, before, view.options(example)) for example, prompt, before in frames
+    ]
     # Options are compared by likelihood: a changed prompt may also change whether a generated answer parses.
-    answers = likeliest(student, groups, batch)
+    answers = likeliest(student, groups, batch, per_character=not view.letters)
     explains_first = _explains_in_target(method)
     asked = goes_on(student) or not explains_first
     free = [index for index, (example, _, _) in enumerate(frames) if not example.choices and asked]
@@ -189,7 +192,7 @@ def conditional_answers(
     begun = [frames[index][2] for index in free] if explains_first else []
     said = replies(student, [frames[index][1] for index in free], _FREE_TOKENS, batch, begun)
     # What is generated here is the answer alone, whatever else the view says in training.
-    view = replace(method.answer, says=("answer",))
+    view = replace(view, says=("answer",))
     for index, reply in zip(free, said, strict=True):
         text = f"{view.lead} {reply.text}" if explains_first else reply.text
         answers[index] = read_answer(task, view, text, frames[index][0])

@@ -22,9 +22,14 @@ def read_reply(task: Task, view: View, reply: Said, example: Example, run: str) 
     return Prediction(run, example.id, answer, None, reply.raw, unread=unread, explanation_cut=reply.cut)
 
 
-def scored(prediction: Prediction, likelihoods: Mapping[str, float]) -> Prediction:
-    """The prediction with Σ log p of each option, and the likeliest of them."""
-    return replace(prediction, likeliest=best(likelihoods), likelihoods=tuple(likelihoods.values()))
+def scored(prediction: Prediction, likelihoods: Mapping[str, float], view: View) -> Prediction:
+    """The prediction with Σ log p of each option in `view`, and the likeliest of them."""
+    return replace(
+        prediction,
+        likeliest=best(likelihoods, per_character=not view.letters),
+        likelihoods=tuple(likelihoods.values()),
+        summed=view.letters,
+    )
 
 
 def by_likelihood(prediction: Prediction) -> Prediction:
@@ -50,7 +55,7 @@ def read_answer(task: Task, view: View, raw: str, example: Example) -> str | Non
     if view.says[0] == "answer":
         candidates.insert(0, raw.strip().partition("\n")[0])
     if view.says == ("answer", "explanation"):
-        candidates.insert(0, first_statement(candidates[0], example))
+        candidates.insert(0, first_statement(candidates[0], example, view.letters))
     if view.says[0] == "explanation" and view.lead in raw and not STATEMENT.search(view.lead):
         candidates.insert(0, raw.rpartition(view.lead)[2] if view.lead else raw)
     return next((answer for text in candidates if (answer := task.parse(text, example)) is not None), None)

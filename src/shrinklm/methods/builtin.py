@@ -40,7 +40,7 @@ def _words(example: Example, generations: Generations, source: str) -> tuple[str
 
 def _predict(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     answer, why = _words(example, generations, view.source)
-    return why if answer is None else Pair(view.prompt(example), view.states(answer), answer)
+    return why if answer is None else Pair(view.prompt(example), view.states(answer, example), answer)
 
 
 def _explain(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
@@ -56,12 +56,14 @@ def _factual(view: View, example: Example, generations: Generations, draw: Draw)
         parts = sentences(words)
         words = " ".join(parts[len(parts) * draw.epoch // view.internalised :])
     said = [sentence(words)] if words else []
-    return Pair(view.prompt(example), " ".join([*said, view.states(answer)]), answer)
+    return Pair(view.prompt(example), " ".join([*said, view.states(answer, example)]), answer)
 
 
 def _justify(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
     answer, words = _words(example, generations, view.source)
-    return words if answer is None else Pair(view.prompt(example), f"{view.states(answer)} {words}", answer)
+    if answer is None:
+        return words
+    return Pair(view.prompt(example), f"{view.states(answer, example)} {words}", answer)
 
 
 def _counterfactual(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
@@ -84,9 +86,9 @@ def _counterfactual(view: View, example: Example, generations: Generations, draw
     explanation = sentence(generation.text)
     if view.prefixed:
         before = f"{explanation} {view.lead}".rstrip()
-        return prefixed_pair(view.prompt(example), before, generation.answer)
+        return prefixed_pair(view.prompt(example), before, view.named(example, generation.answer), generation.answer)
     prompt = view.prompt(example, premise=explanation)
-    return Pair(prompt, view.states(generation.answer), generation.answer)
+    return Pair(prompt, view.states(generation.answer, example), generation.answer)
 
 
 def _shuffled(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:

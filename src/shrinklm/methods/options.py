@@ -148,6 +148,19 @@ def _alpha(draft: Draft, value: str) -> None:
     draft.weights = {view: alpha[kind] * views[view] / total[kind] for view, kind in answering.items()}
 
 
+def _target(draft: Draft, value: str) -> None:
+    """An option is stated with its letter."""
+    if value != "letter":
+        raise draft.error(f"'{'target=' + value if value else 'target'}' is not target=letter")
+    if not draft.base.views:
+        raise draft.error(f"'target=letter' changes what is trained, and '{draft.base.name}' trains nothing")
+    # An explanation view has no answer to name.
+    draft.each(lambda view: replace(view, letters=True) if "answer" in view.says else view)
+    for view in (draft.views[view] for view in draft.base.views):
+        if not view.keeps_names:
+            raise draft.error(f"the view '{view.name}' states its answer in words of its own, without a letter")
+
+
 def _counterfactual(draft: Draft, value: str) -> None:
     if value != "prefix":
         raise draft.error(f"'{'counterfactual=' + value if value else 'counterfactual'}' is not counterfactual=prefix")
@@ -204,6 +217,9 @@ OPTIONS: Mapping[str, Option] = {
         "alpha=WEIGHT",
         "the joint weight of the views that answer; the rest is for those that only explain (α of arXiv 2504.16056)",
         _alpha,
+    ),
+    "target": Option(
+        "target=letter", "an option is stated with its letter and its words: The answer is (b) bank", _target
     ),
     "counterfactual": Option(
         "counterfactual=prefix",

@@ -17,6 +17,7 @@ from ..core.marking import Keep
 from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
+from ..tasks.literal import lettered
 from .emphasis import Emphasis, explanation_of
 from .terms import TERMS, Term
 from .weighing import Weighing
@@ -113,6 +114,8 @@ class View:
     it keeps them."""
     emphasis: Emphasis | None = None
     """How much the tokens of its explanations weigh; None: all alike."""
+    letters: bool = False
+    """Whether its targets state an option with its letter before its words: "(b) bank"."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -138,14 +141,22 @@ class View:
         pair = self.build(self, example, generations, draw)
         if self.emphasis is None or isinstance(pair, str):
             return pair
-        said = explanation_of(pair, self.says, self.states(pair.option))
+        said = explanation_of(pair, self.says, self.states(pair.option, example))
         if said is None:
             return "its explanation is not told apart from its answer, so its tokens cannot be weighed"
         return replace(pair, emphasis=self.emphasis.spans(example, pair, said))
 
-    def states(self, answer: str) -> str:
-        """The sentence in which its target states an answer."""
-        return _statement(self.lead, answer)
+    def states(self, answer: str, example: Example | None = None) -> str:
+        """The sentence in which its target states an answer to a question; None: one whose options have no letters."""
+        return _statement(self.lead, answer if example is None else self.named(example, answer))
+
+    def named(self, example: Example, answer: str) -> str:
+        """An answer as its targets name it."""
+        return self.options(example).get(answer, answer)
+
+    def options(self, example: Example) -> dict[str, str]:
+        """Each different option of a question → as its targets name it."""
+        return lettered(example.choices) if self.letters else dict(zip(example.choices, example.choices, strict=True))
 
     def closes(self, example: Example, explanation: str) -> str:
         """The words of its target up to the answer, behind an explanation: "... So the answer is".
@@ -154,18 +165,30 @@ class View:
         closed in its own format; where it builds none, the explanation as a sentence and the lead.
         """
         stated = replace(example, answer=_ANSWER, choices=(_ANSWER, *example.choices) if example.choices else ())
+        closed = f"{sentence(explanation)} {self.lead}".strip()
+        pair = self._tried(stated, explanation, (_ANSWER, ""))
+        before, found, _ = pair.target.partition(self.named(stated, _ANSWER)) if pair else ("", "", "")
+        return before.strip() if found and before.lstrip().startswith(explanation) else closed
+
+    @property
+    def keeps_names(self) -> bool:
+        """Whether its target names an option as `named` says; so it does where it builds none without real texts."""
+        example = Example("", "?", (_ANSWER, "other"), _ANSWER)
+        pair = self._tried(example, "It fits.", (_ANSWER, "other", ""))
+        return pair is None or "answer" not in self.says or self.named(example, pair.option) in pair.target
+
+    def _tried(self, example: Example, explanation: str, answers: Sequence[str]) -> Pair | None:
+        """The pair that it builds of a text about these answers; None where it builds none."""
         generations = {
             (kind, answer): Generation(example.id, kind, answer or _ANSWER, explanation, "", (), _NOBODY, "")
             for kind in self.needs
-            for answer in (_ANSWER, "")
+            for answer in answers
         }
-        closed = f"{sentence(explanation)} {self.lead}".strip()
         try:
-            pair = self.build(self, stated, generations, Draw(0, 0, 0, None))
+            pair = self.build(self, example, generations, Draw(0, 0, 0, None))
         except Exception:  # a view of somebody's own may ask more of a text than this one holds
-            return closed
-        before, found, _ = pair.target.partition(_ANSWER) if isinstance(pair, Pair) else ("", "", "")
-        return before.strip() if found and before.lstrip().startswith(explanation) else closed
+            return None
+        return pair if isinstance(pair, Pair) else None
 
     def read(self, raw: str, answers: Sequence[str] = ()) -> str:
         """The explanation in a student's reply to this view's prompt; "" for a view that only answers.
@@ -184,7 +207,7 @@ class View:
         return (raw.rpartition(self.lead)[0] if self.lead and (before, after) == ("", raw) else before).strip()
 
 
-def answer_pair(prompt: str, before: str, answer: str) -> Pair:
+def answer_pair(prompt: str, before: str, answer: str, option: str | None = None) -> Pair:
     """The pair that asks how likely an answer is: the target that training shows, with the answer alone scored.
 
     The sentence is whole, so that the answer is cut into the tokens that were trained: a tokenizer may join an answer's
@@ -194,18 +217,19 @@ def answer_pair(prompt: str, before: str, answer: str) -> Pair:
         prompt: The student's prompt.
         before: The words of the target before the answer, such as an explanation and "So the answer is".
         answer: Is scored.
+        option: That the answer names; None: itself.
     """
     target = _statement(before, answer)
     end = len(target) - len(_STOP)
-    return Pair(prompt, target, answer, (end - len(answer), end))
+    return Pair(prompt, target, answer if option is None else option, (end - len(answer), end))
 
 
-def prefixed_pair(prompt: str, before: str, answer: str) -> Pair:
+def prefixed_pair(prompt: str, before: str, answer: str, option: str | None = None) -> Pair:
     """The pair that trains an answer behind words which are read and not scored, those of `answer_pair`.
 
     The answer is scored with the full stop and the end token behind it.
     """
-    pair = answer_pair(prompt, before, answer)
+    pair = answer_pair(prompt, before, answer, option)
     return replace(pair, scored=(pair.scored[0] if pair.scored else 0, len(pair.target)))
 
 

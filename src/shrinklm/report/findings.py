@@ -227,7 +227,7 @@ def _prediction(cell: str, row: Json) -> Prediction:
     names = ("answer", "explanation", "raw", "likeliest", "refusal", "unread")
     known: dict[str, Any] = {name: row.get(name) for name in names}
     known |= {"raw": known["raw"] or "", "explanation_cut": bool(row.get("explanation_cut"))}
-    known["likelihoods"] = tuple(row.get("likelihoods") or ())
+    known |= {"likelihoods": tuple(row.get("likelihoods") or ()), "summed": bool(row.get("summed"))}
     return Prediction(cell, str(row["example_id"]), **known)
 
 

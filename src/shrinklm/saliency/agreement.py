@@ -48,7 +48,9 @@ def mark_all_ways(
             markings[way] = {}
             for start in range(0, len(order), batch):
                 chunk = order[start : start + batch]
-                questions = [Question(view.prompt(each), each.answer, words(each), view.lead) for each in chunk]
+                questions = [
+                    Question(view.prompt(each), view.named(each, each.answer), words(each), view.lead) for each in chunk
+                ]
                 for example, attribution in zip(chunk, attribute(model, questions, settings), strict=True):
                     markings[way][example.id] = mark(example, attribution.scores, example.answer, attribution.figures)
             if tick:

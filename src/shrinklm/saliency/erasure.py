@@ -70,7 +70,8 @@ def erasure_effects(
     for example in examples:
         if example.id in markings:
             texts = (example.text, *erased(example, kept_words(example, markings[example.id].scores, keep)))
-            pairs[example.id] = tuple((_prompt(example, text, probabilities.view), example.answer) for text in texts)
+            view, answer = probabilities.view, probabilities.view.named(example, example.answer)
+            pairs[example.id] = tuple((_prompt(example, text, view), answer) for text in texts)
     # All prompts at once: sorted by length over all examples, they fill their batches best.
     probabilities.add(pair for triple in pairs.values() for pair in triple)
     values = probabilities.known

@@ -96,14 +96,14 @@ class WhiteBox(BaseTeacher):
         """The question whose answer is attributed."""
         from .attribution import Question
 
-        return Question(self.view.prompt(example), answer, words(example), self.view.lead)
+        return Question(self.view.prompt(example), self.view.named(example, answer), words(example), self.view.lead)
 
     def _refusal(self, example: Example) -> tuple[str | None, int]:
         """(why the question cannot be attributed, its tokens)."""
         if not any(word.content for word in words(example)):
             return NO_WORDS, 0
         # The longest option decides, also where the gold one fits: the model's own answer compares them all.
-        answers = example.choices or (example.answer,)
+        answers = self.view.options(example).values() or (example.answer,)
         pairs = [answer_pair(self.view.prompt(example), self.view.lead, answer) for answer in answers]
         tokens = max(self.model.length(pair) for pair in pairs)
         if tokens > self.model.max_length:

@@ -90,6 +90,11 @@ class EncoderStudent(BaseStudent):
                 f"Method '{method.name}': an encoder learns no text, so that there are neither texts nor tokens of one "
                 f"to weigh. Take the option out: {method.name.partition(':')[0]}"
             )
+        if any(view.letters for view in method.views):
+            raise StudentError(
+                f"Method '{method.name}': an encoder reads the words of an option and states no letter. Take "
+                "'target=letter' out."
+            )
         for option in method.losses:
             name, known = option.partition("=")[0], TERMS.get(option.partition("=")[0])
             if known is None or not known.chooses or option == "options":

@@ -20,7 +20,7 @@ def reason(view: View, raw: str, example: Example) -> str:
     stated = split_answer(raw) != ("", raw) or (view.lead and view.lead in raw)
     if view.says[0] == "explanation" and not stated:
         return raw.strip()
-    return view.read(raw, possible_answers(example))
+    return view.read(raw, possible_answers(example, view.letters))
 
 
 def likeliest_options(
@@ -42,12 +42,13 @@ def likeliest_options(
         raws: The student's reply to each example.
         batch: Questions in one pass.
         per_character: Divide by the length of the option (acc_norm of lm-evaluation-harness), so that long options are
-            not worse off; otherwise the sum counts (its acc).
+            not worse off; otherwise the sum counts (its acc), as always where a letter stands before the words: it
+            decides alone, and the words behind it are certain.
 
     None for free answers, and where the student gives no finite number.
     """
     groups = [choice_pairs(view, example, raw) for example, raw in zip(examples, raws, strict=True)]
-    return likeliest(student, groups, batch, per_character)
+    return likeliest(student, groups, batch, per_character and not view.letters)
 
 
 def option_likelihoods(
@@ -65,7 +66,7 @@ def option_likelihoods(
     log p × characters then stands here.
     """
     groups = [choice_pairs(view, example, raw) for example, raw in zip(examples, raws, strict=True)]
-    return _likelihoods(student, groups, batch, per_character)
+    return _likelihoods(student, groups, batch, per_character and not view.letters)
 
 
 def likeliest(
@@ -89,19 +90,20 @@ def choice_pairs(view: View, example: Example, raw: str) -> list[Pair]:
     """`option_pairs` of a view, after the explanation in a student's reply if the view explains first."""
     explanation = [reason(view, raw, example)] if view.says[0] == "explanation" else []
     before = " ".join(part for part in (*explanation, view.lead) if part)
-    return option_pairs(view.prompt(example), before, example.choices)
+    return option_pairs(view.prompt(example), before, view.options(example))
 
 
-def option_pairs(prompt: str, before: str, choices: Sequence[str]) -> list[Pair]:
+def option_pairs(prompt: str, before: str, choices: Sequence[str] | Mapping[str, str]) -> list[Pair]:
     """One pair for each different option, adjacent, so that a student can share their beginning; none for free answers.
 
     Args:
         prompt: The student's prompt.
         before: The student's words before the option.
-        choices: The options.
+        choices: The options; a mapping says how each is named (`View.options`).
     """
     # Some questions list an option twice (122 of CommonsenseQA's training set): it is scored once.
-    return [answer_pair(prompt, before, option) for option in dict.fromkeys(choices)]
+    named = choices if isinstance(choices, Mapping) else dict(zip(choices, choices, strict=True))
+    return [answer_pair(prompt, before, text, option) for option, text in named.items()]
 
 
 def stated_options(view: View, example: Example, pair: Pair) -> list[Pair]:
@@ -109,13 +111,14 @@ def stated_options(view: View, example: Example, pair: Pair) -> list[Pair]:
 
     Empty for a pair that states none of the options, and for a view that states its answer in a format of its own.
     """
-    options = list(dict.fromkeys(example.choices))
-    stated = f"{pair.option}."
+    options = view.options(example)
+    stated = f"{view.named(example, pair.option)}."
     if pair.option not in options or len(options) < 2:
         return []
     if view.says[-1] == "answer" and pair.target.endswith(stated):
         return option_pairs(pair.prompt, pair.target.removesuffix(stated).rstrip(), options)
-    return option_pairs(pair.prompt, view.lead, options) if pair.target.startswith(view.states(pair.option)) else []
+    first = pair.target.startswith(view.states(pair.option, example))
+    return option_pairs(pair.prompt, view.lead, options) if first else []
 
 
 def best(likelihoods: Mapping[str, float], per_character: bool = True) -> str | None:

@@ -118,7 +118,7 @@ def _closed(view: View, example: Example, raw: str) -> tuple[str, bool] | None:
 
 def _answered(view: View, example: Example, raw: str) -> bool:
     """Whether a reply that was cut had stated its answer before."""
-    answers = possible_answers(example)
+    answers = possible_answers(example, view.letters)
     _, lead, rest = raw.rpartition(view.lead) if view.lead else ("", "", raw)
     statements = [(match[0], raw[match.end() :]) for match in STATEMENT.finditer(raw)] + (
         [(lead, rest)] if lead else []
@@ -127,7 +127,7 @@ def _answered(view: View, example: Example, raw: str) -> bool:
         return True
     # By the view's own words alone: "the answer is surely near water. It" may stand in any explanation. "St." may be
     # the beginning of "St. Paul".
-    begins_one = any(canonical(option).startswith(canonical(rest)) for option in example.choices)
+    begins_one = any(canonical(option).startswith(canonical(rest)) for option in view.options(example).values())
     return bool(lead) and not begins_one and bool(after_answer(rest.strip(), answers).strip() or "\n" in rest.strip())
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..core.types import Example, letter
-from .literal import STATEMENT, begun_literally, literal_answer, may_state, possible_answers
+from .literal import STATEMENT, begun_literally, literal_answer, literally, may_state, possible_answers
 from .spelling import canonical, core, first_line, plain, unwrapped
 
 # The joint that the methods write between explanation and answer. `STATEMENT` is wider: models word it in more ways.
@@ -107,7 +107,7 @@ def parse_answer(text: str, example: Example) -> str | None:
     The last statement counts. A free answer equal to the gold one but for case, punctuation or the notation of its
     number is returned in the gold one's spelling.
     """
-    literal = literal_answer(text, possible_answers(example))
+    literal = literally(text, example)
     if literal is not None:
         return literal
     text = plain(unwrapped(text))
@@ -142,9 +142,9 @@ def stated_text(text: str, example: Example) -> str | None:
     return next((words for line in lines if (words := _clause(line, answers))), None)
 
 
-def first_statement(text: str, example: Example) -> str:
-    """The statement that a reply which answers first begins with, without the explanation behind it."""
-    head, answers = first_line(text), possible_answers(example)
+def first_statement(text: str, example: Example, letters: bool = False) -> str:
+    """The statement that a reply which answers first begins with, with its option's letter where those are stated."""
+    head, answers = first_line(text), possible_answers(example, letters)
     match = _SPLIT.search(head)
     for start in (0, match.end() if match else 0):
         if length := begun_literally(head[:start], head[start:], answers):

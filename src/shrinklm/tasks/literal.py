@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..core.types import Example
+from ..core.types import Example, letter
 from .spelling import squashed
 
 STATEMENT = re.compile(
@@ -27,9 +27,15 @@ def may_state(text: str) -> bool:
     return "answer" in folded or "opt" in folded or "cho" in folded
 
 
-def possible_answers(example: Example) -> tuple[str, ...]:
-    """The options, or the accepted free answers."""
-    return tuple(dict.fromkeys(example.choices or (example.answer, *map(str, example.meta.get("answers") or ()))))
+def possible_answers(example: Example, letters: bool = False) -> tuple[str, ...]:
+    """The options, or the accepted free answers; `letters`: the options with their letters too."""
+    known = example.choices or (example.answer, *map(str, example.meta.get("answers") or ()))
+    return tuple(dict.fromkeys((*known, *lettered(example.choices).values()) if letters else known))
+
+
+def lettered(choices: Sequence[str]) -> dict[str, str]:
+    """Each different option → it with the letter that is shown before it, of the first where it is repeated."""
+    return {choice: f"({letter(choices.index(choice))}) {choice}" for choice in dict.fromkeys(choices)}
 
 
 def begun_literally(lead: str, rest: str, answers: Sequence[str]) -> int:
@@ -60,3 +66,11 @@ def literal_answer(text: str, answers: Sequence[str]) -> str | None:
             if len(matching) == 1:
                 return matching[0]
     return None
+
+
+def literally(text: str, example: Example) -> str | None:
+    """`literal_answer` of the answers to a question, where an option may have its letter before it: "(b) bank"."""
+    named = {name: option for option, name in lettered(example.choices).items()}
+    named |= {answer: answer for answer in possible_answers(example)}
+    found = literal_answer(text, list(named))
+    return None if found is None else named[found]

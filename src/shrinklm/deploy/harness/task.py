@@ -45,15 +45,16 @@ class Questions:
         return [self._row(example) for example in self.tests]
 
     def _row(self, example: Example) -> dict[str, Any]:
-        options = list(dict.fromkeys(example.choices))
+        named = self.view.options(example)
+        options = list(named.values())
         prompt = self.view.prompt(example)
         row: dict[str, Any] = {
             "id": example.id,
             "question": example.text,
             "prompt": prompt,
             "options": options,
-            "answer": example.answer,
-            "accepted": [example.answer] if options else list(accepted(example)),
+            "answer": self.view.named(example, example.answer),
+            "accepted": [self.view.named(example, example.answer)] if options else list(accepted(example)),
             "lead": self.view.lead,
             "answers_first": self.view.says[0] == "answer",
         }
@@ -61,7 +62,7 @@ class Questions:
             # The words that the student is given before an option: those of training, up to the answer.
             pair = choice_pairs(self.view, example, "")[0]
             before = pair.target[: pair.scored[0]].rstrip() if pair.scored else ""
-            row |= {"context": f"{prompt} {before}".rstrip(), "target": options.index(example.answer)}
+            row |= {"context": f"{prompt} {before}".rstrip(), "target": options.index(row["answer"])}
         return row
 
 

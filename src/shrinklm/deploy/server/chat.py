@@ -86,7 +86,7 @@ class Chat:
             explains = self.view != answering.answer
             withheld = answer.why if answer.answer is None and (answer.why or "").startswith(ABSTAINED) else None
             # The likeliest option is written nowhere: it is stated as the student was trained to.
-            stated = answer.raw or (self.view.states(answer.answer) if answer.answer else "")
+            stated = answer.raw or (self.view.states(answer.answer, self.example) if answer.answer else "")
             text = "" if withheld else (answer.explanation or "") if explains else stated
             cut = answer.explanation_cut
             if not explains:

@@ -54,11 +54,13 @@ def words_of(student: TrainedStudent, examples: Sequence[Example], answers: Sequ
     model: BaseStudent = student.student  # type: ignore[assignment]
     view = student.answering.answer
     asked: dict[int, Question] = {}
+    labels: dict[int, str] = {}
     for index, (example, answer) in enumerate(zip(examples, answers, strict=True)):
         label = answer.answer or max(answer.probabilities, key=answer.probabilities.__getitem__, default="")
         explanation = [reason(view, answer.raw, example)] if view.says[0] == "explanation" else []
         lead = " ".join(part for part in (*explanation, view.lead) if part)
-        question = Question(view.prompt(example), label, words(example), lead)
+        question = Question(view.prompt(example), view.named(example, label), words(example), lead)
+        labels[index] = label
         if label and question.words and _fits(model, question):
             asked[index] = question
     settings = AttributionSettings("gradient", "l2", "max", 1)
@@ -68,7 +70,7 @@ def words_of(student: TrainedStudent, examples: Sequence[Example], answers: Sequ
         rows = order[start : start + _ROWS]
         for index, attribution in zip(rows, attribute(model, [asked[row] for row in rows], settings), strict=True):
             try:
-                marking = mark(examples[index], attribution.scores, asked[index].label)
+                marking = mark(examples[index], attribution.scores, labels[index])
             except ValueError:  # a gradient that is not finite
                 continue
             spans = tuple((*span, score) for span, score in zip(marking.spans, marking.scores, strict=True))

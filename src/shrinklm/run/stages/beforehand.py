@@ -84,6 +84,11 @@ def _check_train(task: Task, cells: Sequence[Cell], train: Sequence[Example]) ->
                 f"Method '{method.name}': '{option}' is about the options of a question, and none of {len(train):,} "
                 f"training questions has any. Take '{option}' out, or name their column: columns: {{choices: NAME}}"
             )
+        if not optional and any(view.letters for view in method.views):
+            raise MethodError(
+                f"Method '{method.name}': 'target=letter' names an option by its letter, and none of {len(train):,} "
+                "training questions has options. Take it out, or name their column: columns: {choices: NAME}"
+            )
         for kind in method.needs:
             if not any(STEPS[kind].answers(example) for example in train):
                 raise MethodError(

@@ -81,7 +81,7 @@ def fitted(questions: Sequence[Example], predictions: Sequence[Prediction]) -> d
     rows = [
         (list(values.values()), list(values).index(example.answer))
         for example, prediction in zip(questions, predictions, strict=True)
-        if example.answer in (values := scores(likelihoods(prediction, example.choices)))
+        if example.answer in (values := scores(likelihoods(prediction, example.choices), prediction.summed))
     ]
     found = temperature([row for row, _ in rows], [right for _, right in rows])
     right = [accuracy(*pair) for pair in zip(questions, predictions, strict=True)]

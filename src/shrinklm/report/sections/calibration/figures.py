@@ -139,7 +139,8 @@ def _losses(items: Sequence[Item], cell: Cell, temperature: float | None) -> Val
     values = []
     for item in items:
         prediction = cell.predictions.get(item.id)
-        shares = probabilities(likelihoods(prediction, item.choices), temperature) if prediction else {}
+        known = likelihoods(prediction, item.choices) if prediction else {}
+        shares = probabilities(known, temperature, prediction.summed) if prediction else {}
         share = shares.get(item.answer, math.nan)
         values.append(-max(math.log(share), _LEAST_LOG) if share > 0 else -_LEAST_LOG if share == 0 else math.nan)
     return np.array(values)
