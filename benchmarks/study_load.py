@@ -68,7 +68,7 @@ def study(home: Path, people: int) -> Study:
     ids = tuple(questions)
     text = (FORMS / "rating.yaml").read_text() + (FORMS / "common.yaml").read_text()
     text = text.replace("people: null ", f"people: {people} ").replace(
-        "starts_per_minute: 60 ", "starts_per_minute: 100000 "
+        "starts_per_minute: null ", "starts_per_minute: 100000 "
     )
     form = Form.parse(yaml.safe_load(text), "study.yaml")
     design = Design(

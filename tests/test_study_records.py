@@ -150,11 +150,15 @@ def test_the_same_thing_sent_many_times_at_once_is_done_once(records: Records) -
 
 def test_the_seat_of_somebody_who_left_is_free_and_nobody_elses(records: Records) -> None:
     left, done, here = (records.begin(3, HOUR, "c") for _ in range(3))
+    for person in (left, done, here):
+        records.answer(person.id, 0, PAGE, {"P": 1})
     records.move(done.id, "done")
     with records.engine.begin() as c:
         old = utc_now() - 2 * HOUR
         c.execute(update(tables.participant).where(tables.participant.c.id.in_([left.id, done.id])).values(seen_at=old))
-    assert records.begin(3, HOUR, "c").seat == left.seat
+    new = records.begin(3, HOUR, "c")
+    assert new.seat == left.seat
+    records.answer(new.id, 0, PAGE, {"P": 1}, timeout=HOUR)
     with pytest.raises(Full):
         records.begin(3, HOUR, "c")
     assert records.by_link(records.link(left)) is not None

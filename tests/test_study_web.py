@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from cli_cases import call
 from shrinklm.core.errors import StudyError
@@ -29,8 +29,9 @@ from shrinklm.study.records import schema as tables
 from shrinklm.study.records.database import Records
 from shrinklm.study.records.key import Key
 from shrinklm.study.records.log import utc_now
+from shrinklm.study.records.overview import overview_of
 from shrinklm.study.web.texts import ENGLISH, Texts
-from study_site import CONDITIONS, begin, make_study, served, submit, through
+from study_site import CONDITIONS, TOKEN, begin, make_study, served, submit, through
 from visitor import sheets, words
 
 
@@ -216,6 +217,68 @@ def test_a_full_study_says_so(tmp_path: Path) -> None:
         assert len(records.participants()) == 2
 
 
+HOUR = timedelta(hours=1)
+
+
+def test_a_seat_is_taken_with_the_first_answer_and_nobody_takes_all_by_pressing_start(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", recruiting={"people": 6, "starts_per_minute": None})
+    with served(study) as (browser, records):
+        started = [browser() for _ in range(5)]
+        for client in started:
+            submit(client, client.get("/"), consent="yes")
+        other = browser()
+        refused = submit(other, other.get("/"), consent="yes")
+        assert refused.status_code == 429, "starts a minute are bounded below the seats"
+        site_limits = records.participants()
+        assert [person.seat for person in site_limits] == [0, 1, 2, 3, 4]
+        overview = overview_of(study, records.participants(), records.responses(), 0, utc_now())
+        assert overview.free == 6
+        people = [records.begin(6, HOUR, "c") for _ in range(5)]
+        assert [person.seat for person in people] == [5, 0, 1, 2, 3], "where fewest others have begun"
+        # Two answer for seat 0, the second beside it; nobody's answer is refused.
+        for person in (people[1], site_limits[0]):
+            records.answer(person.id, 0, study.booklet(0)[0], {"Plausibility": 1}, timeout=HOUR)
+        with records.engine.connect() as c:
+            assert c.execute(select(tables.seat.c.number, tables.seat.c.participant)).all() == [(0, people[1].id)]
+        assert len(records.responses()) == 2
+
+
+def test_more_people_than_seats_get_further_booklets_where_the_form_says_so(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", recruiting={"people": 2, "more": True})
+    with served(study) as (browser, records):
+        for _ in range(4):
+            through(client := browser(), begin(client))
+        assert [person.seat for person in records.participants()] == [0, 1, 2, 3]
+        assert all(person.finished_at for person in records.participants())
+
+
+def test_a_researcher_frees_many_seats_at_once(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", recruiting={"people": 4})
+    with served(study) as (browser, records):
+        clients = [browser() for _ in range(4)]
+        pages = [submit(client, begin(client)) for client in clients]
+        other = browser()
+        assert submit(other, other.get("/"), consent="yes").status_code == 403
+        with records.engine.begin() as c:
+            late = tables.participant.c.id < 4
+            c.execute(update(tables.participant).where(late).values(seen_at=utc_now() - timedelta(minutes=40)))
+        admin = browser()
+        submit(admin, admin.get("/researcher"), token=TOKEN)
+        home = admin.get("/researcher")
+        csrf = re.search(r'name="csrf" value="([^"]+)"', home.text)
+        assert csrf is not None
+        for wrong in ("0", "-1", "x", "9" * 30, "²"):
+            assert admin.post("/researcher/free", data={"csrf": csrf[1], "minutes": wrong}).status_code == 400
+        freed = admin.post("/researcher/free", data={"csrf": csrf[1], "minutes": "30"})
+        assert freed.status_code == 200
+        assert records.events()[-1][1:3] == ("seats freed", records.events()[-1][2])
+        assert records.events()[-1][2].startswith("3, last seen before")
+        new = [begin(browser()) for _ in range(3)]
+        assert [page.status_code for page in new] == [200] * 3
+        assert len(records.responses()) == 4, "what the others said is kept"
+        assert submit(clients[0], pages[0]).status_code == 200, "and they may go on"
+
+
 def test_pausing_stops_those_who_would_begin_and_nobody_else(tmp_path: Path) -> None:
     with served(make_study(tmp_path / "study")) as (browser, records):
         inside, before = browser(), browser()
@@ -376,10 +439,15 @@ def test_every_text_is_used() -> None:
 
 
 def test_another_person_can_follow_on_the_same_device(tmp_path: Path) -> None:
-    with served(make_study(tmp_path / "study")) as (browser, records):
+    with served(make_study(tmp_path / "study")) as (browser, _):
+        end = through(client := browser(), begin(client))
+        assert sheets(end.text) == [], "only where the form says so"
+    with served(make_study(tmp_path / "laboratory", recruiting={"same_device": True})) as (browser, records):
         client = browser()
         end = through(client, begin(client))
+        cookie = client.cookies["study"]
         submit(client, end)
+        assert records.by_session(cookie) is None, "a copied cookie opens nothing either"
         begin(client)
         assert [person.stage for person in records.participants()] == ["done", "items"]
 

@@ -114,7 +114,15 @@ class Recruiting(_Block):
     keep_id: bool = Field(
         False, description="Keep the id that a recruiting platform sends (Prolific, MTurk), to pay people by."
     )
-    starts_per_minute: int = Field(60, ge=1, description="New people from one address in a minute, at most.")
+    starts_per_minute: int | None = Field(
+        None, ge=1, description="New people from one address in a minute, at most; null: a sixth of the seats, 5 to 60."
+    )
+    more: bool = Field(
+        False, description="When all seats are taken, go on with further booklets instead of turning people away."
+    )
+    same_device: bool = Field(
+        False, description="The last page lets another person take part on the same device, as in a laboratory."
+    )
 
     @field_validator("redirect")
     @classmethod

@@ -15,12 +15,13 @@ from sqlalchemy import Integer, Text, cast, delete, func, insert, select, text, 
 from ...core.errors import StudyError
 from ..design.booklets import Page
 from . import schema as t
+from .answer import keep_answer
 from .engine import open_engine
 from .key import FILE, VARIABLE, Key
 from .log import INITIAL, note, setting, utc_now
 from .people import Participant, Response, Stage, participant_of, response_of
-from .refused import Full, Gone, Known
-from .seats import free_seat, take_seat
+from .refused import Full, Known
+from .seats import TIMEOUT, free_seat, let_go
 from .sessions import new_code, new_secret, secret_hash
 from .writer import Writer
 
@@ -83,8 +84,12 @@ class Records:
         external: str | None = None,
         visit: str | None = None,
         keep_id: bool = False,
+        more: bool = False,
     ) -> Participant:
-        """Add a person, on the lowest free seat; the person whom the same browser has begun for already, if any.
+        """Add a person, for the lowest free seat; the person whom the same browser has begun for already, if any.
+
+        The seat is taken with the first answer. Where others have begun for all free seats and not answered yet, two
+        may begin for one: the second to answer keeps the booklet, beside the seat.
 
         Args:
             seats: number of seats.
@@ -94,6 +99,7 @@ class Records:
             external: id of the person at the platform.
             visit: secret cookie of the browser.
             keep_id: keep `external`; a keyed hash of it is kept in any case.
+            more: where no seat is free, go on with further booklets.
 
         Raises:
             Known: a person with the platform's id has begun already.
@@ -109,7 +115,7 @@ class Records:
             known = None if external is None else self.key.hash("id", f"{source} {external}")
             if known and c.execute(select(t.participant.c.id).where(t.participant.c.known == known)).first():
                 raise Known(f"The {source} id '{external}' has begun already.")
-            number = free_seat(c, seats, now - timeout)
+            number = free_seat(c, seats, now - timeout, more)
             if number is None:
                 raise Full("Every seat is taken.")
             code = new_code()
@@ -128,7 +134,6 @@ class Records:
             }
             key = c.execute(insert(t.participant).values(row)).inserted_primary_key
             assert key is not None
-            take_seat(c, number, key[0])
             return participant_of(c.execute(select(t.participant).where(t.participant.c.id == key[0])).one())
 
     def session(self, participant: int) -> str:
@@ -137,6 +142,11 @@ class Records:
         with self._write() as c:
             c.execute(insert(t.session).values(hash=secret_hash(secret), participant=participant, created_at=utc_now()))
         return secret
+
+    def end_session(self, secret: str) -> None:
+        """End a session: its cookie opens nothing any more."""
+        with self._write() as c:
+            c.execute(delete(t.session).where(t.session.c.hash == secret_hash(secret)))
 
     def by_session(self, secret: str) -> Participant | None:
         """Return the person of a session; None: there is no such session."""
@@ -202,9 +212,16 @@ class Records:
     # Answers
 
     def answer(
-        self, participant: int, position: int, page: Page, values: Mapping[str, int], remark: str | None = None
+        self,
+        participant: int,
+        position: int,
+        page: Page,
+        values: Mapping[str, int],
+        remark: str | None = None,
+        timeout: timedelta = TIMEOUT,
     ) -> None:
-        """Store the answer to a page; a second answer replaces the first.
+        """Store the answer to a page, and with a person's first one take the seat; a second answer to a page replaces
+        the first.
 
         Args:
             participant: id of the person.
@@ -212,48 +229,13 @@ class Records:
             page: the page.
             values: construct → step, as in `Response`.
             remark: free text.
+            timeout: see `begin`.
 
         Raises:
             Gone: the person was withdrawn meanwhile.
         """
-        now = utc_now()
         with self._write() as c:
-            # Locked: of one form sent twice at once, the second must find the answer of the first, not add another.
-            whose = select(t.participant.c.opened, t.participant.c.opened_at).where(t.participant.c.id == participant)
-            person = c.execute(whose.with_for_update()).first()
-            if person is None:
-                raise Gone("The person has withdrawn; the answer is not kept.")
-            seen_now = person.opened == position and person.opened_at
-            # Not shown last: the person went to another page meanwhile, so that no time can be counted.
-            fresh = (now - person.opened_at).total_seconds() if seen_now else 0.0
-            where = (t.response.c.participant == participant) & (t.response.c.position == position)
-            old = c.execute(select(t.response).where(where)).first()
-            if old is None:
-                row = {
-                    "participant": participant,
-                    "position": position,
-                    "kind": page.kind,
-                    "question": page.question,
-                    "treatment": list(page.treatment),
-                    "wanted": page.wanted,
-                    "values": dict(values),
-                    "remark": remark,
-                    "seconds": fresh,
-                    "revisions": 0,
-                    "answered_at": now,
-                }
-                c.execute(insert(t.response).values(row))
-            elif (old._mapping["values"], old.remark) != (dict(values), remark):
-                row = {
-                    "values": dict(values),
-                    "remark": remark,
-                    "seconds": old.seconds + fresh,
-                    "revisions": old.revisions + 1,
-                    "answered_at": now,
-                }
-                c.execute(update(t.response).where(where).values(row))
-            seen = {"opened": position + 1, "opened_at": now, "seen_at": now}
-            c.execute(update(t.participant).where(t.participant.c.id == participant).values(seen))
+            keep_answer(c, participant, position, page, values, remark, timeout)
 
     def response(self, participant: int, position: int) -> Response | None:
         """Return the answer to a page; None: there is none yet."""
@@ -304,6 +286,16 @@ class Records:
         """Return the value of a counter."""
         with self._reader.connect() as c:
             return int(setting(c, key) or 0)
+
+    def free(self, before: datetime) -> int:
+        """Free the seats of those who have not finished and were last seen before a time (UTC). Returns how many.
+
+        Their answers are kept, and they may go on.
+        """
+        with self._write() as c:
+            count = let_go(c, before)
+            note(c, "seats freed", f"{count}, last seen before {before:%Y-%m-%d %H:%M} UTC")
+        return count
 
     def withdraw(self, code: str) -> int:
         """Delete a person with all answers, free the seat, log it, and return the number of answers deleted.

@@ -125,7 +125,12 @@ def overview_of(
     low, middle, high = np.quantile(minutes, [0.25, 0.5, 0.75]) if minutes else (0, 0, 0)
     items = [response for response in responses if response.kind == "item"]
     cells = _cells(study, items, kept(items, exclusions))
-    held = {person.seat for person, entry in zip(participants, people, strict=True) if entry.state != "dropped"}
+    # A seat is taken with the first answer.
+    held = {
+        person.seat
+        for person, entry in zip(participants, people, strict=True)
+        if entry.state != "dropped" and by_person.get(person.id)
+    }
     misses = [
         sum(map(failed, answers))
         for answers in by_person.values()

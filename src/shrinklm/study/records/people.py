@@ -38,7 +38,10 @@ class Participant:
     @property
     def minutes(self) -> float | None:
         """Minutes from consent to the end; None for a person who has not finished."""
-        return None if self.finished_at is None else (self.finished_at - self.consented_at).total_seconds() / 60
+        if self.finished_at is None:
+            return None
+        # The clock may have been set back meanwhile.
+        return max(0.0, (self.finished_at - self.consented_at).total_seconds() / 60)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ...core.types import digest
+from ..design.form import Recruiting
 from ..records.people import Participant
 from ..records.refused import Busy, Full, Gone, Known
 from . import answers
@@ -22,6 +23,8 @@ SOURCES = {"prolific": ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"), "mturk": ("wo
 """Platform → the parameters that it sends people with, the person's id first."""
 _GUESSES = 30
 """Most wrong links from one address in a minute."""
+_FEW, _MANY = 5, 60
+"""New people from one address in a minute, of studies with few and many seats, where the form does not say."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -84,7 +87,7 @@ def start(request: Request) -> Response:
         return site.note(request, "paused" if state == "paused" else "full", 403)
     if sent.get("consent") != "yes":
         return _welcome(request, site, dict(sent), 422)
-    if wait := site.limits.wait(request, "start", recruiting.starts_per_minute):
+    if wait := site.limits.wait(request, "start", _starts(recruiting, site.study.people)):
         return site.busy(request, wait)
     # The platform is known by the parameter it sends; the person's id is kept only where the form, and so the consent,
     # says so.
@@ -100,6 +103,7 @@ def start(request: Request) -> Response:
             external,
             request.cookies.get(VISIT),
             recruiting.keep_id,
+            recruiting.more,
         )
     except Full:
         return site.note(request, "full", 403)
@@ -176,7 +180,8 @@ def item(request: Request) -> Response:
     if missing:
         return _item(request, site, person, position, sheet, dict(fields(request)), missing)
     try:
-        site.records.answer(person.id, position, pages[position], values, remark)
+        timeout = timedelta(minutes=site.study.form.recruiting.timeout)
+        site.records.answer(person.id, position, pages[position], values, remark, timeout)
     except Gone:
         return _to("/")
     following = _open(answered | {position}, len(pages)) if position == first else position + 1
@@ -238,13 +243,22 @@ def done(request: Request) -> Response:
 
 def leave(request: Request) -> Response:
     """Forget the participant on this device, so that another person can take part."""
+    site, secret = _site(request), request.cookies.get(SESSION)
     if forged(request):
-        return _site(request).note(request, "expired", 403)
+        return site.note(request, "expired", 403)
+    if secret:
+        site.records.end_session(secret)
     response = _to("/")
     # The next person's browser is another one to the records.
     for name in (SESSION, VISIT):
         response.delete_cookie(name)
     return response
+
+
+def _starts(recruiting: Recruiting, seats: int) -> int:
+    """How many people one address may begin for in a minute."""
+    # Well below the seats: whoever begins again and again must not reach the last of them before somebody looks.
+    return recruiting.starts_per_minute or min(_MANY, max(_FEW, seats // 6))
 
 
 def _enter(request: Request, site: Site, person: Participant) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,6 +15,7 @@ from ...core.errors import StudyError
 from ...core.spreadsheet import csv_text
 from ..records import export
 from ..records.database import Recruiting
+from ..records.log import utc_now
 from ..records.overview import Mean, means, overview_of
 from .guard import ADMIN, fields, forged, give
 from .site import Site
@@ -28,6 +29,8 @@ _FILES = {
     "people.csv": "text/csv",
     "log.csv": "text/csv",
 }
+_LONGEST = 10_000_000
+"""Minutes, for whoever types more than a date can be moved by."""
 _Page = Callable[[Request, Site], Response]
 
 
@@ -38,6 +41,7 @@ def routes() -> list[Route]:
         Route(f"{HOME}/login", login, methods=["GET", "POST"]),
         Route(f"{HOME}/logout", _guarded(logout), methods=["POST"]),
         Route(f"{HOME}/recruiting", _guarded(recruiting), methods=["POST"]),
+        Route(f"{HOME}/free", _guarded(free), methods=["POST"]),
         Route(f"{HOME}/means", _guarded(shown), methods=["POST"]),
         Route(f"{HOME}/withdraw", _guarded(withdraw), methods=["POST"]),
         Route(f"{HOME}/export/{{name}}", _guarded(download)),
@@ -103,9 +107,7 @@ def shown(request: Request, site: Site) -> Response:
 
 def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", status: int = 200) -> Response:
     people, responses = site.records.participants(), site.records.responses()
-    overview = overview_of(
-        site.study, people, responses, site.records.number("welcomed"), datetime.now(UTC).replace(tzinfo=None)
-    )
+    overview = overview_of(site.study, people, responses, site.records.number("welcomed"), utc_now())
     cells = list(overview.cells)
     if not reveal:  # in the study's order the numbers would name the conditions
         random.Random(site.study.digest).shuffle(cells)
@@ -139,6 +141,15 @@ def recruiting(request: Request, site: Site) -> Response:
     if state is None:
         return site.note(request, "lost", 400)
     site.records.recruit(state)
+    return RedirectResponse(HOME, 303)
+
+
+def free(request: Request, site: Site) -> Response:
+    """Free many seats at once: of those who have not finished and were last seen some minutes ago."""
+    minutes = fields(request).get("minutes", "")
+    if not minutes.isascii() or not minutes.isdigit() or not 1 <= int(minutes) <= _LONGEST:
+        return site.note(request, "lost", 400)
+    site.records.free(utc_now() - timedelta(minutes=int(minutes)))
     return RedirectResponse(HOME, 303)
 
 
