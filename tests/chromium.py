@@ -15,6 +15,8 @@ QUIET = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+"""Those of the rules of WCAG that look at colours: all that can differ between light and dark."""
 
 needed = pytest.mark.skipif(
     CHROMIUM is None and not os.environ.get("CI"),

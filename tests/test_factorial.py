@@ -390,9 +390,9 @@ def test_twenty_thousand_rows_take_seconds() -> None:
         Measured(i, "", float(rng.normal()), {"a": str(i % 2), "b": str(i // 10 % 5), "c": str(i % 3)}, {})
         for i in range(20_000)
     ]
-    start = time.perf_counter()
+    start = time.process_time()
     found = analyze(rows, "x", drop_outliers=True)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert found.anova.residuals.shape == (found.n,)
     assert found.shapiro is None, "Shapiro-Wilk knows up to 5,000 values"
 

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 import chromium
-from chromium import WCAG
+from chromium import COLOURS, WCAG
 from serving import Running
 from shrinklm import Run
 
@@ -54,7 +54,7 @@ def unbroken(page: Page) -> None:
     assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
     every = [Axe().run(page, options=WCAG).response]
     page.emulate_media(color_scheme="dark")
-    every.append(page.evaluate("options => axe.run(options)", WCAG))
+    every.append(page.evaluate("options => axe.run(options)", COLOURS))
     page.emulate_media(color_scheme="light")
     found = [one for response in every for one in response["violations"]]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []

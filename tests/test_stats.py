@@ -218,9 +218,9 @@ def test_mean_and_deviation():
 def test_ten_thousand_resamples_of_a_real_run_are_fast_and_small():
     values = (np.random.default_rng(14).random((6, 1221)) < 0.5).astype(float)
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     estimate(values)
-    elapsed = time.perf_counter() - started
+    elapsed = time.process_time() - started
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert elapsed < 2

@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 import chromium
-from chromium import WCAG
+from chromium import COLOURS, WCAG
 from shrinklm.study.records.database import Records
 from shrinklm.study.records.key import Key
 from study_people import answered, stored
@@ -135,7 +135,7 @@ def unbroken(page: Page, dark: bool = False) -> None:
     if dark:
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-        every.append(page.evaluate("options => axe.run(options)", WCAG))  # loaded by the run before
+        every.append(page.evaluate("options => axe.run(options)", COLOURS))  # loaded by the run before
         page.emulate_media(color_scheme="light")
     found = [one for response in every for one in response["violations"]]
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], page.url

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from cli_cases import call, golden
 from report_run import write_run
 from shrinklm.cli.app import app
 from shrinklm.core.errors import ShrinkError, StoreError, StudyError
+from shrinklm.study.design import sample_size
 from shrinklm.study.design.booklets import UNEXPLAINED, Question, Shown
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import Kind
@@ -387,11 +389,20 @@ def test_people_in_a_condition_and_explanations_are_planned_for(kind: Kind) -> N
         plan(layout, aim, spread={"sd_explanation": -1.0})
 
 
-def test_the_spreads_of_the_plan_are_options() -> None:
+def test_the_spreads_of_the_plan_are_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated: list[Any] = []
+
+    def power(design: Any, effect: float, alpha: float, simulations: int, seed: int) -> Any:
+        simulated.append(design)
+        return whole(design, effect, alpha, min(simulations, 5), seed)  # the figures are looked at elsewhere
+
+    whole = sample_size.power
+    monkeypatch.setattr(sample_size, "power", power)
     options = ["--conditions", "2", "--questions", "12", "--per-person", "4", "--people", "4", "--json"]
     said = json.loads(call("study", "plan", *options, "--sd-taste", "0.9", "--sd-explanation", "0.8").stdout)
     assert (said["spread"]["sd_taste"], said["spread"]["sd_explanation"]) == (0.9, 0.8)
     assert said["spread"]["sd_participant"] == 0.5
+    assert {(one.sd_taste, one.sd_explanation, one.sd_participant) for one in simulated} == {(0.9, 0.8, 0.5)}
 
 
 def test_the_commands_say_what_was_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
