@@ -15,13 +15,15 @@ import pytest
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import MethodError
 from shrinklm.core.types import Example, Generation, Pair, that_counts
-from shrinklm.methods.builtin import EXPLAIN
+from shrinklm.methods.builtin import ASK, EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
-from shrinklm.methods.weighing import RULES, Weighing
+from shrinklm.methods.weighing import RULES, Weighing, diversity
 from shrinklm.run.stages.agreement import agreement
 from shrinklm.run.stages.figures import SOURCES, Item
 from shrinklm.run.stages.train import train_key
+from shrinklm.students.likeliest import best, option_pairs
+from shrinklm.students.reached import reached
 from shrinklm.students.told import RANKS, told
 from student_cases import corpus as taught_corpus
 from student_cases import fresh, generation, opened
@@ -53,6 +55,77 @@ def test_alpha_of_the_student_by_hand() -> None:
     assert shares("student", surprisal=[None, None]) == [0.5, 0.5]
     # The mean of so many nats does not overflow, and of equal ones the first stay.
     assert shares("student&h=0.01", surprisal=[900.0, 900.0]) == [0.5, 0.5]
+
+
+def test_the_rank_surprisal_ratio_by_hand() -> None:
+    # 12 / 3 = 4, 9 / 3 = 3, 4 / 1 = 4: the second is unlikely enough to teach, and its tokens rank high.
+    assert shares("rsr", rank=[12.0, 9.0, 4.0], surprisal=[3.0, 3.0, 1.0]) == [0.0, 1.0, 0.0]
+    # A text that the student would have written itself teaches nothing: likelihood alone would take it.
+    likely: dict[str, list[float | None]] = {"rank": [1.0, 5.0], "surprisal": [0.01, 2.0]}
+    assert (shares("rsr", **likely), shares("student&share=0.5", **likely)) == ([0.0, 1.0], [1.0, 0.0])
+    assert shares("rsr", rank=[None, 2.0, 2.0], surprisal=[None, 1.0, 1.0]) == [0.0, 1.0, 0.0]
+    assert shares("rsr", rank=[None, None], surprisal=[None, None]) == [0.5, 0.5]
+
+
+def test_texts_that_lead_to_the_answer_by_hand() -> None:
+    four: dict[str, list[float | None]] = {
+        "reaches": [1.0, 0.0, 1.0, 1.0], "gain": [0.2, 3.0, 0.5, 0.4], "diversity": [0.9, 0.9, 0.1, 0.2]
+    }  # fmt: skip
+    # Of those that reach it 0.2 + 0.45, 0.5 + 0.05, 0.4 + 0.1: half of four texts, the first and the third.
+    assert shares("morsd", **four) == [0.5, 0.0, 0.5, 0.0]
+    assert shares("morsd&diversity=0", **four) == [0.0, 0.0, 0.5, 0.5]
+    assert shares("morsd&share=0.25&diversity=2", **four) == [1.0, 0.0, 0.0, 0.0]
+    # Where none does, those that help most; what could not be read is left out; one of few is kept all the same.
+    assert shares("morsd", reaches=[0.0, 0.0], gain=[-1.0, -2.0], diversity=[0.5, 0.5]) == [1.0, 0.0]
+    found = shares("morsd", reaches=[None, None, 1.0], gain=[None, 2.0, 0.1], diversity=[1.0, 1.0, 0.0])
+    assert found == [0.0, 0.0, 1.0]
+    assert shares("morsd", reaches=[None, None], gain=[0.5, 0.1], diversity=[0.2, 0.2]) == [1.0, 0.0]
+    assert diversity(["a b", "a c", "d"]) == pytest.approx([1 - 1 / 6, 1 - 1 / 6, 1.0])
+
+
+@pytest.mark.parametrize("spec", FAMILIES)
+def test_what_a_text_does_to_the_answer(spec: str) -> None:
+    student, example = fresh(spec), questions(0, 1)[0]
+    free = Example("f", "How many are left?", (), "5")
+    asked = [(example, text, answer) for text in ("It eats fish.", "Nobody knows.") for answer in ("fish", "grass")]
+    found = reached(student, [*asked, (free, "Nine minus four.", "5")])
+    for (_, text, answer), one in zip(asked, found, strict=False):
+        values = []
+        for prompt in (ASK.prompt(example, premise=text), ASK.prompt(example)):
+            pairs = option_pairs(prompt, "", example.choices)
+            values.append(dict(zip([pair.option for pair in pairs], student.likelihood(pairs), strict=True)))
+        chances = [each[answer] - math.log(sum(map(math.exp, each.values()))) for each in values]
+        assert one is not None
+        assert one.gain == pytest.approx(chances[0] - chances[1], abs=1e-4)
+        assert one.reaches == float(best(values[0]) == answer)
+    assert found[-1] is not None
+    assert found[-1].reaches is None
+    student.positions = 12
+    assert reached(student, asked) == [None] * 4
+
+
+class Reads:
+    """A student that takes its answer from the explanation that it is shown, and guesses without one."""
+
+    positions = 1000
+
+    def length(self, pair: Pair) -> int:
+        return len(pair.prompt.split())
+
+    def likelihood(self, pairs: list[Pair], batch: int) -> list[float]:
+        return [2.0 * (pair.option in pair.prompt.partition("Explanation:")[2]) - len(pair.option) for pair in pairs]
+
+
+def test_what_a_student_can_use_is_kept_and_garbage_is_not(use: str) -> None:
+    examples = questions(0, 12)
+    known = said(examples, bad=True)
+    items = [Item(one, *slot, text.texts, known[one.id]) for one in examples for slot, text in known[one.id].items()]
+    # Nothing but the explanation tells this student the answer: 3 of 4 texts do.
+    for rule, student in (("morsd", Reads()), ("morsd&share=0.75", Reads()), ("rsr", opened(use).eval())):
+        shown = Weighing.read(rule)
+        found = [shown.shares(each) for each in SOURCES[RULES[shown.rule].reads].figures(items, student)]
+        assert all(each[0] == 0 for each in found), rule
+        assert {sum(map(bool, each)) for each in found} == {{"rsr": 1, "morsd": 2}.get(rule, 3)}
 
 
 @pytest.mark.parametrize("spec", FAMILIES)

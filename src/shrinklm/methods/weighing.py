@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import nearest
+from ..core.words import words
 
 Figures = Mapping[str, float | None]
 """The figures of one sample by name; None where one could not be told."""
@@ -142,6 +143,52 @@ def _of(figures: Figures, name: str) -> float:
     return 0.0 if value is None else value
 
 
+def _rsr(samples: Sequence[Figures], settings: Settings) -> list[float]:
+    """1 for the lowest rank-surprisal ratio, Σ rank / Σ surprisal of its tokens (arXiv 2601.14249), 0 for the rest.
+
+    A low one is a text whose tokens are far from certain and yet among the student's first choices: it has something
+    to teach, and the student can learn it.
+    """
+    ratios = [ratio(each) for each in samples]
+    known = [value for value in ratios if value is not None]
+    place = ratios.index(min(known)) if known else None
+    return [float(number == place) for number in range(len(samples))]
+
+
+def ratio(figures: Figures) -> float | None:
+    """The rank-surprisal ratio of a text."""
+    rank, surprisal = figures["rank"], figures["surprisal"]
+    return None if rank is None or surprisal is None else rank / max(surprisal, 1e-12)
+
+
+def _morsd(samples: Sequence[Figures], settings: Settings) -> list[float]:
+    """The texts that lead the student to the answer, helpful and different ones first, a share of all.
+
+    Accuracy, difficulty and diversity of MoRSD (arXiv 2509.23574); how they are put together is ours: where some
+    reach the answer, only those; in the order of gain + λ · diversity; those kept weigh the same.
+    """
+    usable = [each["gain"] is not None for each in samples]
+    if any(fits and each["reaches"] for fits, each in zip(usable, samples, strict=True)):
+        usable = [fits and bool(each["reaches"]) for fits, each in zip(usable, samples, strict=True)]
+    scores = [_of(each, "gain") + settings["diversity"] * _of(each, "diversity") for each in samples]
+    ranked = sorted((place for place, fits in enumerate(usable) if fits), key=lambda place: -scores[place])
+    kept = set(ranked[: math.ceil(round(settings["share"] * len(samples), 9))])
+    return [float(place in kept) for place in range(len(samples))]
+
+
+def diversity(texts: Sequence[str]) -> list[float]:
+    """1 - the mean Jaccard overlap of each text's words with those of the others."""
+    sets = [set(words(text)) for text in texts]
+    return [
+        1 - math.fsum(_overlap(own, other) for number, other in enumerate(sets) if number != place) / (len(sets) - 1)
+        for place, own in enumerate(sets)
+    ]
+
+
+def _overlap(one: set[str], other: set[str]) -> float:
+    return len(one & other) / len(one | other) if one | other else 1.0
+
+
 def _softmax(values: Sequence[float | None]) -> list[float]:
     """0 for None; all 0 where every one is None."""
     known = [value for value in values if value is not None]
@@ -177,6 +224,20 @@ RULES: Mapping[str, Rule] = {
         {
             "h": Setting(0.5, "the temperature, in scores, of which 1 is the first teacher's and -1 another's"),
             "share": Setting(1.0, "the share of the samples that is kept", high=1.0),
+        },
+    ),
+    "rsr": Rule(
+        "the text with the lowest mean rank / mean surprisal of its tokens, under the student before training",
+        "told",
+        _rsr,
+    ),
+    "morsd": Rule(
+        "texts that lead the untrained student to the answer, by how much they help it and differ; top share kept",
+        "reached",
+        _morsd,
+        {
+            "diversity": Setting(0.5, "the nats that a text with no word of the others is worth", zero=True),
+            "share": Setting(0.5, "the share of the samples that is kept", high=1.0),
         },
     ),
     "agreement": Rule(

@@ -13,7 +13,7 @@ from ...core.errors import MethodError
 from ...core.types import Example, Generation, Pair, digest
 from ...methods.builtin import ASK_WHY
 from ...methods.view import Generations, traced
-from ...methods.weighing import Figures
+from ...methods.weighing import Figures, diversity
 from ...tasks.base import split_answer
 from ...teachers.steps import STEPS
 from .agreement import agreement
@@ -63,8 +63,13 @@ def explaining(item: Item, text: Generation) -> Pair:
     example = item.example
     if STEPS[item.kind].about == "wrong":
         return Pair(f'{example.text}\nExplain the choice "{item.answer}" in one sentence:', text.text)
+    return Pair(ASK_WHY.prompt(example), _reasons(item, text))
+
+
+def _reasons(item: Item, text: Generation) -> str:
+    """The words of a text without the answer that it ends in."""
     words = {"label": split_answer(text.text)[0].strip(), "trace": traced(text)}.get(item.kind)
-    return Pair(ASK_WHY.prompt(example), words or text.text)
+    return words or text.text
 
 
 def _told(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
@@ -72,6 +77,17 @@ def _told(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
 
     found = told(student, [explaining(item, text) for item in items for text in item.texts])
     return [dict.fromkeys(("tokens", "surprisal", "rank")) if one is None else asdict(one) for one in found]
+
+
+def _reached(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
+    from ...students.reached import reached
+
+    asked = [(item.example, _reasons(item, text), text.answer) for item in items for text in item.texts]
+    apart = [each for item in items for each in diversity([_reasons(item, text) for text in item.texts])]
+    return [
+        {"reaches": None if one is None else one.reaches, "gain": None if one is None else one.gain, "diversity": each}
+        for one, each in zip(reached(student, asked), apart, strict=True)
+    ]
 
 
 def _taken(items: Sequence[Item], student: None) -> Sequence[Figures]:
@@ -125,6 +141,7 @@ def _agreement(items: Sequence[Item], student: None) -> Sequence[Figures]:
 
 SOURCES: Mapping[str, Source] = {
     "told": Source(_told),
+    "reached": Source(_reached),
     "taken": Source(_taken, asks=False, together=True),
     "agreement": Source(_agreement, asks=False),
 }
