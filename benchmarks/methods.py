@@ -1,12 +1,13 @@
 """Every training method that fits, trained alike on CommonsenseQA and compared: accuracy, explanations, cost.
 
 python benchmarks/methods.py [--questions 1000] [--test 600] [--seeds 0 1] [--methods finetune multitask:options]
-    [--recipe methods-2cores methods-several-2cores] [--student causal:smollm2-135m-instruct] [--folder comparison]
+    [--recipe methods-2cores methods-several-2cores methods-mentor-2cores] [--student causal:smollm2-135m-instruct]
+    [--folder comparison]
 
-The second recipe gives each question several teachers' texts and answers, for methods that choose among texts, learn
-from shares of answers or need several passes; it is a run of its own, whose rows compare with each other. The same
-command goes on where it stopped, seed by seed; a further method or seed adds to the same run folder. What a recipe does
-not know is refused before anything is trained.
+methods-several gives each question several teachers' texts and answers, for methods that choose among texts, learn from
+shares of answers or need several passes; in methods-mentor a student of methods-2cores teaches. Each is a run of its
+own, whose rows compare with each other. The same command goes on where it stopped, seed by seed; a further method or
+seed adds to the same run folder. An option that nobody knows is refused before anything is trained.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from shrinklm.report.measures import measure_of
 from shrinklm.report.results import Results, Row, compare, compare_rows
 from shrinklm.run.recipe import Recipe
 from shrinklm.run.run import Run
+from shrinklm.run.stages.generate import methods_of
 from shrinklm.stats import Comparison, holm
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -104,7 +106,7 @@ def recipe(options: argparse.Namespace, name: str, seeds: int | None = None) -> 
     if options.questions:
         # As often as in the recipe.
         train["examples"] = options.questions * train["examples"] // limit["train"]
-        limit["train"] = options.questions
+        limit |= {"train": options.questions, "dev": min(limit["dev"], options.questions)}
     limit["test"] = options.test or limit["test"]
     train["seeds"] = (options.seeds or train["seeds"])[:seeds]
     found["methods"] = options.methods or found["methods"]
@@ -196,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         wholes = {name: recipe(options, name) for name in options.recipe}
         for whole in wholes.values():
-            Run(whole).check()  # all of them, before the first is trained
+            methods_of(whole)  # of all of them, before the first is trained; a mentor's run may be one of them
         for name, whole in wholes.items():
             # Seed by seed, so that whatever was done compares.
             for count in range(1, len(whole.train.seeds) + 1):
