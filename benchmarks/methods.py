@@ -40,7 +40,7 @@ EXPLANATIONS = (
     *("supports_predicted", "names_answer", "length", "contrast_markers", "argues_against"),
     *("discriminator", "discriminator_chance", "discriminator_cut", "discriminator_length"),
 )
-TEACHERS = ("llama3_level1", "llama3_level2", "llama3_level3", "gemini_level1")
+TEACHERS = ("llama3_level1", "llama3_level3", "gemini_level1")
 
 
 # The data
@@ -72,10 +72,8 @@ def released(table: Any, others: Any) -> Any:
     names = {"few_shot_positive_rationale": "explanation", "few_shot_revision": "revision"}
     names |= {f"counterfactual_prompt_answer_{n}_rationale": f"counterfactual_{n}" for n in range(1, 6)}
     table = table.rename(columns=names)[["id", "question", "choices", "answer", *names.values()]]
-    said = others.reindex(table["id"]).to_numpy()
-    further = [[text for text in row if isinstance(text, str) and text.strip()] for row in said]
-    return table.assign(several=[[own, *row] for own, row in zip(table["explanation"], further, strict=True)],
-                        labels=[row or None for row in further])  # fmt: skip
+    said = others.reindex(table["id"])
+    return table.assign(**{name: said[name].to_numpy() for name in TEACHERS})
 
 
 def packaged() -> list[dict[str, Any]]:
@@ -88,8 +86,8 @@ def packaged() -> list[dict[str, Any]]:
             {"id": example.id, "question": example.question, "choices": list(example.choices), "answer": example.answer,
              "explanation": said, "revision": f"In short: {said}",
              **{f"counterfactual_{n}": f"{said} It fits {option}." for n, option in enumerate(example.choices, 1)},
-             "several": [said, f"As all know: {said}", f"Think of it. {said}"],
-             "labels": [f"{said} The answer is {answer}." for answer in (example.answer, *example.choices[:2])]}
+             **{teacher: f"As all know: {said} The answer is {answer}." for teacher, answer
+                in zip(TEACHERS, (example.answer, example.answer, example.choices[0]), strict=True)}}
         )  # fmt: skip
     return rows
 

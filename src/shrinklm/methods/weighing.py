@@ -118,10 +118,10 @@ def _student(samples: Sequence[Figures], settings: Settings) -> list[float]:
 
 
 def _discriminator(samples: Sequence[Figures], settings: Settings) -> list[float]:
-    """softmax over the samples of (score / h), +1 for a text that a classifier takes for the first teacher's.
+    """softmax over the samples of (log D / (1 - D) / h), D the chance that a text is the first teacher's.
 
-    The idea of a discriminator's weight on generated data; its form, and that the weights of a question add up to one,
-    are ours.
+    At h = 1 a weight is the odds D / (1 - D), which is how much likelier the first teacher writes a text than the
+    others do: the importance weight of a discriminator. That the weights of a question add up to one is ours.
     """
     taken = [None if each["taken"] is None else each["taken"] / settings["h"] for each in samples]
     return _top(_softmax(taken), settings["share"])
@@ -218,11 +218,11 @@ RULES: Mapping[str, Rule] = {
         },
     ),
     "discriminator": Rule(
-        "texts that a classifier takes for the first teacher's weigh more: softmax(score / h), top share kept",
+        "texts that a classifier takes for the first teacher's weigh more: softmax(log-odds / h), top share kept",
         "taken",
         _discriminator,
         {
-            "h": Setting(0.5, "the temperature, in scores, of which 1 is the first teacher's and -1 another's"),
+            "h": Setting(1.0, "the temperature of the log-odds"),
             "share": Setting(1.0, "the share of the samples that is kept", high=1.0),
         },
     ),

@@ -19,7 +19,7 @@ from .calibration import (
 from .clusters import ClusterBootstrap, cluster_bootstrap
 from .correlation import concordance, partial, pearson, spearman
 from .crossed import SeedSpread, seed_spread
-from .discrimination import Discrimination, discriminate, judged, pair_components
+from .discrimination import Discrimination, discriminate, judged, log_odds, pair_components
 from .groups import (
     Dunn,
     Kruskal,
@@ -103,6 +103,7 @@ __all__ = [
     "kruskal",
     "las",
     "levene",
+    "log_odds",
     "mcnemar",
     "mean_interval",
     "mean_sd",

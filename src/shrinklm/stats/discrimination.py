@@ -104,6 +104,22 @@ def judged(rows: Any, pairs: Sequence[tuple[int, int]], folds: Sequence[int]) ->
     return rounded
 
 
+def log_odds(scores: ArrayLike, first: Sequence[bool]) -> Matrix:
+    """log p(score | first) - log p(score | other), as of two normal distributions of one variance.
+
+    All 0 where first texts do not score higher in the mean: such a classifier tells nothing. Raises ValueError unless
+    there are texts of both kinds.
+    """
+    values, is_first = np.asarray(scores, dtype=float), np.asarray(first, dtype=bool)
+    if is_first.all() or not is_first.any():
+        raise ValueError("Log-odds need scores of first texts and of others.")
+    centre, other = float(values[is_first].mean()), float(values[~is_first].mean())
+    residuals = values - np.where(is_first, centre, other)
+    variance = max(float(residuals @ residuals) / max(1, len(values) - 2), 1e-12)
+    odds: Matrix = max(0.0, centre - other) / variance * (values - (centre + other) / 2)
+    return odds
+
+
 def _dense(matrix: Any) -> Matrix:
     dense: Matrix = matrix.toarray() if hasattr(matrix, "toarray") else matrix
     return dense

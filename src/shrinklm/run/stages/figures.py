@@ -91,14 +91,15 @@ def _reached(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
 
 
 def _taken(items: Sequence[Item], student: None) -> Sequence[Figures]:
-    """How much a classifier that learned from other questions takes each text for one of the trusted teacher."""
+    """The log-odds that a text is the trusted teacher's, by a classifier that learned from other questions."""
     from ...models.ngrams import ngram_rows
-    from ...stats.discrimination import FOLDS, judged
+    from ...stats.discrimination import FOLDS, judged, log_odds
 
     names = sorted({item.example.id for item in items}, key=lambda name: digest("fold", name))
     fold_of = {name: place % FOLDS for place, name in enumerate(names)}
-    pairs, start = {}, 0
+    pairs, firsts, start = {}, [], 0
     for item, trusted in zip(items, _trusted(items), strict=True):
+        firsts += trusted
         first, further = ([start + place for place, is_first in enumerate(trusted) if is_first is kind]
                           for kind in (True, False))  # fmt: skip
         if first and further:
@@ -114,7 +115,7 @@ def _taken(items: Sequence[Item], student: None) -> Sequence[Figures]:
     folds = [fold_of[item.example.id] for item in items for _ in item.texts]
     rows = ngram_rows([text.text for item in items for text in item.texts])
     scores = judged(rows, [pairs[key] for key in sorted(pairs)][:_LEARNED], folds)
-    return [{"taken": float(score)} for score in scores]
+    return [{"taken": float(odds)} for odds in log_odds(scores, firsts)]
 
 
 def _trusted(items: Sequence[Item]) -> Iterator[list[bool]]:
