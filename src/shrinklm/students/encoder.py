@@ -12,6 +12,7 @@ looked up (`lookup.py`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -30,9 +31,10 @@ from ..models.exact import Decoding
 from ..models.locate import Family
 from .around import Around
 from .base import BaseStudent
-from .batch import IGNORE, Batch, Scored, by_pair, float32
+from .batch import IGNORE, Batch, Scored, by_pair
 from .blocks import Block
 from .exact import Reading, examine_encoder
+from .head import Head
 from .likeliest import best, option_pairs, stated_options
 from .lookup import Lookup
 from .replies import Said
@@ -69,10 +71,7 @@ class EncoderStudent(BaseStudent):
         self.max_length = int(min(max_length, self.positions))
         width = int(self.config.hidden_size)
         self.lookup: Lookup | None = None
-        # One table for both outputs, so that every weight has a gradient in every training.
-        self.head = nn.Linear(width, 2)
-        nn.init.normal_(self.head.weight, std=float(getattr(self.config, "initializer_range", 0.02)))
-        nn.init.zeros_(self.head.bias)
+        self.head = Head(width, float(getattr(self.config, "initializer_range", 0.02)))
 
     # What it can learn
 
@@ -129,10 +128,8 @@ class EncoderStudent(BaseStudent):
 
     def tokenized(self, pairs: Sequence[Pair], end: bool) -> list[PairTokens]:
         """See BaseStudent: an option is read alone, without the sentence that states it."""
-        return [
-            PairTokens(self.prompt_ids(pair.prompt), [], self._second(pair.option) if pair.option else [])
-            for pair in pairs
-        ]
+        prompt, second = cache(self.prompt_ids), cache(self._second)  # the pairs of a question repeat their prompt
+        return [PairTokens(prompt(pair.prompt), [], second(pair.option) if pair.option else []) for pair in pairs]
 
     def prompt_ids(self, text: str) -> list[int]:
         """The token ids of a prompt, with those of the model's own around it."""
@@ -227,13 +224,11 @@ class EncoderStudent(BaseStudent):
 
     def _score(self, states: Tensor, batch: Batch) -> Tensor:
         """[rows]: the score of each option."""
-        scores: Tensor = self.head(mean_state(states, batch).to(self.head.weight.dtype))[:, 0]
-        return float32(scores)
+        return self.head.scores(mean_state(states, batch))
 
     def _marking(self, states: Tensor) -> Tensor:
         """[rows, tokens]: log-odds that a token's word is marked."""
-        odds: Tensor = self.head(states.to(self.head.weight.dtype))[..., 1]
-        return float32(odds)
+        return self.head.odds(states)
 
     # Answers
 
