@@ -9,6 +9,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,15 @@ TORCH = {"saliency/attribution.py"}
 """Files of these folders that are imported only once a model is at hand."""
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> Iterator[str]:
     """The modules that importing the file imports: not those inside functions or for the type checker alone."""
     module = ("shrinklm", *path.relative_to(SOURCE).with_suffix("").parts)
-    nodes: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    nodes: list[ast.AST] = [parsed(path)]
     while nodes:
         for node in ast.iter_child_nodes(nodes.pop()):
             if isinstance(node, ast.Import):
@@ -71,7 +77,7 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     """When one outgrows its bound, ask which noun is missing."""
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 350, f"{path.name} has {text.count(chr(10))} lines"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= 60, f"{path.name}: {node.name} has {lines} lines"
@@ -81,7 +87,7 @@ def test_nothing_asks_which_dataset_or_method_it_is() -> None:
     """`if dataset == ...` and `if method == ...` are for the tables alone."""
     guilty = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if (
                 isinstance(node, ast.Compare)
                 and isinstance(node.ops[0], ast.Eq)
