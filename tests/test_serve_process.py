@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import time
@@ -55,9 +56,12 @@ def test_a_stop_of_the_process_loses_no_answer(deployed: Run, tmp_path: Path) ->
     with Process(tmp_path, *arguments, keys="very-secret") as process, ThreadPoolExecutor(12) as pool:
         client = process.client
         taken = [pool.submit(client.post, "/v1/answer", json=asked) for _ in range(12)]
-        while "shrinklm_requests_live 13" not in client.get("/metrics").text:  # this request is one
-            assert not any(one.done() for one in taken), "asked before the first is answered"
-            time.sleep(0.01)
+        live = 0
+        while live + sum(one.done() for one in taken) < 13:  # the request for the metrics is one
+            found = re.search(r"shrinklm_requests_live (\d+)", client.get("/metrics").text)
+            assert found
+            live = int(found[1])
+        assert not all(one.done() for one in taken), "some are under way"
         process.server.send(signal.SIGTERM)
         replies = [one.result() for one in taken]
         process.server.wait(30)
