@@ -40,10 +40,10 @@ def questions(say: Say, count: int = 8) -> Corpus:
     return Corpus(examples, texts)
 
 
-def trained(folder: Path, name: str, corpus: Corpus, examples: int = 128) -> Any:
+def trained(folder: Path, name: str, corpus: Corpus, examples: int = 64) -> Any:
     from shrinklm.students.training.train import train_student
 
-    settings = train_settings(examples=examples, batch=8, learning_rate=3e-3, precision="fp32", checkpoints=0, curve=0)
+    settings = train_settings(examples=examples, batch=8, learning_rate=5e-3, precision="fp32", checkpoints=0, curve=0)
     return train_student(opened, corpus, method(name), settings, folder / name.replace(":", "-"))[0].eval()
 
 
@@ -108,7 +108,7 @@ def of_the_wrong(student: Any, corpus: Corpus) -> float:
     ("name", "control", "say", "figure"),
     [
         ("explain-then-answer:thought=0.05", "explain-then-answer", noise, of_the_answer),
-        ("explain-then-answer:internalised=4", "explain-then-answer", plain, of_the_answer_alone),
+        ("explain-then-answer:internalised=1", "explain-then-answer", plain, of_the_answer_alone),
         ("multitask:keypoints=5", "multitask", noise_with_the_answer, of_the_keypoint),
         ("trace+explanation", "trace-then-answer", plain, of_the_explanation),
         ("counterfactual:counterfactual=prefix", "counterfactual", plain, of_the_wrong),
