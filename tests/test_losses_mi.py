@@ -164,21 +164,31 @@ def test_negatives_are_answers_to_other_questions_and_others_in_each_epoch() -> 
     assert {len(ask.pairs) for ask in Lessons(fresh(), corpus(2), method("multitask:mi=infonce"), 2).asks} == {3}
 
 
-def test_each_lowers_its_own_term_and_costs_no_accuracy(tmp_path: Path) -> None:
+def test_they_lower_their_own_terms_and_cost_no_accuracy(tmp_path: Path) -> None:
     examples = cued(16)
     known = Corpus(examples, {each.id: taught(each) for each in examples})
-    settings = {"seen": 256, "batch": 8, "learning_rate": 5e-3}
-    control = trained("tiny", known, "multitask:options", tmp_path, **settings)
-    right = right_share(control, "multitask", cued(40, 1))
-    for option in ("mi=1", "mi=infonce", "deep=0.3"):
-        name = f"multitask:options,{option}"
-        student = trained("tiny", known, name, tmp_path, **settings)
-        with_it, without = (
-            float(gradient(trainer("tiny", known, method(name), CUTS[0], tmp_path, student=each))[1][-1])
-            for each in (student, control)
-        )
-        assert with_it < 0.97 * without, (option, with_it, without)
-        assert right_share(student, "multitask", cued(40, 1)) >= right > 0.5, option
+    name, settings = "multitask:options,mi=0.5,deep=0.2", {"seen": 256, "batch": 8, "learning_rate": 5e-3}
+    students = [trained("tiny", known, each, tmp_path, **settings) for each in (name, "multitask:options")]
+    # The last two losses are those of the terms.
+    terms = [
+        gradient(trainer("tiny", known, method(name), CUTS[0], tmp_path, student=student))[1][-2:]
+        for student in students
+    ]
+    assert (terms[0] < 0.98 * terms[1]).all(), terms
+    right = [right_share(student, "multitask", cued(40, 1)) for student in students]
+    assert right[0] >= right[1] > 0.5, right
+
+
+def test_infonce_falls_along_its_gradient(tmp_path: Path) -> None:
+    made = trainer("tiny", corpus(5), method("multitask:mi=infonce&1000"), CUTS[0], tmp_path)
+    values = []
+    for _ in range(8):
+        made.student.zero_grad()
+        values.append(float(gradient(made)[1][-1]))
+        with torch.no_grad():
+            for weight in made.student.parameters():
+                weight -= 2e-6 * weight.grad
+    assert values[-1] < 0.9 * values[0], values
 
 
 def test_what_they_need_is_said_before_anything_is_trained() -> None:

@@ -110,7 +110,7 @@ def test_what_stands_before_an_answer_is_what_was_trained() -> None:
     assert view.closes(KITE, "It flies") == method("explain-then-answer").answer.closes(KITE, "It flies")
 
 
-def memorised(name: str, examples: list[Example], steps: int = 100) -> Any:
+def memorised(name: str, examples: list[Example], steps: int = 60) -> Any:
     """A student that knows its questions by heart, with a token for most words."""
     view = method(name).answer
     spelled = [
@@ -128,7 +128,7 @@ def memorised(name: str, examples: list[Example], steps: int = 100) -> Any:
     texts = Corpus(examples, {each.id: taught(each) for each in examples})
     made = method(name)
     batch = student.encode([[item.pair for item in texts.pairs(made, place, 0)] for place in range(len(examples))])
-    optimizer = torch.optim.AdamW(student.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
     for _ in range(steps):
         total, count = student(batch)
         optimizer.zero_grad()
@@ -144,7 +144,7 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["finetune", "explain-then-answer", "answer-then-explain"])
+@pytest.mark.parametrize("name", ["explain-then-answer", "answer-then-explain"])
 def test_a_student_that_knows_its_answers_writes_scores_and_explains_alike(name: str, tmp_path: Path) -> None:
     trained = method(f"{name}:{LETTER}")
     view, student = trained.answer, memorised(trained.name, QUESTIONS)
@@ -174,8 +174,7 @@ def test_a_student_that_knows_its_answers_writes_scores_and_explains_alike(name:
         answers = opened.predict(QUESTIONS, by=by)
         assert [each.answer for each in answers] == gold
         assert all(each.confidence is not None and each.confidence > 0.5 for each in answers)
-    if name == "answer-then-explain":
-        assert [each.explanation for each in answers] == [f"It fits {answer} best." for answer in gold]
+    assert [each.explanation for each in answers] == [f"It fits {answer} best." for answer in gold]
 
 
 def test_options_with_letters_are_compared_by_their_sums(tmp_path: Path) -> None:
@@ -219,9 +218,8 @@ def test_an_exported_task_asks_for_letters(tmp_path: Path) -> None:
     assert right(row, [f"{view.states('cellar', KITE)} It flies."])["acc"] == 0
 
 
-@pytest.mark.parametrize("spec", FAMILIES)
-def test_the_loss_over_options_goes_with_letters(spec: str, tmp_path: Path) -> None:
-    assert_cuts_change_nothing(spec, f"multitask+counterfactual:{LETTER},options", corpus(4), tmp_path)
+def test_the_loss_over_options_goes_with_letters(tmp_path: Path) -> None:
+    assert_cuts_change_nothing("tiny", f"multitask+counterfactual:{LETTER},options", corpus(4), tmp_path)
 
 
 def _own(view: View, example: Example, generations: Any, draw: Any) -> Pair:
