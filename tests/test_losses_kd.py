@@ -231,6 +231,9 @@ def test_another_vocabulary_is_refused() -> None:
     assert "'<more>' is number 600 of the student's and none" in another_vocabulary(larger, small)
     with pytest.raises(StudentError, match="The teacher big has another vocabulary than the student: 2,000 tokens"):
         Lessons(fresh(), corpus(2), method("finetune:kd"), 2, replace(teacher(), tokenizer=lambda: small))
+    encoder = replace(teacher(), family="encoder")
+    with pytest.raises(StudentError, match="The student is decoder-only and the teacher big is an encoder: they read"):
+        Lessons(fresh(), corpus(2), method("finetune:kd"), 2, encoder)
     with pytest.raises(StudentError, match="student is decoder-only and the teacher big is an encoder–decoder"):
         Lessons(fresh(), corpus(2), method("finetune:kd"), 2, teacher("tiny:seq2seq"))
 
@@ -283,7 +286,7 @@ def test_a_student_of_wrong_labels_learns_the_right_ones_from_a_teacher(tmp_path
     noisy = [replace(each, answer=draw.choice(each.wrong)) if draw.random() < 0.4 else each for each in short(32)]
     tests = short(40, 1)
     # Through its logits, and through its labels as those of a mentor: its distribution over the options.
-    mentor = Mentor("big", method("finetune"), Model("big", "big", "1", None), lambda: big, TeacherOptions())
+    mentor = Mentor("big", method("finetune"), Model("big", "big", "1", None), "causal", lambda: big, TeacherOptions())
     prompts = [Prompt((), each, "label", "") for each in noisy]
     labels = {}
     for index, done in mentor.complete(prompts, Sampling(max_tokens=12, logprobs=True)):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from architectures import saved_encoder
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import TeacherError
 from shrinklm.core.results import CellFile, read_predictions
@@ -86,7 +87,7 @@ def test_a_method_that_answers_first_explains_any_answer(deployed: Run) -> None:
 def test_samples_are_drawn_and_the_same_each_time(spec: str) -> None:
     student = fresh(spec)
     example = Example("q", "Where does it go?", ("apple", "river"), "apple")
-    teacher = Mentor("m", method("answer-then-explain"), MODEL, lambda: student, TeacherOptions())
+    teacher = Mentor("m", method("answer-then-explain"), MODEL, student.family, lambda: student, TeacherOptions())
     drawn = [said(teacher, [example], "label", [""], temperature=1.0, seed=seed, max_tokens=8)[0] for seed in (1, 2, 1)]
     assert drawn[0].text == drawn[2].text != drawn[1].text
     [about] = said(teacher, [example], "explanation", ["apple"], temperature=1.0, max_tokens=8)
@@ -113,7 +114,7 @@ def test_the_steps_that_a_method_cannot_take_are_refused_before_anything_is_aske
         for step in {"explanation", "critique", "revision", "counterfactual", "judgement"} - set(steps):
             with pytest.raises(TeacherError, match=rf"trained with '{name}' and cannot take the step '{step}'.*label"):
                 teacher.check_access([step])
-    marked = Mentor("m", method("salient"), MODEL, fresh, TeacherOptions())
+    marked = Mentor("m", method("salient"), MODEL, "causal", fresh, TeacherOptions())
     assert marked.steps == ("label",), "marked words explain nothing"
 
 
@@ -124,8 +125,10 @@ def test_who_it_is(deployed: Run, tmp_path: Path) -> None:
     assert teacher.revision == mentor(deployed, "multitask--tiny--s0").revision != mentor(deployed, "finetune").revision
     # The same weights under views that read otherwise say something else; so do other weights.
     views = replace(method("multitask"), answer=replace(method("multitask").answer, lead="I say"))
-    others = [Mentor("m", views, teacher.model, fresh, TeacherOptions())]
-    others.append(Mentor("m", method("multitask"), replace(teacher.model, revision="other"), fresh, TeacherOptions()))
+    others = [Mentor("m", views, teacher.model, "causal", fresh, TeacherOptions())]
+    others.append(
+        Mentor("m", method("multitask"), replace(teacher.model, revision="other"), "causal", fresh, TeacherOptions())
+    )
     assert teacher.revision not in [each.revision for each in others]
     moved = Path(shutil.copytree(deployed.folder, tmp_path / "elsewhere"))
     assert make_teacher(f"run:{moved}#multitask").revision == teacher.revision
@@ -212,3 +215,14 @@ def test_two_recipes_are_chained(tmp_path: Path) -> None:
     own = Recipe.parse({**small, "name": "large"})
     with pytest.raises(TeacherError, match="no student teaches itself"):
         Run(own).all()
+
+
+def test_an_encoder_labels_by_its_likeliest_option(tmp_path: Path) -> None:
+    student = fresh(saved_encoder("bert", tmp_path))
+    example = Example("q", "Where does it go?", ("apple", "river"), "apple")
+    teacher = Mentor("m", method("multitask"), MODEL, "encoder", lambda: student, TeacherOptions())
+    for temperature in (0.0, 1.0):
+        [label] = said(teacher, [example], "label", [""], logprobs=True, temperature=temperature)
+        likeliest = max(label.options, key=lambda option: label.options[option])
+        assert label.text == f"The answer is {likeliest}."
+        assert label.adapted == (("no temperature",) if temperature else ())

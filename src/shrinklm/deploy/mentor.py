@@ -12,7 +12,7 @@ from ..core.errors import TeacherError
 from ..core.types import Completion, Example, Prompt, Reply, Sampling, digest
 from ..evaluation.metrics.answers import matches
 from ..methods.view import Method, View, sentence
-from ..models.locate import Model
+from ..models.locate import Family, Model
 from ..students.likeliest import option_likelihoods
 from ..students.room import fits, reads
 from ..tasks.answers import parse_answer
@@ -41,6 +41,7 @@ class Mentor(BaseTeacher):
         name: Of its run and cell.
         method: Says which view answers and which explains.
         model: Its weights and its tokenizer.
+        family: Of the model.
         load: Opens the student.
         options: The recipe's.
     """
@@ -49,9 +50,15 @@ class Mentor(BaseTeacher):
     tells_logprobs = True
 
     def __init__(
-        self, name: str, method: Method, model: Model, load: Callable[[], BaseStudent], options: TeacherOptions
+        self,
+        name: str,
+        method: Method,
+        model: Model,
+        family: Family,
+        load: Callable[[], BaseStudent],
+        options: TeacherOptions,
     ) -> None:
-        self.name, self.method, self.model, self.load = name, method, model, load
+        self.name, self.method, self.model, self.family, self.load = name, method, model, family, load
         self.options, self.max_tokens = options, options.max_tokens
         views = (method.answer, self.explain)
         stated = [

@@ -104,6 +104,12 @@ TERMS: Mapping[str, Term] = {
         },
         logits=True,
     ),
+    "mixkd": Term(
+        "two questions mixed into one, with both answers and a teacher's distribution on the mix (arXiv 2011.00593)",
+        number="a of Beta(a, a), which draws the shares",
+        logits=True,
+        says=("answer",),
+    ),
 }
 """The terms of this package by their name."""
 

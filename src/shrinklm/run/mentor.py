@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from ..core.errors import ShrinkError, TeacherError
+from ..core.files import read_json
 from ..core.results import CellFile, RunFile
 from ..deploy.mentor import Mentor
 from ..models.locate import locate_model
 from ..students.open import load_student
+from ..students.saved import NOTE
 from ..teachers.base import TeacherOptions
 from .folder import Cell
 from .opening import open_run
@@ -38,7 +40,8 @@ def mentor(rest: str, options: TeacherOptions) -> Mentor:
     cell = _the_one(cells, wanted, folder)
     home = cell.folder / CellFile.STUDENT
     load = partial(load_student, home, use=cell.student.use)
-    return Mentor(f"{folder.name}#{cell.name}", cell.method, locate_model(str(home)), load, options)
+    family = read_json(home / NOTE)["family"]
+    return Mentor(f"{folder.name}#{cell.name}", cell.method, locate_model(str(home)), family, load, options)
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,10 @@ class LogitTeacher:
             "Take a teacher and a student of one model family, or a method without its logits (soft, explanations)."
         )
         if family != self.family:
-            kinds: Mapping[str, str] = {"causal": "decoder-only", "seq2seq": "an encoder–decoder"}
+            kinds = {"causal": "decoder-only", "seq2seq": "an encoder–decoder", "encoder": "an encoder"}
             raise StudentError(
-                f"The student is {kinds.get(family, family)} and the teacher {self.name} is {kinds[self.family]}: they "
-                f"cut prompt and target into tokens in different ways. {advice}"
+                f"The student is {kinds[family]} and the teacher {self.name} is {kinds[self.family]}: they read prompt "
+                f"and target in different ways. {advice}"
             )
         if other := another_vocabulary(tokenizer, self.tokenizer()):
             raise StudentError(

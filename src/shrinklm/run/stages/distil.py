@@ -17,7 +17,7 @@ from ...core.types import Tick, digest
 from ...deploy.mentor import Mentor
 from ...methods.view import Method
 from ...models.load import default_dtype, family_of, load_tokenizer
-from ...models.locate import Model, hub_commit, locate_model
+from ...models.locate import Family, Model, hub_commit, locate_model
 from ...students.logits import LogitTeacher
 from ...students.open import as_student, load_student, outline
 from ...students.saved import whole_student
@@ -54,7 +54,8 @@ class _Found:
     model: Model
     """Its weights."""
     like: Model
-    """Has its tokenizer and its family; the model that is still to be fine-tuned, or itself."""
+    """Has its tokenizer: the model that is still to be fine-tuned, or itself."""
+    family: Family
     load: Callable[[], BaseStudent]
     trust: bool = False
 
@@ -70,7 +71,7 @@ def logit_teacher(cell: Cell, recipe: Recipe, tick: Tick | None = None) -> Logit
     model = found.model
     return LogitTeacher(
         name=found.name,
-        family=family_of(found.like, found.trust),
+        family=found.family,
         key=digest(hub_commit(model) if model.on_hub else model.revision, model.tokenizer),
         load=found.load,
         tokenizer=partial(load_tokenizer, found.like, found.trust),
@@ -104,8 +105,7 @@ def check_distil(recipe: Recipe, cells: Sequence[Cell]) -> None:
         return
     found = _find(recipe, cells[0].folder.parent.parent, tuned=False)
     read = partial(load_tokenizer, found.like, found.trust)
-    family = family_of(found.like, found.trust)
-    teacher = LogitTeacher(found.name, family, "", found.load, read, 1, 1.0, 0.5)
+    teacher = LogitTeacher(found.name, found.family, "", found.load, read, 1, 1.0, 0.5)
     for student in {cell.student.label: cell.student for cell in cells}.values():
         looked = outline(student.spec(recipe.train.max_length), recipe.root)
         teacher.check(looked.family, looked.tokenizer)
@@ -121,7 +121,7 @@ def _find(recipe: Recipe, folder: Path, tuned: bool = True) -> _Found:
     if name == "run":
         mentor = make_teacher(block.use, TeacherOptions(root=recipe.root, run=recipe.run_folder))
         assert isinstance(mentor, Mentor)
-        return _Found(mentor.name, mentor.model, mentor.model, mentor.load)
+        return _Found(mentor.name, mentor.model, mentor.model, mentor.family, mentor.load)
     if name != "transformers" or not ref:
         raise RecipeError(
             f"A method of the recipe learns from a teacher's logits, and '{block.use or 'no teacher'}' shows none: a "
@@ -131,7 +131,8 @@ def _find(recipe: Recipe, folder: Path, tuned: bool = True) -> _Found:
         )
     model = locate_model(ref, recipe.root)
     load = partial(as_student, model, default_dtype(), block.trust_remote_code)
-    return _Found(model.name, model, model, load, block.trust_remote_code)
+    family = family_of(model, block.trust_remote_code)
+    return _Found(model.name, model, model, family, load, block.trust_remote_code)
 
 
 def _block(recipe: Recipe, wanted: str | None) -> TeacherBlock:
@@ -163,12 +164,13 @@ def _tuned(recipe: Recipe, folder: Path, tuned: bool) -> _Found:
     like = locate_model(ref, recipe.root)
     home = folder / RunFile.TEACHER
     place = home / CellFile.STUDENT
+    family, load = family_of(like, block.trust_remote_code), partial(load_student, place)
     if not tuned:
-        return _Found(f"{like.name} fine-tuned", like, like, partial(load_student, place), block.trust_remote_code)
+        return _Found(f"{like.name} fine-tuned", like, like, family, load, block.trust_remote_code)
     if read_marker(marker(home, "train")) is None or not whole_student(place):
         raise TeacherError(f"{like.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
     model = locate_model(str(place))
-    return _Found(f"{like.name} fine-tuned", model, model, partial(load_student, place))
+    return _Found(f"{like.name} fine-tuned", model, model, family, load)
 
 
 def origin_of(cell: Cell, recipe: Recipe) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..base import BaseStudent
 from ..batch import Batch, Scored, labelled
 from ..blocks import fill
 from ..causal import row_width
@@ -37,8 +38,8 @@ class AskedFor:
     figures: Mapping[str, Tensor]
     tokens: Mapping[str, Tensor]
 
-    def read(self, log_likelihood: Tensor, scored: Scored | None) -> Read:
-        """With the log-likelihood of each pair of the batch, [pairs of the batch], and its tokens."""
+    def read(self, log_likelihood: Tensor, scored: Scored | None, student: BaseStudent | None = None) -> Read:
+        """With the log-likelihood of each pair of the batch, [pairs of the batch], its tokens, and who read them."""
         return Read(
             log_likelihood[self.pairs],
             self.ask,
@@ -50,6 +51,7 @@ class AskedFor:
             len(log_likelihood),
             scored,
             self.tokens,
+            student,
         )
 
     def to(self, device: torch.device) -> AskedFor:

@@ -208,7 +208,7 @@ class Trainer:
         figures[:views] = by_pair((own * losses).detach(), view, views + 1)[:-1]
         for place, (name, term) in enumerate(self.lessons.losses.items(), start=views):
             if name in part.asked:
-                value = term.value(part.asked[name].to(total.device).read(-plain, read)).sum()
+                value = term.value(part.asked[name].to(total.device).read(-plain, read, model)).sum()
                 loss = loss + self._weights[place] * value / step.asks[name]
                 figures[place] = value.detach()
         return loss, figures

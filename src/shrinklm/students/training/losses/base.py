@@ -91,6 +91,8 @@ class Read:
     not asked for, so that nothing waits for the device."""
     tokens: Mapping[str, Tensor] = field(default_factory=dict)
     """What was asked with for each token, [all scored tokens of the pass, ...]; 0 for those of other pairs."""
+    student: BaseStudent | None = None
+    """The model that is trained, for a term that has it read something of its own."""
 
     def table(self, values: Tensor | None = None, fill: float = -torch.inf) -> Tensor:
         """[asks, most]: `values` [pairs], the log-likelihoods if None; `fill` where an ask has fewer pairs."""
