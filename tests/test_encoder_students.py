@@ -308,6 +308,23 @@ def state(student: Any, text: str) -> torch.Tensor:
         ({"methods": ["finetune:options"]}, "'options' is what an encoder learns by anyway"),
         ({"methods": ["finetune:target=letter"]}, "states no letter"),
         (
+            {
+                "task": FREE,
+                "methods": ["finetune"],
+                "student": "tiny",
+                "evaluate": {"metrics": ["simulatability"], "simulator": {"use": "BERT", "examples": 2}},
+            },
+            "Method 'simulatability': an encoder chooses",
+        ),
+        (
+            {"methods": ["multitask:kd"], "generate": ["explanation"]},
+            "'kd' is a term of the loss that needs the tokens",
+        ),
+        (
+            {"methods": ["multitask:keypoints=2"], "generate": ["explanation"]},
+            "there are neither texts nor tokens of one to weigh",
+        ),
+        (
             {"task": FREE, "methods": ["finetune"]},
             "has options",
         ),
@@ -318,7 +335,11 @@ def test_what_it_cannot_learn_is_refused_before_a_teacher_is_asked(
 ) -> None:
     rows = [{"id": str(index), "question": f"How many, {index}?", "answer": str(index)} for index in range(8)]
     (tmp_path / "free.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = Run(recipe(tmp_path, bert, **{"teacher": {"use": "fake:log=asked.log"}, **keys}))
+    made = recipe(tmp_path, bert, **{"teacher": {"use": "fake:log=asked.log"}, **keys})
+    if made.evaluate.simulator is not None:
+        simulator = made.evaluate.simulator.model_copy(update={"use": bert})
+        made = made.model_copy(update={"evaluate": made.evaluate.model_copy(update={"simulator": simulator})})
+    run = Run(made)
     with pytest.raises(StudentError, match=said):
         run.generate()
     assert not (tmp_path / "asked.log").exists()

@@ -42,16 +42,13 @@ def check_recipe(
     check_steps(methods, steps, reads)
     check_several(methods, steps, questions["train"], writers)
     writers.check_prices()
-    outlines = check_models(recipe, cells)
+    outlines = check_models(recipe, cells, questions)
     check_distil(recipe, cells)
     untrained = [cell for cell in cells if cell.method.views and cell.opens]
     if untrained:
         _check_train(task, untrained, questions["train"])
         for method in _methods(untrained):
             method.check_epochs(recipe.train.examples, len(questions["train"]))
-        for cell in untrained:
-            if cell.student.label in outlines:
-                outlines[cell.student.label].refuse(cell.method, questions["train"])
         _check_dev(recipe, questions["dev"])
         _check_trackers(recipe)
         _check_audit(recipe, untrained, [request.name for request, _ in plan(steps, reads)])

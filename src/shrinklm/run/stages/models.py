@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.registry import find
+from ...core.types import Example, Split
 from ...evaluation.metrics.base import BatchMetric
+from ...methods.builtin import finetune
 from ...models.encoder import Encoder
 from ...students.open import always_opens, open_student, outline
 from ..folder import Cell
@@ -15,9 +18,15 @@ from ..recipe import Recipe
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
+_SIMULATED = replace(finetune, name="simulatability")
+"""What a simulator learns, to a student that is asked whether it can: answers alone."""
 
-def check_models(recipe: Recipe, cells: Sequence[Cell]) -> dict[str, BaseStudent]:
-    """Raises what opening a student, the simulator or an encoder would raise, told by configurations, not weights.
+
+def check_models(
+    recipe: Recipe, cells: Sequence[Cell], questions: Mapping[Split, Sequence[Example]]
+) -> dict[str, BaseStudent]:
+    """Raises what opening a student, the simulator or an encoder would raise, told by configurations, not weights; and
+    where a student cannot learn a method of its cells, or these questions.
 
     Returns student → its outline, of those that were looked for.
 
@@ -29,10 +38,13 @@ def check_models(recipe: Recipe, cells: Sequence[Cell]) -> dict[str, BaseStudent
         spec = student.spec(recipe.train.max_length)
         if not always_opens(spec) and any(cell.opens for cell in cells if cell.student == student):
             outlines[student.label] = outline(spec, recipe.root)
+            for cell in cells:
+                if cell.student == student and cell.method.views and cell.opens:
+                    outlines[student.label].refuse(cell.method, questions["train"])
     block = recipe.evaluate
     if not all(cell.scored for cell in cells):
         if block.simulator is not None:
-            outline(block.simulator.spec, recipe.root)
+            outline(block.simulator.spec, recipe.root).refuse(_SIMULATED, questions["test"])
         batched = any(isinstance(find("metrics", name), BatchMetric) for name in block.metrics)
         if batched or block.encoder or block.entailment:
             Encoder(block.encoder, recipe.root, block.entailment).check()
