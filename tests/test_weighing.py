@@ -19,9 +19,12 @@ from shrinklm.methods.builtin import ASK, EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.methods.weighing import RULES, Weighing, diversity
+from shrinklm.report.findings import read
+from shrinklm.report.sections.audit.figures import sentences
 from shrinklm.run.stages.agreement import agreement
 from shrinklm.run.stages.figures import SOURCES, Item
 from shrinklm.run.stages.train import train_key
+from shrinklm.run.stages.weighed import weighed
 from shrinklm.students.likeliest import best, option_pairs
 from shrinklm.students.reached import reached
 from shrinklm.students.told import RANKS, told
@@ -403,6 +406,41 @@ def test_the_stage_keeps_what_it_finds_and_goes_on_after_a_kill(
 
 
 told_of = SOURCES["told"].read
+
+
+def test_the_audit_tells_the_figures_and_what_was_chosen(tmp_path: Path) -> None:
+    told_of = (("p", "x", 2.0, 0.75), ("p", "y", 6.0, 0.25), ("q", "x", None, 0.0), ("q", "y", 4.0, 1.0))
+    rows = [
+        {"example_id": e, "kind": "explanation", "answer": "a", "key": f"{e}{t}", "teacher": t, "rank": rank,
+         "surprisal": 2.0, "tokens": 3, "weight": weight, "text": "x"}
+        for e, t, rank, weight in told_of
+    ]  # fmt: skip
+    found = weighed(rows)
+    assert (found["questions"], found["texts"], found["dropped"]) == (2, 4, 1)
+    assert found["teachers"] == {
+        "x": {"texts": 2, "share": 0.375, "won": 1}, "y": {"texts": 2, "share": 0.625, "won": 1}
+    }  # fmt: skip
+    assert found["places"] == {"1": 1, "2": 1}
+    assert found["figures"]["rank"] == {"n": 3, "mean": 4.0, "quartiles": [3.0, 4.0, 5.0], "chosen": 3.5}
+    assert found["figures"]["ratio"]["mean"] == 2.0
+
+    run = Run(recipe(tmp_path, methods=["multitask:weigh=student", "multitask:weigh=rsr"]))
+    run.generate()
+    told = run.audit()["weighed"]
+    assert list(told) == ["tiny--student--explanation", "tiny--rsr--explanation"]
+    assert told["tiny--rsr--explanation"]["dropped"] == 80
+    assert "weighed" not in Run(recipe(tmp_path, name="plain", methods=["multitask"])).audit()
+    only = Run(recipe(tmp_path, methods=["multitask:weigh=rsr"]))
+    only.train()
+    said = dict(sentences(read(only.folder)))
+    assert "80 of 120 texts weigh nothing" in said["Weights tiny--rsr--explanation"]
+    assert "fake has 100.0 % of the weight" in said["Weights tiny--student--explanation"]
+
+
+def test_a_student_that_writes_nothing_is_not_asked_about_texts(tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match=r"writes nothing\. Write: student: causal"):
+        Run(recipe(tmp_path, student="encoder:nowhere")).generate()
+    assert not (tmp_path / "asked.log").exists()
 
 
 def test_a_rule_is_a_part_of_the_key_only_where_it_is_used(tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ class Findings:
     """What is missing in the folder, in sentences."""
     audit: Json = field(default_factory=dict)
     """audit.json as it stands: figures about the teacher's texts; empty when no audit was made."""
+    weights: Mapping[str, Json] = field(default_factory=dict)
+    """The summaries in the folder `weights`, by name: what the weights of samples come to."""
     passed: Json = field(default_factory=dict)
     """The run's cascade.json: the teacher's answers to the test questions; empty where it was not asked."""
     saliency: Saliency | None = None
@@ -160,6 +162,7 @@ def read(folder: Path) -> Findings:
         cells=tuple(cells),
         gaps=tuple(_gaps(folder, items, cells, data)),
         audit=_json(folder / RunFile.AUDIT),
+        weights={path.stem: _json(path) for path in sorted((folder / RunFile.WEIGHTS).glob("*.json"))},
         passed=_json(folder / RunFile.CASCADE),
         saliency=read_saliency(folder),
     )

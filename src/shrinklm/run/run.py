@@ -244,9 +244,8 @@ class Run:
 
     @writes
     def audit(self, min_support: float | None = None) -> dict[str, Any]:
-        """Looks through the teacher's texts about the training questions; the figures, which `audit.json` keeps.
-
-        Raises RecipeError when the recipe asks for no texts, MethodError when there are none yet; and AuditError when
+        """Looks through the teacher's texts about the training questions; the figures, which `audit.json` keeps. Raises
+        RecipeError when the recipe asks for no texts, MethodError when there are none yet; and AuditError when
         those that the methods are trained on support their answers less often than `min_support`, if it is given.
         """
         self.start()
@@ -256,7 +255,8 @@ class Run:
         figures: dict[str, Any] = read_json(self.folder / RunFile.AUDIT)
         if min_support is not None:
             gate(figures, self.recipe, self.methods, min_support)
-        return figures
+        found = self.weights.summaries(self.methods, self.recipe.student, lambda each: self.teaching.known(each)[0])
+        return figures | ({"weighed": found} if found else {})
 
     @writes
     def evaluate(self) -> None:

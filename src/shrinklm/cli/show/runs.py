@@ -94,6 +94,28 @@ _AUDIT = (
 """What is shown of an audit, a line each."""
 
 
+def weighed(summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    """The figures by which samples are weighed, and whose texts are chosen."""
+    for name, found in summaries.items():
+        table = Table(
+            "Figure", "Texts", "Mean", "Quartiles", "Mean by weight", title=f"Weights {name}", title_justify="left"
+        )
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for figure, values in found["figures"].items():
+            low, middle, high = values["quartiles"]
+            chosen = "-" if values["chosen"] is None else f"{values['chosen']:.3f}"
+            table.add_row(
+                figure, f"{values['n']:,}", f"{values['mean']:.3f}", f"{low:.3f} {middle:.3f} {high:.3f}", chosen
+            )
+        Terminal().print(table)
+        shares = (
+            f"{teacher} {percent(each['share'])} % of the weight, most in {each['won']:,}"
+            for teacher, each in found["teachers"].items()
+        )
+        say(f"Of {found['questions']:,} questions: {'; '.join(shares)}. {found['dropped']:,} texts weigh nothing.")
+
+
 def audit(figures: Mapping[str, Any]) -> None:
     """What the teacher's texts are like, a column for each step."""
     steps = figures["steps"]
@@ -123,6 +145,7 @@ def audit(figures: Mapping[str, Any]) -> None:
             f"{percent(values['gained'])} % gained the answer's name, {percent(values['lost'])} % lost it; "
             f"{values['words_before']:.1f} to {values['words_after']:.1f} words."
         )
+    weighed(figures.get("weighed", {}))
     for step, values in steps.items():
         if values["missing"]:
             say(

@@ -16,7 +16,7 @@ from .generate import check_steps, steps_of
 from .models import check_models
 from .room import check_room
 from .score import check
-from .weigh import check_several
+from .weigh import check_readers, check_several
 from .writers import Writers
 
 Questions = Mapping[Split, Sequence[Example]]
@@ -41,6 +41,7 @@ def check_recipe(
     _check_chances(methods, steps, writers)
     check_steps(methods, steps, reads)
     check_several(methods, steps, questions["train"], writers)
+    check_readers(methods, recipe.student)
     writers.check_prices()
     outlines = check_models(recipe, cells, questions)
     check_distil(recipe, cells)

@@ -8,12 +8,13 @@ them, so that a stage that was killed goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import MethodError
-from ...core.files import Part, write_jsonl
+from ...core.files import Part, read_json, write_json, write_jsonl
 from ...core.logprobs import to_json
 from ...core.results import RunFile
 from ...core.types import Example, Prompt, Tick, digest
@@ -28,11 +29,14 @@ from ..recipe import Recipe
 from ..values import folder_name
 from .agreement import writer
 from .figures import SOURCES, Item
+from .weighed import weighed
 from .writers import Writers
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
+Known = Mapping[str, Generations]
+"""Example id → its generations."""
 _SLICE = 32
 """Questions that are read, and kept, together: rounding depends on it, so that figures are the same after a kill."""
 
@@ -54,6 +58,8 @@ class Weights:
         self.recipe, self.folder, self.examples, self.tick, self.keep = recipe, folder, examples, tick, keep
         self._known: dict[str, dict[str, float]] = {}
         self._students: dict[str, BaseStudent] = {}
+        self._files: dict[str, Path] = {}
+        """The summaries of what was asked for."""
 
     def of(
         self, method: Method, student: StudentBlock, known: Mapping[str, Generations], first: int | None = None
@@ -90,12 +96,15 @@ class Weights:
         if source.asks:
             asked.append(student.model_dump(mode="json", exclude={"name"}))
             start = start_of(student.spec(self.recipe.train.max_length), self.recipe.root).key
-        stage = Stage(
-            done,
-            with_start(digest(asked, rule.key), start),
-            lambda: write_jsonl(path, self._rows(rule, student, items, with_start(digest(asked), start))),
-            makes=(path,),
-        )
+        summary = path.with_suffix(".json")
+
+        def work() -> None:
+            write_jsonl(path, self._rows(rule, student, items, with_start(digest(asked), start)))
+            about = {"rule": str(rule), "student": student.label if source.asks else None, "kind": kind}
+            write_json(summary, {**about, **weighed(_read(path))})
+
+        stage = Stage(done, with_start(digest(asked, rule.key), start), work, makes=(path, summary))
+        self._files[name] = summary
         if stage.key in self._known:
             return self._known[stage.key]
         if self.keep:
@@ -103,9 +112,21 @@ class Weights:
         elif not stage.done:
             shown = {example.id for example in self.examples[:first]}
             return _by_key(self._rows(rule, student, items, None, shown))
-        with path.open(encoding="utf-8") as lines:
-            self._known[stage.key] = _by_key(map(json.loads, lines))
+        self._known[stage.key] = _by_key(_read(path))
         return self._known[stage.key]
+
+    def summaries(
+        self, methods: Iterable[Method], students: Iterable[StudentBlock], known: Callable[[StudentBlock], Known]
+    ) -> dict[str, Any]:
+        """Name of a file of weights → what the weights come to (`weighed.py`), of all methods that weigh samples of
+        which there are several by now; `known` gives the generations for a student."""
+        self._files.clear()
+        weighing = [method for method in methods if method.weigh is not None]
+        for student, method in product(students, weighing):
+            texts = known(student)
+            if any(next(_items(kind, self.examples, texts), None) for kind in method.weighed):
+                self.of(method, student, texts)
+        return {name: read_json(path) for name, path in self._files.items()}
 
     def _rows(
         self,
@@ -162,6 +183,18 @@ def check_several(
             raise MethodError(_alone(method))
 
 
+def check_readers(methods: Iterable[Method], students: Iterable[StudentBlock]) -> None:
+    """Raises MethodError for a rule that asks the student, and a student that has nothing to say before training."""
+    for method, student in product(methods, students):
+        asks = method.weigh is not None and SOURCES[RULES[method.weigh.rule].reads].asks
+        if asks and not student.answers_untrained:
+            raise MethodError(
+                f"Method '{method.name}' weighs texts by what the student makes of them before training, and "
+                f"'{student.label}' writes nothing. Write: student: causal:PATH_OR_ID or seq2seq:PATH_OR_ID, or take "
+                "another rule, such as weigh=agreement."
+            )
+
+
 def _several(request: StepRequest, examples: Sequence[Example], writers: Writers) -> bool:
     """Whether a question may have several texts of a step."""
     takers = writers.takers(request.name)
@@ -214,6 +247,11 @@ def _rows_of(item: Item, figures: Sequence[Figures], shares: Sequence[float]) ->
             "weight": share,
             "text": text.text,
         }
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 def _by_key(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:

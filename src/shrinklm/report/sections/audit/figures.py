@@ -127,7 +127,31 @@ def sentences(findings: Findings) -> list[tuple[str, str]]:
     missing = sum(whole(figures.get("missing")) for figures in steps.values())
     if missing:
         lines.append(("Not all of it", f"{count(missing)} texts were not asked for yet when the audit was made."))
-    return lines
+    return lines + [line for name, found in findings.weights.items() for line in _weighed(name, found)]
+
+
+def _weighed(name: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose texts a rule chose, and what they are like beside all."""
+    teachers, figures = block(found, "teachers"), block(found, "figures")
+    if not teachers:
+        return []
+    questions, dropped, texts = (count(whole(found.get(key))) for key in ("questions", "dropped", "texts"))
+    shares = [
+        f"{teacher} has {percent(finite(block(teachers, teacher).get('share')) or 0)} % of the weight and the text "
+        f"that weighs most in {count(whole(block(teachers, teacher).get('won')))}"
+        for teacher in teachers
+    ]
+    means = [
+        f"{figure} {mean:.3g} in all texts, {chosen:.3g} by weight"
+        for figure in figures
+        if (mean := finite(block(figures, figure).get("mean"))) is not None
+        and (chosen := finite(block(figures, figure).get("chosen"))) is not None
+    ]
+    text = (
+        f"Of {questions} questions with several texts: {'; '.join(shares)}. {dropped} of {texts} texts weigh "
+        f"nothing. Means: {'; '.join(means)}."
+    )
+    return [(f"Weights {name}", text)]
 
 
 def _support(findings: Findings, steps: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

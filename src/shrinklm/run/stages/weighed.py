@@ -1,0 +1,68 @@
+"""What the weights of samples come to: the distribution of each figure, and whose texts were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ...methods.weighing import ratio
+
+_NO_FIGURES = frozenset({"example_id", "kind", "answer", "key", "teacher", "weight", "text"})
+
+
+def weighed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The summary of a file of weights, as JSON.
+
+    Args:
+        rows: Those of the file: the samples of a question stand one after another.
+
+    Returns:
+        `{"questions", "texts", "dropped": texts of weight 0, "figures": {name: {"n", "mean", "quartiles", "chosen":
+        mean by weight}}, "teachers": {name: {"texts", "share": of the weight, "won": questions of which a text of it
+        weighs most}}, "places": {place among the samples, from 1: questions of which that one weighs most}}`. Where
+        several weigh most the first counts.
+    """
+    questions = [
+        list(each) for _, each in groupby(rows, key=lambda row: (row["example_id"], row["kind"], row["answer"]))
+    ]
+    flat = [{**row, **_ratio(row)} for texts in questions for row in texts]
+    best = [max(range(len(texts)), key=lambda place: texts[place]["weight"]) for texts in questions]
+    winners = [texts[place]["teacher"] for texts, place in zip(questions, best, strict=True)]
+    names = dict.fromkeys(name for row in flat for name in row if name not in _NO_FIGURES)
+    return {
+        "questions": len(questions),
+        "texts": len(flat),
+        "dropped": sum(not row["weight"] for row in flat),
+        "figures": {name: found for name in names if (found := _distribution(flat, name))},
+        "teachers": {
+            name: {
+                "texts": sum(row["teacher"] == name for row in flat),
+                "share": sum(row["weight"] for row in flat if row["teacher"] == name) / len(questions),
+                "won": winners.count(name),
+            }
+            for name in dict.fromkeys(row["teacher"] for row in flat)
+        },
+        "places": {str(place + 1): best.count(place) for place in sorted(set(best))},
+    }
+
+
+def _ratio(row: Mapping[str, Any]) -> dict[str, float | None]:
+    return {"ratio": ratio(row)} if {"rank", "surprisal"} <= row.keys() else {}
+
+
+def _distribution(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any] | None:
+    """The distribution of a figure; None where no text has it."""
+    import numpy as np
+
+    told = [(float(row[name]), row["weight"]) for row in rows if row[name] is not None]
+    if not told:
+        return None
+    values, weights = (np.array(column, dtype=float) for column in zip(*told, strict=True))
+    total = weights.sum()
+    return {
+        "n": len(told),
+        "mean": float(values.mean()),
+        "quartiles": [float(each) for each in np.quantile(values, (0.25, 0.5, 0.75))],
+        "chosen": float((values * weights).sum() / total) if total else None,
+    }
