@@ -188,3 +188,11 @@ def test_several_labels_of_a_teacher_are_learnt_from(tmp_path: Path) -> None:
     (cell,) = run.cells
     lines = [json.loads(line) for line in (cell.folder / "train.jsonl").read_text().splitlines()]
     assert all(line["loss/soft=2"] > 0 for line in lines if "loss" in line)
+
+
+def test_one_label_of_each_of_two_teachers_is_enough(tmp_path: Path) -> None:
+    teachers = {"a": {"use": "fake"}, "b": {"use": "fake:first"}}
+    run = Run(Recipe.read(recipe(tmp_path, teacher=teachers, generate=[{"label": {"teacher": ["a", "b"]}}], **ONE)))
+    run.check()
+    with pytest.raises(MethodError, match="asks for one label of each question"):
+        Run(Recipe.read(recipe(tmp_path, teacher=teachers, generate=[{"label": {"teacher": "b"}}], **ONE))).check()

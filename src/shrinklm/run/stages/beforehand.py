@@ -99,16 +99,18 @@ def _check_train(task: Task, cells: Sequence[Cell], train: Sequence[Example]) ->
 def _check_chances(methods: Sequence[Method], steps: Sequence[StepRequest], writers: Writers) -> None:
     """Raises MethodError where a teacher's labels could not tell how likely it finds each option."""
     label = next((request for request in steps if request.name == "label"), None)
-    teacher = writers.of("label")
+    teachers = [taker.teacher for taker in writers.takers("label")]
     # What a recording holds is known when it is read, and costs nothing.
-    if "label" in writers.reads or (label is not None and (label.samples or 1) > 1):
+    if any(teacher.reads for teacher in teachers):
         return
-    tells = teacher is not None and teacher.tells_logprobs
+    if label is not None and (label.samples or 1) * len(teachers) > 1:
+        return
+    tells = any(teacher.tells_logprobs for teacher in teachers)
     if label is not None and label.logprobs and tells:
         return
     asked = "no label" if label is None else "one label of each question, and for no log-probabilities"
-    if label is not None and label.logprobs and teacher is not None:
-        asked = f"one label of each question, whose log-probabilities {teacher.name} does not tell"
+    if label is not None and label.logprobs and teachers:
+        asked = f"one label of each question, whose log-probabilities {teachers[0].name} does not tell"
     logprobs = " or, for log-probabilities, {label: {logprobs: true}}" if tells else ""
     for method in methods:
         for option in (option for option, term in method.terms.items() if term.chances):
