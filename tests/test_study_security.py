@@ -12,10 +12,13 @@ import stat
 from pathlib import Path
 
 import pytest
+import uvicorn
 from itsdangerous.signer import SigningAlgorithm
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
+from cli_cases import call
 from shrinklm.cli.address import loopback
 from shrinklm.cli.serve import _say
 from shrinklm.study.web import guard
@@ -417,8 +420,8 @@ def test_logging_in_is_limited(tmp_path: Path) -> None:
         page = client.get("/researcher/login")
         codes = [submit(client, page, token=f"guess {at}").status_code for at in range(12)]
         assert codes == [401] * 10 + [429] * 2
-        assert submit(client, page, token=TOKEN).status_code == 429
         assert [what for _, what, _ in records.events()] == ["login failed"] * 10
+        assert submit(client, page, token=TOKEN).status_code == 200
 
 
 def test_without_a_token_there_is_no_researchers_page(tmp_path: Path) -> None:
@@ -501,3 +504,75 @@ def test_a_form_says_only_what_is_on_the_page(tmp_path: Path) -> None:
             "Satisfaction",
             "Contrastiveness",
         }
+
+
+def test_a_malformed_origin_is_refused_with_all_headers(tmp_path: Path) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, _):
+        for origin in ("http://[", "null", "http://]bad[", "::::"):
+            found = browser().post("/start", data={"consent": "yes"}, headers={"origin": origin})
+            assert found.status_code == 403, origin
+            assert "default-src 'none'" in found.headers["content-security-policy"]
+
+
+def test_wrong_logins_lock_nobody_out_and_push_nothing_off_the_page(tmp_path: Path) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, records):
+        records.note("exported", "ratings.csv")
+        client = browser()
+        page = client.get("/researcher/login")
+        codes = [submit(client, page, token="wrong").status_code for _ in range(40)]
+        assert codes == [401] * 10 + [429] * 30
+        home = submit(client, page, token=TOKEN)
+        assert (home.status_code, home.url.path) == (200, "/researcher")
+        for _ in range(40):
+            records.note("login failed")
+        home = client.get("/researcher")
+        assert "50 times since" in home.text
+        assert "ratings.csv" in home.text
+
+
+def test_a_look_at_the_head_alone_changes_nothing(tmp_path: Path) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, records):
+        for _ in range(3):
+            assert browser().head("/").status_code == 200
+        assert records.number("welcomed") == 0
+        client = browser()
+        begin(client)
+        for path in ("/", "/instructions", "/item/1", "/pause", "/health", "/static/study.css"):
+            assert client.head(path).status_code == 200, path
+        assert records.responses() == []
+
+
+def test_a_page_that_fails_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(make_study(tmp_path / "study")) as (browser, records):
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("deliberate")
+
+        monkeypatch.setattr(type(records), "by_session", fail)
+        client = TestClient(browser().app, raise_server_exceptions=True)
+        client.cookies.set("study", "x")
+        assert client.get("/").status_code == 500, "nothing is raised once more for the server to log"
+        assert [record.message for record in caplog.records if record.exc_info] == ["a page failed"]
+
+
+def test_another_hosts_word_about_addresses_is_taken_of_named_proxies_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[bool, list[str]]] = []
+
+    class Server:
+        def __init__(self, config: uvicorn.Config) -> None:
+            found.append((config.proxy_headers, list(config.forwarded_allow_ips or [])))
+
+        def run(self) -> None:
+            pass
+
+    monkeypatch.setattr(uvicorn, "Server", Server)
+    home = make_study(tmp_path / "study").home
+    assert call("study", "serve", home, "--port", "8765").exit_code == 0
+    assert call("study", "serve", home, "--port", "8765", "--proxy", "10.1.2.3", "--proxy", "::1").exit_code == 0
+    assert found == [(False, []), (True, ["10.1.2.3/32", "::1/128"])]
+    wrong = call("study", "serve", home, "--port", "8765", "--proxy", "caddy")
+    assert (wrong.exit_code, "such as --proxy 127.0.0.1" in wrong.output) == (1, True)

@@ -6,6 +6,8 @@ import contextlib
 import os
 import secrets
 import signal
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +44,15 @@ def study_serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     database: Database = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy before the server, such as 127.0.0.1 or 10.0.0.0/8, whose word about visitors' addresses is "
+            "taken. May be named several times.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve a study's pages: participants at /, the researcher at /researcher."""
     from ..study.design.folder import Study
@@ -55,6 +66,7 @@ def study_serve(
     fresh = not token
     token = token or secrets.token_urlsafe(24)
     free(host, port, StudyError)
+    trusted = [str(network) for network in _networks(proxy)]
     try:
         import uvicorn
 
@@ -67,7 +79,7 @@ def study_serve(
     try:
         app = make_app(made, records, token)
         _say(made, host, port, token if fresh else None)
-        # No access log: it would keep addresses. Proxies are believed on this machine alone.
+        # No access log: it would keep addresses.
         config = uvicorn.Config(
             app,
             host=host,
@@ -77,8 +89,8 @@ def study_serve(
             server_header=False,
             date_header=False,
             lifespan="off",
-            proxy_headers=True,
-            forwarded_allow_ips="127.0.0.1",
+            proxy_headers=bool(trusted),
+            forwarded_allow_ips=trusted,
             timeout_graceful_shutdown=10,
         )
         # The server ends on SIGTERM as on Ctrl-C, and raises the signal again: by itself that would end the process
@@ -91,6 +103,14 @@ def study_serve(
     typer.echo("Stopped. Every answer is kept; the same command goes on.")
 
 
+def _networks(proxies: Sequence[str] | None) -> list[IPv4Network | IPv6Network]:
+    """The addresses of proxies. Raises StudyError for what is none."""
+    try:
+        return [ip_network(proxy, strict=False) for proxy in proxies or ()]
+    except ValueError as error:
+        raise StudyError(f"--proxy: {error}. Write the address of the proxy, such as --proxy 127.0.0.1") from error
+
+
 def _say(made: Study, host: str, port: int, token: str | None) -> None:
     typer.echo(f"{made.form.title}: {made.people} seats, {len(made.booklet(0))} pages each")
     typer.echo(f"  participants  {url(host, port)}/")
@@ -100,7 +120,8 @@ def _say(made: Study, host: str, port: int, token: str | None) -> None:
         typer.echo(
             f"warning: {host} can be reached from other machines, and nothing is encrypted. "
             "Leave --host at 127.0.0.1 and put a proxy with TLS before it, such as Caddy:\n"
-            f"  caddy reverse-proxy --from study.university.example --to 127.0.0.1:{port}",
+            f"  caddy reverse-proxy --from study.university.example --to 127.0.0.1:{port}\n"
+            "and name it: --proxy 127.0.0.1",
             err=True,
         )
     typer.echo("Stop with Ctrl-C.")

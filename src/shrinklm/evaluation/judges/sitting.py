@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.spreadsheet import harmless
 from ...core.types import Score
 from ...stats.correlation import spearman
 from ...teachers.base import BaseTeacher
@@ -94,7 +95,7 @@ def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str
             if not ratings:  # a row without any rating is no answer
                 continue
             cell, length = by_name[name], len(sitting.items[name, example_id].explanation.strip())
-            row = {
+            row: dict[str, Any] = {
                 "rater": sitting.judge.name,
                 "model": f"{cell.method} on {cell.student}" if several_students else cell.method,
                 "student": cell.student,
@@ -102,7 +103,8 @@ def ratings_csv(sittings: Sequence[Sitting], cells: Sequence[JudgedCell]) -> str
                 "item": example_id,
             }
             rated = {item.title: ratings[item.name] for item in sitting.constructs if item.name in ratings}
-            writer.writerow({**row, **rated, "rationale_length": length})
+            row |= {**rated, "rationale_length": length}
+            writer.writerow({column: harmless(value) for column, value in row.items()})
     return out.getvalue()
 
 

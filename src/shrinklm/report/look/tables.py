@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...core.spreadsheet import harmless
 from .numbers import DASH
 
 NONE = DASH
@@ -89,4 +90,4 @@ def _plain(value: Any) -> Any:
         return ""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
-    return value
+    return harmless(value)

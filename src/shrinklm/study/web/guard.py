@@ -53,9 +53,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
+        begun = False
 
         async def headed(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
@@ -67,8 +70,13 @@ class Guard:
         refused = await self._read(request, receive)
         if refused is not None:
             await self.refuse(request, *refused)(scope, receive, headed)
-        else:
+            return
+        try:
             await self.app(scope, receive, headed)
+        except Exception:
+            # The page that failed has said so, and was logged; the server would log it once more.
+            if not begun:
+                raise
 
     async def _read(self, request: Request, receive: Receive) -> tuple[str, int] | None:
         """Put a form's fields into the scope.
@@ -121,7 +129,10 @@ def _foreign(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    try:
+        return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    except ValueError:  # no address
+        return True
 
 
 def secret_of(request: Request) -> str:
@@ -188,8 +199,11 @@ class RateLimits:
         self._clock, self._key, self._lock = clock, secrets.token_bytes(32), Lock()
         self._times: dict[bytes, list[float]] = {}
 
-    def wait(self, request: Request, action: str, most: int) -> int:
-        """Count a request. Return 0, or the seconds to wait when there were `most` in the last minute already."""
+    def wait(self, request: Request, action: str, most: int, count: bool = True) -> int:
+        """Count a request. Return 0, or the seconds to wait when there were `most` in the last minute already.
+
+        `count`: False looks only.
+        """
         host = request.client.host if request.client else ""
         who = hmac.digest(self._key, f"{action} {host}".encode(), "sha256")
         now = self._clock()
@@ -201,7 +215,8 @@ class RateLimits:
             times = self._times.setdefault(who, [])
             if len(times) >= most:
                 return max(1, round(60 - (now - times[0])))
-            times.append(now)
+            if count:
+                times.append(now)
         return 0
 
 

@@ -69,7 +69,7 @@ def _welcome(request: Request, site: Site, sent: dict[str, str], status: int = 2
     # What Mechanical Turk sends while a worker looks at a task that is not accepted yet: nothing may begin.
     preview = sent.get("assignmentId") == "ASSIGNMENT_ID_NOT_AVAILABLE"
     response, fresh = site.first(request, "welcome.html", status, hidden=hidden, preview=preview, missing=status == 422)
-    if fresh:
+    if fresh and request.method == "GET":  # previews of a link ask for the head alone
         with contextlib.suppress(Busy):
             site.records.count("welcomed")
     return response
@@ -168,7 +168,7 @@ def item(request: Request) -> Response:
     if position > first:  # pages may be changed, not skipped
         return _to(f"/item/{first + 1}")
     sheet = answers.sheet_of(site.study, person, pages[position])
-    if request.method == "GET":
+    if request.method != "POST":
         with contextlib.suppress(Busy):  # its seconds are then not counted
             site.records.show(person, position)
         old = site.records.response(person.id, position) if position in answered else None

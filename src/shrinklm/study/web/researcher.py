@@ -4,8 +4,9 @@ away."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from itertools import groupby
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -71,10 +72,12 @@ def login(request: Request) -> Response:
         return site.first(request, "login.html", wrong=False)[0]
     if forged(request):
         return site.note(request, "expired", 403)
-    if wait := site.limits.wait(request, "login", 10):
-        return site.busy(request, wait)
     secret = site.admins.enter(fields(request).get("token", ""))
     if secret is None:
+        # Wrong tokens alone are limited: whoever guesses locks nobody out. A token of 16 characters drawn by chance is
+        # not guessed at any rate.
+        if wait := site.limits.wait(request, "login", 10):
+            return site.busy(request, wait)
         site.records.note("login failed")
         return site.page(request, "login.html", 401, wrong=True)
     response = RedirectResponse(HOME, 303)
@@ -128,11 +131,21 @@ def _home(request: Request, site: Site, reveal: bool = False, doubt: str = "", s
         doubt=doubt,
         state=site.records.recruiting,
         means=shown_means,
-        events=site.records.events()[-30:][::-1],
+        events=_folded(site.records.events())[-30:][::-1],
         files=files,
         invite=str(request.base_url),
         study=site.study,
     )
+
+
+def _folded(events: Iterable[tuple[datetime, str, str]]) -> list[tuple[datetime, str, str]]:
+    """The log with runs of the same event as one, the last: wrong logins must push nothing off the page."""
+    folded = []
+    for (what, detail), run in groupby(events, key=lambda event: event[1:]):
+        times = [at for at, _, _ in run]
+        told = f"{len(times)} times since {times[0]:%Y-%m-%d %H:%M}" if len(times) > 1 else ""
+        folded.append((times[-1], what, ", ".join(filter(None, (detail, told)))))
+    return folded
 
 
 def recruiting(request: Request, site: Site) -> Response:
