@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,7 +128,10 @@ def test_two_channels_say_different_things() -> None:
     assert two.needs == ("trace", "explanation")
     assert (two.answer.name, two.explain, one.explain) == ("trace", EXPLAIN, one.answer)
     assert one.answer.read(found["trace"].target) == reasons
-    assert (longest_cap(one), longest_cap(method("multitask"))) == (1024, 256)
+    short: Any = SimpleNamespace(positions=512)
+    student: Any = SimpleNamespace(positions=float("inf"))
+    assert [longest_cap(one, each) for each in (short, student)] == [384, 1024]
+    assert longest_cap(method("multitask"), student) == 256
     said = method("trace+explanation:internalised=2,thought=0.5,revised")
     assert [item.pair.target.count(".") for item in corpus.pairs(said, 0, 1)] == [2, 1]
     assert said.answer.source == "trace"

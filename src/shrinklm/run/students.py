@@ -10,6 +10,7 @@ from ..core.intact import intact
 from ..core.results import CellFile
 from ..methods.view import Method
 from ..students.open import load_student, open_untrained
+from ..students.room import reads
 from ..students.start import Start, start_of
 from .folder import Cell
 from .recipe import Recipe
@@ -64,9 +65,12 @@ def explanation_cap(student: BaseStudent, cell: Cell, recipe: Recipe) -> int:
         targets = sorted((json.loads(line)["target"] for line in lines), key=len)
     lengths = (len(student.target_ids(target)) for target in targets[-_LONGEST_TARGETS:])
     # A student that never ends its text writes all of the cap for every question: hence an upper bound.
-    return max(SHORTEST_CAP, min(longest_cap(cell.method), max(lengths, default=SHORTEST_CAP)))
+    return max(SHORTEST_CAP, min(longest_cap(cell.method, student), max(lengths, default=SHORTEST_CAP)))
 
 
-def longest_cap(method: Method) -> int:
+def longest_cap(method: Method, student: BaseStudent) -> int:
     """The most tokens of an explanation where the recipe says nothing."""
-    return LONGEST_TRACE if any(view.source == "trace" for view in method.views) else LONGEST_CAP
+    if all(view.source != "trace" for view in method.views):
+        return LONGEST_CAP
+    # Questions must fit too: a cap of all that the student reads would leave each of them out.
+    return int(min(LONGEST_TRACE, max(LONGEST_CAP, 0.75 * reads(student))))

@@ -224,7 +224,7 @@ def _length(student: BaseStudent, method: Method, corpus: Corpus) -> int:
     ]
     lengths = sorted(len(student.target_ids(target)) for target in targets)
     # A batch is done when its longest reply is.
-    return min(longest_cap(method), lengths[-1]) if lengths else SHORTEST_CAP
+    return min(longest_cap(method, student), lengths[-1]) if lengths else SHORTEST_CAP
 
 
 def _pair_bytes(corpus: Corpus, method: Method) -> float:
