@@ -1,13 +1,13 @@
 """Every training method that fits, trained alike on CommonsenseQA and compared: accuracy, explanations, cost.
 
-python benchmarks/methods.py [--questions 1000] [--test 600] [--seeds 0 1] [--methods finetune multitask:options]
-    [--recipe methods-2cores methods-several-2cores methods-mentor-2cores] [--student causal:smollm2-135m-instruct]
-    [--folder comparison]
+python benchmarks/methods.py [--recipe methods-2cores methods-several-2cores] [--questions 1000] [--test 600]
+    [--seeds 0 1] [--methods finetune multitask:options] [--student causal:smollm2-135m-instruct] [--folder comparison]
 
 methods-several gives each question several teachers' texts and answers, for methods that choose among texts, learn from
-shares of answers or need several passes; in methods-mentor a student of methods-2cores teaches. Each is a run of its
-own, whose rows compare with each other. The same command goes on where it stopped, seed by seed; a further method or
-seed adds to the same run folder. An option that nobody knows is refused before anything is trained.
+shares of answers or need several passes; in methods-mentor a student of methods-2cores teaches; in methods-encoder the
+student is an encoder. Each is a run of its own, whose rows compare with each other. The same command goes on where it
+stopped, seed by seed; a further method or seed adds to the same run folder. An option that nobody knows is refused
+before anything is trained.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def accuracies(found: Results) -> str:
         seconds = pace(row)
         first = next((pace(other) for other in found.rows if row.student == other.student
                       and other.method == BASES[0]), None)  # fmt: skip
-        needs = ", ".join(method(row.method).needs) or "nothing"
+        known = method(row.method)
+        needs = ", ".join([*known.needs, *(["several texts"] if known.weigh else [])]) or "nothing"
         cost = f"{seconds / first:.2f}" if seconds and first else "–"
         rows.append([found.label(row), *(figure(row, key) for key in (*ANSWERS, "unparsed")), cost, needs])
     titles = ("Text, %", "Likelihood, %", "Unread, %", "Seconds a step / finetune's", "From the teacher")

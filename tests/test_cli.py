@@ -228,7 +228,7 @@ def test_export_says_what_is_wrong(root: Path, ran: Result, tmp_path: Path) -> N
     [
         ("tasks", "csqa"), ("teachers", "recorded"), ("methods", "needs explanation, counterfactual"),
         ("metrics", "accuracy"),
-        ("students", "seq2seq"), ("steps", "about every wrong option"),
+        ("students", "seq2seq"), ("steps", "for each wrong option, why it would be right; at most 120 tokens"),
         ("methods", "alpha=WEIGHT the joint weight"), ("methods", "cross-entropy of the right option"),
         ("methods", "control of multitask, another question's explanation; views predict 0.5, explain 0.5"),
         ("losses", "cross-entropy of the right option"), ("methods", "&h=0.25 the temperature"),

@@ -24,6 +24,8 @@ class Step:
     max_tokens: int = 120
     by: Literal["teacher", "white-box", "student", "chance", "counts"] = "teacher"
     """What produces it. All but the teacher mark words of the question instead of writing (`core.marking`)."""
+    title: str = ""
+    """What it is, for people, in a few words."""
 
     def answers(self, example: Example) -> tuple[str, ...]:
         """The answers of a question that it is about; "" for the teacher's own."""
@@ -59,19 +61,21 @@ class Step:
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
-        Step("explanation", "explanation", "gold"),
-        Step("critique", "critique", "gold", ("explanation",)),
+        Step("explanation", "explanation", "gold", title="why the right answer is right"),
+        Step("critique", "critique", "gold", ("explanation",), title="what the explanation lacks"),
         # Revisions are longer: 97 words against 40 in the data released with arXiv 2504.16056 (CommonsenseQA, Llama-2).
-        Step("revision", "revision", "gold", ("explanation", "critique"), 160),
+        Step(
+            "revision", "revision", "gold", ("explanation", "critique"), 160, title="the explanation after its critique"
+        ),
         # The same prompt as `explanation`, so that right and wrong answers are explained in one style.
-        Step("counterfactual", "explanation", "wrong"),
-        Step("label", "label", "own"),
+        Step("counterfactual", "explanation", "wrong", title="for each wrong option, why it would be right"),
+        Step("label", "label", "own", title="the teacher's own answer and its reasons"),
         # Of a reasoning model its thoughts, which are long.
-        Step("trace", "trace", "own", max_tokens=1024),
-        Step("salient", "", "gold", by="white-box"),
-        Step("own-saliency", "", "gold", by="student"),
-        Step("random-tokens", "", "gold", by="chance"),
-        Step("tfidf-tokens", "", "gold", by="counts"),
+        Step("trace", "trace", "own", max_tokens=1024, title="the teacher's own reasoning towards the answer"),
+        Step("salient", "", "gold", by="white-box", title="words of the question that move a white-box teacher"),
+        Step("own-saliency", "", "gold", by="student", title="words that move the untrained student"),
+        Step("random-tokens", "", "gold", by="chance", title="words drawn by lot"),
+        Step("tfidf-tokens", "", "gold", by="counts", title="the words of highest tf-idf"),
     )
 }
 """Every step by its name, each after the steps it builds on."""

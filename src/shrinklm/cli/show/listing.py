@@ -19,14 +19,6 @@ from ...teachers.steps import STEPS
 from ..printed import say
 from ..terminal import Terminal
 
-_ABOUT = {"gold": "about the right answer", "wrong": "about every wrong option", "own": "for the teacher's own answer"}
-_BY = {
-    "teacher": "a text",
-    "white-box": "the words that move a white-box teacher",
-    "student": "the words that move the untrained student",
-    "chance": "words drawn by lot",
-    "counts": "the words of highest tf-idf",
-}
 _TERMS = "Terms of the loss are options too: finetune:options, multitask:options=0.5"
 
 Lines = Iterable[tuple[str, str]]
@@ -65,8 +57,8 @@ def _print(lines: Lines) -> None:
 def _steps() -> Iterator[tuple[str, str]]:
     for step in STEPS.values():
         after = f"; after {', '.join(step.needs)}" if step.needs else ""
-        about = "" if step.marks else f" {_ABOUT[step.about]}, at most {step.max_tokens} tokens"
-        yield step.name, f"{_BY[step.by]}{about}{after}"
+        cap = "" if step.marks else f"; at most {step.max_tokens} tokens"
+        yield step.name, f"{step.title}{cap}{after}"
 
 
 def _rules() -> Iterator[tuple[str, str]]:
