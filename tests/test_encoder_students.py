@@ -264,10 +264,13 @@ def test_a_run_from_the_recipe_to_an_answer_and_to_a_teacher(bert: str, tmp_path
         "teacher": {"use": f"run:{run.folder}"},
         "generate": [{"label": {"logprobs": True}}],
     }
-    small = Run(recipe(tmp_path, bert, **asks, methods=["finetune:teacher-labels"]))
+    small = Run(recipe(tmp_path, bert, **asks, methods=["finetune:soft=2"]))
     small.generate()
     [label] = {text.answer for text in small.teaching.known()[0]["everyday-0013"].values()}
     assert label in next(each.choices for each in small.splits["train"] if each.id == "everyday-0013")
+    small.train()
+    [line, *_] = map(json.loads, (small.cells[0].folder / "train.jsonl").read_text().splitlines())
+    assert line["loss"] == pytest.approx(line["loss/predict"] + line["loss/soft=2"])
     before = (cell / "student" / "head.safetensors").read_bytes()
     (cell / "student" / "head.safetensors").unlink()  # what is gone is trained again, to the same bytes
     Run(recipe(tmp_path, bert, **keys)).train()
