@@ -49,12 +49,12 @@ def gradient(made: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([weight.flatten() for weight in weights]), losses / counts
 
 
-def assert_cuts_change_nothing(spec: str, name: str, examples: Corpus, folder: Path) -> torch.Tensor:
+def assert_cuts_change_nothing(spec: str, name: str, examples: Corpus, folder: Path, **settings: Any) -> torch.Tensor:
     """However a step is cut, its gradient and its losses are the same; they are returned."""
     student = fresh(spec)
 
     def found(made: Method, limit: Limit) -> tuple[torch.Tensor, torch.Tensor]:
-        cut = trainer(spec, examples, made, limit, folder, student=student)
+        cut = trainer(spec, examples, made, limit, folder, student=student, **settings)
         assert len(cut.steps[0].passes) > 1 or limit is CUTS[0]
         student.zero_grad()
         return gradient(cut)
