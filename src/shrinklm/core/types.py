@@ -261,7 +261,7 @@ class Prediction:
     raw: str
     """The generated text the answer was parsed from."""
     likeliest: str | None = None
-    """The option with the highest log-likelihood per character; None for free answers."""
+    """The option with the highest log-likelihood per character, or `summed`; None for free answers."""
     refusal: str | None = None
     """Why the student was not asked, such as a question longer than it reads, which counts as wrong; None: it was."""
     unread: str | None = None

@@ -49,7 +49,7 @@ class Answering:
     fields: Mapping[str, bool] = field(default_factory=dict)
     """The context that training questions have, such as a premise → whether all of them have it."""
     temperature: float | None = None
-    """Divides the log-likelihoods per character, so that probabilities are calibrated; None: they are not."""
+    """Divides the scores of options (`evaluation.confidence`), so that probabilities are calibrated; None: not so."""
 
     def task_alone(self) -> Task:
         """A task without questions: its name, its type and its parser."""

@@ -37,7 +37,8 @@ def accuracy_likelihood(example: Example, prediction: Prediction) -> float | Non
     """1.0 when the likeliest option is the gold one, else 0.0; None for free answers.
 
     The likeliest option has the highest log-likelihood per character (`students.likeliest`, acc_norm of
-    lm-evaluation-harness). A student without a finite likelihood has none and is wrong.
+    lm-evaluation-harness), or in sum where options are stated with their letters. A student without a finite
+    likelihood has none and is wrong.
     """
     return float(prediction.likeliest == example.answer) if example.choices else None
 

@@ -16,12 +16,15 @@ def sentences(results: Results, rows: Sequence[Measured]) -> Sentences:
     """(heading, sentence)."""
     if not rows:
         return []
+    cells = [cell for entry in rows for cell in entry.row.cells]
+    summed = any(prediction.summed for cell in cells for prediction in cell.predictions.values())
+    letters = " (where options are stated with their letters: of the log-likelihood itself)" if summed else ""
     lines = [
         (
             "What is measured",
             "The confidence is the probability of the answer that a student gave, among the options of its question; "
             "where the text it wrote names another than its likeliest option, that is a low one. Probabilities are the "
-            "softmax over the options of log-likelihood per character, divided by a temperature.",
+            f"softmax over the options of log-likelihood per character{letters}, divided by a temperature.",
         )
     ]
     if fitted := [entry for entry in rows if entry.after]:
