@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 import shrinklm
 from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MethodError, StoreError, StudentError
+from shrinklm.core.results import read_predictions
 from shrinklm.core.types import Completion, Example, Pair, Prompt, Reply, Sampling
 from shrinklm.methods.view import Draw, Method, View
 from shrinklm.run import once
@@ -616,7 +618,8 @@ def test_chunks_stay_until_the_marker_of_the_predictions_is_written(
     run.evaluate()
     assert not part.exists()
     rows = [row for line in chunks.splitlines()[1:] for row in json.loads(line)["predictions"]]
-    assert rows == pq.read_table(part.with_name("predictions.parquet")).to_pylist()
+    written = [asdict(prediction) for prediction in read_predictions(part.with_name("predictions.parquet"))]
+    assert rows == json.loads(json.dumps(written))
 
 
 @pytest.mark.usefixtures("page_alone")
