@@ -36,7 +36,7 @@ from teacher_cases import tiny_model
             r"100 answers, 30 points off: held by ([\d.]+)%",
         ),
         (
-            "discriminator_coverage",
+            "discriminator",
             ["--samples", "2", "--pairs", "10"],
             r"12 and 9 words, 0% exchanged: area ([\d.]+) ",
         ),
