@@ -82,6 +82,7 @@ def test_the_block_is_no_part_of_other_students(tmp_path: Path) -> None:
     assert keys[0] == keys[1]
 
 
+@pytest.mark.usefixtures("page_alone")
 def test_a_recipe_trains_the_teacher_itself(tmp_path: Path) -> None:
     place = tiny_model(tmp_path / "model")
     salient = {"use": f"transformers:{place}", "finetune": {**RECIPE["train"]}}
