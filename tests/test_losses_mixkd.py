@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from loss_cases import CUTS, FAMILIES, assert_cuts_change_nothing, right_share, trained, trainer
+from loss_cases import CUTS, FAMILIES, assert_cuts_change_nothing, trainer
 from shrinklm.core.errors import MethodError, StudentError
 from shrinklm.core.types import Pair
-from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.models.decode import below_lora
 from shrinklm.students.tiny import Tiny
 from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.losses.mixkd import NO_OTHER, MixKD, _Mix, _read
 from student_cases import corpus, fitted, fresh
-from test_losses_kd import short, teacher
+from test_losses_kd import teacher
 
 
 def plain(model: Any, embeddings: torch.Tensor, target: list[int]) -> torch.Tensor:
@@ -152,13 +151,3 @@ def test_what_cannot_be_mixed_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     student = fresh()
     with pytest.raises(StudentError, match="Own has `logits` of its own, and mixkd mixes the embeddings"):
         Lessons(Own(student.model, student.tokenizer), corpus(2), method("finetune:mixkd"), 2, teacher())
-
-
-def test_a_student_of_few_questions_learns_more_from_mixes(tmp_path: Path) -> None:
-    known = {"batch": 8, "learning_rate": 5e-3}
-    big = trained("tiny", Corpus(short(64, 5), {}), "finetune:options", tmp_path / "big", seen=800, **known)
-    few, right = Corpus(short(16), {}), {}
-    for name in ("finetune", "finetune:mixkd=0.2"):
-        student = trained("tiny", few, name, tmp_path / name, seen=600, teacher=teacher(load=lambda: big), **known)
-        right[name] = right_share(student, "finetune", short(40, 1))
-    assert right["finetune:mixkd=0.2"] > right["finetune"] + 0.3, right
