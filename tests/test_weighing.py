@@ -420,7 +420,9 @@ def test_the_audit_tells_the_figures_and_what_was_chosen(tmp_path: Path) -> None
     assert found["teachers"] == {
         "x": {"texts": 2, "share": 0.375, "won": 1}, "y": {"texts": 2, "share": 0.625, "won": 1}
     }  # fmt: skip
-    assert found["places"] == {"1": 1, "2": 1}
+    assert (found["places"], found["tied"]) == ({"1": 1, "2": 1}, 0)
+    even = weighed([{**row, "weight": 0.5} for row in rows])
+    assert (even["tied"], even["places"], even["teachers"]["x"]["won"]) == (2, {}, 0)
     assert found["figures"]["rank"] == {"n": 3, "mean": 4.0, "quartiles": [3.0, 4.0, 5.0], "chosen": 3.5}
     assert found["figures"]["ratio"]["mean"] == 2.0
 

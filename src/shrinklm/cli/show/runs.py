@@ -110,10 +110,13 @@ def weighed(summaries: Mapping[str, Mapping[str, Any]]) -> None:
             )
         Terminal().print(table)
         shares = (
-            f"{teacher} {percent(each['share'])} % of the weight, most in {each['won']:,}"
+            f"{teacher} {percent(each['share'])} % of the weight, alone the most in {each['won']:,}"
             for teacher, each in found["teachers"].items()
         )
-        say(f"Of {found['questions']:,} questions: {'; '.join(shares)}. {found['dropped']:,} texts weigh nothing.")
+        say(
+            f"Of {found['questions']:,} questions: {'; '.join(shares)}; several in {found['tied']:,}. "
+            f"{found['dropped']:,} texts weigh nothing."
+        )
 
 
 def audit(figures: Mapping[str, Any]) -> None:

@@ -73,7 +73,10 @@ def audit_stage(
             for taker in writers.takers(step):
                 texts |= recorded_texts(taker.teacher, examples, known, [step], taker.by) or {}
         figures = audit_texts(examples, known, steps, texts or None, tick, drop.reason if drop else None, steps)
-        write_json(path, {"teacher": " and ".join(teacher.name for teacher in teachers), "split": "train", **figures})
+        write_json(
+            path,
+            {"teacher": " and ".join(dict.fromkeys(teacher.name for teacher in teachers)), "split": "train", **figures},
+        )
 
     parts = [keys, list(steps), [example.id for example in examples], *([asdict(drop)] if drop else [])]
     key = digest(*parts)

@@ -214,7 +214,7 @@ class Teaching:
                     if taker.by:
                         step["by"][taker.by]["teacher"] = taker.teacher.name
         return {
-            "teacher": " and ".join(teacher.name for teacher in teachers),
+            "teacher": " and ".join(dict.fromkeys(teacher.name for teacher in teachers)),
             "revision": " and ".join(filter(None, (teacher.revision for teacher in teachers))),
             "tokenizer": " and ".join(filter(None, (teacher.tokenizer_revision for teacher in teachers))),
             "steps": steps,

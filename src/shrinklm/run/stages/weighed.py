@@ -19,16 +19,17 @@ def weighed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `{"questions", "texts", "dropped": texts of weight 0, "figures": {name: {"n", "mean", "quartiles", "chosen":
-        mean by weight}}, "teachers": {name: {"texts", "share": of the weight, "won": questions of which a text of it
-        weighs most}}, "places": {place among the samples, from 1: questions of which that one weighs most}}`. Where
-        several weigh most the first counts.
+        mean by weight}}, "teachers": {name: {"texts", "share": of the weight, "won": questions of which one text of
+        it weighs most}}, "tied": questions of which several texts weigh most, "places": {place among the samples, from
+        1: questions of which that one alone weighs most}}`.
     """
     questions = [
         list(each) for _, each in groupby(rows, key=lambda row: (row["example_id"], row["kind"], row["answer"]))
     ]
     flat = [{**row, **_ratio(row)} for texts in questions for row in texts]
-    best = [max(range(len(texts)), key=lambda place: texts[place]["weight"]) for texts in questions]
-    winners = [texts[place]["teacher"] for texts, place in zip(questions, best, strict=True)]
+    best = {number: place for number, texts in enumerate(questions) if (place := _heaviest(texts)) is not None}
+    winners = [questions[number][place]["teacher"] for number, place in best.items()]
+    places = list(best.values())
     names = dict.fromkeys(name for row in flat for name in row if name not in _NO_FIGURES)
     return {
         "questions": len(questions),
@@ -43,8 +44,16 @@ def weighed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             }
             for name in dict.fromkeys(row["teacher"] for row in flat)
         },
-        "places": {str(place + 1): best.count(place) for place in sorted(set(best))},
+        "tied": len(questions) - len(best),
+        "places": {str(place + 1): places.count(place) for place in sorted(set(places))},
     }
+
+
+def _heaviest(texts: Sequence[Mapping[str, Any]]) -> int | None:
+    """The place of the text that weighs most; None where several do."""
+    weights = [row["weight"] for row in texts]
+    most = [place for place, weight in enumerate(weights) if weight >= max(weights) - 1e-9]
+    return most[0] if len(most) == 1 else None
 
 
 def _ratio(row: Mapping[str, Any]) -> dict[str, float | None]:

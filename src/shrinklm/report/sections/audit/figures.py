@@ -135,10 +135,11 @@ def _weighed(name: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
     teachers, figures = block(found, "teachers"), block(found, "figures")
     if not teachers:
         return []
-    questions, dropped, texts = (count(whole(found.get(key))) for key in ("questions", "dropped", "texts"))
+    names = ("questions", "dropped", "texts", "tied")
+    questions, dropped, texts, tied = (count(whole(found.get(key))) for key in names)
     shares = [
         f"{teacher} has {percent(finite(block(teachers, teacher).get('share')) or 0)} % of the weight and the text "
-        f"that weighs most in {count(whole(block(teachers, teacher).get('won')))}"
+        f"that alone weighs most in {count(whole(block(teachers, teacher).get('won')))}"
         for teacher in teachers
     ]
     means = [
@@ -148,8 +149,8 @@ def _weighed(name: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
         and (chosen := finite(block(figures, figure).get("chosen"))) is not None
     ]
     text = (
-        f"Of {questions} questions with several texts: {'; '.join(shares)}. {dropped} of {texts} texts weigh "
-        f"nothing. Means: {'; '.join(means)}."
+        f"Of {questions} questions with several texts: {'; '.join(shares)}; several in {tied}. "
+        f"{dropped} of {texts} texts weigh nothing. Means: {'; '.join(means)}."
     )
     return [(f"Weights {name}", text)]
 
