@@ -138,9 +138,17 @@ def accuracies(found: Results) -> str:
         first = next((pace(other) for other in found.rows if row.student == other.student
                       and other.method == BASES[0]), None)  # fmt: skip
         known = method(row.method)
-        needs = ", ".join([*known.needs, *(["several texts"] if known.weigh else [])]) or "nothing"
+        needs = [*known.needs, *(["several texts"] if known.weigh else [])]
+        needs += ["its weights"] if any(term.logits for term in known.terms.values()) else []
         cost = f"{seconds / first:.2f}" if seconds and first else "–"
-        rows.append([found.label(row), *(figure(row, key) for key in (*ANSWERS, "unparsed")), cost, needs])
+        rows.append(
+            [
+                found.label(row),
+                *(figure(row, key) for key in (*ANSWERS, "unparsed")),
+                cost,
+                ", ".join(needs) or "nothing",
+            ]
+        )
     titles = ("Text, %", "Likelihood, %", "Unread, %", "Seconds a step / finetune's", "From the teacher")
     return table(("Method", *titles), rows)
 

@@ -252,12 +252,14 @@ def test_list_says_what_a_term_takes_and_who_brings_another(monkeypatch: pytest.
         """
 
     values = {"hard": "as published"}
-    monkeypatch.setattr(listing, "TERMS", {"near": Term("nearness", values, "temperature", 0.3, ("label",))})
+    monkeypatch.setattr(
+        listing, "TERMS", {"near": Term("nearness", values, "temperature", 0.3, ("label",), logits=True)}
+    )
     monkeypatch.setattr(listing, "names", lambda group: ["mine", "near"])
     monkeypatch.setattr(listing, "find", lambda group, name: mine)
     assert " ".join(call("list", "losses").stdout.split()).endswith(
-        "near[=VALUE][&WEIGHT] nearness; weight 0.3 where none is given; needs label near=hard as published "
-        "near=NUMBER temperature mine[=WEIGHT] A term of my own."
+        "near[=VALUE][&WEIGHT] nearness; weight 0.3 where none is given; needs label, a teacher whose weights are here "
+        "(distil) near=hard as published near=NUMBER temperature mine[=WEIGHT] A term of my own."
     )
 
 

@@ -99,7 +99,10 @@ def _written(name: str, term: Term) -> str:
 
 
 def _about(term: Term) -> str:
-    needs = f"; needs {', '.join(term.needs)}" if term.needs else ""
+    wanted = [*term.needs, *(["a teacher whose weights are here (distil)"] if term.logits else [])]
+    wanted += ["questions with options"] if term.chooses else []
+    wanted += [f"a view that says the {what} alone" for what in term.says]
+    needs = f"; needs {', '.join(wanted)}" if wanted else ""
     return f"{term.about}; weight {term.weight:g} where none is given{needs}"
 
 
