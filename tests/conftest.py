@@ -36,6 +36,7 @@ SLOW = {
     "test_before_paying.py",
     "test_cli.py",
     "test_cli_demo.py",
+    "test_distil.py",
     "test_evaluate_kill.py",
     "test_export_model.py",
     "test_full_disk.py",

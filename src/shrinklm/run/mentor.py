@@ -22,7 +22,9 @@ _FORM = "run:PATH#METHOD, where PATH is a run folder or its recipe; run:PATH#MET
 
 
 def mentor(rest: str, options: TeacherOptions) -> Mentor:
-    """The teacher of a spec's `rest`, "PATH", "PATH#METHOD", "PATH#METHOD@SEED" or "PATH#CELL"; no weights are loaded.
+    """`run:PATH#METHOD`: a student that another run trained; PATH is its folder or its recipe.
+
+    `rest` is "PATH", "PATH#METHOD", "PATH#METHOD@SEED" or "PATH#CELL". No weights are loaded.
 
     Raises TeacherError for a run, a method or a cell that is not there, not trained, or not the only one of its name,
     and for the run that asks.
