@@ -295,8 +295,10 @@ def _exposure(about: About) -> str:
 
 def _family(folder: Path) -> Family:
     """Of the student in a folder."""
-    family: Family = read_json(folder / SAVED)["family"]
-    return family
+    if (folder / SAVED).is_file():
+        family: Family = read_json(folder / SAVED)["family"]
+        return family
+    return "seq2seq" if read_json(folder / "config.json").get("is_encoder_decoder") else "causal"
 
 
 def _yaml(value: Any) -> str:
