@@ -103,14 +103,14 @@ def test_paths_start_at_the_recipe(tmp_path: Path) -> None:
     assert recipe.path("/somewhere/else") == Path("/somewhere/else")
 
 
-@pytest.mark.parametrize("name", ["demo", "honey-csqa", "csqa-smollm2", "csqa-2cores", "csqa-salient"])
+@pytest.mark.parametrize("name", ["demo", "honey-csqa", "csqa-smollm2", "csqa-2cores", "csqa-salient", "csqa-teachers"])
 def test_written_and_read_again_it_is_the_same(name: str) -> None:
     recipe = Recipe.read(RECIPES / f"{name}.yaml")
     again = Recipe.parse({**yaml.safe_load(recipe.dump()), "root": recipe.root})
     assert again == recipe
 
 
-@pytest.mark.parametrize("name", ["demo", "honey-csqa", "csqa-smollm2", "csqa-2cores", "csqa-salient"])
+@pytest.mark.parametrize("name", ["demo", "honey-csqa", "csqa-smollm2", "csqa-2cores", "csqa-salient", "csqa-teachers"])
 def test_each_methods_generations_are_asked_for(name: str) -> None:
     recipe = Recipe.read(RECIPES / f"{name}.yaml")
     steps = {step.name for step in recipe.generate}
