@@ -3,6 +3,7 @@ way."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from sqlalchemy import select, update
 from cli_cases import call
 from shrinklm.core.errors import StudyError
 from shrinklm.study.design.booklets import places
+from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import CHOICE
 from shrinklm.study.records import schema as tables
 from shrinklm.study.records.database import Records
@@ -525,6 +527,44 @@ def test_a_backup_is_made_by_a_command_and_served_in_the_place_of_the_records(tm
     with served(study) as (_, records):
         assert [len(records.participants()), len(records.responses())] == [1, 1]
         assert first.get("/").status_code == 200
+
+
+def test_rules_are_kept_before_the_first_answer_and_each_later_change_is_named(tmp_path: Path) -> None:
+    rules = {"failed_checks": None, "faster_than": 3.0}
+    study = make_study(tmp_path / "study", analysis={"reference": "multitask"}, exclusions=rules)
+    first = call("study", "register", study.home)
+    assert first.exit_code == 0, first.output
+    digest = re.search(r"SHA-256 ([0-9a-f]{64})", first.output)
+    assert digest is not None
+    page = (study.home / "preregistration.html").read_text()
+    assert digest[1] in page
+    for said in ("analysis.reference", "exclusions.faster_than", "multitask", "Understandability"):
+        assert said in page, said
+    file = study.home / "study.yaml"
+    data = yaml.safe_load(file.read_text())
+    data["exclusions"]["faster_than"] = None
+    file.write_text(yaml.safe_dump(data))
+    with served(Study.read(study.home)) as (browser, records):
+        for _ in range(3):
+            client = browser()
+            through(client, begin(client))
+        kept = records.kept("rules")
+        assert kept is not None
+        assert kept.digest != digest[1]
+        assert kept.rules["exclusions.faster_than"] is None
+    late = call("study", "register", study.home)
+    assert (late.exit_code, "did not stand before" in late.output) == (1, True)
+    done = call("study", "analyze", study.home, "--reference", "finetune", "--json", tmp_path / "a.json")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "a.json").read_text())["rules"]
+    assert found["registered"] <= found["first"]
+    assert found["changes"] == [
+        {"rule": "exclusions.faster_than", "before": 3.0, "after": None, "since": "registered"},
+        {"rule": "analysis.reference", "before": "multitask", "after": "finetune", "since": "registered"},
+    ]
+    report = (study.home / "analysis" / "report.html").read_text()
+    assert "2 of the rules changed after" in report
+    assert "Rules changed after they had been kept: exclusions.faster_than, analysis.reference." in report
 
 
 def test_while_another_process_holds_the_records_what_was_sent_is_kept_and_sent_again(

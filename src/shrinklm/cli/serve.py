@@ -19,7 +19,10 @@ from .app import command
 from .study import DATABASE, study
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from ..study.design.folder import Study
+    from ..study.web.guard import Guard
 
 TOKEN = "SHRINKLM_STUDY_TOKEN"
 """Environment variable: the researcher's token."""
@@ -79,28 +82,32 @@ def study_serve(
     try:
         app = make_app(made, records, token)
         _say(made, host, port, token if fresh else None)
-        # No access log: it would keep addresses.
-        config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            date_header=False,
-            lifespan="off",
-            proxy_headers=bool(trusted),
-            forwarded_allow_ips=trusted,
-            timeout_graceful_shutdown=10,
-        )
         # The server ends on SIGTERM as on Ctrl-C, and raises the signal again: by itself that would end the process
         # before the records are closed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run()
+            uvicorn.Server(_config(app, host, port, trusted)).run()
     finally:
         records.close()
     typer.echo("Stopped. Every answer is kept; the same command goes on.")
+
+
+def _config(app: Guard, host: str, port: int, proxies: list[str]) -> uvicorn.Config:
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,  # it would keep addresses
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        lifespan="off",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        timeout_graceful_shutdown=10,
+    )
 
 
 def _networks(proxies: Sequence[str] | None) -> list[IPv4Network | IPv6Network]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..study.analysis.ratings import Ratings
     from ..study.analysis.records import Analysis
     from ..study.design.folder import Study
+    from ..study.design.rules import Kept
     from ..study.records.people import Participant, Response
     from ..study.result.outcome import Options
     from ..study.result.records import Outcome
@@ -110,11 +111,19 @@ def study_analyze(
     reference: Reference = None,
     item: Item = None,
     scale: Scale = "1-5",
-    adjust: Annotated[Adjusted, typer.Option(help="Of Dunn's p-values.")] = Adjusted.bonferroni,
+    adjust: Annotated[
+        Adjusted | None,
+        typer.Option(help="Of Dunn's p-values. Unnamed: as study.yaml says; bonferroni.", show_default=False),
+    ] = None,
     margin: Margin = None,
     degrees: Annotated[
-        Degrees, typer.Option(help="Degrees of freedom of mixed models; kenward-roger below about 20 people.")
-    ] = Degrees.satterthwaite,
+        Degrees | None,
+        typer.Option(
+            help="Degrees of freedom of mixed models; kenward-roger below about 20 people. Unnamed: as study.yaml "
+            "says; satterthwaite.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     database: StudyDatabase = None,
     out: JsonFile = None,
@@ -130,14 +139,19 @@ def study_analyze(
     from ..study.result.outcome import Options
 
     required = {"--condition": condition, "--rater": rater, "--constructs": constructs}
-    options = Options(reference, adjust.value, margin, seed, degrees=degrees.value)
+    stated = {
+        "reference": reference,
+        "adjust": adjust and adjust.value,
+        "margin": margin,
+        "degrees": degrees and degrees.value,
+    }
     if source.is_dir():
         for name, value in {**required, "--controls": controls, "--item": item}.items():
             if value:
                 raise StudyError(
                     f"{name} is for a table. A study's folder knows its own: shrinklm study analyze {source}"
                 )
-        _analyze_folder(source, options, database, out, figures)
+        _analyze_folder(source, seed, stated, database, out, figures)
         return
     if condition is None or rater is None or constructs is None:
         if not source.exists():
@@ -146,7 +160,8 @@ def study_analyze(
         raise StudyError(f"A table needs {missing}: which columns hold what. Only a study's folder knows its own.")
     limits = parse_scale(scale)
     table = read_ratings(source, condition, rater, names(constructs), names(controls), reference, item, limits)
-    _analyze_table(table, options, out, figures)
+    told: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
+    _analyze_table(table, Options(seed=seed, **told), out, figures)
 
 
 def _analyze_table(table: Ratings, options: Options, out: Path | None, figures: Path | None) -> None:
@@ -164,24 +179,35 @@ def _analyze_table(table: Ratings, options: Options, out: Path | None, figures: 
     show_compare.written([path for path in (out, figures) if path is not None])
 
 
-def _analyze_folder(home: Path, options: Options, database: str | None, out: Path | None, figures: Path | None) -> None:
+def _analyze_folder(
+    home: Path,
+    seed: int,
+    stated: Mapping[str, Any],
+    database: str | None,
+    out: Path | None,
+    figures: Path | None,
+) -> None:
     from ..study.design.folder import Study
+    from ..study.result.outcome import Options
     from ..study.result.write import build
     from .show import compare as show_compare
     from .show import outcome as show_outcome
 
     made = Study.read(home)
-    people, responses = _records(made, database)
+    people, responses, kept = _records(made, database)
+    options = Options.of(made, seed, **stated)
     with Progress() as progress:
-        outcome, drawn = build(made, people, responses, options, tick=progress.tick)
+        outcome, drawn = build(made, people, responses, options, tick=progress.tick, kept=kept)
     show_outcome.result(outcome)
     _write_results(outcome, drawn, out, figures)
     show_compare.written([path for path in (out, figures) if path is not None])
     show_outcome.page(home / "analysis" / "report.html")
 
 
-def _records(made: Study, database: str | None) -> tuple[list[Participant], list[Response]]:
-    """Read the people and their answers.
+def _records(
+    made: Study, database: str | None
+) -> tuple[list[Participant], list[Response], tuple[Kept | None, Kept | None]]:
+    """Read the people, their answers, and the rules as they were registered and stood at the first answer.
 
     Raises StudyError where there is no database, MissingExtra without the extra.
     """
@@ -193,11 +219,13 @@ def _records(made: Study, database: str | None) -> tuple[list[Participant], list
     try:
         from ..study.records.database import Records
         from ..study.records.key import Key
+        from ..study.records.rules import FIRST, REGISTERED
     except ImportError as error:
         raise MissingExtra(error.name or "sqlalchemy", "study", "Reading a study's records") from error
     records = Records(database or made.database, Key.of(made.home))
     try:
-        return records.participants(), records.responses()
+        kept = records.kept(REGISTERED), records.kept(FIRST)
+        return records.participants(), records.responses(), kept
     finally:
         records.close()
 
@@ -248,7 +276,7 @@ def study_export(
     from .show import compare as show_compare
 
     made = Study.read(home)
-    people, responses = _records(made, database)
+    people, responses, _ = _records(made, database)
     kinds = [kind.value for kind in formats or (Format.csv, Format.parquet)]
     written = []
     with files.writing(out, files.NAME_PLACE):

@@ -140,6 +140,19 @@ class Payment(_Block):
     currency: str = Field("GBP", pattern=r"^[A-Z]{3}$")
 
 
+class AnalysisRules(_Block):
+    """How the ratings will be analysed, said before there are any."""
+
+    reference: str | None = Field(None, description="The condition that others are compared with; null: the first.")
+    adjust: Literal["bonferroni", "holm", "none"] = Field("bonferroni", description="Of Dunn's p-values.")
+    margin: float | None = Field(
+        None, gt=0, description="A difference that would not matter: effects are tested for being smaller."
+    )
+    degrees: Literal["satterthwaite", "kenward-roger"] = Field(
+        "satterthwaite", description="Degrees of freedom of mixed models; kenward-roger below about 20 people."
+    )
+
+
 class Form(_Block):
     """A study as people meet it. Made by `shrinklm study create`, to be edited before the first person comes."""
 
@@ -160,6 +173,7 @@ class Form(_Block):
     practice: int = Field(1, ge=0, le=10, description="Items to practise on, which are not analysed.")
     checks: Checks = Checks()
     exclusions: Exclusions = Exclusions()
+    analysis: AnalysisRules = AnalysisRules()
     recruiting: Recruiting = Recruiting()
     payment: Payment = Payment()
     debrief: str = Field(min_length=1, description="Paragraphs of the last page.")

@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Integer, Text, cast, delete, func, insert, select, text, update
+from sqlalchemy import Integer, Text, cast, delete, func, insert, select, update
 
 from ...core.errors import StudyError
 from ..design.booklets import Page
+from ..design.rules import Kept, Rules, digest_of
 from . import schema as t
 from .answer import keep_answer
+from .begin import begin_person
 from .engine import open_engine
 from .key import FILE, VARIABLE, Key
 from .log import INITIAL, note, setting, utc_now
 from .people import Participant, Response, Stage, participant_of, response_of
-from .refused import Full, Known
-from .seats import TIMEOUT, free_seat, let_go
-from .sessions import new_code, new_secret, secret_hash
+from .rules import FIRST, REGISTERED, keep_rules, kept_rules
+from .seats import TIMEOUT, let_go
+from .sessions import new_secret, secret_hash
 from .writer import Writer
 
 Recruiting = Literal["open", "paused", "closed"]
@@ -39,6 +41,7 @@ class Records:
         autocommit = self.engine.dialect.name == "postgresql"
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else self.engine
         self._write = Writer(self.engine)
+        self._rules: Rules | None = None
         if key is not None:
             self._check_key()
 
@@ -58,8 +61,12 @@ class Records:
                     f"of the study's folder back, or set {VARIABLE} as on the first server."
                 )
 
-    def bind(self, digest: str) -> None:
-        """Bind the records to a design, by its digest. Raises StudyError when people have answered another one."""
+    def bind(self, digest: str, rules: Rules | None = None) -> None:
+        """Bind the records to a design, by its digest; `rules` are kept when the first answer comes.
+
+        Raises StudyError when people have answered another design.
+        """
+        self._rules = rules
         with self._write() as c:
             c.execute(INITIAL, {"key": "design", "value": digest})
             if setting(c, "design") != digest:
@@ -105,36 +112,8 @@ class Records:
             Known: a person with the platform's id has begun already.
             Full: no seat is free.
         """
-        now = utc_now()
         with self._write() as c:
-            if c.dialect.name == "postgresql":  # one at a time: no seat and no external id is taken twice
-                c.execute(text("LOCK TABLE seat IN EXCLUSIVE MODE"))
-            seen = self.key.hash("visit", visit) if visit else None
-            if seen and (same := c.execute(select(t.participant).where(t.participant.c.visit == seen)).first()):
-                return participant_of(same)
-            known = None if external is None else self.key.hash("id", f"{source} {external}")
-            if known and c.execute(select(t.participant.c.id).where(t.participant.c.known == known)).first():
-                raise Known(f"The {source} id '{external}' has begun already.")
-            number = free_seat(c, seats, now - timeout, more)
-            if number is None:
-                raise Full("Every seat is taken.")
-            code = new_code()
-            row = {
-                "code": code,
-                "link": self.key.hash("link", self.key.link(code)),
-                "visit": seen,
-                "known": known,
-                "seat": number,
-                "source": source,
-                "external": external if keep_id else None,
-                "consent": consent,
-                "consented_at": now,
-                "seen_at": now,
-                "stage": "instructions",
-            }
-            key = c.execute(insert(t.participant).values(row)).inserted_primary_key
-            assert key is not None
-            return participant_of(c.execute(select(t.participant).where(t.participant.c.id == key[0])).one())
+            return begin_person(c, self.key, seats, timeout, consent, source, external, visit, keep_id, more)
 
     def session(self, participant: int) -> str:
         """Begin a session and return its secret, for a cookie. The database keeps the hash alone."""
@@ -236,6 +215,9 @@ class Records:
         """
         with self._write() as c:
             keep_answer(c, participant, position, page, values, remark, timeout)
+            if self._rules is not None:
+                keep_rules(c, FIRST, self._rules)
+        self._rules = None  # they stand, whatever study.yaml says later
 
     def response(self, participant: int, position: int) -> Response | None:
         """Return the answer to a page; None: there is none yet."""
@@ -324,6 +306,25 @@ class Records:
         """Log an action of the researcher."""
         with self._write() as c:
             note(c, what, detail)
+
+    def register(self, rules: Rules) -> Kept:
+        """Keep the rules before there are answers, and return what is kept: those of the first call.
+
+        Raises StudyError once an item has been answered.
+        """
+        with self._write() as c:
+            if c.execute(select(func.count()).select_from(t.response)).scalar_one():
+                raise StudyError("People have answered already: rules that are kept now did not stand before.")
+            if keep_rules(c, REGISTERED, rules):
+                note(c, "rules registered", digest_of(rules))
+        kept = self.kept(REGISTERED)
+        assert kept is not None
+        return kept
+
+    def kept(self, when: str) -> Kept | None:
+        """Return the rules that were kept by `register` or at the first answer; None: none were."""
+        with self._reader.connect() as c:
+            return kept_rules(c, when)
 
     def events(self) -> list[tuple[datetime, str, str]]:
         """Return the log as (time, action, detail), oldest first."""

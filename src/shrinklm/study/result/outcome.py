@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..analysis.pipeline import analyze
 from ..analysis.ratings import QUALITY, Ratings, ratings_of
 from ..analysis.records import Analysis, Estimate
 from ..design.folder import Study
+from ..design.rules import Kept, changes, rules_of
 from ..records.exclude import REASONS, Exclusion, excluded, failed, kept
 from ..records.export import SIMULATED, Rows, ratings
 from ..records.people import Participant, Response
@@ -25,9 +27,11 @@ from .joined import join
 from .pairwise import preferences
 from .records import (
     Answers,
+    ChangedRule,
     Checks,
     ExclusionRow,
     Exclusions,
+    KeptRules,
     Means,
     Outcome,
     People,
@@ -56,6 +60,12 @@ class Options:
     degrees: Method = "satterthwaite"
     """How linear mixed models find degrees of freedom."""
 
+    @classmethod
+    def of(cls, study: Study, seed: int = 0, **stated: Any) -> Options:
+        """As the form says, but for what is stated otherwise: keys of `analysis` in study.yaml; None: as it says."""
+        told = study.form.analysis.model_dump()
+        return cls(seed=seed, **{**told, **{key: value for key, value in stated.items() if value is not None}})
+
 
 DEFAULTS = Options()
 
@@ -73,6 +83,10 @@ class Sample:
     """The ratings among them, as they are exported."""
     everyone: Rows
     """All ratings."""
+    registered: Kept | None = None
+    """The rules as `shrinklm study register` kept them."""
+    first: Kept | None = None
+    """The rules as they stood when the first answer came."""
 
 
 def sample_of(study: Study, participants: Sequence[Participant], responses: Sequence[Response]) -> Sample:
@@ -128,6 +142,26 @@ def outcome_of(study: Study, sample: Sample, options: Options = DEFAULTS, tick: 
         missing=joined.missing,
         asked=study.design,
         facts=dict(study.facts),
+        rules=_rules(study, sample, options),
+    )
+
+
+def _rules(study: Study, sample: Sample, options: Options) -> KeptRules:
+    used = {name: getattr(options, name) for name in study.form.analysis.model_dump()}
+    now = rules_of(study, used)
+    since = {"registered": sample.registered, "first answer": sample.first}
+    found = {
+        change.rule: ChangedRule(change.rule, change.before, change.after, name)
+        for name, kept in reversed(since.items())
+        if kept is not None
+        for change in changes(kept.rules, now)
+    }
+    stood = sample.first or sample.registered
+    return KeptRules(
+        registered=sample.registered.at if sample.registered else None,
+        first=sample.first.at if sample.first else None,
+        digest=stood.digest if stood else None,
+        changes=tuple(sorted(found.values(), key=lambda change: list({**now, **found}).index(change.rule))),
     )
 
 

@@ -26,6 +26,7 @@ def render(outcome: Outcome, figures: Sequence[Figure]) -> str:
         "spreads": None if isinstance(outcome.analysis, Preferences) else spreads(outcome.analysis),
         "strata": tables.strata(outcome),
         "exclusions": tables.exclusions(outcome),
+        "changes": tables.changed(outcome),
         "sensitivity": tables.sensitivity(outcome),
         "agreement": tables.agreement(outcome),
     }
@@ -73,6 +74,9 @@ def answer(outcome: Outcome) -> str:
 def cautions(outcome: Outcome) -> list[str]:
     """What a reader should know before believing the answer."""
     lines = list(outcome.missing)
+    if outcome.rules.changes:
+        named = ", ".join(change.rule for change in outcome.rules.changes)
+        lines.append(f"Rules changed after they had been kept: {named}.")
     people, wanted = outcome.people.analysed, outcome.asked.raters_per_item
     # Percentile intervals over few clusters are too narrow: see stats.clusters.
     if people < FEW:
@@ -109,10 +113,24 @@ def excluded(outcome: Outcome) -> str:
     """Who was left out, in a sentence."""
     people, answers = outcome.people, outcome.ratings
     return (
-        f"The rules stood in study.yaml before the first answer. {people.began} people began and {people.answered} "
+        f"{rules(outcome)} {people.began} people began and {people.answered} "
         f"answered an item; {people.excluded} of these are left out, and with them "
         f"{answers.given - answers.analysed:,} of {answers.given:,} answers."
     )
+
+
+def rules(outcome: Outcome) -> str:
+    """Since when the rules stand, in a sentence."""
+    kept = outcome.rules
+    if kept.first is None and kept.registered is None:
+        return "No rules were kept when the first answer came: those of study.yaml today are applied."
+    stood = (
+        f"the first answer came ({kept.first} UTC)" if kept.first else f"they were registered ({kept.registered} UTC)"
+    )
+    also = f", and were registered before ({kept.registered} UTC)" if kept.first and kept.registered else ""
+    if not kept.changes:
+        return f"The rules are those that stood when {stood}{also}; SHA-256 {(kept.digest or '')[:12]}."
+    return f"{len(kept.changes)} of the rules changed after {stood}{also}: see below."
 
 
 def work(outcome: Outcome) -> list[str]:

@@ -188,6 +188,30 @@ class Preferences:
 
 
 @dataclass(frozen=True)
+class KeptRules:
+    """The rules that stood when the first answer came, and what is another one now."""
+
+    registered: str | None
+    """When `shrinklm study register` kept rules, UTC; None: it was not called."""
+    first: str | None
+    """When the first answer came, UTC; None: an earlier version of shrinklm took it, and kept no rules."""
+    digest: str | None
+    """Of the rules, SHA-256."""
+    changes: tuple[ChangedRule, ...]
+
+
+@dataclass(frozen=True)
+class ChangedRule:
+    """A rule that changed."""
+
+    rule: str
+    before: Any
+    after: Any
+    since: str
+    """ "registered" or "first answer"."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything about a study."""
 
@@ -218,6 +242,8 @@ class Outcome:
     asked: Design
     facts: Mapping[str, Any]
     """About the choice of questions, as `Study.facts`."""
+    rules: KeptRules
+    """What was decided before the first answer."""
 
     @property
     def main(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...report.look.numbers import DASH, MINUS, p_value
 from ...report.look.tables import Column, Line, Table
@@ -104,6 +105,23 @@ def exclusions(outcome: Outcome) -> Table:
     )
     columns = (Column("Reason", numeric=False), Column("Rule", numeric=False), Column("Left out"))
     return Table("exclusions", caption, columns, tuple(lines))
+
+
+def changed(outcome: Outcome) -> Table | None:
+    """The rules that changed after they were kept; None: none did."""
+    if not outcome.rules.changes:
+        return None
+    lines = tuple(
+        Line((change.rule, _said(change.before), _said(change.after), change.since)) for change in outcome.rules.changes
+    )
+    columns = tuple(Column(name, numeric=False) for name in ("Rule", "Before", "In this analysis", "Kept at"))
+    return Table(
+        "changes", "Rules that are others in this analysis than they were when they were kept.", columns, lines
+    )
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def sensitivity(outcome: Outcome) -> Table:

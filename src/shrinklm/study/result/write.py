@@ -4,6 +4,7 @@ analysed."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...core import files
 from ...core.spreadsheet import csv_text
@@ -11,6 +12,7 @@ from ...core.types import Tick
 from ...report.look.figures import Figure
 from ..analysis.base import json_text
 from ..design.folder import Study
+from ..design.rules import Kept
 from ..records.people import Participant, Response
 from . import tables as result_tables
 from .figures import draw
@@ -27,16 +29,18 @@ def build(
     responses: Sequence[Response],
     options: Options = DEFAULTS,
     tick: Tick | None = None,
+    kept: tuple[Kept | None, Kept | None] = (None, None),
 ) -> tuple[Outcome, list[Figure]]:
     """Analyse a study, write `analysis/`, and return the result and its figures.
 
-    The folder is replaced as a whole once everything is made.
+    The folder is replaced as a whole once everything is made. `kept`: the rules that were registered, and those that
+    stood when the first answer came.
 
     Raises:
         StudyError: nobody has answered, or nothing is left to compare.
         StoreError: the folder cannot be written.
     """
-    sample = sample_of(study, participants, responses)
+    sample = replace(sample_of(study, participants, responses), registered=kept[0], first=kept[1])
     outcome = outcome_of(study, sample, options, tick)
     ratings = None if study.form.kind == "preference" else ratings_table(study, sample.rows, options.reference)
     figures = draw(outcome, ratings)

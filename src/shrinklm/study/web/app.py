@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..design.folder import Study
+from ..design.rules import rules_of
 from ..records.database import Records
 from ..records.refused import Busy
 from ..records.writer import locked
@@ -39,7 +40,7 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
     Raises:
         StudyError: the file of texts that the form names is missing or wrong, or the records belong to another design.
     """
-    records.bind(study.digest)
+    records.bind(study.digest, rules_of(study))
     texts = Texts.read(study.home / study.form.texts if study.form.texts else None)
     site = Site(study, records, texts, Admins(token) if token else None)
     routes = [*participant.routes(), *researcher.routes(), Route("/static/{name}", static), Route("/health", health)]
