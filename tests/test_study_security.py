@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import logging
 import random
 import re
+import socket
 import stat
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from itsdangerous.signer import SigningAlgorithm
@@ -21,7 +27,11 @@ from starlette.testclient import TestClient
 from cli_cases import call
 from shrinklm.cli.address import loopback
 from shrinklm.cli.serve import _say
-from shrinklm.study.web import guard
+from shrinklm.study.design.folder import Study
+from shrinklm.study.records.database import Records
+from shrinklm.study.records.key import Key
+from shrinklm.study.web import guard, server
+from shrinklm.study.web.app import make_app
 from shrinklm.study.web.guard import BODY, Admins, RateLimits
 from study_site import NASTY, TOKEN, begin, form, make_study, served, submit, through
 from visitor import filled, sheets
@@ -561,6 +571,7 @@ def test_another_hosts_word_about_addresses_is_taken_of_named_proxies_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[tuple[bool, list[str]]] = []
+    _forget_filters(monkeypatch)
 
     class Server:
         def __init__(self, config: uvicorn.Config) -> None:
@@ -576,3 +587,72 @@ def test_another_hosts_word_about_addresses_is_taken_of_named_proxies_alone(
     assert found == [(False, []), (True, ["10.1.2.3/32", "::1/128"])]
     wrong = call("study", "serve", home, "--port", "8765", "--proxy", "caddy")
     assert (wrong.exit_code, "such as --proxy 127.0.0.1" in wrong.output) == (1, True)
+
+
+def _forget_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server adds to the loggers goes with the test."""
+    for name in ("uvicorn.error", "asyncio", "shrinklm.study"):
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])
+
+
+@contextlib.contextmanager
+def _listening(study: Study, monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> Iterator[int]:
+    """The port of a real server in a thread."""
+    _forget_filters(monkeypatch)
+    records = Records(study.database, Key.of(study.home))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = server.config(make_app(study, records, TOKEN), "127.0.0.1", port, [])
+    if most is not None:
+        monkeypatch.setattr(server.Bounded, "most", most)
+    running = uvicorn.Server(settings)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    try:
+        yield port
+    finally:
+        running.should_exit = True
+        thread.join(20)
+        records.close()
+
+
+def test_connections_that_are_held_open_stop_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _listening(make_study(tmp_path / "study"), monkeypatch, most=20) as port:
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+        for one in held:
+            with contextlib.suppress(OSError):
+                one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        for _ in range(3):
+            assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).text == "ok"
+        for one in held:
+            one.close()
+
+
+def test_a_request_that_does_not_come_in_time_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD", 0.2)
+    monkeypatch.setattr(guard, "TIME", 0.2)
+    with _listening(make_study(tmp_path / "study"), monkeypatch) as port:
+        for began in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /"):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as slow:
+                slow.sendall(began)
+                while slow.recv(4096):  # until it is closed
+                    pass
+        head = b"POST /start HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as slow:
+            slow.sendall(head + b"Content-Length: 100\r\n\r\nconsent=")
+            assert b" 408 " in slow.recv(4096)
+
+
+def test_repeated_lines_of_the_log_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(server.time, "monotonic", lambda: now[0])
+    folding, said = server.Folding(), []
+    for second in (0, 1, 2, 30, 61, 62):
+        now[0] = 100.0 + second
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "f.py", 7, "Exceeded.", None, None)
+        if folding.filter(record):
+            said.append(record.getMessage())
+    assert said == ["Exceeded.", "Exceeded. (and 3 more like it since)"]

@@ -19,10 +19,7 @@ from .app import command
 from .study import DATABASE, study
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from ..study.design.folder import Study
-    from ..study.web.guard import Guard
 
 TOKEN = "SHRINKLM_STUDY_TOKEN"
 """Environment variable: the researcher's token."""
@@ -76,6 +73,7 @@ def study_serve(
         from ..study.records.database import Records
         from ..study.records.key import Key
         from ..study.web.app import make_app
+        from ..study.web.server import config
     except ImportError as error:
         raise MissingExtra(error.name or "starlette", "study", "Serving a study") from error
     records = Records(database or made.database, Key.of(made.home))
@@ -86,28 +84,10 @@ def study_serve(
         # before the records are closed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(_config(app, host, port, trusted)).run()
+            uvicorn.Server(config(app, host, port, trusted)).run()
     finally:
         records.close()
     typer.echo("Stopped. Every answer is kept; the same command goes on.")
-
-
-def _config(app: Guard, host: str, port: int, proxies: list[str]) -> uvicorn.Config:
-    import uvicorn
-
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        access_log=False,  # it would keep addresses
-        log_level="warning",
-        server_header=False,
-        date_header=False,
-        lifespan="off",
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=10,
-    )
 
 
 def _networks(proxies: Sequence[str] | None) -> list[IPv4Network | IPv6Network]:

@@ -6,6 +6,7 @@ Nothing here stores an address: `RateLimits` keeps a keyed hash of it in memory,
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -24,6 +25,8 @@ from ..records.sessions import new_secret, secret_hash
 
 BODY = 64 * 1024
 """Most bytes of a request."""
+TIME = 30.0
+"""Seconds in which the body of a request must have come."""
 FIELDS = 200
 """Most fields of a form."""
 SESSION, VISIT, ADMIN = "study", "visit", "researcher"
@@ -93,17 +96,15 @@ class Guard:
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > BODY:
             return "large", 413
-        # Counted while it comes: the header may be missing, or lie.
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return "broken", 400
-            body += message.get("body", b"")
-            if len(body) > BODY:
-                return "large", 413
-            if not message.get("more_body"):
-                break
+        try:
+            async with asyncio.timeout(TIME):
+                body = await _body(receive)
+        except TimeoutError:
+            return "broken", 408
+        if body is None:
+            return "broken", 400
+        if len(body) > BODY:
+            return "large", 413
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
             return "broken", 415
         try:
@@ -115,6 +116,20 @@ class Guard:
             return "broken", 400
         request.scope["fields"] = {name: value.replace("\0", "") for name, value in pairs}
         return None
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body up to a little more than `BODY` bytes; None where the client has gone."""
+    # Counted while it comes: the header may be missing, or lie.
+    body = b""
+    while len(body) <= BODY:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return body
 
 
 def fields(request: Request) -> Mapping[str, str]:
