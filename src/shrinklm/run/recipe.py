@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..core import safe_yaml
 from ..core.errors import RecipeError, UnknownName
 from ..core.secrets import shown
 from ..teachers.steps import STEPS
@@ -152,7 +153,7 @@ class Recipe(Block):
         """The recipe in a YAML file. Raises RecipeError with the line to mend."""
         path = Path(path)
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data = safe_yaml.load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RecipeError(f"No recipe at {path}. Write one with: shrinklm init my-task") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

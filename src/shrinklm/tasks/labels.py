@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ..core import safe_yaml
 from ..core.tables.columnar import class_labels
 
 _DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json")
@@ -58,7 +59,7 @@ def _json(path: Path) -> Mapping[str, Any]:
 def _front_matter(path: Path) -> Mapping[str, Any]:
     try:
         parts = path.read_text(encoding="utf-8").split("---", 2)
-        data = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
+        data = safe_yaml.load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return data if isinstance(data, Mapping) else {}

@@ -14,8 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..core import safe_yaml
 from ..core.errors import RecipeError
 from ..core.types import Example, Prompt, Turn
 from .steps import Step
@@ -135,7 +134,7 @@ def _template(path: Path) -> Template:
 
 @lru_cache
 def _shots(path: Path) -> list[tuple[Example, dict[str, str]]]:
-    rows: Sequence[Mapping[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    rows: Sequence[Mapping[str, Any]] = safe_yaml.load(path.read_text(encoding="utf-8")) or []
     shots = []
     for number, row in enumerate(rows):
         try:

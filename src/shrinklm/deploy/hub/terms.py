@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import yaml
 
+from ...core import safe_yaml
+
 NO_ADVICE = "This comes from a table of names and is no legal advice."
 
 
@@ -73,7 +75,7 @@ def stated_licence(folder: Path) -> str:
     """The licence in the front matter of a folder's README.md; "" where it states none, or another kind of value."""
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
-        front = yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else {}
+        front = safe_yaml.load(text.split("---", 2)[1]) if text.startswith("---") else {}
     except (OSError, UnicodeDecodeError, IndexError, yaml.YAMLError):
         return ""
     value = front.get("license") if isinstance(front, dict) else ""

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from ...core import safe_yaml
 from ...core.errors import RecipeError, UnknownName
 from ...core.types import Example, Prompt, Tick, Turn, digest
 from ...teachers.base import BaseTeacher
@@ -164,7 +165,7 @@ def _shots(prompts: Prompts) -> list[tuple[Rated, Mapping[str, Mapping[str, Any]
 
 def _yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return safe_yaml.load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{path} is not YAML: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ...core import safe_yaml
 from ...core.errors import StudyError
 
 Kind = Literal["rating", "simulation", "preference"]
@@ -199,7 +200,7 @@ class Form(_Block):
     def read(cls, path: Path) -> Form:
         """Read the form in a YAML file. Raises StudyError that names every wrong key."""
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data = safe_yaml.load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise StudyError(
                 f"There is no {path}. Make a study with: shrinklm study create RUN --conditions A,B --out study"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from ...core import safe_yaml
 from ...core.errors import StudyError
 
 ENGLISH = Path(__file__).parent / "texts.en.yaml"
@@ -46,7 +47,7 @@ class Texts:
 
 def _load(path: Path) -> dict[str, str]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = safe_yaml.load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise StudyError(f"{path} cannot be read as YAML: {error}. It is named by `texts` in study.yaml.") from error
     if not isinstance(data, dict) or not all(
