@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import typer
+
+from ..core.finite import finite
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _STEERING_JSON = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
@@ -30,13 +30,5 @@ def shown(text: str) -> str:
 
 def say_json(value: Any, indent: int | None = None) -> None:
     """Prints one JSON text that every parser reads: a number that is not finite is null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    text = json.dumps(finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
     typer.echo(_STEERING_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...core.finite import finite
 from .style import variable, variables
 
 HERE = Path(__file__).parent
@@ -48,16 +47,7 @@ def breaks(name: str) -> str:
 
 def island(value: Any) -> str:
     """JSON that may stand inside a <script> element: no character of it can end the element or open a comment."""
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
