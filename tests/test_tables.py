@@ -247,6 +247,8 @@ def test_hostile_files(tmp_path: Path) -> None:
 
     good = json.dumps(ROWS[0])
     assert "t.json: lists or objects are nested too deeply" in said("t.json", "[" * 200_000)
+    deep = '{"a":' * 100_000 + "1" + "}" * 100_000
+    assert "t.jsonl, line 1: lists or objects are nested too deeply" in said("t.jsonl", deep)
     assert "t.jsonl, line 2: lists or objects are nested" in said("t.jsonl", good + '\n{"a":' + "[" * 200_000 + "\n")
     assert "t.jsonl, line 2: a number is too long" in said("t.jsonl", good + '\n{"a": ' + "9" * 5000 + "}\n")
     assert "line 2: the key 'answer' stands twice in one object" in said(

@@ -33,7 +33,8 @@ def objects(path: Path, name: str, layout: Layout) -> Rows:
     if path.suffix.lower() == ".json":
         return _whole(path, name, layout, encoding)
     # One object may be a row or a whole table; what is neither is told by its line.
-    if not start.startswith(("[", "{")) or (alone and _rows(json.loads(start), name, layout.parts, sure=True) is None):
+    row = alone and _rows(_json(start, name, 1), name, layout.parts, sure=True) is None
+    if row or not start.startswith(("[", "{")):
         return _by_lines(path, name, encoding)
     try:
         return _whole(path, name, layout, encoding)
