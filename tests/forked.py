@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -22,16 +23,18 @@ class Forked:
 
         self.out, self.err = folder / "stdout", folder / "stderr"
         self.returncode: int | None = None
+        self._asking = threading.Lock()
         self.pid = os.fork()
         if not self.pid:
             _become(arguments, self.out, self.err, environment)
 
     def poll(self) -> int | None:
         """Its exit code, negative where a signal ended it; None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
+        with self._asking:  # a process that has ended is told once
+            if self.returncode is None:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+            return self.returncode
 
     def wait(self, seconds: float = 120) -> int:
         """Its exit code, once it has ended."""

@@ -6,10 +6,9 @@ import random
 
 import pytest
 
-from shrinklm.core import names
+from shrinklm.core import names, sentences
 from shrinklm.core import words as core_words
 from shrinklm.evaluation.metrics import mentions
-from shrinklm.teachers import endings
 from shrinklm.teachers.replies import explains_nothing
 
 PARTS = [
@@ -60,7 +59,7 @@ def every_figure() -> list[object]:
         (
             core_words.words(text),
             core_words.pieces(text),
-            endings.sentence_spans(text),
+            sentences.sentence_spans(text),
             names.found(names.folded(text), options),
             mentions.mentions(text, options),
         )
@@ -72,7 +71,7 @@ def test_simple_texts_are_read_as_any_other(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(core_words.simple(text) for text in texts()) > 50
     fast = every_figure()
     mentions._mentions.cache_clear()
-    for module in (core_words, names, mentions, endings):
+    for module in (core_words, names, mentions, sentences):
         monkeypatch.setattr(module, "simple", lambda text: False)
     assert fast == every_figure()
     mentions._mentions.cache_clear()

@@ -359,6 +359,6 @@ def test_the_researchers_page(tmp_path: Path, opened: Callable[..., Page], optio
         page.get_by_role("heading", name="Recruiting is paused").wait_for()
         with page.expect_download() as download:
             page.get_by_role("link", name="ratings.csv").click()
-        assert Path(download.value.path()).read_bytes().startswith(b"CASE,rationale,")
+        assert Path(download.value.path()).read_bytes().startswith(b'"CASE","rationale",')
     finally:
         site.close()

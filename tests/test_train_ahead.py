@@ -23,10 +23,10 @@ def steps(spec: str, name: str) -> Steps:
 
 
 def tensors(part: Pass) -> dict[str, torch.Tensor]:
-    named = {**part.batch, "view": part.view, "weight": part.weight}
+    named = {**part.batch, "view": part.view, "weight": part.weight, "own": part.own}
     for name, ask in part.asked.items():
         named |= {f"{name} pairs": ask.pairs, f"{name} ask": ask.ask, f"{name} place": ask.place}
-        named |= {f"{name} {figure}": value for figure, value in ask.figures.items()}
+        named |= {f"{name} {figure}": value for figure, value in (*ask.figures.items(), *ask.tokens.items())}
     return named
 
 

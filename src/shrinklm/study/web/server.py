@@ -41,6 +41,8 @@ def config(app: Guard, host: str, port: int, proxies: list[str]) -> uvicorn.Conf
         port=port,
         http=Bounded,
         access_log=False,  # it would keep addresses
+        # The server's own settings would replace those of the whole process.
+        log_config=None,
         log_level="warning",
         server_header=False,
         date_header=False,
