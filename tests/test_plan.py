@@ -16,6 +16,7 @@ from endpoint_stub import chat, server
 from shrinklm import Recipe, Run
 from shrinklm.run.plan import plan_run
 from shrinklm.run.plan.plan import total
+from teacher_cases import tiny_model
 
 STEPS = ["explanation", "critique", "revision", "counterfactual", "label"]
 PRICE = {"input": 1.0, "output": 5.0}
@@ -185,6 +186,23 @@ def test_unknown_is_said_and_the_rest_is_counted(tmp_path: Path) -> None:
     assert planned["total"]["seconds"] is None
     said = call("generate", path, "--dry-run").output
     assert "unknown" in said
+
+
+def test_a_teacher_that_runs_here_is_planned_without_being_opened(
+    tmp_path: Path,
+) -> None:
+    folder = tiny_model(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"")  # whoever opens its weights fails
+    path = recipe(tmp_path, teacher={"use": f"transformers:{folder}"}, generate=["explanation"], methods=["multitask"])
+    files = snapshot(tmp_path)
+    result = call("plan", path, "--no-trial", "--json")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)["texts"]
+    train = len(Run(Recipe.read(path)).splits["train"])
+    assert (row["prompts"] - row["retries"], row["found"]) == (train, 0)
+    shown = call("preview", path, "--json")
+    assert shown.exit_code == 0, shown.output
+    assert snapshot(tmp_path) == files
 
 
 @pytest.mark.parametrize(

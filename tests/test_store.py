@@ -17,7 +17,7 @@ from shrinklm.core.errors import StoreError
 from shrinklm.core.types import Generation, Prompt, Sampling, Source, Turn, ask_key, digest
 from shrinklm.teachers.merging import Merged, merge
 from shrinklm.teachers.rows import COLUMNS, to_row
-from shrinklm.teachers.store import Store, read, write
+from shrinklm.teachers.store import ScratchStore, Store, read, write
 from student_cases import TYPES
 
 SAMPLING = Sampling(64, 0.7, 0.9, ("\n\n", "Question:"), 5)
@@ -258,6 +258,22 @@ def test_keys_are_compared_without_rows(store: Store, monkeypatch: pytest.Monkey
         monkeypatch.setattr("shrinklm.teachers.store._MANY", many)
         assert store.missing(keys) == set(keys[10:])
         assert store.known(keys) == set(keys[:10])
+
+
+def test_a_store_in_memory_knows_what_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [digest(number) for number in range(6)]
+    with Store(tmp_path / "store.db") as store:
+        store.put(made(number) for number in range(3))
+    for many in (10_000, 1):
+        monkeypatch.setattr("shrinklm.teachers.store._MANY", many)
+        for path, stored in ((tmp_path / "store.db", 3), (tmp_path / "none.db", 0)):
+            with ScratchStore(path) as look:
+                look.put([made(3)])
+                found = {*keys[:stored], keys[3]}
+                assert look.known(iter(keys)) == found == set(look.get(keys))
+                assert look.missing(iter(keys)) == {*keys} - found
+    with Store(tmp_path / "store.db") as store:
+        assert len(store) == 3
 
 
 def test_a_key_says_everything_that_was_asked() -> None:

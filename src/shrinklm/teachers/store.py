@@ -211,16 +211,10 @@ class ScratchStore(Store):
         stored = self._on_disk.get(wanted) if self._on_disk is not None else {}
         return stored | super().get(wanted)
 
-    def known(self, keys: Iterable[str]) -> set[str]:
-        """See `get`."""
-        wanted = list(keys)
-        stored = self._on_disk.known(wanted) if self._on_disk is not None else set()
-        return stored | super().known(wanted)
-
     def missing(self, keys: Iterable[str]) -> set[str]:
         """See `get`."""
-        wanted = set(keys)
-        return wanted - self.known(wanted)
+        lacking = super().missing(keys)
+        return self._on_disk.missing(lacking) if self._on_disk is not None else lacking
 
     @property
     def greedy_seeds(self) -> list[int]:
