@@ -46,4 +46,4 @@ def study_register(
         records.close()
     written = out or made.home / "preregistration.html"
     files.write_text(written, page(made, kept), files.NAME_ANOTHER)
-    say(f"{written}: kept {kept.at} UTC, SHA-256 {kept.digest}")
+    say(f"{written}: kept {kept.at}, SHA-256 {kept.digest}")

@@ -28,7 +28,7 @@ class Kept:
     """The rules as they were kept."""
 
     at: str
-    """UTC, ISO 8601."""
+    """Such as "2026-11-28 09:37:08 UTC"."""
     digest: str
     rules: Rules
 

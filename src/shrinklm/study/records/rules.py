@@ -15,7 +15,7 @@ REGISTERED, FIRST = "rules registered", "rules"
 
 def keep_rules(c: Connection, when: str, rules: Rules) -> bool:
     """Keep rules, unless there are some already. Returns whether they were kept."""
-    kept = {"at": f"{utc_now():%Y-%m-%dT%H:%M:%SZ}", "digest": digest_of(rules), "rules": rules}
+    kept = {"at": f"{utc_now():%Y-%m-%d %H:%M:%S} UTC", "digest": digest_of(rules), "rules": rules}
     return bool(c.execute(INITIAL, {"key": when, "value": json.dumps(kept, ensure_ascii=False)}).rowcount)
 
 

@@ -124,10 +124,8 @@ def rules(outcome: Outcome) -> str:
     kept = outcome.rules
     if kept.first is None and kept.registered is None:
         return "No rules were kept when the first answer came: those of study.yaml today are applied."
-    stood = (
-        f"the first answer came ({kept.first} UTC)" if kept.first else f"they were registered ({kept.registered} UTC)"
-    )
-    also = f", and were registered before ({kept.registered} UTC)" if kept.first and kept.registered else ""
+    stood = f"the first answer came ({kept.first})" if kept.first else f"they were registered ({kept.registered})"
+    also = f", and were registered before ({kept.registered})" if kept.first and kept.registered else ""
     if not kept.changes:
         return f"The rules are those that stood when {stood}{also}; SHA-256 {(kept.digest or '')[:12]}."
     return f"{len(kept.changes)} of the rules changed after {stood}{also}: see below."
