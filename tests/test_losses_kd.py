@@ -19,6 +19,7 @@ from shrinklm.core.types import Example, Prompt, Sampling
 from shrinklm.deploy.mentor import Mentor
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
+from shrinklm.methods.terms import TERMS
 from shrinklm.models.locate import Model
 from shrinklm.students.base import BaseStudent
 from shrinklm.students.logits import LogitTeacher, another_vocabulary
@@ -239,6 +240,8 @@ def test_another_vocabulary_is_refused() -> None:
 
 
 def test_how_it_is_asked_for() -> None:
+    told = TERMS["kd"].values
+    assert ("KL(teacher ‖ student)" in told["forward"], "KL(student ‖ teacher)" in told["reverse"]) == (True, True)
     assert method("multitask:kd").losses == {"kd": 1.0}
     assert method("multitask:kd=reverse&0.3").losses == {"kd=reverse": 0.3}
     with pytest.raises(MethodError, match=r"'kd=backward' is not understood.*Known: kd=forward, kd=reverse, kd=jsd,"):

@@ -95,6 +95,13 @@ def test_the_divergence_is_that_of_its_formula(temperature: float) -> None:
     assert float(divergence(same.log(), same, temperature)) == pytest.approx(0, abs=1e-12)
 
 
+def test_a_low_temperature_takes_the_likeliest_option() -> None:
+    # Three options at .45, .35 and .2: to the power of 1,000 all are 0 in float32.
+    scores = torch.tensor([[-3.0, -1.0, -2.5]], requires_grad=True)
+    (slope,) = torch.autograd.grad(divergence(scores, torch.tensor([[0.45, 0.35, 0.2]]), 1e-3).sum(), scores)
+    assert slope[0].tolist() == pytest.approx([-1e-3, 1e-3, 0], abs=1e-9)
+
+
 @pytest.mark.parametrize("spec", FAMILIES)
 def test_however_a_step_is_cut_the_gradient_is_the_same(spec: str, tmp_path: Path) -> None:
     examples = many(5)
@@ -139,6 +146,9 @@ def test_questions_without_chances_are_counted_and_a_training_without_any_is_ref
 def test_how_soft_is_written() -> None:
     assert method("finetune:soft").losses == {"soft": 1.0}
     assert method("finetune:soft=2&0.5").losses == {"soft=2": 0.5}
+    assert {tuple(method(f"finetune:soft={number}").losses) for number in ("2", "2.0", "02.00")} == {("soft=2",)}
+    assert {tuple(method(f"finetune:soft={number}").losses) for number in (".5", "0.5", "0.50&2")} == {("soft=0.5",)}
+    assert tuple(method("finetune:soft=1000000,soft=0.0000001").losses) == ("soft=1000000", "soft=0.0000001")
     assert method("finetune:soft").needs == ("label",)
     with pytest.raises(MethodError, match=r"'soft=hot' is not understood. Known: soft=2 \(temperature\)"):
         method("finetune:soft=hot")

@@ -19,7 +19,11 @@ from shrinklm.core.types import Example, Pair
 from shrinklm.methods.builtin import COUNTERFACTUAL, EXPLAIN, FACTUAL, JUSTIFY, PREDICT
 from shrinklm.methods.corpus import Corpus, ViewPair
 from shrinklm.methods.spec import method
+from shrinklm.methods.terms import TERMS
 from shrinklm.methods.view import Method, View
+from shrinklm.students.training.losses.kd import Distil
+from shrinklm.students.training.losses.mixkd import MixKD
+from shrinklm.students.training.losses.soft import Soft
 from student_cases import OPTIONS, TYPES, corpus, generation, many, taught
 
 GOLDEN = Path(__file__).parent / "golden" / "views.txt"
@@ -172,11 +176,41 @@ def test_teacher_labels_are_the_teachers_answer_and_reason() -> None:
         ("finetune:revised", MethodError, "with an explanation: none"),
         ("multitask:revised,teacher-labels", MethodError, "exclude each other"),
         ("multitask:teacher-labels=2", MethodError, "takes no value"),
+        (
+            "finetune:options=0.5,options=2",
+            MethodError,
+            "'options' is asked for twice, by 'options=0.5' and 'options=2'",
+        ),
+        ("finetune:soft=2,soft=2.0", MethodError, "'soft=2' is asked for twice, by 'soft=2' and 'soft=2.0'"),
+        ("finetune:soft&0.5,soft=1", MethodError, "unknown option 'soft&0.5'"),
+        ("finetune:soft,soft=1&2", MethodError, "'soft=1' is asked for twice, by 'soft' and 'soft=1&2'"),
+        ("finetune:kd=forward,kd=0.5", MethodError, "'kd=forward' is asked for twice, by 'kd=forward' and 'kd=0.5'"),
+        ("finetune:mixkd=.4,mixkd", MethodError, "'mixkd=0.4' is asked for twice"),
+        ("multitask:mi=released&2,mi=released", MethodError, "'mi=released' is asked for twice"),
+        (
+            "multitask:weigh=student,weigh=rsr",
+            MethodError,
+            "'weigh' is asked for twice, by 'weigh=student' and 'weigh=rsr'",
+        ),
+        ("multitask:weigh=student&h=0.5&h=1", MethodError, "'weigh=student&h=0.5&h=1' sets 'h' twice"),
+        ("explain-then-answer:internalised=2,internalised=3", MethodError, "'internalised' is asked for twice"),
+        ("multitask:revised,revised=explain", MethodError, "'revised' is asked for twice"),
     ],
 )
 def test_a_wrong_name_or_option_says_what_is_known(spec: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         method(spec)
+
+
+def test_forms_of_one_term_stand_beside_each_other() -> None:
+    both = method("multitask:options=0.5,options=margin&2,mi=infonce,mi=released")
+    assert both.losses == {"options": 0.5, "options=margin": 2.0, "mi=infonce": 0.1, "mi=released": 0.1}
+
+
+def test_what_goes_without_saying_is_what_the_terms_do() -> None:
+    defaults = {"soft": Soft()._temperature, "kd": Distil().kind, "mixkd": MixKD()._a}
+    stated = {name: str(value).removesuffix(".0") for name, value in defaults.items()}
+    assert {name: term.default for name, term in TERMS.items() if term.default} == stated
 
 
 def test_a_method_of_the_users_comes_by_module_and_attribute() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..core.errors import MethodError, nearest
@@ -35,6 +35,16 @@ class Draft:
     """Of the views of the table's method, so that `alpha` and other options may come in any order."""
     losses: dict[str, float]
     weigh: Weighing | None = None
+    written: dict[str, str] = field(default_factory=dict)
+    """What was asked for so far → the option that did."""
+
+    def once(self, what: str, option: str) -> None:
+        """Note that an option asks for something. Raises MethodError where another one does so already."""
+        if what in self.written:
+            raise self.error(
+                f"'{what}' is asked for twice, by '{self.written[what]}' and '{option}'. Leave one of them out"
+            )
+        self.written[what] = option
 
     def each(self, change: Callable[[View], View]) -> None:
         """Change every view."""
@@ -61,6 +71,7 @@ def apply(draft: Draft, option: str) -> None:
     """Change a draft by one option, "NAME" or "NAME=VALUE". Raises MethodError."""
     name, _, value = option.partition("=")
     if name in OPTIONS:
+        draft.once(name, option)
         OPTIONS[name].change(draft, value)
     elif (known := term(name)) is not None:
         if not draft.base.views:
@@ -75,6 +86,7 @@ def apply(draft: Draft, option: str) -> None:
             stated, weight = known.read(name, value if option != name else "")
         except ValueError as error:
             raise draft.error(str(error)) from None
+        draft.once(known.whole(stated), option)
         draft.losses[stated] = weight
     else:
         terms = dict.fromkeys([*TERMS, *names("losses")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from ..core.errors import nearest
 from ..core.registry import names
@@ -26,6 +27,8 @@ class Term:
     """Each value that may be named, with a line about it."""
     number: str = ""
     """What a number in the place of a value is, such as "temperature"; "": its weight."""
+    default: str = ""
+    """The value that it has where none is named; "" for a form of its own."""
     weight: float = 1.0
     """Where none is given."""
     needs: tuple[str, ...] = ()
@@ -55,7 +58,13 @@ class Term:
             raise ValueError(self._wanted(name, value))
         if last and not (re.fullmatch(_NUMBER, last) and float(last) > 0):
             raise ValueError(self._wanted(name, value))
+        if said and said not in self.values:
+            said = _plain(said)
         return f"{name}={said}" if said else name, float(last) if last else self.weight
+
+    def whole(self, stated: str) -> str:
+        """A term as `Method.losses` names it, with the value that goes without saying: "soft=1" for "soft"."""
+        return f"{stated}={self.default}" if self.default and "=" not in stated else stated
 
     def _wanted(self, name: str, value: str) -> str:
         if not (self.values or self.number):
@@ -65,6 +74,11 @@ class Term:
         both = f"{known[0].split()[0]}&0.5"
         hint = nearest(value.partition("&")[0], self.values)
         return f"'{name}={value}' is not understood.{hint} Known: {', '.join(known)}; with a weight {both}"
+
+
+def _plain(number: str) -> str:
+    """A decimal number as it is written once: "2" for "2.0", "0.5" for ".50"."""
+    return format(Decimal(number).normalize(), "f")
 
 
 TERMS: Mapping[str, Term] = {
@@ -80,6 +94,7 @@ TERMS: Mapping[str, Term] = {
         "distance to how likely the teacher finds each option, from the step `label`: log-probabilities, or shares of "
         "several answers",
         number="temperature",
+        default="1",
         needs=("label",),
         chooses=True,
         chances=True,
@@ -98,15 +113,17 @@ TERMS: Mapping[str, Term] = {
     "kd": Term(
         "distance to the next-token distribution of a teacher whose weights are here, forward where nothing is said",
         {
-            "forward": "KL divergence of the student from the teacher: cover all that the teacher holds likely",
-            "reverse": "KL divergence of the teacher from the student: say nothing that the teacher holds unlikely",
+            "forward": "KL(teacher ‖ student): cover all that the teacher holds likely",
+            "reverse": "KL(student ‖ teacher): say nothing that the teacher holds unlikely",
             "jsd": "Jensen-Shannon divergence, between the two",
         },
+        default="forward",
         logits=True,
     ),
     "mixkd": Term(
         "two questions mixed into one, with both answers and a teacher's distribution on the mix (arXiv 2011.00593)",
         number="a of Beta(a, a), which draws the shares",
+        default="0.4",
         logits=True,
         says=("answer",),
     ),

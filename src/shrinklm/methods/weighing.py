@@ -83,6 +83,8 @@ class Weighing:
                     f"'weigh={value}': '{key}' is {setting.about}, a number {least}{most}, such as "
                     f"{key}={setting.default:g}"
                 )
+            if key in settings:
+                raise ValueError(f"'weigh={value}' sets '{key}' twice. Leave one of them out")
             settings[key] = float(number)
         return cls(name, tuple(sorted(settings.items())))
 

@@ -73,7 +73,8 @@ def divergence(scores: Tensor, chances: Tensor, temperature: float) -> Tensor:
         chances: As `scores`; 0 there.
         temperature: T.
     """
-    target = chances ** (1 / temperature)
-    target = target / target.sum(1, keepdim=True)
-    distances = target * (target.log() - (scores / temperature).log_softmax(1))
+    # As logarithms: a power of 1 / T may be 0 in float32 for all options.
+    wanted = (chances.log() / temperature).log_softmax(1)
+    target = wanted.exp()
+    distances = target * (wanted - (scores / temperature).log_softmax(1))
     return temperature**2 * torch.where(target > 0, distances, 0.0).sum(1)
