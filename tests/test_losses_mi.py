@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from loss_cases import CUTS, FAMILIES, assert_cuts_change_nothing, cued, gradient, right_share, trained, trainer
 from shrinklm.core.errors import MethodError, StudentError
+from shrinklm.methods.builtin import COUNTERFACTUAL, EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.students.batch import Scored
@@ -162,6 +164,20 @@ def test_negatives_are_answers_to_other_questions_and_others_in_each_epoch() -> 
         assert len(set(ask.pairs)) == 6
     assert all(len(others) == 2 for others in by_answer.values())
     assert {len(ask.pairs) for ask in Lessons(fresh(), corpus(2), method("multitask:mi=infonce"), 2).asks} == {3}
+
+
+def test_a_view_of_wrong_options_is_not_the_one_that_answers() -> None:
+    plain = method("multitask+counterfactual:mi=infonce")
+    first = replace(plain, views=dict(reversed(plain.views.items())))
+    assert next(iter(first.views)) == COUNTERFACTUAL
+    shown = []
+    for each in (plain, first):
+        lessons = Lessons(fresh(), corpus(5), each, 5)
+        shown.append([[lessons.tokens[place] for place in ask.pairs] for ask in lessons.asks])
+    assert shown[0] == shown[1]
+    views = {COUNTERFACTUAL: 0.5, EXPLAIN: 0.5}
+    with pytest.raises(MethodError, match="'mi' needs a view that only says the answer and one that only says the"):
+        Lessons(fresh(), corpus(2), replace(plain, views=views), 2)
 
 
 def test_they_lower_their_own_terms_and_cost_no_accuracy(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ import torch
 from loss_cases import CUTS, FAMILIES, assert_cuts_change_nothing, trainer
 from shrinklm.core.errors import MethodError, StudentError
 from shrinklm.core.types import Pair
+from shrinklm.methods.builtin import COUNTERFACTUAL, FACTUAL
+from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
+from shrinklm.methods.view import Method
 from shrinklm.models.decode import below_lora
 from shrinklm.students.tiny import Tiny
 from shrinklm.students.training.lessons import Lessons
@@ -111,6 +114,36 @@ def test_shares_are_of_the_beta_distribution() -> None:
     assert sum((draw - 0.5) ** 2 for draw in draws) / 4000 == pytest.approx(1 / (4 * 1.8), rel=0.05)
 
 
+wrong = Method("own", {FACTUAL: 0.5, COUNTERFACTUAL: 0.5}, FACTUAL, FACTUAL, {"mixkd": 1.0})
+"""A method of a user's own, which has no view of the question's answer alone."""
+
+
+def test_a_view_of_wrong_options_is_never_mixed() -> None:
+    plain = method("multitask+counterfactual:mixkd")
+    first = replace(plain, views=dict(sorted(plain.views.items(), key=lambda item: item[0] != COUNTERFACTUAL)))
+    assert next(iter(first.views)) == COUNTERFACTUAL
+    examples = corpus(6)
+    expected = mixes(0, 12)
+    for trained in (plain, first):
+        term = Lessons(fresh(), examples, trained, 12, teacher()).losses["mixkd"]
+        assert isinstance(term, MixKD)
+        assert term._mixes == expected
+    # A question without the teacher's answer still trains its other views, and is mixed with nothing.
+    named = method("multitask+counterfactual:teacher-labels,mixkd")
+    texts = {key: {**known} for key, known in examples.generations.items()}
+    lost = examples.examples[2]
+    del texts[lost.id]["label", ""]
+    lessons = Lessons(fresh(), Corpus(examples.examples, texts), named, 12, teacher())
+    assert lessons.unbuilt["mixkd", "no 'predict'"] == 2
+    assert any(lessons.corpus.examples[item.index] == lost and "counterfactual" in item.views for item in lessons.items)
+    assert len(lessons.losses["mixkd"]._mixes) == 10
+    for refused in ("counterfactual:mixkd", "counterfactual:counterfactual=prefix,mixkd", "test_losses_mixkd:wrong"):
+        with pytest.raises(MethodError, match=r"'mixkd' needs a view that only says the answer, as multitask has; "):
+            method(refused)
+    with pytest.raises(MethodError, match="'own': 'mixkd' needs a view that only says the answer"):
+        Lessons(fresh(), examples, wrong, 6, teacher())
+
+
 class Killed(Exception):
     """Stands in for a kill."""
 
@@ -140,7 +173,7 @@ def test_what_cannot_be_mixed_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     longest = max(map(fresh().length, pairs))
     lessons = Lessons(fresh(max_length=longest - 1), corpus(6), method("finetune:mixkd"), 12, teacher())
     assert sum(lessons.unbuilt.values()) > 0
-    for name in ("explain-then-answer:mixkd", "finetune:mixkd=0", "finetune:mixkd=x"):
+    for name in ("explain-then-answer:mixkd", "counterfactual:mixkd", "finetune:mixkd=0", "finetune:mixkd=x"):
         with pytest.raises(MethodError, match="mixkd"):
             method(name)
 

@@ -76,12 +76,6 @@ def apply(draft: Draft, option: str) -> None:
     elif (known := term(name)) is not None:
         if not draft.base.views:
             raise draft.error(f"'{option}' is a term of the loss, and '{draft.base.name}' trains nothing")
-        views = {view.says for view in draft.base.views}
-        if any((what,) not in views for what in known.says):
-            raise draft.error(
-                f"'{name}' needs a view that only says the {' and one that only says the '.join(known.says)}, as "
-                f"multitask has; '{draft.base.name}' has {', '.join(view.name for view in draft.base.views)}"
-            )
         try:
             stated, weight = known.read(name, value if option != name else "")
         except ValueError as error:

@@ -23,6 +23,8 @@ def method(spec: str) -> Method:
     if _names_a_module(name):
         user_method: Method = find("methods", spec)
         _check_losses(user_method)
+        if isinstance(user_method, Method):
+            _check_views(user_method, user_method.name)
         return user_method
     base: Method = find("methods", name)
     _check_together(options, spec)
@@ -40,6 +42,7 @@ def method(spec: str) -> Method:
         losses=draft.losses,
         weigh=draft.weigh,
     )
+    _check_views(made, base.name)
     if made.weigh and not made.weighed:
         raise draft.error(f"'weigh={made.weigh}' weighs a teacher's texts, and this method is trained on none")
     return made
@@ -65,3 +68,14 @@ def _check_losses(user_method: Method) -> None:
         term = option.partition("=")[0]
         if term not in names("losses") and ":" not in term:  # "module:attribute" is found where it is used
             raise UnknownName("loss", term, names("losses"))
+
+
+def _check_views(made: Method, base: str) -> None:
+    """Before anything is paid for: a term that says nothing about this method's views, those of the method `base`."""
+    for option, term in made.terms.items():
+        if any(made.only(what) is None for what in term.says):
+            raise MethodError(
+                f"Method '{made.name}': '{option.partition('=')[0]}' needs a view that only says the "
+                f"{' and one that only says the '.join(term.says)}, as multitask has; '{base}' has "
+                f"{', '.join(view.name for view in made.views)}."
+            )

@@ -34,7 +34,7 @@ class Term:
     needs: tuple[str, ...] = ()
     """The kinds of generation without which it says nothing."""
     says: tuple[str, ...] = ()
-    """Each of these, "answer" or "explanation", must be all that a view of the method says."""
+    """Each of these, "answer" or "explanation", must be all that a view of the method says (`View.only`)."""
     logits: bool = False
     """Whether it reads the logits of a teacher whose weights are here."""
     chooses: bool = False

@@ -127,6 +127,11 @@ class View:
         """Whether there is a pair for every example, so that nobody has to build it to know."""
         return self.always and not self.needs
 
+    def only(self, what: str) -> bool:
+        """Whether its target is the question's answer alone, or the explanation of it alone: `what` is "answer" or
+        "explanation". A view of wrong options says what somebody else's explanation asks for."""
+        return self.says == (what,) and "counterfactual" not in self.also and not self.prefixed
+
     def prompt(self, example: Example, premise: str = "") -> str:
         """The student's prompt: the question first, the tag last, so that an example's views share their beginning."""
         return example.text + (f"\nExplanation: {premise}" if premise else "") + f"\n{self.last_line}"
@@ -265,6 +270,10 @@ class Method:
     def weighed(self) -> tuple[str, ...]:
         """The kinds of generation whose samples have weights: texts, not marked words."""
         return self._kinds(view for view in self.views if view.keep is None) if self.weigh else ()
+
+    def only(self, what: str) -> View | None:
+        """The first of its trained views that says the answer, or the explanation, alone (see `View.only`)."""
+        return next((view for view in self.views if view.only(what)), None)
 
     def check_epochs(self, examples: int, questions: int) -> None:
         """Raises MethodError where a training of so many examples ends before an explanation is internalised.

@@ -39,10 +39,11 @@ class Mutual(Loss):
     def begin(self, around: Around) -> None:
         """Finds the two views, and an order of the questions. Raises MethodError without both views."""
         self._corpus, self._method = around.corpus, around.method
-        views = {view.says: view.name for view in reversed(list(around.method.views))}
-        self._answers, self._explains = views.get(("answer",)), views.get(("explanation",))
-        if self._answers is None or self._explains is None:
-            raise MethodError(f"Method '{around.method.name}': 'mi' needs a view that answers and one that explains.")
+        answers, explains = around.method.only("answer"), around.method.only("explanation")
+        if answers is None or explains is None:
+            needs = "needs a view that only says the answer and one that only says the explanation"
+            raise MethodError(f"Method '{around.method.name}': 'mi' {needs}.")
+        self._answers, self._explains = answers.name, explains.name
         ids = [example.id for example in self._corpus.examples]
         self._order = sorted(range(len(ids)), key=lambda index: digest("mi", self._corpus.seed, ids[index]))
         self._rank = {ids[index]: rank for rank, index in enumerate(self._order)}
@@ -51,7 +52,7 @@ class Mutual(Loss):
 
     def asks(self, shown: Shown) -> Iterable[Ask | str]:
         """See Loss."""
-        answer, explanation = (shown.of(view or "") for view in (self._answers, self._explains))
+        answer, explanation = (shown.of(view) for view in (self._answers, self._explains))
         if answer is None or explanation is None:
             yield f"no '{self._answers if answer is None else self._explains}'"
             return

@@ -44,7 +44,8 @@ class MixKD(Loss):
     λ [CE(y_i) + KL_i] + (1 - λ) [CE(y_j) + KL_j], all on e, where KL_i is that of the student's from the teacher's
     distributions at the tokens of y_i, and the teacher mixes embeddings of its own. The paper mixes inputs of one
     length with one output each. Here the prompts are aligned at their ends, since they end with the same line; what
-    only the longer one has stands alone; and each answer is read behind the mix. Of the views that only answer.
+    only the longer one has stands alone; and each answer is read behind the mix. Of the first view that says the
+    question's answer alone.
     """
 
     def __init__(self, a: str = _A) -> None:
@@ -63,21 +64,25 @@ class MixKD(Loss):
                 "reads. Take mixkd out of the method."
             )
         around.teacher.check(around.student.family, around.student.tokenizer)
-        self._around, self._temperature = around, around.teacher.temperature
+        view = around.method.only("answer")
+        if view is None:
+            raise MethodError(f"Method '{around.method.name}': 'mixkd' needs a view that only says the answer.")
+        self._around, self._view, self._temperature = around, view.name, around.teacher.temperature
         self._teacher = around.teacher.load().eval().requires_grad_(False)
         self._mixes: list[_Mix] = []
 
     def asks(self, shown: Shown) -> Iterable[Ask | str]:
         """See Loss."""
-        for item in shown.pairs:
-            if item.view.says == ("answer",):
-                mix = self._mixed(shown, item.view.name, item.pair)
-                if isinstance(mix, str):
-                    yield mix
-                else:
-                    self._mixes.append(mix)
-                    yield Ask([item.pair], {"mix": len(self._mixes) - 1})
-                return
+        item = shown.of(self._view)
+        if item is None:
+            yield f"no '{self._view}'"
+            return
+        mix = self._mixed(shown, item.pair)
+        if isinstance(mix, str):
+            yield mix
+            return
+        self._mixes.append(mix)
+        yield Ask([item.pair], {"mix": len(self._mixes) - 1})
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""
@@ -98,11 +103,11 @@ class MixKD(Loss):
         losses = (token_losses(logits, labels) + distance) * torch.tensor(shares, device=logits.device)[owner]
         return by_pair(losses, owner // 2, len(mixes))
 
-    def _mixed(self, shown: Shown, view: str, pair: Pair) -> _Mix | str:
+    def _mixed(self, shown: Shown, pair: Pair) -> _Mix | str:
         """The mix of a pair with that of another question, drawn by the seed, the question and the epoch."""
         around = self._around
         draw = random.Random(digest("mixkd", around.corpus.seed, shown.example.id, shown.epoch))
-        other = self._another(shown, view, draw)
+        other = self._another(shown, draw)
         if other is None:
             return NO_OTHER
         share = draw.betavariate(self._a, self._a)
@@ -115,7 +120,7 @@ class MixKD(Loss):
         weights = (share * pair.weight, (1 - share) * pair.weight)
         return _Mix(longer.prompt, shorter.prompt, of_longer, (one.scored, two.scored), weights)
 
-    def _another(self, shown: Shown, view: str, draw: random.Random) -> Pair | None:
+    def _another(self, shown: Shown, draw: random.Random) -> Pair | None:
         """The pair of the same view of another question."""
         corpus, method = self._around.corpus, self._around.method
         count = len(corpus.examples)
@@ -123,7 +128,7 @@ class MixKD(Loss):
         for index in (*range(start, count), *range(start)):
             if corpus.examples[index].id != shown.example.id:
                 for item in corpus.pairs(method, index, shown.epoch):
-                    if item.view.name == view:
+                    if item.view.name == self._view:
                         return item.pair
         return None
 
