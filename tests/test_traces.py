@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from shrinklm.core.errors import MethodError
-from shrinklm.core.types import Completion, Example, Prompt
+from shrinklm.core.types import Completion, Example, Prompt, that_counts
 from shrinklm.methods.builtin import EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.methods.view import traced
+from shrinklm.run.stages.weigh import _items
 from shrinklm.run.students import longest_cap
 from shrinklm.tasks.base import parse_answer
 from shrinklm.teachers.base import TeacherOptions, as_teacher
@@ -24,7 +25,7 @@ from shrinklm.teachers.fake import FakeTeacher
 from shrinklm.teachers.generate import read_steps, run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.recorded import RecordedTeacher
-from shrinklm.teachers.refusals import CUT, LOOPS, NO_ANSWER, WRONG, assess
+from shrinklm.teachers.refusals import CUT, LOOPS, NO_ANSWER, NO_REASONS, WRONG, assess
 from shrinklm.teachers.store import Store
 from student_cases import TYPES, generation, taught
 from teacher_cases import BEAVER, EXAMPLES, SKATES, many, settings, step
@@ -178,3 +179,44 @@ def test_recorded_reasoning_may_state_no_answer(tmp_path: Path) -> None:
     corpus = Corpus([BEAVER, SKATES], known)
     shown = {traced(corpus.in_epoch(0, epoch)["trace", ""]) for epoch in range(2)}
     assert shown == {"It builds dams. Those take wood.", "It builds dams. Dams take wood. Is the answer a zoo? No."}
+
+
+@pytest.mark.parametrize(
+    "bare",
+    [
+        "The answer is wooded area.",
+        "The answer is (c). So the answer is wooded area.",
+        "Wooded area. The answer is (c).",
+    ],
+)
+def test_a_trace_without_reasons_is_asked_for_again(tmp_path: Path, bare: str) -> None:
+    says = Says(bare, PARAGRAPHS)
+    known, counts = take(tmp_path, says, [BEAVER], retries=1)
+    assert (len(says.asked), counts.retried) == (2, 1)
+    assert traced(known["beaver"]["trace", ""]) == "It builds dams. Dams take wood. Is the answer a zoo? No."
+    prompt = Prompt((), BEAVER, "trace", "")
+    said = Completion(bare, finished=True)
+    assert assess(prompt, said, answer="wooded area")[1] == NO_REASONS
+    assert assess(prompt, said, answer="wooded area", recorded=True)[1] is None
+    # What a reasoning model thought are its reasons.
+    assert assess(prompt, replace(said, thoughts="Dams take wood."), answer="wooded area")[1] is None
+
+
+@pytest.mark.parametrize("texts", [["", "b"], ["a", ""], ["", "a", "", "b"]])
+def test_of_several_traces_those_with_reasons_take_turns(texts: list[str]) -> None:
+    examples, known = many(4), {}
+    for example in examples:
+        samples = [
+            replace(generation(example, "trace", example.answer, f"{why} The answer is {example.answer}."), key=f"{n}")
+            for n, why in enumerate(f"It is so by {text}." if text else "" for text in texts)
+        ]
+        known[example.id] = {("trace", ""): that_counts(samples)}
+    corpus, asked = Corpus(examples, known), method("trace-then-answer")
+    reasons = {f"It is so by {text}." for text in texts if text}
+    assert corpus.usable(asked) == [0, 1, 2, 3]
+    for index in range(4):
+        shown = [corpus.pairs(asked, index, epoch) for epoch in range(4)]
+        assert {item.pair.target.partition(" So the")[0] for items in shown for item in items} == reasons
+        assert all(shown)
+    items = list(_items("trace", examples, known))
+    assert [len(item.texts) for item in items] == ([2] * 4 if len(reasons) == 2 else [])

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from shrinklm.core.errors import MethodError, StudentError
+from shrinklm.core.types import Example, Pair
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
-from shrinklm.methods.view import Method
+from shrinklm.methods.view import Draw, Generations, Method, View
 from shrinklm.students.training.checkpoints import last_checkpoint
 from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.limit import Limit
@@ -279,6 +280,20 @@ def test_defect_16_when_nothing_fits_it_is_said() -> None:
         MethodError, match=r"Method 'multitask': no pair fits into 8 tokens\. Raise `train: {max_length: \.\.\.}`"
     ):
         Lessons(fresh(max_length=8), corpus(3), method("multitask"), 10)
+
+
+@pytest.mark.parametrize(("limit", "also"), [(120, ""), (60, " For those that are too long raise")])
+def test_a_view_that_says_nothing_in_an_epoch_is_not_called_too_long(limit: int, also: str) -> None:
+    def build(view: View, example: Example, generations: Generations, draw: Draw) -> Pair | str:
+        if draw.epoch == 0:
+            return Pair("q", "a")
+        return Pair("q", "very long " * 40) if also and example.id == "q0" else "has said it all"
+
+    view = View("fleeting", build)
+    once = Method("once", {view: 1.0}, view, None)
+    told = rf"Method 'once': no pair could be built in epoch 2: 'fleeting': has said it all \({2 if also else 3}\)"
+    with pytest.raises(MethodError, match=rf"{told}.*{also}"):
+        Lessons(fresh(max_length=limit), corpus(3), once, 10)
 
 
 def test_missing_generations_are_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.errors import MethodError
 from ..core.types import Example, Generation, Pair, digest
-from .view import Draw, Generations, Method, View
+from .view import Draw, Generations, Method, View, shows
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,11 @@ class Corpus:
         slots = Counter(kind for (kind, _), text in known.items() if not text.refusal)
         for slot, text in known.items():
             # Samples of `label` may give different answers: only those with the one that counts take turns.
-            whole = [sample for sample in text.texts if not sample.refusal]
+            whole = [sample for sample in text.texts if shows(sample)]
             # A trace that is not refused ends in the right answer, or states none.
             usable = [sample for sample in whole if sample.answer == text.answer or slot[0] == "trace"]
-            if len(usable) > 1:
+            # One alone is not the text that counts where that one gives no reasons.
+            if len(usable) > 1 or (usable and not shows(text)):
                 weighed = [each for each in zip(usable, self._weights(usable), strict=True) if each[1]]
                 # A counterfactual is shown once in as many epochs as there are wrong options.
                 shown[slot], weight = weighed[turn // slots[slot[0]] % len(weighed)]

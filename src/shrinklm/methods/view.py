@@ -18,6 +18,7 @@ from ..core.types import Example, Generation, Pair, Sampling, Source
 from ..tasks.answers import after_answer
 from ..tasks.base import split_answer
 from ..tasks.literal import lettered
+from ..tasks.reasoning import reasoning
 from .emphasis import Emphasis, explanation_of
 from .terms import TERMS, Term
 from .weighing import Weighing
@@ -37,16 +38,13 @@ def sentence(text: str) -> str:
 
 
 def traced(generation: Generation) -> str:
-    """The reasoning of a trace on one line, without the sentence that states its answer; "" where there is none.
+    """The reasoning of a trace (`tasks.reasoning`); "" where there is none."""
+    return reasoning(generation.text, generation.thoughts)
 
-    It is what a reasoning model thought before it answered, where that was kept, else its own words.
-    """
-    words = generation.thoughts
-    if not words.strip():
-        before, after = split_answer(generation.text)
-        # Where nothing is stated, all of it is reasoning.
-        words = after if (before, after) == ("", generation.text) else before
-    return " ".join(words.split())
+
+def shows(generation: Generation) -> bool:
+    """Whether a sample may be shown: one that is not refused and, of a trace, gives reasons."""
+    return not generation.refusal and (generation.kind != "trace" or bool(traced(generation)))
 
 
 @dataclass

@@ -12,6 +12,8 @@ from itertools import combinations
 from ..core.sentences import sentence_spans, sentences
 from ..core.types import Completion, Example, Prompt
 from ..core.words import pieces, words
+from ..tasks.reasoning import reasoning
+from ..tasks.spelling import canonical
 from .cleaning import clean, goes_on
 from .endings import cut_off, ended, whole_sentences
 from .replies import ASKS, DECLINES, ITSELF, explains_nothing
@@ -26,8 +28,11 @@ ELSEWHERE = "the counterfactual explains another answer"
 LONG = "too long"
 NO_ANSWER = "no answer"
 WRONG = "ends in another answer"
+NO_REASONS = "gives no reasons"
 
-RETRIED = frozenset({EMPTY, CUT, LOOPS, ECHOES, CONTRADICTS, ELSEWHERE, DECLINES, ITSELF, ASKS, LONG, NO_ANSWER, WRONG})
+RETRIED = frozenset(
+    {EMPTY, CUT, LOOPS, ECHOES, CONTRADICTS, ELSEWHERE, DECLINES, ITSELF, ASKS, LONG, NO_ANSWER, WRONG, NO_REASONS}
+)
 """Reasons worth a retry with a new seed; any other, such as a prompt that does not fit, comes from the teacher."""
 
 
@@ -74,8 +79,7 @@ def assess(
         return text, None
     # Whoever recorded reasoning without an answer has chosen it, or has not: nothing here can tell.
     if kind == "trace" and (answer is not None or recorded):
-        # An answer that is weighed on the way may be read of a text that never came to one.
-        return text, CUT if completion.finished is False else LOOPS if _loops(text, said) else None
+        return text, _trace_fault(text, said, completion, example, recorded)
     # Of these all that counts is whether an answer can be read.
     if not own and (nothing := explains_nothing(text, example)):
         return text, nothing
@@ -116,6 +120,22 @@ def _trimmed(text: str, finished: bool | None, example: Example) -> tuple[str, b
     # Who ends the other sentences with a full stop would have ended the last one, too.
     kept = whole_sentences(text)
     return kept or text, not kept and (finished is False or cut_off(text))
+
+
+def _trace_fault(text: str, said: list[str], completion: Completion, example: Example, recorded: bool) -> str | None:
+    # An answer that is weighed on the way may be read of a text that never came to one.
+    if completion.finished is False:
+        return CUT
+    if _loops(text, said):
+        return LOOPS
+    # A live teacher can be asked again; a recording says what it says.
+    return NO_REASONS if not recorded and _bare(reasoning(text, completion.thoughts), example) else None
+
+
+def _bare(reasons: str, example: Example) -> bool:
+    """Whether nothing is said before the answer, or the answer alone."""
+    said = canonical(reasons)
+    return not said or states_only(reasons, example) or said in map(canonical, (*example.choices, example.answer))
 
 
 def _loops(text: str, said: list[str]) -> bool:

@@ -18,7 +18,7 @@ from ...core.files import Part, read_json, write_json, write_jsonl
 from ...core.logprobs import to_json
 from ...core.results import RunFile
 from ...core.types import Example, Prompt, Tick, digest
-from ...methods.view import Generations, Method
+from ...methods.view import Generations, Method, shows
 from ...methods.weighing import RULES, Figures, Weighing
 from ...students.open import open_untrained
 from ...students.start import start_of
@@ -231,7 +231,7 @@ def _items(kind: str, examples: Iterable[Example], known: Mapping[str, Generatio
     for example in examples:
         texts = known.get(example.id, {})
         for slot, text in texts.items():
-            usable = tuple(sample for sample in text.texts if not sample.refusal) if slot[0] == kind else ()
+            usable = tuple(filter(shows, text.texts)) if slot[0] == kind else ()
             if len(usable) > 1:
                 yield Item(example, *slot, usable, texts)
 

@@ -137,13 +137,13 @@ class Lessons:
                 raise StudentError(f"'{name}' reads hidden states; {own}. Take '{name}' out of the method.")
             loss.begin(around)
         before = current = 0
+        known = Counter[tuple[str, str]]()
         for index, epoch in corpus.schedule(method):
             if epoch != current:
                 # The schedule has no end: where an epoch added nothing, no other will.
                 if len(self.items) == before:
-                    limit = f"no pair fits into {student.max_length} tokens"
-                    raise MethodError(f"Method '{method.name}': {limit}. Raise `train: {{max_length: ...}}`.")
-                before, current = len(self.items), epoch
+                    raise MethodError(self._nothing(self.unbuilt - known, current))
+                before, current, known = len(self.items), epoch, self.unbuilt.copy()
             lesson = self._lesson(index, epoch)
             # An example of which only some views fit still trains on those; the others are counted.
             if lesson.views:
@@ -227,7 +227,7 @@ class Lessons:
                 continue
             place, known = self._place(item.pair), self._group(tuple(others))
             if place is None or known is None:
-                self.unbuilt[item.view.name, f"longer than {self.student.max_length} tokens"] += 1
+                self.unbuilt[item.view.name, self._long] += 1
                 continue
             shown.append(item)
             places.append(place)
@@ -242,6 +242,21 @@ class Lessons:
             tuple(self._asked(index, epoch, shown, places)) if self.losses and shown else (),
             tuple(beside) if any(beside) else (),
         )
+
+    def _nothing(self, unbuilt: Mapping[tuple[str, str], int], epoch: int) -> str:
+        """The message for a method of which an epoch has no pair, by what could not be built in it."""
+        name, reasons = self.method.name, {reason for _, reason in unbuilt}
+        if reasons <= {self._long}:
+            limit = f"no pair fits into {self.student.max_length} tokens"
+            return f"Method '{name}': {limit}. Raise `train: {{max_length: ...}}`."
+        told = "; ".join(f"'{view}': {reason} ({count:,})" for (view, reason), count in sorted(unbuilt.items()))
+        more = " For those that are too long raise `train: {max_length: ...}`." if self._long in reasons else ""
+        return f"Method '{name}': no pair could be built in epoch {epoch + 1}: {told}.{more}"
+
+    @property
+    def _long(self) -> str:
+        """The reason of a pair that does not fit."""
+        return f"longer than {self.student.max_length} tokens"
 
     def _check_asked(self) -> None:
         """Raises MethodError for a term that would train nothing: the name of a method must not promise it."""
@@ -294,7 +309,7 @@ class Lessons:
                     continue
                 more = self._group(tuple(pair for pair in ask.pairs if pair not in trained))
                 if more is None:
-                    self.unbuilt[name, f"longer than {self.student.max_length} tokens"] += 1
+                    self.unbuilt[name, self._long] += 1
                     continue
                 rest = iter(more)
                 yield self._ask(
