@@ -446,3 +446,20 @@ def test_a_narrow_terminal_keeps_the_numbers(run: Path, tmp_path: Path) -> None:
     assert made.exit_code == 0
     assert "of 48" in made.output
     assert f"shrinklm study serve '{tmp_path / 'my study'}'" in made.output
+
+
+def test_explanations_that_end_inside_a_sentence_are_told(tmp_path: Path) -> None:
+    from shrinklm.cli.show.create import cut_off
+    from study_site import make_study
+
+    study = make_study(tmp_path / "study")
+    assert cut_off(study) == {}
+    said = study.questions["q0"].said
+    cut = replace(said["multitask"], explanation="Money is kept in a bank, since it is sa")
+    questions = {**study.questions, "q0": replace(study.questions["q0"], said={**said, "multitask": cut})}
+    # Marked words are no sentences.
+    marked = {
+        name: replace(asked, said={**asked.said, "finetune": replace(asked.said["finetune"], explanation="money bank")})
+        for name, asked in questions.items()
+    }
+    assert cut_off(replace(study, questions=marked)) == {"multitask": [cut.explanation]}

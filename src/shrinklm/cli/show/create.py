@@ -8,6 +8,7 @@ from shlex import quote
 from rich.table import Table
 from rich.text import Text
 
+from ...methods.view import sentence
 from ...study.design.booklets import UNEXPLAINED, places
 from ...study.design.folder import Study
 from ...study.design.sample_size import Plan
@@ -67,8 +68,27 @@ def checked(study: Study) -> None:
             f"- Explanations of a question are within {match:.0%} of each other in length. Mean characters in the "
             f"runs: {before}."
         )
+    for name, cut in cut_off(study).items():
+        say(
+            f"! {len(cut)} {'explanation' if len(cut) == 1 else 'explanations'} of {name} may be cut off, such as "
+            f'"... {cut[0][-60:]}". People would rate half a sentence: raise `evaluate: {{max_tokens: ...}}`, '
+            "evaluate the run again, and make the study anew."
+        )
     for todo in _open(study):
         say(f"! {todo}")
+
+
+def cut_off(study: Study) -> dict[str, list[str]]:
+    """Condition → its explanations that end inside a sentence; none of a condition most of whose texts do, such as
+    marked words."""
+    found = {}
+    for name in study.design.conditions:
+        texts = [question.said[name].explanation for question in study.questions.values()]
+        said = [text.strip() for text in texts if text.strip()]
+        cut = [text for text in said if sentence(text) != text]
+        if 0 < len(cut) <= len(said) / 2:
+            found[name] = cut
+    return found
 
 
 def planned(plan: Plan, study: Study | None) -> None:
