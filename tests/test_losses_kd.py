@@ -217,8 +217,8 @@ def test_a_pair_counts_by_its_weight(tmp_path: Path) -> None:
 
     examples, trained = weighted([0.0, 1.0, 3.0])
     lessons = Lessons(fresh(), examples, replace(trained, losses={"kd": 1.0}), 3, teacher())
-    shares = sorted(float(ask.tokens["share"].sum()) for ask in lessons.asks)
-    assert shares == pytest.approx([0.0, 1.0, 3.0])
+    assert sorted(ask.weight for ask in lessons.asks) == [0.0, 1.0, 3.0]
+    assert [float(ask.tokens["share"].sum()) for ask in lessons.asks] == pytest.approx([1.0] * 3), "applied once"
 
 
 def test_another_vocabulary_is_refused() -> None:

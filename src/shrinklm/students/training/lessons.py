@@ -52,6 +52,7 @@ class Asked:
     """Places in `Lessons.tokens`."""
     figures: Mapping[str, float | Sequence[float]]
     tokens: Mapping[str, NDArray[Any]]
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -320,10 +321,11 @@ class Lessons:
         figures = {
             key: value if isinstance(value, (int, float)) else tuple(value) for key, value in ask.figures.items()
         }
-        stated = (name, pairs, *figures.items(), *((key, _digest(values)) for key, values in ask.tokens.items()))
+        tokens = ((key, _digest(values)) for key, values in ask.tokens.items())
+        stated = (name, pairs, ask.share, *figures.items(), *tokens)
         if stated not in self._asks:
             self._asks[stated] = len(self.asks)
-            self.asks.append(Asked(name, pairs, figures, ask.tokens))
+            self.asks.append(Asked(name, pairs, figures, ask.tokens, ask.share))
         return self._asks[stated]
 
 

@@ -37,6 +37,8 @@ class AskedFor:
     most: int
     figures: Mapping[str, Tensor]
     tokens: Mapping[str, Tensor]
+    weight: Tensor | None
+    """[asks]; None where all are 1."""
 
     def read(self, log_likelihood: Tensor, scored: Scored | None, student: BaseStudent | None = None) -> Read:
         """With the log-likelihood of each pair of the batch, [pairs of the batch], its tokens, and who read them."""
@@ -54,6 +56,10 @@ class AskedFor:
             student,
         )
 
+    def weighed(self, values: Tensor) -> Tensor:
+        """[asks]: the values of a term, each times the weight of its ask."""
+        return values if self.weight is None else self.weight * values
+
     def to(self, device: torch.device) -> AskedFor:
         """The same on a device."""
         return self._with(lambda value: value.to(device, non_blocking=True))
@@ -67,7 +73,8 @@ class AskedFor:
         figures, tokens = (
             {name: change(value) for name, value in values.items()} for values in (self.figures, self.tokens)
         )
-        return AskedFor(pairs, ask, place, self.count, self.most, figures, tokens)
+        weight = None if self.weight is None else change(self.weight)
+        return AskedFor(pairs, ask, place, self.count, self.most, figures, tokens, weight)
 
 
 @dataclass(frozen=True)
@@ -244,6 +251,7 @@ def _asked_for(asks: Sequence[tuple[list[int], Asked]], batch: Batch) -> AskedFo
     sizes = [len(places) for places, _ in asks]
     pairs = [place for places, _ in asks for place in places]
     figures = {name: _figures([ask.figures[name] for _, ask in asks], max(sizes)) for name in asks[0][1].figures}
+    weights = [ask.weight for _, ask in asks]
     return AskedFor(
         pairs=torch.tensor(pairs),
         ask=torch.arange(len(asks)).repeat_interleave(torch.tensor(sizes)),
@@ -252,6 +260,7 @@ def _asked_for(asks: Sequence[tuple[list[int], Asked]], batch: Batch) -> AskedFo
         most=max(sizes),
         figures=figures,
         tokens={name: _by_token(pairs, [ask.tokens[name] for _, ask in asks], batch) for name in asks[0][1].tokens},
+        weight=None if set(weights) <= {1} else torch.tensor(weights),
     )
 
 

@@ -1,7 +1,8 @@
 """The loop of a training: its loss, order, log and checkpoints.
 
 The loss of a step is Σ_view weight × mean over the view's pairs of the whole effective batch, each pair counting once
-whatever its length, plus Σ weight × mean of each further term, however the batch is cut into passes and processes.
+whatever its length, plus Σ weight × mean of each further term over what it is asked, each ask by its own weight. It is
+the same however the batch is cut into passes and processes.
 """
 
 from __future__ import annotations
@@ -208,7 +209,8 @@ class Trainer:
         figures[:views] = by_pair((own * losses).detach(), view, views + 1)[:-1]
         for place, (name, term) in enumerate(self.lessons.losses.items(), start=views):
             if name in part.asked:
-                value = term.value(part.asked[name].to(total.device).read(-plain, read, model)).sum()
+                asked = part.asked[name].to(total.device)
+                value = asked.weighed(term.value(asked.read(-plain, read, model))).sum()
                 loss = loss + self._weights[place] * value / step.asks[name]
                 figures[place] = value.detach()
         return loss, figures

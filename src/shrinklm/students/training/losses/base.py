@@ -64,6 +64,16 @@ class Ask:
     """Numbers that the term needs, the same names for every ask; a sequence holds one for each pair."""
     tokens: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Numbers for each scored token of the pairs, one pair after the other, [scored tokens, ...]."""
+    weight: float | None = None
+    """Of its value: that of the pair that it is about, so that a text teaches a term as little as it teaches itself.
+    None: that of the first of `pairs` that does not weigh 1, and 1 where all do."""
+
+    @property
+    def share(self) -> float:
+        """See `weight`."""
+        if self.weight is not None:
+            return self.weight
+        return next((pair.weight for pair in self.pairs if pair.weight != 1), 1.0)
 
 
 @dataclass(frozen=True)
@@ -105,8 +115,8 @@ class Loss:
     """A term of the loss: a class, or an object of one, among the entry points of the group `shrinklm.losses`.
 
     A class is given what the recipe writes behind its name ("2" in `multitask:soft=2`), "" for nothing, and raises
-    ValueError for what it does not understand. A step's loss gets weight × the mean of `value` over all asks of the
-    step, however it is cut into passes and processes.
+    ValueError for what it does not understand. A step's loss gets the term's weight × the mean over all asks of the
+    step of the ask's weight × `value`, however it is cut into passes and processes.
     """
 
     reads: frozenset[Literal["logits", "states"]] = frozenset()
@@ -123,7 +133,10 @@ class Loss:
         raise NotImplementedError
 
     def value(self, read: Read) -> Tensor:
-        """The loss of each ask, [asks]. Nothing in it may wait for the device."""
+        """The loss of each ask, [asks], before its weight, which the trainer multiplies it by.
+
+        Nothing in it may wait for the device.
+        """
         raise NotImplementedError
 
 

@@ -34,7 +34,7 @@ class Deep(Loss):
 
     def asks(self, shown: Shown) -> Iterable[Ask | str]:
         """See Loss."""
-        yield from (Ask([item.pair]) for item in shown.pairs)
+        yield from (Ask([item.pair], weight=item.pair.weight) for item in shown.pairs)
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""

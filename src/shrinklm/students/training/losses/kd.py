@@ -69,8 +69,8 @@ class Distil(Loss):
         for item in shown.pairs:
             tokens = _of(self._tokens, item.pair)
             count = len(tokens.scored)
-            share = np.full(count, item.pair.weight / max(1, count), np.float32)
-            yield Ask([item.pair], tokens={**self._table[tokens], "share": share})
+            share = np.full(count, 1 / max(1, count), np.float32)
+            yield Ask([item.pair], tokens={**self._table[tokens], "share": share}, weight=item.pair.weight)
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""

@@ -59,7 +59,7 @@ class Mutual(Loss):
         pairs = [answer.pair, explanation.pair]
         if self._kind == "infonce":
             pairs += [pair for pair in self._others(shown) if pair not in pairs]
-        yield Ask(pairs)
+        yield Ask(pairs, weight=explanation.pair.weight)
 
     def _others(self, shown: Shown) -> Iterator[Pair]:
         """The answers to the next questions in the order, further ones in each epoch.

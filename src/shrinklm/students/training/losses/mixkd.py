@@ -82,7 +82,7 @@ class MixKD(Loss):
             yield mix
             return
         self._mixes.append(mix)
-        yield Ask([item.pair], {"mix": len(self._mixes) - 1})
+        yield Ask([item.pair], {"mix": len(self._mixes) - 1}, weight=item.pair.weight)
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""
@@ -117,8 +117,7 @@ class MixKD(Loss):
             return f"a mix is longer than {around.student.max_length} tokens"
         longer, shorter = (one, two) if len(one.prompt) >= len(two.prompt) else (two, one)
         of_longer = share if longer is one else 1 - share
-        weights = (share * pair.weight, (1 - share) * pair.weight)
-        return _Mix(longer.prompt, shorter.prompt, of_longer, (one.scored, two.scored), weights)
+        return _Mix(longer.prompt, shorter.prompt, of_longer, (one.scored, two.scored), (share, 1 - share))
 
     def _another(self, shown: Shown, draw: random.Random) -> Pair | None:
         """The pair of the same view of another question."""

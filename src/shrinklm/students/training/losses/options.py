@@ -74,7 +74,8 @@ class Options(Loss):
         for item in shown.pairs:
             pairs = stated_options(item.view, shown.example, item.pair)
             if pairs:
-                yield Ask(pairs, {"gold": [pair.option for pair in pairs].index(item.pair.option)})
+                gold = [pair.option for pair in pairs].index(item.pair.option)
+                yield Ask(pairs, {"gold": gold}, weight=item.pair.weight)
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""

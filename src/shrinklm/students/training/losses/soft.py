@@ -58,7 +58,8 @@ class Soft(Loss):
             if "counterfactual" not in item.view.also:
                 pairs = stated_options(item.view, shown.example, item.pair)
                 if pairs:
-                    yield Ask(pairs, {"chances": [told[pair.option] for pair in pairs]})
+                    given = [told[pair.option] for pair in pairs]
+                    yield Ask(pairs, {"chances": given}, weight=item.pair.weight)
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""
