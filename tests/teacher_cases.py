@@ -86,12 +86,11 @@ def tiny_model(folder: Path, seq2seq: bool = False, chat: bool = False, **config
             )
         )
     else:
-        settings = {"max_position_embeddings": 512, "bos_token_id": None, **config}
+        settings = {"num_hidden_layers": 2, "max_position_embeddings": 512, "bos_token_id": None, **config}
         model = LlamaForCausalLM(
             LlamaConfig(
                 hidden_size=32,
                 intermediate_size=64,
-                num_hidden_layers=2,
                 num_attention_heads=4,
                 num_key_value_heads=2,
                 **settings,

@@ -11,12 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cli_cases import asked, recipe
 from loss_cases import CUTS, FAMILIES, assert_cuts_change_nothing, cued, gradient, right_share, trained, trainer
 from shrinklm.core.errors import MethodError, StudentError
 from shrinklm.methods.builtin import COUNTERFACTUAL, EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
+from shrinklm.run.recipe import Recipe
+from shrinklm.run.run import Run
 from shrinklm.students.batch import Scored
+from shrinklm.students.causal import CausalStudent
 from shrinklm.students.tiny import Tiny
 from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.losses import mi
@@ -24,6 +28,7 @@ from shrinklm.students.training.losses.base import Read, term
 from shrinklm.students.training.losses.deep import Deep, apart
 from shrinklm.students.training.losses.mi import infonce, over_time, released, shared
 from student_cases import corpus, fresh, taught
+from teacher_cases import tiny_model
 
 VOCABULARY = 7
 
@@ -230,3 +235,41 @@ def test_what_they_need_is_said_before_anything_is_trained() -> None:
     with pytest.raises(StudentError, match="'deep' reads hidden states; Own has `logits` of its own"):
         Lessons(Own(student.model, student.tokenizer), corpus(3), method("multitask:deep"), 3)
     assert Deep().reads == {"states"}
+
+
+class OwnLogits(CausalStudent):
+    """A student of somebody's own, which computes logits in its own way."""
+
+    @classmethod
+    def open(cls, ref: str, root: Path = Path("."), **options: Any) -> Any:
+        student = Tiny.open(ref, root, **options)
+        return cls(student.model, student.tokenizer, student.max_length)
+
+    def logits(self, batch: Any) -> Any:
+        return super().logits(batch)
+
+
+@pytest.mark.parametrize(
+    ("student", "option", "error", "said"),
+    [
+        ({"use": "tiny", "keep_every": 2}, "deep", MethodError, "'deep' teaches a layer by the last one.* has 1"),
+        ({"use": "tiny:seq2seq", "keep_every": 2}, "deep=0.1", MethodError, "'deep' teaches a layer by the last one"),
+        ({"use": "tiny", "keep_every": 2, "lora": 2}, "mi,deep", MethodError, "'deep' teaches a layer by the last one"),
+        ({"use": "causal:one"}, "deep", MethodError, "'deep' teaches a layer by the last one, and this student has 1"),
+        ({"use": f"{__name__}:OwnLogits"}, "mi=infonce", StudentError, "'mi=infonce' reads hidden states; OwnLogits"),
+        ({"use": f"{__name__}:OwnLogits"}, "mixkd", StudentError, "OwnLogits has `logits` of its own, and mixkd mixes"),
+    ],
+)
+def test_a_student_that_a_term_cannot_train_is_refused_before_anybody_is_asked(
+    student: dict[str, Any], option: str, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    if student["use"] == "causal:one":
+        tiny_model(tmp_path / "one", num_hidden_layers=1)
+    chosen = {"methods": [f"multitask:{option}"], "student": student, "generate": ["explanation"]}
+    run = Run(Recipe.read(recipe(tmp_path, teacher={"use": "fake:log=asked.log"}, **chosen)))
+    for act in (run.check, run.generate):
+        with pytest.raises(error, match=said):
+            act()
+    assert asked(tmp_path) == 0
+    others = {**chosen, "methods": ["multitask"], "evaluate": {"zero_shot": False, "metrics": ["accuracy"]}}
+    Run(Recipe.read(recipe(tmp_path, teacher={"use": "fake"}, **others))).check()

@@ -10,6 +10,7 @@ from ...core.registry import find
 from ...core.types import Example, Split
 from ...evaluation.metrics.base import BatchMetric
 from ...methods.builtin import finetune
+from ...methods.view import Method
 from ...models.encoder import Encoder
 from ...students.open import always_opens, open_student, outline
 from ..folder import Cell
@@ -37,10 +38,11 @@ def check_models(
     for student in recipe.student:
         spec = student.spec(recipe.train.max_length)
         if not always_opens(spec) and any(cell.opens for cell in cells if cell.student == student):
-            outlines[student.label] = outline(spec, recipe.root)
+            outlines[student.label] = looked = outline(spec, recipe.root)
             for cell in cells:
                 if cell.student == student and cell.method.views and cell.opens:
-                    outlines[student.label].refuse(cell.method, questions["train"])
+                    looked.refuse(cell.method, questions["train"])
+                    _check_terms(looked, cell.method)
     block = recipe.evaluate
     if not all(cell.scored for cell in cells):
         if block.simulator is not None:
@@ -49,6 +51,12 @@ def check_models(
         if batched or block.encoder or block.entailment:
             Encoder(block.encoder, recipe.root, block.entailment).check()
     return outlines
+
+
+def _check_terms(student: BaseStudent, method: Method) -> None:
+    from ...students.training.losses.base import check_terms, term
+
+    check_terms({option: term(option) for option in method.losses}, student, method)
 
 
 def check_weights(recipe: Recipe) -> None:

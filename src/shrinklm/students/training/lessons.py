@@ -21,7 +21,7 @@ from ..blocks import Block
 from ..ids import TokenIds
 from ..logits import LogitTeacher
 from ..tokens import PairTokens
-from .losses.base import Around, Ask, Loss, Shown, term
+from .losses.base import Around, Ask, Loss, Shown, check_terms, term
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,8 @@ class Lessons:
         self._texts: dict[int, Pair] = {}
         """The texts of `tokens` for a class that makes its own tensors of them; empty for any other."""
         around = Around(student, corpus, method, self._ids.pairs, seen, teacher)
-        for name, loss in self.losses.items():
-            if "states" in loss.reads and type(student).logits is not BaseStudent.logits:
-                own = f"{type(student).__name__} has `logits` of its own, and tells none"
-                raise StudentError(f"'{name}' reads hidden states; {own}. Take '{name}' out of the method.")
+        check_terms(self.losses, student, method)
+        for loss in self.losses.values():
             loss.begin(around)
         before = current = 0
         known = Counter[tuple[str, str]]()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....core.errors import MethodError
+from ....core.errors import MethodError, StudentError
 from ....core.registry import find
 from ....core.types import Example, Pair
 from ....methods.corpus import Corpus, ViewPair
@@ -122,6 +122,10 @@ class Loss:
     reads: frozenset[Literal["logits", "states"]] = frozenset()
     """What it needs of each token beside its log-likelihood."""
 
+    def check(self, student: BaseStudent, method: Method) -> None:
+        """Raises MethodError or StudentError for a student that it cannot train, told without weights: they may be
+        missing. Called before anything is paid for, and before `begin`."""
+
     def begin(self, around: Around) -> None:
         """Called once, before anything is asked. Raises MethodError or StudentError where it cannot do its work."""
 
@@ -138,6 +142,15 @@ class Loss:
         Nothing in it may wait for the device.
         """
         raise NotImplementedError
+
+
+def check_terms(losses: Mapping[str, Loss], student: BaseStudent, method: Method) -> None:
+    """Raises MethodError or StudentError for a student that a term of the loss cannot train; see `Loss.check`."""
+    for name, loss in losses.items():
+        if "states" in loss.reads and type(student).logits is not BaseStudent.logits:
+            own = f"{type(student).__name__} has `logits` of its own, and tells none"
+            raise StudentError(f"'{name}' reads hidden states; {own}. Take '{name}' out of the method.")
+        loss.check(student, method)
 
 
 def term(option: str) -> Loss:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ....core.errors import MethodError
+from ....methods.view import Method
+from ...base import BaseStudent
 from ...batch import by_pair
-from .base import Around, Ask, Loss, Read, Shown
+from .base import Ask, Loss, Read, Shown
 
 
 class Deep(Loss):
@@ -22,13 +24,13 @@ class Deep(Loss):
 
     reads = frozenset({"states"})
 
-    def begin(self, around: Around) -> None:
+    def check(self, student: BaseStudent, method: Method) -> None:
         """Raises MethodError for a student without a layer between the embeddings and the last."""
-        config = around.student.config.get_text_config(decoder=True)
+        config = student.config.get_text_config(decoder=True)
         layers = int(getattr(config, "num_decoder_layers", 0) or getattr(config, "num_hidden_layers", 2))
         if layers < 2:
             raise MethodError(
-                f"Method '{around.method.name}': 'deep' teaches a layer by the last one, and this student has "
+                f"Method '{method.name}': 'deep' teaches a layer by the last one, and this student has "
                 f"{layers}. Take 'deep' out, or a student of two layers or more."
             )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ....core.errors import MethodError, StudentError
 from ....core.types import Pair, digest
+from ....methods.view import Method
 from ....models.decode import below_lora
 from ...base import BaseStudent
 from ...batch import Batch, by_pair
@@ -53,16 +54,19 @@ class MixKD(Loss):
         if not 0 < self._a < float("inf"):
             raise ValueError("a, of Beta(a, a), is a number above 0")
 
+    def check(self, student: BaseStudent, method: Method) -> None:
+        """Raises StudentError for a class that reads in a way of its own."""
+        own = next((name for name in ("encode", "logits") if _overrides(student, name)), None)
+        if own:
+            raise StudentError(
+                f"{type(student).__name__} has `{own}` of its own, and mixkd mixes the embeddings that it reads. Take "
+                "mixkd out of the method."
+            )
+
     def begin(self, around: Around) -> None:
         """See Loss. Loads the teacher, which stays loaded."""
         if around.teacher is None:
             raise MethodError(no_teacher(around.method.name))
-        own = next((name for name in ("encode", "logits") if _overrides(around.student, name)), None)
-        if own:
-            raise StudentError(
-                f"{type(around.student).__name__} has `{own}` of its own, and mixkd mixes the embeddings that it "
-                "reads. Take mixkd out of the method."
-            )
         around.teacher.check(around.student.family, around.student.tokenizer)
         view = around.method.only("answer")
         if view is None:
