@@ -119,6 +119,19 @@ class Reads:
         return [2.0 * (pair.option in pair.prompt.partition("Explanation:")[2]) - len(pair.option) for pair in pairs]
 
 
+def test_traces_that_state_no_answer_are_about_the_right_one() -> None:
+    examples, items = questions(0, 6), []
+    for one in examples:
+        said = [garbage(one), *good(one)]
+        texts = that_counts([replace(generation(one, "trace", "", text), key=text) for text in said])
+        items.append(Item(one, "trace", "", texts.texts, {("trace", ""): texts}))
+    rule = Weighing.read("morsd&share=0.75")
+    # Where nothing were told, all would weigh the same.
+    for each in SOURCES["reached"].figures(items, Reads()):  # type: ignore[arg-type]
+        assert all(text["gain"] is not None for text in each)
+        assert [bool(share) for share in rule.shares(each)] == [False, True, True, True]
+
+
 def test_what_a_student_can_use_is_kept_and_garbage_is_not(use: str) -> None:
     examples = questions(0, 12)
     known = said(examples, bad=True)

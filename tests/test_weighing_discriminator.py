@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shrinklm import Run
+from cli_cases import call
+from cli_cases import recipe as written
+from shrinklm import Recipe, Run
 from shrinklm.core.errors import MethodError
-from shrinklm.core.types import Example, Generation, Pair
+from shrinklm.core.types import Example, Generation, Pair, that_counts
 from shrinklm.methods.builtin import EXPLAIN
 from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.spec import method
 from shrinklm.methods.weighing import Weighing
 from shrinklm.models.ngrams import ngram_likeness, ngram_rows
-from shrinklm.run.stages.figures import SOURCES, Item
+from shrinklm.run.stages import figures
+from shrinklm.run.stages.figures import SOURCES, Item, _trusted
 from shrinklm.stats import discriminate, judged, log_odds
 from shrinklm.students.told import told
 from test_weighing import recipe
@@ -107,6 +111,64 @@ def test_who_is_trusted_is_known_by_name_where_several_write() -> None:
             text.source.teacher: float(figure["taken"] or 0) for text, figure in zip(item.texts, each, strict=True)
         }
         assert scores["teacher"] > 1 > -1 > scores["student"]
+
+
+def test_the_trusted_teacher_goes_by_its_name_in_the_recipe() -> None:
+    # One model under two names: the first one asks it for reasons, the second one for babble.
+    items = items_of(questions(0, 20))
+    named = []
+    for item in items:
+        own = replace(item.texts[0].source, teacher="model")
+        texts = [replace(text, by=text.source.teacher, source=own) for text in item.texts]
+        first, *further = texts
+        # A text of the first name stands second, too: where names are not looked at it counts as a further one.
+        made = that_counts([first, replace(further[0], by="teacher", text=good(item.example)[0]), *further[1:]])
+        named.append(replace(item, texts=made.texts, known={("explanation", item.answer): made}))
+    assert [list(each) for each in _trusted(named)] == [[True, True, False, False]] * 20
+
+
+def test_no_text_counts_more_often_than_the_classifier_can_know() -> None:
+    items = items_of(questions(0, 30))
+    plain = {"teacher": "teacher " * 9, "student": "x y z"}
+    items = [
+        replace(item, texts=tuple(replace(text, text=plain[text.source.teacher]) for text in item.texts))
+        for item in items
+    ]
+    odds = {float(each["taken"] or 0) for item in SOURCES["taken"].figures(items, None) for each in item}
+    assert odds == {5.0, -5.0}
+
+
+def test_many_wrong_options_of_one_question_are_too_few_questions() -> None:
+    item = items_of(questions(0, 1))[0]
+    options = [f"option {number}" for number in range(12)]
+    items = [replace(item, answer=each, known={("explanation", each): that_counts(item.texts)}) for each in options]
+    with pytest.raises(MethodError, match="of two questions or more"):
+        SOURCES["taken"].figures(items, None)
+
+
+def test_too_few_training_questions_are_told_before_anybody_is_asked(tmp_path: Path) -> None:
+    task = {"use": "everyday", "limit": {"train": 9, "dev": 4, "test": 6}}
+    few = recipe(tmp_path, methods=["multitask:weigh=discriminator"], task=task)
+    with pytest.raises(MethodError, match="9 'explanation' texts may stand beside another one, and at least 10"):
+        Run(few).generate()
+    assert not (tmp_path / "asked.log").exists()
+    Run(recipe(tmp_path, methods=["multitask:weigh=student"], task=task)).generate()
+
+
+def test_the_audit_shows_its_table_and_then_what_cannot_be_weighed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "multitask:weigh=discriminator"
+    path = written(tmp_path, methods=[name], generate=[{"explanation": {"samples": 2}}])
+    Run(Recipe.read(path)).generate()
+    # Texts that may be used can be fewer than those that were asked for.
+    monkeypatch.setattr(figures, "_LEAST", 100)
+    shown = call("audit", path)
+    assert shown.exit_code == 1
+    table, _, message = shown.output.partition("'weigh=discriminator' tells")
+    assert "Audit of fake" in table
+    assert "12 stand beside another one" in " ".join(message.split())
+    assert list(Run(Recipe.read(path)).audit()["unweighed"]) == [name]
 
 
 def test_too_few_questions_are_told() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import RecipeError
+from ..core.errors import MethodError, RecipeError
 from ..core.results import RunFile
 from .app import Json, Target, Wait, command, open_target
 from .printed import say, say_json
@@ -89,6 +89,8 @@ def audit(
         say_json(figures)
     else:
         show.audit(figures)
+    for why in figures.get("unweighed", {}).values():
+        raise MethodError(why)
     least = run.recipe.audit.min_support if min_support is None else min_support
     if least is not None:
         auditing.gate(figures, run.recipe, run.methods, least)

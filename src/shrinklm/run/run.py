@@ -256,7 +256,7 @@ class Run:
         if min_support is not None:
             gate(figures, self.recipe, self.methods, min_support)
         found = self.weights.summaries(self.methods, self.recipe.student, lambda each: self.teaching.known(each)[0])
-        return figures | ({"weighed": found} if found else {})
+        return figures | found
 
     @writes
     def evaluate(self) -> None:

@@ -16,12 +16,17 @@ from ...methods.view import Generations, traced
 from ...methods.weighing import Figures, diversity
 from ...tasks.base import split_answer
 from ...teachers.steps import STEPS
-from .agreement import agreement
+from .agreement import agreement, writer
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
 
 
+_LEAST = 10
+"""Pairs that a classifier needs: two in each of its five folds."""
+_SUREST = 5.0
+"""Bound of the log-odds that a classifier is taken at its word for, in nats: 148 to 1. Far from both means two normal
+distributions claim more than the texts that were learned from, some dozens or hundreds, can show."""
 _LEARNED = 1250
 """Pairs that a classifier learns from, four fifths of them at a time: more cost the square, and tell little more."""
 
@@ -51,6 +56,8 @@ class Source:
     """Another one gives other figures for the same texts."""
     together: bool = False
     """Whether it reads all items at once."""
+    least: int = 1
+    """How many items it needs."""
 
     def figures(self, items: Sequence[Item], student: BaseStudent | None) -> list[list[Figures]]:
         """The figures of each sample of each item."""
@@ -82,7 +89,12 @@ def _told(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
 def _reached(items: Sequence[Item], student: BaseStudent) -> Sequence[Figures]:
     from ...students.reached import reached
 
-    asked = [(item.example, _reasons(item, text), text.answer) for item in items for text in item.texts]
+    # A recorded trace may state no answer: it is about the right one.
+    asked = [
+        (item.example, _reasons(item, text), text.answer or item.example.answer)
+        for item in items
+        for text in item.texts
+    ]
     apart = [each for item in items for each in diversity([_reasons(item, text) for text in item.texts])]
     return [
         {"reaches": None if one is None else one.reaches, "gain": None if one is None else one.gain, "diversity": each}
@@ -107,15 +119,17 @@ def _taken(items: Sequence[Item], student: None) -> Sequence[Figures]:
             lot = int(digest("further", item.example.id, item.answer), 16)
             pairs[lot, start] = (first[0], further[lot % len(further)])
         start += len(item.texts)
-    if len(pairs) < 2 * FOLDS:
+    folds = [fold_of[item.example.id] for item in items for _ in item.texts]
+    # A fold is judged by what others taught.
+    if len(pairs) < _LEAST or len({folds[first] for first, _ in pairs.values()}) < 2:
         raise MethodError(
             "'weigh=discriminator' tells the first teacher's texts from others of the same question: "
-            f"{len(pairs)} stand beside another one, and at least {2 * FOLDS} are needed. Take it out of `methods`."
+            f"{len(pairs)} stand beside another one, and at least {_LEAST} are needed, of two questions or more. "
+            "Take it out of `methods`."
         )
-    folds = [fold_of[item.example.id] for item in items for _ in item.texts]
     rows = ngram_rows([text.text for item in items for text in item.texts])
     scores = judged(rows, [pairs[key] for key in sorted(pairs)][:_LEARNED], folds)
-    return [{"taken": float(odds)} for odds in log_odds(scores, firsts)]
+    return [{"taken": min(_SUREST, max(-_SUREST, float(odds)))} for odds in log_odds(scores, firsts)]
 
 
 def _trusted(items: Sequence[Item]) -> Iterator[list[bool]]:
@@ -123,10 +137,6 @@ def _trusted(items: Sequence[Item]) -> Iterator[list[bool]]:
 
     Where one teacher wrote all, its first text is the trusted one: further ones are drawn at a temperature.
     """
-
-    def writer(text: Generation) -> tuple[str, str]:
-        return text.source.teacher, text.source.revision
-
     firsts = [item.known[item.kind, item.answer].texts[0] for item in items]
     # The first of a question may be another's, where the first teacher was not asked about it.
     trusted = Counter(map(writer, firsts)).most_common(1)[0][0]
@@ -142,8 +152,8 @@ def _agreement(items: Sequence[Item], student: None) -> Sequence[Figures]:
 
 SOURCES: Mapping[str, Source] = {
     "told": Source(_told),
-    "reached": Source(_reached),
-    "taken": Source(_taken, asks=False, together=True),
+    "reached": Source(_reached, version=2),
+    "taken": Source(_taken, asks=False, version=2, together=True, least=_LEAST),
     "agreement": Source(_agreement, asks=False),
 }
 """Every source by its name, which `methods.weighing.Rule.reads` says."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,29 +104,39 @@ class Weights:
             write_json(summary, {**about, **weighed(_read(path))})
 
         stage = Stage(done, with_start(digest(asked, rule.key), start), work, makes=(path, summary))
+        if stage.key not in self._known:
+            if self.keep:
+                once(stage)
+            elif not stage.done:
+                shown = {example.id for example in self.examples[:first]}
+                return _by_key(self._rows(rule, student, items, None, shown))
+            self._known[stage.key] = _by_key(_read(path))
         self._files[name] = summary
-        if stage.key in self._known:
-            return self._known[stage.key]
-        if self.keep:
-            once(stage)
-        elif not stage.done:
-            shown = {example.id for example in self.examples[:first]}
-            return _by_key(self._rows(rule, student, items, None, shown))
-        self._known[stage.key] = _by_key(_read(path))
         return self._known[stage.key]
 
     def summaries(
         self, methods: Iterable[Method], students: Iterable[StudentBlock], known: Callable[[StudentBlock], Known]
     ) -> dict[str, Any]:
-        """Name of a file of weights → what the weights come to (`weighed.py`), of all methods that weigh samples of
-        which there are several by now; `known` gives the generations for a student."""
+        """What the weights come to, of all methods that weigh samples of which there are several by now.
+
+        `known` gives the generations for a student.
+
+        Returns:
+            `{"weighed": {name of a file of weights: its summary (`weighed.py`)}, "unweighed": {method: why its samples
+            cannot be weighed}}`, each where there is one.
+        """
         self._files.clear()
+        why: dict[str, str] = {}
         weighing = [method for method in methods if method.weigh is not None]
         for student, method in product(students, weighing):
             texts = known(student)
             if any(next(_items(kind, self.examples, texts), None) for kind in method.weighed):
-                self.of(method, student, texts)
-        return {name: read_json(path) for name, path in self._files.items()}
+                try:
+                    self.of(method, student, texts)
+                except MethodError as error:
+                    why[method.name] = str(error)
+        found = {name: read_json(path) for name, path in self._files.items()}
+        return {name: each for name, each in (("weighed", found), ("unweighed", why)) if each}
 
     def _rows(
         self,
@@ -175,12 +185,25 @@ def weights_name(student: str, rule: Weighing, kind: str) -> str:
 def check_several(
     methods: Iterable[Method], steps: Sequence[StepRequest], examples: Sequence[Example], writers: Writers
 ) -> None:
-    """Raises MethodError for a method that weighs samples where every question has one, before anything is paid."""
+    """Raises MethodError for a method that weighs samples where every question has one, or of more questions than there
+    are, before anything is paid."""
     requests = {request.name: request for request, _ in plan(steps, writers.reads)}
     for method in methods:
         asked = [requests[kind] for kind in method.weighed if kind in requests]
-        if method.weigh is not None and asked and not any(_several(each, examples, writers) for each in asked):
+        if method.weigh is None or not asked:
+            continue
+        least = SOURCES[RULES[method.weigh.rule].reads].least
+        most = {each.name: sum(1 for _ in islice(_several(each, examples, writers), least)) for each in asked}
+        if not any(most.values()):
             raise MethodError(_alone(method))
+        for kind, count in most.items():
+            if 0 < count < least or len(examples) < min(2, least):
+                raise MethodError(
+                    f"Method '{method.name}' learns from the texts of the questions how to weigh them: of the "
+                    f"{len(examples):,} training questions {count:,} '{kind}' texts may stand beside another one, and "
+                    f"at least {least} are needed, of two questions or more. Raise `task: {{limit: {{train: ...}}}}` "
+                    "or name more data, or take another rule, such as weigh=student."
+                )
 
 
 def check_readers(methods: Iterable[Method], students: Iterable[StudentBlock]) -> None:
@@ -195,16 +218,16 @@ def check_readers(methods: Iterable[Method], students: Iterable[StudentBlock]) -
             )
 
 
-def _several(request: StepRequest, examples: Sequence[Example], writers: Writers) -> bool:
-    """Whether a question may have several texts of a step."""
+def _several(request: StepRequest, examples: Sequence[Example], writers: Writers) -> Iterator[tuple[str, str]]:
+    """The (question, answer) of which there may be several texts of a step."""
     takers = writers.takers(request.name)
-    if len(takers) != 1 or not takers[0].teacher.reads:
-        return len(takers) > 1 or (request.samples or 1) > 1
-    return request.samples != 1 and any(
-        (takers[0].teacher.listed(Prompt((), example, request.name, answer)) or 1) > 1
-        for example in examples
-        for answer in STEPS[request.name].answers(example)
-    )
+    lists = len(takers) == 1 and takers[0].teacher.reads
+    may = request.samples != 1 if lists else len(takers) > 1 or (request.samples or 1) > 1
+    for example in examples if may else ():
+        for answer in STEPS[request.name].answers(example):
+            prompt = Prompt((), example, request.name, answer)
+            if not lists or (takers[0].teacher.listed(prompt) or 1) > 1:
+                yield example.id, answer
 
 
 def _alone(method: Method) -> str:
