@@ -159,6 +159,28 @@ def test_students_and_judges_are_planned(tmp_path: Path) -> None:
     assert all("recorded by mini/" in str(row["sources"]) for row in rows)
 
 
+def test_a_test_question_that_no_student_reads_is_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"q{n}", "question": f"Which helps, {n}?", "choices": ["a rope", "a lamp"], "answer": "a rope"}
+        for n in range(6)
+    ]
+    rows[0]["question"] = "Which helps " + "with this and that " * 2000 + "?"
+    for name, some in (("test", rows[:3]), ("train", rows[3:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    columns = {name: name for name in ("id", "question", "choices", "answer")}
+    path = recipe(
+        tmp_path,
+        task={"use": "table", "train": "train.jsonl", "test": "test.jsonl", "dev": 0.0, "columns": columns},
+        teacher=None,
+        generate=[],
+        methods=["finetune"],
+        train={"examples": 8, "batch": 4, "curve": 0, "checkpoints": 0},
+        evaluate={"zero_shot": False, "explanations": 0},
+    )
+    rows = json.loads(call("plan", path, "--json").stdout)["students"]
+    assert [row["evaluate_seconds"] > 0 for row in rows] == [True]
+
+
 def test_cells_that_train_at_once_hold_their_memory_together() -> None:
     row = {"train_seconds": 1.0, "evaluate_seconds": 1.0, "disk_bytes": 1}
     cells = [{**row, "memory_bytes": size, "checkpoint_bytes": 2 * (size or 1)} for size in (5, None, 7, 6)]

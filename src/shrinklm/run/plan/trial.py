@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,13 +125,12 @@ def tried(
         student = ready_to_answer(student)
     else:
         student = open_untrained(spec, recipe.root)
-    pace = _Pace(
-        trained, *_asked(student, methods[0].answer, tests[: min(recipe.evaluate.batch, _ASKED)], recipe.evaluate.batch)
-    )
+    first = Evaluation(student, task, methods[0], cell.name, _settings(caps[methods[0].name], recipe))
+    asked = _fitting(first, tests, min(recipe.evaluate.batch, _ASKED))
+    pace = _Pace(trained, *_asked(student, methods[0].answer, asked, recipe.evaluate.batch))
     trials = {}
     for method in methods:
-        settings = EvaluateSettings(caps[method.name], recipe.evaluate.batch, None)
-        evaluation = Evaluation(student, task, method, cell.name, settings)
+        evaluation = Evaluation(student, task, method, cell.name, _settings(caps[method.name], recipe))
         answer = evaluation.answer_tokens(tests[: recipe.evaluate.batch]) if tests else 0
         explains = method.explain is not None and method.explain != method.answer
         trials[method.name] = Trial(
@@ -187,6 +187,16 @@ def _trained(
         most += _MOMENTS * sum(weight.numel() for weight in students[-1].model.parameters() if weight.requires_grad)
     steps = f"{max(1, len(lines) - 1)} step{'s' if len(lines) > 2 else ''} of {micro} examples"
     return students[-1], token, most, steps
+
+
+def _settings(cap: int, recipe: Recipe) -> EvaluateSettings:
+    return EvaluateSettings(cap, recipe.evaluate.batch, None)
+
+
+def _fitting(evaluation: Evaluation, tests: Sequence[Example], most: int) -> list[Example]:
+    """The first test questions that the student can read: an evaluation asks no others."""
+    tokens = evaluation.answer_tokens(tests) if tests else 0
+    return list(islice((example for example in tests if evaluation.fits(example, tokens)), most))
 
 
 def _asked(student: BaseStudent, view: View, chunk: Sequence[Example], batch: int) -> tuple[float, float]:
