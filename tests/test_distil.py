@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from shrinklm import Recipe, Run
 from shrinklm.core.errors import ModelError, RecipeError, StoreError, StudentError, TeacherError
+from shrinklm.run.stages.distil import learned_from
 from shrinklm.run.stages.train import train_key
 from teacher_cases import tiny_model
 
@@ -46,7 +47,7 @@ def test_a_student_learns_the_logits_of_another_runs_student(tmp_path: Path, cac
     lines = [json.loads(line) for line in (learned.folder / "train.jsonl").read_text().splitlines()]
     assert lines[0]["loss/kd=forward"] > 0
     about = json.loads((learned.folder / "cell.json").read_text())["distil"]
-    assert (about["top"], about["temperature"], about["beta"]) == (16, 1.0, 0.5)
+    assert (about["top"], about["temperature"], about["teacher"]) == (16, 1.0, distil["teacher"])
     assert "distil" not in json.loads((plain.folder / "cell.json").read_text())
     before = weights(run, "finetune_kd=forward")
     assert before != weights(run, "finetune")
@@ -67,6 +68,16 @@ def test_a_student_learns_the_logits_of_another_runs_student(tmp_path: Path, cac
     # A trained student needs its teacher no more.
     shutil.rmtree(tmp_path / "runs" / "large")
     made(tmp_path, methods=["finetune", "finetune:kd=forward"], distil=distil).evaluate()
+    # But what the recipe says of the distance is still held against its training, and another teacher is another.
+    for changed, message in (
+        ({"top": 8}, r"distil.top was 16, is 8"),
+        ({"temperature": 2}, r"distil.temperature was 1"),
+    ):
+        with pytest.raises(StoreError, match=message):
+            made(tmp_path, methods=["finetune", "finetune:kd=forward"], distil={**distil, **changed}).evaluate()
+    for teacher in ("run:runs/larger#finetune", "transformers:large"):
+        with pytest.raises((TeacherError, ModelError), match="large"):
+            made(tmp_path, methods=["finetune:kd=forward"], distil={**distil, "teacher": teacher}).evaluate()
     with pytest.raises(TeacherError, match=r"no run at .*large"):
         made(tmp_path, "third", distil=distil).train()
 
@@ -82,6 +93,26 @@ def test_the_block_is_no_part_of_other_students(tmp_path: Path) -> None:
     assert keys[0] == keys[1]
 
 
+def test_a_key_holds_what_the_terms_of_the_method_read(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "model")
+    base = {"top": 8, "temperature": 1.0, "beta": 0.5}
+
+    def keys(method: str, **changed: Any) -> str:
+        distil = {"teacher": "transformers:model", **base, **changed}
+        run = made(tmp_path, methods=[method], student=SMALL, distil=distil)
+        return train_key(run.cells[0], run.recipe, run.corpus(), [])
+
+    for option, reads in (
+        ("kd", {"top", "temperature"}),
+        ("kd=reverse", {"top", "temperature"}),
+        ("kd=jsd&0.5", {"top", "temperature", "beta"}),
+        ("mixkd", {"temperature"}),
+    ):
+        name = f"finetune:{option}"
+        changes = {"top": 9, "temperature": 2.0, "beta": 0.4}
+        assert {key for key, new in changes.items() if keys(name, **{key: new}) != keys(name)} == reads
+
+
 @pytest.mark.usefixtures("page_alone")
 def test_a_recipe_trains_the_teacher_itself(tmp_path: Path) -> None:
     place = tiny_model(tmp_path / "model")
@@ -93,6 +124,14 @@ def test_a_recipe_trains_the_teacher_itself(tmp_path: Path) -> None:
     tuned = (run.folder / "teacher" / "student" / "model.safetensors").read_bytes()
     assert tuned != (place / "model.safetensors").read_bytes()
     assert run.cells[0].trained
+    # Where it is gone, the one that would be made of the recipe must be the same.
+    known = learned_from(run.cells[0], run.recipe)
+    shutil.rmtree(run.folder / "teacher")
+    assert learned_from(run.cells[0], run.recipe) == known
+    tuned = {**salient, "finetune": {**RECIPE["train"], "examples": 4}}
+    other = made(tmp_path, student=f"causal:{place}", salient=tuned, distil={"teacher": "salient"})
+    with pytest.raises(TeacherError, match="not fine-tuned yet"):
+        learned_from(run.cells[0], other.recipe)
 
 
 SMALL = "causal:model"
@@ -119,6 +158,10 @@ NAMED = {"far": ENDPOINT, "near": {"use": "transformers:model"}}
         ({"distil": {"teacher": "transformers:model"}}, r"another vocabulary.*one model family, or a method without"),
         ({"distil": {"teacher": "transformers:t5"}, "student": SMALL}, "decoder-only and the teacher t5 is an encoder"),
         ({"distil": {"teacher": "transformers:gone"}}, r"No model at .*gone"),
+        (
+            {"distil": {"teacher": "transformers:short"}, "student": SMALL},
+            r"teacher short reads 96 tokens, and the student is trained on up to 512. Write: train: \{max_length: 96\}",
+        ),
         ({"distil": {"teacher": "run:runs/gone#finetune"}}, r"There is no run at .*gone"),
         (
             {"distil": {"teacher": "salient"}},
@@ -130,6 +173,7 @@ def test_a_teacher_without_such_logits_is_refused_before_anything_is_asked(
     blocks: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     tiny_model(tmp_path / "model")
+    tiny_model(tmp_path / "short", max_position_embeddings=96)
     tiny_model(tmp_path / "t5", seq2seq=True)
     (tmp_path / "texts.csv").write_text("id,e\n1,text\n")
     with pytest.raises((RecipeError, StudentError, ModelError, TeacherError), match=message):

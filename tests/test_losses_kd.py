@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -52,7 +53,7 @@ def teacher(spec: str = "tiny", load: Callable[[], BaseStudent] | None = None, *
         return student
 
     family = "seq2seq" if spec.endswith("seq2seq") else "causal"
-    rest = {"top": 64, "temperature": 1.0, "beta": 0.5, **settings}
+    rest = {"positions": lambda: 2048, "top": 64, "temperature": 1.0, "beta": 0.5, **settings}
     return LogitTeacher("big", family, "key", load or sharp, lambda: fresh(spec).tokenizer, **rest)
 
 
@@ -237,6 +238,30 @@ def test_another_vocabulary_is_refused() -> None:
         Lessons(fresh(), corpus(2), method("finetune:kd"), 2, encoder)
     with pytest.raises(StudentError, match="student is decoder-only and the teacher big is an encoder–decoder"):
         Lessons(fresh(), corpus(2), method("finetune:kd"), 2, teacher("tiny:seq2seq"))
+
+
+@pytest.mark.parametrize("option", ["kd", "mixkd"])
+def test_a_teacher_that_reads_fewer_tokens_than_are_trained_is_refused(option: str) -> None:
+    reads: list[int] = []
+
+    def load() -> BaseStudent:
+        reads.append(1)
+        return teacher().load()
+
+    short, name = teacher(load=load, positions=lambda: 100), method(f"finetune:{option}")
+    said = (
+        r"The teacher big reads 100 tokens, and the student is trained on up to 1,024. Write: train: \{max_length: 100"
+    )
+    with pytest.raises(StudentError, match=said):
+        Lessons(fresh(), corpus(2), name, 2, short)
+    assert not reads, "its weights are not loaded for that"
+    assert Lessons(fresh(max_length=100), corpus(2), name, 2, short).asks
+    # What the student itself can read counts, where that is less than what the recipe allows.
+    student = fresh(max_length=100_000)
+    assert student.max_length == 2048
+    with pytest.raises(StudentError, match=r"reads 2,047 tokens, and the student is trained on up to 2,048"):
+        replace(short, positions=lambda: 2047).check(student)
+    replace(short, positions=lambda: math.inf).check(student)
 
 
 def test_how_it_is_asked_for() -> None:

@@ -164,6 +164,19 @@ def family_of(model: Model, trust_remote_code: bool = False) -> Family:
     return "seq2seq" if config.is_encoder_decoder else "causal"
 
 
+def positions_of(model: Model, trust_remote_code: bool = False) -> float:
+    """See `position_limit`; by a model's config alone. Raises ModelError."""
+    from transformers import AutoConfig
+
+    source, options = weights_source(model)
+    try:
+        return position_limit(AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **options))
+    except Exception as error:  # transformers raises many kinds; all mean the same to the user
+        raise ModelError(
+            f"config.json of {model.ref} cannot be read: {_first_line(error)}. {_advice(model, 'config.json')}"
+        ) from error
+
+
 def position_limit(config: Any) -> float:
     """How many tokens a model of transformers can read; infinite where positions are relative (T5)."""
     decoder = config.get_text_config(decoder=True)

@@ -25,6 +25,8 @@ class LogitTeacher:
     load: Callable[[], BaseStudent]
     tokenizer: Callable[[], Any]
     """Opens its tokenizer alone."""
+    positions: Callable[[], float]
+    """Reads how many tokens of a prompt and its target it can read; infinite where nothing limits them."""
     top: int
     """Of each distribution so many of the likeliest tokens are told apart; all others are one."""
     temperature: float
@@ -33,26 +35,28 @@ class LogitTeacher:
     """The teacher's share in the mixture of kd=jsd."""
     tick: Tick | None = None
 
-    @property
-    def stated(self) -> dict[str, Any]:
-        """What of it decides a student's weights, as JSON."""
-        return {"weights": self.key, "top": self.top, "temperature": self.temperature, "beta": self.beta}
-
-    def check(self, family: Family, tokenizer: Any) -> None:
-        """Raises StudentError where it cannot read the tokens of a student of this family with this tokenizer."""
+    def check(self, student: BaseStudent) -> None:
+        """Raises StudentError where it cannot read the tokens of a student, which may be an outline, or not all that
+        the student is trained on."""
         advice = (
             "Take a teacher and a student of one model family, or a method without its logits (soft, explanations)."
         )
-        if family != self.family:
+        if student.family != self.family:
             kinds = {"causal": "decoder-only", "seq2seq": "an encoder–decoder", "encoder": "an encoder"}
             raise StudentError(
-                f"The student is {kinds[family]} and the teacher {self.name} is {kinds[self.family]}: they read prompt "
-                f"and target in different ways. {advice}"
+                f"The student is {kinds[student.family]} and the teacher {self.name} is {kinds[self.family]}: they "
+                f"read prompt and target in different ways. {advice}"
             )
-        if other := another_vocabulary(tokenizer, self.tokenizer()):
+        if other := another_vocabulary(student.tokenizer, self.tokenizer()):
             raise StudentError(
                 f"The teacher {self.name} has another vocabulary than the student: {other}. Its probabilities are of "
                 f"other tokens. {advice}"
+            )
+        if (positions := self.positions()) < student.max_length:
+            raise StudentError(
+                f"The teacher {self.name} reads {positions:,.0f} tokens, and the student is trained on up to "
+                f"{student.max_length:,}. Write: train: {{max_length: {positions:.0f}}}, or take a teacher that reads "
+                "more."
             )
 
 

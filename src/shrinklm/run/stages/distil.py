@@ -15,8 +15,9 @@ from ...core.registry import split_spec
 from ...core.results import CellFile, RunFile
 from ...core.types import Tick, digest
 from ...deploy.mentor import Mentor
+from ...methods.terms import TERMS
 from ...methods.view import Method
-from ...models.load import default_dtype, family_of, load_tokenizer
+from ...models.load import default_dtype, family_of, load_tokenizer, positions_of
 from ...models.locate import Family, Model, hub_commit, locate_model
 from ...students.logits import LogitTeacher
 from ...students.open import as_student, load_student, outline
@@ -75,6 +76,7 @@ def logit_teacher(cell: Cell, recipe: Recipe, tick: Tick | None = None) -> Logit
         key=digest(hub_commit(model) if model.on_hub else model.revision, model.tokenizer),
         load=found.load,
         tokenizer=partial(load_tokenizer, found.like, found.trust),
+        positions=partial(positions_of, found.like, found.trust),
         top=block.top,
         temperature=block.temperature,
         beta=block.beta,
@@ -85,17 +87,40 @@ def logit_teacher(cell: Cell, recipe: Recipe, tick: Tick | None = None) -> Logit
 def learned_from(cell: Cell, recipe: Recipe) -> dict[str, Any]:
     """What of the teacher's logits decides a cell's weights, as JSON; {} where its method reads none.
 
-    Where the teacher of a trained cell is gone, what was written down when it was trained. Raises as `logit_teacher`.
+    Where the teacher of a trained cell is gone, its weights are those that were written down when it was trained, if
+    the recipe still names the same teacher. Raises as `logit_teacher`.
     """
     try:
         teacher = logit_teacher(cell, recipe)
+        if teacher is None:
+            return {}
+        weights = teacher.key
     except (ModelError, RecipeError, TeacherError):
         about = cell.folder / CellFile.ABOUT
         known = read_json(about).get("distil") if cell.done("train") is not None and intact(about) else None
-        if not isinstance(known, dict):
+        if not isinstance(known, dict) or "weights" not in known or known.get("teacher") != teacher_named(recipe):
             raise
-        return known
-    return {} if teacher is None else teacher.stated
+        weights = known["weights"]
+    # What no term of the method reads changes no weight, and may be changed.
+    block, terms = recipe.distil or DistilBlock(), {option.partition("=")[0] for option in cell.method.losses}
+    own = not terms <= TERMS.keys()  # reads what it likes
+    return {
+        "weights": weights,
+        "temperature": block.temperature,
+        **({"top": block.top} if own or "kd" in terms else {}),
+        **({"beta": block.beta} if own or "kd=jsd" in cell.method.losses else {}),
+    }
+
+
+def teacher_named(recipe: Recipe) -> Any:
+    """The teacher whose logits are learned as the recipe names it, as JSON; whether it is there is not looked at.
+
+    Raises RecipeError for a name that no teacher of the recipe has.
+    """
+    if learns_tuned(recipe):
+        block = recipe.salient
+        return [TUNED, _tuned_from(recipe), block.finetune and block.finetune.model_dump(mode="json")]
+    return _block(recipe, recipe.distil.teacher if recipe.distil is not None else None).use
 
 
 def check_distil(recipe: Recipe, cells: Sequence[Cell]) -> None:
@@ -104,11 +129,11 @@ def check_distil(recipe: Recipe, cells: Sequence[Cell]) -> None:
     if not cells:
         return
     found = _find(recipe, cells[0].folder.parent.parent, tuned=False)
-    read = partial(load_tokenizer, found.like, found.trust)
-    teacher = LogitTeacher(found.name, found.family, "", found.load, read, 1, 1.0, 0.5)
+    of = found.like, found.trust
+    read, positions = partial(load_tokenizer, *of), partial(positions_of, *of)
+    teacher = LogitTeacher(found.name, found.family, "", found.load, read, positions, 1, 1.0, 0.5)
     for student in {cell.student.label: cell.student for cell in cells}.values():
-        looked = outline(student.spec(recipe.train.max_length), recipe.root)
-        teacher.check(looked.family, looked.tokenizer)
+        teacher.check(outline(student.spec(recipe.train.max_length), recipe.root))
 
 
 def _find(recipe: Recipe, folder: Path, tuned: bool = True) -> _Found:
@@ -154,8 +179,7 @@ def _block(recipe: Recipe, wanted: str | None) -> TeacherBlock:
 def _tuned(recipe: Recipe, folder: Path, tuned: bool) -> _Found:
     """The teacher that the recipe fine-tunes."""
     block = recipe.salient
-    spec = block.use or (recipe.teacher.use if recipe.teacher else "")
-    name, ref = split_spec(spec)
+    name, ref = split_spec(_tuned_from(recipe))
     if block.finetune is None or name != "transformers" or not ref:
         raise RecipeError(
             f"`distil: {{teacher: {TUNED}}}` is the teacher that the recipe fine-tunes, and it fine-tunes none. Write: "
@@ -171,6 +195,11 @@ def _tuned(recipe: Recipe, folder: Path, tuned: bool) -> _Found:
         raise TeacherError(f"{like.name} is not fine-tuned yet. Run: shrinklm train-teacher RECIPE")
     model = locate_model(str(place))
     return _Found(f"{like.name} fine-tuned", model, model, family, load)
+
+
+def _tuned_from(recipe: Recipe) -> str:
+    """The spec of the model that the recipe fine-tunes."""
+    return recipe.salient.use or (recipe.teacher.use if recipe.teacher else "")
 
 
 def origin_of(cell: Cell, recipe: Recipe) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..recipe import Recipe
 from ..students import explanation_cap, student_start
 from .agreement import writer
-from .distil import learned_from, logit_teacher
+from .distil import learned_from, logit_teacher, teacher_named
 from .questions import dev_sample, question_key
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _train(
     sizes = {"parameters": student.parameters_total, "bytes": size}
     about = {**about_cell(cell), "base": asdict(start), **asdict(fit), **sizes}
     if logits := learned_from(cell, recipe):
-        about["distil"] = logits
+        about["distil"] = {**logits, "teacher": teacher_named(recipe)}
     if long:
         about["too_long"] = long
     if origin is not None:

@@ -58,7 +58,7 @@ class Distil(Loss):
         """See Loss. Has the teacher read all pairs of the training that the disk lacks."""
         if around.teacher is None:
             raise MethodError(no_teacher(around.method.name))
-        around.teacher.check(around.student.family, around.student.tokenizer)
+        around.teacher.check(around.student)
         self._teacher: LogitTeacher = around.teacher
         self._tokens = around.tokens
         self._table = Table(around.teacher, around.student)

@@ -67,7 +67,7 @@ class MixKD(Loss):
         """See Loss. Loads the teacher, which stays loaded."""
         if around.teacher is None:
             raise MethodError(no_teacher(around.method.name))
-        around.teacher.check(around.student.family, around.student.tokenizer)
+        around.teacher.check(around.student)
         view = around.method.only("answer")
         if view is None:
             raise MethodError(f"Method '{around.method.name}': 'mixkd' needs a view that only says the answer.")
