@@ -27,7 +27,7 @@ from shrinklm.students.training.losses import mi
 from shrinklm.students.training.losses.base import Read, term
 from shrinklm.students.training.losses.deep import Deep, apart
 from shrinklm.students.training.losses.mi import infonce, over_time, released, shared
-from student_cases import corpus, fresh, taught
+from student_cases import corpus, fresh, many, taught
 from teacher_cases import tiny_model
 
 VOCABULARY = 7
@@ -183,6 +183,38 @@ def test_a_view_of_wrong_options_is_not_the_one_that_answers() -> None:
     views = {COUNTERFACTUAL: 0.5, EXPLAIN: 0.5}
     with pytest.raises(MethodError, match="'mi' needs a view that only says the answer and one that only says the"):
         Lessons(fresh(), corpus(2), replace(plain, views=views), 2)
+
+
+def test_an_answer_that_does_not_fit_or_is_not_there_makes_room_for_the_next() -> None:
+    long = " ".join(["and so on"] * 40)
+    plain = many(12)
+    some = [
+        replace(each, choices=(*each.choices, long), answer=long) if place % 2 else each
+        for place, each in enumerate(plain)
+    ]
+    pairs = [item.pair for index in range(12) for item in corpus(12).pairs(method("multitask"), index, 0)]
+    room = max(map(fresh().length, pairs))
+
+    def asks(examples: Corpus, name: str = "multitask:mi=infonce", seen: int = 12) -> list[tuple[int, ...]]:
+        lessons = Lessons(fresh(max_length=room), examples, method(name), seen)
+        assert not any(name == "mi=infonce" and reason.startswith("longer") for name, reason in lessons.unbuilt)
+        assert all(len(set(ask.pairs)) == len(ask.pairs) for ask in lessons.asks)
+        return [ask.pairs for ask in lessons.asks]
+
+    assert {len(ask) for ask in asks(corpus(examples=some))} == {6}
+    # Six fit, so five others: four of them in one epoch, four in the next.
+    found = asks(corpus(examples=some))
+    assert len({frozenset(ask[2:]) for ask in found if ask[0] == found[0][0]}) == 2
+    assert {len(ask) for ask in asks(corpus(examples=[*some[1:9:2], *plain[:3]]), seen=3)} == {4}
+    # As far as they go where a label is missing.
+    known = {each.id: taught(each) for each in plain}
+    for each in plain[::2]:
+        del known[each.id]["label", ""]
+    assert {len(ask) for ask in asks(Corpus(plain, known), "multitask:teacher-labels,mi=infonce", 6)} == {6}
+    with pytest.raises(
+        MethodError, match=r"'mi=infonce' says nothing about any .*: no answer to another question to c"
+    ):
+        asks(corpus(examples=[*some[1:9:2], plain[0]]), seen=1)
 
 
 def test_they_lower_their_own_terms_and_cost_no_accuracy(tmp_path: Path) -> None:

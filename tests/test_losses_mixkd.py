@@ -21,7 +21,7 @@ from shrinklm.models.decode import below_lora
 from shrinklm.students.tiny import Tiny
 from shrinklm.students.training.lessons import Lessons
 from shrinklm.students.training.losses.mixkd import NO_OTHER, MixKD, _Mix, _read
-from student_cases import corpus, fitted, fresh
+from student_cases import corpus, fitted, fresh, many
 from test_losses_kd import teacher
 
 
@@ -159,6 +159,22 @@ def test_a_training_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> 
         fitted(tmp_path / "cut", tick=tick, **common)
     cut, _ = fitted(tmp_path / "cut", **common)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), cut.parameters(), strict=True))
+
+
+def test_a_question_with_which_a_mix_is_too_long_makes_room_for_the_next() -> None:
+    long = " ".join(["and so on"] * 40)
+    plain = many(8)
+    some = [replace(each, choices=(*each.choices, long)) if place % 2 else each for place, each in enumerate(plain)]
+    room = max(
+        fresh().length(item.pair) for index in range(8) for item in corpus(8).pairs(method("finetune"), index, 0)
+    )
+    # Above the longest pair, since a mix has the longer prompt of one and the longer answer of the other.
+    lessons = Lessons(fresh(max_length=room + 8), corpus(examples=some), method("finetune:mixkd"), 16, teacher())
+    assert {name for name, _ in lessons.unbuilt} == {"predict"}
+    assert len(lessons.asks) == 16
+    alone = corpus(examples=[plain[0], *some[1::2]])
+    with pytest.raises(MethodError, match=r"'mixkd' says nothing about any .*: a mix is longer than"):
+        Lessons(fresh(max_length=room + 8), alone, method("finetune:mixkd"), 1, teacher())
 
 
 def test_what_cannot_be_mixed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

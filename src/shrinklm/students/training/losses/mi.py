@@ -18,6 +18,7 @@ _NEGATIVES = 4
 """Answers to other questions that an explanation is told from."""
 _TEMPERATURE = 0.1
 """Of the cosines in `infonce`."""
+NO_OTHER = "no answer to another question to compare with"
 _KINDS = ("", "released", "infonce")
 
 
@@ -38,7 +39,9 @@ class Mutual(Loss):
 
     def begin(self, around: Around) -> None:
         """Finds the two views, and an order of the questions. Raises MethodError without both views."""
-        self._corpus, self._method = around.corpus, around.method
+        self._around, self._corpus, self._method = around, around.corpus, around.method
+        self._known: dict[Pair, bool] = {}
+        """Answer → whether it fits the student's length."""
         answers, explains = around.method.only("answer"), around.method.only("explanation")
         if answers is None or explains is None:
             needs = "needs a view that only says the answer and one that only says the explanation"
@@ -58,21 +61,33 @@ class Mutual(Loss):
             return
         pairs = [answer.pair, explanation.pair]
         if self._kind == "infonce":
-            pairs += [pair for pair in self._others(shown) if pair not in pairs]
+            for other in self._others(shown):
+                pairs += [other] if other not in pairs else []
+                if len(pairs) == 2 + _NEGATIVES:
+                    break
+            if len(pairs) == 2:
+                yield NO_OTHER
+                return
         yield Ask(pairs, weight=explanation.pair.weight)
 
     def _others(self, shown: Shown) -> Iterator[Pair]:
-        """The answers to the next questions in the order, further ones in each epoch.
+        """The answers to the next questions in the order that can be built and fit, further ones in each epoch.
 
         They are chosen by the term and not taken from the pass: a loss must not depend on how a step is cut.
         """
         count = len(self._order)
-        few = min(_NEGATIVES, count - 1)
-        for turn in range(few):
-            step = 1 + (shown.epoch * few + turn) % (count - 1)
+        start = shown.epoch * min(_NEGATIVES, count - 1)
+        for turn in range(count - 1):
+            step = 1 + (start + turn) % (count - 1)
             index = self._order[(self._rank[shown.example.id] + step) % count]
             pairs = self._corpus.pairs(self._method, index, shown.epoch)
-            yield from (item.pair for item in pairs if item.view.name == self._answers)
+            yield from (item.pair for item in pairs if item.view.name == self._answers and self._fits(item.pair))
+
+    def _fits(self, pair: Pair) -> bool:
+        if pair not in self._known:
+            [tokens] = self._around.tokens([pair])
+            self._known[pair] = len(tokens.prompt) + len(tokens.target) <= self._around.student.max_length
+        return self._known[pair]
 
     def value(self, read: Read) -> Tensor:
         """See Loss."""

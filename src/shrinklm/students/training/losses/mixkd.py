@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,29 +111,29 @@ class MixKD(Loss):
         """The mix of a pair with that of another question, drawn by the seed, the question and the epoch."""
         around = self._around
         draw = random.Random(digest("mixkd", around.corpus.seed, shown.example.id, shown.epoch))
-        other = self._another(shown, draw)
-        if other is None:
-            return NO_OTHER
+        [one], two, refused = around.tokens([pair]), None, NO_OTHER
+        for other in self._others(shown, draw):
+            [two] = around.tokens([other])
+            longest = max(len(one.prompt), len(two.prompt)) + max(len(one.scored), len(two.scored))
+            if longest <= around.student.max_length:
+                break
+            two, refused = None, f"a mix is longer than {around.student.max_length} tokens"
+        if two is None:
+            return refused
         share = draw.betavariate(self._a, self._a)
-        [one], [two] = around.tokens([pair]), around.tokens([other])
-        longest = max(len(one.prompt), len(two.prompt)) + max(len(one.scored), len(two.scored))
-        if longest > around.student.max_length:
-            return f"a mix is longer than {around.student.max_length} tokens"
         longer, shorter = (one, two) if len(one.prompt) >= len(two.prompt) else (two, one)
         of_longer = share if longer is one else 1 - share
         return _Mix(longer.prompt, shorter.prompt, of_longer, (one.scored, two.scored), (share, 1 - share))
 
-    def _another(self, shown: Shown, draw: random.Random) -> Pair | None:
-        """The pair of the same view of another question."""
+    def _others(self, shown: Shown, draw: random.Random) -> Iterator[Pair]:
+        """The pairs of the same view of the other questions, from a drawn one on."""
         corpus, method = self._around.corpus, self._around.method
         count = len(corpus.examples)
         start = draw.randrange(count)
         for index in (*range(start, count), *range(start)):
             if corpus.examples[index].id != shown.example.id:
-                for item in corpus.pairs(method, index, shown.epoch):
-                    if item.view.name == self._view:
-                        return item.pair
-        return None
+                pairs = corpus.pairs(method, index, shown.epoch)
+                yield from (item.pair for item in pairs if item.view.name == self._view)
 
 
 def _overrides(student: BaseStudent, name: str) -> bool:
