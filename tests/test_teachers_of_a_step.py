@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from shrinklm.methods.corpus import Corpus
 from shrinklm.methods.weighing import Weighing
 from shrinklm.run.plan.plan import plan_run
 from shrinklm.run.stages.agreement import agreement
+from shrinklm.run.stages.weigh import check_several
+from shrinklm.teachers.steps import StepRequest
 from student_cases import generation
 
 TEACHERS = {
@@ -110,12 +115,48 @@ def test_questions_without_answers_are_labelled_by_one(tmp_path: Path) -> None:
 
 
 def test_samples_are_of_each_and_equal_texts_count_once(tmp_path: Path) -> None:
-    teachers = {"a": {"use": "fake"}, "same": {"use": "fake"}}
-    run = made(tmp_path, teacher=teachers, generate=[{"explanation": {"teacher": ["a", "same"], "samples": 2}}])
+    # A greedy text is the same whatever its seed; the second one is drawn, and another.
+    teachers = {"a": {"use": "fake"}, "b": {"use": "fake", "seed": 10_000_000}}
+    run = made(tmp_path, teacher=teachers, generate=[{"explanation": {"teacher": ["a", "b"], "samples": 2}}])
     usage = run.generate().steps["explanation"]
-    assert (usage.asked, usage.found, usage.kept) == (24, 24, 48)
+    assert (usage.asked, usage.found, usage.kept) == (36, 12, 48)
     texts = [text.texts for slots in run.teaching.known()[0].values() for text in slots.values()]
-    assert {tuple(each.by for each in found) for found in texts} == {("a", "a")}
+    assert {tuple(each.by for each in found) for found in texts} == {("a", "a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "samples", "said"),
+    [
+        ({}, None, "'a' and 'b' are the same teacher: write samples: 2, or another temperature"),
+        ({}, 2, "write samples: 4, or another temperature"),
+        ({"seed": 7}, None, "are the same teacher"),
+        ({"use": "fake:log=b.log", "retries": 0}, None, "are the same teacher"),
+        ({"temperature": 0.5}, None, ""),
+        ({"seed": 7}, 2, ""),
+    ],
+)
+def test_one_teacher_under_two_names_is_refused_before_it_is_asked(
+    tmp_path: Path, settings: dict[str, Any], samples: int | None, said: str
+) -> None:
+    teachers = {"a": TEACHERS["a"], "b": {**TEACHERS["a"], **settings}}
+    run = made(tmp_path, teacher=teachers, generate=[{"explanation": {"teacher": ["a", "b"], "samples": samples}}])
+    with pytest.raises(RecipeError, match=said) if said else nullcontext():
+        run.generate()
+    assert bool(asked(tmp_path, "a")) is not bool(said)
+
+
+def test_a_recording_under_two_names_is_one_by_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"id": "1", "why": "So.", "more": "So it is."}\n')
+    one = {"use": "recorded:t.jsonl", "columns": {"explanation": "why"}}
+    other = {**one, "columns": {"explanation": "more"}}
+    steps = [{"explanation": {"teacher": ["a", "b"]}}]
+    with pytest.raises(RecipeError, match="'a' and 'b' are the same teacher: take one out"):
+        made(tmp_path, teacher={"a": one, "b": one}, generate=steps).writers.check_same(
+            [StepRequest("explanation", 1, None, None)]
+        )
+    made(tmp_path, teacher={"a": one, "b": other}, generate=steps).writers.check_same(
+        [StepRequest("explanation", 1, None, None)]
+    )
 
 
 def test_the_plan_counts_all_and_a_preview_shows_what_is_free(tmp_path: Path) -> None:
@@ -223,8 +264,6 @@ def test_agreement_by_hand() -> None:
 
 
 def test_agreement_of_distributions_and_of_several_texts_by_hand() -> None:
-    import math
-
     texts = [
         by("x", "explanation", "a", "So.", 0),
         by("x", "explanation", "a", "So then.", 1),
@@ -253,6 +292,120 @@ def test_agreement_without_labels_reads_the_texts() -> None:
     wrong = [by("x", "counterfactual", "b", "The answer is b."), by("y", "counterfactual", "b", "The answer is a.")]
     known = {("label", ""): by("x", "label", "a", "a")}
     assert [each["gold"] for each in agreement(ASKED, "counterfactual", "b", wrong, known)] == [1.0, 0.0]
+
+
+def test_labels_of_one_teacher_count_where_several_explain() -> None:
+    def of(text: Generation, teacher: str) -> Generation:
+        return replace(text, source=replace(text.source, teacher=teacher))
+
+    texts = [of(by(name, "explanation", "a", "It is so."), f"model-{name}") for name in "xy"]
+    # A step that one teacher takes alone does not say its name in the recipe.
+    alone = of(by("", "label", "b", "b"), "model-y")
+    assert [each["gold"] for each in figures(texts, alone)] == pytest.approx([1 / 3, 0.0])
+    assert [each["gold"] for each in figures(texts, of(alone, "model-z"))] == pytest.approx([1 / 3, 1 / 3])
+    # Two names of one model, warm and cold, each have their own where both take the step.
+    both = [of(by(name, "label", answer, answer), "m") for name, answer in (("x", "a"), ("y", "b"))]
+    assert [each["gold"] for each in figures([of(text, "m") for text in texts], *both)] == [1.0, 0.0]
+
+
+def test_texts_of_one_teacher_claim_by_their_own_words() -> None:
+    texts = [by("", "explanation", "a", f"The answer is {option}.", number) for number, option in enumerate("aab")]
+    found = figures(texts, by("", "label", "a", "a"))
+    assert [each["gold"] for each in found] == [1.0, 1.0, 0.0]
+    assert [each["others"] for each in found] == [0.5, 0.5, 0.0]
+    labels = [by("", "label", answer, f"So {answer}.", number) for number, answer in enumerate("aab")]
+    known = {("label", ""): that_counts(labels)}
+    assert [each["gold"] for each in agreement(ASKED, "label", "", labels, known)] == [1.0, 1.0, 0.0]
+    # Each its own where several label, too; and its distribution where it has one.
+    sure = by("y", "label", "b", "b", a=math.log(0.4), b=math.log(0.5), c=math.log(0.1))
+    mixed = [by("x", "label", answer, answer, number) for number, answer in enumerate("ab")] + [sure]
+    found = list(agreement(ASKED, "label", "", mixed, {("label", ""): that_counts(mixed)}))
+    assert [each["gold"] for each in found] == pytest.approx([1.0, 0.0, 0.4])
+    assert [each["others"] for each in found] == pytest.approx([0.4, 0.5, 0.45])
+
+
+@pytest.mark.parametrize(
+    ("answer", "also", "text", "claimed"),
+    [
+        ("ten", [], "They often meet.", 0.0),
+        ("ten", [], "There are Ten, they say.", 1.0),
+        ("ten", ["10"], "So 10 are left.", 1.0),
+        ("ten", ["10"], "So 100 are left, or 3.10.", 0.0),
+        ("New York", [], "It is new in York.", 0.0),
+        ("St. Paul", [], "In St Paul's streets.", 1.0),
+        ("3.5", [], "It weighs 3.5 kilos.", 1.0),
+        ("5", [], "It weighs 3.5 kilos.", 0.0),
+        ("北京", [], "答案是北京。", 1.0),
+        ("?", [], "Who knows?", 0.0),
+    ],
+)
+def test_free_answers_are_claimed_by_whole_words(answer: str, also: list[str], text: str, claimed: float) -> None:
+    example = Example("f", "How many?", (), answer, meta={"answers": also})
+    texts = [
+        replace(generation(example, "explanation", answer, each), by=name)
+        for name, each in zip("xy", (text, "So."), strict=True)
+    ]
+    assert next(agreement(example, "explanation", answer, texts, {}))["gold"] == claimed
+
+
+def test_free_labels_that_mean_the_same_agree() -> None:
+    example = Example("f", "How many?", (), "ten", meta={"answers": ["10"]})
+    labels = [
+        replace(generation(example, "label", each, each), by=name)
+        for name, each in zip("wxyz", ("10", "Ten.", "Two", "two."), strict=True)
+    ]
+    found = list(agreement(example, "label", "", labels, {}))
+    assert [each["gold"] for each in found] == [1.0, 1.0, 0.0, 0.0]
+    assert [each["others"] for each in found] == pytest.approx([1 / 3] * 4)
+
+
+def test_a_run_asks_for_the_labels_that_weigh_its_texts(tmp_path: Path) -> None:
+    steps: list[Any] = [{"explanation": {"teacher": ["a", "b"]}}, "label"]
+    run = made(tmp_path, generate=steps, methods=["multitask:weigh=agreement"])
+    assert run.generate().steps["label"].asked == 12
+    known = run.teaching.known()[0]
+    for example in run.splits["train"]:
+        slots = known[example.id]
+        first = next(
+            agreement(example, "explanation", example.answer, slots["explanation", example.answer].texts, slots)
+        )
+        assert first["gold"] == (slots["label", ""].answer == example.answer), "the labels of a say what a claims"
+    # Nothing is asked of training questions where nobody reads it.
+    plain = made(tmp_path, name="plain", generate=steps, methods=["multitask"])
+    assert "label" not in plain.generate().steps
+
+
+def test_agreement_that_nothing_can_tell_is_refused(tmp_path: Path) -> None:
+    rows = [{"id": f"q{i}", "question": f"Is it so, {i}?", "choices": ["yes", "no"], "answer": "yes"} for i in range(8)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {name: name for name in ("id", "question", "choices", "answer")}
+    task = {"use": "table", "train": "t.jsonl", "test": 0.25, "dev": 0.0, "columns": columns}
+    several, alone = {"teacher": ["a", "b"]}, {"samples": 2}
+    for name, steps, refused in (
+        ("multitask", [{"explanation": alone}], True),
+        ("multitask", [{"explanation": alone}, "label"], True),
+        ("multitask", [{"explanation": several}], True),
+        ("multitask", [{"explanation": several}, "label"], False),
+        ("multitask", [{"explanation": several}, {"label": {"teacher": "c"}}], True),
+        ("trace-then-answer", [{"trace": alone}], True),
+        (
+            "multitask+counterfactual:teacher-labels",
+            [{"label": alone}, {"counterfactual": alone}, "explanation"],
+            False,
+        ),
+    ):
+        methods = [f"{name}{',' if ':' in name else ':'}weigh=agreement"]
+        run = made(tmp_path, task=task, generate=steps, methods=methods)
+        check = partial(check_several, run.methods, run.teaching.steps, run.splits["train"], run.writers)
+        with (
+            pytest.raises(MethodError, match=r"do not tell: .*Labels of several teachers do")
+            if refused
+            else nullcontext()
+        ):
+            check()
+    # Options with words of their own are told by these.
+    run = made(tmp_path, generate=[{"explanation": alone}], methods=["multitask:weigh=agreement"])
+    check_several(run.methods, run.teaching.steps, run.splits["train"], run.writers)
 
 
 def test_soft_targets_are_weighted_by_the_shares_of_the_labels() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,9 +22,11 @@ from shrinklm.methods.spec import method
 from shrinklm.methods.weighing import RULES, Weighing, diversity
 from shrinklm.report.findings import read
 from shrinklm.report.sections.audit.figures import sentences
+from shrinklm.run.blocks import StudentBlock
 from shrinklm.run.stages.agreement import agreement
 from shrinklm.run.stages.figures import SOURCES, Item
 from shrinklm.run.stages.train import train_key
+from shrinklm.run.stages.weigh import check_readers
 from shrinklm.run.stages.weighed import weighed
 from shrinklm.students.likeliest import best, option_pairs
 from shrinklm.students.reached import reached
@@ -456,6 +459,25 @@ def test_a_student_that_writes_nothing_is_not_asked_about_texts(tmp_path: Path) 
     with pytest.raises(MethodError, match=r"writes nothing\. Write: student: causal"):
         Run(recipe(tmp_path, student="encoder:nowhere")).generate()
     assert not (tmp_path / "asked.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "left"),
+    [
+        ("multitask:weigh=student", "multitask"),
+        ("multitask:weigh=agreement&gold=1", "multitask"),
+        ("multitask:soft=2,weigh=morsd,trace=1", "multitask:soft=2,trace=1"),
+    ],
+)
+def test_the_advice_for_a_student_that_writes_nothing_is_one_that_it_takes(spec: str, left: str) -> None:
+    weighing = replace(method("multitask:weigh=student"), name=spec)
+    encoder, own = StudentBlock(use="encoder:nowhere"), StudentBlock(use="some.module:Student")
+    for student, outlines in ((encoder, {}), (own, {own.label: Mock(writes=False)})):
+        with pytest.raises(MethodError, match="writes nothing") as told:
+            check_readers([weighing], [student], outlines)
+        assert str(told.value).endswith(f"take the option out: {left}")
+    check_readers([method("multitask")], [encoder], {})
+    check_readers([weighing], [own], {own.label: Mock(writes=True)})
 
 
 def test_a_rule_is_a_part_of_the_key_only_where_it_is_used(tmp_path: Path) -> None:

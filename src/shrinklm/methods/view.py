@@ -21,7 +21,7 @@ from ..tasks.literal import lettered
 from ..tasks.reasoning import reasoning
 from .emphasis import Emphasis, explanation_of
 from .terms import TERMS, Term
-from .weighing import Weighing
+from .weighing import RULES, Weighing
 
 _ENDS = regex.compile(r"[.!?]|\p{STerm}", regex.V1)
 # What stands for an answer, and for its source, where a view is asked how it closes an explanation.
@@ -272,6 +272,17 @@ class Method:
     def only(self, what: str) -> View | None:
         """The first of its trained views that says the answer, or the explanation, alone (see `View.only`)."""
         return next((view for view in self.views if view.only(what)), None)
+
+    @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """The kinds of generation that its rule reads beside them, where the recipe asks for some."""
+        return RULES[self.weigh.rule].also if self.weigh else ()
+
+    def without(self, key: str) -> str:
+        """Its name without an option, as a recipe writes it."""
+        name, _, options = self.name.partition(":")
+        others = [each for each in options.split(",") if each.partition("=")[0] != key]
+        return ":".join(filter(None, (name, ",".join(others))))
 
     def check_epochs(self, examples: int, questions: int) -> None:
         """Raises MethodError where a training of so many examples ends before an explanation is internalised.

@@ -87,7 +87,8 @@ class EncoderStudent(BaseStudent):
         if method.weigh is not None or any(view.emphasis is not None for view in method.views):
             raise StudentError(
                 f"Method '{method.name}': an encoder learns no text, so that there are neither texts nor tokens of one "
-                f"to weigh. Take the option out: {method.name.partition(':')[0]}"
+                "to weigh. Take the option out: "
+                f"{method.without('weigh') if method.weigh is not None else method.name.partition(':')[0]}"
             )
         if any(view.letters for view in method.views):
             raise StudentError(

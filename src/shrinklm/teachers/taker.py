@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..core.types import Completion, Prompt, Sampling, Tick, Turn
 from .ask import Asker, Reading
+from .base import BaseTeacher
 from .contrast import held_against
 from .costs import Price
 from .prompts import Prompts
@@ -56,21 +57,28 @@ class Taker:
 
     def sampling(self, request: StepRequest, sample: int, attempt: int) -> Sampling:
         """How a try of a sample is asked for."""
-        teacher, settings, step = self.asker.teacher, self.settings, STEPS[request.name]
-        if teacher.reads:
-            return Sampling(seed=sample)  # see `BaseTeacher.listed`
-        if step.marks:
-            return Sampling()  # part of the key: no setting may have words marked once more
-        return Sampling(
-            max_tokens=request.max_tokens or teacher.max_tokens or step.max_tokens,
-            temperature=temperature_of(settings.temperature, sample, attempt),
-            top_p=settings.top_p,
-            # A label's answer may come in a paragraph of its own.
-            stop=_STOP[1:] if step.about == "own" else _STOP,
-            seed=seed_of(settings.seed, sample, attempt),
-            logprobs=request.logprobs and sample == 0 and teacher.tells_logprobs,
-        )
+        return sampling_of(self.asker.teacher, self.settings, request, sample, attempt)
 
     def read(self, step: Step, item: Item, prompt: Prompt, completion: Completion) -> Reading:
         """A completion as it is stored."""
         return read(item, prompt, completion, step, self.parse, self.asker.teacher)
+
+
+def sampling_of(
+    teacher: BaseTeacher, settings: GenerateSettings, request: StepRequest, sample: int, attempt: int
+) -> Sampling:
+    """How a teacher is asked for a try of a sample."""
+    step = STEPS[request.name]
+    if teacher.reads:
+        return Sampling(seed=sample)  # see `BaseTeacher.listed`
+    if step.marks:
+        return Sampling()  # part of the key: no setting may have words marked once more
+    return Sampling(
+        max_tokens=request.max_tokens or teacher.max_tokens or step.max_tokens,
+        temperature=temperature_of(settings.temperature, sample, attempt),
+        top_p=settings.top_p,
+        # A label's answer may come in a paragraph of its own.
+        stop=_STOP[1:] if step.about == "own" else _STOP,
+        seed=seed_of(settings.seed, sample, attempt),
+        logprobs=request.logprobs and sample == 0 and teacher.tells_logprobs,
+    )

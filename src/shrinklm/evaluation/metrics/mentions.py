@@ -22,7 +22,7 @@ from ...core.words import END, simple
 from ...tasks.answers import stated_option
 from .explanations import spell
 
-_BARE = frozenset({"yes", "no", "true", "false"})
+BARE = frozenset({"yes", "no", "true", "false"})
 """Options that stand in any text: they count only after "the answer is"."""
 _MASK = "\ue000"
 """Replaces each letter of an option while its clause is read: an option may hold a cue, such as "not knowing"."""
@@ -126,9 +126,7 @@ def supported(text: str, example: Example) -> str | None:
 def _places(text: str, options: tuple[str, ...]) -> list[tuple[int, int, str]]:
     """(start, end, `spell(option)`) of the options named in a folded text, plurals and joined words too."""
     # Most options are not there at all, and each takes time to compile.
-    possible = tuple(
-        sorted({spelling for option in options if _occurs(spelling := spell(option), text)} - {"", *_BARE})
-    )
+    possible = tuple(sorted({spelling for option in options if _occurs(spelling := spell(option), text)} - {"", *BARE}))
     pattern, spellings = _pattern(possible, joins_of(text), simple(text)) if possible else (None, [])
     matches = pattern.finditer(text) if pattern else ()
     return [(match.start(), match.end(), spellings[int((match.lastgroup or "")[1:])]) for match in matches]

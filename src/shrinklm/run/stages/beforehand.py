@@ -43,7 +43,9 @@ def check_recipe(
     check_several(methods, steps, questions["train"], writers)
     check_readers(methods, recipe.student)
     writers.check_prices()
+    writers.check_same(steps)
     outlines = check_models(recipe, cells, questions)
+    check_readers(methods, recipe.student, outlines)
     check_distil(recipe, cells)
     untrained = [cell for cell in cells if cell.method.views and cell.opens]
     if untrained:

@@ -154,6 +154,6 @@ SOURCES: Mapping[str, Source] = {
     "told": Source(_told),
     "reached": Source(_reached, version=2),
     "taken": Source(_taken, asks=False, version=2, together=True, least=_LEAST),
-    "agreement": Source(_agreement, asks=False),
+    "agreement": Source(_agreement, asks=False, version=2),
 }
 """Every source by its name, which `methods.weighing.Rule.reads` says."""

@@ -134,9 +134,9 @@ class Teaching:
     def _of_splits(self, steps: Sequence[StepRequest]) -> tuple[list[StepRequest], list[StepRequest]]:
         """The steps that are asked of training questions, and those of test questions."""
         labels = [request for request in steps if request.name == "label"]
-        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn them
-        # need them.
-        learned = any("label" in method.needs for method in methods_of(self.recipe))
+        # The teacher's own answers are asked of the test split, as its accuracy. In train only methods that learn
+        # or weigh by them need them.
+        learned = any("label" in (*method.needs, *method.weighed_by) for method in methods_of(self.recipe))
         return [step for step in steps if learned or step not in labels], labels
 
     def count(self) -> None:
@@ -193,7 +193,8 @@ class Teaching:
 
     def check_asked(self, method: Method, student: StudentBlock) -> None:
         """Raises MethodError when a teacher was not asked yet for everything that a method needs."""
-        for kind in method.needs:
+        # What a rule reads beside its texts is no need, but where it is asked for the weights are of all of it.
+        for kind in (*method.needs, *method.weighed_by):
             step = self.known(student)[1].steps.get(kind)
             if step is not None and step.missing:
                 raise MethodError(

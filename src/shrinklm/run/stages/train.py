@@ -12,20 +12,22 @@ from ...core.files import write_json, write_jsonl, write_text
 from ...core.intact import intact
 from ...core.logprobs import to_json
 from ...core.results import CellFile
-from ...core.types import Example, Task, Tick, digest
+from ...core.types import Example, Generation, Task, Tick, digest
 from ...evaluation.ask import EvaluateSettings, Evaluation, answers, tell_long
 from ...evaluation.drop import left_out
 from ...evaluation.score import score_predictions
 from ...methods.chances import chances
 from ...methods.corpus import Corpus
-from ...methods.weighing import RULES
+from ...methods.view import Method
+from ...methods.weighing import RULES, Weighing
 from ...students.open import open_student, ready_to_answer
 from ..folder import Cell, about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..recipe import Recipe
 from ..students import explanation_cap, student_start
-from .agreement import writer
+from .agreement import model, writer
 from .distil import learned_from, logit_teacher, teacher_named
+from .figures import SOURCES
 from .questions import dev_sample, question_key
 
 if TYPE_CHECKING:
@@ -51,15 +53,13 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
     if chosen is None:
         # Without early stopping, how often dev accuracy is measured and weights are saved changes no weight.
         del block["checkpoints"], block["curve"]
-    kinds = {*cell.method.needs, *(RULES[cell.method.weigh.rule].also if cell.method.weigh else ())}
-    # Who wrote a text, and how sure of its answer: as the rule that weighs samples may ask.
-    weighed_by = (lambda text: (writer(text), to_json(text.logprobs))) if cell.method.weigh else (lambda text: ())
+    kinds = {*cell.method.needs, *cell.method.weighed_by}
     # All texts that the method may read, since later epochs draw others than the first.
     texts = [
         (
             example.id,
             [
-                (kind, answer, text.text, text.refusal, *weighed_by(text))
+                (kind, answer, text.text, text.refusal, *_weighed_by(cell.method, text))
                 for (kind, answer), generation in used.items()
                 for text in generation.texts
             ],
@@ -75,10 +75,25 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
         terms.append([(each.id, chances(label, each.choices)) for each, label in labels])
     terms += filter(None, [learned_from(cell, recipe)])
     # Not the weights of samples, which are found later: what they are found from.
-    weigh = [{"weigh": cell.method.weigh.key}] if cell.method.weigh else []
+    weigh = [{"weigh": [*cell.method.weigh.key, *_version(cell.method.weigh)]}] if cell.method.weigh else []
     pairs = first_epoch(cell, corpus.unweighted)
     key = digest(cell.method.name, student, block, cell.seed, chosen, texts, pairs, *terms, *weigh)
     return with_start(key, student_start(cell, recipe).key)
+
+
+def _weighed_by(method: Method, text: Generation) -> tuple[Any, ...]:
+    """Who wrote a text, and how sure of its answer: as the rule that weighs samples may ask."""
+    if method.weigh is None:
+        return ()
+    # Labels are found by their model where another name took the step.
+    models = (model(text),) if method.weighed_by else ()
+    return writer(text), *models, to_json(text.logprobs)
+
+
+def _version(rule: Weighing) -> tuple[int, ...]:
+    """That of the figures that a rule reads, but for the first, of which keys say nothing."""
+    version = SOURCES[RULES[rule.rule].reads].version
+    return () if version == 1 else (version,)
 
 
 def _stopped_by(recipe: Recipe, dev: Sequence[Example]) -> list[Any]:

@@ -18,6 +18,8 @@ from ...core.files import Part, read_json, write_json, write_jsonl
 from ...core.logprobs import to_json
 from ...core.results import RunFile
 from ...core.types import Example, Prompt, Tick, digest
+from ...evaluation.metrics.explanations import spell
+from ...evaluation.metrics.mentions import BARE
 from ...methods.view import Generations, Method, shows
 from ...methods.weighing import RULES, Figures, Weighing
 from ...students.open import open_untrained
@@ -27,10 +29,10 @@ from ..blocks import StudentBlock
 from ..once import Stage, marker, once, with_start
 from ..recipe import Recipe
 from ..values import folder_name
-from .agreement import writer
+from .agreement import model, writer
 from .figures import SOURCES, Item
 from .weighed import weighed
-from .writers import Writers
+from .writers import Taker, Writers
 
 if TYPE_CHECKING:
     from ...students.base import BaseStudent
@@ -185,9 +187,10 @@ def weights_name(student: str, rule: Weighing, kind: str) -> str:
 def check_several(
     methods: Iterable[Method], steps: Sequence[StepRequest], examples: Sequence[Example], writers: Writers
 ) -> None:
-    """Raises MethodError for a method that weighs samples where every question has one, or of more questions than there
-    are, before anything is paid."""
+    """Raises MethodError for a method that weighs samples where every question has one, of more questions than there
+    are, or where nothing could tell them apart, before anything is paid."""
     requests = {request.name: request for request, _ in plan(steps, writers.reads)}
+    labelled = {_model(taker) for taker in writers.takers("label")} if "label" in requests else set()
     for method in methods:
         asked = [requests[kind] for kind in method.weighed if kind in requests]
         if method.weigh is None or not asked:
@@ -204,18 +207,43 @@ def check_several(
                     f"at least {least} are needed, of two questions or more. Raise `task: {{limit: {{train: ...}}}}` "
                     "or name more data, or take another rule, such as weigh=student."
                 )
+        several = [kind for kind, count in most.items() if count]
+        if method.weighed_by and not any(_tells(kind, examples, writers, labelled) for kind in several):
+            raise MethodError(_untold(method, several))
 
 
-def check_readers(methods: Iterable[Method], students: Iterable[StudentBlock]) -> None:
-    """Raises MethodError for a rule that asks the student, and a student that has nothing to say before training."""
+def check_readers(
+    methods: Iterable[Method], students: Iterable[StudentBlock], outlines: Mapping[str, BaseStudent] | None = None
+) -> None:
+    """Raises MethodError for a method that weighs texts, and a student that writes, and so learns, none.
+
+    `outlines`: of the students whose class alone tells.
+    """
     for method, student in product(methods, students):
-        asks = method.weigh is not None and SOURCES[RULES[method.weigh.rule].reads].asks
-        if asks and not student.answers_untrained:
+        outline = (outlines or {}).get(student.label)
+        if method.weigh is not None and not (student.answers_untrained if outline is None else outline.writes):
             raise MethodError(
-                f"Method '{method.name}' weighs texts by what the student makes of them before training, and "
-                f"'{student.label}' writes nothing. Write: student: causal:PATH_OR_ID or seq2seq:PATH_OR_ID, or take "
-                "another rule, such as weigh=agreement."
+                f"Method '{method.name}' weighs texts, and '{student.label}' writes nothing. Write: student: "
+                f"causal:PATH_OR_ID or seq2seq:PATH_OR_ID, or take the option out: {method.without('weigh')}"
             )
+
+
+def _tells(kind: str, examples: Sequence[Example], writers: Writers, labelled: Collection[tuple[str, str]]) -> bool:
+    """Whether anything may tell the claims of a question's texts apart: their words, or labels of their teachers.
+
+    `labelled`: the models that label.
+    """
+    models = [_model(taker) for taker in writers.takers(kind)]
+    if kind == "label" or (len(models) > 1 and STEPS[kind].about != "wrong" and not set(models).isdisjoint(labelled)):
+        return True
+    if kind == "trace":
+        return False
+    # A text that states one of these is refused where it is not its own.
+    return not examples or any(not example.choices or {*map(spell, example.choices)} - BARE for example in examples)
+
+
+def _model(taker: Taker) -> tuple[str, str]:
+    return taker.teacher.name, taker.teacher.revision
 
 
 def _several(request: StepRequest, examples: Sequence[Example], writers: Writers) -> Iterator[tuple[str, str]]:
@@ -228,6 +256,20 @@ def _several(request: StepRequest, examples: Sequence[Example], writers: Writers
             prompt = Prompt((), example, request.name, answer)
             if not lists or (takers[0].teacher.listed(prompt) or 1) > 1:
                 yield example.id, answer
+
+
+def _untold(method: Method, kinds: Sequence[str]) -> str:
+    why = (
+        "every trace that is kept ends in the right answer"
+        if kinds == ["trace"]
+        else "words such as 'yes' and 'no' stand in any text"
+    )
+    return (
+        f"Method '{method.name}' weighs texts by the answer that their teacher claims, and the words of "
+        f"{' and '.join(kinds)} texts do not tell: {why}. Labels of several teachers do. Write: generate: "
+        f"[{{{kinds[0]}: {{teacher: [A, B]}}}}, {{label: {{teacher: [A, B]}}}}], or take another rule, such as "
+        "weigh=student."
+    )
 
 
 def _alone(method: Method) -> str:
@@ -246,7 +288,8 @@ def _asked(item: Item, rule: Weighing) -> tuple[Any, ...]:
     if SOURCES[RULES[rule.rule].reads].asks:
         return example.id, example.text, example.answer, item.answer, texts
     also = [text for (kind, _), each in item.known.items() if kind in RULES[rule.rule].also for text in each.texts]
-    said = [(text.answer, text.refusal, writer(text), to_json(text.logprobs)) for text in (*item.texts, *also)]
+    read = (*item.texts, *also)
+    said = [(text.answer, text.refusal, writer(text), model(text), to_json(text.logprobs)) for text in read]
     return example.id, example.text, example.answer, item.answer, texts, said
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
+from ...core.errors import RecipeError
 from ...teachers.base import BaseTeacher, make_teacher
 from ...teachers.budget import Budget, check_price
 from ...teachers.generate import Asked, GenerateSettings
 from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS, StepRequest, plan
+from ...teachers.taker import sampling_of
 from ...teachers.usage import Report
 from ..asked import TeacherBlock
 from ..recipe import Recipe
@@ -51,6 +54,25 @@ class Writers:
                 price = each.block.price or each.teacher.price
                 if not each.teacher.free and (price or not each.teacher.unpaid):
                     check_price(price, each.teacher.name, "teacher")
+
+    def check_same(self, steps: Iterable[StepRequest]) -> None:
+        """Raises RecipeError where two names of a step are one teacher, whose texts are the same and bought once."""
+        for request in steps:
+            known: dict[tuple[Any, ...], str] = {}
+            for each in self.takers(request.name):
+                teacher, settings = each.teacher, _settings(each.block)
+                tries = [sampling_of(teacher, settings, request, place, 0) for place in range(request.samples or 1)]
+                # The seed of a greedy text changes nothing.
+                drawn = [replace(one, seed=one.seed if one.temperature else 0) for one in tries]
+                who = (teacher.name, teacher.revision, teacher.tokenizer_revision, *drawn)
+                if (first := known.setdefault(who, each.by)) != each.by:
+                    advice = (
+                        "take one out" if teacher.reads else f"write samples: {2 * len(tries)}, or another temperature"
+                    )
+                    raise RecipeError(
+                        f"`generate`: '{first}' and '{each.by}' are the same teacher: {advice}. Both are "
+                        f"{teacher.name}, asked in the same way: each '{request.name}' of one is that of the other."
+                    )
 
     def check_access(self, kinds: Iterable[str], prompts: Prompts) -> None:
         """Raises what asking the teachers of these steps would raise, as far as it can be told before."""
