@@ -6,15 +6,18 @@ import itertools
 import math
 import random
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ..core.errors import MethodError
 from ..core.types import Example, Generation, Pair, digest
 from .view import Draw, Generations, Method, View, shows
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -112,20 +115,13 @@ class Corpus:
     def in_epoch(self, index: int, epoch: int) -> Generations:
         """The generations for the example at `index` that an epoch shows: of each question's samples the next one.
 
-        Every usable sample with a weight above 0 is shown as often as the others, but for the last round, which an
-        epoch may end in.
-        """
-        return self._in_epoch(index, epoch)[0]
-
-    def _in_epoch(self, index: int, epoch: int) -> tuple[Generations, dict[tuple[str, str], float]]:
-        """(see `in_epoch`; (kind, answer) → the weight of the sample that is shown, where there are several).
-
-        The weights of a question's samples have the mean 1, so that a view counts as much as without them.
+        Over the epochs a usable sample is shown in a share of them that is its weight: as often as the others where
+        all with a weight above 0 weigh the same, but for the last round, which an epoch may end in.
         """
         known = self.generations_of(index)
         if not any(text.samples for text in known.values()):
-            return known, {}
-        shown, weights = dict(known), {}
+            return known
+        shown = dict(known)
         # By the rank too, so that one epoch shows first and further samples of as many examples.
         turn = self._rank[index] + epoch
         slots = Counter(kind for (kind, _), text in known.items() if not text.refusal)
@@ -136,11 +132,9 @@ class Corpus:
             usable = [sample for sample in whole if sample.answer == text.answer or slot[0] == "trace"]
             # One alone is not the text that counts where that one gives no reasons.
             if len(usable) > 1 or (usable and not shows(text)):
-                weighed = [each for each in zip(usable, self._weights(usable), strict=True) if each[1]]
                 # A counterfactual is shown once in as many epochs as there are wrong options.
-                shown[slot], weight = weighed[turn // slots[slot[0]] % len(weighed)]
-                weights[slot] = weight * len(weighed) / math.fsum(each for _, each in weighed)
-        return shown, weights
+                shown[slot] = usable[_turn(self._weights(usable), turn // slots[slot[0]])]
+        return shown
 
     def pairs(
         self, method: Method, index: int, epoch: int, unbuilt: Counter[tuple[str, str]] | None = None
@@ -204,19 +198,16 @@ class Corpus:
         # The next in the seeded order, not a random other: each example then gives its explanation away exactly once.
         rank = self._rank[index]
         donor = self._order[(rank + 1) % len(self._order)]
-        example, (generations, weights) = self.examples[index], self._in_epoch(index, epoch)
-        other, donated = self.examples[donor], self._in_epoch(donor, epoch)
+        example, generations = self.examples[index], self.in_epoch(index, epoch)
+        other, donated = self.examples[donor], self.in_epoch(donor, epoch)
         pairs, unbuilt = [], []
         for place, (view, weight) in enumerate(method.views.items()):
             pair = same.get((place, index))
             if pair is None:
-                draw = Draw(self.seed, epoch, rank, None if donor == index else (other, donated[0]))
+                draw = Draw(self.seed, epoch, rank, None if donor == index else (other, donated))
                 pair = view.pair(example, generations, draw)
                 if not draw.by_epoch and not self._sampled:
                     same[place, index] = pair
-                elif isinstance(pair, Pair) and self.weights:
-                    by = (other, donated[1]) if draw.by_donor else (example, weights)
-                    pair = replace(pair, weight=pair.weight * _weight(view, pair, *by))
             if isinstance(pair, Pair):
                 pairs.append(ViewPair(example, view, weight, pair))
             else:
@@ -224,14 +215,19 @@ class Corpus:
         return _Built(tuple(pairs), tuple(unbuilt))
 
 
-def _weight(view: View, pair: Pair, example: Example, weights: Mapping[tuple[str, str], float]) -> float:
-    """The weight of the samples that a pair shows; `example` is the one that they are about."""
-    weight = 1.0
-    for kind in view.needs:
-        # A counterfactual is about the option that its pair states, the teacher's own answer about "".
-        slots = ((kind, answer) for answer in (pair.option, example.answer, ""))
-        weight *= next((weights[slot] for slot in slots if slot in weights), 1.0)
-    return weight
+def _turn(weights: Sequence[float], turn: int) -> int:
+    """The place of the text that a turn shows: each in a share of the turns that is its weight.
+
+    Where those above 0 weigh the same, one after another; else the one in whose part of the cumulative weights
+    frac(½ + turn · golden ratio) lies, which fills an interval as evenly as points one after another can (Kronecker's
+    sequence). A weight close to 0 so costs no turn, and each text that is shown counts as much as any other.
+    """
+    some = [place for place, weight in enumerate(weights) if weight]
+    if math.isclose(min(weights[place] for place in some), max(weights), rel_tol=1e-9):
+        return some[turn % len(some)]
+    ends = list(itertools.accumulate(weights[place] for place in some))
+    point = (0.5 + turn * _GOLDEN) % 1 * ends[-1]
+    return some[min(bisect_right(ends, point), len(some) - 1)]
 
 
 def _missing_message(method: Method, unbuilt: Mapping[tuple[str, str], int], total: int) -> str:

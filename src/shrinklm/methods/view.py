@@ -60,13 +60,10 @@ class Draw:
     """The next example in that order, for `donor` alone."""
     by_epoch: bool = False
     """Whether the epoch was asked for: a pair that was built without it is the same in every epoch."""
-    by_donor: bool = False
-    """Whether the donor was asked for: then the pair shows its text."""
 
     @property
     def donor(self) -> tuple[Example, Generations] | None:
         """The next example, for the control that explains another question; None when there is no other."""
-        self.by_donor = True
         return self.other
 
     @property

@@ -116,6 +116,7 @@ def weighed(summaries: Mapping[str, Mapping[str, Any]]) -> None:
         say(
             f"Of {found['questions']:,} questions: {'; '.join(shares)}; several in {found['tied']:,}. "
             f"{found['dropped']:,} texts weigh nothing."
+            + (f" In the mean as many count as {found['effective']:.1f} equal ones." if "effective" in found else "")
         )
 
 

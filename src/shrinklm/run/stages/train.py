@@ -75,9 +75,10 @@ def train_key(cell: Cell, recipe: Recipe, corpus: Corpus, dev: Sequence[Example]
         terms.append([(each.id, chances(label, each.choices)) for each, label in labels])
     terms += filter(None, [learned_from(cell, recipe)])
     # Not the weights of samples, which are found later: what they are found from.
-    weigh = [{"weigh": [*cell.method.weigh.key, *_version(cell.method.weigh)]}] if cell.method.weigh else []
+    # "shown": a text's weight is the share of the epochs that show it, and not that of its loss.
+    shown = [{"weigh": [*weigh.key, *_version(weigh)], "shown": "by weight"}] if (weigh := cell.method.weigh) else []
     pairs = first_epoch(cell, corpus.unweighted)
-    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, pairs, *terms, *weigh)
+    key = digest(cell.method.name, student, block, cell.seed, chosen, texts, pairs, *terms, *shown)
     return with_start(key, student_start(cell, recipe).key)
 
 

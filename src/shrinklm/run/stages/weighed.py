@@ -18,7 +18,8 @@ def weighed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         rows: Those of the file: the samples of a question stand one after another.
 
     Returns:
-        `{"questions", "texts", "dropped": texts of weight 0, "figures": {name: {"n", "mean", "quartiles", "chosen":
+        `{"questions", "texts", "dropped": texts of weight 0, "effective": the mean over questions of 1 / Σ weight², as
+        many texts as would be shown if they weighed the same, "figures": {name: {"n", "mean", "quartiles", "chosen":
         mean by weight}}, "teachers": {name: {"texts", "share": of the weight, "won": questions of which one text of
         it weighs most}}, "tied": questions of which several texts weigh most, "places": {place among the samples, from
         1: questions of which that one alone weighs most}}`.
@@ -35,6 +36,7 @@ def weighed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "questions": len(questions),
         "texts": len(flat),
         "dropped": sum(not row["weight"] for row in flat),
+        "effective": sum(1 / sum(row["weight"] ** 2 for row in texts) for texts in questions) / len(questions),
         "figures": {name: found for name in names if (found := _distribution(flat, name))},
         "teachers": {
             name: {

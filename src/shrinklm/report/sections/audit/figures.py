@@ -142,6 +142,8 @@ def _weighed(name: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"that alone weighs most in {count(whole(block(teachers, teacher).get('won')))}"
         for teacher in teachers
     ]
+    equal = finite(found.get("effective"))
+    effective = "" if equal is None else f" In the mean of the questions as many count as {equal:.1f} equal ones."
     means = [
         f"{figure} {mean:.3g} in all texts, {chosen:.3g} by weight"
         for figure in figures
@@ -150,7 +152,7 @@ def _weighed(name: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     text = (
         f"Of {questions} questions with several texts: {'; '.join(shares)}; several in {tied}. "
-        f"{dropped} of {texts} texts weigh nothing. Means: {'; '.join(means)}."
+        f"{dropped} of {texts} texts weigh nothing.{effective} Means: {'; '.join(means)}."
     )
     return [(f"Weights {name}", text)]
 
