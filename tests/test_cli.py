@@ -253,7 +253,7 @@ def test_list_says_what_a_term_takes_and_who_brings_another(monkeypatch: pytest.
 
     values = {"hard": "as published"}
     monkeypatch.setattr(
-        listing, "TERMS", {"near": Term("nearness", values, "temperature", 0.3, ("label",), logits=True)}
+        listing, "TERMS", {"near": Term("nearness", values, "temperature", weight=0.3, needs=("label",), logits=True)}
     )
     monkeypatch.setattr(listing, "names", lambda group: ["mine", "near"])
     monkeypatch.setattr(listing, "find", lambda group, name: mine)
