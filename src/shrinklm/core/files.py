@@ -126,8 +126,7 @@ def private_folder(folder: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Makes an empty file for its owner alone, and its folder; what is there stays as it is. Raises OSError."""
-    private_folder(path.parent)
+    """Makes an empty file for its owner alone; what is there stays. Raises OSError, also without its folder."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 

@@ -12,7 +12,7 @@ from ..core.marking import Keep
 from ..core.registry import names
 from .builtin import FACTUAL
 from .emphasis import Emphasis
-from .terms import TERMS, term
+from .terms import NUMBER, TERMS, term
 from .view import Method, View
 from .weighing import RULES, Weighing
 
@@ -184,7 +184,7 @@ def _keypoints(draft: Draft, value: str) -> None:
 
 
 def _weigh(draft: Draft, name: str, value: str, fits: Callable[[View], bool], wanted: str) -> None:
-    if not (re.fullmatch(r"\d*\.?\d+", value) and float(value) > 0):
+    if not (re.fullmatch(NUMBER, value) and float(value) > 0):
         raise draft.error(f"'{name}={value}' is not a weight above 0, such as {name}=0.5")
     if not any(map(fits, draft.base.views)):
         raise draft.error(f"'{name}={value}' finds no view of '{draft.base.name}' that {wanted}")

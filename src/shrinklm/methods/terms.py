@@ -14,7 +14,8 @@ from decimal import Decimal
 from ..core.errors import nearest
 from ..core.registry import names
 
-_NUMBER = r"\d*\.?\d+"
+NUMBER = r"\d*\.?\d+"
+"""Matches a number of an option, 0 or above."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Term:
         said, _, last = value.rpartition("&")
         if not said and (last in self.values or self.number):
             said, last = last, ""
-        if said and said not in self.values and not (self.number and re.fullmatch(_NUMBER, said) and float(said) > 0):
+        if said and said not in self.values and not (self.number and re.fullmatch(NUMBER, said) and float(said) > 0):
             raise ValueError(self._wanted(name, value))
-        if last and not (re.fullmatch(_NUMBER, last) and float(last) > 0):
+        if last and not (re.fullmatch(NUMBER, last) and float(last) > 0):
             raise ValueError(self._wanted(name, value))
         if said and said not in self.values:
             said = _plain(said)

@@ -14,12 +14,11 @@ from typing import Any
 
 from ..core.errors import nearest
 from ..core.words import words
+from .terms import NUMBER
 
 Figures = Mapping[str, float | None]
 """The figures of one sample by name; None where one could not be told."""
 Settings = Mapping[str, float]
-
-_NUMBER = r"\d*\.?\d+"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Weighing:
             if setting is None:
                 known = ", ".join(f"{key} ({setting.about})" for key, setting in rule.settings.items()) or "none"
                 raise ValueError(f"'weigh={value}': '{name}' has no setting '{key}'. Its settings: {known}")
-            if not re.fullmatch(_NUMBER, number) or not setting.fits(float(number)):
+            if not re.fullmatch(NUMBER, number) or not setting.fits(float(number)):
                 most = f" and at most {setting.high:g}" if setting.high < math.inf else ""
                 least = f"{'at least' if setting.zero else 'above'} {setting.low:g}"
                 raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,12 @@ def labelled(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 def float32(numbers: Tensor) -> Tensor:
     """In float32 where the model computes in less."""
     return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+
+
+def filled(rows: Sequence[Sequence[float]], fill: float) -> Tensor:
+    """[rows, longest row], each filled up with `fill`."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
 
 
 def by_pair(values: Tensor, owner: Tensor, count: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.marking import Word
 from ..core.types import Pair
 from ..core.words import word_spans
-from .batch import IGNORE, Batch, float32
+from .batch import IGNORE, Batch, filled, float32
 from .tokens import PairTokens
 
 Offsets = Sequence[tuple[int, int]]
@@ -48,13 +48,13 @@ def tensors(groups: Sequence[Sequence[Row]], pad: int) -> Batch:
         place += places
         first += 1 + max(numbers, default=-1)
     plain = [IGNORE] * max(len(row.tokens.prompt) for row in rows)
-    labels = table([[*(row.marks or plain[: len(row.tokens.prompt)]), *row.tokens.scored] for row in rows], IGNORE)
-    mask = table([[1] * len(row.tokens.whole) for row in rows], 0)
+    labels = filled([[*(row.marks or plain[: len(row.tokens.prompt)]), *row.tokens.scored] for row in rows], IGNORE)
+    mask = filled([[1] * len(row.tokens.whole) for row in rows], 0)
     marks = torch.tensor([not pair.option for pair in pairs])
     return {
-        "input_ids": table([row.tokens.whole for row in rows], pad),
+        "input_ids": filled([row.tokens.whole for row in rows], pad),
         "attention_mask": mask,
-        "kinds": table([[0] * len(row.tokens.prompt) + [1] * len(row.tokens.scored) for row in rows], 0),
+        "kinds": filled([[0] * len(row.tokens.prompt) + [1] * len(row.tokens.scored) for row in rows], 0),
         "labels": labels,
         "pair": torch.arange(len(pairs))[:, None].expand_as(labels).contiguous(),
         "scored": (labels != IGNORE).flatten().nonzero()[:, 0],
@@ -89,12 +89,6 @@ def mean_state(states: Tensor, batch: Batch) -> Tensor:
     states = float32(states)
     read = batch["attention_mask"][..., None].to(states.dtype)
     return (states * read).sum(1) / read.sum(1)
-
-
-def table(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-    """[rows, longest row], filled up with `fill`."""
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
 
 
 def marked_tokens(prompt: str, target: str, offsets: Offsets) -> list[int]:

@@ -14,7 +14,7 @@ from ..models.decode import below_lora
 from ..models.exact import make_decoder
 from ..models.locate import Family
 from .base import BaseStudent
-from .batch import IGNORE, Batch
+from .batch import IGNORE, Batch, filled
 from .blocks import Block
 from .exact import Reading, examine
 from .tokens import decoder_target
@@ -41,15 +41,15 @@ class Seq2SeqStudent(BaseStudent):
         """
         pairs = [pair for block in blocks for pair in block.pairs]
         prompts, targets = [pair.prompt for pair in pairs], [pair.target for pair in pairs]
-        labels = _rows([[IGNORE] * len(pair.given) + pair.scored for pair in pairs], IGNORE)
+        labels = filled([[IGNORE] * len(pair.given) + pair.scored for pair in pairs], IGNORE)
         weights = {}
         if any(pair.weights for pair in pairs):
             rows_of = [[0.0] * len(pair.given) + (pair.weights or [1.0] * len(pair.scored)) for pair in pairs]
-            weights = {"weights": _rows(rows_of, 0.0)}
+            weights = {"weights": filled(rows_of, 0.0)}
         return {
             **weights,
-            "input_ids": _rows(prompts, self.tokenizer.pad_token_id or 0),
-            "attention_mask": _rows([[1] * len(prompt) for prompt in prompts], 0),
+            "input_ids": filled(prompts, self.tokenizer.pad_token_id or 0),
+            "attention_mask": filled([[1] * len(prompt) for prompt in prompts], 0),
             "labels": labels,
             "decoder_input_ids": self._read(targets)[:, : labels.shape[1]],
             "pair": torch.arange(len(pairs))[:, None].expand_as(labels).contiguous(),
@@ -69,7 +69,7 @@ class Seq2SeqStudent(BaseStudent):
         """What the decoder reads where it says the targets: the same, shifted to the right in the model's way."""
         end = self.tokenizer.eos_token_id
         # Each with its end token, also where that is not said: some models (mBART) put the last token first.
-        ended = _rows([target if target and target[-1] == end else [*target, end] for target in targets], IGNORE)
+        ended = filled([target if target and target[-1] == end else [*target, end] for target in targets], IGNORE)
         shift = getattr(below_lora(self.model), "prepare_decoder_input_ids_from_labels", None)
         if shift is not None:
             shifted: Tensor = shift(labels=ended)
@@ -105,8 +105,8 @@ class Seq2SeqStudent(BaseStudent):
         # Greedy by name, since a checkpoint's own generation settings may ask for beams or for sampling.
         with torch.inference_mode():
             out = self.model.generate(
-                input_ids=_rows(ids, self.tokenizer.pad_token_id or 0).to(self.device),
-                attention_mask=_rows([[1] * len(prompt) for prompt in ids], 0).to(self.device),
+                input_ids=filled(ids, self.tokenizer.pad_token_id or 0).to(self.device),
+                attention_mask=filled([[1] * len(prompt) for prompt in ids], 0).to(self.device),
                 max_new_tokens=max(map(len, known)) + max_tokens,
                 do_sample=False,
                 num_beams=1,
@@ -136,9 +136,3 @@ class _Forced(LogitsProcessor):  # type: ignore[misc]
                 scores[row] = -torch.inf
                 scores[row, tokens[done]] = 0.0
         return scores
-
-
-def _rows(rows: Sequence[Sequence[float]], fill: float) -> Tensor:
-    """[rows, longest row], filled up with `fill`."""
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])

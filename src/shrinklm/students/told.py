@@ -10,12 +10,11 @@ import torch
 from ..core.types import Pair
 from .base import BaseStudent
 from .batch import by_pair
+from .projection import MOST
 from .tokens import by_prompt
 
 RANKS = 100
 """Ranks above are counted as this one, as in the code of arXiv 2601.14249: one rare word must not decide."""
-_LOGITS = 2**26
-"""At most so many at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def told(student: BaseStudent, pairs: Sequence[Pair]) -> list[Told | None]:
 
 def _parts(student: BaseStudent, lengths: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
     """The places in parts whose logits fit into memory."""
-    most = max(1, _LOGITS // student.config.get_text_config(decoder=True).vocab_size)
+    most = max(1, MOST // student.config.get_text_config(decoder=True).vocab_size)
     part, tokens = list[int](), 0
     for place, length in lengths:
         if part and tokens + length > most:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StoreError
-from ..core.files import NAME_ANOTHER, private_file, unwritable, write_jsonl, write_parquet
+from ..core.files import NAME_ANOTHER, private_file, private_folder, unwritable, write_jsonl, write_parquet
 from ..core.types import Generation
 from .base import FAILED
 from .rows import COLUMNS, LATER, checked, from_row, to_row
@@ -69,6 +69,7 @@ class Store:
         self.path = Path(path)
         with self._errors():
             if str(self.path) != _IN_MEMORY:
+                private_folder(self.path.parent)
                 private_file(self.path)
             # Several runs may share a store: one waits for the other's commit instead of failing at once.
             self._db = sqlite3.connect(self.path, timeout=60)

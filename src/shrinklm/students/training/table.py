@@ -140,12 +140,16 @@ def likeliest(logits: torch.Tensor, top: int) -> dict[str, NDArray[Any]]:
     [tokens], of logits [tokens, vocabulary] in float32."""
     chances = logits.log_softmax(-1)
     best = chances.topk(min(top, logits.shape[1]), dim=-1)
-    rest = chances.scatter(1, best.indices, -torch.inf).logsumexp(-1)
     return {
         "ids": best.indices.int().cpu().numpy(),
         "logp": best.values.clamp(min=_LEAST).cpu().numpy(),
-        "rest": rest.clamp(min=_LEAST).cpu().numpy(),
+        "rest": all_others(chances, best.indices).clamp(min=_LEAST).cpu().numpy(),
     }
+
+
+def all_others(chances: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """[tokens]: the log-probability of all but `ids` [tokens, ids] together, of `chances` [tokens, vocabulary]."""
+    return chances.scatter(1, ids, -torch.inf).logsumexp(-1)
 
 
 def _key(pair: PairTokens) -> bytes:

@@ -61,3 +61,10 @@ def changes(before: Rules, after: Rules) -> list[Change]:
     """The rules that differ, in the order of `after`."""
     names = dict.fromkeys([*after, *before])
     return [Change(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+
+
+def said(value: Any) -> str:
+    """The value of a rule for a page."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -64,7 +63,7 @@ def private(path: Path) -> None:
     """
     try:
         # SQLite gives the files beside it the permissions of the file itself.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        files.private_file(path)
         for file in (path, *beside(path)):
             if file.exists() and file.stat().st_mode & 0o077:
                 file.chmod(0o600)

@@ -150,18 +150,20 @@ def _rules(study: Study, sample: Sample, options: Options) -> KeptRules:
     used = {name: getattr(options, name) for name in study.form.analysis.model_dump()}
     now = rules_of(study, used)
     since = {"registered": sample.registered, "first answer": sample.first}
+    # Of one that has changed since both, the older time counts.
     found = {
         change.rule: ChangedRule(change.rule, change.before, change.after, name)
         for name, kept in reversed(since.items())
         if kept is not None
         for change in changes(kept.rules, now)
     }
+    order = list(dict.fromkeys([*now, *found]))
     stood = sample.first or sample.registered
     return KeptRules(
         registered=sample.registered.at if sample.registered else None,
         first=sample.first.at if sample.first else None,
         digest=stood.digest if stood else None,
-        changes=tuple(sorted(found.values(), key=lambda change: list({**now, **found}).index(change.rule))),
+        changes=tuple(found[rule] for rule in order if rule in found),
     )
 
 

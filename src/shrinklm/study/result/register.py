@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...report.look.html import environment, head
 from ..design.folder import Study
-from ..design.rules import Kept, changes, rules_of
+from ..design.rules import Kept, changes, rules_of, said
 
 HERE = Path(__file__).parent
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 def page(study: Study, kept: Kept) -> str:
     """Return the page, one HTML file that opens offline; everything from the study is escaped."""
     form = study.form
-    rows = [(rule, _said(value)) for rule, value in kept.rules.items()]
+    rows = [(rule, said(value)) for rule, value in kept.rules.items()]
     template = environment(HERE).get_template("register.html.j2")
     text: str = template.render(
         title=form.title,
@@ -28,9 +28,3 @@ def page(study: Study, kept: Kept) -> str:
         **head(),
     )
     return text
-
-
-def _said(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

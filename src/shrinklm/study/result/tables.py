@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...report.look.numbers import DASH, MINUS, p_value
 from ...report.look.tables import Column, Line, Table
@@ -15,6 +14,7 @@ from ..analysis.base import NotComputed
 from ..analysis.records import Estimate
 from ..analysis.spreads import simpler_lines
 from ..analysis.summary import levels, listed, signed
+from ..design.rules import said
 from .records import Method, Outcome, Preferences
 
 _MACHINE = "By machine"
@@ -112,16 +112,12 @@ def changed(outcome: Outcome) -> Table | None:
     if not outcome.rules.changes:
         return None
     lines = tuple(
-        Line((change.rule, _said(change.before), _said(change.after), change.since)) for change in outcome.rules.changes
+        Line((change.rule, said(change.before), said(change.after), change.since)) for change in outcome.rules.changes
     )
     columns = tuple(Column(name, numeric=False) for name in ("Rule", "Before", "In this analysis", "Kept at"))
     return Table(
         "changes", "Rules that are others in this analysis than they were when they were kept.", columns, lines
     )
-
-
-def _said(value: Any) -> str:
-    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def sensitivity(outcome: Outcome) -> Table:

@@ -14,7 +14,7 @@ from ....core.types import Pair
 from ...batch import by_pair
 from ...logits import LogitTeacher
 from ...tokens import PairTokens
-from ..table import Table
+from ..table import Table, all_others
 from .base import Around, Ask, Loss, Read, Shown
 
 KINDS = ("forward", "reverse", "jsd")
@@ -97,7 +97,7 @@ def outcomes(logits: Tensor, ids: Tensor) -> Tensor:
     chosen = chances.gather(1, ids)
     if ids.shape[1] == logits.shape[1]:
         return chosen
-    return torch.cat([chosen, chances.scatter(1, ids, -torch.inf).logsumexp(-1, keepdim=True)], 1)
+    return torch.cat([chosen, all_others(chances, ids)[:, None]], 1)
 
 
 def no_teacher(method: str) -> str:
