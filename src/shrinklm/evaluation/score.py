@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
-from ..core.errors import ShrinkError
-from ..core.registry import find
+from ..core.errors import RecipeError, ShrinkError
 from ..core.types import Example, Metric, Prediction, Score, Task, by_id
 from ..models.encoder import Encoder
 from ..tasks.base import labels_of
 from .metrics.answers import readings, unparsed
-from .metrics.base import BatchMetric, Rows, SetMetric, Value
+from .metrics.base import AnyMetric, BatchMetric, Rows, SetMetric, Value, metric_of
 from .metrics.explanations import NAMING
 
 REFERENCED = frozenset({"overlap", "similarity", "bertscore", "discriminator"})
@@ -50,8 +50,9 @@ def score_predictions(
     Raises:
         ShrinkError: a question has no prediction, or a prediction no question.
         UnknownName: there is no such metric.
+        RecipeError: it is none, or gives something else than numbers.
     """
-    metrics: dict[str, Metric | BatchMetric | SetMetric] = {name: find("metrics", name) for name in metric_names}
+    metrics: dict[str, AnyMetric] = {name: metric_of(name) for name in metric_names}
     # Whoever counts unread answers gets their reasons too.
     metrics = {name: readings if metric is unparsed else metric for name, metric in metrics.items()}
     questions, predictions = by_id(examples), list(predictions)
@@ -68,6 +69,10 @@ def score_predictions(
     for index, (_, prediction) in enumerate(rows):
         for name in metrics:
             value = values[name][index]
+            if not _is_value(value):
+                raise RecipeError(
+                    f"The metric '{name}' gave {value!r:.80}: expected a number, None, or names with numbers."
+                )
             # A metric of several numbers names each of them; its own name is then no score.
             named = value.items() if isinstance(value, Mapping) else [(name, value)]
             scores += [
@@ -78,9 +83,7 @@ def score_predictions(
     return scores
 
 
-def _values(
-    metrics: Mapping[str, Metric | BatchMetric | SetMetric], rows: Rows, encoder: Callable[[], Encoder]
-) -> dict[str, Sequence[Value]]:
+def _values(metrics: Mapping[str, AnyMetric], rows: Rows, encoder: Callable[[], Encoder]) -> dict[str, Sequence[Value]]:
     """Name → the value of each row."""
     # One encoder serves all metrics, since it keeps what it encoded; where none needs it, its weights are not looked
     # for.
@@ -94,8 +97,15 @@ def _values(
         elif isinstance(metric, SetMetric):
             values[name] = metric.together(rows)
         else:
-            values[name] = [metric(example, prediction) for example, prediction in rows]
+            values[name] = [cast(Metric, metric)(example, prediction) for example, prediction in rows]
+        if len(values[name]) != len(rows):
+            raise RecipeError(f"The metric '{name}' gave {len(values[name])} values for {len(rows)} rows.")
     return values
+
+
+def _is_value(value: Any) -> bool:
+    several = value.values() if isinstance(value, Mapping) else [value]
+    return all(number is None or hasattr(number, "__float__") for number in several)
 
 
 def _check_complete(task: Task, questions: Mapping[str, Example], answered: Sequence[str], run: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 
 from ..core.errors import MethodError, UnknownName
-from ..core.registry import find, names
+from ..core.registry import find, is_own, misfit, names
 from .options import EXCLUSIVE, Draft, apply
 from .view import Method
 
@@ -20,13 +19,12 @@ def method(spec: str) -> Method:
     option that it does not have.
     """
     name, _, options = spec.partition(":")
-    if _names_a_module(name):
-        user_method: Method = find("methods", spec)
+    if is_own("methods", spec):
+        user_method = _found(spec)
         _check_losses(user_method)
-        if isinstance(user_method, Method):
-            _check_views(user_method, user_method.name)
+        _check_views(user_method, user_method.name)
         return user_method
-    base: Method = find("methods", name)
+    base = _found(name)
     _check_together(options, spec)
     views = {view: view for view in (*base.views, base.answer, base.explain) if view is not None}
     draft = Draft(spec, base, views, dict(base.views), dict(base.losses))
@@ -48,10 +46,11 @@ def method(spec: str) -> Method:
     return made
 
 
-def _names_a_module(name: str) -> bool:
-    """Whether a spec that begins with `name` is the user's "module:attribute", not a known method with options."""
-    # A known name wins over a module of that name; an unknown one that is no module either is a misspelt method.
-    return bool(name and name not in names("methods") and ("." in name or importlib.util.find_spec(name)))
+def _found(name: str) -> Method:
+    found = find("methods", name)
+    if not isinstance(found, Method):
+        raise misfit("methods", name, found, "an object of the class shrinklm.methods.view.Method")
+    return found
 
 
 def _check_together(options: str, spec: str) -> None:
@@ -64,7 +63,7 @@ def _check_together(options: str, spec: str) -> None:
 
 def _check_losses(user_method: Method) -> None:
     """Before anything is paid for: a term that nobody computes."""
-    for option in getattr(user_method, "losses", ()):
+    for option in user_method.losses:
         term = option.partition("=")[0]
         if term not in names("losses") and ":" not in term:  # "module:attribute" is found where it is used
             raise UnknownName("loss", term, names("losses"))

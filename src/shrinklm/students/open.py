@@ -5,7 +5,6 @@ Needs neither torch nor transformers before a student is opened.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import StudentError
-from ..core.registry import find, names, split_spec
+from ..core.registry import find, is_own, misfit, names, split_spec
 from ..models.load import default_device, default_dtype, family_of, load_model
 from ..models.locate import Model, locate_model
 from .saved import NOTE, class_name
@@ -66,8 +65,6 @@ def outline(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
     from .layers import adapted
 
     family, ref = _family(spec.use)
-    if not (isinstance(family, type) and issubclass(family, BaseStudent)):
-        raise StudentError(f"'{spec.use}' is no student: a student is a class that inherits from BaseStudent.")
     if family.open.__func__ is not BaseStudent.open.__func__:  # type: ignore[attr-defined]
         return open_student(spec, root)
     model, tokenizer = load_outline(locate_model(ref, root), family.family, spec.trust_remote_code)
@@ -82,9 +79,22 @@ def always_opens(spec: StudentSpec) -> bool:
 def _family(use: str) -> tuple[type[BaseStudent], str]:
     """(class, model) that a spec names. Raises UnknownName or RecipeError."""
     name, ref = split_spec(use)
-    if name not in names("students"):  # "module:attribute", where there is such a module; else a name mistyped
-        name, ref = (use, "") if name and ("." in name or importlib.util.find_spec(name)) else (name, "")
-    return find("students", name), ref
+    if name not in names("students"):
+        name, ref = use if is_own("students", use) else name, ""
+    return _a_class(name), ref
+
+
+def _a_class(name: str) -> type[BaseStudent]:
+    """The class of students that a name leads to. Raises UnknownName or RecipeError."""
+    from .base import BaseStudent
+
+    found = find("students", name)
+    if not (isinstance(found, type) and issubclass(found, BaseStudent)):
+        raise misfit("students", name, found, "a class that inherits from shrinklm.students.base.BaseStudent")
+    if not hasattr(found, "family"):
+        wanted = 'a class with `family`, "causal", "seq2seq" or "encoder"'
+        raise misfit("students", name, found, wanted, ", which has none")
+    return found
 
 
 def open_untrained(spec: StudentSpec, root: Path = Path(".")) -> BaseStudent:
@@ -122,7 +132,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
         ) from error
     # A folder may come from somebody else: importing a module that its note names would run their code.
     user_class = [use] if use and split_spec(use)[0] not in names("students") else []
-    known: list[type[BaseStudent]] = [find("students", name) for name in [*names("students"), *user_class]]
+    known = [_a_class(name) for name in [*names("students"), *user_class]]
     families = {class_name(family): family for family in known}
     if kind not in families:
         raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")

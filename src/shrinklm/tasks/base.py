@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import RecipeError, TaskError
-from ..core.registry import find
+from ..core.errors import TaskError
+from ..core.registry import find, lacks, make, misfit
 from ..core.types import SPLITS, Example, Split, Task, digests
 from .answers import parse_answer, split_answer
 from .asked import AskedRow
@@ -72,12 +72,10 @@ def make_task(spec_name: str, options: TaskOptions) -> Task:
         UnknownName: no such task.
         RecipeError: the name belongs to something else.
     """
-    factory = find("tasks", spec_name)
-    if not callable(factory):
-        raise RecipeError(
-            f"'{spec_name}' is no task: expected a function of TaskOptions, found {type(factory).__name__}."
-        )
-    task: Task = factory(options)
+    wanted = "a function of TaskOptions, or a class that takes them"
+    task: Task = make("tasks", spec_name, find("tasks", spec_name), (options,), wanted)
+    if missing := lacks(task, ("name", "type", "examples", "parse")):
+        raise misfit("tasks", spec_name, task, f"{wanted}, which gives a task", f" without `{missing[0]}`")
     return task
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import TeacherError
-from ..core.registry import find, names, split_spec
+from ..core.registry import find, is_own, kind_of, make, names, split_spec
 from ..core.types import Completion, Generation, Prompt, Sampling, Teacher, Turn
 from .costs import Price
 from .thoughts import begin_of_answer
@@ -185,12 +184,17 @@ def make_teacher(spec: str, options: TeacherOptions | None = None) -> BaseTeache
     Cheap: no weights are loaded and no server is asked before the first `complete`, so that generations that are in the
     store already need neither. Raises UnknownName, RecipeError or TeacherError.
     """
-    name, rest = split_spec(spec)
-    if name and name not in names("teachers") and ("." in name or importlib.util.find_spec(name)):
-        name, rest = spec, ""  # "module:attribute" is an object of the user's
-    factory = find("teachers", name)
-    teacher: Teacher = factory(rest, options or TeacherOptions()) if callable(factory) else factory
-    return as_teacher(teacher, f"'{spec}'")
+    name, rest = (spec, "") if is_own("teachers", spec) else split_spec(spec)
+    found = find("teachers", name)
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "complete")):
+        found = make("teachers", name, found, (rest, options or TeacherOptions()), _WANTED)
+    return as_teacher(found, f"'{spec}'")
+
+
+_WANTED = (
+    "an object with `name`, `revision` and `complete`, or what makes one of two arguments, the rest of the spec and "
+    "TeacherOptions"
+)
 
 
 def as_teacher(teacher: Teacher, source: str = "The object given") -> BaseTeacher:
@@ -205,7 +209,7 @@ def as_teacher(teacher: Teacher, source: str = "The object given") -> BaseTeache
     """
     if not all(hasattr(teacher, attribute) for attribute in ("name", "revision", "complete")):
         raise TeacherError(
-            f"{source} is no teacher: it needs `name`, `revision` and `complete`, found {type(teacher).__name__}."
+            f"{source} is no teacher: it needs `name`, `revision` and `complete`, found {kind_of(teacher)}."
         )
     return teacher if isinstance(teacher, BaseTeacher) else _Adapted(teacher)
 

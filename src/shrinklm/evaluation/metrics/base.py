@@ -12,6 +12,7 @@ methods of one of the protocols below. `isinstance` tells the kinds apart, so th
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ...core.files import Part
+from ...core.registry import find, lacks, misfit
 from ...core.types import Example, Metric, Prediction, Score, Tick, digest
 from ...core.words import pieces
 from ...methods.corpus import Corpus
@@ -170,6 +172,31 @@ class Simulated(Protocol):
 
 
 AnyMetric = Metric | BatchMetric | SetMetric | Probe | Simulated
+
+
+def metric_of(name: str) -> AnyMetric:
+    """The metric of a name. Raises UnknownName, or RecipeError for what is none of the five kinds."""
+    found: AnyMetric = find("metrics", name)
+    wanted = (
+        "a function of an example and a prediction, or an object with `many`, `together`, `simulate`, or `conditions` "
+        "and `values`"
+    )
+    if isinstance(found, type):
+        raise misfit("metrics", name, found, wanted, ": name an object of it")
+    if isinstance(found, BatchMetric | SetMetric | Probe | Simulated):
+        return found
+    half = lacks(found, ("conditions", "values"))
+    if len(half) == 1:
+        raise misfit("metrics", name, found, wanted, f" without `{half[0]}`")
+    if not callable(found):
+        raise misfit("metrics", name, found, wanted)
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError as error:
+        raise misfit("metrics", name, found, wanted, f", which cannot be called so: {error}") from error
+    except ValueError:
+        pass  # of some that are built in nobody knows what they take
+    return found
 
 
 def same_answer(example: Example, first: str | None, second: str | None) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...core.registry import find
 from ...core.types import Example, Split
-from ...evaluation.metrics.base import BatchMetric
+from ...evaluation.metrics.base import BatchMetric, metric_of
 from ...methods.builtin import finetune
 from ...methods.view import Method
 from ...models.encoder import Encoder
@@ -47,7 +46,7 @@ def check_models(
     if not all(cell.scored for cell in cells):
         if block.simulator is not None:
             outline(block.simulator.spec, recipe.root).refuse(_SIMULATED, questions["test"])
-        batched = any(isinstance(find("metrics", name), BatchMetric) for name in block.metrics)
+        batched = any(isinstance(metric_of(name), BatchMetric) for name in block.metrics)
         if batched or block.encoder or block.entailment:
             Encoder(block.encoder, recipe.root, block.entailment).check()
     return outlines

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ModelError, RecipeError
 from ...core.files import Part
 from ...core.intact import intact
-from ...core.registry import find
 from ...core.results import CellFile, read_predictions, read_scores, write_scores
 from ...core.types import Example, Prediction, Score, Task, Tick, digest
-from ...evaluation.metrics.base import AnyMetric, Context, Probe, Simulated, SimulateSettings
+from ...evaluation.metrics.base import AnyMetric, Context, Probe, Simulated, SimulateSettings, metric_of
 from ...evaluation.probes import AnswerCache, probe
 from ...evaluation.score import score_predictions
 from ...evaluation.simulate import simulated, trained
@@ -47,7 +46,7 @@ class CellTest:
 def check(names: Iterable[str], recipe: Recipe) -> None:
     """Raises UnknownName or RecipeError for a metric that cannot be measured, before anything is."""
     for name in names:
-        metric = find("metrics", name)
+        metric = metric_of(name)
         if isinstance(metric, Simulated) and recipe.evaluate.simulator is None:
             add = "evaluate: {simulator: {use: causal:PATH_OR_ID}}"
             raise RecipeError(f"The metric '{name}' trains a simulator, and the recipe names none. Add: {add}")
@@ -57,7 +56,7 @@ def check(names: Iterable[str], recipe: Recipe) -> None:
 
 def asks_again(names: Iterable[str]) -> bool:
     """Whether one of the metrics asks the student again."""
-    return any(isinstance(find("metrics", name), Probe) for name in names)
+    return any(isinstance(metric_of(name), Probe) for name in names)
 
 
 def settings(names: Iterable[str], recipe: Recipe, tests: Sequence[Example]) -> list[Any]:
@@ -104,7 +103,7 @@ def measure(test: CellTest, names: Iterable[str]) -> list[Score]:
     check(wanted := list(dict.fromkeys(names)), recipe)
     block, predictions_key = recipe.evaluate, str(cell.done("predict"))
     predictions = read_predictions(cell.folder / CellFile.PREDICTIONS)
-    metrics: dict[str, AnyMetric] = {name: find("metrics", name) for name in wanted}
+    metrics: dict[str, AnyMetric] = {name: metric_of(name) for name in wanted}
     asking = [metric for metric in metrics.values() if isinstance(metric, Probe)]
     plain = [name for name, metric in metrics.items() if not isinstance(metric, Probe | Simulated)]
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....core.errors import MethodError, StudentError
-from ....core.registry import find
+from ....core.errors import MethodError, ShrinkError, StudentError
+from ....core.registry import find, kind_of
 from ....core.types import Example, Pair
 from ....methods.corpus import Corpus, ViewPair
 from ....methods.view import Generations, Method
@@ -164,8 +164,10 @@ def term(option: str) -> Loss:
     if isinstance(found, type) and issubclass(found, Loss):
         try:
             new: Callable[..., Loss] = found
-            return new(value) if value else new()
-        except (TypeError, ValueError) as error:
+            return _whole(name, new(value) if value else new())
+        except ShrinkError:
+            raise
+        except Exception as error:
             raise MethodError(f"'{option}' is not understood by the loss '{name}': {error}.") from error
     if not isinstance(found, Loss):
         raise MethodError(
@@ -173,4 +175,11 @@ def term(option: str) -> Loss:
         )
     if value:
         raise MethodError(f"The loss '{name}' takes a weight alone, such as {name}=0.5; found '{option}'.")
-    return found
+    return _whole(name, found)
+
+
+def _whole(name: str, loss: Loss) -> Loss:
+    for part in ("asks", "value"):
+        if getattr(type(loss), part) is getattr(Loss, part):
+            raise MethodError(f"The loss '{name}' is {kind_of(type(loss))}, which does not define `{part}`. Write it.")
+    return loss
