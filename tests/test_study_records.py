@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select, text, update
@@ -21,8 +23,10 @@ from shrinklm.study.design.booklets import Page
 from shrinklm.study.records import disk
 from shrinklm.study.records import schema as tables
 from shrinklm.study.records.database import Records
+from shrinklm.study.records.engine import open_async, open_engine
 from shrinklm.study.records.key import Key
 from shrinklm.study.records.log import utc_now
+from shrinklm.study.records.people import Response
 from shrinklm.study.records.refused import Busy, Full, Gone, Known
 
 HOUR = timedelta(hours=1)
@@ -337,6 +341,94 @@ def test_a_lock_of_another_process_is_waited_for_once(address: str, monkeypatch:
     assert len(records.responses()) == 1
     other.dispose()
     records.close()
+
+
+# In an event loop, as a server has them
+
+
+@contextmanager
+def looping(address: str) -> Iterator[tuple[Records, Callable[..., Any]]]:
+    """(the records, a function that runs calls of the records in one loop, all at once, and returns their results)."""
+    records = Records(address)
+    with asyncio.Runner() as runner:
+
+        async def made() -> Records:
+            return records.in_loop()
+
+        served = runner.run(made())
+
+        async def every(*calls: tuple[Any, ...]) -> list[Any]:
+            code = (served.run(getattr(served, name), *arguments) for name, *arguments in calls)
+            return await asyncio.gather(*code, return_exceptions=True)
+
+        yield records, lambda *calls: runner.run(every(*calls))
+        runner.run(served.leave())
+    records.close()
+
+
+def test_a_crowd_in_one_loop_gets_a_seat_each_and_loses_nothing(address: str) -> None:
+    with looping(address) as (records, every):
+        people = every(*(("begin", 60, HOUR, "c") for _ in range(60)))
+        assert sorted(person.seat for person in people) == list(range(60))
+        assert every(*(("answer", person.id, at, PAGE, {"P": at + 1}) for at in range(3) for person in people)) == (
+            180 * [None]
+        )
+        assert sorted((one.participant, one.position, one.values["P"]) for one in records.responses()) == sorted(
+            (person.id, at, at + 1) for person in people for at in range(3)
+        )
+        again = every(*(("answer", people[0].id, 3, PAGE, {"P": at % 5 + 1}) for at in range(10)))
+        assert again == 10 * [None]
+        assert len(records.answered(people[0].id)) == 4
+        assert [type(one) for one in every(("begin", 60, HOUR, "c"), ("response", 1, 1))] == [Full, Response]
+        secrets = every(*(("session", person.id) for person in people))
+        found = every(*(("at_work", secret) for secret in secrets))
+        assert [person.id for person, _ in found] == [person.id for person in people]
+
+
+def test_one_loop_goes_on_while_a_page_waits_for_a_lock(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shrinklm.study.records.engine.WAIT", 0.3)
+    with looping(server) as (records, every):
+        person = records.begin(4, HOUR, "c")
+        with records.engine.connect() as c:
+            c.execute(text("LOCK TABLE participant, response IN EXCLUSIVE MODE"))
+            ended: list[str] = []
+            monkeypatch.setattr(Records, "number", lambda records, key: ended.append(key))
+            records_answer = Records.answer
+
+            def answer(*arguments: Any) -> None:
+                try:
+                    records_answer(*arguments)
+                finally:
+                    ended.append("answer")
+
+            monkeypatch.setattr(Records, "answer", answer)
+            held = every(("answer", person.id, 0, PAGE, {"P": 1}), ("recruit", "open"), ("number", "other page"))
+            assert [type(one) for one in held] == [Busy, type(None), type(None)]
+            assert ended == ["other page", "answer"]
+            c.rollback()
+        assert every(("answer", person.id, 0, PAGE, {"P": 1})) == [None]
+        assert len(records.responses()) == 1
+
+
+def test_a_loop_takes_the_address_that_the_commands_take(address: str) -> None:
+    engine = open_engine(address, Key())
+    asynchronous = open_async(engine)
+    assert (asynchronous is None) == ("sqlite" in address)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("query", "host"),
+    [("?unix_sock=/run/postgresql/.s.PGSQL.5433", "/run/postgresql"), ("", "db"), ("?application_name=study", None)],
+)
+def test_a_loop_reads_options_of_an_address_or_leaves_them_to_the_other_driver(query: str, host: str | None) -> None:
+    found = open_async(create_engine(f"postgresql+pg8000://me:secret@{'' if 'unix' in query else 'db'}/study{query}"))
+    if host is None:
+        assert found is None
+    else:
+        assert found is not None
+        _, told = found.sync_engine.dialect.create_connect_args(found.url)
+        assert (told["host"], told.get("port")) == (host, 5433 if query else None)
 
 
 # Keys

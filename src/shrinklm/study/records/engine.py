@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ...core.errors import StudyError
 from .disk import WAIT, private
@@ -48,7 +49,7 @@ def _connect(url: str) -> Engine:
         # No ping before each use: it doubles the time of a page. After a restart of the server one page fails, then
         # connections are new.
         server = create_engine(
-            parsed.set(drivername="postgresql+pg8000"), pool_size=20, max_overflow=20, pool_recycle=600
+            parsed.set(drivername="postgresql+pg8000"), pool_size=5, max_overflow=15, pool_recycle=600
         )
 
         @event.listens_for(server, "connect")
@@ -77,6 +78,28 @@ def _connect(url: str) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def open_async(engine: Engine) -> AsyncEngine | None:
+    """The same PostgreSQL database for an event loop, through asyncpg; None for SQLite, which is no server to wait for.
+
+    None also where the address has options that are pg8000's own.
+    """
+    url = engine.url.set(drivername="postgresql+asyncpg")
+    socket = Path(str(url.query.get("unix_sock", "")))
+    if engine.dialect.name != "postgresql" or url.query.keys() - {"unix_sock"}:
+        return None
+    if url.query:  # pg8000 names the file, asyncpg its folder and the port that it is called after
+        url = url.set(query={"host": str(socket.parent)}, port=int(socket.suffix.lstrip(".") or 5432))
+    settings = {"lock_timeout": str(int(1000 * WAIT))}
+    return create_async_engine(
+        url,
+        pool_size=20,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_recycle=600,
+        connect_args={"server_settings": settings},
+    )
 
 
 def _migrate(engine: Engine, key: Key) -> None:

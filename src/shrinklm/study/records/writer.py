@@ -77,4 +77,6 @@ class Writer:
 
 def locked(error: DBAPIError) -> bool:
     """Whether another process holds what was asked for."""
-    return any(words in str(error.orig) for words in _LOCKED)
+    # pg8000 has the code in its message, asyncpg beside it.
+    said = f"{error.orig} {getattr(error.orig, 'sqlstate', '')}"
+    return any(words in said for words in _LOCKED)

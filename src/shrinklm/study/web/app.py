@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -63,10 +66,25 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
         logging.getLogger("shrinklm.study").error("a page failed", exc_info=error)
         return site.note(request, "broken", 500)
 
+    served = replace(site, records=records.in_loop())
+
+    @asynccontextmanager
+    async def until_the_end(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await served.records.leave()
+
     app = Starlette(
-        routes=routes, exception_handlers={HTTPException: lost, Busy: busy, DBAPIError: refused, Exception: broken}
+        routes=routes,
+        exception_handlers={
+            HTTPException: lost,
+            Busy: busy,
+            TimeoutError: busy,  # every connection to the database was in use
+            DBAPIError: refused,
+            Exception: broken,
+        },
+        lifespan=until_the_end,
     )
-    app.state.site = site
+    app.state.site, app.state.served = site, served
     return Guard(app, refuse)
 
 

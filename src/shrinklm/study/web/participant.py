@@ -48,7 +48,7 @@ def _at_once(page: Callable[[Request], Response]) -> Callable[[Request], Awaitab
     # A page takes a few milliseconds; threads would wait longer for each other.
 
     async def handled(request: Request) -> Response:
-        return page(request)
+        return await _site(request).records.run(page, request)
 
     return handled
 
@@ -286,7 +286,7 @@ def _open(answered: set[int], total: int) -> int:
 
 
 def _site(request: Request) -> Site:
-    site: Site = request.app.state.site
+    site: Site = request.app.state.served
     return site
 
 

@@ -46,7 +46,7 @@ def config(app: Guard, host: str, port: int, proxies: list[str]) -> uvicorn.Conf
         log_level="warning",
         server_header=False,
         date_header=False,
-        lifespan="off",
+        lifespan="on",
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=10,
