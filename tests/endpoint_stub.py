@@ -34,8 +34,11 @@ Answer = Callable[[dict[str, Any], int], tuple[int, Mapping[str, Any]] | Raw]
 
 
 @contextmanager
-def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """(address, requests so far) of a server; `answer` maps (request, its number from 1) to (status, JSON) or Raw."""
+def server(answer: Answer, port: int = 0, **serves: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(address, requests so far) of a server; `answer` maps (request, its number from 1) to (status, JSON) or Raw.
+
+    `serves`: what its list of models says of its model beside the name.
+    """
     asked: list[dict[str, Any]] = []
     lock = threading.Lock()
 
@@ -51,7 +54,7 @@ def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             self.reply(reply if isinstance(reply, Raw) else Raw(reply[1], reply[0]))
 
         def do_GET(self) -> None:
-            self.reply(Raw({"object": "list", "data": [{"id": "small-model", "object": "model"}]}))
+            self.reply(Raw({"object": "list", "data": [{"id": "small-model", "object": "model"} | serves]}))
 
         def reply(self, raw: Raw) -> None:
             time.sleep(raw.seconds)
@@ -88,7 +91,7 @@ def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def handle_error(self, *_: Any) -> None:
             pass
 
-    httpd = Quiet(("127.0.0.1", 0), Handler)
+    httpd = Quiet(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

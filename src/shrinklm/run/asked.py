@@ -26,7 +26,7 @@ class AskedBlock(Block):
         None,
         ge=1,
         description="Prompts that a local model continues at a time (left out: 32, of long ones 16), or requests at a "
-        "time at most (left out: 128).",
+        "time at most, at each server (left out: 128).",
     )
     thinking: Thinking | None = Field(
         None, description="off, low or high: how much a reasoning model may think. Left out: as it does by itself."
@@ -52,7 +52,8 @@ class AskedBlock(Block):
         default_factory=dict, description="endpoint: further fields of each request, sent as they are."
     )
     rate: dict[Literal["requests", "tokens"], int] = Field(
-        default_factory=dict, description="endpoint: limits a minute; the server's own headers count too."
+        default_factory=dict,
+        description="endpoint: limits a minute, of all servers together; each server's own headers count too.",
     )
     timeout: float = Field(TeacherOptions.timeout, gt=0, description="endpoint: seconds that one request may take.")
     attempts: int = Field(
@@ -111,8 +112,9 @@ class TeacherBlock(AskedBlock):
 
     use: str = Field(
         description=(
-            "transformers:PATH_OR_ID, endpoint:URL#model, endpoint-batch:URL#model, run:PATH#METHOD (a student that "
-            "another run trained), recorded:FILE, fake, or module:attribute."
+            "transformers:PATH_OR_ID, endpoint:URL#model (several servers: endpoint:URL,URL#model or "
+            "endpoint:@FILE#model), endpoint-batch:URL#model, run:PATH#METHOD (a student that another run trained), "
+            "recorded:FILE, fake, or module:attribute."
         )
     )
     columns: dict[str, str] = Field(

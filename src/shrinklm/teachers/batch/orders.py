@@ -16,7 +16,7 @@ from ...core.errors import TeacherError
 from ...core.files import whole
 from ..endpoint.reply import Trouble
 from ..endpoint.request import Request
-from ..endpoint.session import WINDOW
+from ..endpoint.servers import WINDOW
 from .ledger import Batch, Ledger, batch_of, counted
 from .results import Reading
 from .server import ENDPOINT, FULL, LONG, BatchServer

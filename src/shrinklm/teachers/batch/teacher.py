@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling, ask_key
-from ..base import FAILED
+from ..base import FAILED, TeacherOptions
 from ..costs import Price, dollars, expected_tokens
 from ..endpoint import EndpointTeacher
 from ..endpoint.reply import Trouble, trimmed
@@ -38,6 +38,16 @@ class BatchTeacher(EndpointTeacher):
     later = True
     keeps_budget = False
 
+    def __init__(self, rest: str, options: TeacherOptions) -> None:
+        super().__init__(rest, options)
+        if self.addresses.file or len(self.addresses.read()) > 1:
+            raise TeacherError(
+                f"'{self.spec}:{rest}' names several servers, and a batch is ordered from one. "
+                f"Write {self.spec}:http://HOST:PORT/v1#{self.name}, or endpoint: for several."
+            )
+        (self.url,) = self.addresses.read()
+        self._asking = self._request()
+
     _orders: Orders | None = None
     _left = 0
     _tokens = (0, 0)
@@ -59,9 +69,9 @@ class BatchTeacher(EndpointTeacher):
         """See `BaseTeacher`. Raises TeacherError, StoreError."""
         if self._orders is None or self._orders.ledger.store != store:
             options = self.options
-            ledger = Ledger(store, f"{self.url.rstrip('/')}#{self.name} {self.revision}".strip())
-            server = BatchServer(self._wire, options.attempts, self.backoff)
-            self._orders = Orders(ledger, server, self._server.request, options.batch, options.failures, self._say)
+            ledger = Ledger(store, f"{self.url}#{self.name} {self.revision}".strip())
+            server = BatchServer(self._wire(self.url), options.attempts, self.backoff)
+            self._orders = Orders(ledger, server, self._asking, options.batch, options.failures, self._say)
         self._orders.forget()
         self._hopeless: list[str] = []
         self._batches: dict[str, Batch] = {}
@@ -93,7 +103,7 @@ class BatchTeacher(EndpointTeacher):
             elif entry is not None and entry.state == "out":
                 orders.awaited += 1
             else:
-                orders.take(key, self._server.request.encode(prompt, sampling))
+                orders.take(key, self._asking.encode(prompt, sampling))
                 taken_in, taken_out = self._tokens
                 self._tokens = (taken_in + expected_tokens(prompt.turns), taken_out + sampling.max_tokens)
 

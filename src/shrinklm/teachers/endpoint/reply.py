@@ -68,6 +68,7 @@ class Trouble(Exception):
         # A server asks no money for an error; where an answer was lost on the way, or cannot be read, it may.
         self.paid = sent and status in (0, 200, 408, 502, 504, *range(520, 528))
         self.todo, self.reason, self.status, self.wait, self.words = todo, reason, status, wait, words
+        self.sent = sent
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Completion:

@@ -1,34 +1,36 @@
-"""Asks one server many prompts at once: what comes back is a completion for each, or the error that ends the run."""
+"""Asks one or several servers many prompts at once.
+
+What comes back is a completion for each prompt, or the error that ends the run.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
 import queue
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling
 from ..base import FAILED
 from .meter import Meter
-from .pace import Pace
 from .reply import Trouble, read, trimmed, used_up
-from .request import Request
-from .wire import Wire
+from .servers import MISSES, WINDOW, Different, Server, Servers
+from .waiting import Waiting
 
 FIRST = 3
 """Before a server has answered at all, so many questions must fail, one after the other, to end the run."""
-WINDOW = 50
-"""Questions among which failures are counted."""
+BUSY = (429, 503, 529)
+"""What a server answers that has too much to do, or is about to start or to end: no fault of the question."""
+LOOK = 5.0
+"""Seconds after which it is looked again which servers there are."""
 PATIENCE = 900.0
 """Seconds: a server that wants to be left alone for longer ends the run, which says until when."""
 QUIET = 60
@@ -40,39 +42,22 @@ _Result = tuple[int, Completion] | TeacherError | None
 """A completion, the error that ends the run, or the end."""
 
 
-@dataclass
-class Server:
-    """What is known of a server; it lasts longer than one session."""
-
-    request: Request
-    pace: Pace
-    attempts: int
-    """Tries of one question before it counts as failed."""
-    backoff: float
-    """Seconds before the second try; doubles each time, with jitter."""
-    failures: float
-    """Share of the last questions whose failing ends the run."""
-    meter: Meter | None = None
-    """Counts against the run's budget, if it has one."""
-    answered: bool = False
-    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    """Whether each of the last questions failed."""
-    started: int = 0
-    """Questions that failed before the server had answered at all."""
-
-
 class Session:
     """One round of questions with the same sampling."""
 
-    def __init__(self, server: Server, wire: Wire, prompts: Sequence[Prompt], sampling: Sampling) -> None:
-        self.server, self.wire, self.prompts, self.sampling = server, wire, prompts, sampling
-        if server.meter:
-            server.meter.begin()
+    def __init__(
+        self, servers: Servers, addresses: Callable[[], Sequence[str]], prompts: Sequence[Prompt], sampling: Sampling
+    ) -> None:
+        self.servers, self.prompts, self.sampling = servers, prompts, sampling
+        self._addresses, self._looked = addresses, time.monotonic()
+        self._connected: set[Server] = set()
+        servers.follow(addresses())
+        if servers.meter:
+            servers.meter.begin()
         # Side by side those that begin alike, such as all questions about a passage: a server that keeps what it has
         # read of the last prompts reads their common beginning once.
-        self._fresh = iter(sorted(range(len(prompts)), key=lambda i: [turn.text for turn in prompts[i].turns]))
-        self._again: list[tuple[float, int]] = []
-        self._tries = [0] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: [turn.text for turn in prompts[i].turns])
+        self._waiting = Waiting(iter(order))
         self._out: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,7 +92,7 @@ class Session:
                 if isinstance(result, TeacherError):
                     raise result
                 left = self._results.qsize()
-                if self._loop and left in (0, int(self.server.pace.window) // 2):
+                if self._loop and left in (0, self.servers.window // 2):
                     # It may be waiting for its results to be taken. Woken before the last, it sends while this thread
                     # works on the others.
                     with suppress(RuntimeError):  # it has ended
@@ -123,20 +108,21 @@ class Session:
         return self._results.qsize()
 
     def _state(self) -> str:
-        if paused := self.server.pace.paused:
+        if paused := self.servers.paused:
             until = datetime.now() + timedelta(seconds=paused)
             why = f": {self._last.reason[:80]}" if self._last else ""
             return f"waiting until {until:%H:%M:%S}, as the server wants{why}"
         quiet = int((time.monotonic() - self._quiet_since) // QUIET)
-        return (
-            f"no answer from {self.wire.url} for {quiet * QUIET} s, {len(self._out)} requests are out" if quiet else ""
-        )
+        known = self.servers.all
+        where = known[0].wire.url if len(known) == 1 else f"any of {len(known)} servers"
+        return f"no answer from {where} for {quiet * QUIET} s, {len(self._out)} requests are out" if quiet else ""
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            async with self.wire:
-                await self._ask_all()
+            async with AsyncExitStack() as wires:
+                await self._welcome(wires, self.servers.all)
+                await self._ask_all(wires)
         except TeacherError as error:
             self._results.put(error)
         except Exception as error:  # whatever it is, the thread that waits for results must hear of it
@@ -144,10 +130,32 @@ class Session:
         finally:
             self._results.put(None)
 
-    async def _ask_all(self) -> None:
+    async def _welcome(self, wires: AsyncExitStack, servers: Sequence[Server]) -> None:
+        """Connect to servers, and see that all serve the same. Raises TeacherError."""
+
+        async def greet(server: Server) -> None:
+            if server not in self._connected:  # one that was taken out of the file and put back is
+                self._connected.add(server)
+                await wires.enter_async_context(server.wire)
+            if server.until:  # met when it is tried again
+                return
+            try:
+                await self.servers.meet(server)
+            except Different as trouble:
+                raise await self.servers.error(server, trouble) from trouble
+            except Trouble as trouble:
+                # The last one that is left is asked all the same: its error says what is wrong.
+                self.servers.leave_out(server, trouble.reason)
+
+        await asyncio.gather(*map(greet, servers))
+
+    async def _ask_all(self, wires: AsyncExitStack) -> None:
         try:
             while self._left and not self._ended and not self._stop.is_set():
                 self._changed.clear()
+                if time.monotonic() - self._looked > LOOK:
+                    self._looked = time.monotonic()
+                    await self._welcome(wires, self.servers.follow(self._addresses()))
                 wait = self._send()
                 with suppress(TimeoutError):
                     # Half a second at most: a consumer that went away is noticed.
@@ -162,37 +170,36 @@ class Session:
             for task in self._out:
                 task.cancel()
             await asyncio.gather(*self._out, return_exceptions=True)
-            if self.server.meter:
-                self._book(self.server.meter)
+            if self.servers.meter:
+                self._book(self.servers.meter)
 
     def _send(self) -> float:
         """Send what may go out now; return the seconds until more may."""
-        server = self.server
+        servers = self.servers
         while True:
             # What the consumer has not taken yet is as good as out: it is not stored.
-            out = len(self._out) + self._results.qsize()
-            # One alone, until it is known how the server wants to be asked.
-            if not server.answered and out:
+            if len(self._out) + self._results.qsize() >= max(1, servers.window):
                 return math.inf
-            now = time.monotonic()
-            if not self._again or self._again[0][0] > now:
-                # Before anything was answered, the same question again: it shows more than another.
-                position = next(self._fresh, None) if server.answered or not self._again else None
-                if position is None:
-                    return self._again[0][0] - now if self._again else math.inf
-                self._repeat(position, 0)
-            position = self._again[0][1]
-            tokens = self.sampling.max_tokens + sum(len(turn.text) for turn in self.prompts[position].turns) // 4
-            if wait := server.pace.next(out, tokens):
+            # Before anything was answered, the same questions again, one for each server: that shows more than others.
+            more = servers.answered or len(self._waiting) + len(self._out) < len(servers.all)
+            position, wait = self._waiting.next(more)
+            if position is None:
                 return wait
-            if server.meter and not self._affordable(server.meter, position):
+            server, wait = servers.next(self._waiting.tried.get(position, ()))
+            if server is None:
+                return wait
+            tokens = self.sampling.max_tokens + sum(len(turn.text) for turn in self.prompts[position].turns) // 4
+            if wait := servers.limit.next(tokens):
+                return wait
+            if servers.meter and not self._affordable(server, servers.meter, position):
                 # What is out may turn out to cost less than it may at most.
                 return 0 if self._ended else math.inf
-            heapq.heappop(self._again)
-            server.pace.sent(tokens)
-            task = asyncio.create_task(self._ask(position))
+            self._waiting.take()
+            servers.limit.sent(tokens)
+            server.out += 1
+            task = asyncio.create_task(self._ask(server, position))
             self._out.add(task)
-            task.add_done_callback(self._back)
+            task.add_done_callback(partial(self._back, server))
 
     def _book(self, meter: Meter) -> None:
         """Tell what may have been paid for without an answer: the store must know."""
@@ -201,12 +208,12 @@ class Session:
         for position in meter.unbooked:
             self._deliver(position, Completion("", refusal=f"{FAILED}: {why}"))
 
-    def _affordable(self, meter: Meter, position: int) -> bool:
+    def _affordable(self, server: Server, meter: Meter, position: int) -> bool:
         """Whether a question may be sent; its cost at most is reserved then. Ends the run where no answer can help."""
-        cap = self.server.request.cap(self.sampling)
+        cap = server.request.cap(self.sampling)
         if cap is None:
             self._ended = TeacherError(
-                f"{self.wire.url} takes no `max_tokens`, so that a call may cost any amount and no `budget:` can be "
+                f"{server.wire.url} takes no `max_tokens`, so that a call may cost any amount and no `budget:` can be "
                 "kept. Remove `budget:` from the recipe, or name another server."
             )
             return False
@@ -217,99 +224,121 @@ class Session:
             self._ended = meter.budget.exceeded(meter.cost(most))
         return False
 
-    def _back(self, task: asyncio.Task[None]) -> None:
+    def _back(self, server: Server, task: asyncio.Task[None]) -> None:
         self._out.discard(task)
+        server.out -= 1
         if not task.cancelled() and (error := task.exception()):
             self._ended = TeacherError(f"The endpoint teacher failed: {error!r}")
         self._changed.set()
 
-    async def _ask(self, position: int) -> None:
-        server, began = self.server, time.monotonic()
-        prompt, without = self.prompts[position], server.request.without
+    async def _ask(self, server: Server, position: int) -> None:
+        servers, request = self.servers, server.request
+        prompt, without, began = self.prompts[position], request.without, time.monotonic()
         try:
-            status, headers, content = await self.wire.post(server.request.encode(prompt, self.sampling))
+            await servers.meet(server)
+            status, headers, content = await server.wire.post(request.encode(prompt, self.sampling))
             completion = read(status, headers, content)
         except BaseException as error:
-            if server.meter:
-                server.meter.failed(position, error.paid if isinstance(error, Trouble) else True)
+            if servers.meter:
+                servers.meter.failed(position, error.paid if isinstance(error, Trouble) else True)
             if not isinstance(error, Trouble):
                 raise
             self._quiet_since = time.monotonic()
-            await self._troubled(position, server.request.body(prompt, self.sampling, without), error)
+            await self._troubled(server, position, request.body(prompt, self.sampling, without), error)
             return
-        if server.meter:
-            server.meter.came(position, completion)
-        seconds = time.monotonic() - began
+        if servers.meter:
+            servers.meter.came(position, completion)
         self._quiet_since = time.monotonic()
-        server.pace.answered(seconds)
+        server.pace.answered(self._quiet_since - began)
         if (wait := used_up(headers)) and wait <= PATIENCE:
             server.pace.pause(wait)  # rather than be refused
-        server.request.came(completion, self.sampling)
-        self._deliver(position, trimmed(completion, self.sampling, server.request.adapted))
-        server.answered = True
-        server.recent.append(False)
+        request.came(completion, self.sampling)
+        self._deliver(position, trimmed(completion, self.sampling, request.adapted))
+        servers.came(server, began)
 
-    async def _troubled(self, position: int, body: dict[str, Any], trouble: Trouble) -> None:
-        server = self.server
+    async def _troubled(self, server: Server, position: int, body: dict[str, Any], trouble: Trouble) -> None:
+        request = server.request
         self._last = trouble
         # A server's template may fail on a system turn, which is no fault of the request by its status.
         if trouble.todo == "change" or trouble.status >= 500:
             # Another request may have taught what this one, already under way then, shows once more.
-            now = server.request.body(self.prompts[position], self.sampling, server.request.without)
-            if body != now or server.request.adapt(body, trouble.words):
-                self._repeat(position, 0)
+            now = request.body(self.prompts[position], self.sampling, request.without)
+            if body != now or request.adapt(body, trouble.words):
+                self._waiting.repeat(position, 0)
                 return
         # Some servers fail at what they do not know without a word about it, or send what cannot be read.
-        unnamed = trouble.todo == "change" or (trouble.status in (200, 500, 501) and self._tries[position])
-        if unnamed and server.request.strip(body, server.answered or trouble.todo != "change"):
-            self._repeat(position, 0)
+        unnamed = trouble.todo == "change" or (trouble.status in (200, 500, 501) and position in self._waiting.tries)
+        if unnamed and request.strip(body, server.answered or trouble.todo != "change"):
+            self._waiting.repeat(position, 0)
             return
         if trouble.todo == "end" or (trouble.todo == "change" and not server.answered):
-            self._ended = await self.wire.error(trouble)
+            # A key or a model that is wrong from the start is a mistake in the recipe; later the server has changed.
+            mistaken = trouble.status and not server.answered and not server.until
+            if not mistaken and self.servers.leave_out(server, trouble.reason):
+                self._waiting.repeat(position, 0)
+            else:
+                self._ended = await self.servers.error(server, trouble)
         elif trouble.todo == "refuse":
-            server.answered = True
-            server.recent.append(False)
+            self.servers.came(server, time.monotonic())
             self._deliver(position, Completion("", refusal=trouble.reason))
         elif trouble.todo == "change":
             self._fail(position, trouble)
         else:
-            await self._try_again(position, trouble)
+            await self._try_again(server, position, trouble)
 
-    async def _try_again(self, position: int, trouble: Trouble) -> None:
-        server = self.server
-        if trouble.status in (429, 503, 529):
+    async def _try_again(self, server: Server, position: int, trouble: Trouble) -> None:
+        servers, waiting, busy = self.servers, self._waiting, trouble.status in BUSY
+        server.misses += 1
+        if busy:
             server.pace.slow_down(trouble.wait)
-            if trouble.wait is not None and trouble.wait > PATIENCE:
-                self._ended = await self.wire.error(trouble)
+        if busy and trouble.wait is not None and trouble.wait > PATIENCE:
+            if not servers.leave_out(server, trouble.reason, trouble.wait):
+                self._ended = await servers.error(server, trouble)
                 return
-        # A limit with a stated end is no failure: it is waited for.
-        if trouble.wait is None or trouble.status != 429:
-            self._tries[position] += 1
+        elif not busy and (not trouble.sent or server.misses >= MISSES or server.until):
+            servers.leave_out(server, trouble.reason)
+        elif trouble.wait is None and servers.others(server):
+            # What it is sent while it may be about to die is lost too, and may have been paid for.
+            server.pace.pause(self._backoff(server.misses))
+        tried = waiting.tried.setdefault(position, set())
+        tried.add(server)
+        # Elsewhere at once; all that are left have failed at it before it waits.
+        elsewhere = [other for other in servers.others(server) if other not in tried]
+        # A limit with a stated end is no failure: it is waited for. Nor is what another server may still answer.
+        waits = trouble.wait is not None and trouble.status == 429
+        if not waits and not (elsewhere and (busy or not trouble.sent)):
+            waiting.tries[position] = waiting.tries.get(position, 0) + 1
+        tries = waiting.tries.get(position, 0)
         # Before anything came, a page instead of an answer is likelier a wrong address than a fault that passes.
-        if self._tries[position] >= (server.attempts if server.answered or trouble.status != 200 else FIRST):
+        if tries >= (servers.attempts if servers.answered or trouble.status != 200 else FIRST):
             self._fail(position, trouble)
             if self._must_end():
-                self._ended = await self.wire.error(trouble, server.attempts)
-            return
-        pause = server.backoff * 2 ** self._tries[position] * random.uniform(0.5, 1)
-        self._repeat(position, max(trouble.wait or 0, min(pause, 30)))
+                self._ended = await servers.error(server, trouble, servers.attempts)
+        elif elsewhere:
+            self._waiting.repeat(position, 0)
+        else:
+            tried.clear()
+            alone = not servers.others(server)
+            self._waiting.repeat(position, max((trouble.wait or 0) if alone else 0, self._backoff(tries)))
+
+    def _backoff(self, failures: int) -> float:
+        """Seconds to wait after so many failures."""
+        return min(self.servers.backoff * 2.0 ** min(failures, 10) * random.uniform(0.5, 1), 30.0)
 
     def _must_end(self) -> bool:
-        server = self.server
-        if not server.answered:
-            server.started += 1
-            return server.started >= min(FIRST, len(self.prompts))
-        return sum(server.recent) > server.failures * WINDOW
+        servers = self.servers
+        if not servers.answered:
+            servers.started += 1
+            return servers.started >= min(FIRST, len(self.prompts))
+        return sum(servers.recent) > servers.failures * WINDOW
 
     def _fail(self, position: int, trouble: Trouble) -> None:
-        self.server.recent.append(True)
+        self.servers.recent.append(True)
         self._deliver(position, Completion("", refusal=f"{FAILED}: {trouble.reason}"))
 
-    def _repeat(self, position: int, seconds: float) -> None:
-        heapq.heappush(self._again, (time.monotonic() + seconds, position))
-
     def _deliver(self, position: int, completion: Completion) -> None:
-        if self.server.meter:
-            completion = self.server.meter.booked(position, completion)
+        if self.servers.meter:
+            completion = self.servers.meter.booked(position, completion)
+        self._waiting.done(position)
         self._left -= 1
         self._results.put((position, completion))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from urllib.parse import parse_qsl, urlsplit
 
 from ...core.errors import TeacherError
-from ...core.secrets import secrets
 from ...core.types import Completion, Prompt, Sampling
 from ..base import BaseTeacher, TeacherOptions
 from ..budget import check_price
 from ..costs import Price
+from .addresses import Addresses, is_local
 from .meter import Meter
-from .pace import Pace
+from .pace import Limit, Pace
 from .request import Request
-from .session import Server, Session
+from .servers import Server, Servers
+from .session import Session
 from .wire import Wire
 
 AT_ONCE = 128
@@ -25,9 +24,11 @@ AT_ONCE = 128
 
 
 class EndpointTeacher(BaseTeacher):
-    """`endpoint:http://host:port/v1#model`: a model behind any OpenAI-compatible server.
+    """`endpoint:http://host:port/v1#model`: a model behind any OpenAI-compatible server, or behind several.
 
-    Requests run side by side, as many as the server bears. They are sent again with growing pauses when a rate limit
+    `endpoint:URL,URL#model` and `endpoint:@FILE#model` name servers of the same model, which share the questions. The
+    teacher is known by the model alone, so that texts do not depend on where, or on how many machines, it runs.
+    Requests run side by side, as many as each server bears. They are sent again with growing pauses when a rate limit
     (429), an error of the server (5xx), a dropped connection or an answer that is none stops them.
     """
 
@@ -39,44 +40,38 @@ class EndpointTeacher(BaseTeacher):
     """Seconds before the second attempt; doubles each time."""
 
     def __init__(self, rest: str, options: TeacherOptions) -> None:
-        self.url, _, self.name = rest.partition("#")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise TeacherError(
-                f"'{self.url}' is not the address of a server. Write {self.spec}:http://HOST:PORT/v1#MODEL"
-            )
-        if parts.username or parts.password or any(secrets(dict(parse_qsl(parts.query)))):
-            raise TeacherError(
-                "The server's address must not hold a password or a key. "
-                "Put the key into the variable that `api_key_env` names."
-            )
+        text, _, self.name = rest.partition("#")
+        self.addresses = Addresses(text, self.spec, self.name, options.root)
+        """Where the servers are."""
         if not self.name:
             raise TeacherError(
-                f"'{self.spec}:{rest}' names no model. Write {self.spec}:{self.url or 'http://HOST:PORT/v1'}#MODEL"
+                f"'{self.spec}:{rest}' names no model. Write {self.spec}:{text or 'http://HOST:PORT/v1'}#MODEL"
+            )
+        if "," in self.name and "://" in self.name:
+            raise TeacherError(
+                f"'{self.spec}:{rest}' names a model more than once. All servers of a teacher serve the same model: "
+                f"write {self.spec}:http://HOST:PORT/v1,http://OTHER:PORT/v1#MODEL"
             )
         self.options, self.max_tokens = options, options.max_tokens
         # Settings that change what the server writes; without them the revision is unknown.
         settings = {"thinking": options.thinking, **({"extra": dict(options.extra)} if options.extra else {})}
         self.revision = json.dumps(settings, sort_keys=True) if options.thinking or options.extra else ""
-        self._local = _is_local(parts.hostname)
         self._session: Session | None = None
 
     @cached_property
     def price(self) -> Price | None:
-        """Dollars per million tokens, from the recipe or, for a known model of a public server, from genai-prices."""
-        if self.options.price is not None or self._local:
-            return self.options.price
-        from genai_prices import Usage, calc_price
+        """Dollars per million tokens, from the recipe or, for a known model of a public server, from genai-prices.
 
-        million = 1_000_000  # prices are per million tokens
-        try:
-            cost = [
-                float(calc_price(usage, self.name, provider_api_url=self.url).total_price)
-                for usage in (Usage(input_tokens=million), Usage(output_tokens=million))
-            ]
-        except (LookupError, ValueError):  # not a model it knows
+        Of several servers the dearest one's counts, since any of them may take a question.
+        """
+        public = [url for url in self.addresses.known if not is_local(url)]
+        if self.options.price is not None or not public:
+            return self.options.price
+        prices = [_known_price(self.name, url) for url in public]
+        found = [price for price in prices if price is not None]
+        if len(found) < len(prices):
             return None
-        return {"input": cost[0], "output": cost[1]}
+        return {"input": max(one["input"] for one in found), "output": max(one["output"] for one in found)}
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
         """Yield completions as they come. A question that the server fails at is refused, and the rest go on.
@@ -85,18 +80,19 @@ class EndpointTeacher(BaseTeacher):
         too often.
         """
         if prompts:
-            self._session = Session(self._server, self._wire, prompts, sampling)
+            self._session = Session(self._servers, self.addresses.read, prompts, sampling)
             yield from self._session.results(self.tell)
 
     def check_access(self, kinds: Collection[str]) -> None:
         """Raises TeacherError for a public server whose key is not set, and for a key that cannot be one."""
         variable = self.options.api_key_env
-        if not self._wire.key and variable and not self._local and self.url.startswith("https://"):
-            raise TeacherError(
-                f"{self.url} (model '{self.name}') is a public server, and the environment variable {variable} that "
-                f"holds its key is not set. Run: export {variable}=... . For a server that wants no key, write: "
-                'api_key_env: ""'
-            )
+        for url in self.addresses.known:
+            if not self._wire(url).key and variable and not is_local(url) and url.startswith("https://"):
+                raise TeacherError(
+                    f"{url} (model '{self.name}') is a public server, and the environment variable {variable} that "
+                    f"holds its key is not set. Run: export {variable}=... . For a server that wants no key, write: "
+                    'api_key_env: ""'
+                )
 
     @property
     def ready(self) -> int:  # type: ignore[override]
@@ -104,28 +100,38 @@ class EndpointTeacher(BaseTeacher):
         return self._session.ready if self._session else 0
 
     @cached_property
-    def _server(self) -> Server:
+    def _servers(self) -> Servers:
         options = self.options
         if self.budget:
             check_price(self.price, self.name, "teacher")
-        return Server(
-            Request(self.name, options.thinking, options.extra),
-            Pace(options.batch or AT_ONCE, options.requests_a_minute, options.tokens_a_minute),
+        return Servers(
+            lambda url: Server(self._wire(url), self._request(), Pace(options.batch or AT_ONCE)),
+            self.name,
             options.attempts,
             self.backoff,
             options.failures,
+            Limit(options.requests_a_minute, options.tokens_a_minute),
             Meter(self.budget, self.price) if self.budget and self.price else None,
         )
 
-    @cached_property
-    def _wire(self) -> Wire:
+    def _request(self) -> Request:
+        return Request(self.name, self.options.thinking, self.options.extra)
+
+    def _wire(self, url: str) -> Wire:
         options = self.options
-        return Wire(self.url, self.name, options.api_key_env, options.timeout, options.batch or AT_ONCE, self._local)
+        return Wire(url, self.name, options.api_key_env, options.timeout, options.batch or AT_ONCE, is_local(url))
 
 
-def _is_local(host: str) -> bool:
-    """Whether the server is on this machine or in a private network, where no public price applies."""
+def _known_price(model: str, url: str) -> Price | None:
+    """What a public server asks for a model; None for one that is not known."""
+    from genai_prices import Usage, calc_price
+
+    million = 1_000_000  # prices are per million tokens
     try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or "." not in host or host.endswith((".local", ".internal", ".lan"))
+        cost = [
+            float(calc_price(usage, model, provider_api_url=url).total_price)
+            for usage in (Usage(input_tokens=million), Usage(output_tokens=million))
+        ]
+    except (LookupError, ValueError):  # not a model it knows
+        return None
+    return {"input": cost[0], "output": cost[1]}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.request import getproxies
 
@@ -15,6 +17,8 @@ from .reply import Trouble
 LARGEST = 16_000_000
 """Bytes of one answer that are read; no text that a teacher is asked for is as long."""
 
+MEETING = 10.0
+"""Seconds that a server may take to list its models."""
 
 _KEY = 8
 """Characters of a key at least: shorter ones ("none", "x"), for servers that want none, are ordinary words."""
@@ -130,15 +134,29 @@ class Wire:
             "Completions so far are stored; the same command goes on from there."
         )
 
-    async def _models(self) -> str:
+    async def models(self) -> list[Mapping[str, Any]]:
+        """The server's list of models; empty where none can be read. Raises Trouble without a connection."""
         import aiohttp
 
         try:
-            async with self._session.get(f"{self.url}/models", allow_redirects=False) as response:
+            async with (
+                asyncio.timeout(min(MEETING, self.timeout)),
+                self._session.get(f"{self.url}/models", allow_redirects=False) as response,
+            ):
                 listed = json.loads(self.masked(await _read(response)))["data"]
-            return ", ".join(str(model["id"])[:80] for model in listed[:8]) or "none"
-        except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
-            return "unknown"
+            return [model for model in listed if isinstance(model, dict)]
+        except aiohttp.ClientConnectorError as error:
+            raise Trouble("again" if self.reached else "end", f"no connection: {error}", sent=False) from error
+        except TimeoutError:
+            raise Trouble("again", f"no list of models within {MEETING:g} s", sent=False) from None
+        except (Trouble, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+            return []
+
+    async def _models(self) -> str:
+        with suppress(Trouble):
+            if listed := await self.models():
+                return ", ".join(str(model.get("id"))[:80] for model in listed[:8])
+        return "unknown"
 
 
 async def _read(response: Any) -> bytes:

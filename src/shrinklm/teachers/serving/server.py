@@ -60,7 +60,9 @@ class Server:
         return _json({"status": "ok"})
 
     async def _models(self, request: web.Request) -> web.Response:
-        return _json({"object": "list", "data": [{"id": self.name, "object": "model", "owned_by": "shrinklm"}]})
+        # Beside what OpenAI states, the hash of the weights: who asks several servers sees that they are the same.
+        entry = {"id": self.name, "object": "model", "owned_by": "shrinklm", "revision": self.teacher.revision}
+        return _json({"object": "list", "data": [entry]})
 
     async def _chat(self, request: web.Request) -> web.Response:
         try:

@@ -1,0 +1,91 @@
+"""The addresses of the servers behind a teacher: written in its spec, or line by line in a file."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from ...core.errors import TeacherError
+from ...core.secrets import secrets
+
+
+class Addresses:
+    """One address, several with commas between them, or `@FILE`, which holds one in each line.
+
+    A file may change while a run goes on: servers that come and go are written into it. Of a file that is gone or empty
+    then, the addresses before count.
+
+    Args:
+        text: What stands between the kind of the teacher and `#`.
+        kind: The kind of the teacher, for errors.
+        model: Its model, for errors.
+        root: A relative file starts here.
+
+    Raises TeacherError for what is no address.
+    """
+
+    def __init__(self, text: str, kind: str, model: str, root: Path) -> None:
+        self._kind, self._model = kind, model
+        self.file = root / text[1:].strip() if text.startswith("@") else None
+        self._seen: tuple[int, int] | None = None
+        # A comma may stand in an address; before a scheme it ends one.
+        self._found = () if self.file else self._checked(re.split(r"\s*,\s*(?=https?://)", text.strip()))
+
+    def read(self) -> tuple[str, ...]:
+        """The addresses, in the order in which they are written. Raises TeacherError for a file without any."""
+        if self.file is None:
+            return self._found
+        try:
+            stat = self.file.stat()
+            seen = stat.st_mtime_ns, stat.st_size
+            if seen != self._seen:
+                lines = [line.partition(" #")[0].strip() for line in self.file.read_text(encoding="utf-8").splitlines()]
+                self._found = self._checked([line for line in lines if line and line[0] != "#"]) or self._found
+                self._seen = seen
+        except (OSError, UnicodeDecodeError) as error:
+            if not self._found:
+                raise TeacherError(
+                    f"The file of servers {self.file} cannot be read: {error}. "
+                    "Write the address of one server into each line."
+                ) from error
+        if not self._found:
+            raise TeacherError(
+                f"The file of servers {self.file} names none. Write the address of one server into each line."
+            )
+        return self._found
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The addresses as far as they are known: none where there is no file yet."""
+        try:
+            return self.read()
+        except TeacherError:
+            return ()
+
+    def _checked(self, urls: list[str]) -> tuple[str, ...]:
+        example = f"{self._kind}:http://HOST:PORT/v1#{self._model or 'MODEL'}"
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                where = f" in {self.file}" if self.file else ""
+                raise TeacherError(f"'{url}'{where} is not the address of a server. Write {example}")
+            if parts.username or parts.password or any(secrets(dict(parse_qsl(parts.query)))):
+                raise TeacherError(
+                    "The server's address must not hold a password or a key. "
+                    "Put the key into the variable that `api_key_env` names."
+                )
+        urls = [url.rstrip("/") for url in urls]
+        if twice := sorted({url for url in urls if urls.count(url) > 1}):
+            raise TeacherError(f"The server {twice[0]} is named twice. Name each once.")
+        return tuple(urls)
+
+
+def is_local(url: str) -> bool:
+    """Whether a server is on this machine or in a private network, where no public price applies."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".internal", ".lan"))
