@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from shrinklm.core.cache import cache_folder
 from shrinklm.core.errors import ModelError
 from shrinklm.models import locate as models
 from shrinklm.models.load import load_model
-from shrinklm.models.locate import PACKAGED, Packaged, cache_folder, locate_model
+from shrinklm.models.locate import PACKAGED, Packaged, locate_model
 from teacher_cases import tiny_model
 
 

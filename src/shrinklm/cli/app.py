@@ -18,6 +18,7 @@ import typer
 
 from ..core import launched
 from ..core.errors import Elsewhere, Pending, ShrinkError
+from ..core.remote import is_url
 from ..core.results import RunFile
 from .printed import shown
 
@@ -131,8 +132,12 @@ def open_target(target: str, tick: Tick | None = None) -> Run:
     from ..run.recipe import Recipe
     from ..run.run import Run
 
+    if is_url(target):
+        return open_run(target, tick)
     path = Path(target)
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
     if path.is_dir() and not ((path / RunFile.RECIPE).is_file() and not (path / RunFile.ENVIRONMENT).is_file()):
         return open_run(path, tick)
-    return Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick)
+    run = Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick)
+    run.lock.look()
+    return run

@@ -100,7 +100,7 @@ def _memory() -> str:
 
 
 def _disk() -> Iterator[Finding]:
-    from ..models.locate import cache_folder
+    from ..core.cache import cache_folder
 
     cache = cache_folder()
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.is_dir() else 0

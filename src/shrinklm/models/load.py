@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.cache import cache_folder
 from ..core.errors import MissingExtra, ModelError
 from ..core.files import whole_folder
 from ..core.intact import intact
 from .gguf_once import read_once
-from .locate import PACKAGED, Family, Model, cache_folder, sha256
+from .locate import PACKAGED, Family, Model, sha256
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from ..core.cache import cache_folder
 from ..core.errors import ModelError, StoreError
 from ..core.files import whole
 from ..core.types import digest
@@ -89,12 +89,6 @@ class Model:
     def on_hub(self) -> bool:
         """Whether it is a hub id."""
         return self.path is None and self.ref not in PACKAGED
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: $SHRINKLM_CACHE, else the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SHRINKLM_CACHE") or Path(base) / "shrinklm")
 
 
 def locate_model(ref: str, root: Path = Path(".")) -> Model:

@@ -1,4 +1,7 @@
-"""One process at a time writes to a run folder; another is told who does."""
+"""One process at a time writes to a run folder; another is told who does.
+
+Of a run at a URL the folder is a mirror: it is brought up to date when the lock is taken, and sent when a stage ends.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,27 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
 from ..core.errors import StoreError
+from ..core.remote import Lease, prepared
 from ..core.results import RunFile
+from ..core.types import Tick
+from .storage import Storage
 
 _PATIENCE = 1.0
 """Seconds to wait for a process that is about to end."""
 _TRIES = 20
 """How often a folder is made again that another process removed, since it was empty, before its lock could be taken."""
+
+_T = TypeVar("_T")
 
 
 class FolderLock:
@@ -32,13 +41,16 @@ class FolderLock:
 
     Args:
         folder: The run folder. It is made for the lock, and removed again where nothing else was written to it.
+        tick: Called with what a run at a URL has to say.
 
-    Raises StoreError when another process, or another thread, holds it.
+    Raises StoreError when another process, or another thread, holds it, and when a URL cannot be reached.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tick: Tick | None = None) -> None:
         self.folder, self.path = folder, folder / RunFile.LOCK
+        self.storage = Storage(folder, tick)
         self._lock = FileLock(self.path)
+        self._lease: Lease | None = None
         self._depth = 0
 
     @property
@@ -49,13 +61,43 @@ class FolderLock:
     def __enter__(self) -> FolderLock:
         if not self._depth:
             self._take()
+            try:
+                self._reach()
+            except BaseException:
+                self._release()
+                raise
         self._depth += 1
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth:
-            return
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if error is None:
+                self._send()
+            else:  # what it says is about the work; what cannot be sent is told
+                with suppress(StoreError):
+                    self._send()
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._release()
+
+    def _reach(self) -> None:
+        """Take the run at the URL, and bring the mirror up to date."""
+        if self.storage.url is not None:
+            self._lease = self.storage.lease(_about())
+            self._lease.take()
+            self.storage.pull()
+
+    def _send(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+            self.storage.push()
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            with suppress(StoreError):  # it ends by itself
+                self._lease.give_back()
+            self._lease = None
         # While it is still held: who waits for the removed file notices, and makes a new one.
         with suppress(OSError):
             self.path.unlink()
@@ -64,13 +106,27 @@ class FolderLock:
             with suppress(OSError):
                 made.rmdir()  # only an empty one can be removed
 
+    def look(self) -> None:
+        """Bring the mirror of a run at a URL up to date for one who reads. Where a process here works in it, it is."""
+        if self.storage.url is None or self.held:
+            return
+        try:
+            self._take()
+        except StoreError:
+            return
+        try:
+            self.storage.pull()
+        finally:
+            self._release()
+
+    def of_url(self, work: Callable[[], _T]) -> _T:
+        """What `work`, which only puts files of its own into place, returns; held where they are sent to a URL."""
+        with nullcontext() if self.storage.url is None else self:
+            return work()
+
     def _take(self) -> None:
-        about = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "command": _command(),
-            "since": datetime.now(UTC).isoformat(" ", "seconds"),
-        }
+        if self.storage.url is not None:
+            prepared(self.storage.url)
         # Where no file can be made there is nothing to protect: the stage's own writing says what is wrong.
         with suppress(OSError):
             for _ in range(_TRIES):
@@ -83,7 +139,7 @@ class FolderLock:
                 except FileNotFoundError:  # whoever held it removed the empty folder just now
                     continue
             if self._lock.is_locked:
-                self.path.write_text(json.dumps(about), encoding="utf-8")
+                self.path.write_text(json.dumps(_about()), encoding="utf-8")
 
     def _held(self) -> str:
         try:
@@ -95,6 +151,15 @@ class FolderLock:
             f"{self.folder} is in use by {who}. One process at a time writes to a run folder. When that one has ended, "
             "type the same command again: it goes on from there. To work beside it, give the recipe another `name`."
         )
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": _command(),
+        "since": datetime.now(UTC).isoformat(" ", "seconds"),
+    }
 
 
 def _command() -> str:
@@ -111,7 +176,6 @@ class _Locked(Protocol):
 
 
 _P = ParamSpec("_P")
-_T = TypeVar("_T")
 _Self = TypeVar("_Self", bound=_Locked)
 
 

@@ -6,20 +6,24 @@ from pathlib import Path
 
 from ..core.errors import StoreError
 from ..core.files import read_json
+from ..core.remote import is_url, mirror, named
 from ..core.results import RunFile
 from ..core.types import Tick
+from .lock import FolderLock
 from .recipe import Recipe
 from .run import Run
 
 
 def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
-    """The run in a folder made before. Raises StoreError when it holds none."""
-    folder = Path(folder).resolve()
+    """The run in a folder made before, or at a URL. Raises StoreError when it holds none."""
+    folder = mirror(str(folder)) if is_url(str(folder)) else Path(folder).resolve()
+    FolderLock(folder, tick).look()
     recipe, environment = folder / RunFile.RECIPE, folder / RunFile.ENVIRONMENT
     for path in (recipe, environment):
         if not path.is_file():
             raise StoreError(
-                f"{folder} is not a run folder: it has no {path.name}. Run folders are made by: shrinklm run RECIPE"
+                f"{named(str(folder))} is not a run folder: it has no {path.name}. "
+                "Run folders are made by: shrinklm run RECIPE"
             )
     # The recipe's paths start where the recipe stood, not in the run folder.
     root = Path(read_json(environment)["root"])

@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from ..core import safe_yaml
-from ..core.errors import RecipeError, UnknownName
+from ..core.errors import RecipeError, StoreError, UnknownName
+from ..core.remote import check_url, is_url, mirror
 from ..core.secrets import shown
 from ..teachers.steps import STEPS
 from .asked import CascadeBlock, DistilBlock, JudgeBlock, TeacherBlock, named_teachers
@@ -63,8 +64,13 @@ class Recipe(Block):
         None, description="Most dollars for texts of teachers and judges, found ones included: 5, 5 USD or $5."
     )
     prompts: str | None = Field(None, description="Folder whose files replace the package's prompts of the same name.")
-    store: str = Field(".shrinklm/generations.db", description="The project's generations.")
-    runs: str = Field("runs", description="Folder of the run folders.")
+    store: str = Field(
+        ".shrinklm/generations.db",
+        description="The project's generations.",
+    )
+    runs: str = Field(
+        "runs", description="Folder of the run folders; also a URL, such as s3://bucket/runs: see scale.md."
+    )
     root: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="before")
@@ -95,6 +101,21 @@ class Recipe(Block):
             {"use": item} if isinstance(item, str) else item
             for item in (value if isinstance(value, (list, tuple)) else [value])
         ]
+
+    @field_validator("store")
+    @classmethod
+    def _on_disk(cls, place: str) -> str:
+        if is_url(place):
+            raise ValueError("a store is a file on the disk, such as .shrinklm/generations.db")
+        return place
+
+    @field_validator("runs")
+    @classmethod
+    def _stored(cls, place: str) -> str:
+        try:
+            return check_url(place) if is_url(place) else place
+        except StoreError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:
@@ -140,13 +161,13 @@ class Recipe(Block):
                 )
 
     def path(self, name: str) -> Path:
-        """A path of the recipe, made absolute."""
-        return (self.root / Path(name).expanduser()).resolve()
+        """A path of the recipe, made absolute; of a URL, the path of its mirror here."""
+        return mirror(name) if is_url(name) else (self.root / Path(name).expanduser()).resolve()
 
     @property
     def run_folder(self) -> Path:
         """The folder of the run."""
-        return self.path(self.runs) / self.name
+        return self.path(f"{self.runs}/{self.name}") if is_url(self.runs) else self.path(self.runs) / self.name
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:

@@ -62,7 +62,7 @@ class Run:
     @cached_property
     def lock(self) -> FolderLock:
         """Held while a stage writes to the folder."""
-        return FolderLock(self.folder)
+        return FolderLock(self.folder, lambda *said: self.tick(*said))
 
     # What the stages work on
 
@@ -313,7 +313,7 @@ class Run:
         """The report of what is there; its path."""
         from ..report import build
 
-        return build(self.folder)
+        return self.lock.of_url(lambda: build(self.folder))
 
     def all(self, wait: bool = False) -> Path:
         """Every stage; the path of the report. `wait`: see `generate`."""

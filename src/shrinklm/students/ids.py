@@ -12,10 +12,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..core.cache import cache_folder
 from ..core.errors import StoreError
 from ..core.files import whole
 from ..core.types import Pair
-from ..models.locate import cache_folder
 from .base import BaseStudent
 from .start import vocabulary
 from .tokens import PairTokens, pair_tokens

@@ -24,6 +24,7 @@ from ...students.open import open_student, ready_to_answer
 from ..folder import Cell, about_cell
 from ..once import Stage, marker, once, same_work, split_start, with_start
 from ..recipe import Recipe
+from ..storage import Storage
 from ..students import explanation_cap, student_start
 from .agreement import model, writer
 from .distil import learned_from, logit_teacher, teacher_named
@@ -241,7 +242,8 @@ def share(
     about = About(recipe.name, cell.name, cell.folder, stated)
     with processes.together(), tracked(recipe.train.report_to if processes.rank() == 0 else (), about, tick) as tell:
         teacher = logit_teacher(cell, recipe, tick)
-        return train_student(opened, corpus, cell.method, settings, cell.folder, score, tick, tell, teacher)
+        arguments = opened, corpus, cell.method, settings, cell.folder, score, tick, tell, teacher
+        return train_student(*arguments, partial(Storage(cell.folder, tick).send, cell.folder))
 
 
 def _measures(recipe: Recipe, dev: Sequence[Example]) -> bool:

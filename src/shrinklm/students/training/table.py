@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ...core.cache import cache_folder
 from ...core.files import whole
 from ...core.types import digest
 from ...models.load import default_device, default_dtype
-from ...models.locate import cache_folder
 from ..base import BaseStudent
 from ..blocks import Block
 from ..ids import tensor_place

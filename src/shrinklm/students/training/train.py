@@ -83,6 +83,7 @@ def train_student(
     tick: Tick | None = None,
     tell: Tell | None = None,
     teacher: LogitTeacher | None = None,
+    saved: Callable[[], None] | None = None,
 ) -> tuple[BaseStudent, Fit]:
     """Train a student with a method; resume from the last checkpoint in `folder`, to the same weights.
 
@@ -94,7 +95,7 @@ def train_student(
         folder: Holds train.jsonl and, until `discard_checkpoints`, checkpoints/.
         measure: Scores the student on dev, for the curve and for early stopping.
         tick, tell: Called after each step, with the progress, and with its figures as they go into train.jsonl.
-        teacher: Terms of the loss may read its logits.
+        teacher, saved: Terms of the loss may read its logits; called when this process has written a checkpoint.
 
     Raises:
         MethodError: the method cannot build any pair, because generations are missing.
@@ -114,7 +115,8 @@ def train_student(
         if limit.again and not compute_again(student.model):
             raise StudentError(_no_memory(limit, settings))
         try:
-            return student, _train(student, corpus, method, settings, folder, limit, measure, tick, tell, teacher)
+            fit = _train(student, corpus, method, settings, folder, limit, measure, tick, tell, teacher, saved)
+            return student, fit
         except RuntimeError as error:
             # The CPU's allocator has no error class of its own.
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
@@ -125,14 +127,18 @@ def train_student(
         # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
         # itself.
         del student
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _free()
         # Written down, so that a resumed training does not run out of memory at the same place once more.
         limit = less
         write_text(note, limit.note)
         if tick:
             tick("out of memory", 0, 0, _now(limit, settings))
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _now(limit: Limit, settings: TrainSettings) -> str:
@@ -154,6 +160,7 @@ def _train(
     tick: Tick | None,
     tell: Tell | None,
     teacher: LogitTeacher | None,
+    saved: Callable[[], None] | None,
 ) -> Fit:
     lessons = Lessons(student, corpus, method, settings.examples, teacher)
     steps = -(-len(lessons) // settings.batch)
@@ -174,7 +181,7 @@ def _train(
         patience=settings.early_stopping,
     )
     log = Log(folder / CellFile.LOG, processes.rank() == 0, tell)
-    trainer = Trainer(lessons, plan, log, folder / CellFile.CHECKPOINTS, measure, tick)
+    trainer = Trainer(lessons, plan, log, folder / CellFile.CHECKPOINTS, measure, tick, saved)
     trainer.fit()
     unbuilt: dict[str, dict[str, int]] = {}
     for (view, reason), count in sorted(lessons.unbuilt.items()):

@@ -68,6 +68,7 @@ class Trainer:
         folder: Of the checkpoints.
         score: Scores the student on dev.
         tick: Called with the progress of each step.
+        saved: Called whenever a checkpoint was written, by the process that wrote it.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Trainer:
         folder: Path,
         score: Measure | None = None,
         tick: Tick | None = None,
+        saved: Callable[[], None] | None = None,
     ) -> None:
         self.lessons, self.plan, self.folder, self.score, self.tick = lessons, plan, folder, score, tick
+        self.saved = saved
         self.student = lessons.student.to(processes.device())
         self.steps = Steps(lessons, plan.batch, plan.limit, (processes.rank(), processes.count()))
         self.step = 0
@@ -252,6 +255,8 @@ class Trainer:
             for step, place in checkpoints(self.folder):
                 if step not in keep:
                     shutil.rmtree(place, ignore_errors=True)
+            if self.saved is not None:
+                self.saved()
 
     def _write(self, step: int, values: Mapping[str, float]) -> None:
         examples = min(step * self.plan.batch, len(self.lessons))

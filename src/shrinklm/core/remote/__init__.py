@@ -1,0 +1,22 @@
+"""Files at a URL, and their mirrors here. What stands at a URL is worked on in its mirror, a folder of the cache."""
+
+from .lease import Lease
+from .mirror import Habits, Mirror
+from .objects import Objects, open_objects
+from .urls import check_url, home_of, is_url, mirror, named, prepared, top_of, url_of
+
+__all__ = [
+    "Habits",
+    "Lease",
+    "Mirror",
+    "Objects",
+    "check_url",
+    "home_of",
+    "is_url",
+    "mirror",
+    "named",
+    "open_objects",
+    "prepared",
+    "top_of",
+    "url_of",
+]
