@@ -24,6 +24,7 @@ from .printed import shown
 
 if TYPE_CHECKING:
     from ..core.types import Tick
+    from ..run.engines.base import Engine
     from ..run.run import Run
 
 app = typer.Typer(
@@ -126,7 +127,7 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def open_target(target: str, tick: Tick | None = None) -> Run:
+def open_target(target: str, tick: Tick | None = None, engine: Engine | None = None) -> Run:
     """The run of a recipe, of a run folder, or of a folder that `shrinklm init` made."""
     from ..run.opening import open_run
     from ..run.recipe import Recipe
@@ -137,7 +138,12 @@ def open_target(target: str, tick: Tick | None = None) -> Run:
     path = Path(target)
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
     if path.is_dir() and not ((path / RunFile.RECIPE).is_file() and not (path / RunFile.ENVIRONMENT).is_file()):
+<<<<<<< HEAD
         return open_run(path, tick)
     run = Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick)
     run.lock.look()
     return run
+=======
+        return open_run(path, tick, engine)
+    return Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick, engine=engine)
+>>>>>>> f1e19aa (Cells are trained and evaluated through an engine: side by side with --jobs, whatever the recipe says)

@@ -11,6 +11,7 @@ import typer
 from ..core.errors import MethodError, RecipeError
 from ..core.results import RunFile
 from .app import Json, Target, Wait, command, open_target
+from .engine import Jobs, engine_of
 from .printed import say, say_json
 from .progress import Progress
 
@@ -99,12 +100,12 @@ def audit(
 
 
 @command(together=True)
-def train(recipe: Target) -> None:
+def train(recipe: Target, jobs: Jobs = None) -> None:
     """Train every method, student and seed that is not trained yet."""
     from .show import runs as show
 
     with Progress() as progress:
-        run = open_target(recipe, progress.tick)
+        run = open_target(recipe, progress.tick, engine_of(jobs))
         show.already(run, "train")
         run.train()
     say(f"Trained. Next: shrinklm evaluate {recipe}")
@@ -136,12 +137,12 @@ def saliency(recipe: Target, as_json: Json = False) -> None:
 
 
 @command()
-def evaluate(recipe: Target) -> None:
+def evaluate(recipe: Target, jobs: Jobs = None) -> None:
     """Predictions and scores on the test split."""
     from .show import runs as show
 
     with Progress() as progress:
-        run = open_target(recipe, progress.tick)
+        run = open_target(recipe, progress.tick, engine_of(jobs))
         show.already(run, "evaluate")
         run.evaluate()
     show.evaluated(run)
@@ -153,6 +154,7 @@ def score(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     metrics: Annotated[str, typer.Option(help="Names joined by commas (`shrinklm list metrics`).", show_default=False)],
     as_json: Json = False,
+    jobs: Jobs = None,
 ) -> None:
     """Add metrics to a finished run. No student is trained, and no known answer is generated again."""
     from .show import runs as show
@@ -163,7 +165,7 @@ def score(
             "No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)"
         )
     with Progress() as progress:
-        target = open_target(run, progress.tick)
+        target = open_target(run, progress.tick, engine_of(jobs))
         if not as_json:
             show.kept(target.folder)
         scores = target.score(names)
@@ -198,12 +200,12 @@ def report(recipe: Target, as_json: Json = False) -> None:
 
 
 @command(together=True)
-def run(recipe: Target, wait: Wait = False) -> None:
+def run(recipe: Target, wait: Wait = False, jobs: Jobs = None) -> None:
     """Do all stages; whatever is done already is skipped."""
     from .show import runs as show
 
     with Progress() as progress:
-        target = open_target(recipe, progress.tick)
+        target = open_target(recipe, progress.tick, engine_of(jobs))
         show.already(target, "train", "evaluate")
         path = target.all(wait)
     show.results(path.parent)

@@ -3,62 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import StudentError
 from ..core.files import read_json, write_json
 from ..core.results import RunFile, write_examples
-from ..core.types import Example, Score, Split, Task, Teacher, Tick
+from ..core.types import Example, Score, Teacher, Tick
 from ..deploy.student import Answer, TrainedStudent
-from ..methods.corpus import Corpus
-from ..methods.view import Method
 from ..saliency.analysis import Examiner
-from ..teachers.base import BaseTeacher, as_teacher
-from ..teachers.prompts import Prompts
-from ..teachers.steps import STEPS, StepRequest
-from ..teachers.store import ScratchStore, Store
+from ..teachers.steps import STEPS
+from ..teachers.store import ScratchStore
 from ..teachers.usage import Report
-from .blocks import StudentBlock
+from .engines.base import Engine
 from .folder import Cell, begin
-from .lock import FolderLock, writes
+from .inputs import Inputs
+from .lock import writes
 from .once import once
 from .recipe import Recipe
 from .stages.answering import trained_cell, trained_student
-from .stages.at_once import train_cells
 from .stages.audit import audit_stage, audited, gate
 from .stages.beforehand import check_recipe, check_tests
-from .stages.data import Data, task_of
-from .stages.evaluate import evaluate_cell
-from .stages.generate import Teaching, cells_of, check_asks, drop_of, methods_of, steps_of
+from .stages.generate import check_asks, drop_of
 from .stages.judge import Panel, write_judgements
 from .stages.models import check_weights
-from .stages.origin import Sources, refuse_changes
+from .stages.origin import refuse_changes
 from .stages.preview import preview_rows
 from .stages.saliency import marked, marked_steps, read_figures, saliency_stage
-from .stages.score import CellTest, add, added, asks_again, check
+from .stages.score import added, check
 from .stages.together import together
-from .stages.weigh import Weights
-from .stages.word_markers import WordMarkers, looks_inside, tunes
-from .stages.writers import Writers
+from .stages.word_markers import looks_inside, tunes
 
 
-class Run:
+class Run(Inputs):
     """What a recipe asks for, done stage by stage in `runs/NAME`.
 
     `teacher` is used instead of those the recipe names: any object with `name`, `revision` and `complete`; `tick` is
-    called with the progress: (what, done, total, note).
+    called with the progress: (what, done, total, note); `engine` does what is done cell by cell.
     """
 
-    def __init__(self, recipe: Recipe, teacher: Teacher | None = None, tick: Tick | None = None) -> None:
-        self.recipe = recipe
-        self.folder = recipe.run_folder
-        self.tick: Tick = tick or (lambda what, done, total, note: None)
-        self._teacher = None if teacher is None else as_teacher(teacher)
-        self._checked = self._scratch = False
+    def __init__(
+        self, recipe: Recipe, teacher: Teacher | None = None, tick: Tick | None = None, engine: Engine | None = None
+    ) -> None:
+        super().__init__(recipe, teacher, tick, engine)
+        self._checked = False
         self._students: dict[str, TrainedStudent] = {}
 
+<<<<<<< HEAD
     @cached_property
     def lock(self) -> FolderLock:
         """Held while a stage writes to the folder."""
@@ -147,6 +138,8 @@ class Run:
         """What the students are trained from."""
         return Sources(self.recipe, self.splits["train"], self.splits["dev"], self.writers, self.prompts)
 
+=======
+>>>>>>> f1e19aa (Cells are trained and evaluated through an engine: side by side with --jobs, whatever the recipe says)
     def check(self) -> None:
         """Raises what would go wrong later, before anything is paid for; once, since it looks at every cell."""
         if not self._checked:
@@ -233,7 +226,7 @@ class Run:
         # Students that are trained already stay: the gate is for what would be trained now.
         if self.recipe.audit.min_support is not None and not all(cell.trained for cell in cells):
             self.audit(self.recipe.audit.min_support)
-        train_cells(self.recipe, self.task, cells, self._lessons, self.tick)
+        self.work.train(cells, self._lessons)
 
     def _lessons(self, cell: Cell) -> dict[str, Any]:
         self.corpus(cell.seed, cell.student).usable(cell.method)
@@ -264,8 +257,7 @@ class Run:
         self.start()
         tests = self.tests([*self.recipe.evaluate.metrics, *(name for cell in self.cells for name in added(cell))])
         write_examples(tests, self.folder / RunFile.EXAMPLES)
-        for cell in self.cells:
-            evaluate_cell(CellTest(cell, self.recipe, self.task, tests, self.tick), self.splits["dev"])
+        self.work.evaluate(self.cells, tests, self.splits["dev"])
 
     @writes
     def score(self, metrics: Sequence[str]) -> dict[str, list[Score]]:
@@ -274,8 +266,7 @@ class Run:
         check(metrics, self.recipe)
         if not (cells := [cell for cell in self.cells if cell.done("predict") is not None]):
             raise StudentError(f"{self.folder} has no predictions to score. Run: shrinklm evaluate RECIPE")
-        tests = self.tests(metrics)
-        return {cell.name: add(CellTest(cell, self.recipe, self.task, tests, self.tick), metrics) for cell in cells}
+        return self.work.score(cells, self.tests(metrics), metrics)
 
     @writes
     def judge(self) -> dict[str, Any]:

@@ -70,6 +70,12 @@ class Limit:
         return f"{self.tokens:,} tokens" if self.examples is None else f"{self.examples}"
 
 
+def held(student: BaseStudent, trains: bool) -> int:
+    """Bytes, about, that a student takes in memory: to train in float32 with Adam, or to answer."""
+    room = (_GPU if torch.cuda.is_available() else _CPU)[0]
+    return student.parameters_total * 4 * (4 if trains else 1) + room
+
+
 def divisor(batch: int, most: int) -> int:
     """The largest divisor of `batch` that is at most `most`, so that the effective batch stays exact."""
     return next(size for size in range(max(1, min(batch, most)), 0, -1) if batch % size == 0)
