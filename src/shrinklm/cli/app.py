@@ -138,12 +138,7 @@ def open_target(target: str, tick: Tick | None = None, engine: Engine | None = N
     path = Path(target)
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
     if path.is_dir() and not ((path / RunFile.RECIPE).is_file() and not (path / RunFile.ENVIRONMENT).is_file()):
-<<<<<<< HEAD
-        return open_run(path, tick)
-    run = Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick)
+        return open_run(path, tick, engine)
+    run = Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick, engine=engine)
     run.lock.look()
     return run
-=======
-        return open_run(path, tick, engine)
-    return Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick, engine=engine)
->>>>>>> f1e19aa (Cells are trained and evaluated through an engine: side by side with --jobs, whatever the recipe says)

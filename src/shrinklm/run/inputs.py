@@ -45,7 +45,7 @@ class Inputs:
     @cached_property
     def lock(self) -> FolderLock:
         """Held while a stage writes to the folder."""
-        return FolderLock(self.folder)
+        return FolderLock(self.folder, lambda *said: self.tick(*said))
 
     @cached_property
     def methods(self) -> list[Method]:

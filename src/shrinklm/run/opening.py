@@ -9,25 +9,16 @@ from ..core.files import read_json
 from ..core.remote import is_url, mirror, named
 from ..core.results import RunFile
 from ..core.types import Tick
-<<<<<<< HEAD
-from .lock import FolderLock
-=======
 from .engines.base import Engine
->>>>>>> f1e19aa (Cells are trained and evaluated through an engine: side by side with --jobs, whatever the recipe says)
+from .lock import FolderLock
 from .recipe import Recipe
 from .run import Run
 
 
-<<<<<<< HEAD
-def open_run(folder: str | Path, tick: Tick | None = None) -> Run:
+def open_run(folder: str | Path, tick: Tick | None = None, engine: Engine | None = None) -> Run:
     """The run in a folder made before, or at a URL. Raises StoreError when it holds none."""
     folder = mirror(str(folder)) if is_url(str(folder)) else Path(folder).resolve()
     FolderLock(folder, tick).look()
-=======
-def open_run(folder: str | Path, tick: Tick | None = None, engine: Engine | None = None) -> Run:
-    """The run in a folder made before. Raises StoreError when it holds none."""
-    folder = Path(folder).resolve()
->>>>>>> f1e19aa (Cells are trained and evaluated through an engine: side by side with --jobs, whatever the recipe says)
     recipe, environment = folder / RunFile.RECIPE, folder / RunFile.ENVIRONMENT
     for path in (recipe, environment):
         if not path.is_file():
