@@ -1,16 +1,24 @@
-"""Runs at a URL: the same bytes as on the disk, gone on with on another machine, whole or not at all."""
+"""Runs and stores at a URL: the same bytes as on the disk, gone on with elsewhere, whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shrinklm import Recipe, Run, open_run
+from shrinklm.core.errors import StoreError
 from shrinklm.core.remote import is_url, mirror, named, objects, url_of
+from shrinklm.core.types import Generation, Sampling, Source
 from shrinklm.run.storage import Storage, storage_of
+from shrinklm.teachers import remote
+from shrinklm.teachers.remote import open_store
+from shrinklm.teachers.store import Store
 
 BLOCKS: dict[str, Any] = {
     "name": "r",
@@ -234,3 +242,84 @@ def test_a_run_at_a_url_is_the_run_on_the_disk(tmp_path: Path, monkeypatch: pyte
     asked = "Where do fish swim?", ["in the sea", "in the sky"]
     assert opened.predict(*asked).probabilities == open_run(local).predict(*asked).probabilities
     assert state(opened.folder) == state(there)
+
+
+# Stores
+
+
+def text(key: str, said: str = "because", refusal: str | None = None) -> Generation:
+    source = Source("t", "1", Sampling(), 0, "", 1, 1, "0")
+    return Generation("e", "explanation", "a", said, "[]", (), source, key, refusal)
+
+
+def at(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store at the URL as the machine of this name sees it."""
+    monkeypatch.setenv("SHRINKLM_MIRROR", str(tmp_path / name))
+    return mirror(f"file://{tmp_path}/there/generations.db")
+
+
+def keys(path: Path) -> list[str]:
+    with Store(path) as store:
+        return sorted(generation.key for generation in store)
+
+
+def test_two_machines_add_to_one_store_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "there" / "generations.db"
+    first = open_store(at(tmp_path, "first", monkeypatch))
+    first.put([text("a"), text("b", "", "failed: no server")])
+    second = open_store(at(tmp_path, "second", monkeypatch))
+    assert len(second) == 0, "nothing was sent yet"
+    second.put([text("c"), text("b")])
+    first.close()
+    assert not there.exists(), "texts that came since stand in a file of their own"
+    assert [keys(part) for part in there.with_name("generations.db.new").iterdir()] == [["a", "b"]]
+    second.close()
+    remote.send_stores(whole=True)
+    assert keys(there) == ["a", "b", "c"]
+    assert list((tmp_path / "there").iterdir()) == [there]
+    with open_store(at(tmp_path, "third", monkeypatch)) as third:
+        assert sorted(generation.key for generation in third) == ["a", "b", "c"]
+        assert third.get(["b"])["b"].text == "because", "what a server had failed at is replaced"
+
+
+def test_what_a_killed_process_had_not_sent_is_sent_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there" / "generations.db"
+    here = at(tmp_path, "here", monkeypatch)
+    pid = os.fork()
+    if not pid:
+        open_store(here).put([text("paid")])
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not there.parent.exists()
+    with open_store(here) as store:
+        assert store.known(["paid"])
+    assert keys(there) == ["paid"]
+
+
+def test_texts_are_sent_while_others_are_still_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "EVERY", 0.02)
+    new = tmp_path / "there" / "generations.db.new"
+    with open_store(at(tmp_path, "here", monkeypatch)) as store:
+        for key in ("a", "b"):
+            store.put([text(key)])
+            for _ in range(200):
+                if new.is_dir() and any(key in keys(part) for part in new.iterdir()):
+                    break
+                time.sleep(0.02)
+            else:
+                raise AssertionError(f"{key} was not sent")
+
+
+def test_a_damaged_store_is_told_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "there" / "generations.db"
+    with open_store(at(tmp_path, "here", monkeypatch)) as store:
+        store.put([text(str(number), "word " * 50) for number in range(200)])
+    remote.send_stores(whole=True)
+    whole = there.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"no store at all" * 100):
+        there.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"generations\.db cannot be used.*Put back a copy that is whole"):
+            open_store(at(tmp_path, str(len(damaged)), monkeypatch))
+        assert there.read_bytes() == damaged

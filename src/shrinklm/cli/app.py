@@ -134,7 +134,7 @@ def open_target(target: str, tick: Tick | None = None, engine: Engine | None = N
     from ..run.run import Run
 
     if is_url(target):
-        return open_run(target, tick)
+        return open_run(target, tick, engine)
     path = Path(target)
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
     if path.is_dir() and not ((path / RunFile.RECIPE).is_file() and not (path / RunFile.ENVIRONMENT).is_file()):

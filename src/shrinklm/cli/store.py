@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import StoreError, UnknownName
+from ..core.remote import is_url, mirror
 from .app import command, open_target
 from .printed import say
 from .progress import Progress
@@ -27,15 +28,16 @@ def export(
     kind: Annotated[str | None, typer.Option(help="Only this step's generations.", show_default=False)] = None,
 ) -> None:
     """Write the generations of a recipe's store, refused ones too, to a file."""
+    from ..teachers.remote import brought, open_store
     from ..teachers.steps import JUDGEMENT, STEPS
-    from ..teachers.store import Store, write
+    from ..teachers.store import write
 
-    path = _store(source)
+    path = brought(_store(source))
     if kind not in (None, JUDGEMENT, *STEPS):
         raise UnknownName("step", str(kind), (JUDGEMENT, *STEPS))
     if not path.is_file():
         raise StoreError(f"No store at {path}. Fill it with: shrinklm generate RECIPE")
-    with Store(path) as store:
+    with open_store(path) as store:
         count = write((generation for generation in store if kind in (None, generation.kind)), out)
     say(f"{count:,} generations written to {out}.")
 
@@ -71,11 +73,11 @@ def merge(
 
 def _take(file: Path, into: str) -> None:
     from ..teachers.merging import merge as put
-    from ..teachers.store import Store
+    from ..teachers.remote import open_store
 
     if not file.is_file():
         raise StoreError(f"No file at {file}.")
-    with Progress() as progress, Store(_store(into)) as store:
+    with Progress() as progress, open_store(_store(into)) as store:
         merged = put(store, file, lambda done, total: progress.tick("generations", done, total, ""))
     say(
         f"{merged.added:,} added, {merged.replaced:,} replaced (their server had failed), {merged.same:,} were there, "
@@ -86,6 +88,6 @@ def _take(file: Path, into: str) -> None:
 def _store(source: str) -> Path:
     path = Path(source)
     if path.suffix in (".db", ".sqlite"):
-        return path
+        return mirror(source) if is_url(source) else path
     run = open_target(source)
     return run.recipe.path(run.recipe.store)

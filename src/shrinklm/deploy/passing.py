@@ -19,8 +19,8 @@ from ..teachers.costs import dollars
 from ..teachers.generate import GenerateSettings, read_steps, run_steps
 from ..teachers.prompts import Prompts
 from ..teachers.reading import Parse
+from ..teachers.remote import open_store
 from ..teachers.steps import StepRequest
-from ..teachers.store import Store
 
 SILENT = "the teacher gave no answer that could be read"
 
@@ -81,7 +81,7 @@ class Passing:
         names = [example.id if self.teacher.reads else question_key(example) for example in examples]
         asked = [replace(example, id=name) for name, example in dict(zip(names, examples, strict=True)).items()]
         step, failure = [StepRequest("label", 1, None, None)], None
-        with Store(self.store) as store:
+        with open_store(self.store) as store:
             arguments = asked, step, self.teacher, self.prompts, store, self.settings, self.parse
             try:
                 run_steps(*arguments)

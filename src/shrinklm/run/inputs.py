@@ -11,6 +11,7 @@ from ..methods.corpus import Corpus
 from ..methods.view import Method
 from ..teachers.base import BaseTeacher, as_teacher
 from ..teachers.prompts import Prompts
+from ..teachers.remote import open_store
 from ..teachers.steps import StepRequest
 from ..teachers.store import Store
 from .blocks import StudentBlock
@@ -95,7 +96,7 @@ class Inputs:
     @cached_property
     def store(self) -> Store:
         """The project's generations. Raises StoreError."""
-        return Store(self.recipe.path(self.recipe.store))
+        return open_store(self.recipe.path(self.recipe.store))
 
     @cached_property
     def teaching(self) -> Teaching:

@@ -6,24 +6,20 @@ Of a run at a URL the folder is a mirror: it is brought up to date when the lock
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import socket
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
 from ..core.errors import StoreError
-from ..core.remote import Lease, prepared
+from ..core.remote import Lease, prepared, this_process
 from ..core.results import RunFile
 from ..core.types import Tick
+from ..teachers.remote import send_stores
 from .storage import Storage
 
 _PATIENCE = 1.0
@@ -84,11 +80,12 @@ class FolderLock:
     def _reach(self) -> None:
         """Take the run at the URL, and bring the mirror up to date."""
         if self.storage.url is not None:
-            self._lease = self.storage.lease(_about())
+            self._lease = self.storage.lease()
             self._lease.take()
             self.storage.pull()
 
     def _send(self) -> None:
+        send_stores(whole=self._depth == 1)
         if self._lease is not None:
             self._lease.check()
             self.storage.push()
@@ -139,7 +136,7 @@ class FolderLock:
                 except FileNotFoundError:  # whoever held it removed the empty folder just now
                     continue
             if self._lock.is_locked:
-                self.path.write_text(json.dumps(_about()), encoding="utf-8")
+                self.path.write_text(json.dumps(this_process()), encoding="utf-8")
 
     def _held(self) -> str:
         try:
@@ -151,22 +148,6 @@ class FolderLock:
             f"{self.folder} is in use by {who}. One process at a time writes to a run folder. When that one has ended, "
             "type the same command again: it goes on from there. To work beside it, give the recipe another `name`."
         )
-
-
-def _about() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "command": _command(),
-        "since": datetime.now(UTC).isoformat(" ", "seconds"),
-    }
-
-
-def _command() -> str:
-    """What was typed, as far as the process knows."""
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    program = "shrinklm" if program == "__main__.py" else program
-    return shlex.join([program, *sys.argv[1:]])[:200] if program else "Python"
 
 
 class _Locked(Protocol):

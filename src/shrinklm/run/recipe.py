@@ -66,7 +66,7 @@ class Recipe(Block):
     prompts: str | None = Field(None, description="Folder whose files replace the package's prompts of the same name.")
     store: str = Field(
         ".shrinklm/generations.db",
-        description="The project's generations.",
+        description="The project's generations; also a URL, such as s3://bucket/generations.db: see scale.md.",
     )
     runs: str = Field(
         "runs", description="Folder of the run folders; also a URL, such as s3://bucket/runs: see scale.md."
@@ -102,14 +102,7 @@ class Recipe(Block):
             for item in (value if isinstance(value, (list, tuple)) else [value])
         ]
 
-    @field_validator("store")
-    @classmethod
-    def _on_disk(cls, place: str) -> str:
-        if is_url(place):
-            raise ValueError("a store is a file on the disk, such as .shrinklm/generations.db")
-        return place
-
-    @field_validator("runs")
+    @field_validator("store", "runs")
     @classmethod
     def _stored(cls, place: str) -> str:
         try:

@@ -12,6 +12,7 @@ from ..core.results import RunFile, write_examples
 from ..core.types import Example, Score, Teacher, Tick
 from ..deploy.student import Answer, TrainedStudent
 from ..saliency.analysis import Examiner
+from ..teachers.remote import brought
 from ..teachers.steps import STEPS
 from ..teachers.store import ScratchStore
 from ..teachers.usage import Report
@@ -78,7 +79,8 @@ class Run(Inputs):
     def scratch(self, tick: Tick | None = None) -> Run:
         """The same run, whose texts are read from the store and written in memory alone."""
         look = Run(self.recipe, self._teacher, tick)
-        look.folder, look.task, look.store = self.folder, self.task, ScratchStore(self.recipe.path(self.recipe.store))
+        look.folder, look.task = self.folder, self.task
+        look.store = ScratchStore(brought(self.recipe.path(self.recipe.store)))
         look._scratch = True
         return look
 

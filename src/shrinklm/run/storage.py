@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..core.errors import StoreError
 from ..core.remote import Habits, Lease, Mirror, home_of, open_objects, top_of, url_of
@@ -83,10 +81,10 @@ class Storage:
         except StoreError as error:
             self._tell(str(error))
 
-    def lease(self, about: Mapping[str, Any]) -> Lease:
-        """The right to write to the run at the URL, for who `about` says, not taken yet."""
+    def lease(self) -> Lease:
+        """The right to write to the run at the URL, not taken yet."""
         assert self.url is not None
-        return Lease(f"{self.url}/{RunFile.LOCK}", about, self.url, home_of(self.folder), self._tell)
+        return Lease(f"{self.url}/{RunFile.LOCK}", self.url, home_of(self.folder), self._tell)
 
     def _part(self, folder: Path) -> str:
         """The cell that a folder belongs to, as its path in the run folder; "" for none."""

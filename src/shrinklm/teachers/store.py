@@ -50,11 +50,13 @@ INSERT OR IGNORE INTO greedy_seeds SELECT DISTINCT json_extract(source, '$.sampl
 WHERE prompt <> '[]' AND json_valid(source) AND json_extract(source, '$.sampling.temperature') = 0
 AND json_extract(source, '$.sampling.seed') <> 0
 """
-_PUT = f"""
-INSERT INTO generations ({",".join(COLUMNS)}) VALUES ({",".join("?" * len(COLUMNS))})
+_INTO = f"INSERT INTO main.generations ({','.join(COLUMNS)})"
+_UNLESS_THERE = f"""
 ON CONFLICT (key) DO UPDATE SET {",".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])}
 WHERE generations.refusal LIKE '{FAILED}%'
 """
+_PUT = f"{_INTO} VALUES ({','.join('?' * len(COLUMNS))}) {_UNLESS_THERE}"
+_TAKE = f"{_INTO} SELECT {','.join(COLUMNS)} FROM other.generations WHERE true {_UNLESS_THERE}"
 
 _IN_MEMORY = ":memory:"
 
@@ -107,6 +109,30 @@ class Store:
         with self._errors(), self._db:
             self._db.executemany(_PUT, map(to_row, _noting(generations, seeds)))
             self._db.executemany("INSERT OR IGNORE INTO greedy_seeds VALUES (?)", [(seed,) for seed in seeds])
+
+    def take(self, other: Path) -> None:
+        """Add the generations of another store of this version's form, as `put` does. Raises StoreError."""
+        with self._errors():
+            self._db.execute("PRAGMA trusted_schema=OFF")  # no function is called that the other file names
+            self._db.execute("ATTACH ? AS other", (str(other),))
+            try:
+                with self._db:
+                    self._db.execute(_TAKE)
+                    self._db.execute("INSERT OR IGNORE INTO main.greedy_seeds SELECT seed FROM other.greedy_seeds")
+            finally:
+                self._db.execute("DETACH other")
+
+    def check(self) -> None:
+        """Raises StoreError where the file is damaged."""
+        with self._errors():
+            if (said := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(said)
+
+    def copy(self, to: Path) -> None:
+        """Write the store as it is at this moment into a file of its own, also while others write to it."""
+        with self._errors(), closing(sqlite3.connect(to)) as new:
+            self._db.backup(new)
+            new.execute("PRAGMA journal_mode=DELETE")  # the file alone, without a log beside it
 
     @property
     def greedy_seeds(self) -> list[int]:

@@ -1,6 +1,6 @@
 """Files at a URL, and their mirrors here. What stands at a URL is worked on in its mirror, a folder of the cache."""
 
-from .lease import Lease
+from .lease import Lease, this_process
 from .mirror import Habits, Mirror
 from .objects import Objects, open_objects
 from .urls import check_url, home_of, is_url, mirror, named, prepared, top_of, url_of
@@ -17,6 +17,7 @@ __all__ = [
     "named",
     "open_objects",
     "prepared",
+    "this_process",
     "top_of",
     "url_of",
 ]

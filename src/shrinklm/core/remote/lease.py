@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
+import socket
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
@@ -29,12 +34,28 @@ _LONG_GONE = 1200.0
 """Seconds by which the clocks of two machines differ at most: S3 refuses a clock that is wrong by 15 minutes."""
 
 
+def this_process() -> dict[str, Any]:
+    """Who is at work, for the one who is kept out."""
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": _command(),
+        "since": datetime.now(UTC).isoformat(" ", "seconds"),
+    }
+
+
+def _command() -> str:
+    """What was typed, as far as the process knows."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    program = "shrinklm" if program == "__main__.py" else program
+    return shlex.join([program, *sys.argv[1:]])[:200] if program else "Python"
+
+
 class Lease:
     """The right to write below a URL.
 
     Args:
         url: Of the object.
-        about: Who takes it: "pid", "host", "command", "since".
         place: What it is for, in messages.
         home: Of this machine's mirror: one holder at a time, by a lock that the system keeps. What the same home left
             there is of a process that has ended.
@@ -43,16 +64,19 @@ class Lease:
     Raises StoreError when another holds it, and what `open_objects` raises.
     """
 
-    def __init__(self, url: str, about: Mapping[str, Any], place: str, home: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, url: str, place: str, home: str, tell: Callable[[str], None] = lambda note: None) -> None:
         parent, _, self._name = url.rpartition("/")
         self._objects, self.place, self._home, self._tell = open_objects(parent), place, home, tell
-        self._about = {**about, "id": uuid.uuid4().hex, "home": home}
+        self._about: dict[str, Any] = {**this_process(), "id": uuid.uuid4().hex, "home": home}
         self._ended = threading.Event()
         self._lost: str | None = None
         self._thread: threading.Thread | None = None
 
-    def take(self) -> None:
-        """Take it; from a holder that is gone, after `LASTS` seconds without a renewal."""
+    def take(self, wait: bool = True) -> bool:
+        """Take it; from a holder that is gone, after `LASTS` seconds without a renewal.
+
+        Returns whether it was taken: without `wait`, another may hold it.
+        """
         seen: tuple[str, int] | None = None
         since = time.monotonic()
         while not self._objects.create(self._name, self._content()):
@@ -64,6 +88,8 @@ class Lease:
                 if holder.get("home") == self._home or time.time() - holder.get("at", 0.0) > LASTS + _LONG_GONE:
                     self._objects.delete([self._name])
                     continue
+            if not wait:
+                return False
             if seen is not None and beat != seen and holder is not None:
                 raise StoreError(self._held(holder))
             if seen is None:
@@ -79,6 +105,7 @@ class Lease:
         self.check()
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
+        return True
 
     def check(self) -> None:
         """Raises StoreError when another has taken it."""

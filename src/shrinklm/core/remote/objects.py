@@ -148,9 +148,9 @@ class _Files(Objects):
                 path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # a folder that is not empty stays
                 for folder in path.parents:
+                    folder.rmdir()
                     if folder == self.root:
                         break
-                    folder.rmdir()
 
 
 class _Stored(Objects):

@@ -10,6 +10,7 @@ from typing import Any
 from ...core.errors import RecipeError, StudentError
 from ...core.files import read_json, write_json
 from ...core.intact import intact
+from ...core.remote import is_url, mirror
 from ...core.results import CellFile, RunFile, read_predictions
 from ...core.types import Example, Prediction, Task, digest
 from ...deploy.cascade import Cascade
@@ -24,6 +25,7 @@ from ...teachers.prompts import Prompts
 from ...teachers.steps import STEPS
 from ..asked import CascadeBlock
 from ..folder import Cell
+from ..lock import FolderLock
 from ..once import Stage, marker
 from ..recipe import Recipe
 from .score import CellTest
@@ -110,12 +112,12 @@ def _count(passing: Passing, count: Callable[[], None], folder: Path) -> None:
         return
     count()
     from ...teachers.ask import Asker
-    from ...teachers.store import Store
+    from ...teachers.remote import open_store
     from ...teachers.usage import Usage
 
     keys = [row["generation"] for row in Escalations(folder / RunFile.ESCALATED)]
     keys += [row["key"] for row in tests_answered(folder).values()]
-    with Store(passing.store) as store:
+    with open_store(passing.store) as store:
         price = passing.settings.price or passing.teacher.price
         Asker(passing.teacher, store, price, "teacher").find(filter(None, keys), Usage(), ask=False)
 
@@ -160,7 +162,11 @@ def _escalated(recipe: Recipe) -> Path:
     learn = recipe.cascade.learn
     if learn is True:
         return recipe.run_folder / RunFile.ESCALATED
-    run = recipe.path(recipe.runs) / str(learn) / RunFile.ESCALATED
+    home = recipe.path(recipe.runs) / str(learn)
+    if is_url(recipe.runs) and "/" not in str(learn):  # with one it is the path of a file
+        home = mirror(f"{recipe.runs}/{learn}")
+        FolderLock(home).look()
+    run = home / RunFile.ESCALATED
     return run if run.exists() else recipe.path(str(learn))
 
 

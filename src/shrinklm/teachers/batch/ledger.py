@@ -20,6 +20,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from ...core.errors import StoreError
+from ...core.remote import url_of
 
 _KEYS = 500
 """Keys in one query: older builds of SQLite take at most 999 parameters."""
@@ -84,6 +85,11 @@ class Ledger:
 
     def __init__(self, store: Path, server: str) -> None:
         self.store, self.server = store, server
+        if (url := url_of(store)) is not None:
+            raise StoreError(
+                f"{url}: a teacher that answers later keeps its orders beside the store, and another machine would not "
+                "find them. Name a store on the disk: store: .shrinklm/generations.db"
+            )
         self.folder = store.with_name(f"{store.stem}.batches")
         with self._errors():
             self.folder.mkdir(parents=True, exist_ok=True)
