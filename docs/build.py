@@ -56,7 +56,11 @@ FORM: dict[str, type[BaseModel]] = {
 
 def recipe_page() -> str:
     """The keys of a recipe, block by block."""
-    return _keys(["# The recipe", "", f"{MADE} Unknown keys are errors; paths are relative to the recipe.", ""], BLOCKS)
+    about = (
+        "Unknown keys are errors; paths are relative to the recipe. A recipe is code: what it may run, and who is "
+        "asked, stands in [files from others](security.md)."
+    )
+    return _keys(["# The recipe", "", f"{MADE} {about}", ""], BLOCKS)
 
 
 def form_page() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core import launched
+from ..core import launched, trust
 from ..core.errors import Elsewhere, Pending, ShrinkError
 from ..core.remote import is_url
 from ..core.results import RunFile
@@ -68,24 +69,30 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and no
 
 
 def command(
-    name: str | None = None, on: typer.Typer = app, together: bool = False
+    name: str | None = None, on: typer.Typer = app, together: bool = False, code: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers a command that shows an error's message, and its traceback only with --debug.
 
-    `together`: of processes that were launched together all do it, and the first alone speaks; any other command is
-    the first's.
+    Args:
+        name: Left out: the function's.
+        on: What it is a command of.
+        together: Of processes that were launched together all do it, and the first alone speaks; any other command is
+            the first's.
+        code: It may run code that a recipe names, and takes --trust.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def guarded(*, debug: bool = False, **arguments: Any) -> None:
+        def guarded(*, debug: bool = False, trusts: bool = False, **arguments: Any) -> None:
             if not (together or launched.first()):
                 return
             debug = debug or os.environ.get("SHRINKLM_DEBUG", "") not in ("", "0")
             if not debug:
                 _quiet()
             try:
-                with nullcontext() if launched.first() else _silence():
+                # Of several processes that were launched together none can wait for the answer to another.
+                ask = _ask if launched.count() == 1 and sys.stdin.isatty() and sys.stderr.isatty() else None
+                with nullcontext() if launched.first() else _silence(), trust.answering(trusts, ask):
                     function(**arguments)
             except Elsewhere as error:  # which has said why
                 raise typer.Exit(error.exit_code) from None
@@ -101,17 +108,35 @@ def command(
                 typer.echo(STOPPED, err=True)
                 raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
 
-        # Typer reads types from the signature, and with `from __future__ import annotations` these are strings.
-        signature = inspect.signature(function, eval_str=True)
-        option = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-        flag = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
-        guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), flag])  # type: ignore[attr-defined]
+        guarded.__signature__ = _signature(function, code)  # type: ignore[attr-defined]
         # A docstring breaks its lines for the reader of the code; --help and docs/cli.md break them for theirs.
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         on.command(name, help="\n\n".join(" ".join(text.split()) for text in paragraphs))(guarded)
         return function
 
     return register
+
+
+def _signature(function: Callable[..., None], code: bool) -> inspect.Signature:
+    """A command's own parameters, and the options that `command` reads."""
+    # Typer reads types from the signature, and with `from __future__ import annotations` these are strings.
+    own = inspect.signature(function, eval_str=True)
+    flags = {"debug": ("--debug", "Show the traceback of an error.")}
+    if code:
+        flags["trusts"] = ("--trust", "Run code that the recipe names, wherever it lies: see docs/security.md.")
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
+        for name, option in ((name, typer.Option(flag, help=about)) for name, (flag, about) in flags.items())
+    ]
+    return own.replace(parameters=[*own.parameters.values(), *added])
+
+
+def _ask(found: str) -> bool:
+    from .progress import paused
+
+    with paused():
+        typer.echo(shown(found), err=True)
+        return typer.confirm("Run it?", err=True)
 
 
 def _quiet() -> None:
@@ -139,6 +164,9 @@ def open_target(target: str, tick: Tick | None = None, engine: Engine | None = N
     # `init` makes a recipe without env.json; a run writes env.json first (`Run.start`).
     if path.is_dir() and not ((path / RunFile.RECIPE).is_file() and not (path / RunFile.ENVIRONMENT).is_file()):
         return open_run(path, tick, engine)
-    run = Run(Recipe.read(path / RunFile.RECIPE if path.is_dir() else path), tick=tick, engine=engine)
+    recipe = Recipe.read(path / RunFile.RECIPE if path.is_dir() else path)
+    run = Run(recipe, tick=tick, engine=engine)
+    if recipe.file is not None and trust.trusted(recipe.file):
+        trust.trust(run.folder / RunFile.RECIPE)  # of the same recipe, wherever its runs are
     run.lock.look()
     return run

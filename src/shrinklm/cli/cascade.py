@@ -7,7 +7,7 @@ from .printed import say, say_json
 from .progress import Progress
 
 
-@command()
+@command(code=True)
 def cascade(recipe: Target, as_json: Json = False) -> None:
     """Have the cascade's teacher answer the test questions, once, and show accuracy against what is passed on.
 

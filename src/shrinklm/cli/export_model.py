@@ -22,7 +22,7 @@ class To(StrEnum):
     onnx = "onnx"
 
 
-@command("export-model")
+@command("export-model", code=True)
 def export_model(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     to: Annotated[

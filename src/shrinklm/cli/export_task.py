@@ -19,7 +19,7 @@ class Tool(StrEnum):
     inspect = "inspect"
 
 
-@command("export-task")
+@command("export-task", code=True)
 def export_task(
     target: Target,
     to: Annotated[Tool, typer.Option(help="lm-evaluation-harness, or Inspect.", show_default=False)],

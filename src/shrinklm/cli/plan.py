@@ -15,7 +15,7 @@ _Trials = Annotated[
 ]
 
 
-@command()
+@command(code=True)
 def generate(
     recipe: Target,
     step: Step = None,
@@ -37,7 +37,7 @@ def generate(
     costs.generated(report, run.teaching, as_json)
 
 
-@command()
+@command(code=True)
 def plan(recipe: Target, as_json: Json = False, trial: _Trials = True) -> None:
     """Say what a recipe will take: prompts, tokens, dollars, time, memory and disk. Nothing is paid or written."""
     _plan(recipe, None, True, trial, as_json)

@@ -38,7 +38,7 @@ Cascading = Annotated[
 ]
 
 
-@command()
+@command(code=True)
 def predict(
     run: Annotated[
         str,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -20,6 +22,9 @@ class Progress:
     Plain lines come at most every `PAUSE` seconds, and one more at the end of each thing that took time.
     """
 
+    _drawn: ClassVar[list[Bars]] = []
+    """The bars on the terminal, innermost last."""
+
     def __init__(self) -> None:
         self._bars: Bars | None = None
         self._rows: dict[str, TaskID] = {}
@@ -30,10 +35,12 @@ class Progress:
         if sys.stderr.isatty():
             self._bars = _bars()
             self._bars.start()
+            self._drawn.append(self._bars)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bars is not None:
+            self._drawn.remove(self._bars)
             self._bars.stop()
 
     def tick(self, what: str, done: int, total: int, note: str) -> None:
@@ -84,6 +91,19 @@ class Progress:
             else f", took {clock(now - began[0])}"
         )
         print(f"{what}: {done:,} of {total:,}{time_left}{f', {note}' if note else ''}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Takes the bars off the terminal while something is asked on it."""
+    bars = list(Progress._drawn)
+    for each in bars:
+        each.stop()
+    try:
+        yield
+    finally:
+        for each in bars:
+            each.start()
 
 
 def clock(seconds: float) -> str:

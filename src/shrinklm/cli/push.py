@@ -12,7 +12,7 @@ from .printed import say, say_json
 from .progress import Progress
 
 
-@command()
+@command(code=True)
 def push(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     to: Annotated[

@@ -40,7 +40,7 @@ def init(name: Annotated[str, typer.Argument(help="Folder to make.", show_defaul
     )
 
 
-@command()
+@command(code=True)
 def preview(
     recipe: Target,
     as_json: Json = False,
@@ -61,7 +61,7 @@ def preview(
             show.preview(rows)
 
 
-@command()
+@command(code=True)
 def audit(
     recipe: Target,
     as_json: Json = False,
@@ -99,7 +99,7 @@ def audit(
             say(f"Texts support their answers in {100 * least:g} % of the cases or more. Next: shrinklm train {recipe}")
 
 
-@command(together=True)
+@command(together=True, code=True)
 def train(recipe: Target, jobs: Jobs = None) -> None:
     """Train every method, student and seed that is not trained yet."""
     from .show import runs as show
@@ -111,7 +111,7 @@ def train(recipe: Target, jobs: Jobs = None) -> None:
     say(f"Trained. Next: shrinklm evaluate {recipe}")
 
 
-@command("train-teacher")
+@command("train-teacher", code=True)
 def train_teacher(recipe: Target) -> None:
     """Fine-tune the teacher that marks words (salient: {finetune: ...}), and print its accuracy before and after."""
     from .show import runs as show
@@ -122,7 +122,7 @@ def train_teacher(recipe: Target) -> None:
     say(f"Fine-tuned. Next: shrinklm generate {recipe}")
 
 
-@command()
+@command(code=True)
 def saliency(recipe: Target, as_json: Json = False) -> None:
     """Measure the words that moved the teacher: in the gold option, in people's highlights, and by erasing them."""
     from .show import runs as show
@@ -136,7 +136,7 @@ def saliency(recipe: Target, as_json: Json = False) -> None:
         say(f"Next: shrinklm report {recipe}")
 
 
-@command()
+@command(code=True)
 def evaluate(recipe: Target, jobs: Jobs = None) -> None:
     """Predictions and scores on the test split."""
     from .show import runs as show
@@ -149,7 +149,7 @@ def evaluate(recipe: Target, jobs: Jobs = None) -> None:
     say(f"Evaluated. Next: shrinklm report {recipe}")
 
 
-@command()
+@command(code=True)
 def score(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     metrics: Annotated[str, typer.Option(help="Names joined by commas (`shrinklm list metrics`).", show_default=False)],
@@ -176,7 +176,7 @@ def score(
         say(f"Scored. Next: shrinklm report {run}")
 
 
-@command()
+@command(code=True)
 def judge(recipe: Target, as_json: Json = False) -> None:
     """Have the recipe's judges rate the explanations (judge: {use: [...]}), blind to the method."""
     from .show import judge as show_judge
@@ -191,7 +191,7 @@ def judge(recipe: Target, as_json: Json = False) -> None:
         say(f"Ratings as a table: {run.folder / RunFile.JUDGED}. Next: shrinklm report {recipe}")
 
 
-@command()
+@command(code=True)
 def report(recipe: Target, as_json: Json = False) -> None:
     """Write the report: one HTML page, Markdown, CSV, JSON and figures."""
     from .show import runs as show
@@ -199,7 +199,7 @@ def report(recipe: Target, as_json: Json = False) -> None:
     show.reported(open_target(recipe).report(), as_json)
 
 
-@command(together=True)
+@command(together=True, code=True)
 def run(recipe: Target, wait: Wait = False, jobs: Jobs = None) -> None:
     """Do all stages; whatever is done already is skipped."""
     from .show import runs as show

@@ -15,7 +15,7 @@ from .app import command
 from .predict import Cascading, StudentCell, opened
 
 
-@command()
+@command(code=True)
 def serve(
     run: Annotated[
         str,

@@ -15,6 +15,7 @@ import yaml
 
 from ..core.errors import StoreError
 from ..core.results import CellFile, RunFile
+from ..core.trust import trusted
 from ..core.types import SPLITS, Prediction
 from .fields import Json, block, finite
 from .marks import Saliency, read_saliency
@@ -106,6 +107,8 @@ class Findings:
     """The run's cascade.json: the teacher's answers to the test questions; empty where it was not asked."""
     saliency: Saliency | None = None
     """The words that moved the answers; None when the run has no such folder."""
+    trusted: bool = True
+    """Whether code that its recipe names may run: the folder may be anybody's."""
 
     @property
     def teacher(self) -> str:
@@ -165,6 +168,7 @@ def read(folder: Path) -> Findings:
         weights={path.stem: _json(path) for path in sorted((folder / RunFile.WEIGHTS).glob("*.json"))},
         passed=_json(folder / RunFile.CASCADE),
         saliency=read_saliency(folder),
+        trusted=trusted(folder / RunFile.RECIPE),
     )
 
 

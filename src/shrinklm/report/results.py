@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from ..core.errors import ShrinkError
+from ..core.registry import is_own
 from ..evaluation.metrics.answers import REASONS
 from ..evaluation.metrics.explanations import NAMING
 from ..methods.spec import method
@@ -309,6 +310,8 @@ def _teacher_usage(findings: Findings, name: str, trained: bool) -> tuple[int | 
     """(tokens, dollars) of the teacher for the steps a method needs, with the steps those quote."""
     if not trained:
         return 0, 0.0
+    if is_own("methods", name) and not findings.trusted:
+        return None, None  # the name stands in a run folder that may be anybody's
     try:
         todo = list(method(name).needs)
     except ShrinkError:  # a plug-in that is not installed where the report is made

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..core import trust
 from ..core.files import write_json, write_text
 from ..core.intact import intact
 from ..core.results import CellFile, RunFile
@@ -125,6 +126,7 @@ def begin(folder: Path, recipe: Recipe) -> None:
         # Before recipe.yaml: a folder with a recipe and no env.json is one that `shrinklm init` made.
         write_json(path, {**environment(), "root": str(recipe.root.resolve())}, NO_FOLDER)
     write_text(folder / RunFile.RECIPE, recipe.dump())
+    trust.trust(folder / RunFile.RECIPE)  # the one that is at work here
 
 
 def environment() -> dict[str, Any]:

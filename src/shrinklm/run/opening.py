@@ -15,8 +15,11 @@ from .recipe import Recipe
 from .run import Run
 
 
-def open_run(folder: str | Path, tick: Tick | None = None, engine: Engine | None = None) -> Run:
-    """The run in a folder made before, or at a URL. Raises StoreError when it holds none."""
+def open_run(folder: str | Path, tick: Tick | None = None, engine: Engine | None = None, trust: bool = False) -> Run:
+    """The run in a folder made before, or at a URL. Raises StoreError when it holds none.
+
+    `trust`: code that its recipe names may run, wherever the folder lies; see `core.trust`.
+    """
     folder = mirror(str(folder)) if is_url(str(folder)) else Path(folder).resolve()
     FolderLock(folder, tick).look()
     recipe, environment = folder / RunFile.RECIPE, folder / RunFile.ENVIRONMENT
@@ -28,6 +31,6 @@ def open_run(folder: str | Path, tick: Tick | None = None, engine: Engine | None
             )
     # The recipe's paths start where the recipe stood, not in the run folder.
     root = Path(read_json(environment)["root"])
-    run = Run(Recipe.read(recipe).model_copy(update={"root": root}), tick=tick, engine=engine)
+    run = Run(Recipe.read(recipe, trust).model_copy(update={"root": root}), tick=tick, engine=engine)
     run.folder = folder
     return run

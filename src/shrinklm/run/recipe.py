@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from ..core import safe_yaml
+from ..core import trust as trusting
 from ..core.errors import RecipeError, StoreError, UnknownName
 from ..core.remote import check_url, is_url, mirror
 from ..core.secrets import shown
@@ -157,14 +159,22 @@ class Recipe(Block):
         """A path of the recipe, made absolute; of a URL, the path of its mirror here."""
         return mirror(name) if is_url(name) else (self.root / Path(name).expanduser()).resolve()
 
+    @cached_property
+    def file(self) -> Path | None:
+        """Where it was read; None for one that a program made. No key: nothing in a recipe tells what it is."""
+        return None
+
     @property
     def run_folder(self) -> Path:
         """The folder of the run."""
         return self.path(f"{self.runs}/{self.name}") if is_url(self.runs) else self.path(self.runs) / self.name
 
     @classmethod
-    def read(cls, path: str | Path) -> Recipe:
-        """The recipe in a YAML file. Raises RecipeError with the line to mend."""
+    def read(cls, path: str | Path, trust: bool = False) -> Recipe:
+        """The recipe in a YAML file. Raises RecipeError with the line to mend.
+
+        `trust`: code that it names may run, wherever it lies; see `core.trust`.
+        """
         path = Path(path)
         try:
             data = safe_yaml.load(path.read_text(encoding="utf-8"))
@@ -176,7 +186,11 @@ class Recipe(Block):
             raise RecipeError(
                 f"{path} holds no recipe: expected keys such as name, task and student, found {type(data).__name__}."
             )
-        return cls.parse({**data, "root": path.absolute().parent}, str(path))
+        recipe = cls.parse({**data, "root": path.absolute().parent}, str(path))
+        recipe.__dict__["file"] = path.resolve()
+        if trust:
+            trusting.trust(path)
+        return recipe
 
     @classmethod
     def parse(cls, data: dict[str, Any], where: str = "the recipe") -> Recipe:
@@ -187,6 +201,14 @@ class Recipe(Block):
             # The first of several teachers is read twice: by its name, and as the one that steps without a name get.
             lines = dict.fromkeys(_line(cls, item) for item in error.errors() if not _twice(item["loc"], data))
             raise RecipeError(f"{where} is not valid:\n" + "\n".join(lines)) from error
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # A process that trains for this one must neither ask again nor refuse.
+        return {**super().__getstate__(), "trusted": trusting.carried()}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        trusting.take(state.pop("trusted"))
+        super().__setstate__(state)
 
     def dump(self) -> str:
         """The recipe as YAML, with every default written out."""

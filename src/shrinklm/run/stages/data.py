@@ -13,6 +13,7 @@ from ...tasks.base import TaskOptions, make_task, without
 from ...teachers.prompts import Prompts
 from ...teachers.store import Store
 from .. import folder as folders
+from ..code import allow
 from ..recipe import Recipe
 from .cascade import learned
 from .labels import Label, Labelling, labelling_of
@@ -20,7 +21,8 @@ from .writers import Writers
 
 
 def task_of(recipe: Recipe) -> Task:
-    """The task of a recipe. Raises TaskError."""
+    """The task of a recipe. Raises TaskError, or RecipeError for code that nobody trusts."""
+    allow(recipe)
     block = recipe.task
     return make_task(block.use, TaskOptions(**block.model_dump(exclude={"use"}), root=recipe.root))
 

@@ -20,6 +20,7 @@ from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.store import Store
 from ...teachers.usage import Report
 from ..blocks import StudentBlock
+from ..code import allow
 from ..folder import Cell, cell_name
 from ..recipe import Recipe
 from .word_markers import WordMarkers
@@ -312,15 +313,14 @@ def drop_of(recipe: Recipe) -> Drop | None:
 
 
 def methods_of(recipe: Recipe) -> list[Method]:
-    """The methods that a recipe trains. Raises UnknownName or MethodError."""
+    """The methods that a recipe trains. Raises UnknownName, MethodError, or RecipeError for code nobody trusts."""
+    allow(recipe)
     return [method_of(spec) for spec in recipe.methods]
 
 
 def cells_of(recipe: Recipe, methods: Sequence[Method], folder: Path) -> list[Cell]:
     """Method × student × seed, and each student before training; their folders stand in `folder`."""
-    grid = [
-        (trained, student, seed) for student in recipe.student for trained in methods for seed in recipe.train.seeds
-    ]
+    grid = [(each, student, seed) for student in recipe.student for each in methods for seed in recipe.train.seeds]
     if recipe.evaluate.zero_shot:
         grid += [(method_of("zero-shot"), student, 0) for student in recipe.student if student.answers_untrained]
     return [

@@ -16,6 +16,7 @@ from ...teachers.steps import STEPS, StepRequest, plan
 from ...teachers.taker import sampling_of
 from ...teachers.usage import Report
 from ..asked import TeacherBlock
+from ..code import allow
 from ..recipe import Recipe
 
 Several = Mapping[str, Mapping[str, Asked]]
@@ -41,6 +42,7 @@ class Writers:
     """
 
     def __init__(self, recipe: Recipe, instead: BaseTeacher | None = None) -> None:
+        allow(recipe)
         self.recipe, self.instead = recipe, instead
         self.budget = None if recipe.budget is None else Budget(recipe.budget)
         """Shared by all of them, and by the judges."""
