@@ -28,6 +28,11 @@ from teacher_cases import tiny_model
     [
         ("saliency", ["tiny", "2"], r"captum Saliency: ([\d.]+) questions/s, ratio ([\d.]+)"),
         ("study_load", ["--people", "3", "--think", "0.02"], r"answers acknowledged (\d+), kept (\d+)"),
+        (
+            "study_load",
+            ["--going", "--people", "4", "--think", "0.02"],
+            r"(4) finished, [\s\S]* acknowledged (\d+), kept",
+        ),
         ("study_false_alarms", ["1"], r"ordinal, as analysed: \d of (1)"),
         ("false_spreads", ["3"], r"2, 5: [\d.]+% \([\d.]+% to ([\d.]+)%\)"),
         (

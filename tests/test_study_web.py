@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,8 @@ import httpx
 import pytest
 import yaml
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cli_cases import call
 from shrinklm.core.errors import StudyError
@@ -28,8 +29,6 @@ from shrinklm.study.design.booklets import places
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import CHOICE
 from shrinklm.study.records import schema as tables
-from shrinklm.study.records.database import Records
-from shrinklm.study.records.key import Key
 from shrinklm.study.records.log import utc_now
 from shrinklm.study.records.overview import overview_of
 from shrinklm.study.web.texts import ENGLISH, Texts
@@ -592,32 +591,33 @@ def test_while_another_process_holds_the_records_what_was_sent_is_kept_and_sent_
         assert [response.remark for response in records.responses()] == ['a "remark" <b>']
 
 
-def _always(step: str) -> Callable[[str, list[str]], str]:
-    return lambda name, values: step
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error")), 503),
+        (DBAPIError("INSERT", {}, Exception("53100 could not extend file")), 503),
+        (PoolTimeout("every connection is in use"), 503),
+        (ConnectionRefusedError(111, "Connection refused"), 503),
+        (IntegrityError("INSERT", {}, sqlite3.IntegrityError("UNIQUE constraint failed")), 500),
+        (KeyError("x"), 500),
+    ],
+)
+def test_a_database_that_fails_for_a_while_keeps_what_was_sent_and_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, status: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
 
-
-def test_a_killed_server_has_every_answer_that_it_acknowledged(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study")
-    port = _port()
-    server, _ = _serve(study.home, port)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False) as client:
+    with served(make_study(tmp_path / "study", comment="Anything?")) as (browser, records):
+        client = browser()
         page = begin(client)
-        given = []
-        for step in "251":
-            page = submit(client, page, choose=_always(step))
-            given.append(int(step))
-        server.kill()
-        server.communicate()
-        server, _ = _serve(study.home, port)
-        try:
-            page = client.get("/")
-            assert page.url.path == "/item/4"
-            through(client, page)
-        finally:
-            server.terminate()
-            server.communicate(timeout=20)
-    records = Records(study.database, Key.of(study.home))
-    kept = [set(one.values.values()) for one in records.responses()]
-    records.close()
-    assert kept[:3] == [{step} for step in given]
-    assert len(kept) == 8
+        with monkeypatch.context() as failing:
+            failing.setattr(records, "answer", fail)
+            held = submit(client, page, remark="mine")
+            assert held.status_code == status
+            assert ("mine" in held.text) == (status == 503)
+            said = {503: "the database cannot be used", 500: "a page failed"}[status]
+            assert [record.message for record in caplog.records if record.exc_info] == [said]
+        if status == 503:
+            assert submit(client, held).url.path == "/item/2"
+            assert [one.remark for one in records.responses()] == ["mine"]

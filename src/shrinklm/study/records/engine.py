@@ -105,14 +105,23 @@ def open_async(engine: Engine) -> AsyncEngine | None:
 def _migrate(engine: Engine, key: Key) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    sqlite = engine.dialect.name == "sqlite"
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == newest:
+            return
     with engine.begin() as connection:
-        # Several servers may start at once; the first migrates, the others wait and find nothing to do.
-        if engine.dialect.name == "sqlite":
+        # Several servers may start at once; the first migrates, the others wait and find nothing to do. All of it is
+        # done or nothing, whatever ends the process meanwhile.
+        if sqlite:
             connection.execute(text("PRAGMA busy_timeout = 30000"))
+            connection.execute(text("BEGIN IMMEDIATE"))
         else:
             connection.execute(text("SET LOCAL lock_timeout = 30000"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _LOCK})
@@ -123,7 +132,8 @@ def _migrate(engine: Engine, key: Key) -> None:
             raise StudyError(
                 f"The database was made by a later version of shrinklm ({error}). Install that version."
             ) from error
-        if engine.dialect.name == "sqlite":  # pages that use this connection wait no longer than any other
+    if sqlite:
+        with engine.connect() as connection:  # pages that use this connection wait no longer than any other
             connection.execute(text(f"PRAGMA busy_timeout = {int(1000 * WAIT)}"))
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, TimeoutError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,6 +25,8 @@ from .guard import Admins, Guard
 from .site import HERE, Site
 from .texts import Texts
 
+_OURS = (IntegrityError, DataError, ProgrammingError)
+"""Failures that the same request meets again. Any other may be over soon: a full disk, a server that starts anew."""
 _STATIC = {path.name: path for path in (HERE / "static").iterdir()}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -59,8 +61,11 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
         return site.wait(request)
 
     def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, DBAPIError)
-        return site.wait(request) if locked(error) else broken(request, error)
+        if isinstance(error, _OURS):
+            return broken(request, error)
+        if not (isinstance(error, DBAPIError) and locked(error)):
+            logging.getLogger("shrinklm.study").error("the database cannot be used", exc_info=error)
+        return site.wait(request)
 
     def broken(request: Request, error: Exception) -> Response:
         logging.getLogger("shrinklm.study").error("a page failed", exc_info=error)
@@ -78,8 +83,9 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
         exception_handlers={
             HTTPException: lost,
             Busy: busy,
-            TimeoutError: busy,  # every connection to the database was in use
+            TimeoutError: refused,  # every connection to the database was in use
             DBAPIError: refused,
+            OSError: refused,  # there was none to be had
             Exception: broken,
         },
         lifespan=until_the_end,
