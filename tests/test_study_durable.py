@@ -1,4 +1,4 @@
-"""A study's server is killed, stopped, doubled, brought up to date, and runs out of disk: what it acknowledged is there.
+"""A study's server is killed, stopped, doubled, upgraded, and runs out of disk: what it acknowledged is there.
 
 Real servers in processes of their own, and people who answer at once.
 """
@@ -178,7 +178,7 @@ def test_a_server_that_ends_while_people_answer_loses_nothing(
     assert crowd.given.items() <= found.items()
     assert len(found) - len(crowd.given) <= 3, "of each person one answer may have been kept before it was acknowledged"
     with serving(study, tmp_path / "two", database) as (_, base):
-        for link, last in [*{link: at for link, at in sorted(found)}.items()][:2]:
+        for link, last in [*dict(sorted(found)).items()][:2]:
             with httpx.Client(base_url=base, follow_redirects=True, trust_env=False) as client:
                 page = submit(client, client.get(f"/resume/{link}"))
                 assert page.url.path in ({"/done", "/item/8"} if last == 7 else {f"/item/{last + 2}"})
