@@ -20,6 +20,7 @@ import torch
 from benchmarks_of import FOLDER, benchmark
 from forked import Forked
 from shrinklm import Run
+from shrinklm.students.causal import CausalStudent
 from teacher_cases import tiny_model
 
 
@@ -63,6 +64,22 @@ def test_it_runs(
     found = re.search(line, out)
     assert found, out
     assert all(float(figure) > 0 for figure in found.groups())
+
+
+def test_every_stage_of_a_large_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = ["generate", "again", "preview", "train", "epoch", "evaluate"]
+    monkeypatch.setattr(sys, "argv", ["sizes", "28", "--tests", "3", "--folder", str(tmp_path), "--only", *stages])
+    sizes = benchmark("sizes")
+    # In this process, which has loaded torch; the student's own answers come back.
+    monkeypatch.setattr(sizes, "in_a_process", lambda name, folder: (0.0, 0.0, 0.0, sizes.STAGES[name](folder)))
+    for name in ("replies", "likelihood"):
+        monkeypatch.setattr(CausalStudent, name, getattr(CausalStudent, name))
+    sizes.main()
+    out = capsys.readouterr().out
+    assert re.search(r"^again: .* 0 asked, \d+ found", out, re.MULTILINE), out
+    assert re.search(r"^evaluate: .* 7 cells of 3 questions", out, re.MULTILINE), out
 
 
 def test_a_server_that_answers_at_once() -> None:

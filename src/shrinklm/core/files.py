@@ -17,9 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ShrinkError, StoreError
+
+if TYPE_CHECKING:
+    from pyarrow import Table
 
 GO_ON = "Check permissions and free space. What was written before is safe; the same command goes on from there."
 NAME_ANOTHER = "Name a file in a folder that you can write to."
@@ -152,14 +155,22 @@ def write_parquet(
     import pyarrow.parquet as pq
 
     schema = None if columns is None else pa.schema(list(columns.items()))
+    if group is None:
+        write_table(path, pa.Table.from_pylist(list(rows), schema=schema), advice)
+        return
     with whole(path, advice) as new:
-        if group is None:
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), new, compression="zstd")
-            return
         left = iter(rows)
         with pq.ParquetWriter(new, schema, compression="zstd") as writer:
             while part := list(islice(left, group)):
                 writer.write_table(pa.Table.from_pylist(part, schema=schema))
+
+
+def write_table(path: Path, table: Table, advice: str = GO_ON) -> None:
+    """Writes a table of Arrow as Parquet. Raises StoreError, see `whole`."""
+    import pyarrow.parquet as pq
+
+    with whole(path, advice) as new:
+        pq.write_table(table, new, compression="zstd")
 
 
 def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON) -> None:

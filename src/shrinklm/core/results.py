@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import StoreError
-from .files import write_parquet
+from .files import write_parquet, write_table
 from .types import Example, Prediction, Score
+
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
 
 
 class RunFile(StrEnum):
@@ -156,10 +159,21 @@ def with_tuples(row: Mapping[str, Any]) -> dict[str, Any]:
 def _write(
     rows: Iterable[Row], path: Path, kind: type[Row], types: Mapping[str, Any], without: Sequence[str] = ()
 ) -> None:
+    import pyarrow as pa
+
     # Types are stated: a column of None alone, such as `rater`, would else have none.
     columns = {name: types.get(name, "string") for name in (field.name for field in fields(kind))}
-    shown = {name: columns[name] for name in columns if name not in without}
-    write_parquet(path, [{name: getattr(row, name) for name in shown} for row in rows], shown)
+    records = list(rows)
+    # Column by column: a mapping for each row would take several times the memory of the records.
+    schema = pa.schema([item for item in columns.items() if item[0] not in without])
+    arrays = [pa.array([getattr(row, field.name) for row in records], field.type) for field in schema]
+    write_table(path, pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _values(column: ChunkedArray) -> Iterator[Any]:
+    """The values of a column, its lists as the tuples that the records hold."""
+    values = column.to_pylist()
+    return (tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:
@@ -170,8 +184,11 @@ def _read(path: Path, kind: type[Row]) -> list[Row]:
         # What an earlier version wrote may lack a column that has a default.
         there = pq.read_schema(path).names
         names = [field.name for field in fields(kind) if field.default is MISSING or field.name in there]
-        return [kind(**with_tuples(row)) for row in pq.read_table(path, columns=names).to_pylist()]
+        table = pq.read_table(path, columns=names)
+        # By name: a file may hold its columns in another order.
+        columns = [_values(table[name]) for name in names]
+        return [kind(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
     except FileNotFoundError:
         raise StoreError(f"No {path.name} in {path.parent}. Make it with: shrinklm evaluate RECIPE") from None
-    except (OSError, TypeError, ValueError, pa.ArrowException) as error:
+    except (OSError, LookupError, TypeError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read: {error}. Make it again with: shrinklm evaluate RECIPE") from error

@@ -175,7 +175,7 @@ class Generation:
     """The answer the text argues for; for `label` the answer the teacher chose ("" when it did not parse)."""
     text: str
     prompt: str
-    """The prompt's turns as JSON, word for word."""
+    """The prompt's turns as JSON, word for word; "" where it was left in the store."""
     parents: tuple[str, ...]
     """Keys of the generations that went into the prompt."""
     source: Source
@@ -203,7 +203,7 @@ def that_counts(texts: Sequence[Generation]) -> Generation:
 
     It holds all of them as `samples` where there are several.
     """
-    alone = [replace(text, samples=()) for text in texts]
+    alone = [replace(text, samples=()) if text.samples else text for text in texts]
     first = next((text for text in alone if not text.refusal), alone[0])
     return replace(first, samples=tuple(alone)) if len(alone) > 1 else first
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from ..core.types import SPLITS, Prediction
 from .fields import Json, block, finite
 from .marks import Saliency, read_saliency
 from .rated import Values, derived
+
+_ROWS = 10_000
+"""Rows of a table in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,9 @@ def read(folder: Path) -> Findings:
         )
     recipe_text = _text(folder / RunFile.RECIPE)
     recipe = _yaml(recipe_text, folder / RunFile.RECIPE)
-    rows = {home: _table(home / CellFile.PREDICTIONS) for home in homes}
-    items = _items(folder / RunFile.EXAMPLES, rows.values())
+    items = _items(folder / RunFile.EXAMPLES, (_table(home / CellFile.PREDICTIONS) for home in homes))
     index = {item.id: position for position, item in enumerate(items)}
-    cells = [_cell(home, rows[home], index) for home in homes]
+    cells = [_cell(home, index) for home in homes]
     # As the recipe lists the methods, a reader expects them; sizes of students come first, so that each is a block.
     order = [str(name) for name in recipe.get("methods") or ()]
 
@@ -194,7 +196,7 @@ def _gaps(folder: Path, items: Sequence[Item], cells: Sequence[Cell], data: Json
     return gaps
 
 
-def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
+def _cell(home: Path, index: Mapping[str, int]) -> Cell:
     """One folder of `cells`; `index` is the position of each test question by its id."""
     info = _json(home / CellFile.ABOUT)
     parts = home.name.split("--")  # METHOD--STUDENT--SEED, for a cell.json that lacks the names
@@ -203,16 +205,9 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
     added = {row["example_id"]: row["likelihoods"] for row in _table(home / CellFile.LIKELIHOODS)}
     predictions = {
         str(row["example_id"]): _prediction(home.name, {"likelihoods": added.get(row["example_id"]), **row})
-        for row in rows
+        for row in _table(home / CellFile.PREDICTIONS)
     }
-    metrics: dict[str, Values] = {}
-    ratings: dict[str, dict[str, Values]] = {}
-    for row in _table(home / CellFile.SCORES):
-        position, value = index.get(str(row["example_id"])), finite(row.get("value"))
-        if position is not None and value is not None:
-            # A rater's score of, say, "length" must not overwrite the metric of that name.
-            scores = metrics if row.get("rater") is None else ratings.setdefault(str(row["rater"]), {})
-            scores.setdefault(str(row["metric"]), np.full(len(index), np.nan))[position] = value
+    metrics, ratings = _scores(home / CellFile.SCORES, index)
     return Cell(
         name=home.name,
         method=str(info.get("method") or parts[0]),
@@ -229,6 +224,19 @@ def _cell(home: Path, rows: Sequence[Json], index: Mapping[str, int]) -> Cell:
     )
 
 
+def _scores(path: Path, index: Mapping[str, int]) -> tuple[dict[str, Values], dict[str, dict[str, Values]]]:
+    """(metric → [items], rater → metric → [items]); NaN where nothing was scored."""
+    metrics: dict[str, Values] = {}
+    ratings: dict[str, dict[str, Values]] = {}
+    for row in _table(path):
+        position, value = index.get(str(row["example_id"])), finite(row.get("value"))
+        if position is not None and value is not None:
+            # A rater's score of, say, "length" must not overwrite the metric of that name.
+            scores = metrics if row.get("rater") is None else ratings.setdefault(str(row["rater"]), {})
+            scores.setdefault(str(row["metric"]), np.full(len(index), np.nan))[position] = value
+    return metrics, ratings
+
+
 def _prediction(cell: str, row: Json) -> Prediction:
     """A row of predictions.parquet, which another tool may have written without all of the columns."""
     names = ("answer", "explanation", "raw", "likeliest", "refusal", "unread")
@@ -238,7 +246,7 @@ def _prediction(cell: str, row: Json) -> Prediction:
     return Prediction(cell, str(row["example_id"]), **known)
 
 
-def _items(path: Path, predictions: Iterable[Sequence[Json]]) -> tuple[Item, ...]:
+def _items(path: Path, predictions: Iterable[Iterable[Json]]) -> tuple[Item, ...]:
     """The test questions; without their file, the ids that were answered."""
     if not path.is_file():
         ids = dict.fromkeys(str(row["example_id"]) for rows in predictions for row in rows)
@@ -304,16 +312,18 @@ def _yaml(text: str, path: Path) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _table(path: Path) -> list[Json]:
+def _table(path: Path) -> Iterator[Json]:
+    """The rows, of which some thousands are in memory at a time: a score each would take a gigabyte for a million."""
     if not path.is_file():
-        return []
+        return
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        rows: list[Json] = pq.read_table(path).to_pylist()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS):
+                yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise StoreError(
             f"{path} cannot be read as Parquet ({error}). Remove it and run: shrinklm evaluate recipe.yaml"
         ) from error
-    return rows

@@ -13,7 +13,7 @@ from ..core.registry import is_own
 from ..evaluation.metrics.answers import REASONS
 from ..evaluation.metrics.explanations import NAMING
 from ..methods.spec import method
-from ..stats import Comparison, Estimate, McNemar, estimates, holm, las, mcnemar, paired, seed_spread
+from ..stats import Comparison, Estimate, McNemar, estimates_of, holm, las, mcnemar, paired, seed_spread
 from ..tasks.base import labels_of
 from ..teachers.steps import STEPS
 from .alignment import Aligned, align
@@ -192,8 +192,8 @@ def compare(findings: Findings, resamples: int = 10_000) -> Results:
     without = tuple(NAMING.values()) if labels(findings) else ()
     lined_up = align([_scores(row.cells, without) for row in rows], [row.trained for row in rows])
     rows = [replace(row, aligned=aligned) for row, aligned in zip(rows, lined_up, strict=True)]
-    for row in rows:
-        row.estimates.update(_estimates(row, resamples))
+    for row, found in zip(rows, _estimates(rows, resamples), strict=True):
+        row.estimates.update(found)
     primary = next((name for name in PRIMARY if any(name in row.estimates for row in rows)), None)
     scored = [row for row in rows if primary in row.estimates]
     # (b, a): of two methods the later one in the recipe is usually the new idea, and a gain should be positive.
@@ -237,14 +237,17 @@ def _scores(cells: Sequence[Cell], without: Sequence[str]) -> dict[str, Values]:
     return {name: np.stack(rows) for name, rows in matrices.items() if rows and not np.isnan(rows).all()}
 
 
-def _estimates(row: Row, resamples: int) -> dict[str, Estimate]:
-    # All metrics of a row at once: resampling fifty together costs little more than one.
-    matrices = {name: entry.values for name, entry in row.aligned.items()}
-    shares = [name for name, matrix in matrices.items() if measure_of(name).yes_no and _binary(matrix)]
-    found = estimates(matrices, resamples=resamples, shares=shares)
-    for name in found.keys() & set(AREAS):
-        found[name] = replace(found[name], low=max(0.0, found[name].low), high=min(1.0, found[name].high))
-    return found | _simulated(row, resamples)
+def _estimates(rows: Sequence[Row], resamples: int) -> list[dict[str, Estimate]]:
+    # All metrics of all rows at once: resampling fifty together costs little more than one.
+    tables = [{name: entry.values for name, entry in row.aligned.items()} for row in rows]
+    shares = [
+        [name for name, matrix in table.items() if measure_of(name).yes_no and _binary(matrix)] for table in tables
+    ]
+    every = estimates_of(tables, resamples=resamples, shares=shares)
+    for found in every:
+        for name in found.keys() & set(AREAS):
+            found[name] = replace(found[name], low=max(0.0, found[name].low), high=min(1.0, found[name].high))
+    return [found | _simulated(row, resamples) for found, row in zip(every, rows, strict=True)]
 
 
 def _binary(matrix: Values) -> bool:

@@ -5,7 +5,7 @@ docs/concepts.md, "By hand, and why", says what is ours and why.
 """
 
 from .agreement import Agreement, gwet, icc, krippendorff
-from .bootstrap import Comparison, Estimate, McNemar, estimate, estimates, holm, mcnemar, mean_sd, paired
+from .bootstrap import Comparison, Estimate, McNemar, estimate, estimates, estimates_of, holm, mcnemar, mean_sd, paired
 from .calibration import (
     CalibrationError,
     CalibrationGain,
@@ -95,6 +95,7 @@ __all__ = [
     "dunn",
     "estimate",
     "estimates",
+    "estimates_of",
     "gwet",
     "holm",
     "icc",

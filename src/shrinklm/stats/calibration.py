@@ -24,6 +24,9 @@ COOLEST, HOTTEST = 0.01, 100.0
 LEAST = 20
 """With fewer questions no temperature is fitted: its interval would span more than an order of magnitude."""
 BINS = 10
+_LUCK = 1 << 25
+"""Numbers in memory at a time where calibrated students are drawn: 268 MB. Of more questions, sums are of parts, and
+their last bits are others."""
 
 
 @dataclass(frozen=True)
@@ -270,11 +273,14 @@ def _calibrated(shares: Matrix, seed: int, resamples: int) -> Matrix:
     rng = np.random.default_rng(seed)
     known, placed = ~np.isnan(shares), _placed(shares)
     errors = np.zeros(resamples)
-    # One number a question: seeds are right and wrong on much the same questions.
-    luck = rng.random((resamples, shares.shape[1]))
-    for row, there, table in zip(shares, known, placed, strict=True):
-        gaps = np.where(there, (luck < np.nan_to_num(row)) - np.nan_to_num(row), 0.0)
-        errors += np.abs(gaps @ table.astype(float)).sum(axis=1) / there.sum()
+    some = max(1, _LUCK // shares.shape[1])
+    for start in range(0, resamples, some):
+        part = errors[start : start + some]
+        # One number a question: seeds are right and wrong on much the same questions.
+        luck = rng.random((len(part), shares.shape[1]))
+        for row, there, table in zip(shares, known, placed, strict=True):
+            gaps = np.where(there, (luck < np.nan_to_num(row)) - np.nan_to_num(row), 0.0)
+            part += np.abs(gaps @ table.astype(float)).sum(axis=1) / there.sum()
     return errors / len(shares)
 
 

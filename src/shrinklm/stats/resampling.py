@@ -11,6 +11,8 @@ Matrix = NDArray[np.float64]
 
 _BLOCK = 256
 """Resamples drawn at a time: bounds the memory. Another size would draw other resamples, so results depend on it."""
+_CACHED = 1 << 16
+"""Draws that are counted at a time. Results do not depend on it."""
 
 
 def blocks(items: int, resamples: int, seed: int) -> Iterator[tuple[Matrix, np.random.Generator]]:
@@ -22,9 +24,15 @@ def blocks(items: int, resamples: int, seed: int) -> Iterator[tuple[Matrix, np.r
 
 def counts(items: int, resamples: int, rng: np.random.Generator) -> Matrix:
     """[resamples, items]: multinomial counts of drawing `items` times with replacement."""
-    # One bincount for all resamples: each has its own range of numbers.
-    draws = rng.integers(0, items, size=(resamples, items)) + items * np.arange(resamples)[:, None]
-    return np.bincount(draws.ravel(), minlength=resamples * items).reshape(resamples, items).astype(float)
+    drawn = np.empty((resamples, items))
+    # One bincount for as many resamples as the processor's cache holds: each has its own range of numbers.
+    some = max(1, _CACHED // max(items, 1))
+    for start in range(0, resamples, some):
+        part = drawn[start : start + some]
+        draws = rng.integers(0, items, size=part.shape)
+        draws += items * np.arange(len(part))[:, None]
+        part[...] = np.bincount(draws.ravel(), minlength=part.size).reshape(part.shape)
+    return drawn
 
 
 def interval(draws: Matrix, level: float) -> tuple[float, float]:

@@ -106,12 +106,12 @@ class Asker:
     def _key(self, prompt: Prompt, way: tuple[str, Sampling]) -> str:
         return ask_key(self.teacher.name, way[0], prompt, way[1])
 
-    def find(self, keys: Iterable[str], usage: Usage, ask: bool = True) -> dict[str, Generation]:
-        """Return the stored generations of the keys, and count them.
+    def find(self, keys: Iterable[str], usage: Usage, ask: bool = True, prompts: bool = True) -> dict[str, Generation]:
+        """Return the stored generations of the keys, and count them; their `prompts` are read where they are needed.
 
         Where the others are asked for next (`ask`), those at which the server failed are left out, to be asked again.
         """
-        generations = self.store.get(keys)
+        generations = self.store.get(keys, prompts)
         if self.teacher.budget and self.price:
             for key, one in generations.items():
                 self.teacher.budget.count(key, _cost(one, self.price))

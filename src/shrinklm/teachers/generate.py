@@ -70,7 +70,7 @@ def run_steps(
 
     Raises TeacherError when the teacher cannot answer or all texts are empty; StoreError.
     """
-    return _loop(teacher, prompts, store, settings, parse, tick, others, ask=True).run(examples, steps)[1]
+    return _loop(teacher, prompts, store, settings, parse, tick, others, True, False).run(examples, steps)[1]
 
 
 def read_steps(
@@ -82,9 +82,13 @@ def read_steps(
     settings: GenerateSettings,
     parse: Parse,
     others: Others = MappingProxyType({}),
+    whole: bool = True,
 ) -> tuple[GenerationsByExample, Report]:
-    """Return the stored generations for these arguments of `run_steps`, and each step's `missing`. Asks for nothing."""
-    return _loop(teacher, prompts, store, settings, parse, None, others, ask=False).run(examples, steps)
+    """Return the stored generations for these arguments of `run_steps`, and each step's `missing`. Asks for nothing.
+
+    Where they need not be `whole`, texts do not hold their prompts, which take ten times their memory; markings do.
+    """
+    return _loop(teacher, prompts, store, settings, parse, None, others, False, whole).run(examples, steps)
 
 
 def _loop(
@@ -96,10 +100,11 @@ def _loop(
     tick: Tick | None,
     others: Others,
     ask: bool,
+    whole: bool,
 ) -> _Loop:
     def taker(teacher: BaseTeacher, settings: GenerateSettings) -> Taker:
         price = _FREE if teacher.free else settings.price or teacher.price
-        return Taker(Asker(teacher, store, price, "teacher"), prompts, settings, parse, tick, ask)
+        return Taker(Asker(teacher, store, price, "teacher"), prompts, settings, parse, tick, ask, whole)
 
     first = taker(teacher, settings)
     several = {step: takers if isinstance(takers, Mapping) else {"": takers} for step, takers in others.items()}
@@ -174,6 +179,8 @@ class _Round:
         self.usage = self.total.by.setdefault(by, Usage()) if by else self.total
         self.step, self.samples = STEPS[request.name], request.samples or 1
         self.reads = taker.asker.teacher.reads
+        # The settings of a marking are read from its prompt.
+        self.whole = taker.whole or self.step.marks
         self.sampled = not (self.reads or self.step.marks)
         """Whether texts are sampled; texts that are read and words that are marked are the same at every try."""
 
@@ -288,7 +295,9 @@ class _Round:
                     if self.taker.ask:
                         self.ordered.add(items[index].slot(self.step))
                     continue
-                generation = final[index] = fitted(generations[key], items[index], self.request.max_words, self.by)
+                generation = final[index] = fitted(
+                    generations[key], items[index], self.request.max_words, self.by, self.whole
+                )
                 if generation.refusal in RETRIED:
                     pending.append(index)
             if not pending:
@@ -302,7 +311,7 @@ class _Round:
     ) -> dict[str, Generation]:
         """The generations by key; the store is asked first. `end` items of the step are done when all are there."""
         asker, usage = self.taker.asker, self.usage
-        generations = asker.find(queries, usage, self.taker.ask)
+        generations = asker.find(queries, usage, self.taker.ask, self.whole)
         missing = [query for key, query in queries.items() if key not in generations]
         done = end - len(missing)
         self._tick(done, total)

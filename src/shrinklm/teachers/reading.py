@@ -60,16 +60,17 @@ def _supposed(item: Item) -> str:
     return item.answer or example.answer or (example.choices[0] if example.choices else example.question)
 
 
-def fitted(generation: Generation, item: Item, max_words: int | None, by: str = "") -> Generation:
+def fitted(generation: Generation, item: Item, max_words: int | None, by: str = "", prompt: bool = True) -> Generation:
     """A stored generation for an item: it may be of an equal question, with another right answer, or of a request with
-    another length cap. `by`: the teacher, where several take the step.
+    another length cap. `by`: the teacher, where several take the step. Without `prompt` it holds none: see `Store.get`.
     """
     refusal = None if generation.refusal in (LONG, WRONG) else generation.refusal
     if refusal is None and too_long(generation.text, max_words):
         refusal = LONG
     if refusal is None and generation.kind == "trace" and not _right(item, generation.answer):
         refusal = WRONG
-    return replace(generation, example_id=item.example.id, refusal=refusal, by=by)
+    asked = generation.prompt if prompt else ""
+    return replace(generation, example_id=item.example.id, refusal=refusal, by=by, prompt=asked)
 
 
 def join(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..core.logprobs import from_json, to_json
@@ -21,6 +23,8 @@ _SOURCE = {
     "seconds": _NUMBER, "tokenizer": str,
 }  # fmt: skip
 _SAMPLING = {"max_tokens": int, "temperature": _NUMBER, "top_p": _NUMBER, "seed": int}
+_SAID_ALIKE = ("teacher", "revision", "version", "tokenizer", "created")
+"""What thousands of texts have in common, and is in memory once."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -54,21 +58,29 @@ def from_row(row: Sequence[Any]) -> Generation:
     fields = json.loads(source)
     sampling = fields.pop("sampling")
     sampling["stop"] = tuple(sampling["stop"])
+    for name in _SAID_ALIKE:
+        if name in fields:
+            fields[name] = sys.intern(fields[name])
     fields["adapted"] = tuple(fields.get("adapted", ()))
     fields["uncounted"] = tuple(fields.get("uncounted", (0, 0)))
     return Generation(
         example_id=example_id,
-        kind=kind,
+        kind=sys.intern(kind),
         answer=answer,
         text=text,
         prompt=prompt,
         parents=tuple(json.loads(parents)),
-        source=Source(sampling=Sampling(**sampling), **fields),
+        source=Source(sampling=_sampling(**sampling), **fields),
         key=key,
         refusal=refusal,
         thoughts=thoughts,
         logprobs=from_json(logprobs),
     )
+
+
+@lru_cache(typed=True)  # the same for thousands of texts; 0 and 0.0 are two, since a file may hold either
+def _sampling(**fields: Any) -> Sampling:
+    return Sampling(**fields)
 
 
 def checked(row: Any) -> Generation:

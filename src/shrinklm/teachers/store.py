@@ -140,9 +140,11 @@ class Store:
         with self._errors():
             return [row[0] for row in self._db.execute("SELECT seed FROM greedy_seeds ORDER BY seed")]
 
-    def get(self, keys: Iterable[str]) -> dict[str, Generation]:
-        """Return key → generation, for those of the keys that are stored."""
-        return {row[0]: from_row(row) for row in self._select(COLUMNS, keys)}
+    def get(self, keys: Iterable[str], prompts: bool = True) -> dict[str, Generation]:
+        """Return key → generation, for those of the keys that are stored; without `prompts`, which take ten times the
+        memory of the texts, each has "" as its prompt."""
+        columns = [name if prompts or name != "prompt" else "''" for name in COLUMNS]
+        return {row[0]: from_row(row) for row in self._select(columns, keys)}
 
     def known(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are stored, without reading their generations."""
@@ -232,11 +234,11 @@ class ScratchStore(Store):
         super().__init__(_IN_MEMORY)
         self._on_disk = Store(path) if Path(path).is_file() else None
 
-    def get(self, keys: Iterable[str]) -> dict[str, Generation]:
+    def get(self, keys: Iterable[str], prompts: bool = True) -> dict[str, Generation]:
         """The generations under those of the keys that are in the store or were put."""
         wanted = list(keys)
-        stored = self._on_disk.get(wanted) if self._on_disk is not None else {}
-        return stored | super().get(wanted)
+        stored = self._on_disk.get(wanted, prompts) if self._on_disk is not None else {}
+        return stored | super().get(wanted, prompts)
 
     def missing(self, keys: Iterable[str]) -> set[str]:
         """See `get`."""

@@ -41,6 +41,8 @@ class Taker:
     parse: Parse
     tick: Tick | None
     ask: bool
+    whole: bool
+    """Whether the texts are to hold their prompts too: see `Store.get`."""
 
     def prompt(self, request: StepRequest, item: Item) -> Prompt:
         """The question for an item."""

@@ -97,12 +97,12 @@ class Teaching:
         known: GenerationsByExample = {example.id: {} for example in examples}
         for teacher, requests in self.askers(steps, student or self.recipe.student[0]):
             arguments = (teacher, self.prompts, self.store, self.settings, self.task.parse)
-            generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)
+            generations, lacking = read_steps(examples, requests, *arguments, self.writers.others, whole=False)
             # Recordings, counts and chance cost nothing: nobody has to type `shrinklm generate` for them.
             if free := self.writers.without_cost(teacher, requests, lacking):
                 for some, others in free:
                     run_steps(examples, some, *arguments, self.tick, others)
-                generations, lacking = read_steps(examples, requests, *arguments, self.writers.others)
+                generations, lacking = read_steps(examples, requests, *arguments, self.writers.others, whole=False)
             for example_id, slots in generations.items():
                 known[example_id] |= slots
             report.steps |= lacking.steps

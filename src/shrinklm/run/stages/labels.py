@@ -109,18 +109,18 @@ class Labelling:
     @property
     def complete(self) -> bool:
         """Whether the store holds all answers, or the teacher costs nothing."""
-        return self.teacher.free or not read_steps(*self._arguments)[1].steps["label"].missing
+        return self.teacher.free or not read_steps(*self._arguments, whole=False)[1].steps["label"].missing
 
     def labels(self) -> dict[str, Label]:
         """Question → its label, from the store.
 
         Raises MethodError where the teacher was not asked about all of them.
         """
-        known, report = read_steps(*self._arguments)
+        known, report = read_steps(*self._arguments, whole=False)
         missing = report.steps["label"].missing
         if missing and self.teacher.free:  # nobody has to type a command for what costs nothing
             self.ask()
-            known, report = read_steps(*self._arguments)
+            known, report = read_steps(*self._arguments, whole=False)
         elif missing:
             raise MethodError(
                 f"{len(self.open):,} questions come without answers, and the teacher is still to be asked for "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from ...core.errors import RecipeError, StoreError
@@ -47,10 +48,14 @@ class Sources:
     writers: Writers
     prompts: Prompts
 
+    @cached_property
+    def _asked(self) -> str:
+        return _digest(self.train)
+
     def origin(self, cell: Cell) -> Origin:
         """What the weights of a cell depend on, but for the teacher's words themselves, which may not be there yet."""
         recipe = self.recipe
-        origin: Origin = {**_trained_by(recipe, cell), _QUESTIONS: _digest(self.train)}
+        origin: Origin = {**_trained_by(recipe, cell), _QUESTIONS: self._asked}
         if recipe.train.early_stopping:
             origin["the dev questions"] = _digest(self.dev)
         steps = self.steps(cell.method)
@@ -114,9 +119,11 @@ def changes(cell: Cell, now: Sources) -> list[str]:
         old = _recorded(cell, before, new)
     old |= _started_from(about.get("base") if isinstance(about, dict) else None)
     found = [difference for difference in _differences(old, new) if not difference.startswith(_QUESTIONS)]
-    example = next(_other_questions(cell, now.train), "")
-    if old[_QUESTIONS] != new[_QUESTIONS] if _QUESTIONS in old else bool(example):
-        found += task or [f"{_QUESTIONS} are others{example and f': {example}'}"]
+    # The digest tells whether questions differ; the pairs, of which there may be a million, tell which one.
+    if _QUESTIONS not in old or old[_QUESTIONS] != new[_QUESTIONS]:
+        example = next(_other_questions(cell, now.train), "")
+        if _QUESTIONS in old or example:
+            found += task or [f"{_QUESTIONS} are others{example and f': {example}'}"]
     return found
 
 
