@@ -1,10 +1,11 @@
 """How fast questions go through a server that answers at once: prompts, requests, refusals and the store together.
 
-python benchmarks/endpoint.py [QUESTIONS] [--memory]
+python benchmarks/endpoint.py [QUESTIONS] [--memory] [--servers SECONDS]
 
 The server is a process of its own on the same cores and answers every request with the same text. The other side is a
 loop as one would write it by hand: httpx, 128 requests at once, and nothing kept. Rounds of both take turns.
 With --memory: the peak of this process after a tenth of the questions and after all.
+With --servers: then one teacher on 1, 2 and 4 servers that take so long for an answer, 16 requests at once at each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,10 @@ SETTINGS = GenerateSettings(temperature=0.0, top_p=1.0, seed=0, retries=2, price
 
 
 class Stub(asyncio.Protocol):
-    """Answers every POST with the same completion."""
+    """Answers every request with the same completion, after a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
     reply = json.dumps(
         {
@@ -47,19 +52,26 @@ class Stub(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.waiting += data
         while (end := self.waiting.find(b"\r\n\r\n")) >= 0:
-            length = int(self.waiting[:end].lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            _, _, length_on = self.waiting[:end].lower().partition(b"content-length:")
+            length = int(length_on.split(b"\r\n")[0] or 0)  # a question for the list of models has none
             if len(self.waiting) < end + 4 + length:
                 return
             self.waiting = self.waiting[end + 4 + length :]
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(self.reply)}\r\n\r\n"
-            self.transport.write(head.encode() + self.reply)
+            reply = head.encode() + self.reply
+            if self.seconds:
+                asyncio.get_running_loop().call_later(self.seconds, self.transport.write, reply)
+            else:
+                self.transport.write(reply)
 
 
-def serve(port: Any) -> None:
+def serve(ports: Any, seconds: list[float]) -> None:
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0, backlog=512)
-        port.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
+        loop = asyncio.get_running_loop()
+        for each in seconds:
+            server = await loop.create_server(partial(Stub, each), "127.0.0.1", 0, backlog=512)
+            ports.send(server.sockets[0].getsockname()[1])
+        await asyncio.Event().wait()
 
     asyncio.run(run())
 
@@ -72,11 +84,11 @@ def questions(count: int, first: int) -> list[Example]:
     ]
 
 
-def generate(url: str, examples: list[Example]) -> float:
+def generate(url: str, examples: list[Example], at_once: int = AT_ONCE) -> float:
     """Seconds for all explanations, from the question to the row on disk."""
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "g.db") as store:
         began = time.perf_counter()
-        teacher = make_teacher(f"endpoint:{url}#stub", TeacherOptions(batch=AT_ONCE))
+        teacher = make_teacher(f"endpoint:{url}#stub", TeacherOptions(batch=at_once))
         step = StepRequest("explanation", rounds=1, max_words=None, max_tokens=None)
         report = run_steps(examples, [step], teacher, Prompts("choice"), store, SETTINGS, lambda text, example: None)
         seconds = time.perf_counter() - began
@@ -115,15 +127,25 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def several(urls: list[str], count: int) -> None:
+    """Print the seconds that 1, 2 and 4 servers take for the same questions."""
+    for number in range(2):
+        took = {servers: generate(",".join(urls[:servers]), questions(count, 0), 16) for servers in (1, 2, 4)}
+        shown = ", ".join(f"{servers}: {each:.1f} s ({took[1] / each:.2f} times)" for servers, each in took.items())
+        print(f"round {number + 1}: {count} questions, servers {shown}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("questions", nargs="?", type=int, default=5000)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--servers", type=float, metavar="SECONDS")
     arguments = parser.parse_args()
     here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    seconds = [0.0, *([arguments.servers] * 4 if arguments.servers else [])]
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there, seconds), daemon=True)
     server.start()
-    url = f"http://127.0.0.1:{here.recv()}/v1"
+    url, *slow = [f"http://127.0.0.1:{here.recv()}/v1" for _ in seconds]
     count = arguments.questions
     try:
         generate(url, questions(min(count, 200), 0))  # imports and first connections
@@ -139,6 +161,8 @@ def main() -> None:
                 f"round {number + 1}: {count / ours:,.0f} requests a second (wanted: {WANTED}), "
                 f"by hand {count / theirs:,.0f}, {theirs / ours:.1f} times"
             )
+        if slow:
+            several(slow, count)
     finally:
         server.kill()
 

@@ -84,11 +84,14 @@ def test_every_stage_of_a_large_run(
 
 def test_a_server_that_answers_at_once() -> None:
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "endpoint.py"), "40"], capture_output=True, text=True, timeout=120, check=True
-    )
+        [sys.executable, str(FOLDER / "endpoint.py"), "40", "--servers", "0.01"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
     rounds = re.findall(r"^round \d: ([\d,]+) requests a second .* ([\d.]+) times$", done.stdout, re.MULTILINE)
     assert len(rounds) == 3, done.stdout + done.stderr
     assert all(float(times) > 0 for _, times in rounds)
+    shared = re.findall(r"servers 1: .*, 2: .* s \(([\d.]+) times\), 4: .* s \(([\d.]+) times\)$", done.stdout, re.M)
+    assert len(shared) == 2, done.stdout + done.stderr
 
 
 def test_a_server_bears_a_crowd(

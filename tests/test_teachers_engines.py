@@ -1,9 +1,9 @@
-"""Teachers in vLLM and SGLang, against fakes of their API: what the real ones take, and what they return."""
+"""Teachers in vLLM, SGLang and vLLM on Ray, against fakes of their API: what the real ones take, and return."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from shrinklm.core.types import Completion, Sampling
 from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.engines import EngineTeacher, SglangTeacher, VllmTeacher
 from shrinklm.teachers.transformers import TransformersTeacher
+from shrinklm.teachers.vllm_ray import VllmRayTeacher
 from teacher_cases import asking, tiny_model
 
 ROOM = 512
@@ -29,6 +30,7 @@ class Machine:
         self.asked: list[tuple[list[int], dict[str, Any]]] = []
         self.calls: list[int] = []
         self.line = "A beaver.\nAnd more"
+        self.gpus = 2.0
 
     def write(self, ids: list[int], cap: int, seed: int | None, stops: Sequence[str], told: dict[str, Any]) -> Any:
         """(text, tokens, reason, the stop that matched)."""
@@ -47,6 +49,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine()
     monkeypatch.setitem(sys.modules, "vllm", _vllm(made))
     monkeypatch.setitem(sys.modules, "sglang", _sglang(made))
+    for name, module in _ray(made).items():
+        monkeypatch.setitem(sys.modules, name, module)
     return made
 
 
@@ -157,12 +161,79 @@ def _sglang(machine: Machine) -> ModuleType:
     return module
 
 
+def _ray(machine: Machine) -> dict[str, ModuleType]:
+    """Ray Data with its processor for vLLM, as of Ray 2.60; `test_vllm_ray.py` runs the real one."""
+
+    class Config:
+        def __init__(
+            self,
+            *,
+            model_source: str,
+            engine_kwargs: dict[str, Any],
+            concurrency: int = 1,
+            batch_size: int = 32,
+            chat_template_stage: bool = True,
+            tokenize_stage: bool = True,
+            detokenize_stage: bool = True,
+            log_engine_metrics: bool = True,
+        ) -> None:
+            assert concurrency > 0
+            assert {chat_template_stage, tokenize_stage, detokenize_stage} == {False}
+            self.model, self.engine, self.batch_size = model_source, engine_kwargs, batch_size
+            self.concurrency = concurrency
+
+    class Data:
+        def __init__(self, rows: list[dict[str, Any]], override_num_blocks: int) -> None:
+            size = -(-len(rows) // override_num_blocks)
+            self.blocks: Any = [rows[start : start + size] for start in range(0, len(rows), size)]
+
+        def iter_batches(self, *, batch_size: int | None, batch_format: str) -> Iterator[Any]:
+            assert (batch_size, batch_format) == (None, "pyarrow")
+            for block in self.blocks:
+                yield SimpleNamespace(to_pylist=lambda block=block: block)
+
+    def build_processor(config: Config, postprocess: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+        def process(data: Data) -> Data:
+            data.blocks = ([postprocess(answer(row)) for row in block] for block in count(data.blocks))
+            return data
+
+        def count(blocks: Sequence[Any]) -> Iterator[Any]:
+            started = {"model": config.model, "revision": config.engine.get("revision")}
+            machine.started.append(started | {"prefix": config.engine["enable_prefix_caching"]})
+            for block in blocks:
+                machine.calls.append(len(block))
+                yield block
+
+        def answer(row: dict[str, Any]) -> dict[str, Any]:
+            told = row["sampling_params"]
+            assert told["include_stop_str_in_output"]
+            assert told.get("stop", ["x"]), "an empty list has no type in Arrow"
+            noted = {"temperature": told["temperature"], "top_p": told["top_p"], "seed": told.get("seed")}
+            noted |= {"stop": told.get("stop", []), "cap": told["max_tokens"]}
+            text, tokens, _, _ = machine.write(
+                row["tokenized_prompt"], told["max_tokens"], told.get("seed"), told.get("stop", []), noted
+            )
+            said = {"generated_text": text, "generated_tokens": [7] * tokens, "num_generated_tokens": tokens}
+            return {**row, **said}
+
+        return process
+
+    modules = {name: ModuleType(name) for name in ("ray", "ray.data", "ray.data.llm")}
+    context = SimpleNamespace(enable_progress_bars=True)
+    vars(modules["ray"]).update(
+        is_initialized=lambda: True, cluster_resources=lambda: {"CPU": 4.0, "GPU": machine.gpus}
+    )
+    vars(modules["ray.data"]).update(from_items=Data, DataContext=SimpleNamespace(get_current=lambda: context))
+    vars(modules["ray.data.llm"]).update(vLLMEngineProcessorConfig=Config, build_processor=build_processor)
+    return modules
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("causal"), chat=True)
 
 
-@pytest.fixture(params=[VllmTeacher, SglangTeacher])
+@pytest.fixture(params=[VllmTeacher, SglangTeacher, VllmRayTeacher])
 def kind(request: pytest.FixtureRequest) -> type[EngineTeacher]:
     chosen: type[EngineTeacher] = request.param
     return chosen
@@ -243,7 +314,7 @@ def test_a_prompt_that_does_not_fit(machine: Machine, kind: type[EngineTeacher],
 
 
 def test_without_the_package(kind: type[EngineTeacher], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, kind.kind, None)
+    monkeypatch.setitem(sys.modules, {"vllm-ray": "ray.data.llm"}.get(kind.kind, kind.kind), None)
     teacher = kind(str(folder), TeacherOptions())  # keys of stored texts need no engine
     for ask in (teacher.check, lambda: list(teacher.complete([asking("x")], Sampling()))):
         with pytest.raises(MissingExtra, match=rf'pip install "shrinklm\[{kind.kind}\]"'):
@@ -258,10 +329,56 @@ def test_an_encoder_decoder_is_refused(machine: Machine, kind: type[EngineTeache
         teacher.check()
 
 
-def test_a_commit_of_the_hub_is_pinned(
-    machine: Machine, kind: type[EngineTeacher], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("kind", [VllmTeacher, SglangTeacher])
+def test_a_commit_of_the_hub_is_pinned(machine: Machine, kind: type[EngineTeacher]) -> None:
     teacher = kind("org/name@abc123", TeacherOptions())
     assert teacher.limit == ROOM
     assert machine.started == [{"model": "org/name", "revision": "abc123", "prefix": True}]
     assert teacher.revision == "abc123"
+
+
+def test_an_engine_on_each_gpu_of_the_cluster(machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    config = sys.modules["ray.data.llm"].vLLMEngineProcessorConfig
+    monkeypatch.setattr(config, "__init__", _noting(config.__init__, made))
+    machine.gpus = 8.0
+    say(VllmRayTeacher(str(folder), TeacherOptions()), TEXTS, Sampling(max_tokens=10))
+    extra = {"tensor_parallel_size": 2, "max_model_len": 300}
+    teacher = VllmRayTeacher(str(folder), TeacherOptions(extra=extra, batch=2))
+    say(teacher, TEXTS, Sampling(max_tokens=10))
+    assert [one["concurrency"] for one in made] == [8, 4]
+    assert [one["engine_kwargs"]["max_model_len"] for one in made] == [ROOM, 300]
+    assert made[1]["engine_kwargs"]["tensor_parallel_size"] == made[1]["batch_size"] == 2
+    assert teacher.limit == 300
+    machine.gpus = 1.0
+    with pytest.raises(TeacherError, match=r"needs 2 GPUs for an engine, and the Ray cluster has 1"):
+        say(teacher, TEXTS, Sampling(max_tokens=10))
+    # The same texts as by one engine, and nothing that changes them in secret.
+    assert (teacher.name, teacher.revision) == (VllmTeacher(str(folder), TeacherOptions()).name, teacher.model.revision)
+    with pytest.raises(TeacherError, match=r"has 'quantization', which is none of the settings"):
+        VllmRayTeacher(str(folder), TeacherOptions(extra={"quantization": "fp8"}))
+
+
+def test_an_engine_that_fails_is_told_and_what_came_is_kept(machine: Machine, folder: Path) -> None:
+    write = machine.write
+
+    def fails(*args: Any) -> Any:
+        if len(machine.asked) == 3:
+            raise RuntimeError("a task failed\nCUDA error: out of memory")
+        return write(*args)
+
+    machine.write = fails  # type: ignore[method-assign]
+    stream = VllmRayTeacher(str(folder), TeacherOptions(batch=2)).complete(
+        [asking(text) for text in TEXTS], Sampling(max_tokens=10)
+    )
+    assert len([next(stream), next(stream)]) == 2
+    with pytest.raises(TeacherError, match=r"vLLM on Ray cannot go on with \S+: CUDA error: out of memory .*stored"):
+        next(stream)
+
+
+def _noting(made_by: Any, into: list[Any]) -> Any:
+    def init(self: Any, **told: Any) -> None:
+        into.append(told)
+        made_by(self, **told)
+
+    return init

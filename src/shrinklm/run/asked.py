@@ -49,7 +49,8 @@ class AskedBlock(Block):
         None, description="Dollars per million tokens; known models need none."
     )
     extra: dict[str, Any] = Field(
-        default_factory=dict, description="endpoint: further fields of each request, sent as they are."
+        default_factory=dict,
+        description="endpoint: further fields of each request, sent as they are. vllm-ray: settings of its engines.",
     )
     rate: dict[Literal["requests", "tokens"], int] = Field(
         default_factory=dict,

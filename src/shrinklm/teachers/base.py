@@ -56,6 +56,9 @@ class BaseTeacher(ABC):
     """It stands in for a model in a plan: nobody judges its texts."""
     max_tokens: int | None = None
     """Cap of a completion, thoughts included, where a step names none; None: the step's own."""
+    slice: int | None = None
+    """Questions that it is given at a time; None: as many as others (`ask.SLICE`). More where each `complete` costs a
+    start of its own."""
     ready: int = 0
     """Completions that have come already and will be yielded without waiting; their texts share a commit."""
     tell: Callable[[str], None] = staticmethod(lambda state: None)

@@ -63,13 +63,7 @@ class EngineTeacher(LocalTeacher):
         """
         self.check()
         fitting: dict[int, list[int]] = {}
-        for position, prompt in enumerate(prompts):
-            tokens = self.tokens(prompt)
-            refusal = self.too_long(len(tokens), sampling.max_tokens)
-            if refusal is None:
-                fitting[position] = tokens
-            else:
-                yield position, Completion("", len(tokens), refusal=refusal)
+        yield from self.refused(prompts, sampling, fitting)
         order = sorted(fitting, key=fitting.__getitem__)
         size = self.options.batch or CHUNK
         for start in range(0, len(order), size):
@@ -79,22 +73,34 @@ class EngineTeacher(LocalTeacher):
             seconds = (time.perf_counter() - began) / len(chunk)
             for left, (position, one) in enumerate(zip(chunk, said, strict=True), 1):
                 self.ready = len(chunk) - left
-                stop = first_stop(one.text, sampling.stop)
-                yield (
-                    position,
-                    Completion(
-                        one.text[:stop],
-                        len(fitting[position]),
-                        one.tokens,
-                        one.ended or stop is not None,
-                        seconds=seconds,
-                    ),
-                )
+                yield position, self.completion(fitting[position], one, sampling, seconds)
+
+    def refused(
+        self, prompts: Sequence[Prompt], sampling: Sampling, fitting: dict[int, list[int]]
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yield the prompts that do not fit with their completion; the tokens of the others go to `fitting`."""
+        for position, prompt in enumerate(prompts):
+            tokens = self.tokens(prompt)
+            refusal = self.too_long(len(tokens), sampling.max_tokens)
+            if refusal is None:
+                fitting[position] = tokens
+            else:
+                yield position, Completion("", len(tokens), refusal=refusal)
+
+    def completion(self, ids: Sequence[int], said: Said, sampling: Sampling, seconds: float) -> Completion:
+        """What was said to a prompt, up to the first stop."""
+        stop = first_stop(said.text, sampling.stop)
+        ended = said.ended or stop is not None
+        return Completion(said.text[:stop], len(ids), said.tokens, ended, seconds=seconds)
+
+    def stops(self, sampling: Sampling) -> list[str]:
+        """The stops that an engine is given: one of mere white space would end an answer that begins with a line break
+        before it began.
+        """
+        return [stop for stop in sampling.stop if stop.strip()]
 
     def _said(self, ids: Sequence[list[int]], sampling: Sampling) -> list[Said]:
-        # A stop of mere white space would end an answer that begins with a line break before it began.
-        stops = [stop for stop in sampling.stop if stop.strip()]
-        said = self.generate(ids, sampling, stops)
+        said = self.generate(ids, sampling, self.stops(sampling))
         # The engine knows nothing of thoughts: a stop in them ends no answer.
         early = [place for place, one in enumerate(said) if one.stopped and first_stop(one.text, sampling.stop) is None]
         if early:

@@ -196,7 +196,8 @@ class _Round:
         while start < len(items):
             # A few first: when none of them can be used, the rest would be paid for in vain.
             teacher = self.taker.asker.teacher  # of one that answers later, a few would cost a day
-            batch = items[start : start + (SLICE if start or teacher.free or teacher.later else FIRST)]
+            many = start or teacher.free or teacher.later
+            batch = items[start : start + ((teacher.slice or SLICE) if many else FIRST)]
             for item, texts in zip(batch, self._samples(batch, start, len(items)), strict=True):
                 if item.slot(self.step) in self.awaited:
                     known[item.example.id].pop((self.step.name, item.answer), None)
