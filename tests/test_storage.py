@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
+import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from shrinklm import Recipe, Run, open_run
-from shrinklm.core.errors import StoreError
-from shrinklm.core.remote import is_url, mirror, named, objects, url_of
+from shrinklm.core.errors import MissingExtra, RecipeError, StoreError
+from shrinklm.core.remote import is_url, lease, mirror, named, objects, open_objects, url_of
 from shrinklm.core.types import Generation, Sampling, Source
+from shrinklm.run.lock import FolderLock
 from shrinklm.run.storage import Storage, storage_of
 from shrinklm.teachers import remote
+from shrinklm.teachers.batch.ledger import Ledger
 from shrinklm.teachers.remote import open_store
 from shrinklm.teachers.store import Store
 
@@ -230,18 +237,174 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work(Run(recipe(tmp_path_factory.mktemp("local")))).folder
 
 
-def test_a_run_at_a_url_is_the_run_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Path) -> None:
-    there = tmp_path / "there" / "runs" / "r"
-    run = work(Run(recipe(tmp_path / "root", runs=f"file://{there.parent}")))
-    assert bytes_of(there) == bytes_of(local)
-    assert bytes_of(there) == bytes_of(run.folder)
-    assert not (there / ".lock").exists()
-    assert not list(there.rglob("checkpoint-*"))
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket on a server of this machine."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name, value in (("ACCESS_KEY_ID", "me"), ("SECRET_ACCESS_KEY", "mine"), ("DEFAULT_REGION", "us-east-1")):
+            patch.setenv(f"AWS_{name}", value)
+        s3().mkdir("bucket")
+        yield "s3://bucket"
+    server.stop()
+
+
+def s3() -> Any:
+    return fsspec.filesystem("s3", use_listings_cache=False)
+
+
+def there(url: str) -> dict[str, bytes]:
+    """What stands at a URL, by names as `state` has them."""
+    objects = open_objects(url)
+    names = [name for name in objects.list() if not any(part.startswith(".") for part in name.split("/"))]
+    return {name: objects.read(name) or b"" for name in sorted(names)}
+
+
+class Refusing:
+    """A storage whose keys have no rights."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise PermissionError("Access Denied")
+
+
+def ticks(into: list[tuple[Any, ...]]) -> Any:
+    return lambda *said: into.append(said)
+
+
+def test_a_run_at_a_url_is_the_run_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Path, bucket: str
+) -> None:
+    place = {"runs": f"{bucket}/runs", "store": f"{bucket}/texts/generations.db"}
+    run = work(Run(recipe(tmp_path / "root", **place)))
+    assert there(f"{bucket}/runs/r") == state(run.folder)
+    assert bytes_of(run.folder) == bytes_of(local)
+    assert not [name for name in s3().find("bucket") if ".lock" in name or "checkpoint-" in name]
+    assert list(s3().find("bucket/texts")) == ["bucket/texts/generations.db"]
     another_machine(tmp_path, monkeypatch)
-    opened = open_run(f"file://{there}")
+    opened = open_run(f"{bucket}/runs/r")
+    assert state(opened.folder) == state(run.folder)
     asked = "Where do fish swim?", ["in the sea", "in the sky"]
     assert opened.predict(*asked).probabilities == open_run(local).predict(*asked).probabilities
-    assert state(opened.folder) == state(there)
+    said: list[tuple[Any, ...]] = []
+    again = Run(recipe(tmp_path / "root", **place), tick=ticks(said))
+    assert again.generate().total.asked == 0, "no text is paid for twice"
+    again.train()
+    assert not [what for what, *_ in said if what.startswith("train")], "what is done is done on every machine"
+
+
+def test_a_training_that_was_killed_goes_on_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Path, bucket: str
+) -> None:
+    place = {"runs": f"{bucket}/killed", "store": f"{bucket}/killed.db"}
+    pid = os.fork()
+    if not pid:  # killed when its first checkpoint was sent
+        send = Storage.send
+        monkeypatch.setattr(Storage, "send", lambda *said: (send(*said), os.kill(os.getpid(), signal.SIGKILL)))
+        run = Run(recipe(tmp_path / "root", **place))
+        run.generate()
+        run.train()
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    left = there(f"{bucket}/killed/r")
+    assert any(name.endswith("checkpoint-2/state.json") for name in left)
+    another_machine(tmp_path, monkeypatch)
+    monkeypatch.setattr(lease, "LASTS", 0.3)
+    monkeypatch.setattr(lease, "_LOOK", 0.05)
+    said: list[tuple[Any, ...]] = []
+    run = work(Run(recipe(tmp_path / "root", **place), tick=ticks(said)))
+    notes = [note for what, _, _, note in said if what == "storage"]
+    assert len(notes) == 1
+    assert f"was in use by process {pid} on " in notes[0]
+    steps = [done for what, done, _, _ in said if what.startswith("train ") and done]
+    assert steps == [3, 4], "steps that another machine took are not taken again"
+    assert there(f"{bucket}/killed/r") == state(run.folder)
+    assert bytes_of(run.folder) == bytes_of(local) | {
+        # The texts were there.
+        "generations.json": CLOCK.sub("", (run.folder / "generations.json").read_text())
+    }
+
+
+def test_one_machine_at_a_time_writes_to_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
+    monkeypatch.setattr(lease, "_LOOK", 0.05)
+    url = f"{bucket}/held/r"
+    with FolderLock(mirror(url)):
+        taken = open_objects(url).read(".lock")
+        with monkeypatch.context() as other:
+            other.setenv("SHRINKLM_MIRROR", str(tmp_path / "other"))
+            with pytest.raises(StoreError, match=rf"^{url} is in use by process {os.getpid()} on .*last heard of"):
+                Run(recipe(tmp_path, runs=f"{bucket}/held")).train()
+            assert not list(mirror(url).glob("*")), "nothing was written"
+        assert taken is not None
+        assert json.loads(taken)["id"] == json.loads(open_objects(url).read(".lock") or b"{}")["id"]
+    assert open_objects(url).read(".lock") is None
+    another = b'{"id": "another", "pid": 7, "host": "h", "since": "s", "command": "c", "at": 1}'
+
+    def cut_off() -> None:
+        with FolderLock(mirror(url)) as late:
+            # Another has taken the place of this machine, which finds that out and sends nothing more.
+            open_objects(url).write(".lock", another)
+            (late.folder / "data.json").write_text("{}")
+
+    with pytest.raises(StoreError, match="is in use by process 7 on h"):
+        cut_off()
+    assert there(url) == {}
+    assert open_objects(url).read(".lock") == another, "it is not that machine's to give back"
+
+
+def test_what_vanished_or_is_damaged_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Path, bucket: str
+) -> None:
+    url, cell = f"{bucket}/damaged/r", "cells/multitask--tiny--s0"
+    blocks = {"runs": f"{bucket}/damaged", "store": str(local.parent.parent / ".shrinklm" / "generations.db")}
+    shutil.copytree(local, mirror(url))
+    Storage(mirror(url)).push()
+    objects, whole = open_objects(url), there(url)
+    assert whole == state(local)
+    weights = bytearray(whole[f"{cell}/student/model.safetensors"])
+    weights[-5] ^= 1  # one bit, of which the length of the file tells nothing
+    objects.write(f"{cell}/student/model.safetensors", bytes(weights))
+    objects.delete([f"{cell}/scores.parquet"])
+    another_machine(tmp_path, monkeypatch)
+    said: list[tuple[Any, ...]] = []
+    run = Run(recipe(local.parent.parent, **blocks), tick=ticks(said))
+    run.train()
+    run.evaluate()
+    [note] = {note for what, _, _, note in said if what == "storage"}
+    assert note.startswith(f"{url}/{cell}/student/model.safetensors is damaged")
+    assert {name: content for name, content in bytes_of(run.folder).items() if name.startswith("cells")} == {
+        name: content for name, content in bytes_of(local).items() if name.startswith("cells")
+    }
+    assert there(url) == state(run.folder)
+
+
+def test_errors_of_storage_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    for place, message in {
+        "ftp://host/runs": "names no storage that is known. Known: s3://, gs://, file://",
+        "s3://key:secret@bucket/runs": "Keys come from the environment",
+        "file://runs": "file:///runs",
+        "s3://bucket/../runs": "goes up in it",
+    }.items():
+        with pytest.raises(RecipeError, match=re.escape(message)) as found:
+            recipe(tmp_path, runs=place)
+        assert "secret@" not in str(found.value)
+    with pytest.raises(StoreError, match=r"is not there .*bucket does not exist"):
+        Run(recipe(tmp_path, runs="s3://none/runs")).train()
+    with pytest.raises(StoreError, match="s3://bucket/none is not a run folder"):
+        open_run("s3://bucket/none")
+    if importlib.util.find_spec("gcsfs") is None:
+        with pytest.raises(MissingExtra, match=r'pip install "shrinklm\[storage\]"'):
+            Run(recipe(tmp_path, runs="gs://bucket/runs")).train()
+    s3_objects = open_objects("s3://bucket/x")
+    monkeypatch.setattr(s3_objects, "_system", Refusing())
+    with pytest.raises(StoreError, match=r"s3://bucket/x may not be used .*AWS_ACCESS_KEY_ID"):
+        s3_objects.list()
+    with pytest.raises(StoreError, match="answers later keeps its orders beside the store"):
+        Ledger(mirror("s3://bucket/generations.db"), "server")
 
 
 # Stores

@@ -92,8 +92,7 @@ class FolderLock:
 
     def _release(self) -> None:
         if self._lease is not None:
-            with suppress(StoreError):  # it ends by itself
-                self._lease.give_back()
+            self._lease.give_back()
             self._lease = None
         # While it is still held: who waits for the removed file notices, and makes a new one.
         with suppress(OSError):

@@ -3,7 +3,7 @@
 from .lease import Lease, this_process
 from .mirror import Habits, Mirror
 from .objects import Objects, open_objects
-from .urls import check_url, home_of, is_url, mirror, named, prepared, top_of, url_of
+from .urls import check_url, home_of, is_url, mirror, named, prepared, received, sent, top_of, url_of
 
 __all__ = [
     "Habits",
@@ -17,6 +17,8 @@ __all__ = [
     "named",
     "open_objects",
     "prepared",
+    "received",
+    "sent",
     "this_process",
     "top_of",
     "url_of",

@@ -117,11 +117,13 @@ class Lease:
             raise StoreError(self._lost)
 
     def give_back(self) -> None:
-        """End it."""
+        """End it; nothing is done to one that was not taken, or was lost."""
         self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._lost is None:
+        if self._thread is None:
+            return  # another's
+        self._thread.join()
+        with contextlib.suppress(StoreError):
+            self.check()
             self._objects.delete([self._name])
 
     def _renew(self) -> None:

@@ -101,6 +101,18 @@ def url_of(path: Path) -> str | None:
     return f"{_parents[folder]}/{path.relative_to(folder).as_posix()}" if folder in _parents else None
 
 
+def sent(path: Path) -> Path | tuple[str, str]:
+    """A path as another machine finds it: in a mirror, the URL and the path below it."""
+    top = top_of(path)
+    url = None if top is None else url_of(top)
+    return path if top is None or url is None else (url, str(path.relative_to(top)))
+
+
+def received(place: Path | tuple[str, str]) -> Path:
+    """The path on this machine of what `sent` returned on another."""
+    return mirror(place[0]) / place[1] if isinstance(place, tuple) else place
+
+
 def home_of(path: Path) -> str:
     """A name for a mirror on this machine since it was started; the folder seen by another machine has another.
 

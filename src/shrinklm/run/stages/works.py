@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...core.remote import received, sent
 from ...core.types import Example, Score, Task, Tick
 from ...students.open import outline
 from ..engines.base import Engine, Work
 from ..folder import Cell
 from ..recipe import Recipe
+from ..storage import Storage
 from .data import task_of
 from .evaluate import PredictMarker, evaluate_cell, predict_stage, score_stage
 from .generate import cells_of, methods_of
@@ -44,14 +46,18 @@ class _CellWork(Work):
 
     def __getstate__(self) -> dict[str, Any]:
         # Methods and tasks hold functions, which cannot be sent: the other process makes them from the recipe.
-        return {**self.__dict__, "cell": self.cell.folder, "task": None}
+        return {**self.__dict__, "cell": sent(self.cell.folder), "task": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         recipe: Recipe = state["recipe"]
-        folder: Path = state["cell"]
+        folder = received(state["cell"])
         cells = cells_of(recipe, methods_of(recipe), folder.parent)
         cell = next(cell for cell in cells if cell.folder == folder)
         self.__dict__.update(state, cell=cell)
+
+    def _send(self, tick: Tick) -> None:
+        # Each cell when it is done, wherever that was: the stage, which sends the whole run, may take days.
+        Storage(self.folder, tick).send(self.folder)
 
     def _task(self) -> Task:
         return self.task or task_of(self.recipe)
@@ -71,6 +77,7 @@ class Training(_CellWork):
     def do(self, tick: Tick) -> None:
         """See Work."""
         train_cell(self.cell, self.recipe, self._task(), tick=tick, **self.lessons)
+        self._send(tick)
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Evaluating(_CellWork):
     def do(self, tick: Tick) -> None:
         """See Work."""
         evaluate_cell(self._test(tick), self.dev)
+        self._send(tick)
 
     def _test(self, tick: Tick) -> CellTest:
         return CellTest(self.cell, self.recipe, self._task(), self.tests, tick)
@@ -115,7 +123,9 @@ class Scoring(_CellWork):
 
     def do(self, tick: Tick) -> list[Score]:
         """See Work."""
-        return add(CellTest(self.cell, self.recipe, self._task(), self.tests, tick), self.metrics)
+        scores = add(CellTest(self.cell, self.recipe, self._task(), self.tests, tick), self.metrics)
+        self._send(tick)
+        return scores
 
 
 @dataclass(frozen=True)
