@@ -18,6 +18,7 @@ from ..records import export
 from ..records.database import Recruiting
 from ..records.log import utc_now
 from ..records.overview import Mean, means, overview_of
+from ..records.refused import Busy
 from .guard import ADMIN, fields, forged, give
 from .site import Site
 
@@ -68,7 +69,7 @@ def login(request: Request) -> Response:
     site: Site = request.app.state.site
     if site.admins is None:
         return site.note(request, "lost", 404)
-    if request.method == "GET":
+    if request.method != "POST":
         return site.first(request, "login.html", wrong=False)[0]
     if forged(request):
         return site.note(request, "expired", 403)
@@ -177,6 +178,8 @@ def withdraw(request: Request, site: Site) -> Response:
         return site.page(request, "withdraw.html", whom=person, answers=answers)
     try:
         site.records.withdraw(code)
+    except Busy:
+        raise
     except StudyError:  # somebody else was quicker
         return _home(request, site, doubt=code, status=404)
     return RedirectResponse(HOME, 303)
