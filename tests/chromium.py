@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -14,8 +17,8 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+WCAG = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 """Those of the rules of WCAG that look at colours: all that can differ between light and dark."""
 
 needed = pytest.mark.skipif(
@@ -23,3 +26,27 @@ needed = pytest.mark.skipif(
     reason="no Chromium: apt-get install chromium, or what your system calls it",
 )
 """CI installs it."""
+
+
+def unbroken(page: Page, dark: bool = False) -> None:
+    """Nothing sticks out to the side, and axe finds nothing against WCAG 2.2 AA; `dark`: nor in dark colours."""
+    page.wait_for_load_state()
+    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), page.url
+    page.evaluate(AXE_SCRIPT)
+    found = _violations(page, WCAG)
+    if dark:
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        found += _violations(page, COLOURS)
+        page.emulate_media(color_scheme="light")
+    assert found == [], page.url
+
+
+def _violations(page: Page, rules: dict[str, Any]) -> list[Any]:
+    # axe describes what it found of the types named, and of the others one node each.
+    options = {"runOnly": rules, "resultTypes": ["violations"]}
+    found: list[Any] = page.evaluate(
+        "async options => (await axe.run(options)).violations.map(one => [one.id, one.nodes.map(node => node.html)])",
+        options,
+    )
+    return found

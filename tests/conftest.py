@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -28,6 +29,9 @@ sys.dont_write_bytecode = False
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 8 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# With torch and transformers in memory, looking through all objects for cycles takes half a second each time.
+gc.set_threshold(50_000, 20, 100)
 
 SLOW = {
     "test_architectures.py",

@@ -1,10 +1,11 @@
-"""`shrinklm` in a process of its own that need not import torch: it is forked from this one, which has.
+"""`shrinklm` in a process of its own that need not import what it uses: it is forked from this one, which has.
 
 Signals, files and exit codes are those of a process. What only a fresh interpreter shows is for other tests.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -13,19 +14,30 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 
 class Forked:
-    """A running `shrinklm ARGUMENTS`, whose words go to files in `folder`."""
+    """A running `shrinklm ARGUMENTS`, whose words go to files in `folder`.
+
+    Modules in `uses` are imported before, once for all such processes: with the trainer come torch and transformers.
+    """
+
+    uses: ClassVar[tuple[str, ...]] = ("shrinklm.students.training.train",)
+    alone: ClassVar[bool] = False
+    """Whether all open files are closed in it: a pipe to a third process would never end for its reader. SQLite then
+    cannot open there what this process has open."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, **environment: str) -> None:
-        import shrinklm.students.training.train  # noqa: F401  # torch and transformers, once for all
-
+        for module in self.uses:
+            importlib.import_module(module)
         self.out, self.err = folder / "stdout", folder / "stderr"
         self.returncode: int | None = None
         self._asking = threading.Lock()
         self.pid = os.fork()
         if not self.pid:
+            if self.alone:
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             _become(arguments, self.out, self.err, environment)
 
     def poll(self) -> int | None:

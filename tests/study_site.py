@@ -45,9 +45,9 @@ def form(kind: str = "rating", **changes: Any) -> dict[str, Any]:
     return {**data, "checks": {"rate": 0.2}, **changes}
 
 
-def make_study(home: Path, kind: str = "rating", nasty: bool = False, **changes: Any) -> Study:
-    """A study folder: six questions, three conditions (of a preference, their pairs), six items a person, one check,
-    one to practise on."""
+def make_study(home: Path, kind: str = "rating", nasty: bool = False, items: int = 6, **changes: Any) -> Study:
+    """A study folder: six questions, three conditions (of a preference, their pairs), `items` a person, one check, one
+    to practise on."""
     data = form(kind, **changes)
     read = Form.parse(data, "study.yaml")
     questions = {}
@@ -64,7 +64,7 @@ def make_study(home: Path, kind: str = "rating", nasty: bool = False, **changes:
     ids = tuple(questions)
     steps = {"rating": len(read.scale.labels), "simulation": 4, "preference": 2}[kind]
     practice = ids[-1:] if read.practice else ()
-    design = Design(kind, CONDITIONS, ids[:-1], practice, 6, 2, read.checks.number(6), steps, 7)
+    design = Design(kind, CONDITIONS, ids[:-1], practice, items, 2, read.checks.number(items), steps, 7)
     runs = {name: {"run": "none", "cell": f"{name}--tiny--s0", "length": 40.0} for name in CONDITIONS}
     Study(home, read, design, questions, runs, {}).write(yaml.safe_dump(data, allow_unicode=True, sort_keys=False))
     return Study.read(home)

@@ -40,7 +40,7 @@ def few_objects() -> Iterator[None]:
 
 
 @cache
-def groups(count: int = 3) -> list[list[Pair]]:
+def groups(count: int = 2) -> list[list[Pair]]:
     """The pairs of some examples, by example."""
     chosen, examples = method("multitask+counterfactual"), corpus(count)
     return [[item.pair for item in examples.pairs(chosen, index, 0)] for index in range(count)]
@@ -98,7 +98,7 @@ def test_every_number_is_that_of_a_plain_forward(name: str, tmp_path: Path) -> N
     loaded = load_student(tmp_path / "student", "float32")
     assert loaded.reading == trained.reading == student.reading
     check_losses(loaded)
-    asked = [Pair(f"{example.text}\n[predict]", option) for example in many(3) for option in OPTIONS]
+    asked = [Pair(f"{example.text}\n[predict]", option) for example in many(2) for option in OPTIONS]
     expected = [float(log_p(loaded, pair, False).sum()) for pair in asked]
     assert loaded.likelihood(asked) == pytest.approx(expected, abs=EXACT * 10)
     prompts = list(dict.fromkeys(pair.prompt for pair in asked))

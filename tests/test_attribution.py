@@ -215,8 +215,8 @@ def test_integrated_gradients_add_up_and_say_when_they_do_not(student: Any) -> N
 
 def test_steps_are_doubled_for_each_question_until_it_adds_up(student: Any) -> None:
     settings = attributing("integrated_gradients", steps=1, most_steps=64, pieces="sum")
-    found = attribute(student, QUESTIONS[:4], settings)
-    for each, question in zip(found, QUESTIONS[:4], strict=True):
+    found = attribute(student, QUESTIONS[:3], settings)
+    for each, question in zip(found, QUESTIONS[:3], strict=True):
         error, steps = each.figures["completeness_error"], each.figures["steps"]
         assert error <= 0.05 or steps == 64
         alone = one(student, question, "integrated_gradients", steps=steps, most_steps=steps, pieces="sum")
@@ -279,7 +279,7 @@ def test_attention_to_all_of_a_prompt_is_whole(student: Any) -> None:
 @pytest.mark.parametrize("settings", METHODS, ids=NAMES)
 def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSettings) -> None:
     long = asked(Example("long", "Why " + "is a very long river wide " * 12 + "?", ("rain", "sun"), "rain"))
-    batch = [*QUESTIONS[:4], long, *QUESTIONS[4:]]
+    batch = [*QUESTIONS[:4], long, *QUESTIONS[4:6]]
     together = attribute(student, batch, settings)
     for question, found in zip(batch, together, strict=True):
         alone = attribute(student, [question], settings)[0]
@@ -301,7 +301,7 @@ def test_a_batch_is_each_question_alone(student: Any, settings: AttributionSetti
 def test_a_batch_is_each_question_alone_in_float32(spec: str, within: float) -> None:
     student = fresh(spec)
     for settings in METHODS:
-        for question, found in zip(QUESTIONS, attribute(student, QUESTIONS, settings), strict=True):
+        for question, found in zip(QUESTIONS[:6], attribute(student, QUESTIONS[:6], settings), strict=True):
             same(found.scores, attribute(student, [question], settings)[0].scores, within)
 
 

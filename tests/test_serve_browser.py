@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 import chromium
-from chromium import COLOURS, WCAG
+from chromium import unbroken
 from serving import Running
 from shrinklm import Run
 
@@ -49,21 +48,10 @@ def opened(browser: Browser, served: Running) -> Iterator[Callable[..., Page]]:
     assert errors == []
 
 
-def unbroken(page: Page) -> None:
-    """Nothing sticks out to the side, and axe finds nothing against WCAG 2.2 AA, in light and in dark colours."""
-    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-    every = [Axe().run(page, options=WCAG).response]
-    page.emulate_media(color_scheme="dark")
-    every.append(page.evaluate("options => axe.run(options)", COLOURS))
-    page.emulate_media(color_scheme="light")
-    found = [one for response in every for one in response["violations"]]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
-
-
 @pytest.mark.parametrize("width", [1280, 390, 320])
 def test_a_question_is_answered_by_mouse(served: Running, opened: Callable[..., Page], width: int) -> None:
     page = opened(viewport={"width": width, "height": 800})
-    unbroken(page)
+    unbroken(page, dark=True)
     page.get_by_label("Key").fill("open sesame")
     page.get_by_label("Question", exact=True).fill("Where do <b>fish</b> 🐟 swim?")
     page.get_by_label("Options").fill("in the sea\n\n in the sky \nin a cupboard")
@@ -81,7 +69,7 @@ def test_a_question_is_answered_by_mouse(served: Running, opened: Callable[..., 
     assert page.locator("#text mark").nth(3).inner_text() == "fish"
     assert page.locator("#text mark").nth(6).inner_text() == "in", "offsets hold behind a letter of two units"
     assert page.locator("#explanation").inner_text()
-    unbroken(page)
+    unbroken(page, dark=True)
 
 
 def test_the_keyboard_alone_is_enough(served: Running, opened: Callable[..., Page]) -> None:
@@ -109,4 +97,4 @@ def test_what_is_wrong_is_said(served: Running, opened: Callable[..., Page]) -> 
     page.get_by_label("Key").fill("open sesame")
     page.get_by_role("button", name="Ask").click()
     page.get_by_text("needs two or more different options, found: in the sea").wait_for()
-    unbroken(page)
+    unbroken(page, dark=True)

@@ -184,7 +184,7 @@ def test_the_paragraph_says_what_was_tested_on_how_many_and_what_it_shows(found)
 
 
 def test_no_difference_is_not_called_one(tmp_path):
-    rows = ratings(seed=3)
+    rows = ratings(12, seed=3)
     rng = np.random.default_rng(0)
     for row in rows:
         row["model"] = ["a", "b"][int(rng.integers(2))]
@@ -289,14 +289,14 @@ def test_figures_are_drawn_and_the_same_again(records):
 
 
 def test_the_command(tmp_path):
-    path, out = write(tmp_path / "r.csv", ratings(12)), tmp_path / "made" / "out.json"
+    path, out = write(tmp_path / "r.csv", ratings(8, 2)), tmp_path / "made" / "out.json"
     done = call(
         "study", "analyze", path, *NAMED, "--controls", "chars", "--json", out, "--figures", tmp_path / "figures"
     )
     assert done.exit_code == 0, done.output
     assert "Quality: points above plain" in done.output
-    assert "12 people rated explanations" in done.output
-    assert json.loads(out.read_text(encoding="utf-8"))["n"] == 144
+    assert "8 people rated explanations" in done.output
+    assert json.loads(out.read_text(encoding="utf-8"))["n"] == 48
     assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == [
         f"{name}.{kind}" for name in ("effects", "normality", "ratings") for kind in ("pdf", "png")
     ]
@@ -394,7 +394,7 @@ def test_the_human_study_is_as_published(human):
 
 
 def test_columns_whose_names_have_commas(tmp_path):
-    rows = [{"Clear, to me": row.pop("Clear"), "sex, age": row.pop("sex"), **row} for row in ratings(8)]
+    rows = [{"Clear, to me": row.pop("Clear"), "sex, age": row.pop("sex"), **row} for row in ratings(6, 2)]
     path, out = write(tmp_path / "r.csv", rows), tmp_path / "out.json"
     named = ("study", "analyze", path, "--condition", "model", "--rater", "who", "--json", out)
     for constructs in ("Clear, to me;Complete", '"Clear, to me",Complete', ' "Clear, to me" ; Complete ;'):

@@ -24,7 +24,7 @@ RECIPE: dict[str, Any] = {
     "generate": ["explanation"],
     "methods": ["multitask"],
     "student": ["tiny", "tiny:seq2seq"],
-    "train": {"examples": 160, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "checkpoints": 10, "curve": 3},
+    "train": {"examples": 112, "batch": 8, "micro_batch": 4, "learning_rate": 1e-3, "checkpoints": 7, "curve": 3},
     "evaluate": {"batch": 8, "max_tokens": 2},
 }
 
@@ -65,8 +65,8 @@ def test_killed_training_ends_with_the_same_weights_as_one_that_ran_through(tmp_
         (root / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
         Run(Recipe.read(root / "recipe.yaml")).generate()
     cells = [killed / "runs" / "r" / "cells" / f"multitask--{student}--s0" for student in ("tiny", "seq2seq")]
-    kill_at(killed, cells[0], 5, forked)
-    kill_at(killed, cells[1], 13, fresh)
+    kill_at(killed, cells[0], 3, forked)
+    kill_at(killed, cells[1], 7, fresh)
     written = (cells[0] / "student" / "model.safetensors").stat().st_mtime_ns
     said = (killed / "stderr").read_text()  # of the process that finished the first student
     assert not [noise for noise in ("Writing model shards", "mtime", "Warning", "warning", "it/s") if noise in said], (
@@ -88,8 +88,8 @@ def test_killed_training_ends_with_the_same_weights_as_one_that_ran_through(tmp_
             for cell in (one, other)
         ]
         assert logs[0] == logs[1]
-        assert [line["step"] for line in logs[0] if "loss" in line] == list(range(1, 21))
-        assert [line["step"] for line in logs[0] if "dev_accuracy" in line] == [7, 14, 20]
+        assert [line["step"] for line in logs[0] if "loss" in line] == list(range(1, 15))
+        assert [line["step"] for line in logs[0] if "dev_accuracy" in line] == [5, 10, 14]
         fits = [{**json.loads((cell / "cell.json").read_text()), "train_seconds": 0} for cell in (one, other)]
         assert fits[0] == fits[1]
         assert {path.name for path in one.iterdir()} == {"cell.json", "done", "pairs.jsonl", "student", "train.jsonl"}
