@@ -41,6 +41,7 @@ SLOW = {
     "test_cli.py",
     "test_cli_demo.py",
     "test_distil.py",
+    "test_engine_ray.py",
     "test_evaluate_kill.py",
     "test_export_model.py",
     "test_full_disk.py",

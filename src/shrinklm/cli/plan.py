@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..run.engines.base import Engine
 from .app import Json, Step, Target, Wait, command, open_target
+from .engine import asking
 from .printed import say_json
 from .progress import Progress
 
@@ -16,8 +18,10 @@ _Trials = Annotated[
 
 
 @command(code=True)
+@asking
 def generate(
     recipe: Target,
+    engine: Engine | None,
     step: Step = None,
     wait: Wait = False,
     dry_run: Annotated[
@@ -32,7 +36,7 @@ def generate(
         _plan(recipe, step, False, True, as_json)
         return
     with Progress() as progress:
-        run = open_target(recipe, progress.tick)
+        run = open_target(recipe, progress.tick, engine)
         report = run.generate(step, wait)
     costs.generated(report, run.teaching, as_json)
 

@@ -10,8 +10,9 @@ import typer
 
 from ..core.errors import MethodError, RecipeError
 from ..core.results import RunFile
+from ..run.engines.base import Engine
 from .app import Json, Target, Wait, command, open_target
-from .engine import Jobs, engine_of
+from .engine import asking, placed
 from .printed import say, say_json
 from .progress import Progress
 
@@ -100,12 +101,13 @@ def audit(
 
 
 @command(together=True, code=True)
-def train(recipe: Target, jobs: Jobs = None) -> None:
+@placed
+def train(recipe: Target, engine: Engine | None) -> None:
     """Train every method, student and seed that is not trained yet."""
     from .show import runs as show
 
     with Progress() as progress:
-        run = open_target(recipe, progress.tick, engine_of(jobs))
+        run = open_target(recipe, progress.tick, engine)
         show.already(run, "train")
         run.train()
     say(f"Trained. Next: shrinklm evaluate {recipe}")
@@ -137,12 +139,13 @@ def saliency(recipe: Target, as_json: Json = False) -> None:
 
 
 @command(code=True)
-def evaluate(recipe: Target, jobs: Jobs = None) -> None:
+@placed
+def evaluate(recipe: Target, engine: Engine | None) -> None:
     """Predictions and scores on the test split."""
     from .show import runs as show
 
     with Progress() as progress:
-        run = open_target(recipe, progress.tick, engine_of(jobs))
+        run = open_target(recipe, progress.tick, engine)
         show.already(run, "evaluate")
         run.evaluate()
     show.evaluated(run)
@@ -150,11 +153,12 @@ def evaluate(recipe: Target, jobs: Jobs = None) -> None:
 
 
 @command(code=True)
+@placed
 def score(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its recipe.", show_default=False)],
     metrics: Annotated[str, typer.Option(help="Names joined by commas (`shrinklm list metrics`).", show_default=False)],
+    engine: Engine | None,
     as_json: Json = False,
-    jobs: Jobs = None,
 ) -> None:
     """Add metrics to a finished run. No student is trained, and no known answer is generated again."""
     from .show import runs as show
@@ -165,7 +169,7 @@ def score(
             "No metric is named. Write: --metrics faithfulness,length (all of them: shrinklm list metrics)"
         )
     with Progress() as progress:
-        target = open_target(run, progress.tick, engine_of(jobs))
+        target = open_target(run, progress.tick, engine)
         if not as_json:
             show.kept(target.folder)
         scores = target.score(names)
@@ -177,12 +181,13 @@ def score(
 
 
 @command(code=True)
-def judge(recipe: Target, as_json: Json = False) -> None:
+@asking
+def judge(recipe: Target, engine: Engine | None, as_json: Json = False) -> None:
     """Have the recipe's judges rate the explanations (judge: {use: [...]}), blind to the method."""
     from .show import judge as show_judge
 
     with Progress() as progress:
-        run = open_target(recipe, progress.tick)
+        run = open_target(recipe, progress.tick, engine)
         figures = run.judge()
     if as_json:
         say_json(figures)
@@ -200,12 +205,13 @@ def report(recipe: Target, as_json: Json = False) -> None:
 
 
 @command(together=True, code=True)
-def run(recipe: Target, wait: Wait = False, jobs: Jobs = None) -> None:
+@placed
+def run(recipe: Target, engine: Engine | None, wait: Wait = False) -> None:
     """Do all stages; whatever is done already is skipped."""
     from .show import runs as show
 
     with Progress() as progress:
-        target = open_target(recipe, progress.tick, engine_of(jobs))
+        target = open_target(recipe, progress.tick, engine)
         show.already(target, "train", "evaluate")
         path = target.all(wait)
     show.results(path.parent)

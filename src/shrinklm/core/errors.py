@@ -15,6 +15,7 @@ ShrinkError                     the base: catch this one
 ├── StudyError                  a study with people: its form, its design, or its records
 ├── HubError                    the Hub cannot be reached, or does not take what is uploaded
 ├── StoreError                  the store or a run folder cannot be read or written
+├── ClusterError                a cluster cannot be reached, or loses what is done on it
 ├── MissingExtra                an optional package is not installed
 ├── Elsewhere                   another of the processes that train together failed, and has said why
 └── UnknownName                 no such task, teacher, method, student or metric
@@ -108,6 +109,10 @@ class HubError(ShrinkError):
 
 class StoreError(ShrinkError):
     """A store or a run folder cannot be read or written."""
+
+
+class ClusterError(ShrinkError):
+    """A cluster cannot be reached, has no room for what is asked of it, or loses what is done on it."""
 
 
 class MissingExtra(ShrinkError):

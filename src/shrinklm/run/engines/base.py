@@ -52,3 +52,6 @@ class Engine(ABC):
 
         Returns the name of each work → what it returned. Raises the error of the first that failed.
         """
+
+    def close(self) -> None:  # noqa: B027
+        """End what was begun for works beside themselves."""

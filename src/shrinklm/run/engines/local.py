@@ -166,14 +166,15 @@ def _begin(told: Any, watched: Connection, deal: Any, threads: int, quiet: bool)
     _tick = seldom(told.put)
 
 
-def seldom(tell: Any) -> Tick:
-    """A tick that is sent to another process: `tell` gets (what, done, total, note), but not every step of a bar."""
+def seldom(tell: Any, pause: float = _PAUSE) -> Tick:
+    """A tick that is sent to another process: `tell` gets (what, done, total, note), but of the steps of bars one in
+    `pause` seconds."""
     last = 0.0
 
     def tick(what: str, done: int, total: int, note: str) -> None:
         nonlocal last
         now = time.monotonic()
-        if not total or done in (0, 1, total) or now - last >= _PAUSE:
+        if not total or done in (0, 1, total) or now - last >= pause:
             last = now
             tell((what, done, total, note))
 

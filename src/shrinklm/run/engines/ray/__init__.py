@@ -1,0 +1,222 @@
+"""Works done on a Ray cluster: each a task with the CPUs and GPUs that it needs, sent again where a node is lost."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from ....core.errors import ClusterError, RecipeError, ShrinkError
+from ....core.types import Tick
+from ..base import Engine, Work
+from . import worker
+from .cluster import Cluster
+from .nodes import Share, room, seen
+from .parcel import Packer
+
+_PAUSE = 0.2
+"""Seconds between two looks at what the workers tell."""
+_TRIES = 4
+"""How often a work is begun without getting further than before."""
+_ENDING = 10.0
+"""Seconds to wait for works that were cancelled to end."""
+
+
+class RayEngine(Engine):
+    """A Ray cluster.
+
+    Args:
+        address: See `Cluster`.
+        cpus: Of each work: so many threads it has. None: 2, or as many as the largest node has where that is less.
+        gpus: Of each work, also a part of one. None: 1 where the cluster has GPUs, else 0.
+    """
+
+    def __init__(self, address: str | None = None, cpus: int | None = None, gpus: float | None = None) -> None:
+        if cpus is not None and cpus < 1:
+            raise RecipeError(f"--cpus-per-cell takes a number from 1, and got {cpus}. Write: --cpus-per-cell 2")
+        if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus)) or not math.isfinite(gpus)):
+            raise RecipeError(
+                f"--gpus-per-cell takes a part of one GPU or whole ones, and got {gpus:g}. Write: --gpus-per-cell 0.5"
+            )
+        self.address, self._cpus, self._gpus = address, cpus, gpus
+        self._cluster: Cluster | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        """Joined when it is first asked for."""
+        if self._cluster is None:
+            self._cluster = Cluster(self.address)
+        return self._cluster
+
+    @property
+    def share(self) -> Share:
+        """What each work has."""
+        return Share.of(self.cluster.nodes, self._cpus, self._gpus)
+
+    def do(self, works: Iterable[Work], tick: Tick, at_once: int = 1) -> dict[str, Any]:
+        """See Engine. As many at a time as the nodes have room for, whatever the recipe says."""
+        left = iter(works)
+        first = next(left, None)
+        if first is None:
+            return {}
+        with seen(self.cluster, first.folder.parent) as path:
+            return _Doing(self.cluster, self.share, tick, path).do(chain([first], left))
+
+    def close(self) -> None:
+        """See Engine."""
+        if self._cluster is not None:
+            self._cluster.leave()
+            self._cluster = None
+
+
+@dataclass
+class _Sent:
+    """A work that is sent, and sent again where it is lost."""
+
+    work: Work
+    tries: int = 0
+    """How often it was begun since it last got further than before."""
+    node: str = ""
+    """Where it is done, once it has begun."""
+    avoid: set[str] = field(default_factory=set)
+    """Nodes that lost it, or had no room for it."""
+    best: dict[str, int] = field(default_factory=dict)
+    """The most steps that it has told of each thing."""
+
+
+class _Doing:
+    """Works on their way."""
+
+    def __init__(self, cluster: Cluster, share: Share, tick: Tick, seen: str) -> None:
+        import ray
+
+        self._ray, self.cluster, self.share, self.tick, self._seen = ray, cluster, share, tick, seen
+        head = {"node:__internal_head__": 0.001}  # where it lives as long as the cluster
+        self._told = ray.remote(num_cpus=0, resources=head, max_restarts=-1)(worker.Told).remote()
+        self._task = ray.remote(max_retries=0, num_cpus=share.cpus, num_gpus=share.gpus)(worker.do)
+        self._quiet = any(entry[0] == "ignore" and entry[2] is Warning for entry in warnings.filters)
+        self._packer = Packer()
+        self._under_way: dict[Any, _Sent] = {}
+        self._waiting: deque[_Sent] = deque()
+        self._results: dict[str, Any] = {}
+        self._error: BaseException | None = None
+
+    def do(self, works: Iterator[Work]) -> dict[str, Any]:
+        """Do works; what each returned. Raises the error of the first that failed."""
+        try:
+            while self._begin_more(works):
+                done, _ = self._ray.wait(list(self._under_way), timeout=_PAUSE)
+                self._tell()
+                self.cluster.check()
+                for ref in done:
+                    self._end(self._under_way.pop(ref), ref)
+        except BaseException:
+            self._cancel()
+            raise
+        finally:
+            with suppress(Exception):  # of a cluster that is gone
+                self._ray.kill(self._told)
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+    def _begin_more(self, works: Iterator[Work]) -> bool:
+        """Begin as many as there is room for. Returns whether any is under way."""
+        places = room(self.cluster.nodes, self.share)
+        while self._error is None and len(self._under_way) < max(1, places):
+            try:
+                sent = self._waiting.popleft() if self._waiting else _Sent(next(works))
+            except StopIteration:
+                break
+            except ShrinkError as error:  # what it needs is not there: those under way are done nevertheless
+                self._fail("next", error)
+                break
+            self._send(sent)
+        return bool(self._under_way)
+
+    def _send(self, sent: _Sent) -> None:
+        sent.tries, sent.node = sent.tries + 1, ""
+        others = [node for node in self.cluster.nodes if node["NodeID"] not in sent.avoid]
+        if not room(others, self.share):
+            sent.avoid.clear()
+        where = {"label_selector": {"ray.io/node-id": f"!in({','.join(sorted(sent.avoid))})"}} if sent.avoid else {}
+        content, parts = self._packer.pack(sent.work)
+        task = self._task.options(**where, name=sent.work.name)
+        ref = task.remote(content, self._told, self._seen, self.share.cpus, self._quiet, *parts)
+        self._under_way[ref] = sent
+
+    def _tell(self) -> None:
+        try:
+            told = self._ray.get(self._told.take.remote(), timeout=_PAUSE)
+        except self._ray.exceptions.RayError:  # it is made again, and nothing hangs on what it held
+            return
+        sent = {each.work.name: each for each in self._under_way.values()}
+        for name, node, what, done, total, note in told:
+            one = sent.get(name)
+            if one is not None:
+                one.node = node
+                if done > one.best.get(what, 0):
+                    if what in one.best and one.tries > 1:
+                        one.tries = 1  # further than any try before
+                        one.avoid.clear()
+                    one.best[what] = done
+            if what:
+                self.tick(what, done, total, note)
+
+    def _end(self, sent: _Sent, ref: Any) -> None:
+        name = sent.work.name
+        try:
+            outcome: worker.Outcome = self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:  # outside of the work: its code cannot be read there
+            self._fail(name, ClusterError(f"A node cannot do '{name}': {_last_line(error)}"))
+        except self._ray.exceptions.RayError as error:
+            self._again(sent, _last_line(error))
+        else:
+            if outcome.error is None:
+                self._results[name] = outcome.result
+            elif outcome.full:
+                sent.node = outcome.node
+                self._again(sent, f"no room on a disk of {outcome.host}: {outcome.error}", outcome.error)
+            else:
+                self._fail(name, outcome.error)
+
+    def _again(self, sent: _Sent, why: str, error: BaseException | None = None) -> None:
+        """Do a work again that was lost, if it has not been lost too often."""
+        name = sent.work.name
+        if sent.node:
+            sent.avoid.add(sent.node)
+        if sent.tries < _TRIES:
+            if self._error is None:
+                self.tick(name, 0, 0, f"lost ({why}); begun again, from its last checkpoint")
+                self._waiting.append(sent)
+        else:
+            lost = ClusterError(
+                f"'{name}' was lost {sent.tries} times without getting further: {why}. Where memory was short, give "
+                "each cell more (--cpus-per-cell, --gpus-per-cell). The same command goes on from its last checkpoint."
+            )
+            self._fail(name, error or lost)
+
+    def _fail(self, what: str, error: BaseException) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        if self._under_way:
+            self.tick(what, 0, 0, f"{error} Those under way are done to their end; no other is begun")
+
+    def _cancel(self) -> None:
+        """End works, so that the next command finds their folders free."""
+        with suppress(Exception):  # of a cluster that is gone
+            self.cluster.check()
+            for ref in self._under_way:
+                self._ray.cancel(ref, force=True)
+            self._ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=_ENDING)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
