@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_engine_local import run
 
 from shrinklm.core.results import CellFile, RunFile
 from shrinklm.run.engines.ray import RayEngine
+from test_engine_local import run
 
 ray = pytest.importorskip("ray")
 HERE = Path(__file__).parent
