@@ -14,6 +14,7 @@ import pytest
 from cli_cases import call, environment, recipe, snapshot
 from endpoint_stub import chat, server
 from shrinklm import Recipe, Run
+from shrinklm.run.cascades import ask_tests
 from shrinklm.run.plan import plan_run
 from shrinklm.run.plan.plan import total
 from teacher_cases import tiny_model
@@ -272,3 +273,45 @@ def test_labels_of_questions_without_answers_are_planned(tmp_path: Path) -> None
     assert (label["prompts"] - label["retries"], label["found"]) == (18, 0)
     assert label["dollars"] > 0
     assert [(row["prompts"], row["dollars"]) for row in rows_left if row["step"] == "label"] == [(0, 0.0)]
+
+
+def test_a_plan_counts_what_a_cascade_would_ask(tmp_path: Path) -> None:
+    said = chat(
+        "People keep it there. The answer is (a).",
+        "stop",
+        {"prompt_tokens": 90, "completion_tokens": 9, "total_tokens": 0},
+    )
+    with server(lambda body, number: said) as (url, asked):
+        teacher = f"endpoint:{url}#model"
+        steps = {"examples": 8, "batch": 4, "precision": "fp32", "curve": 0}
+        changes = {
+            "generate": ["explanation"],
+            "methods": ["finetune"],
+            "cascade": {"teacher": teacher, "budget": 0.5},
+            "student": "tiny",
+        }
+        path = recipe(
+            tmp_path,
+            task={"use": "everyday", "limit": {"train": 8, "dev": 4, "test": 6}},
+            teacher={"use": teacher, "price": PRICE},
+            **changes,
+            train=steps,
+            evaluate={"max_tokens": 4},
+        )
+        result = call("plan", path, "--no-trial", "--json")
+        assert result.exit_code == 0, result.output
+        plain = json.loads(result.stdout)
+        # Six test questions once; and not in the total, since `run` does not ask them.
+        assert plain["cascade"]["prompts"] - plain["cascade"]["retries"] == 6
+        assert plain["total"]["prompts"] == sum(row["prompts"] for row in plain["texts"])
+        told = " ".join(call("plan", path, "--no-trial").stdout.split())
+        count, name = plain["cascade"]["prompts"], plain["cascade"]["teacher"]
+        assert f"`shrinklm cascade` asks {name} {count} test questions more" in told
+        run = Run(Recipe.read(path))
+        run.all()
+        before = len(asked)
+        ask_tests(run)
+        assert len(asked) - before == 6
+        # What was asked is in the store.
+        again = json.loads(call("plan", path, "--no-trial", "--json").stdout)["cascade"]
+        assert (again["found"], again["prompts"], again["dollars"]) == (len(asked) - before, 0, 0)

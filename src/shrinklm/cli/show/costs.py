@@ -99,6 +99,11 @@ def plan(planned: Mapping[str, Any]) -> None:
         f"({_size(planned['store_bytes'])} of it the store), and {_size(total['checkpoint_bytes'])} while a student is "
         "trained. Metrics that ask again or compare meanings, and the report, are not in it. Nothing was paid or kept."
     )
+    if (passed := planned["cascade"]) is not None:
+        say(
+            f"Not in it: `shrinklm cascade` asks {passed['teacher']} {passed['prompts']:,} test questions more, "
+            f"{_price(passed['dollars'])}, {_time(passed['seconds'])}."
+        )
 
 
 def _table(title: str, names: tuple[str, ...], left: int) -> Table:

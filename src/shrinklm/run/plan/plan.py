@@ -9,6 +9,7 @@ from ..run import Run
 from ..stages.beforehand import check_tests
 from ..stages.generate import check_asks
 from ..stages.models import check_weights
+from .cascade import plan_cascade
 from .judges import plan_judges
 from .students import plan_students
 from .texts import Supposed, plan_labels, plan_texts
@@ -26,8 +27,8 @@ def plan_run(run: Run, step: str | None = None, students: bool = True, trials: b
         trials: Time models on this machine where no earlier run tells their speed.
 
     Returns:
-        `{"texts", "judges": rows with SUMS, "students": rows, "store_bytes", "total"}`; a figure is None where it is
-        unknown.
+        `{"texts", "judges": rows with SUMS, "students": rows, "cascade": a row with SUMS or None, "store_bytes",
+        "total"}`; a figure is None where it is unknown. What `shrinklm cascade` asks is not in the total.
 
     Raises what `Run.generate` and `Run.start` raise before a teacher is asked.
     """
@@ -55,12 +56,14 @@ def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[s
     texts += plan_texts(teaching, step, trials) if asked else []
     judges = plan_judges(run, teaching, trials) if students and step is None and run.recipe.judge else []
     added = store.size - empty
+    passed_on = plan_cascade(run, trials) if students and step is None else None
     cells = plan_students(run, teaching, trials) if students and step is None else []
     return {
         "name": run.recipe.name,
         "texts": texts,
         "judges": judges,
         "students": cells,
+        "cascade": passed_on,
         "store_bytes": added,
         "total": total([*texts, *judges], cells, added, run.recipe.train.at_once),
     }

@@ -15,6 +15,7 @@ from ...core.errors import TeacherError
 from ...core.types import Completion, Prompt, Sampling
 from ...teachers.base import BaseTeacher
 from ...teachers.costs import Price, dollars
+from ...teachers.generate import GenerateSettings
 from ...teachers.refusals import CUT
 from ...teachers.seeds import RETRY_SEED, SAMPLE_SEED
 from ...teachers.steps import STEPS, StepRequest
@@ -32,7 +33,7 @@ _TRIAL_TOKENS = (2, 10)
 """Tokens written in the two trials of a model on this machine: their difference is the time of a token."""
 
 
-_NOTHING: Mapping[str, Any] = {
+NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("prompts", "retries", "tokens_in", "tokens_out"), 0),
     **{"dollars": 0.0, "seconds": 0.0, "sources": []},
 }
@@ -131,6 +132,13 @@ class Supposed(Writers):
         takers = self._writers.takers(step)
         return [replace(each, teacher=self._stand_in(each.teacher, each.block) or each.teacher) for each in takers]
 
+    def named(self, name: str) -> tuple[BaseTeacher, GenerateSettings]:
+        """See `Writers.named`."""
+        teacher, settings = self._writers.named(name)
+        block, own = self.recipe.named.get(name), self.recipe.teacher
+        block = block or (own if own is not None and own.use == name else TeacherBlock(use=name))
+        return self._stand_in(teacher, block) or teacher, settings
+
     def _stand_in(self, teacher: BaseTeacher | None, block: TeacherBlock | None = None) -> BaseTeacher | None:
         # What costs nothing is read, as `preview` reads it.
         if teacher is None or teacher.free:
@@ -155,7 +163,7 @@ def plan_texts(teaching: Teaching, only: str | None, trials: bool) -> list[dict[
             for taker in teaching.writers.takers(name):
                 found = usage.by[taker.by].found if taker.by else usage.found
                 row: dict[str, Any] = {"step": name if split == "train" else f"{name} ({split})"}
-                row |= {"teacher": taker.teacher.name, "found": found, **_NOTHING}
+                row |= {"teacher": taker.teacher.name, "found": found, **NOTHING}
                 if isinstance(taker.teacher, StandIn):
                     row |= costs(taker.teacher, name, taker.block.price or taker.teacher.price, trials)
                 rows.append(row)
@@ -169,7 +177,7 @@ def plan_labels(run: Run, trials: bool) -> list[dict[str, Any]]:
     labelling, writer = run.data.labelling, run.writers.of("label")
     assert labelling is not None
     found = labelling.ask(False).steps
-    row: dict[str, Any] = {"step": "label", "teacher": writer.name if writer else "", **_NOTHING}
+    row: dict[str, Any] = {"step": "label", "teacher": writer.name if writer else "", **NOTHING}
     row["found"] = sum(step.found for step in found.values())
     if isinstance(writer, StandIn):
         row |= costs(writer, "label", run.writers.block("label").price or writer.price, trials)
@@ -195,7 +203,7 @@ def _marked(teaching: Teaching, requests: Sequence[StepRequest]) -> list[dict[st
     rows: list[dict[str, Any]] = []
     examples = teaching.splits["train"]
     for request in requests:
-        row = {"step": request.name, "teacher": STEPS[request.name].by, "found": 0, **_NOTHING}
+        row = {"step": request.name, "teacher": STEPS[request.name].by, "found": 0, **NOTHING}
         try:
             usage = teaching.look(examples, [request])[1].steps[request.name]
             row |= {"found": usage.found, "prompts": usage.missing, "seconds": None if usage.missing else 0.0}
