@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import pty
@@ -202,6 +203,20 @@ def test_a_program_trusts_what_it_made_and_what_it_says(place: Place) -> None:
     assert Run(Recipe.parse({**data, "root": place.other})).methods[0].name == "own"
     assert Run(Recipe.read(path, trust=True)).methods[0].name == "own"
     assert Run(Recipe.read(path)).methods[0].name == "own", "it was said in this process"
+
+
+def test_a_module_of_the_project_that_the_program_imported_is_its_own(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Recipe.read(place.recipe(methods=["mine:METHOD"], student="subprocess:Popen"))
+    (place.project / "mine.py").write_text(CODE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(place.project))
+    lines = list(code_of(found))
+    assert [line.partition(",")[0] for line in lines] == ["methods: mine:METHOD", "student.use: subprocess:Popen"]
+    importlib.import_module("mine")
+    assert list(code_of(found)) == lines[1:]
+    monkeypatch.setattr(sys, "prefix", str(place.project))
+    assert list(code_of(found)) == lines
 
 
 @pytest.mark.parametrize("key", ["trusted", "trust", "file", "_file", "said"])

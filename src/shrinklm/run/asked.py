@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ..core.secrets import is_secret, secrets
 from ..teachers.base import TeacherOptions, Thinking
-from .values import Block, Names
+from .values import MOST_MEGABYTES, MOST_ROWS, Block, Names
 
 WITH_THOUGHTS = 4096
 """Tokens of a completion where thinking is asked for: thoughts are many times longer than an explanation."""
@@ -121,6 +121,8 @@ class TeacherBlock(AskedBlock):
     columns: dict[str, str] = Field(
         default_factory=dict, description="recorded: step → column; {option} counts the options from 1."
     )
+    most_rows: int | None = MOST_ROWS
+    most_megabytes: float | None = MOST_MEGABYTES
     temperature: float = Field(0.0, ge=0, description="0 is greedy; a retry after a refusal samples at 0.7 at least.")
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int = 0
@@ -128,7 +130,8 @@ class TeacherBlock(AskedBlock):
 
     def options(self, root: Path) -> TeacherOptions:
         """The options that the teacher is opened with; relative paths start at `root`."""
-        return replace(super().options(root), columns=self.columns)
+        made = super().options(root)
+        return replace(made, columns=self.columns, most_rows=self.most_rows, most_megabytes=self.most_megabytes)
 
 
 class JudgeModelBlock(AskedBlock):

@@ -10,7 +10,7 @@ from ..core.errors import UnknownName
 from ..students.open import StudentSpec
 from ..teachers.seeds import MOST_SAMPLES, WARM
 from ..teachers.steps import STEPS
-from .values import Block, Names, Seed, Seeds, Trackers
+from .values import MOST_MEGABYTES, MOST_ROWS, Block, Names, Seed, Seeds, Trackers
 
 
 def known_steps(steps: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,6 +47,8 @@ class TaskBlock(Block):
     encoding: str | None = Field(None, description="Of text files; left out: UTF-8 or UTF-16, found out.")
     delimiter: str | None = Field(None, description="Of text files: ',', ';', tab ...; left out: found out.")
     sheet: str | None = Field(None, description="Of an Excel workbook; left out: the first.")
+    most_rows: int | None = MOST_ROWS
+    most_megabytes: float | None = MOST_MEGABYTES
     seed: int = Field(0, description="Splits the data and shuffles the choices.")
     shuffle: bool = Field(
         True,

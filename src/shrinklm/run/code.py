@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..core import trust
 from ..core.registry import Group, is_own, place_of
@@ -22,12 +24,20 @@ def allow(recipe: Recipe) -> None:
 def code_of(recipe: Recipe) -> Iterator[str]:
     """A line about each name of a recipe that imports a module, and each checkpoint that brings code of its own."""
     for key, group, spec in _names(recipe):
-        if spec is not None and is_own(group, spec):
+        if spec is not None and is_own(group, spec) and not _of_the_program(spec):
             yield f"{key}: {spec}, from {place_of(spec)}"
     for key, block in _blocks(recipe, ""):
         if getattr(block, "trust_remote_code", False):
             whose = getattr(block, "use", None) or "the teacher"
             yield f"{key}.trust_remote_code: code that comes with {whose!r}"
+
+
+def _of_the_program(spec: str) -> bool:
+    """Whether a name leads into a module of the current project that the program at work has imported itself."""
+    file = getattr(sys.modules.get(spec.partition(":")[0]), "__file__", None)
+    if file is None or any(Path(file).is_relative_to(place) for place in (sys.prefix, sys.base_prefix)):
+        return False  # what is installed in the project is not the project's
+    return "site-packages" not in Path(file).parts and trust.trusted(Path(file))
 
 
 def _names(recipe: Recipe) -> Iterator[tuple[str, Group, str | None]]:

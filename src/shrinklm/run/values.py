@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _LARGEST_SEED = 2**32 - 1
 """NumPy's generator, which training seeds too, takes no larger one and none below 0."""
@@ -73,3 +73,22 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Names; one alone must be a list too."""
 Trackers = Annotated[tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...], BeforeValidator(_listed)]
 """Trackers of experiments."""
+
+
+def _unset(value: Any) -> bool:
+    return value is None
+
+
+# Not written out where they are left out: such recipes stay as they are.
+MOST_ROWS = Field(
+    None,
+    ge=1,
+    exclude_if=_unset,
+    description="Of a table; left out: 2^20, or one for each byte of its file if that is more.",
+)
+MOST_MEGABYTES = Field(
+    None,
+    gt=0,
+    exclude_if=_unset,
+    description="That a table may unpack to; left out: 1,000 (a workbook: 500), or 100 times the size of its file.",
+)

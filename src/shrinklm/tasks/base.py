@@ -60,6 +60,10 @@ class TaskOptions:
     """Between the cells of a text file; None: found out."""
     sheet: str | None = None
     """Of an Excel workbook; None: the first."""
+    most_rows: int | None = None
+    """Of a table; None: 2^20, or one for each byte of its file if that is more."""
+    most_megabytes: float | None = None
+    """That a table may unpack to; None: 1,000, or 100 times the size of its file if that is more."""
     limit: int | dict[str, int] | None = None
     """The most examples of each split, or of the splits named: a seeded sample, in the order of the file."""
     root: Path = Path(".")

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.errors import TableError, TaskError
 from ..core.tables import FOLDER_SUFFIXES, SUFFIXES, Layout, Rows, arrow_rows, read_file
+from ..core.tables.bound import Bound, size_of, within
 from ..core.tables.columnar import class_labels
 from ..core.types import Split
 from .labels import labels_beside
@@ -96,7 +97,7 @@ def _rows(source: str, split: Split, root: Path, layout: Layout) -> Rows:
         raise TaskError(
             f"No file or folder at {path.resolve()} (for {split}: {source}).{_nearest(path)} Paths start at the recipe."
         )
-    return _hub(requested, split, path)
+    return _hub(requested, split, path, layout)
 
 
 def _named(rows: Rows, path: Path, requested: Source) -> Rows:
@@ -116,7 +117,7 @@ def _nearest(path: Path) -> str:
 
 def _folder(folder: Path, requested: Source, split: Split, layout: Layout) -> Rows:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-        return _saved(folder, requested, split)
+        return _saved(folder, requested, split, layout)
     # Many hub repositories keep each configuration in a folder of its name.
     base = folder / requested.config if requested.config and (folder / requested.config).is_dir() else folder
     files = [path for path in sorted(base.rglob("*")) if path.suffix.lower() in FOLDER_SUFFIXES]
@@ -174,7 +175,7 @@ def _joined(name: str, parts: Sequence[Rows]) -> Rows:
     return parts[0] if len(parts) == 1 else Rows(name, columns, read, place, labels)
 
 
-def _saved(folder: Path, requested: Source, split: Split) -> Rows:
+def _saved(folder: Path, requested: Source, split: Split, layout: Layout) -> Rows:
     import datasets
 
     try:
@@ -185,7 +186,7 @@ def _saved(folder: Path, requested: Source, split: Split) -> Rows:
         ) from error
     if isinstance(data, datasets.DatasetDict):
         data = data[_pick(list(data), requested, split, str(folder))]
-    return _dataset(data, requested.name)
+    return _dataset(data, requested.name, layout)
 
 
 def _pick(splits: Sequence[str], requested: Source, split: Split, where: str) -> str:
@@ -199,7 +200,7 @@ def _pick(splits: Sequence[str], requested: Source, split: Split, where: str) ->
     return matches[0]
 
 
-def _hub(requested: Source, split: Split, path: Path) -> Rows:
+def _hub(requested: Source, split: Split, path: Path, layout: Layout) -> Rows:
     """A dataset of the hub.
 
     Source of the call: https://huggingface.co/docs/datasets/package_reference/loading_methods
@@ -228,15 +229,17 @@ def _hub(requested: Source, split: Split, path: Path) -> Rows:
             f"  hf download {requested.name} --repo-type dataset --local-dir {requested.name}\n"
             f"or name a file of your own in the recipe, under task: {split}: FILE.parquet"
         ) from error
-    return _dataset(data, requested.name)
+    return _dataset(data, requested.name, layout)
 
 
-def _dataset(data: Any, name: str) -> Rows:
+def _dataset(data: Any, name: str, layout: Layout) -> Rows:
     if not len(data):
         raise TaskError(f"{name} is empty. A table needs at least one row.")
+    bound = Bound.of(name, size_of(file["filename"] for file in data.cache_files), layout)
+    bound.check_rows(len(data))
 
     def batches(wanted: Sequence[str]) -> Iterator[Any]:
-        yield from data.select_columns(list(wanted)).with_format("arrow").iter(batch_size=1000)
+        yield from within(data.select_columns(list(wanted)).with_format("arrow").iter(batch_size=1000), bound)
 
     # The library's own words for its features, as it writes them into files.
     features = {

@@ -67,7 +67,7 @@ def named(
     """
     forms = [columns] if isinstance(columns, Mapping) else list(columns)
     left_out: Left = {split: Counter() for split in SPLITS}
-    layout = Layout(options.encoding, options.delimiter, options.sheet)
+    layout = _layout(options)
 
     # A table of lines is read through for its columns: not once more for its rows.
     looked_at: dict[tuple[str, Split], tuple[Rows, dict[str, Any], TaskOptions]] = {}
@@ -99,6 +99,17 @@ def named(
         options = replace(options, train=sources["train"])
     asked = partial(_asked, forms, options, kind, prepare, layout)
     return SplitTask(name, kind, options, read, sources, parse, left_out, asked)
+
+
+def _layout(options: TaskOptions) -> Layout:
+    return Layout(
+        options.encoding,
+        options.delimiter,
+        options.sheet,
+        most_rows=options.most_rows,
+        most_megabytes=options.most_megabytes,
+        block="task",
+    )
 
 
 def _asked(

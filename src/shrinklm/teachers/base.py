@@ -155,6 +155,10 @@ class TeacherOptions:
     """Relative paths start here."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """recorded: step → column."""
+    most_rows: int | None = None
+    """recorded: see `tasks.base.TaskOptions`."""
+    most_megabytes: float | None = None
+    """recorded: see `tasks.base.TaskOptions`."""
     batch: int | None = None
     """Prompts in one forward pass, or requests at a time at most; None: the teacher's own."""
     trust_remote_code: bool = False

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..core.errors import TeacherError
-from ..core.tables import Row, read_file
+from ..core.tables import Layout, Row, read_file
 from ..core.tables.printed import parsed
 from ..core.types import Completion, Example, Prompt, Sampling, digest
 from ..tasks.letters import moved
@@ -47,6 +47,7 @@ class RecordedTeacher(BaseTeacher):
             (options.root / Path(part.strip()).expanduser()).resolve() for part in rest.split(",") if part.strip()
         ]
         self.columns = dict(options.columns)
+        self._layout = Layout(most_rows=options.most_rows, most_megabytes=options.most_megabytes, block="teacher")
         self._id, self._question = self.columns.pop("id", "id"), self.columns.pop("question", "question")
         if not self.files or not self.columns:
             what = "columns" if self.files else "files"
@@ -131,7 +132,7 @@ class RecordedTeacher(BaseTeacher):
         return [self._table(path) for path in self.files]
 
     def _table(self, path: Path) -> _Table:
-        table = read_file(path, path.name)
+        table = read_file(path, path.name, self._layout)
         by = self._id if self._id in table.columns or table.route(self._id)[1] else self._question
         if by not in table.columns and not table.route(by)[1]:
             raise TeacherError(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import TableError
-from .rows import Layout, Rows
+from .bound import PIECE, VALUE, Bound, longest, within
+from .rows import Layout, Rows, named_twice
 
-_BATCH = 512
+_LEAST, _BATCH = 4, 512
 """Rows read at a time: few enough for the processor's cache."""
 
 
@@ -51,11 +52,14 @@ def parquet(path: Path, name: str, layout: Layout) -> Rows:
         raise TableError(f"{name} is not a Parquet file: {error}") from error
     if empty:
         raise TableError(f"{name} is empty. A table needs at least one row.")
-    schema = table.schema_arrow
+    schema, bound = table.schema_arrow, Bound.of(name, path.stat().st_size, layout)
+    bound.check_rows(table.metadata.num_rows)
 
     def batches(wanted: Sequence[str]) -> Iterator[Any]:
         try:
-            yield from table.iter_batches(batch_size=_BATCH, columns=list(wanted), use_threads=False)
+            count, far = _at_a_time(path, table.metadata, set(wanted), bound)
+            read = table.iter_batches(batch_size=count, columns=list(wanted), use_threads=False)
+            yield from read if far else within(read, bound)
             pa.default_memory_pool().release_unused()  # or what the batches took stays taken
         except (pa.ArrowInvalid, OSError) as error:
             raise TableError(f"{name} is damaged: {error}. Write the file again.") from error
@@ -63,16 +67,54 @@ def parquet(path: Path, name: str, layout: Layout) -> Rows:
     return arrow_rows(name, _columns(name, schema.names), batches, labels_of(schema.metadata))
 
 
+def _at_a_time(path: Path, metadata: Any, wanted: Collection[str], bound: Bound) -> tuple[int, bool]:
+    """(rows that may be unpacked before they are counted; whether they need not be, since the bound is far).
+
+    Raises TableError where the file itself says that it is too large.
+    """
+    import pyarrow.parquet as pq
+
+    size, short, dictionaries = 0, 0, set()
+    longest_text = 0
+    """Bytes of the longest text that is held once and may be shown many times, by `short` values."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for chunk in map(group.column, range(group.num_columns)):
+            if not any(f"{chunk.path_in_schema}.".startswith(f"{column}.") for column in wanted):
+                continue
+            size += chunk.total_uncompressed_size + VALUE * chunk.num_values
+            if chunk.physical_type != "BYTE_ARRAY":
+                continue
+            if chunk.has_dictionary_page:
+                dictionaries.add(chunk.path_in_schema)
+                short += chunk.num_values
+            if "DELTA_BYTE_ARRAY" in chunk.encodings:  # a text repeats the beginning of the one before
+                longest_text = max(longest_text, chunk.total_uncompressed_size)
+                short += chunk.num_values
+    bound.check_bytes(size, all_of_them=True)
+    if dictionaries:
+        file = pq.ParquetFile(path, read_dictionary=sorted(dictionaries), buffer_size=1 << 20)
+        for group in range(metadata.num_row_groups):
+            first = next(file.iter_batches(1, row_groups=[group], columns=sorted(wanted), use_threads=False), None)
+            for column in () if first is None else first.columns:
+                longest_text = max(longest_text, longest(column))
+    at_a_time = max(_LEAST, min(_BATCH, PIECE // max(longest_text, 1)))
+    return at_a_time, size + short * longest_text <= bound.bytes
+
+
 def arrow(path: Path, name: str, layout: Layout) -> Rows:
     """The table in an Arrow file or stream. Raises TableError as `parquet` does."""
     import pyarrow as pa
 
+    bound = Bound.of(name, path.stat().st_size, layout)
     try:
         # `save_to_disk` of datasets writes streams; other programs write files, which end in an index.
         try:
-            table = pa.ipc.open_stream(path.read_bytes()).read_all()
+            stream = pa.ipc.open_stream(path.read_bytes())
+            table = _all_of(stream, stream.schema, bound)
         except pa.ArrowInvalid:
-            table = pa.ipc.open_file(path.read_bytes()).read_all()
+            file = pa.ipc.open_file(path.read_bytes())
+            batches = (file.get_batch(index) for index in range(file.num_record_batches))
+            table = _all_of(batches, file.schema, bound)
     except pa.ArrowInvalid as error:
         raise TableError(f"{name} is not an Arrow file: {error}") from error
     if not table.num_rows:
@@ -80,14 +122,26 @@ def arrow(path: Path, name: str, layout: Layout) -> Rows:
     return arrow_rows(
         name,
         _columns(name, table.column_names),
-        lambda wanted: table.select(list(wanted)).to_batches(_BATCH),
+        lambda wanted: within(table.select(list(wanted)).to_batches(_BATCH), bound),
         labels_of(table.schema.metadata),
     )
 
 
+def _all_of(batches: Iterable[Any], schema: Any, bound: Bound) -> Any:
+    """A table of record batches, which are counted as they are unpacked."""
+    import pyarrow as pa
+
+    kept, rows, size = [], 0, 0
+    for batch in batches:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        bound.check_rows(rows, all_of_them=False)
+        bound.check_bytes(size)
+        kept.append(batch)
+    return pa.Table.from_batches(kept, schema)
+
+
 def _columns(name: str, columns: Sequence[str]) -> Sequence[str]:
-    twice = next((column for column in columns if list(columns).count(column) > 1), None)
-    if twice is not None:
+    if (twice := named_twice(columns)) is not None:
         raise TableError(f"{name} names the column '{twice}' twice. Give each column a name of its own.")
     return columns
 

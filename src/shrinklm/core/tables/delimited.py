@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TableError
-from .rows import Layout, Rows
+from .rows import Layout, Rows, named_twice
 from .text import encoding_of
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -36,10 +36,9 @@ def delimited(path: Path, name: str, layout: Layout) -> Rows:
         raise TableError(f"{name} is empty. A table needs a header and at least one row.")
     columns = [value.strip() for value in header[1]]
     named = [column for column in columns if column]
-    twice = {column for column in named if named.count(column) > 1}
-    if twice:
+    if (twice := named_twice(sorted(named))) is not None:
         raise TableError(
-            f"{file.place(header[0])}: the header names '{sorted(twice)[0]}' twice. Give each column a name of its own."
+            f"{file.place(header[0])}: the header names '{twice}' twice. Give each column a name of its own."
         )
     file.settle(columns)
     if next(file.fitted(columns), None) is None:

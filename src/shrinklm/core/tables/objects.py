@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
@@ -15,6 +16,7 @@ from .text import blocks, encoding_of
 
 _DEEPEST = 3
 """Keys under which rows may stand: {"data": {"train": {"rows": [...]}}}."""
+_BLANK = re.compile(r"\s*")
 _USUAL = ("data", "rows", "examples", "questions", "records", "items", "instances")
 
 
@@ -115,16 +117,14 @@ def _whole(path: Path, name: str, layout: Layout, encoding: str) -> Rows:
 
 def _in_a_row(text: str) -> list[Any] | None:
     """Objects one after another, over many lines each; None where there is anything else."""
-    decoder, found, place = json.JSONDecoder(), [], 0
-    while text[place:].strip():
-        place += len(text[place:]) - len(text[place:].lstrip())
+    decoder, found, place = json.JSONDecoder(), [], _BLANK.match(text).end()  # type: ignore[union-attr]
+    while place < len(text):
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             return None
         found.append(value)
-        if len(found) > 100_000:  # each costs a copy of the rest
-            return None
+        place = _BLANK.match(text, place).end()  # type: ignore[union-attr]
     return found if len(found) > 1 and all(isinstance(value, dict) for value in found) else None
 
 

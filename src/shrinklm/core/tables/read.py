@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import TableError
+from .bound import Bound, counted
 from .columnar import arrow, parquet
 from .delimited import delimited
 from .objects import objects
@@ -50,6 +51,10 @@ def read_file(path: Path, name: str, layout: Layout | None = None) -> Rows:
             f"{name}: files of the kind '{path.suffix}' are not read. Known: {', '.join(SUFFIXES)}. {advice}".rstrip()
         )
     try:
-        return reader(path, name, layout or Layout())
+        layout = layout or Layout()
+        rows = reader(path, name, layout)
+        # Those that are packed count for themselves, before they unpack.
+        stated = layout.most_rows is not None and reader in (delimited, objects)
+        return counted(rows, Bound.of(name, path.stat().st_size, layout)) if stated else rows
     except OSError as error:
         raise TableError(f"{name} cannot be read: {error.strerror or error}. Is it readable by you?") from error

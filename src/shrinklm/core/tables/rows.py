@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,12 @@ class Layout:
     """The key of a JSON object under which the rows stand."""
     parts: tuple[str, ...] = ()
     """Keys that are tried first where there are several."""
+    most_rows: int | None = None
+    """More are not read; left out: see `bound`."""
+    most_megabytes: float | None = None
+    """A table that unpacks to more is not read."""
+    block: str = ""
+    """The block of a recipe in which these stand; "" where there is no recipe."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,16 @@ def in_memory(name: str, rows: Sequence[tuple[int, Row]], place: Callable[[int],
         return ((number, [row.get(column) for column in wanted]) for number, row in rows)
 
     return Rows(name, columns, read, place)
+
+
+def named_twice(names: Iterable[str]) -> str | None:
+    """The first name that stands twice; None where each stands once."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def missing_column(name: str, column: str, columns: Sequence[str]) -> str:

@@ -6,15 +6,21 @@ import datetime
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from ..errors import TableError
-from .rows import Layout, Rows, in_memory
+from .bound import Bound
+from .rows import Layout, Rows, in_memory, named_twice
 
 _LARGEST = 500_000_000
-"""Bytes of a workbook unpacked: far above any table that a spreadsheet opens, far below what a zip bomb makes."""
+"""Bytes of a workbook unpacked, where the recipe names none: far above any table that a spreadsheet opens, far below a
+zip bomb."""
+
+_CELLS = 64
+"""Cells that are walked for each row that may be read."""
 
 
 def workbook(path: Path, name: str, layout: Layout) -> Rows:
@@ -27,7 +33,9 @@ def workbook(path: Path, name: str, layout: Layout) -> Rows:
         import openpyxl
     except ImportError:
         raise TableError(f'{name}: Excel workbooks need openpyxl. Type: pip install "shrinklm[xlsx]"') from None
-    _check_size(path, name)
+    bound = Bound.of(name, path.stat().st_size, layout)
+    bound = replace(bound, bytes=_LARGEST if layout.most_megabytes is None else bound.bytes)
+    _check_size(path, name, bound)
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except Exception as error:  # a damaged archive fails in many ways
@@ -39,7 +47,7 @@ def workbook(path: Path, name: str, layout: Layout) -> Rows:
     title = asked or titles[0]
     label = f"{name}, sheet '{title}'" if len(titles) > 1 else name
     try:
-        cells = dict(_cells(book[title], label))
+        cells = dict(_cells(book[title], label, bound))
         merged = _merged(path, title)
     except TableError:
         raise
@@ -50,24 +58,33 @@ def workbook(path: Path, name: str, layout: Layout) -> Rows:
     return _table(label, cells, merged, lambda: _formulas(path, title))
 
 
-def _check_size(path: Path, name: str) -> None:
+def _check_size(path: Path, name: str, bound: Bound) -> None:
     if not zipfile.is_zipfile(path):
         old = path.read_bytes()[:2] == b"\xd0\xcf"
         more = "an old workbook or one with a password" if old else "no zip archive"
         raise TableError(f"{name} is not an Excel workbook (.xlsx): it is {more}. Save it again as .xlsx or CSV.")
     with zipfile.ZipFile(path) as archive:
         size = sum(part.file_size for part in archive.infolist())
-    if size > _LARGEST:
+    if size > bound.bytes:
+        raised = f", or write in the recipe, under {bound.block}: most_megabytes: {-(-size // 10**6)}"
         raise TableError(
-            f"{name} unpacks to {size / 1e6:,.0f} MB, more than the {_LARGEST / 1e6:,.0f} MB that are read. "
-            "Save the sheet as CSV."
+            f"{name} unpacks to {size / 1e6:,.0f} MB, more than the {bound.bytes / 1e6:,.0f} MB that are read. "
+            f"Save the sheet as CSV{raised if bound.block else '.'}"
         )
 
 
-def _cells(sheet: Any, label: str) -> Iterator[tuple[tuple[int, int], Any]]:
+def _cells(sheet: Any, label: str, bound: Bound) -> Iterator[tuple[tuple[int, int], Any]]:
     """((row, column), value) of every cell that holds one, both counted from 1."""
     sheet.reset_dimensions()  # what the file says of them is often wrong
+    walked = 0
     for number, row in enumerate(sheet.iter_rows(), 1):
+        # Rows and cells that are left out in the file are walked too: one cell in the last corner makes billions.
+        walked += len(row)
+        bound.check_rows(number, all_of_them=False)
+        if walked > _CELLS * bound.rows:
+            raise TableError(
+                f"{label} has {len(row):,} columns of {number:,} rows. Take out what stands far from the table."
+            )
         for column, cell in enumerate(row, 1):
             if cell.value is None:
                 continue
@@ -128,8 +145,7 @@ def _table(
         column: str(cells[filled[0], column]).strip() for column in range(1, width + 1) if (filled[0], column) in cells
     }
     names = list(header.values())
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    if (twice := named_twice(names)) is not None:
         raise TableError(
             f"{label}, row {filled[0]}: the header names '{twice}' twice. Give each column a name of its own."
         )

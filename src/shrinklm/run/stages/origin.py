@@ -188,7 +188,8 @@ def _digest(examples: Sequence[Example]) -> str:
 
 
 def _task(recipe: Recipe) -> Origin:
-    return {f"task.{key}": value for key, value in recipe.task.model_dump(mode="json").items()}
+    bounds = {"most_rows", "most_megabytes"}  # what is read is the same
+    return {f"task.{key}": value for key, value in recipe.task.model_dump(mode="json", exclude=bounds).items()}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
