@@ -342,6 +342,8 @@ def test_one_machine_at_a_time_writes_to_a_run(tmp_path: Path, monkeypatch: pyte
         assert taken is not None
         assert json.loads(taken)["id"] == json.loads(open_objects(url).read(".lock") or b"{}")["id"]
     assert open_objects(url).read(".lock") is None
+    monkeypatch.undo()  # no renewal in what follows
+    monkeypatch.setenv("SHRINKLM_MIRROR", str(tmp_path / "mirrors"))
     another = b'{"id": "another", "pid": 7, "host": "h", "since": "s", "command": "c", "at": 1}'
 
     def cut_off() -> None:
