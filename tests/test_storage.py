@@ -286,9 +286,12 @@ def test_a_run_at_a_url_is_the_run_on_the_disk(
     assert list(s3().find("bucket/texts")) == ["bucket/texts/generations.db"]
     another_machine(tmp_path, monkeypatch)
     opened = open_run(f"{bucket}/runs/r")
-    assert state(opened.folder) == state(run.folder)
+    weights = "cells/multitask--tiny--s0/student/model.safetensors"
+    assert state(run.folder).keys() - state(opened.folder).keys() == {weights}, "brought when they are opened"
+    assert all(cell.trained for cell in opened.cells)
     asked = "Where do fish swim?", ["in the sea", "in the sky"]
     assert opened.predict(*asked).probabilities == open_run(local).predict(*asked).probabilities
+    assert state(opened.folder) == state(run.folder)
     said: list[tuple[Any, ...]] = []
     again = Run(recipe(tmp_path / "root", **place), tick=ticks(said))
     assert again.generate().total.asked == 0, "no text is paid for twice"
@@ -302,12 +305,14 @@ def test_a_training_that_was_killed_goes_on_elsewhere(
     place = {"runs": f"{bucket}/killed", "store": f"{bucket}/killed.db"}
     pid = os.fork()
     if not pid:  # killed when its first checkpoint was sent
-        send = Storage.send
-        monkeypatch.setattr(Storage, "send", lambda *said: (send(*said), os.kill(os.getpid(), signal.SIGKILL)))
-        run = Run(recipe(tmp_path / "root", **place))
-        run.generate()
-        run.train()
-        os._exit(1)
+        try:
+            send = Storage.send
+            monkeypatch.setattr(Storage, "send", lambda *said: (send(*said), os.kill(os.getpid(), signal.SIGKILL)))
+            run = Run(recipe(tmp_path / "root", **place))
+            run.generate()
+            run.train()
+        finally:
+            os._exit(1)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     left = there(f"{bucket}/killed/r")
     assert any(name.endswith("checkpoint-2/state.json") for name in left)
@@ -374,10 +379,11 @@ def test_what_vanished_or_is_damaged_is_made_again(
     another_machine(tmp_path, monkeypatch)
     said: list[tuple[Any, ...]] = []
     run = Run(recipe(local.parent.parent, **blocks), tick=ticks(said))
+    with pytest.raises(StoreError, match=rf"^{url}/{cell}/student/model.safetensors is damaged.*shrinklm train RECIPE"):
+        run.predict("Where do fish swim?", ["in the sea", "in the sky"])
     run.train()
     run.evaluate()
-    [note] = {note for what, _, _, note in said if what == "storage"}
-    assert note.startswith(f"{url}/{cell}/student/model.safetensors is damaged")
+    assert any("its weights are missing or damaged, and are trained again" in note for *_, note in said)
     assert {name: content for name, content in bytes_of(run.folder).items() if name.startswith("cells")} == {
         name: content for name, content in bytes_of(local).items() if name.startswith("cells")
     }
@@ -454,8 +460,11 @@ def test_what_a_killed_process_had_not_sent_is_sent_by_the_next(
     here = at(tmp_path, "here", monkeypatch)
     pid = os.fork()
     if not pid:
-        open_store(here).put([text("paid")])
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            open_store(here).put([text("paid")])
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
     os.waitpid(pid, 0)
     assert not there.parent.exists()
     with open_store(here) as store:

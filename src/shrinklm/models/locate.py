@@ -21,6 +21,7 @@ from typing import Literal
 from ..core.cache import cache_folder
 from ..core.errors import ModelError, StoreError
 from ..core.files import whole
+from ..core.remote import bring
 from ..core.types import digest
 
 Family = Literal["causal", "seq2seq", "encoder"]
@@ -108,6 +109,7 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
     if path.is_file():
         return Model(ref, path.stem, sha256((path,)), path)
     if path.is_dir():
+        bring(path)
         weights = sorted(path.glob("*.safetensors"))
         if not weights or not (path / "config.json").is_file():
             content = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"

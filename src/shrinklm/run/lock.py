@@ -48,6 +48,7 @@ class FolderLock:
         self._lock = FileLock(self.path)
         self._lease: Lease | None = None
         self._depth = 0
+        self._looked = False
 
     @property
     def held(self) -> bool:
@@ -103,9 +104,11 @@ class FolderLock:
                 made.rmdir()  # only an empty one can be removed
 
     def look(self) -> None:
-        """Bring the mirror of a run at a URL up to date for one who reads. Where a process here works in it, it is."""
-        if self.storage.url is None or self.held:
+        """Bring the mirror of a run at a URL up to date, once, for one who reads. Where a process here works in it, it
+        is."""
+        if self.storage.url is None or self.held or self._looked:
             return
+        self._looked = True
         try:
             self._take()
         except StoreError:

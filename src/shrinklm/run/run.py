@@ -242,6 +242,7 @@ class Run(Inputs):
 
     def student(self, method: str | None = None, seed: int | None = None) -> TrainedStudent:
         """A trained student, loaded once; left out: the last method (or cell), the first seed. Raises StudentError."""
+        self.lock.look()
         cell = trained_cell(self.cells, method, self.folder, seed)
         if cell.name not in self._students:
             self._students[cell.name] = trained_student(cell, self.recipe, self.task, self.data.questions)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from ..core.errors import StoreError
+from ..core.files import read_json
+from ..core.intact import intact
 from ..core.remote import Habits, Lease, Mirror, home_of, open_objects, top_of, url_of
 from ..core.results import CellFile, RunFile
 from ..core.types import Tick
@@ -121,4 +123,10 @@ def _clears(path: str) -> bool:
     return PurePosixPath(path).name == CellFile.STARTED
 
 
-_HABITS = Habits(_rank, _is_marker, _passes, _clears)
+def _waits(path: Path) -> bool:
+    """Weights of a student whose record says how long they are: so it is known that they are there and whole."""
+    note = path.parent / NOTE
+    return path.parent.name == CellFile.STUDENT and intact(note) and bool(read_json(note).get("files"))
+
+
+_HABITS = Habits(_rank, _is_marker, _passes, _clears, _waits)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import StudentError
 from ..core.registry import find, is_own, misfit, names, split_spec
+from ..core.remote import bring
 from ..models.load import default_device, default_dtype, family_of, load_model
 from ..models.locate import Model, locate_model
 from .saved import NOTE, class_name
@@ -137,6 +138,7 @@ def load_student(folder: Path, dtype: str = "auto", use: str | None = None) -> B
     if kind not in families:
         raise StudentError(f"{note} names the class '{kind}', which is not known here. Known: {', '.join(families)}.")
     family = families[kind]
+    bring(folder)
     # Not by `locate_model`, which would hash the weights for a revision that nothing needs here.
     located = Model(str(folder), folder.name, "", folder.resolve())
     model, tokenizer = load_model(located, family.family, default_dtype() if dtype == "auto" else dtype)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.intact import intact
+from ..core.remote import away
 
 NOTE = "shrinklm.json"
 """The file beside a student's weights that says which class reads them, and how long the other files are."""
@@ -30,13 +31,19 @@ def whole_student(folder: Path) -> bool:
     try:
         note = json.loads((folder / NOTE).read_bytes())
         sizes = note.get("files") or dict.fromkeys(_needed(folder))
-        lengths = [((folder / name).stat().st_size, size) for name, size in sizes.items()]
+        lengths = [(_length(folder / name), size) for name, size in sizes.items()]
     except (OSError, ValueError, LookupError, AttributeError):  # a file is missing, or one that lists others is damaged
         return False
     if any(size not in (None, length) for length, size in lengths):
         return False
     # The lengths of all files say enough; without them each file is read.
     return all(map(intact, folder.glob("*.safetensors"))) if note.get("files") else intact(folder)
+
+
+def _length(path: Path) -> int:
+    """Of a file that is here, or stands at the URL of a run and is brought when it is opened. Raises OSError."""
+    size = None if path.is_file() else away(path)
+    return path.stat().st_size if size is None else size
 
 
 def _needed(folder: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """Files at a URL, and their mirrors here. What stands at a URL is worked on in its mirror, a folder of the cache."""
 
+from .known import away
 from .lease import Lease, this_process
-from .mirror import Habits, Mirror
+from .mirror import Habits, Mirror, bring
 from .objects import Objects, open_objects
 from .urls import check_url, home_of, is_url, mirror, named, prepared, received, sent, top_of, url_of
 
@@ -10,6 +11,8 @@ __all__ = [
     "Lease",
     "Mirror",
     "Objects",
+    "away",
+    "bring",
     "check_url",
     "home_of",
     "is_url",

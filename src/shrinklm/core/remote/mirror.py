@@ -12,27 +12,22 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import StoreError
-from ..files import write_text, writing
+from ..files import writing
+from .known import NOTE, Known, parts_of, read_note, settled, state_of, write_note
 from .objects import Objects, Thing, open_objects
-from .urls import prepared
+from .urls import prepared, top_of, url_of
 
 INDEX = ".index.json"
 """At the URL: file → the checksums that it may have."""
-_NOTE = ".known.json"
-"""In the mirror: file → what is known of it."""
 _LEAVING = "leaving"
 """The tag of a file that is being removed there."""
-_TICK = 50_000_000
-"""Nanoseconds within which a file may be written twice and show one time."""
 _AT_ONCE = 8
 """Files that are brought at a time."""
 
@@ -49,17 +44,8 @@ class Habits:
     """Whether a file may be removed: one that is gone here is then removed there, and any other one is brought back."""
     clears: Callable[[str], bool] = lambda path: False
     """Whether what is gone here must be gone there before a file of this name is sent, when that file changed."""
-
-
-@dataclass
-class _Known:
-    """A file that stood at the URL when it was last looked at."""
-
-    tag: str
-    """The storage's; "" where what stands there is damaged."""
-    sha: str
-    state: list[int]
-    """Size, inode and time of the file here that holds this content; [] where these may not change with it."""
+    waits: Callable[[Path], bool] = lambda path: False
+    """Whether a file of weights, by its path here, is brought only when it is asked for (`bring`)."""
 
 
 class Mirror:
@@ -88,7 +74,7 @@ class Mirror:
         self.objects: Objects = open_objects(f"{url}/{part}" if part else url)
         self.apart, self.habits, self.tell = apart if not part else (), habits or Habits(), tell
         # In the mirror, so that who removes one removes what is known of it.
-        self._note = self.here / _NOTE
+        self._note = self.here / NOTE
 
     def pull(self, there: Mapping[str, Thing] | None = None) -> None:
         """Brings what the URL has and the mirror has not.
@@ -107,7 +93,40 @@ class Mirror:
         index = self._index() if changed else {}
         # What was to be removed there by a push that was killed is no other's doing.
         foreign = any(known[path].tag != _LEAVING for path in gone)
-        with self._fetched(changed, there) as new:
+        # Large files last: what stands beside them says whether they may wait.
+        changed.sort(key=_large)
+        small = [path for path in changed if not _large(path)]
+        for paths in small, changed[len(small) :]:
+            foreign |= self._take_in(paths, there, known, here, index)
+        for path in gone:
+            del known[path]
+        if foreign:  # another wrote there: what is here and was not sent belongs to another state
+            self._remove(path for path in here if path not in there)
+        restored = [path for path in known if self._lacks(path, known, foreign, dirty)]
+        with self._fetched(restored, there) as new:
+            for path, file in new.items():
+                _move(file, self.here / path)
+                known[path] = Known(there[path].tag, _sha(self.here / path), settled(state_of(self.here / path)))
+        self._write(known)
+
+    def _take_in(
+        self,
+        changed: Iterable[str],
+        there: Mapping[str, Thing],
+        known: dict[str, Known],
+        here: Mapping[str, list[int]],
+        index: Mapping[str, list[str]],
+    ) -> bool:
+        """Bring files that changed there. Returns whether another than this machine changed one."""
+        foreign, fetched = False, []
+        for path in changed:
+            sound = path not in known or bool(known[path].tag)
+            if _large(path) and sound and path not in here and len(index.get(path, ())) == 1 and self._waits(path):
+                foreign |= path not in known or known[path].sha != index[path][0]
+                known[path] = Known(there[path].tag, index[path][0], [], there[path].size)
+            else:
+                fetched.append(path)
+        with self._fetched(fetched, there) as new:
             for path, file in new.items():
                 sha, tag = _sha(file), there[path].tag
                 if path in index and sha not in index[path]:
@@ -118,17 +137,27 @@ class Mirror:
                     if not (path in here and _sha(self.here / path) == sha):  # else it was sent by a killed push
                         foreign = True
                         _move(file, self.here / path)
-                    known[path] = _Known(tag, sha, _settled(_state(self.here / path)))
-        for path in gone:
-            del known[path]
-        if foreign:  # another wrote there: what is here and was not sent belongs to another state
-            self._remove(path for path in here if path not in there)
-        restored = [path for path in known if self._lacks(path, known, foreign, dirty)]
-        with self._fetched(restored, there) as new:
+                    known[path] = Known(tag, sha, settled(state_of(self.here / path)))
+        return foreign
+
+    def bring(self, folder: Path) -> None:
+        """Bring the files of a folder here that were left there until somebody asks for them."""
+        known = self._read()
+        wanted = [path for path, each in known.items() if each.away is not None and not (self.here / path).is_file()]
+        wanted = [path for path in wanted if (self.here / path).is_relative_to(folder)]
+        with self._fetched(wanted, {path: Thing(known[path].away or 0, "") for path in wanted}) as new:
             for path, file in new.items():
+                if _sha(file) != known[path].sha:
+                    self._damaged(path, [known[path].sha], known)
+                    self._write(known)
+                    raise StoreError(
+                        f"{self.objects.url}/{path} is damaged: it is not what was sent there. What made it makes it "
+                        "again, such as: shrinklm train RECIPE"
+                    )
                 _move(file, self.here / path)
-                known[path] = _Known(there[path].tag, _sha(self.here / path), _settled(_state(self.here / path)))
-        self._write(known)
+                known[path].away, known[path].state = None, settled(state_of(self.here / path))
+        if wanted:
+            self._write(known)
 
     def push(self) -> None:
         """Sends what changed here since the last pull or push, each file whole or not at all; what `Habits` says comes
@@ -140,7 +169,7 @@ class Mirror:
                 continue
             sha = _sha(self.here / path)
             if path in known and known[path].tag and known[path].sha == sha:
-                known[path].state = _settled(state)
+                known[path].state, known[path].away = settled(state), None
             else:
                 changed[path] = sha
         gone = [path for path in known if path not in here and known[path].tag and self.habits.passes(path)]
@@ -155,11 +184,11 @@ class Mirror:
             self._delete(gone, known)
         for path in sorted(changed, key=lambda path: (self.habits.rank(path), here[path][2], path)):
             thing = self.objects.put(path, self.here / path)
-            known[path] = _Known(thing.tag, changed[path], _settled(here[path]))
+            known[path] = Known(thing.tag, changed[path], settled(here[path]))
             self._write(known)
         self._delete(gone, known)
 
-    def _delete(self, paths: Iterable[str], known: dict[str, _Known]) -> None:
+    def _delete(self, paths: Iterable[str], known: dict[str, Known]) -> None:
         # What says that others are there goes before them.
         paths = sorted((path for path in paths if path in known), key=self.habits.rank, reverse=True)
         for path in paths:
@@ -171,27 +200,30 @@ class Mirror:
             del known[path]
             self._write(known)
 
-    def _damaged(self, path: str, shas: list[str], known: dict[str, _Known]) -> None:
+    def _damaged(self, path: str, shas: list[str], known: dict[str, Known]) -> None:
         """Notes that what stands at the URL is not what was sent; a copy here that is stays, and is sent again."""
         file = self.here / path
         if not (file.is_file() and _sha(file) in shas):
             self._remove([path])
-        known[path] = _Known("", shas[0], [])
+        known[path] = Known("", shas[0], [])
         self.tell(
             f"{self.objects.url}/{path} is damaged: it is not what was sent there, and is not used. "
             f"If you changed it yourself, delete {self.objects.url}/{INDEX}"
         )
 
-    def _lacks(self, path: str, known: Mapping[str, _Known], foreign: bool, dirty: bool) -> bool:
+    def _lacks(self, path: str, known: Mapping[str, Known], foreign: bool, dirty: bool) -> bool:
         """Whether a file that the URL holds is to be brought, though it did not change there."""
         each, file = known[path], self.here / path
-        if not each.tag:
+        if not each.tag or (each.away is not None and not file.is_file()):
             return False
         if not file.is_file():
             return foreign or not (dirty and self.habits.passes(path))
-        return foreign and _state(file) != each.state and _sha(file) != each.sha
+        return foreign and state_of(file) != each.state and _sha(file) != each.sha
 
-    def _differs(self, path: str, state: list[int], known: Mapping[str, _Known]) -> bool:
+    def _waits(self, path: str) -> bool:
+        return self.habits.waits(self.here / path)
+
+    def _differs(self, path: str, state: list[int], known: Mapping[str, Known]) -> bool:
         return known[path].state != state and _sha(self.here / path) != known[path].sha
 
     @contextmanager
@@ -232,7 +264,7 @@ class Mirror:
             folders[:] = [name for name in folders if not (name.startswith(".") or (top and name in self.apart))]
             for name in files:
                 if not name.startswith("."):
-                    found[(place / name).relative_to(self.here).as_posix()] = _state(place / name)
+                    found[(place / name).relative_to(self.here).as_posix()] = state_of(place / name)
         return found
 
     def _remove(self, paths: Iterable[str]) -> None:
@@ -253,25 +285,15 @@ class Mirror:
         except (ValueError, LookupError, TypeError, AttributeError):
             return {}
 
-    def _read(self) -> dict[str, _Known]:
-        try:
-            content: dict[str, Any] = json.loads(self._note.read_bytes())
-            return {path: _Known(**about) for path, about in content.items()}
-        except (OSError, ValueError, TypeError):  # then everything is looked at
-            return {}
+    def _read(self) -> dict[str, Known]:
+        return read_note(self._note)
 
-    def _write(self, known: Mapping[str, _Known]) -> None:
-        write_text(self._note, json.dumps({path: asdict(each) for path, each in known.items()}))
+    def _write(self, known: Mapping[str, Known]) -> None:
+        write_note(self._note, known)
 
 
-def _state(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_ino, stat.st_mtime_ns]
-
-
-def _settled(state: list[int]) -> list[int]:
-    """What will change with the file: not the time of one that was written within this tick of the clock."""
-    return state if time.time_ns() - state[2] > _TICK else []
+def _large(path: str) -> bool:
+    return path.endswith(".safetensors")
 
 
 def _sha(path: Path) -> str:
@@ -283,3 +305,12 @@ def _move(new: Path, to: Path) -> None:
     with writing(to):
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(new, to)
+
+
+def bring(folder: Path) -> None:
+    """Bring the files of a folder that were left at its URL, if it is one of a mirror. Raises StoreError."""
+    top = top_of(folder)
+    url = None if top is None else url_of(top)
+    for part in parts_of(folder):
+        if top is not None and url is not None and (part / NOTE).is_file():
+            Mirror(url, "" if part == top else part.relative_to(top).as_posix()).bring(folder)
