@@ -60,6 +60,7 @@ SLOW = {
     "test_serve_process.py",
     "test_simulate.py",
     "test_study_browser.py",
+    "test_study_durable.py",
     "test_study_outcome.py",
     "test_study_recovery.py",
     "test_teachers_live.py",

@@ -11,9 +11,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, FileSystemLoader
 
 from report_run import EVIL, METHODS, write_run
-from shrinklm.report import build
+from shrinklm.report import build, look
+from shrinklm.report.look.figures import Figure
 from shrinklm.report.look.html import island
 from shrinklm.report.look.md import fenced, text
 from shrinklm.report.look.style import METHODS as COLOURS
@@ -190,3 +192,12 @@ def _luminance(colour: str) -> float:
         channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(("title", "shown"), [("Accuracy", "Accuracy."), ("Is it normal?", "Is it normal?")])
+def test_a_title_that_asks_has_no_full_stop(title: str, shown: str) -> None:
+    pages = Environment(loader=FileSystemLoader(Path(look.__file__).parent), autoescape=True)
+    figure = Figure("f", title, "What it shows.", "A plot.", False, b"", b"", "<svg></svg>")
+    html = str(pages.get_template("macros.html.j2").module.figure(figure))  # type: ignore[attr-defined]
+    assert f"<b>{shown}</b> What it shows." in html
+    assert f'aria-label="{shown} A plot."' in html

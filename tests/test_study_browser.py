@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,11 @@ def site(sites: Callable[[str], Site]) -> Site:
     return sites("rating")
 
 
+def refused(said: str) -> bool:
+    """Whether the browser says that a page came with a status that the test provokes."""
+    return "status of 4" in said or "status of 503" in said
+
+
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens pages in browsers of their own; every error of a script fails the test."""
@@ -99,7 +106,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console",
-            lambda said: errors.append(said.text) if said.type == "error" and "status of 4" not in said.text else None,
+            lambda said: errors.append(said.text) if said.type == "error" and not refused(said.text) else None,
         )
         return page
 
@@ -137,10 +144,16 @@ def test_every_page_by_mouse_can_be_read_by_everybody(
     page = opened()
     page.goto(site.url)
     unbroken(page, dark=True)
+    assert page.locator("footer").inner_text() == ""
+    line = "getComputedStyle(document.querySelector('footer'), '::before').content"
+    assert page.evaluate(line) == "none", "no line above nothing"
     begin(page, site)
     for name in ("/instructions", "/pause", "/nowhere", "/item/1"):
         page.goto(site.url + name)
         unbroken(page, dark=True)
+    assert page.evaluate(line) != "none"
+    widths = "['#remark', '#rate fieldset'].map(one => Math.round(document.querySelector(one).offsetWidth))"
+    assert len(set(page.evaluate(widths))) == 1, "the remark is as wide as what stands above it"
     while "/item/" in page.url:
         if page.url.endswith(("/2", "/5")):
             unbroken(page, dark=True)
@@ -258,6 +271,25 @@ def test_a_doubled_click_is_one_answer(site: Site, opened: Callable[..., Page]) 
     assert [
         one.revisions for one in site.records.responses() if one.participant == site.records.participants()[-1].id
     ] == [0]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_page_that_cannot_be_kept_is_sent_again(site: Site, opened: Callable[..., Page], scripts: bool) -> None:
+    page = opened(java_script_enabled=scripts)
+    begin(page, site)
+    page.locator("#remark").fill("a remark that took long")
+    with closing(sqlite3.connect(site.study.home / "records.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer(page, 5)
+        page.get_by_role("heading", name="One moment").wait_for()
+        if scripts:
+            unbroken(page, dark=True)
+        other.execute("ROLLBACK")
+    if not scripts:
+        page.get_by_role("button", name="Send again").click()
+    page.wait_for_url("**/item/2")
+    assert [set(one.values()) for one in site.answers()] == [{5}]
+    assert site.records.responses()[-1].remark == "a remark that took long"
 
 
 def test_the_browsers_back_button(site: Site, opened: Callable[..., Page]) -> None:

@@ -39,6 +39,13 @@ from shrinklm.study.records.sessions import secret_hash
 from study_site import TOKEN, begin, make_study, submit, through
 from visitor import filled, sheets
 
+
+class Server(Forked):
+    """`shrinklm study serve`."""
+
+    uses = ("shrinklm.study.web.server", "shrinklm.cli.study")
+
+
 Given = dict[tuple[str, int], list[str]]
 """(link, position) → the steps that a server acknowledged, in the order of the page's fields."""
 
@@ -76,7 +83,7 @@ def serving(study: Study, folder: Path, database: str | None = None) -> Iterator
     folder.mkdir(exist_ok=True)
     options = ["--database", database] if database else []
     arguments = ["study", "serve", str(study.home), "--port", str(port), *options]
-    server = Forked(arguments, folder, SHRINKLM_STUDY_TOKEN=TOKEN)
+    server = Server(arguments, folder, SHRINKLM_STUDY_TOKEN=TOKEN)
     try:
         base = f"http://127.0.0.1:{port}"
         while True:
