@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import RecipeError
 from ..run.engines.base import Engine
 from .app import Json, Step, Target, Wait, command, open_target
 from .engine import asking
@@ -42,18 +43,48 @@ def generate(
 
 
 @command(code=True)
-def plan(recipe: Target, as_json: Json = False, trial: _Trials = True) -> None:
+def plan(
+    recipe: Target,
+    as_json: Json = False,
+    trial: _Trials = True,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            help="Plan for other machines: 8xH100, 2x16cpu (cores like these), or 4 (machines like this one).",
+            metavar="COUNTxKIND",
+        ),
+    ] = None,
+    efficiency: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="Share of an accelerator's peak that is reached.")
+    ] = None,
+    hourly: Annotated[float | None, typer.Option(min=0, help="Dollars for one of these devices and hour.")] = None,
+) -> None:
     """Say what a recipe will take: prompts, tokens, dollars, time, memory and disk. Nothing is paid or written."""
-    _plan(recipe, None, True, trial, as_json)
+    if on is None and (efficiency is not None or hourly is not None):
+        raise RecipeError(
+            "--efficiency and --hourly are of the machines that --on names. Add, for example: --on 8xH100"
+        )
+    _plan(recipe, None, True, trial, as_json, on, efficiency, hourly)
 
 
-def _plan(recipe: str, step: str | None, students: bool, trial: bool, as_json: bool) -> None:
+def _plan(
+    recipe: str,
+    step: str | None,
+    students: bool,
+    trial: bool,
+    as_json: bool,
+    on: str | None = None,
+    efficiency: float | None = None,
+    hourly: float | None = None,
+) -> None:
     from .show import costs
 
     with Progress() as progress:
-        from ..run.plan import plan_run
+        from ..run.plan import fleet, plan_run
 
-        planned = plan_run(open_target(recipe, progress.tick), step, students, trial)
+        devices = None if on is None else fleet(on, efficiency, hourly)
+        planned = plan_run(open_target(recipe, progress.tick), step, students, trial, devices)
     if as_json:
         say_json(planned)
     else:

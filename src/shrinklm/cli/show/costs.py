@@ -104,6 +104,34 @@ def plan(planned: Mapping[str, Any]) -> None:
             f"Not in it: `shrinklm cascade` asks {passed['teacher']} {passed['prompts']:,} test questions more, "
             f"{_price(passed['dollars'])}, {_time(passed['seconds'])}."
         )
+    if "elsewhere" in planned:
+        _elsewhere(planned["elsewhere"])
+
+
+def _elsewhere(found: Mapping[str, Any]) -> None:
+    """The plan on other machines."""
+    kind = "device" if found["devices"] == 1 else "devices"
+    table = _table(f"On {found['on']}: {found['devices']} {kind}, {found['device']}", ("Part", "Time", "How"), 1)
+    table.columns[2].justify = "left"
+    for phase in found["phases"]:
+        table.add_row(phase["phase"], _time(phase["seconds"]), phase["how"])
+    table.add_section()
+    table.add_row("total", _time(found["seconds"]), "one after another")
+    Terminal().print(table)
+    for source in found["sources"]:
+        say(f"  {source}")
+    if found["bottleneck"]:
+        say(f"The longest part is {found['bottleneck']}.")
+    if found["idle"]:
+        say(f"{found['idle']:,} of the devices have no cell to train: a cell is trained on one.")
+    if found["cells_on_a_device"] == 0:
+        say(
+            f"A cell takes about {_size(found['cell_memory_bytes'])}, more than the device has: take LoRA "
+            "(student: {lora: 16}), several devices for one cell (docs/training.md), or another device."
+        )
+    if found["machine_dollars"] is not None:
+        rest = "" if found["dollars"] is None else f", {money(found['dollars'])} with what teachers cost"
+        say(f"{found['device_hours']:,.3g} device hours: {money(found['machine_dollars'])} for the machines{rest}.")
 
 
 def _table(title: str, names: tuple[str, ...], left: int) -> Table:

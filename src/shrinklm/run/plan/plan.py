@@ -10,6 +10,8 @@ from ..stages.beforehand import check_tests
 from ..stages.generate import check_asks
 from ..stages.models import check_weights
 from .cascade import plan_cascade
+from .elsewhere import elsewhere
+from .hardware import Fleet
 from .judges import plan_judges
 from .students import plan_students
 from .texts import Supposed, plan_labels, plan_texts
@@ -17,7 +19,9 @@ from .texts import Supposed, plan_labels, plan_texts
 SUMS = ("found", "prompts", "retries", "tokens_in", "tokens_out", "dollars", "seconds")
 
 
-def plan_run(run: Run, step: str | None = None, students: bool = True, trials: bool = True) -> dict[str, Any]:
+def plan_run(
+    run: Run, step: str | None = None, students: bool = True, trials: bool = True, on: Fleet | None = None
+) -> dict[str, Any]:
     """What a run will take, as JSON. Nothing is paid, and nothing of the run or the store is written.
 
     Args:
@@ -25,22 +29,31 @@ def plan_run(run: Run, step: str | None = None, students: bool = True, trials: b
         step: Only this step of the teacher.
         students: Plan the trainings and evaluations too.
         trials: Time models on this machine where no earlier run tells their speed.
+        on: The machines that the run would be done on. For an accelerator the students' figures are counted, for one
+            device, and nothing is timed here.
 
     Returns:
         `{"texts", "judges": rows with SUMS, "students": rows, "cascade": a row with SUMS or None, "store_bytes",
-        "total"}`; a figure is None where it is unknown. What `shrinklm cascade` asks is not in the total.
+        "total"}`, with `on` also "elsewhere" (see `elsewhere`); a figure is None where it is unknown. What
+        `shrinklm cascade` asks is not in the total.
 
     Raises what `Run.generate` and `Run.start` raise before a teacher is asked.
     """
     look = run.scratch()  # nothing is asked, so there is no progress to tell
     look.writers = Supposed(run.writers, look.store)
     try:
-        return _planned(look, step, students, trials)
+        planned = _planned(look, step, students, trials, on)
+        if on is not None:
+            import torch
+
+            planned["elsewhere"] = elsewhere(planned, on, len(look.splits["test"]), torch.get_num_threads())
+        return planned
     finally:
         look.store.close()
 
 
-def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[str, Any]:
+def _planned(run: Run, step: str | None, students: bool, trials: bool, on: Fleet | None) -> dict[str, Any]:
+    trials = trials and not (on and on.accelerator)
     store, empty, asked = run.store, run.store.size, bool(run.steps)
     labelling = run.data.labelling
     if step is not None or not students:
@@ -57,7 +70,7 @@ def _planned(run: Run, step: str | None, students: bool, trials: bool) -> dict[s
     judges = plan_judges(run, teaching, trials) if students and step is None and run.recipe.judge else []
     added = store.size - empty
     passed_on = plan_cascade(run, trials) if students and step is None else None
-    cells = plan_students(run, teaching, trials) if students and step is None else []
+    cells = plan_students(run, teaching, trials, on) if students and step is None else []
     return {
         "name": run.recipe.name,
         "texts": texts,

@@ -22,6 +22,8 @@ from ..stages.calibrate import asked as calibrated
 from ..stages.distil import logit_teacher
 from ..stages.generate import Teaching
 from ..students import student_start
+from .counted import counted
+from .hardware import Fleet
 from .trial import Trial, Weights, tried, weighed
 
 _LOG = 260
@@ -33,8 +35,11 @@ Made = tuple[Path, Mapping[str, Any], Mapping[str, Any]]
 """(folder, cell.json, timing.json) of an earlier cell."""
 
 
-def plan_students(run: Run, teaching: Teaching, trials: bool) -> list[dict[str, Any]]:
-    """A row for each cell that is not trained or not evaluated yet. `teaching` has stand-ins for its teachers."""
+def plan_students(run: Run, teaching: Teaching, trials: bool, on: Fleet | None = None) -> list[dict[str, Any]]:
+    """A row for each cell that is not trained or not evaluated yet. `teaching` has stand-ins for its teachers.
+
+    Where `on` names an accelerator, the figures are counted for one of them, and nothing is timed here.
+    """
     rows = []
     before = list(_cells(run.folder.parent))
     for student in run.recipe.student:
@@ -47,31 +52,34 @@ def plan_students(run: Run, teaching: Teaching, trials: bool) -> list[dict[str, 
             texts = {}
         corpus = Corpus(teaching.splits["train"], texts, run.recipe.train.seeds[0])
         weights = weighed(cells[0], run.recipe)
-        figures = _figures(run, cells, corpus, before, trials)
+        figures = _figures(run, cells, corpus, before, trials, on)
         rows += [_row(run, cell, weights, figures[cell.method.name]) for cell in cells]
     return rows
 
 
 def _figures(
-    run: Run, cells: Sequence[Cell], corpus: Corpus, before: Sequence[Made], trials: bool
+    run: Run, cells: Sequence[Cell], corpus: Corpus, before: Sequence[Made], trials: bool, on: Fleet | None
 ) -> dict[str, Trial | str]:
     """Method → the figures of a cell of one student, or why there are none."""
     of = {cell.method.name: cell for cell in cells}
-    earlier = {name: _earlier(run, cell, before) for name, cell in of.items()}
+    named = on if on is not None and on.accelerator is not None else None
+    earlier = {name: None if named else _earlier(run, cell, before) for name, cell in of.items()}
     figures: dict[str, Trial | str] = {name: found or "no trial" for name, found in earlier.items()}
-    if not trials:
+    if not (trials or named):
         return figures
     usable = []
     for name, cell in of.items():
         try:
             if cell.method.views:
                 corpus.usable(cell.method)
-            logit_teacher(cell, run.recipe)
+            if not named:
+                logit_teacher(cell, run.recipe)
             usable.append(cell.method)
         except (MethodError, TeacherError) as error:
             figures[name] = str(error)
     if usable:
-        tried_now = tried(usable, cells[0], run.recipe, run.task, corpus, run.splits["test"])
+        about = usable, cells[0], run.recipe, run.task, corpus, run.splits["test"]
+        tried_now = counted(*about, named) if named else tried(*about)
         for name, trial in tried_now.items():
             known = earlier[name]
             figures[name] = trial if known is None else known.with_memory(trial)
@@ -102,7 +110,9 @@ def _row(run: Run, cell: Cell, weights: Weights, trial: Trial | str) -> dict[str
     if asks:
         explained = len(tests) if run.recipe.evaluate.explanations is None else run.recipe.evaluate.explanations
         asked = len(tests) + (len(calibrated(run.recipe, run.splits["dev"])) if cell.method.views else 0)
-        row["evaluate_seconds"] += asked * trial.answer_each + min(explained, len(tests)) * trial.explain_each
+        row["evaluate_seconds"] += (
+            asked * (trial.answer_each + trial.score_each) + min(explained, len(tests)) * trial.explain_each
+        )
         row["disk_bytes"] += _ANSWERED * len(tests)
     return row | {"sources": list(trial.sources)}
 
@@ -122,6 +132,7 @@ def _earlier(run: Run, cell: Cell, before: Sequence[Made]) -> Trial | None:
         return Trial(
             seconds_each=about["train_seconds"] / about["examples_seen"],
             answer_each=timing["answer_seconds"] / questions,
+            score_each=0.0,
             explain_each=timing["explain_seconds"] / questions,
             memory=None,
             pair_bytes=rows / max(1, len(run.splits["train"])),

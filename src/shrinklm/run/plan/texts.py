@@ -35,7 +35,7 @@ _TRIAL_TOKENS = (2, 10)
 
 NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("prompts", "retries", "tokens_in", "tokens_out"), 0),
-    **{"dollars": 0.0, "seconds": 0.0, "sources": []},
+    **{"dollars": 0.0, "seconds": 0.0, "sources": [], "here": 0},
 }
 """The figures of a step in which nobody is asked."""
 
@@ -192,10 +192,21 @@ def costs(stand_in: StandIn, kind: str, price: Price | None, trials: bool) -> di
     found = {
         "prompts": tally.prompts, "retries": tally.retries, "tokens_in": tokens_in, "tokens_out": tokens_out,
         "dollars": 0.0 if not tally.prompts else None if price is None else dollars(tokens_in, tokens_out, price),
-        "seconds": None if pace is None else pace.value * tally.prompts,
+        "seconds": None if pace is None else pace.value * tally.prompts, "here": _weights_here(stand_in.teacher),
     }  # fmt: skip
     time_source = f"time: {pace.source if pace else 'unknown, no text of this model is in the store'}"
     return found | {"sources": [*tally.sources, *([time_source] if tally.prompts else [])]}
+
+
+def _weights_here(teacher: BaseTeacher) -> int:
+    """The weights of a model that writes where the command runs, by the length of its files, as if of two bytes each; 0
+    for one behind a server."""
+    path = getattr(getattr(teacher, "model", None), "path", None)
+    if path is None:
+        return 0
+    files = path.glob("*.safetensors") if path.is_dir() else [path]
+    size: int = sum(file.stat().st_size for file in files)
+    return max(1, size // 2)
 
 
 def _marked(teaching: Teaching, requests: Sequence[StepRequest]) -> list[dict[str, Any]]:
@@ -203,7 +214,7 @@ def _marked(teaching: Teaching, requests: Sequence[StepRequest]) -> list[dict[st
     rows: list[dict[str, Any]] = []
     examples = teaching.splits["train"]
     for request in requests:
-        row = {"step": request.name, "teacher": STEPS[request.name].by, "found": 0, **NOTHING}
+        row = {"step": request.name, "teacher": STEPS[request.name].by, "found": 0, **NOTHING, "here": 1}
         try:
             usage = teaching.look(examples, [request])[1].steps[request.name]
             row |= {"found": usage.found, "prompts": usage.missing, "seconds": None if usage.missing else 0.0}

@@ -18,6 +18,7 @@ from ...core.types import Example, Task
 from ...evaluation.ask import EvaluateSettings, Evaluation
 from ...methods.corpus import Corpus
 from ...methods.view import Method, View
+from ...students.likeliest import option_likelihoods
 from ...students.open import open_student, open_untrained, outline, ready_to_answer
 from ...students.replies import say
 from ..folder import Cell
@@ -64,6 +65,8 @@ class Trial:
     seconds_each: float
     """Of training, for an example."""
     answer_each: float
+    score_each: float
+    """To compare the options of a question; 0 where that is not known."""
     explain_each: float
     memory: int | None
     """Bytes at most in training, with the program itself."""
@@ -72,8 +75,10 @@ class Trial:
     sources: tuple[str, ...]
 
     def with_memory(self, other: Trial) -> Trial:
-        """These times with the memory of another trial."""
-        return replace(self, memory=other.memory, sources=(*self.sources, *other.sources[1:]))
+        """These times with what another trial alone tells: the memory, and the comparison of options."""
+        return replace(
+            self, memory=other.memory, score_each=other.score_each, sources=(*self.sources, *other.sources[1:])
+        )
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class _Pace:
     """To read a question."""
     write: float
     """To write a token of a reply to it."""
+    score: float
+    """To compare its options."""
 
 
 class _Enough(Exception):
@@ -115,8 +122,8 @@ def tried(
     """
     spec = cell.student.spec(recipe.train.max_length)
     student = open_student(spec, recipe.root)
-    tokens = {method.name: _tokens(student, corpus, method) for method in methods if method.views}
-    caps = {method.name: _length(student, method, corpus) for method in methods}
+    tokens = {method.name: tokens_of(student, corpus, method) for method in methods if method.views}
+    caps = {method.name: explanation_length(student, method, corpus) for method in methods}
     trained, memory, source = 0.0, None, "a batch of questions, asked now"
     if tokens:
         heaviest = max((method for method in methods if method.views), key=lambda method: tokens[method.name])
@@ -125,20 +132,21 @@ def tried(
         student = ready_to_answer(student)
     else:
         student = open_untrained(spec, recipe.root)
-    first = Evaluation(student, task, methods[0], cell.name, _settings(caps[methods[0].name], recipe))
+    first = Evaluation(student, task, methods[0], cell.name, settings_of(caps[methods[0].name], recipe))
     asked = _fitting(first, tests, min(recipe.evaluate.batch, _ASKED))
     pace = _Pace(trained, *_asked(student, methods[0].answer, asked, recipe.evaluate.batch))
     trials = {}
     for method in methods:
-        evaluation = Evaluation(student, task, method, cell.name, _settings(caps[method.name], recipe))
+        evaluation = Evaluation(student, task, method, cell.name, settings_of(caps[method.name], recipe))
         answer = evaluation.answer_tokens(tests[: recipe.evaluate.batch]) if tests else 0
         explains = method.explain is not None and method.explain != method.answer
         trials[method.name] = Trial(
             seconds_each=pace.token * tokens.get(method.name, 0.0),
             answer_each=pace.read + pace.write * answer,
+            score_each=pace.score,
             explain_each=(pace.read + pace.write * caps[method.name]) if explains else 0.0,
             memory=memory if method.views else None,
-            pair_bytes=_pair_bytes(corpus, method),
+            pair_bytes=pair_bytes(corpus, method),
             sources=(f"time: {source}", *(["memory: the most that those steps held"] if method.views else [])),
         )
     return trials
@@ -156,7 +164,7 @@ def _trained(
         **block.settings(cell.seed, batch=micro, examples=micro * _STEPS, checkpoints=0, curve=0, early_stopping=None)
     )
     usable = sorted(corpus.usable(method), key=lambda index: len(corpus.examples[index].text))
-    some = [corpus.examples[index] for index in _evenly(usable, micro * _STEPS)]
+    some = [corpus.examples[index] for index in evenly(usable, micro * _STEPS)]
     students: list[BaseStudent] = []
 
     def opened() -> BaseStudent:
@@ -179,7 +187,7 @@ def _trained(
         lines = [json.loads(line) for line in (Path(folder) / CellFile.LOG).read_text().splitlines()]
     # The log may hold nothing where a loss was not finite.
     begun = lines[0] if len(lines) > 1 else {"seconds": 0.0, "tokens": 0}
-    ended = lines[-1] if lines else {"seconds": took, "tokens": _tokens(student, corpus, method) * micro}
+    ended = lines[-1] if lines else {"seconds": took, "tokens": tokens_of(student, corpus, method) * micro}
     token = (ended["seconds"] - begun["seconds"]) / max(1, ended["tokens"] - begun["tokens"])
     most = memory[0]
     if len(lines) < 2:
@@ -189,7 +197,8 @@ def _trained(
     return students[-1], token, most, steps
 
 
-def _settings(cap: int, recipe: Recipe) -> EvaluateSettings:
+def settings_of(cap: int, recipe: Recipe) -> EvaluateSettings:
+    """How a student answers, with its cap of an explanation."""
     return EvaluateSettings(cap, recipe.evaluate.batch, None)
 
 
@@ -199,30 +208,33 @@ def _fitting(evaluation: Evaluation, tests: Sequence[Example], most: int) -> lis
     return list(islice((example for example in tests if evaluation.fits(example, tokens)), most))
 
 
-def _asked(student: BaseStudent, view: View, chunk: Sequence[Example], batch: int) -> tuple[float, float]:
-    """The seconds that a student takes to read a question, and those to write a token of its reply."""
+def _asked(student: BaseStudent, view: View, chunk: Sequence[Example], batch: int) -> tuple[float, float, float]:
+    """The seconds that a student takes to read a question, to write a token of a reply, and to compare options."""
     if not chunk:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     few, more = _WRITTEN
     took = {}
     for tokens in (few, more):
         began = time.perf_counter()
-        say(student, view, chunk, tokens, tokens, batch)
+        said = say(student, view, chunk, tokens, tokens, batch)
         took[tokens] = time.perf_counter() - began
+    began = time.perf_counter()
+    option_likelihoods(student, view, chunk, [reply.raw for reply in said], batch)
+    score = time.perf_counter() - began
     write = max(0.0, took[more] - took[few]) / (more - few)
-    return max(0.0, took[few] - few * write) / len(chunk), write / len(chunk)
+    return max(0.0, took[few] - few * write) / len(chunk), write / len(chunk), score / len(chunk)
 
 
-def _tokens(student: BaseStudent, corpus: Corpus, method: Method) -> float:
+def tokens_of(student: BaseStudent, corpus: Corpus, method: Method) -> float:
     """The tokens of an example on average, as training reads them."""
-    looked = _evenly(corpus.usable(method), _LOOKED)
+    looked = evenly(corpus.usable(method), _LOOKED)
     groups = ([item.pair for item in corpus.pairs(method, index, 0)] for index in looked)
     fitting = [[pair for pair in group if student.length(pair) <= student.max_length] for group in groups]
     counts = [int(student.encode([group])["tokens"]) for group in fitting if group]
     return sum(counts) / max(1, len(counts))
 
 
-def _length(student: BaseStudent, method: Method, corpus: Corpus) -> int:
+def explanation_length(student: BaseStudent, method: Method, corpus: Corpus) -> int:
     """The tokens of an explanation, as the first targets have them."""
     if not method.views:
         return 2 * SHORTEST_CAP  # see `explanation_cap`
@@ -237,7 +249,7 @@ def _length(student: BaseStudent, method: Method, corpus: Corpus) -> int:
     return min(longest_cap(method, student), lengths[-1]) if lengths else SHORTEST_CAP
 
 
-def _pair_bytes(corpus: Corpus, method: Method) -> float:
+def pair_bytes(corpus: Corpus, method: Method) -> float:
     """Bytes of pairs.jsonl for a training question."""
     if not method.views or not corpus.examples:
         return 0.0
@@ -246,7 +258,7 @@ def _pair_bytes(corpus: Corpus, method: Method) -> float:
     return sum(map(len, rows)) / len(looked)
 
 
-def _evenly(indices: Sequence[int], most: int) -> list[int]:
+def evenly(indices: Sequence[int], most: int) -> list[int]:
     """At most so many of the indices, evenly, the last among them."""
     if len(indices) <= most:
         return list(indices)

@@ -9,7 +9,9 @@ import torch
 
 from ..base import BaseStudent
 
-_CPU, _GPU = (2 * 10**9, 1024, 8192), (16 * 10**9, 4096, 65_536)
+GPU_ROOM = 16 * 10**9
+"""Bytes that the layers of a pass may hold on a GPU."""
+_CPU, _GPU = (2 * 10**9, 1024, 8192), (GPU_ROOM, 4096, 65_536)
 """(bytes that the layers of a pass may hold, the least and the most tokens of a pass)."""
 _FEW = 64
 """Tokens below which a pass is not cut further: it then holds a single example."""
