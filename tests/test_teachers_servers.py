@@ -22,7 +22,12 @@ from shrinklm.teachers.base import TeacherOptions, make_teacher
 from shrinklm.teachers.batch import BatchTeacher
 from shrinklm.teachers.budget import Budget
 from shrinklm.teachers.endpoint import EndpointTeacher
+from shrinklm.teachers.endpoint.addresses import Addresses
+from shrinklm.teachers.endpoint.pace import Limit, Pace
+from shrinklm.teachers.endpoint.request import Request
 from shrinklm.teachers.endpoint.same import difference, facts
+from shrinklm.teachers.endpoint.servers import Server, Servers
+from shrinklm.teachers.endpoint.wire import Wire
 from shrinklm.teachers.generate import run_steps
 from shrinklm.teachers.prompts import Prompts
 from shrinklm.teachers.store import Store
@@ -254,6 +259,35 @@ def test_what_is_no_difference() -> None:
     assert facts([{"id": "m", "meta": ["x"], "root": 3, "revision": {}}], "m") == {"id": "m"}
 
 
+def test_one_that_only_ever_is_busy_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    with server(lambda body, number: failure(503, "loading")) as (a, at_a), server(late(0.02)) as (b, _):
+        made = teacher(a, b, batch=2)
+        while not caplog.records and len(at_a) < 12:
+            assert all(one.text for one in ask(made, 10))
+    assert 6 <= len(at_a) <= 12
+    assert "is left out: loading" in caplog.records[0].getMessage()
+
+
+def test_what_hangs_at_one_that_is_left_out_holds_up_nobody() -> None:
+    def opened(url: str) -> Server:
+        return Server(Wire(url, "m", "", 1.0, 4, True), Request("m", None, {}), Pace(8))
+
+    known = Servers(opened, "m", 3, 0.01, 0.2, Limit(None, None), None)
+    a, b = known.follow(["http://a/v1", "http://b/v1"])
+    a.answered = b.answered = True
+    a.out, b.out = 7, 3
+    assert (known.window, known.out) == (16, 10)
+    assert known.leave_out(a, "it hangs")
+    assert (known.window, known.out) == (8, 3)
+    assert known.next(()) == (b, 0.0)
+    assert not known.leave_out(b, "it hangs too")
+    # An answer to what was under way when it was left out does not show that it is back.
+    known.came(a, a.until - 1)
+    assert a.until
+    known.came(a, a.until)
+    assert not a.until
+
+
 def test_one_started_anew_with_another_model_is_not_asked(caplog: pytest.LogCaptureFixture) -> None:
     with ExitStack() as first, server(late(0.01), revision="abc") as (a, _), ExitStack() as second:
         b, _ = first.enter_context(server(late(0.01), revision="abc"))
@@ -350,6 +384,23 @@ def test_servers_that_come_and_go_stand_in_a_file(tmp_path: Path, monkeypatch: p
         assert count == 110
         assert len(at_b) >= 20
         assert len(at_a) == then
+
+
+def test_a_file_that_is_wrong_for_a_while_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listed = tmp_path / "servers.txt"
+    addresses = Addresses("@servers.txt", "endpoint", "m", tmp_path)
+    assert addresses.known == ()
+    for text in ("node7\n", "http://a/v1\nhttp://a/v1/\n", "http://me:pass@a/v1\n"):
+        listed.write_text(text)
+        with pytest.raises(TeacherError):
+            addresses.read()
+    for text in ("http://a/v1\nhttp://b/v1", "node7\n", "", "\n# none\n", "http://a/v1\nhttp://a/v1\n"):
+        listed.write_text(text)
+        assert addresses.read() == ("http://a/v1", "http://b/v1")
+        assert addresses.read() == ("http://a/v1", "http://b/v1")
+    assert ["node7" in record.getMessage() for record in caplog.records] == [True, False]  # each told once
+    listed.unlink()
+    assert addresses.read() == ("http://a/v1", "http://b/v1")
 
 
 def test_addresses() -> None:

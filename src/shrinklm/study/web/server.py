@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from ...core.connections import room_for
 from .guard import Guard
 
 HEAD = 15.0
@@ -32,7 +32,7 @@ def config(app: Guard, host: str, port: int, proxies: list[str]) -> uvicorn.Conf
         port: of it.
         proxies: addresses whose word about visitors' addresses is taken.
     """
-    Bounded.most = _room()
+    Bounded.most = room_for(_MOST, _SPARE)
     for name in ("uvicorn.error", "asyncio", "shrinklm.study"):
         logging.getLogger(name).addFilter(Folding())
     return uvicorn.Config(
@@ -51,22 +51,6 @@ def config(app: Guard, host: str, port: int, proxies: list[str]) -> uvicorn.Conf
         forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=10,
     )
-
-
-def _room() -> int:
-    """How many connections may be open; the limit of open files is raised as far as the system lets us."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return _MOST
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST + _SPARE
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else max(1, min(_MOST, soft - _SPARE))
 
 
 class Bounded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -10,12 +11,14 @@ from urllib.parse import parse_qsl, urlsplit
 from ...core.errors import TeacherError
 from ...core.secrets import secrets
 
+_log = logging.getLogger("shrinklm")
+
 
 class Addresses:
     """One address, several with commas between them, or `@FILE`, which holds one in each line.
 
-    A file may change while a run goes on: servers that come and go are written into it. Of a file that is gone or empty
-    then, the addresses before count.
+    A file may change while a run goes on: servers that come and go are written into it. Where it is gone, empty or
+    wrong then, the addresses before count.
 
     Args:
         text: What stands between the kind of the teacher and `#`.
@@ -41,15 +44,19 @@ class Addresses:
             stat = self.file.stat()
             seen = stat.st_mtime_ns, stat.st_size
             if seen != self._seen:
+                self._seen = seen
                 lines = [line.partition(" #")[0].strip() for line in self.file.read_text(encoding="utf-8").splitlines()]
                 self._found = self._checked([line for line in lines if line and line[0] != "#"]) or self._found
-                self._seen = seen
         except (OSError, UnicodeDecodeError) as error:
             if not self._found:
                 raise TeacherError(
                     f"The file of servers {self.file} cannot be read: {error}. "
                     "Write the address of one server into each line."
                 ) from error
+        except TeacherError as error:
+            if not self._found:
+                raise
+            _log.warning("%s The addresses before count.", error)
         if not self._found:
             raise TeacherError(
                 f"The file of servers {self.file} names none. Write the address of one server into each line."

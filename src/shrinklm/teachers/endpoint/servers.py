@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from ...core.connections import room_for
 from ...core.errors import TeacherError
 from .meter import Meter
 from .pace import Limit, Pace
@@ -19,10 +20,16 @@ from .wire import Wire
 
 WINDOW = 50
 """Questions among which failures are counted."""
+BUSY = (429, 503, 529)
+"""What a server answers that has too much to do, or is about to start or to end: no fault of the question."""
 MISSES = 3
 """Failures one after the other after which a server is left out, where others go on."""
+BUSY_FOR = 6
+"""The same of answers that it is busy and does not say for how long, between which it is left alone for ever longer."""
 REST, LONGEST_REST = 5.0, 60.0
 """Seconds until a server that was left out is tried again; doubles up to the second each time in vain."""
+SPARE = 256
+"""Files that a process has open beside its connections, and some more."""
 
 _log = logging.getLogger("shrinklm")
 
@@ -106,6 +113,7 @@ class Servers:
             if url not in self._by_url:
                 self._by_url[url] = self._open(url)
         self.all = [self._by_url[url] for url in urls]
+        room_for(sum(server.pace.most for server in self.all), SPARE)
         return [server for server in self.all if server not in before]
 
     @property
@@ -117,6 +125,11 @@ class Servers:
     def window(self) -> int:
         """Requests that may be out at once, at those together that take part."""
         return sum(int(server.pace.window) for server in self.all if not server.until)
+
+    @property
+    def out(self) -> int:
+        """Requests that are under way at them. What hangs at one that is left out holds up nobody."""
+        return sum(server.out for server in self.all if not server.until)
 
     @property
     def paused(self) -> float:
@@ -168,6 +181,27 @@ class Servers:
         server.until = now + (server.rest if seconds is None else seconds)
         server.met, server.misses, server.pace.seconds = False, 0, 0.0
         return True
+
+    def failed(self, server: Server, trouble: Trouble, backoff: Callable[[int], float]) -> None:
+        """Note that a server could not answer a question, and leave it alone where that may help.
+
+        Args:
+            server: The one that failed.
+            trouble: What may pass.
+            backoff: The seconds to wait after so many failures.
+        """
+        busy = trouble.status in BUSY
+        # All that were out when it said that it is busy say it again: they are one event.
+        server.misses += not (busy and server.pace.paused)
+        if busy:
+            server.pace.slow_down(trouble.wait)
+        if busy and trouble.wait is not None:
+            return  # its limit is kept, and that is all
+        if not trouble.sent or server.until or server.misses >= (BUSY_FOR if busy else MISSES):
+            self.leave_out(server, trouble.reason)
+        elif self.others(server):
+            # What it is sent while it may be about to die is lost too, and may have been paid for.
+            server.pace.pause(backoff(server.misses))
 
     def came(self, server: Server, began: float) -> None:
         """Note that a server has answered a question that was sent then, be it that it refused it for what it is."""

@@ -22,13 +22,11 @@ from ...core.types import Completion, Prompt, Sampling
 from ..base import FAILED
 from .meter import Meter
 from .reply import Trouble, read, trimmed, used_up
-from .servers import MISSES, WINDOW, Different, Server, Servers
+from .servers import BUSY, WINDOW, Different, Server, Servers
 from .waiting import Waiting
 
 FIRST = 3
 """Before a server has answered at all, so many questions must fail, one after the other, to end the run."""
-BUSY = (429, 503, 529)
-"""What a server answers that has too much to do, or is about to start or to end: no fault of the question."""
 LOOK = 5.0
 """Seconds after which it is looked again which servers there are."""
 PATIENCE = 900.0
@@ -142,7 +140,9 @@ class Session:
             try:
                 await self.servers.meet(server)
             except Different as trouble:
-                raise await self.servers.error(server, trouble) from trouble
+                # One that joins later is no reason to end a run that goes on without it.
+                if not (self.servers.answered and self.servers.leave_out(server, trouble.reason)):
+                    raise await self.servers.error(server, trouble) from trouble
             except Trouble as trouble:
                 # The last one that is left is asked all the same: its error says what is wrong.
                 self.servers.leave_out(server, trouble.reason)
@@ -178,7 +178,7 @@ class Session:
         servers = self.servers
         while True:
             # What the consumer has not taken yet is as good as out: it is not stored.
-            if len(self._out) + self._results.qsize() >= max(1, servers.window):
+            if servers.out + self._results.qsize() >= max(1, servers.window):
                 return math.inf
             # Before anything was answered, the same questions again, one for each server: that shows more than others.
             more = servers.answered or len(self._waiting) + len(self._out) < len(servers.all)
@@ -288,18 +288,12 @@ class Session:
 
     async def _try_again(self, server: Server, position: int, trouble: Trouble) -> None:
         servers, waiting, busy = self.servers, self._waiting, trouble.status in BUSY
-        server.misses += 1
-        if busy:
-            server.pace.slow_down(trouble.wait)
         if busy and trouble.wait is not None and trouble.wait > PATIENCE:
             if not servers.leave_out(server, trouble.reason, trouble.wait):
                 self._ended = await servers.error(server, trouble)
                 return
-        elif not busy and (not trouble.sent or server.misses >= MISSES or server.until):
-            servers.leave_out(server, trouble.reason)
-        elif trouble.wait is None and servers.others(server):
-            # What it is sent while it may be about to die is lost too, and may have been paid for.
-            server.pace.pause(self._backoff(server.misses))
+        else:
+            servers.failed(server, trouble, self._backoff)
         tried = waiting.tried.setdefault(position, set())
         tried.add(server)
         # Elsewhere at once; all that are left have failed at it before it waits.
