@@ -11,12 +11,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
 from report_run import EVIL, METHODS, write_run
-from shrinklm.report import build, look
+from shrinklm.report import build
 from shrinklm.report.look.figures import Figure
-from shrinklm.report.look.html import island
+from shrinklm.report.look.html import environment, island
 from shrinklm.report.look.md import fenced, text
 from shrinklm.report.look.style import METHODS as COLOURS
 from shrinklm.report.look.style import variables
@@ -196,8 +195,7 @@ def _luminance(colour: str) -> float:
 
 @pytest.mark.parametrize(("title", "shown"), [("Accuracy", "Accuracy."), ("Is it normal?", "Is it normal?")])
 def test_a_title_that_asks_has_no_full_stop(title: str, shown: str) -> None:
-    pages = Environment(loader=FileSystemLoader(Path(look.__file__).parent), autoescape=True)
     figure = Figure("f", title, "What it shows.", "A plot.", False, b"", b"", "<svg></svg>")
-    html = str(pages.get_template("macros.html.j2").module.figure(figure))  # type: ignore[attr-defined]
+    html = str(environment().get_template("macros.html.j2").module.figure(figure))
     assert f"<b>{shown}</b> What it shows." in html
     assert f'aria-label="{shown} A plot."' in html
