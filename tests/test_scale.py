@@ -190,7 +190,10 @@ def test_the_cluster_of_kubernetes_shares_a_volume_and_its_commands_are_some() -
         assert container["resources"]["requests"] == container["resources"]["limits"]
     assert documents()["Service"]["spec"]["selector"] == stateful["selector"]["matchLabels"]
     assert documents()["Service"]["metadata"]["name"] == stateful["serviceName"]
-    told = stateful["template"]["spec"]["containers"][0]["command"]
-    assert told[:3] == ["shrinklm", "teacher", "serve"]
-    assert {one for one in told if one.startswith("--")} <= options("teacher serve")
-    assert job["entrypoint"].split()[:2] == ["shrinklm", "run"]
+    served = stateful["template"]["spec"]["containers"][0]["command"]
+    for command, told in (("run", job["entrypoint"].split()), ("teacher serve", served)):
+        assert told[: 1 + len(command.split())] == ["shrinklm", *command.split()]
+        assert {one for one in told if one.startswith("--")} <= options(command)
+    script = (SCALE / "ray.sbatch").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^shrinklm run .*", script, re.MULTILINE)
+    assert set(re.findall(r"--[a-z-]+", line)) <= options("run")
