@@ -288,6 +288,48 @@ def kept_so_far(study: Study) -> Given:
         return {(links[who], at): re.findall(r": (\d+)", values) for who, at, values in rows}
 
 
+def until_kept(client: httpx.Client, page: httpx.Response) -> httpx.Response:
+    """Sends again what a page could not keep."""
+    for _ in range(20):
+        if page.status_code != 503:
+            break
+        page = submit(client, page)
+    return page
+
+
+def test_a_server_of_postgresql_that_goes_away_for_a_while_costs_no_answer(tmp_path: Path, server: str) -> None:
+    study, database = make_study(tmp_path / "study", comment="Anything to add?"), _empty(server)
+    admin = create_engine(server.replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT")
+
+    def away(allowed: str) -> None:
+        with admin.connect() as c:
+            c.execute(text(f"ALTER DATABASE study ALLOW_CONNECTIONS {allowed}"))
+            c.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'study'"))
+
+    with (
+        serving(study, tmp_path / "server", database) as (_, base),
+        httpx.Client(base_url=base, follow_redirects=True, trust_env=False) as client,
+    ):
+        page = begin(client)
+        away("true")  # as after a restart: every connection is gone, new ones can be had
+        page = until_kept(client, submit(client, page, remark="mine"))
+        assert page.url.path == "/item/2"
+        away("false")
+        for _ in range(3):
+            held = submit(client, page, remark="mine too")
+            assert (held.status_code, sheets(held.text)[0].fields["remark"]) == (503, "mine too")
+        assert client.get("/health").status_code == 503
+        away("true")
+        page = until_kept(client, held)
+        assert page.url.path == "/item/3"
+        through(client, page)
+    admin.dispose()
+    records = Records(database, Key.of(study.home))
+    assert [one.remark for one in records.responses()][:2] == ["mine", "mine too"]
+    assert len(records.responses()) == 8
+    records.close()
+
+
 # An upgrade
 
 

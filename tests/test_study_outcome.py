@@ -17,7 +17,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from playwright.sync_api import Browser
 
+import chromium
+from chromium import HOSTILE, inert, unguarded
 from cli_cases import call, golden
 from report_run import EVIL, add_measures, write_run
 from shrinklm.core.errors import StudyError
@@ -328,12 +331,13 @@ def test_the_page_holds_what_was_found(run: Path, tmp_path: Path, kind: str, req
     assert again == found
 
 
+@chromium.needed
 @pytest.mark.usefixtures("page_alone")
-def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
+def test_hostile_words_stay_words_on_the_page(tmp_path: Path, browser: Browser) -> None:
     evil = write_run(tmp_path / "evil", evil=True)
     study = create(tmp_path / "study", [evil], ["<script>1</script>=multitask", "reference"], Settings(questions=24))
     text = (tmp_path / "study" / "study.yaml").read_text()
-    text = text.replace("How good are these explanations?", "'<img src=x onerror=alert(1)>'", 1)
+    text = text.replace("How good are these explanations?", json.dumps(f"<img src=x onerror=alert(1)>{HOSTILE}"), 1)
     (tmp_path / "study" / "study.yaml").write_text(text)
     study = brief(Study.read(tmp_path / "study"))
     result.build(study, *answered(study, 24), Options(resamples=50))
@@ -343,6 +347,14 @@ def test_hostile_words_stay_words_on_the_page(tmp_path: Path) -> None:
     assert "<script>" not in page
     assert "&lt;script&gt;1" in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    with unguarded(browser) as opened:
+        scripts, links = inert(opened, page)
+        assert scripts == []
+        assert all(
+            link.startswith(("#", "figures/")) or link in ("data:,", "analysis.json", "methods.csv", "ratings.csv")
+            for link in links
+        ), links
+        assert HOSTILE in opened.inner_text("h1")
 
 
 def test_too_little_is_told(run: Path, tmp_path: Path) -> None:
