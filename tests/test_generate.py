@@ -204,6 +204,23 @@ def test_defect_13_any_number_of_questions_in_any_slices(store: Store, monkeypat
     assert other.steps["explanation"].asked == 8  # one of the seven twice
 
 
+def test_a_teacher_that_starts_anew_each_time_is_given_more_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shrinklm.teachers.generate.SLICE", 7)
+    given: list[int] = []
+
+    class Starts(Scripted):
+        slice = 40
+
+        def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+            given.append(len(prompts))
+            return super().complete(prompts, sampling)
+
+    go(Starts(good), store, [step("explanation")], many(100))
+    assert given == [20, 40, 40]  # a few first, of which none may be usable
+
+
 def test_defect_26_sampling_reaches_every_step(store: Store) -> None:
     teacher = Scripted(good)
     go(teacher, store, [*ALL, step("revision", max_tokens=77)], temperature=0.4, top_p=0.8, seed=3)

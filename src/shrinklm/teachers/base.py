@@ -124,6 +124,7 @@ class _Adapted(BaseTeacher):
         self.asks = getattr(teacher, "asks", BaseTeacher.asks)
         self.contrasts = bool(getattr(teacher, "contrasts", BaseTeacher.contrasts))
         self.max_tokens = getattr(teacher, "max_tokens", BaseTeacher.max_tokens)
+        self.slice = getattr(teacher, "slice", BaseTeacher.slice)
 
     @property
     def price(self) -> Price | None:
