@@ -20,9 +20,15 @@ from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MissingExtra, RecipeError, StoreError
 from shrinklm.core.remote import is_url, lease, mirror, named, objects, open_objects, url_of
 from shrinklm.core.types import Generation, Sampling, Source
+from shrinklm.models.locate import locate_model
 from shrinklm.run.lock import FolderLock
+from shrinklm.run.mentor import mentor
+from shrinklm.run.opening import run_folder
 from shrinklm.run.storage import Storage, storage_of
+from shrinklm.students.open import StudentSpec, load_student, open_student
+from shrinklm.tasks.sources import read_rows
 from shrinklm.teachers import remote
+from shrinklm.teachers.base import TeacherOptions
 from shrinklm.teachers.batch.ledger import Ledger
 from shrinklm.teachers.remote import open_store
 from shrinklm.teachers.store import Store
@@ -413,6 +419,34 @@ def test_errors_of_storage_say_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
         s3_objects.list()
     with pytest.raises(StoreError, match="answers later keeps its orders beside the store"):
         Ledger(mirror("s3://bucket/generations.db"), "server")
+
+
+def test_tables_and_weights_are_read_from_a_url(tmp_path: Path, local: Path, bucket: str) -> None:
+    table = "id,question,a,b,answer\n" + "".join(f"{n},What is {n}?,x{n},y{n},x{n}\n" for n in range(12))
+    home = open_objects(f"{bucket}/data")
+    home.write("questions.csv", table.encode())
+    rows = list(read_rows(f"{bucket}/data/questions.csv", "train").read(["id", "answer"]))
+    assert [values for _, values in rows][:2] == [("0", "x0"), ("1", "x1")]
+    weights = local / "cells" / "multitask--tiny--s0" / "student"
+    for path in weights.iterdir():
+        home.put(f"student/{path.name}", path)
+    here, there = locate_model(str(weights)), locate_model(f"{bucket}/data/student")
+    assert (there.name, there.revision, there.tokenizer) == (here.name, here.revision, here.tokenizer)
+    student = open_student(StudentSpec(f"causal:{bucket}/data/student", None, 1, 64, False))
+    assert student.parameters_total == load_student(weights).parameters_total
+    with pytest.raises(StoreError, match="Nothing stands at s3://bucket/data/none"):
+        locate_model(f"{bucket}/data/none")
+
+
+def test_a_run_at_a_url_teaches_and_is_studied(tmp_path: Path, local: Path, bucket: str) -> None:
+    url = f"{bucket}/mentors/r"
+    shutil.copytree(local, mirror(url))
+    Storage(mirror(url)).push()
+    shutil.rmtree(mirror(url))
+    assert mentor(f"{url}#multitask", TeacherOptions(root=tmp_path)).name == "r#multitask--tiny--s0"
+    shutil.rmtree(mirror(url))
+    assert run_folder(url) == mirror(url)
+    assert state(mirror(url)).keys() == {name for name in state(local) if not name.endswith(".safetensors")}
 
 
 # Stores

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import StudyError
+from ..core.remote import is_url
 from .app import command
 from .printed import say_json
 from .progress import Progress
@@ -49,7 +50,9 @@ SdResidual = Annotated[
 
 @command("create", on=study)
 def study_create(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.", show_default=False)],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Folders or URLs of finished runs.", show_default=False)
+    ],
     conditions: Annotated[
         str,
         typer.Option(
@@ -89,6 +92,7 @@ def study_create(
     ] = False,
 ) -> None:
     """Make a study with people from finished runs: questions drawn, conditions blind and balanced."""
+    from ..run.opening import run_folder
     from ..study.design.selection import Settings, create
     from .show import create as show_create
 
@@ -104,7 +108,7 @@ def study_create(
         match_length=match_length,
         baseline=baseline,
     )
-    made = create(out, runs, specs, settings)
+    made = create(out, [run_folder(run) if is_url(run) else Path(run) for run in runs], specs, settings)
     show_create.checked(made)
     show_create.created(made)
 

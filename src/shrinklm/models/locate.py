@@ -21,7 +21,7 @@ from typing import Literal
 from ..core.cache import cache_folder
 from ..core.errors import ModelError, StoreError
 from ..core.files import whole
-from ..core.remote import bring
+from ..core.remote import bring, fetched, is_url
 from ..core.types import digest
 
 Family = Literal["causal", "seq2seq", "encoder"]
@@ -95,7 +95,7 @@ class Model:
 def locate_model(ref: str, root: Path = Path(".")) -> Model:
     """The model a recipe names; a relative folder or file is relative to `root`.
 
-    Raises ModelError when the path does not exist or is not a model.
+    Raises ModelError when the path does not exist or is not a model, StoreError for a URL that cannot be read.
     """
     packaged = PACKAGED.get(ref)
     if packaged is not None:
@@ -105,7 +105,7 @@ def locate_model(ref: str, root: Path = Path(".")) -> Model:
         if folder is None:
             raise ModelError(f"The model '{ref}' is not installed. Run: {ENCODER_INSTALL}")
         return replace(locate_model(str(folder)), ref=ref, name=ref)
-    path = (root / Path(ref).expanduser()).resolve()
+    path = fetched(ref) if is_url(ref) else (root / Path(ref).expanduser()).resolve()
     if path.is_file():
         return Model(ref, path.stem, sha256((path,)), path)
     if path.is_dir():

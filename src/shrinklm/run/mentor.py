@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import ShrinkError, TeacherError
 from ..core.files import read_json
+from ..core.remote import is_url
 from ..core.results import CellFile, RunFile
 from ..deploy.mentor import Mentor
 from ..models.locate import locate_model
@@ -15,7 +16,7 @@ from ..students.open import load_student
 from ..students.saved import NOTE
 from ..teachers.base import TeacherOptions
 from .folder import Cell
-from .opening import open_run
+from .opening import open_run, run_folder
 from .recipe import Recipe
 
 _FORM = "run:PATH#METHOD, where PATH is a run folder or its recipe; run:PATH#METHOD@SEED where there are several seeds"
@@ -32,7 +33,7 @@ def mentor(rest: str, options: TeacherOptions) -> Mentor:
     if not rest:
         raise TeacherError(f"'run' names no run. Write {_FORM}.")
     place, wanted = (rest, "") if (options.root / Path(rest).expanduser()).exists() else _split(rest)
-    folder = _folder(options.root / Path(place).expanduser())
+    folder = _folder(place if is_url(place) else options.root / Path(place).expanduser())
     if options.run is not None and options.run.resolve() == folder:
         raise TeacherError(
             f"'run:{rest}' is this run itself, and no student teaches itself. Give the mentor's recipe another `name`, "
@@ -51,16 +52,16 @@ def _split(rest: str) -> tuple[str, str]:
     return (place, wanted) if place else (rest, "")
 
 
-def _folder(path: Path) -> Path:
-    """The run folder that a path names. Raises TeacherError."""
-    if path.is_file():
+def _folder(path: str | Path) -> Path:
+    """The run folder that a path or a URL names. Raises TeacherError."""
+    if isinstance(path, Path) and path.is_file():
         try:
-            folder = Recipe.read(path).run_folder
+            folder = run_folder(Recipe.read(path).run_folder)
         except ShrinkError as error:
             raise TeacherError(f"The mentor's recipe cannot be read. {error}") from error
         made_by = f"shrinklm run {path}"
     else:
-        folder, made_by = path.resolve(), "shrinklm run RECIPE"
+        folder, made_by = run_folder(path), "shrinklm run RECIPE"
     if not (folder / RunFile.RECIPE).is_file():
         known = sorted(each.parent.name for each in folder.parent.glob(f"*/{RunFile.RECIPE}"))
         there = f"Runs in {folder.parent}: {', '.join(known)}" if known else f"There is no run in {folder.parent}"

@@ -15,13 +15,19 @@ from .recipe import Recipe
 from .run import Run
 
 
+def run_folder(place: str | Path, tick: Tick | None = None) -> Path:
+    """The folder of a run, or the mirror of one at a URL, brought up to date. Raises StoreError."""
+    folder = mirror(str(place)) if is_url(place) else Path(place).resolve()
+    FolderLock(folder, tick).look()
+    return folder
+
+
 def open_run(folder: str | Path, tick: Tick | None = None, engine: Engine | None = None, trust: bool = False) -> Run:
     """The run in a folder made before, or at a URL. Raises StoreError when it holds none.
 
     `trust`: code that its recipe names may run, wherever the folder lies; see `core.trust`.
     """
-    folder = mirror(str(folder)) if is_url(str(folder)) else Path(folder).resolve()
-    FolderLock(folder, tick).look()
+    folder = run_folder(folder, tick)
     recipe, environment = folder / RunFile.RECIPE, folder / RunFile.ENVIRONMENT
     for path in (recipe, environment):
         if not path.is_file():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import TableError, TaskError
+from ..core.remote import fetched, is_url
 from ..core.tables import FOLDER_SUFFIXES, SUFFIXES, Layout, Rows, arrow_rows, read_file
 from ..core.tables.bound import Bound, size_of, within
 from ..core.tables.columnar import class_labels
@@ -85,9 +86,9 @@ def _checked(rows: Rows, columns: Sequence[str]) -> Iterator[tuple[int, Sequence
 
 
 def _rows(source: str, split: Split, root: Path, layout: Layout) -> Rows:
-    path = _path(root, source)
     # The name of a file or folder may hold ":" or "@" itself.
-    requested = Source(source) if path.exists() else Source.parse(source)
+    itself = not is_url(source) and _path(root, source).exists()
+    requested = Source(source) if itself else Source.parse(source)
     path = _path(root, requested.name)
     if path.is_file():
         return _named(read_file(path, requested.name, replace(layout, part=requested.split)), path, requested)
@@ -106,6 +107,8 @@ def _named(rows: Rows, path: Path, requested: Source) -> Rows:
 
 
 def _path(root: Path, name: str) -> Path:
+    if is_url(name):
+        return fetched(name)
     return root / Path(name).expanduser()
 
 

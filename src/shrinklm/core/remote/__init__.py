@@ -2,7 +2,7 @@
 
 from .known import away
 from .lease import Lease, this_process
-from .mirror import Habits, Mirror, bring
+from .mirror import Habits, Mirror, bring, fetched
 from .objects import Objects, open_objects
 from .urls import check_url, home_of, is_url, mirror, named, prepared, received, sent, top_of, url_of
 
@@ -14,6 +14,7 @@ __all__ = [
     "away",
     "bring",
     "check_url",
+    "fetched",
     "home_of",
     "is_url",
     "mirror",

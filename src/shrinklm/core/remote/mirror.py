@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from filelock import FileLock
+
 from ..errors import StoreError
-from ..files import writing
+from ..files import whole, write_text, writing
 from .known import NOTE, Known, parts_of, read_note, settled, state_of, write_note
 from .objects import Objects, Thing, open_objects
 from .urls import prepared, top_of, url_of
@@ -305,6 +308,30 @@ def _move(new: Path, to: Path) -> None:
     with writing(to):
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(new, to)
+
+
+@lru_cache
+def fetched(url: str) -> Path:
+    """The mirror of a file or folder at a URL that is only read, brought up to date once in a process.
+
+    Raises StoreError where nothing stands there.
+    """
+    path = prepared(url)
+    if (thing := open_objects(url).look()) is None:
+        # One of each, where several processes start at once.
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            Mirror(url).pull()
+        if not any(path.glob("[!.]*")):
+            raise StoreError(f"Nothing stands at {url}.")
+        return path
+    note = path.with_name(f".{path.name}.known")
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not (path.is_file() and note.is_file() and note.read_text() == thing.tag):
+            with whole(path) as new:
+                parent, _, name = url.rpartition("/")
+                open_objects(parent).get(name, new)
+            write_text(note, thing.tag)
+    return path
 
 
 def bring(folder: Path) -> None:

@@ -86,6 +86,12 @@ def _follow(run: _Run) -> None:
     """Trains with the first process whatever it names, until it has nothing more."""
     from ...students.training import processes
 
+    if run.lock.storage.url is not None and launched.rank() != launched.local_rank():
+        raise StoreError(
+            "Processes that train one student on several machines work in one folder, which all of them see; "
+            f"{run.lock.storage.url} has a mirror on each. Name a shared folder with `runs:`, or launch them on one "
+            "machine."
+        )
     look: _Run | None = None
     while (said := processes.told(None)) is not None:
         look = look or run.scratch()  # when it first names a cell, all that the training reads is written
