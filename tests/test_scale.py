@@ -140,6 +140,19 @@ def test_a_job_of_servers_generates_when_the_first_answers_and_ends_them(shell: 
     assert shell.listed == []
 
 
+def test_a_job_whose_servers_or_cluster_do_not_start_says_so(shell: Shell) -> None:
+    for name in ("srun", "ray"):
+        (shell.folder / name).write_text('#!/bin/sh\n[ "$1" = get-auth-token ]\n')
+    for script, told, words in (
+        ("servers.sbatch", ["weights", str(shell.list), "recipe.yaml"], "No server came up: see above."),
+        ("ray.sbatch", ["recipe.yaml"], "Ray did not start: see above."),
+    ):
+        running = shell.start(script, *told)
+        _, errors = running.communicate(timeout=30)
+        assert (running.returncode, errors.strip()) == (1, words)
+    assert shell.log == []
+
+
 def test_a_job_on_a_cluster(shell: Shell) -> None:
     running = shell.start("ray.sbatch", "recipe.yaml", "--gpus-per-cell", "0.5", CODE="1")
     _, errors = running.communicate(timeout=30)
