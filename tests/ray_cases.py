@@ -60,6 +60,11 @@ class Case(Work):
             time.sleep(0.01)
         raise StudentError("It does not open.")
 
+    def hangs(self, there: bool, tick: Tick) -> None:
+        (self.folder / "begun").touch()
+        tick("hangs", 1, 2, "")
+        time.sleep(600)
+
     def waits(self, there: bool, tick: Tick) -> None:
         tick("waits", 1, 2, "")
         time.sleep(1)

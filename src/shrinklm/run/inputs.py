@@ -71,7 +71,7 @@ class Inputs:
     @cached_property
     def writers(self) -> Writers:
         """The recipe's teachers, their weights not yet loaded."""
-        return Writers(self.recipe, self._teacher)
+        return Writers(self.recipe, self._teacher, self.engine)
 
     @cached_property
     def data(self) -> Data:

@@ -74,7 +74,7 @@ class Run(Inputs):
 
     def panel(self) -> Panel:
         """The recipe's judges. Raises RecipeError without one."""
-        return Panel(self.recipe, self.teacher, self.writers.all[1:], self.writers.budget)
+        return Panel(self.recipe, self.teacher, self.writers.all[1:], self.writers.budget, self.engine)
 
     def scratch(self, tick: Tick | None = None) -> Run:
         """The same run, whose texts are read from the store and written in memory alone."""

@@ -68,6 +68,11 @@ class Storage:
             own = {path.removeprefix(f"{part}/"): thing for path, thing in there.items() if path.startswith(f"{part}/")}
             self._mirror(part).pull(own)
 
+    def pull_common(self) -> None:
+        """`pull` of what belongs to no cell."""
+        if self.url is not None:
+            self._mirror("").pull()
+
     def push(self, folder: Path | None = None) -> None:
         """Sends what changed in the mirror; see `pull`. Killed at any point, the URL holds an interrupted run."""
         if self.url is None:

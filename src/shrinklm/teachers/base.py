@@ -74,6 +74,10 @@ class BaseTeacher(ABC):
     """It may give the log-probabilities of tokens (`Sampling.logprobs`). Others are not asked for them."""
     contrasts: bool = False
     """It can hold a prompt against another one, token by token (`Prompt.against`)."""
+    spreads: bool = True
+    """Copies of it on other machines may answer in its place."""
+    on_ray: bool = False
+    """It answers on the Ray cluster that this process is connected to."""
     unpaid: bool = False
     """It works on this machine and asks no money, so that a budget needs no price."""
 

@@ -45,6 +45,7 @@ class VllmRayTeacher(EngineTeacher):
     """
 
     kind = "vllm-ray"
+    spreads, on_ray = False, True
     slice = 16_384
 
     def __init__(self, rest: str, options: TeacherOptions) -> None:

@@ -1,4 +1,5 @@
-"""What an engine is: it does works, and knows nothing of what they are; what they make stands in their folders."""
+"""What an engine is: it does works, and knows nothing of what they are; what they make stands in their folders. And it
+asks teachers."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.types import Tick
+from ...teachers.base import BaseTeacher, TeacherOptions
 
 
 class Work(ABC):
@@ -52,6 +54,16 @@ class Engine(ABC):
 
         Returns the name of each work → what it returned. Raises the error of the first that failed.
         """
+
+    def spread(self, teacher: BaseTeacher, use: str, options: TeacherOptions) -> BaseTeacher:
+        """The teacher, asked wherever there is room for it; itself where there is no other place.
+
+        Args:
+            teacher: Made of a spec; nothing of it is loaded.
+            use: The spec.
+            options: What it was made with.
+        """
+        return teacher
 
     def close(self) -> None:  # noqa: B027
         """End what was begun for works beside themselves."""

@@ -26,6 +26,7 @@ from ...teachers.prompts import Prompts
 from ...teachers.steps import JUDGEMENT
 from ...teachers.store import Store
 from ..asked import JudgeBlock
+from ..engines.base import Engine
 from ..folder import Cell
 from ..recipe import Recipe
 
@@ -69,6 +70,7 @@ class Panel:
         teacher: The model that wrote the explanations the students learned; None when there is none.
         others: Further models that wrote such texts, or texts that these build on.
         budget: What the run may spend, on teachers and judges together.
+        engine: Says where the judges are asked; None: here.
 
     Raises RecipeError when the recipe names no judge.
     """
@@ -79,6 +81,7 @@ class Panel:
         teacher: BaseTeacher | None,
         others: Sequence[BaseTeacher] = (),
         budget: Budget | None = None,
+        engine: Engine | None = None,
     ) -> None:
         if recipe.judge is None:
             raise RecipeError(
@@ -86,6 +89,7 @@ class Panel:
             )
         self.recipe, self.teachers, self.budget = recipe, [*filter(None, [teacher]), *others], budget
         self.block: JudgeBlock = recipe.judge
+        self.engine = engine
 
     @cached_property
     def judges(self) -> list[BaseTeacher]:
@@ -100,9 +104,10 @@ class Panel:
                     f"'{block.use}' reads what others wrote and cannot judge. "
                     "Name a model, such as transformers:PATH_OR_ID."
                 )
-            judge = make_teacher(block.use, block.options(self.recipe.root))
+            options = block.options(self.recipe.root)
+            judge = make_teacher(block.use, options)
             judge.budget = self.budget
-            judges.append(judge)
+            judges.append(judge if self.engine is None else self.engine.spread(judge, block.use, options))
         # Scores are filed under the judge's name: two of a name could not be told apart.
         names = [judge.name for judge in judges]
         if len(set(names)) < len(names):

@@ -17,6 +17,7 @@ from ...teachers.taker import sampling_of
 from ...teachers.usage import Report
 from ..asked import TeacherBlock
 from ..code import allow
+from ..engines.base import Engine
 from ..recipe import Recipe
 
 Several = Mapping[str, Mapping[str, Asked]]
@@ -39,11 +40,12 @@ class Writers:
     Args:
         recipe: The settings of the run.
         instead: Takes every step, whoever the recipe names.
+        engine: Says where the others are asked; None: here.
     """
 
-    def __init__(self, recipe: Recipe, instead: BaseTeacher | None = None) -> None:
+    def __init__(self, recipe: Recipe, instead: BaseTeacher | None = None, engine: Engine | None = None) -> None:
         allow(recipe)
-        self.recipe, self.instead = recipe, instead
+        self.recipe, self.instead, self.engine = recipe, instead, engine
         self.budget = None if recipe.budget is None else Budget(recipe.budget)
         """Shared by all of them, and by the judges."""
         if instead is not None:
@@ -202,7 +204,7 @@ class Writers:
         options = replace(block.options(self.recipe.root), run=self.recipe.run_folder)
         teacher = make_teacher(block.use, options)
         teacher.budget = self.budget
-        return teacher
+        return teacher if self.engine is None else self.engine.spread(teacher, block.use, options)
 
 
 def _asked(takers: Iterable[Taker]) -> dict[str, Asked]:

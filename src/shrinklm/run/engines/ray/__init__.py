@@ -5,24 +5,30 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
 from ....core.errors import ClusterError, RecipeError, ShrinkError
-from ....core.types import Tick
+from ....core.types import Completion, Prompt, Sampling, Tick
+from ....teachers.base import BaseTeacher, TeacherOptions
+from ...storage import Storage
 from ..base import Engine, Work
 from . import worker
 from .cluster import Cluster
-from .nodes import Share, room, seen
+from .copies import Copies, may_spread, spread
+from .nodes import Place, Share, look, room, seen
 from .parcel import Packer
 
 _PAUSE = 0.2
 """Seconds between two looks at what the workers tell."""
 _TRIES = 4
 """How often a work is begun without getting further than before."""
+_LATE = 5.0
+"""Seconds to wait for what was told last."""
 _ENDING = 10.0
 """Seconds to wait for works that were cancelled to end."""
 
@@ -45,6 +51,8 @@ class RayEngine(Engine):
             )
         self.address, self._cpus, self._gpus = address, cpus, gpus
         self._cluster: Cluster | None = None
+        self._copies: Copies | None = None
+        """Those of the teacher that was asked last."""
 
     @property
     def cluster(self) -> Cluster:
@@ -64,11 +72,33 @@ class RayEngine(Engine):
         first = next(left, None)
         if first is None:
             return {}
-        with seen(self.cluster, first.folder.parent) as path:
-            return _Doing(self.cluster, self.share, tick, path).do(chain([first], left))
+        self._dismiss()  # works need the room
+        with seen(self.cluster, first.folder.parent) as place:
+            return _Doing(self.cluster, self.share, tick, place).do(chain([first], left))
+
+    def spread(self, teacher: BaseTeacher, use: str, options: TeacherOptions) -> BaseTeacher:
+        """See Engine."""
+        if teacher.on_ray:
+            _ = self.cluster  # which it finds then
+        return spread(teacher, partial(self._deal, use, options)) if may_spread(teacher) else teacher
+
+    def _deal(
+        self, use: str, options: TeacherOptions, teacher: BaseTeacher, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Iterator[tuple[int, Completion]]:
+        if self._copies is None or self._copies.spec != (use, options):
+            self._dismiss()
+            look(self.cluster)
+            self._copies = Copies(self.cluster, self.share, use, options)
+        yield from self._copies.deal(teacher, prompts, sampling)
+
+    def _dismiss(self) -> None:
+        if self._copies is not None:
+            self._copies.end()
+            self._copies = None
 
     def close(self) -> None:
         """See Engine."""
+        self._dismiss()
         if self._cluster is not None:
             self._cluster.leave()
             self._cluster = None
@@ -92,15 +122,16 @@ class _Sent:
 class _Doing:
     """Works on their way."""
 
-    def __init__(self, cluster: Cluster, share: Share, tick: Tick, seen: str) -> None:
+    def __init__(self, cluster: Cluster, share: Share, tick: Tick, place: Place) -> None:
         import ray
 
-        self._ray, self.cluster, self.share, self.tick, self._seen = ray, cluster, share, tick, seen
-        head = {"node:__internal_head__": 0.001}  # where it lives as long as the cluster
-        self._told = ray.remote(num_cpus=0, resources=head, max_restarts=-1)(worker.Told).remote()
+        self._ray, self.cluster, self.share, self.tick, self._place = ray, cluster, share, tick, place
+        self._taking: Any = None
+        """What is taken of what the workers tell."""
         self._task = ray.remote(max_retries=0, num_cpus=share.cpus, num_gpus=share.gpus)(worker.do)
         self._quiet = any(entry[0] == "ignore" and entry[2] is Warning for entry in warnings.filters)
         self._packer = Packer()
+        self._waits = False
         self._under_way: dict[Any, _Sent] = {}
         self._waiting: deque[_Sent] = deque()
         self._results: dict[str, Any] = {}
@@ -115,12 +146,10 @@ class _Doing:
                 self.cluster.check()
                 for ref in done:
                     self._end(self._under_way.pop(ref), ref)
+            self._tell(_LATE)
         except BaseException:
             self._cancel()
             raise
-        finally:
-            with suppress(Exception):  # of a cluster that is gone
-                self._ray.kill(self._told)
         if self._error is not None:
             raise self._error
         return self._results
@@ -128,6 +157,9 @@ class _Doing:
     def _begin_more(self, works: Iterator[Work]) -> bool:
         """Begin as many as there is room for. Returns whether any is under way."""
         places = room(self.cluster.nodes, self.share)
+        if not places and not self._waits:
+            self.tick("cluster", 0, 0, "no node with room for a cell is left: waiting for one")
+        self._waits = not places
         while self._error is None and len(self._under_way) < max(1, places):
             try:
                 sent = self._waiting.popleft() if self._waiting else _Sent(next(works))
@@ -147,13 +179,18 @@ class _Doing:
         where = {"label_selector": {"ray.io/node-id": f"!in({','.join(sorted(sent.avoid))})"}} if sent.avoid else {}
         content, parts = self._packer.pack(sent.work)
         task = self._task.options(**where, name=sent.work.name)
-        ref = task.remote(content, self._told, self._seen, self.share.cpus, self._quiet, *parts)
+        ref = task.remote(content, self.cluster.told, self._place, self.share.cpus, self._quiet, *parts)
         self._under_way[ref] = sent
 
-    def _tell(self) -> None:
+    def _tell(self, seconds: float = 0.0) -> None:
+        """Tell what the workers told; wait so long for it."""
+        self._taking = self._taking or self.cluster.told.take.remote()
+        if not self._ray.wait([self._taking], timeout=seconds)[0]:
+            return
         try:
-            told = self._ray.get(self._told.take.remote(), timeout=_PAUSE)
+            told, self._taking = self._ray.get(self._taking), None
         except self._ray.exceptions.RayError:  # it is made again, and nothing hangs on what it held
+            self._taking = None
             return
         sent = {each.work.name: each for each in self._under_way.values()}
         for name, node, what, done, total, note in told:
@@ -178,6 +215,7 @@ class _Doing:
             self._again(sent, _last_line(error))
         else:
             if outcome.error is None:
+                Storage(sent.work.folder, self.tick).pull(sent.work.folder)
                 self._results[name] = outcome.result
             elif outcome.full:
                 sent.node = outcome.node
@@ -211,7 +249,8 @@ class _Doing:
     def _cancel(self) -> None:
         """End works, so that the next command finds their folders free."""
         with suppress(Exception):  # of a cluster that is gone
-            self.cluster.check()
+            if self.cluster.lost:
+                return
             for ref in self._under_way:
                 self._ray.cancel(ref, force=True)
             self._ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=_ENDING)

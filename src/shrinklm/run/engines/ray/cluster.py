@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 from ....core.errors import ClusterError, MissingExtra
+from .told import Told
 
 _GONE = 20.0
 """Seconds without the head after which it counts as gone. Ray itself ends this process after 60."""
 _REACH = 10
 """Seconds to wait for an address that is joined."""
-_LOOK = 2.0
-"""Seconds between two looks at the head, and how long one takes at most."""
+_LOOK = 1.0
+"""Seconds between two looks at the nodes."""
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 
 class Cluster:
@@ -30,28 +36,37 @@ class Cluster:
     """
 
     def __init__(self, address: str | None) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise MissingExtra("ray", "ray", "--engine ray") from error
-        self.address, self._ray = address, ray
-        self.looked_at: set[str] = set()
-        """Nodes that see the run folder and have the same code."""
-        self._joined = not ray.is_initialized()
-        if self._joined:
-            self._join()
+        # Nothing is told to anybody, and the display belongs to the run.
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        with _mute():
+            try:
+                import ray
+            except ImportError as error:
+                raise MissingExtra("ray", "ray", "--engine ray") from error
+            self.address, self._ray = address, ray
+            self._joined = not ray.is_initialized()
+            if self._joined:
+                self._join()
         _silence()
-        self._head: tuple[str, int] | None = None
-        with suppress(Exception):  # behind ray:// the head's own address may be out of reach
-            host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-            if _reached((host, int(port))):
-                self._head = host, int(port)
-        self._seen = self._looked = time.monotonic()
+        self.looked_at: set[tuple[str, bool]] = set()
+        """Nodes that have the same code, each with whether it was asked, too, if it sees the run folder."""
+        self.nodes = self._alive()
+        """The nodes that are there, as Ray describes them; looked at once a second."""
+        self.lost = False
+        """Whether the head has vanished: Ray's calls would wait for it."""
+        self._seen = time.monotonic()
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._watch.start()
+
+    @cached_property
+    def told(self) -> Any:
+        """The actor that takes what workers tell."""
+        head = {"node:__internal_head__": 0.001}  # where it lives as long as the cluster
+        return self._ray.remote(num_cpus=0, resources=head, max_restarts=-1)(Told).remote()
 
     def _join(self) -> None:
-        # Nothing is told to anybody, and the display belongs to the run.
-        for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}.items():
-            os.environ.setdefault(name, value)
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # it says whose address it overwrites
         if self.address is None:
@@ -74,7 +89,7 @@ class Cluster:
                 f"--address takes auto, HOST:PORT or ray://HOST:PORT, and got '{address}'. "
                 "Write: --address auto on a node of the cluster, or --address HEAD:6379"
             )
-        if not _reached((host, int(port)), _REACH):
+        if not _reached((host, int(port))):
             raise self._unreachable(f"nobody listens at {host}:{port}")
 
     def _unreachable(self, why: str) -> ClusterError:
@@ -85,44 +100,56 @@ class Cluster:
             "`ray start --address=HEAD:6379` on the others; without --address, a Ray of this machine is started."
         )
 
-    @property
-    def nodes(self) -> list[dict[str, Any]]:
-        """The nodes that are there, as Ray describes them."""
+    def _alive(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
+
+    def _look(self) -> None:
+        # In a thread: where the head is gone, the call waits for a minute, after which Ray ends this process.
+        while not self._ended.wait(_LOOK):
+            with suppress(Exception):  # of a head that is gone
+                self.nodes = self._alive()
+                self._seen = time.monotonic()
 
     def check(self) -> None:
         """Raises ClusterError where the head has been gone for a while."""
-        now = time.monotonic()
-        if self._head is None or now - self._looked < _LOOK:
-            return
-        if _reached(self._head):
-            self._seen = time.monotonic()
-        elif now - self._seen > _GONE:
-            raise self.gone()
-        self._looked = time.monotonic()
-
-    def gone(self) -> ClusterError:
-        """The error where the head has vanished."""
-        head = ":".join(map(str, self._head or (self.address,)))
-        return ClusterError(
-            f"The head of the Ray cluster, {head}, has not answered for {_GONE:.0f} s. What was done is kept. When the "
-            "cluster is there again, type the same command: it goes on from the last checkpoints."
-        )
+        if time.monotonic() - self._seen > _GONE:
+            self.lost = True
+            raise ClusterError(
+                f"The head of the Ray cluster has not answered for {_GONE:.0f} s. What was done is kept. When the "
+                "cluster is there again, type the same command: it goes on from the last checkpoints."
+            )
 
     def leave(self) -> None:
         """End what this process has of the cluster; one that was started for it ends."""
+        self._ended.set()
+        if not self.lost:
+            self._watch.join(_LOOK)
         if self._joined:
             self._joined = False
-            with suppress(Exception):  # of a cluster that is gone
+            with _mute(), suppress(Exception):  # of a cluster that is gone
                 self._ray.shutdown()
 
 
-def _reached(place: tuple[str, int], seconds: float = _LOOK) -> bool:
+def _reached(place: tuple[str, int]) -> bool:
     try:
-        with socket.create_connection(place, seconds):
+        with socket.create_connection(place, _REACH):
             return True
     except OSError:
         return False
+
+
+@contextmanager
+def _mute() -> Iterator[None]:
+    """Keeps from stderr what Ray's C++ writes there."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _silence() -> None:

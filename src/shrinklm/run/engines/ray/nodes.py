@@ -14,7 +14,8 @@ from typing import Any
 from ....core.digests import digest
 from ....core.errors import ClusterError
 from ....core.files import write_text
-from ....core.remote import url_of
+from ....core.remote import prepared
+from ...storage import Storage
 from .cluster import Cluster
 
 Nodes = Sequence[Mapping[str, Any]]
@@ -69,21 +70,46 @@ def code() -> str:
     return f"{version('shrinklm')} ({digest(content)[:8]})"
 
 
+@dataclass(frozen=True)
+class Place:
+    """How a node tells that it sees the run folder."""
+
+    file: str = ""
+    """A file that it sees."""
+    url: str = ""
+    folder: str = ""
+    """Of a run at a URL: that, and where its mirror is."""
+
+    def check(self, host: str) -> None:
+        """Raises ClusterError on a node, `host`, that does not see the run folder."""
+        if self.file and not Path(self.file).is_file():
+            raise not_seen(host, self.file)
+        if self.url and str(prepared(self.url)) != self.folder:
+            raise ClusterError(
+                f"The node {host} mirrors {self.url} in another folder, {prepared(self.url)}, than the machine that "
+                f"drives the run, where it is {self.folder}. Set SHRINKLM_MIRROR to the same folder for `ray start` "
+                "on all nodes and for this command."
+            )
+
+
 @contextmanager
-def seen(cluster: Cluster, folder: Path) -> Iterator[str]:
-    """The path of a file in `folder` that every node sees, for as long as the block lasts; "" for a run at a URL.
+def seen(cluster: Cluster, folder: Path) -> Iterator[Place]:
+    """The run in which `folder` is, as every node sees it for as long as the block lasts.
 
     Raises ClusterError where a node does not see it, or has other code.
     """
-    if url_of(folder) is not None:
-        _look(cluster, "")
-        yield ""
+    storage = Storage(folder)
+    if storage.url is not None:
+        look(cluster)
+        yield Place(url=storage.url, folder=str(storage.folder))
         return
+    for left in folder.glob(".seen-*"):  # by a process that was killed: one at a time works in a run folder
+        left.unlink(missing_ok=True)
     path = folder / f".seen-{uuid.uuid4().hex}"
     write_text(path, "Every node of the cluster sees this file.\n")
     try:
-        _look(cluster, str(path))
-        yield str(path)
+        look(cluster, str(path))
+        yield Place(str(path))
     finally:
         path.unlink(missing_ok=True)
 
@@ -96,13 +122,14 @@ def not_seen(host: str, path: str) -> ClusterError:
     )
 
 
-def _look(cluster: Cluster, path: str) -> None:
+def look(cluster: Cluster, path: str = "") -> None:
+    """Raises ClusterError where a node has other code, or does not see the file `path`; each node is asked once."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     asked = {}
     for node in cluster.nodes:
-        if node["NodeID"] not in cluster.looked_at:
+        if (node["NodeID"], bool(path)) not in cluster.looked_at:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, max_retries=0)(_looking()).options(scheduling_strategy=where)
             asked[task.remote(path)] = node
@@ -122,7 +149,7 @@ def _look(cluster: Cluster, path: str) -> None:
             )
         if not sees:
             raise not_seen(host, path)
-        cluster.looked_at.add(node["NodeID"])
+        cluster.looked_at.add((node["NodeID"], bool(path)))
 
 
 def _looking() -> Callable[[str], tuple[bool, str]]:

@@ -18,7 +18,7 @@ from ....core.types import Tick
 from ...storage import Storage
 from ..base import Work
 from ..local import seldom
-from .nodes import not_seen
+from .nodes import Place
 from .parcel import unpack
 
 PAUSE = 0.5
@@ -40,27 +40,8 @@ class Outcome:
     """Whether it failed for want of room on a disk, which another node may have."""
 
 
-class Told:
-    """What workers tell, until it is taken: an actor."""
-
-    def __init__(self) -> None:
-        self._told: list[tuple[Any, ...]] = []
-
-    def tell(self, *said: Any) -> None:
-        """Keep it."""
-        self._told.append(said)
-
-    def take(self) -> list[tuple[Any, ...]]:
-        """All that was told since the last time."""
-        told, self._told = self._told, []
-        return told
-
-
-def do(content: bytes, told: Any, seen: str, threads: int, quiet: bool, *parts: Any) -> Outcome:
-    """Do a work that was packed; `told` is told its node at the beginning, and its progress.
-
-    `seen` is the file by which a node is known to see the run folder; "" for a run at a URL.
-    """
+def do(content: bytes, told: Any, place: Place, threads: int, quiet: bool, *parts: Any) -> Outcome:
+    """Do a work that was packed; `told` is told its node at the beginning, and its progress."""
     import ray
     import torch
 
@@ -69,8 +50,7 @@ def do(content: bytes, told: Any, seen: str, threads: int, quiet: bool, *parts: 
         warnings.filterwarnings("ignore")
     torch.set_num_threads(threads)
     try:
-        if seen and not Path(seen).is_file():  # a node that has joined since the first look
-            raise not_seen(host, seen)
+        place.check(host)
         work: Work = unpack(content, parts)
 
         def tell(said: tuple[Any, ...]) -> None:
@@ -80,12 +60,15 @@ def do(content: bytes, told: Any, seen: str, threads: int, quiet: bool, *parts: 
         tick = seldom(tell, PAUSE)
         storage = Storage(work.folder, tick)
         with alone(work.folder, work.name, tick):
+            storage.pull_common()
             storage.pull(work.folder)
-            result = work.do(tick)
-            storage.push(work.folder)
+            try:
+                result = work.do(tick)
+            finally:  # also its checkpoints
+                storage.push(work.folder)
         return Outcome(node, host, result)
     except Exception as error:
-        return Outcome(node, host, error=_sendable(error), full=_is_full(error))
+        return Outcome(node, host, error=sendable(error), full=_is_full(error))
 
 
 @contextmanager
@@ -125,7 +108,8 @@ def _is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _sendable(error: Exception) -> BaseException:
+def sendable(error: Exception) -> BaseException:
+    """The error, or what it says where it cannot be sent."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # of a library, with arguments that cannot be sent
