@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ShrinkError, StoreError
+from .permissions import close, folder_below
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -37,7 +38,8 @@ _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]|PytorchStreamWri
 def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Path]:
     """Gives the path of a new file beside `path`, which takes its place when the block ends without an error.
 
-    A link stays a link, and the permissions of a file that is replaced stay. A pipe or a device is written to as it is.
+    A link stays a link, and the permissions of a file that is replaced stay; a new one is no more open than its folder.
+    A pipe or a device is written to as it is.
 
     Args:
         path: The file to write. Its folder is made.
@@ -53,12 +55,14 @@ def whole(path: Path, advice: str = GO_ON, shared: bool = False) -> Iterator[Pat
     try:
         with writing(path, advice):
             replaced = _is_replaced(target)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            folder_below(target.parent)
             yield new if replaced else target
             if replaced:
                 _flush(new)
                 if target.exists():
                     os.chmod(new, stat.S_IMODE(target.stat().st_mode))
+                else:
+                    close(new)
                 os.replace(new, target)
     finally:
         _remove(new)
@@ -76,7 +80,7 @@ def whole_folder(folder: Path, shared: bool = False, advice: str = GO_ON) -> Ite
     Raises StoreError when it cannot be written; the old folder then stands as it was.
     """
     with writing(folder, advice):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder_below(folder.parent)
         # The fixed name lets the next try remove what a killed process left; processes that write at once need names of
         # their own.
         new = (
@@ -88,7 +92,9 @@ def whole_folder(folder: Path, shared: bool = False, advice: str = GO_ON) -> Ite
         new.mkdir()
         try:
             yield new
-            for path in new.rglob("*"):
+            close(new)
+            for path in sorted(new.rglob("*")):  # a folder before what is in it
+                close(path)
                 if path.is_file():
                     _flush(path)
             if shared:
@@ -186,7 +192,7 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
     Raises StoreError, see `whole`.
     """
     with writing(folder, advice):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder_below(folder)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
             # All content is written before anything is moved: a full disk is met while the old files still stand.
             new = Path(scratch, "new")
@@ -195,6 +201,8 @@ def write_together(folder: Path, files: Mapping[str, bytes], advice: str = GO_ON
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 _flush(path)
+            for path in new.rglob("*"):
+                close(path, folder)
             for top in dict.fromkeys(Path(name).parts[0] for name in files):
                 # A file is replaced in one step, a folder is not.
                 move = _swap if (folder / top).is_dir() else os.replace
@@ -224,11 +232,12 @@ class Part:
         self.chunks: list[dict[str, Any]] = []
         head = json.dumps({"asked": about}).encode() + b"\n"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            folder_below(path.parent)
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
             # Chunks of other questions or settings are worth nothing here.
             if lines[:1] != [head]:
                 path.write_bytes(head)
+                close(path)
                 return
             # Counted in bytes, so that the torn end can be cut off: the next chunk must begin on a line of its own.
             intact = len(head)

@@ -16,6 +16,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from filelock import FileLock, Timeout
 
 from ..core.errors import StoreError
+from ..core.permissions import guarded_folder
 from ..core.remote import Lease, prepared, this_process
 from ..core.results import RunFile
 from ..core.types import Tick
@@ -129,7 +130,7 @@ class FolderLock:
         # Where no file can be made there is nothing to protect: the stage's own writing says what is wrong.
         with suppress(OSError):
             for _ in range(_TRIES):
-                self.folder.mkdir(parents=True, exist_ok=True)
+                guarded_folder(self.folder)
                 try:
                     self._lock.acquire(timeout=_PATIENCE)
                     break
