@@ -13,6 +13,9 @@ from cli_cases import recipe
 from shrinklm import Recipe, Run
 from shrinklm.core.files import Part, whole_folder, write_text, write_together
 from shrinklm.core.permissions import close, folder_below, guarded_folder
+from shrinklm.core.types import Example
+from shrinklm.deploy.passing import Escalations, Passed
+from shrinklm.teachers.batch.ledger import Ledger
 
 
 def mode(path: Path) -> int:
@@ -111,3 +114,17 @@ def test_permissions_that_cannot_be_changed_stay(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "chmod", refused)
     close(tmp_path / "file")
     assert mode(tmp_path / "file") == 0o666
+
+
+def test_what_people_ask_and_what_is_ordered(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        guarded_folder(tmp_path / "run")
+        kept = Escalations(tmp_path / "run" / "deep" / "escalated.jsonl")
+        kept.add([(Example("1", "Mine?", ("a", "b"), ""), Passed("b", "So.", None))], "cell", "knows")
+        open_folder(tmp_path / "open", 0o755)
+        Ledger(tmp_path / "open" / "generations.db", "server")
+    finally:
+        os.umask(before)
+    assert (mode(kept.path), mode(kept.path.parent)) == (0o600, 0o700)
+    assert mode(tmp_path / "open" / "generations.batches") == 0o700

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.errors import TeacherError
 from ..core.files import writing
+from ..core.permissions import close, folder_below
 from ..core.types import Example, Generation, digest
 from ..tasks.answers import split_answer
 from ..teachers.base import BaseTeacher
@@ -135,8 +136,11 @@ class Escalations:
                     lines.append(json.dumps(_row(key, example, passed, cell, teacher), ensure_ascii=False))
             if not lines:
                 return
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            content = self.path.read_bytes() if self.path.exists() else b""
+            folder_below(self.path.parent)
+            if not self.path.exists():  # what people ask stands in it
+                self.path.touch()
+                close(self.path)
+            content = self.path.read_bytes()
             torn = bool(content) and not content.endswith(b"\n")
             with self.path.open("ab") as file:
                 file.write((("\n" if torn else "") + "".join(f"{line}\n" for line in lines)).encode())

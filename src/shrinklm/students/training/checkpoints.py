@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from ...core.errors import StoreError
 from ...core.files import write_json, writing
 from ...core.intact import intact
+from ...core.permissions import folder_below
 from ..base import BaseStudent
 
 WEIGHTS = "trained.safetensors"
@@ -24,7 +25,7 @@ def save_checkpoint(folder: Path, step: int, student: BaseStudent, optimizer: to
     place = folder / f"checkpoint-{step}"
     try:
         with writing(place):
-            place.mkdir(parents=True, exist_ok=True)
+            folder_below(place)
             # Frozen weights (below LoRA) come with the student that is opened; each tied one is listed once.
             weights = _trained(student)
             save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, place / WEIGHTS)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from ...core.errors import StoreError
+from ...core.files import private_folder
 from ...core.remote import url_of
 
 _KEYS = 500
@@ -92,7 +93,7 @@ class Ledger:
             )
         self.folder = store.with_name(f"{store.stem}.batches")
         with self._errors():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder)
             self.lock = FileLock(self.folder / ".lock")
             """Held while anything is ordered or fetched: two commands on one store order no question twice."""
             self._db = sqlite3.connect(self.folder / "ledger.db", timeout=60, check_same_thread=False)
