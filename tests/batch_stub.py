@@ -181,6 +181,7 @@ def batch_server(folder: Path, **behaviour: Any) -> Iterator[BatchStub]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # as in endpoint_stub.py
 
         def handle_call(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -209,7 +210,7 @@ def batch_server(folder: Path, **behaviour: Any) -> Iterator[BatchStub]:
             pass
 
     httpd = Quiet(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     stub.url = f"http://127.0.0.1:{httpd.server_port}/v1"
     try:

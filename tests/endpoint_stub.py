@@ -44,6 +44,7 @@ def server(answer: Answer, port: int = 0, **serves: Any) -> Iterator[tuple[str, 
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # what is sent in two parts would wait 40 ms for the first to be acknowledged
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -92,7 +93,7 @@ def server(answer: Answer, port: int = 0, **serves: Any) -> Iterator[tuple[str, 
             pass
 
     httpd = Quiet(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{httpd.server_port}/v1", asked
