@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from typer import testing
 from typer.testing import CliRunner, Result
 
 from shrinklm.cli.app import app
+
+# The tree of all commands is made once: to make it takes longer than most commands do.
+testing._get_command = cache(testing._get_command)
 
 MINI: dict[str, Any] = {
     "name": "mini",
