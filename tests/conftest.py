@@ -72,6 +72,17 @@ SLOW = {
 }
 """Files that open a browser, kill processes, train or load a model, or simulate studies; not in `make check`."""
 
+DRAWN = {
+    "test_factorial.py",
+    "test_report.py",
+    "test_report_decision.py",
+    "test_report_figures.py",
+    "test_report_saliency.py",
+    "test_study.py",
+    "test_study_outcome.py",
+}
+"""Files with tests that look at a figure's PDF or PNG, which take most of the time of drawing it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -89,13 +100,26 @@ def no_power_cut() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pages_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Figures are drawn for pages alone in all files but those of `DRAWN`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in DRAWN:
+            _draw_pages_alone(patch)
+        yield
+
+
 @pytest.fixture
 def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws each figure for the page alone, for tests that look at no file of it: PDF and PNG take most of its time."""
+    """The same for a test in a file of `DRAWN`."""
+    _draw_pages_alone(monkeypatch)
+
+
+def _draw_pages_alone(patch: pytest.MonkeyPatch) -> None:
     from shrinklm.report.look import figures
 
     drawn = figures._bytes
-    monkeypatch.setattr(figures, "_bytes", lambda figure, kind: drawn(figure, kind) if kind == "svg" else b"")
+    patch.setattr(figures, "_bytes", lambda figure, kind: drawn(figure, kind) if kind == "svg" else b"")
 
 
 @pytest.fixture(scope="module")

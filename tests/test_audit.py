@@ -190,7 +190,6 @@ def run(root: Path, **changes: Any) -> Run:
     return Run(Recipe.read(recipe(root, generate=["explanation"], methods=["multitask"], **changes)), teacher=Teacher())
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_recipe_stops_before_training(tmp_path: Path) -> None:
     stopped = run(tmp_path, audit={"min_support": 0.8})
     with pytest.raises(AuditError, match="'explanation' support their answer"):

@@ -267,7 +267,6 @@ def test_the_teacher_s_answers_to_the_test_questions_are_stored_and_reported(roo
     assert "The teacher answered 8 of 8" in call("cascade", run.folder).stdout
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_the_report_draws_it_with_and_without_the_teacher(root: Path) -> None:
     run = Run(recipe(root))
     ask_tests(run)

@@ -52,7 +52,6 @@ def test_run_prints_a_table_and_the_reports_path(ran: Result, root: Path) -> Non
     assert "%|" not in ran.stderr, "another library draws a bar"
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_run_again_skips_everything(ran: Result, root: Path) -> None:
     prompts, cells = asked(root), snapshot(root / "runs" / "mini" / "cells")
     assert prompts == 12 * 3 + 12 * 4 + 6

@@ -35,14 +35,13 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "shrinklm-demo"
 
 
-def test_packaged_generations_are_found_and_nothing_is_asked(small: Path, request: pytest.FixtureRequest) -> None:
+def test_packaged_generations_are_found_and_nothing_is_asked(small: Path) -> None:
     assert call("export", _generated(demo.RECIPE), demo.GENERATIONS).exit_code == 0
     done = call("demo", "--dir", small)
     assert done.exit_code == 0, done.output
     assert "Teacher's texts: 6 found in the store, 0 asked now; 0 refused" in done.stdout
     assert f"Report: {small / 'runs' / 'demo' / 'report.html'}" in done.stdout
     assert "multitask" in done.stdout
-    request.getfixturevalue("page_alone")
     again = call("demo", "--dir", small)
     assert "Already trained: 2 of 2." in again.stdout
 
@@ -52,13 +51,11 @@ def _generated(path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_what_is_not_packaged_is_asked(small: Path) -> None:
     done = call("demo", "--dir", small)
     assert "Teacher's texts: 0 found in the store, 6 asked now" in done.stdout
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_changed_recipe_stays_as_the_user_left_it(small: Path) -> None:
     small.mkdir()
     data = {**yaml.safe_load(demo.RECIPE.read_text()), "methods": ["finetune"]}
@@ -68,7 +65,6 @@ def test_a_changed_recipe_stays_as_the_user_left_it(small: Path) -> None:
     assert not (small / "runs" / "demo" / "cells" / "multitask--tiny--s0").exists()
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_live_asks_on_a_small_slice_in_a_run_of_its_own(small: Path) -> None:
     done = call("demo", "--live", "--teacher", "fake:log=asked.log", "--dir", small)
     assert done.exit_code == 0, done.output
@@ -78,7 +74,6 @@ def test_live_asks_on_a_small_slice_in_a_run_of_its_own(small: Path) -> None:
     assert (small / "runs" / "demo-live-fake-log-asked-log" / "report.html").is_file()
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_live_says_that_the_packaged_teacher_is_weak(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from shrinklm.run.stages import writers
     from shrinklm.teachers.fake import FakeTeacher

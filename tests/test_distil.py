@@ -113,7 +113,6 @@ def test_a_key_holds_what_the_terms_of_the_method_read(tmp_path: Path) -> None:
         assert {key for key, new in changes.items() if keys(name, **{key: new}) != keys(name)} == reads
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_recipe_trains_the_teacher_itself(tmp_path: Path) -> None:
     place = tiny_model(tmp_path / "model")
     salient = {"use": f"transformers:{place}", "finetune": {**RECIPE["train"]}}

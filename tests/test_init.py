@@ -60,7 +60,6 @@ def test_no_question_of_the_table_is_in_the_packaged_task() -> None:
     assert not keys[0] & keys[1]
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_the_recipe_runs_to_its_report(folder: Path) -> None:
     """With the smallest student and no model for a teacher, the rest as written."""
     path = folder / "recipe.yaml"

@@ -81,7 +81,6 @@ def test_the_most_frequent_answer_is_the_label() -> None:
     assert vote([]).share == 0
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_table_without_answers_is_labelled_learned_and_reported(tmp_path: Path) -> None:
     teacher = Voter()
     page = Run(recipe(tmp_path), teacher).all().read_text()
@@ -108,7 +107,6 @@ def test_a_table_without_answers_is_labelled_learned_and_reported(tmp_path: Path
     assert again.asked == []
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_gold_answers_of_the_test_alone(tmp_path: Path) -> None:
     gold = written(tmp_path / "gold.jsonl", rows(12, gold=PLACES[1]))
     task = {

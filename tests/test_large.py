@@ -129,7 +129,6 @@ def test_predictions_are_written_and_read_in_little_more_than_they_take(tmp_path
     assert read_predictions(path) == rows
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_page_of_too_many_questions_shows_every_second_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_run(tmp_path / "run", items=20)
     whole = build(folder).read_text(encoding="utf-8")

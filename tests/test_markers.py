@@ -71,7 +71,6 @@ def said(teacher: Any, examples: Sequence[Example]) -> dict[int, Completion]:
     return dict(teacher.complete(asked(examples), Sampling()))
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_run_marks_trains_measures_and_reports(tmp_path: Path, teacher: Path) -> None:
     run = Run(recipe(tmp_path, teacher))
     page = run.all().read_text(encoding="utf-8")

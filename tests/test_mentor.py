@@ -180,7 +180,6 @@ RECIPE: dict[str, Any] = {
 }
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_two_recipes_are_chained(tmp_path: Path) -> None:
     rows = "".join(f"Is {number} odd?,{'yes' if number % 2 else 'no'}\n" for number in range(16))
     (tmp_path / "questions.csv").write_text(f"question,answer\n{rows}")

@@ -54,7 +54,6 @@ def test_the_store_holds_all_that_the_recipe_asks_for(project: Path) -> None:
     assert len(run.store) == before
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_run_goes_on_where_it_stopped(project: Path) -> None:
     folder = project / "runs" / "old"
     weights = folder / "cells" / TRAINED / "student" / "model.safetensors"
@@ -77,7 +76,6 @@ def test_a_run_goes_on_where_it_stopped(project: Path) -> None:
     assert "multitask+counterfactual" in text
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_run_is_scored_and_reported_without_its_models(project: Path) -> None:
     shutil.rmtree(project / "mini")
     folder = project / "runs" / "old"

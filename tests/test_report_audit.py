@@ -106,7 +106,6 @@ def test_counts_of_nothing_have_an_axis_with_a_width(folder: Path) -> None:
     assert all(high - low >= 1 for low, high in limits), limits
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_without_an_audit_there_is_no_section(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items=8)
     page = build(run).read_text()
@@ -125,7 +124,6 @@ def test_texts_not_asked_for_yet_are_counted(tmp_path: Path) -> None:
     assert ("Not all of it", "7 texts were not asked for yet when the audit was made.") in sentences(read(run))
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_broken_or_hostile_figures_do_not_break_the_page(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items=8)
     some = audited()

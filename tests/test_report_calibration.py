@@ -19,8 +19,6 @@ from shrinklm.report.results import compare
 from shrinklm.report.sections import calibration
 from shrinklm.stats import calibration_error
 
-pytestmark = pytest.mark.usefixtures("page_alone")
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

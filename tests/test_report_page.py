@@ -142,7 +142,6 @@ def test_markdown_escapes_and_fences() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium browser")
-@pytest.mark.usefixtures("page_alone")
 def test_browser_of_test_items_filters_searches_and_turns_pages(tmp_path: Path) -> None:
     html = build(write_run(tmp_path / "run", evil=True, items=60)).read_text(encoding="utf-8")
     script = """<script>

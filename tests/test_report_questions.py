@@ -82,7 +82,6 @@ def test_a_method_that_cannot_be_read_is_not_taken(tmp_path: Path, seeds: tuple[
     assert revised.missing("supports_predicted") == pytest.approx(1 - READABLE / ITEMS)
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_a_measure_that_counts_nothing_against_anybody_is_over_the_questions_all_have(tmp_path: Path) -> None:
     results = unreadable(tmp_path / "run")
     own, other = row_of(results, MULTITASK), row_of(results, REVISED)

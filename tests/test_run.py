@@ -270,7 +270,6 @@ def test_every_question_is_answered_and_scored_in_every_cell(finished: Run) -> N
 # What is skipped, what is refused
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_what_is_done_is_skipped(finished: Run, copied: Path) -> None:
     before = snapshot(copied / "runs" / "r" / "cells")
     Run(recipe(copied)).all()
@@ -376,7 +375,6 @@ def test_what_changes_no_weight_is_no_other_recipe(copied: Path) -> None:
     assert snapshot(copied / "runs" / "r" / "cells") == before
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_other_words_of_the_teacher_are_another_training(copied: Path) -> None:
     class Other(FakeTeacher):
         def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
@@ -541,7 +539,6 @@ def test_two_runs_of_one_recipe_are_the_same(finished: Run, tmp_path: Path) -> N
     ] == []
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_defect_31_the_report_needs_the_folder_alone(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -622,7 +619,6 @@ def test_chunks_stay_until_the_marker_of_the_predictions_is_written(
     assert rows == json.loads(json.dumps(written))
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_deleted_weights_are_trained_anew_by_train_alone(quick: Any) -> None:
     run = quick()
     run.train()
@@ -712,7 +708,6 @@ def test_defect_22_every_cell_of_a_run_has_the_same_exposure(finished: Run, quic
     assert len(weights) == 3
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_defect_24_a_diverged_student_is_saved_asked_scored_and_reported(quick: Any) -> None:
     run = quick(
         train={"examples": 80, "seeds": [0], "learning_rate": 1e30, "clip": 1e30}, evaluate={"zero_shot": False}

@@ -135,7 +135,6 @@ def test_none_of_them_may_judge_alone(tmp_path: Path, judge: str) -> None:
     assert not (tmp_path / "cheap.log").exists()
 
 
-@pytest.mark.usefixtures("page_alone")
 def test_another_teacher_of_a_step_is_another_training(tmp_path: Path) -> None:
     method = {
         "methods": ["multitask:revised"],

@@ -96,7 +96,7 @@ def losses_by_pair(student: Any, steps: Steps) -> list[Counter[float]]:
 @pytest.mark.parametrize("spec", FAMILIES)
 def test_however_a_step_is_cut_its_losses_and_weights_are_the_same(spec: str, name: str) -> None:
     student = fresh(spec)
-    lessons = Lessons(student, corpus(10), method(name), 20)
+    lessons = Lessons(student, corpus(6), method(name), 12)
     ways = [Limit(8, 0), Limit(3, 0), Limit(None, 4096), Limit(None, 300), Limit(None, 1)]
     whole = [Steps(lessons, 8, way) for way in ways]
     expected = losses_by_pair(student, whole[0])
