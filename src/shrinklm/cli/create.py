@@ -29,6 +29,9 @@ class KindOf(StrEnum):
     preference = "preference"
 
 
+Runs = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Folders or URLs of finished runs.", show_default=False)
+]
 Home = Annotated[
     Path, typer.Argument(metavar="STUDY", help="The folder that `shrinklm study create` made.", show_default=False)
 ]
@@ -50,9 +53,7 @@ SdResidual = Annotated[
 
 @command("create", on=study)
 def study_create(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Folders or URLs of finished runs.", show_default=False)
-    ],
+    runs: Runs,
     conditions: Annotated[
         str,
         typer.Option(
