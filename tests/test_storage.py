@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from shrinklm.core.errors import MissingExtra, RecipeError, StoreError
 from shrinklm.core.remote import is_url, lease, mirror, named, objects, open_objects, url_of
 from shrinklm.core.types import Generation, Sampling, Source
 from shrinklm.models.locate import locate_model
+from shrinklm.run.engines.base import Engine, Work
 from shrinklm.run.lock import FolderLock
 from shrinklm.run.mentor import mentor
 from shrinklm.run.opening import run_folder
@@ -303,6 +305,39 @@ def test_a_run_at_a_url_is_the_run_on_the_disk(
     assert again.generate().total.asked == 0, "no text is paid for twice"
     again.train()
     assert not [what for what, *_ in said if what.startswith("train")], "what is done is done on every machine"
+
+
+class Elsewhere(Engine):
+    """Does every work in the mirror of another machine, as a worker of a cluster does."""
+
+    elsewhere = True
+
+    def __init__(self, mirrors: Path) -> None:
+        self.mirrors = mirrors
+
+    def do(self, works: Iterable[Work], tick: Any, at_once: int = 1) -> dict[str, Any]:
+        results = {}
+        for work in works:
+            content = pickle.dumps(work)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SHRINKLM_MIRROR", str(self.mirrors))
+                there: Work = pickle.loads(content)
+                assert there.folder.is_relative_to(self.mirrors)
+                storage = Storage(there.folder, tick)
+                storage.pull(there.folder)
+                results[work.name] = there.do(tick)
+                storage.push(there.folder)
+        return results
+
+
+def test_cells_are_done_on_machines_with_mirrors_of_their_own(tmp_path: Path, local: Path) -> None:
+    url = f"file://{tmp_path}/there/runs"
+    run = work(Run(recipe(tmp_path / "root", runs=url), engine=Elsewhere(tmp_path / "workers")))
+    assert bytes_of(run.folder) == {
+        name: content for name, content in bytes_of(local).items() if not name.endswith("model.safetensors")
+    }, "weights stay where they were made until they are opened"
+    assert bytes_of(tmp_path / "there" / "runs" / "r") == bytes_of(local)
+    assert run.predict("Where do fish swim?", ["in the sea", "in the sky"]).probabilities
 
 
 def test_a_training_that_was_killed_goes_on_elsewhere(

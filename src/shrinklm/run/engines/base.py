@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.types import Tick
 from ...teachers.base import BaseTeacher, TeacherOptions
@@ -40,6 +40,9 @@ class Work(ABC):
 
 class Engine(ABC):
     """Does works, one or several at a time. Weights and figures depend on the works, and not on the engine."""
+
+    elsewhere: ClassVar[bool] = False
+    """Whether works may be done on other machines, each with a mirror of its own of a run at a URL."""
 
     @abstractmethod
     def do(self, works: Iterable[Work], tick: Tick, at_once: int = 1) -> dict[str, Any]:

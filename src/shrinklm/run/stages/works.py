@@ -147,6 +147,7 @@ class Cells:
                 left.append(cell)
         works = (Training(self.recipe, cell, self.task, lessons(cell)) for cell in left)
         self.engine.do(works, self.tick, min(self.recipe.train.at_once, len(left)))
+        self._bring(left)
 
     def evaluate(self, cells: Sequence[Cell], tests: Sequence[Example], dev: Sequence[Example]) -> None:
         """Ask the students of cells the test questions and score their answers: see `evaluate_cell`."""
@@ -158,9 +159,16 @@ class Cells:
             else:
                 left.append(work)
         self.engine.do(left, self.tick)
+        self._bring(cells)
 
     def score(self, cells: Sequence[Cell], tests: Sequence[Example], metrics: Sequence[str]) -> dict[str, list[Score]]:
         """Add metrics to the scores of cells; the new scores of each: see `score.add`."""
         works = [Scoring(self.recipe, cell, self.task, tests, metrics) for cell in cells]
         scores = self.engine.do(works, self.tick)
+        self._bring(cells)
         return {work.cell.name: scores[work.name] for work in works}
+
+    def _bring(self, cells: Sequence[Cell]) -> None:
+        """Bring what other machines have sent to the URL of the run."""
+        if cells and self.engine.elsewhere:
+            Storage(cells[0].folder, self.tick).pull()

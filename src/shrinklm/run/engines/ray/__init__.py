@@ -42,6 +42,8 @@ class RayEngine(Engine):
         gpus: Of each work, also a part of one. None: 1 where the cluster has GPUs, else 0.
     """
 
+    elsewhere = True
+
     def __init__(self, address: str | None = None, cpus: int | None = None, gpus: float | None = None) -> None:
         if cpus is not None and cpus < 1:
             raise RecipeError(f"--cpus-per-cell takes a number from 1, and got {cpus}. Write: --cpus-per-cell 2")
