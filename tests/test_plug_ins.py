@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from shrinklm.core.errors import RecipeError, ShrinkError, UnknownName
+from shrinklm.core.errors import RecipeError, ShrinkError, TaskError, TeacherError, UnknownName
 from shrinklm.core.registry import is_own
-from shrinklm.core.types import Example, Prediction
+from shrinklm.core.types import Completion, Example, Prediction, Prompt, Sampling
 from shrinklm.evaluation.metrics.base import metric_of
 from shrinklm.evaluation.score import score_predictions
 from shrinklm.methods.spec import method
 from shrinklm.students.open import StudentSpec, load_student, open_student, outline
 from shrinklm.students.training.losses.base import term
-from shrinklm.tasks.base import TaskOptions, make_task
-from shrinklm.teachers.base import make_teacher
+from shrinklm.tasks.base import TaskOptions, make_task, without
+from shrinklm.teachers.base import as_teacher, make_teacher
 
 CODE = '''
 from shrinklm import Completion
@@ -170,6 +170,46 @@ def test_what_a_metric_gives_is_looked_at(code: str) -> None:
         score_predictions(make_task("everyday", TaskOptions()), [example], asked, [f"{code}:wrong"])
     with pytest.raises(RecipeError, match=rf"The metric '{code}:FEW' gave 0 values for 1 rows"):
         score_predictions(make_task("everyday", TaskOptions()), [example], asked, [f"{code}:FEW"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "a text",
+        ["a text"],
+        [Completion("a text")],
+        [(0, "a text")],
+        [(1, Completion("x"))],
+        [(-1, Completion(""))],
+    ],
+    ids=str,
+)
+def test_what_a_teacher_gives_is_looked_at(said: Any) -> None:
+    class Odd:
+        name, revision = "odd", "1"
+
+        def complete(self, prompts: Any, sampling: Any) -> Any:
+            return said
+
+    asked = Prompt((), Example("e", "Where?", (), ""), "explanation", "here")
+    with pytest.raises(TeacherError, match=r"The teacher odd gave .*: expected pairs of a position among the 1"):
+        list(as_teacher(Odd()).complete([asked], Sampling()))
+
+
+@pytest.mark.parametrize("given", [None, ["a text"], [("e", "Where?")], [{"question": "Where?"}]], ids=str)
+def test_what_a_task_gives_is_looked_at(given: Any) -> None:
+    class Odd:
+        name, type = "odd", "free"
+
+        def examples(self, split: str) -> Any:
+            return given
+
+        def parse(self, text: str, example: Example) -> str:
+            return text
+
+    with pytest.raises(TaskError, match=r"The task 'odd' gave .* for train: expected objects of the class"):
+        without(Odd(), "train", [])
 
 
 def test_a_misspelt_name_is_no_module(code: str) -> None:

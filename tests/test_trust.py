@@ -185,6 +185,16 @@ def test_the_home_folder_and_folders_of_everybody_are_no_project(place: Place, m
     assert trust.project() == path.parent, "the mark is in a folder to which everybody may write"
 
 
+def test_a_working_directory_that_is_gone(place: Place) -> None:
+    path = place.recipe()
+    plain = place.recipe(place.other / "plain", methods=["finetune"])
+    place.project.rmdir()
+    assert (trust.project(), trust.trusted(path)) == (None, False)
+    allow(Recipe.read(plain))
+    with pytest.raises(RecipeError, match=r"lies in no project \(this folder is none\) and names code"):
+        allow(Recipe.read(path))
+
+
 def test_folders_that_are_always_trusted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     path = place.recipe(place.other / "deep")
     monkeypatch.setenv("SHRINKLM_TRUST", f"/no/such{os.pathsep}{place.other}")

@@ -31,7 +31,9 @@ def project() -> Path | None:
     pyproject.toml; without one, the working directory. None in the home folder, above it, and in folders to which
     everybody may write: what others put there would be in it.
     """
-    start = Path.cwd().resolve()
+    start = _here()
+    if start is None:
+        return None
     for folder in (start, *start.parents):
         if _open_to_all(folder):
             break
@@ -71,7 +73,7 @@ def need(file: Path, code: Sequence[str]) -> None:
         return
     if not trusted(file):
         own = project()
-        place = f"outside the current project ({own})" if own else f"in no project ({Path.cwd()} is none)"
+        place = f"outside the current project ({own})" if own else f"in no project ({_here() or 'this folder'} is none)"
         found = f"{file} lies {place} and names code, which runs with all that you may do:\n"
         found += "\n".join(f"  {line}" for line in code)
         if _ask is None:
@@ -113,6 +115,13 @@ def _listed() -> Collection[Path]:
     if wrong := [part for part in listed if not part.is_absolute()]:
         raise RecipeError(f"${VARIABLE} lists folders by their whole paths, found '{wrong[0]}'. To trust once: --trust")
     return [part.resolve() for part in listed]
+
+
+def _here() -> Path | None:
+    try:
+        return Path.cwd().resolve()
+    except OSError:  # it was removed
+        return None
 
 
 def _open_to_all(folder: Path) -> bool:

@@ -238,8 +238,18 @@ def without(task: Task, split: Split, shown: Iterable[Example]) -> list[Example]
 
 
 def _questions(task: Task, split: Split) -> Questions:
+    if isinstance(task, SplitTask):
+        return task.questions(split)
     # A task of somebody's own has its examples alone.
-    return task.questions(split) if isinstance(task, SplitTask) else Questions(list(task.examples(split)))
+    given: Any = task.examples(split)
+    examples = list(given) if isinstance(given, Iterable) else [given]
+    for example in examples:
+        if not isinstance(example, Example):
+            raise TaskError(
+                f"The task '{task.name}' gave {example!r:.80} for {split}: expected objects of the class "
+                "shrinklm.Example."
+            )
+    return Questions(examples)
 
 
 def _unique(splits: Mapping[Split, Sequence[Example]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -142,14 +142,29 @@ class _Adapted(BaseTeacher):
         return number
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        """See `BaseTeacher.complete`."""
-        return self._teacher.complete(prompts, sampling)
+        """See `BaseTeacher.complete`. Raises TeacherError for what is no completion of one of the prompts."""
+        said: Any = self._teacher.complete(prompts, sampling)
+        for item in said if isinstance(said, Iterable) else [said]:
+            if not _completes(item, len(prompts)):
+                raise TeacherError(
+                    f"The teacher {self.name} gave {item!r:.80}: expected pairs of a position among the {len(prompts)} "
+                    "prompts, counted from 0, and a shrinklm.Completion."
+                )
+            yield item
 
     def __getattr__(self, attribute: str) -> Any:
         # `name` and `revision` too are read from the object each time: a revision may be looked up when it is needed.
         if "_teacher" not in self.__dict__:  # while it is copied or unpickled
             raise AttributeError(attribute)
         return getattr(self._teacher, attribute)
+
+
+def _completes(item: Any, count: int) -> bool:
+    """Whether an item is a completion of one of so many prompts."""
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        return False
+    position, completion = item
+    return isinstance(completion, Completion) and hasattr(position, "__index__") and 0 <= position < count
 
 
 @dataclass(frozen=True)
