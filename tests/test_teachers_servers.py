@@ -417,6 +417,8 @@ def test_a_file_that_is_wrong_for_a_while_changes_nothing(tmp_path: Path, caplog
         listed.write_text(text)
         with pytest.raises(TeacherError):
             addresses.read()
+    listed.write_text("http://b/v1,http://a/v1,\n")
+    assert addresses.read() == ("http://b/v1", "http://a/v1")
     for text in ("http://a/v1\nhttp://b/v1", "node7\n", "", "\n# none\n", "http://a/v1\nhttp://a/v1\n"):
         listed.write_text(text)
         assert addresses.read() == ("http://a/v1", "http://b/v1")
@@ -431,12 +433,15 @@ def test_addresses() -> None:
     assert isinstance(made, EndpointTeacher)
     assert made.addresses.read() == ("http://a:8000/v1", "https://b/v1,x", "http://c/v1")
     assert (made.name, made.revision) == ("org/model", "")
+    folded = EndpointTeacher("http://a:8000/v1,\n  http://b:8000/v1,#m", TeacherOptions())  # as YAML may fold it
+    assert folded.addresses.read() == ("http://a:8000/v1", "http://b:8000/v1")
     for rest, words in (
         ("http://a/v1,http://a/v1/#m", "http://a/v1 is named twice"),
         ("http://a/v1#m,http://b/v1#m", "names a model more than once"),
         ("http://a/v1,ftp://b/v1#m", None),
         ("http://a/v1,http://me:pass@b/v1#m", "must not hold a password"),
         ("@servers.txt", "names no model"),
+        ("http://a/v1 http://b/v1#m", "is not the address of a server"),
     ):
         if words is None:  # a comma may stand in an address
             assert EndpointTeacher(rest, TeacherOptions()).addresses.read() == ("http://a/v1,ftp://b/v1",)

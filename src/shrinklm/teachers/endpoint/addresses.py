@@ -11,6 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 from ...core.errors import TeacherError
 from ...core.secrets import secrets
 
+_SEPARATOR = re.compile(r"\s*,\s*(?=https?://)")
+"""A comma may stand in an address; before a scheme it ends one."""
+
 _log = logging.getLogger("shrinklm")
 
 
@@ -33,8 +36,7 @@ class Addresses:
         self._kind, self._model = kind, model
         self.file = root / text[1:].strip() if text.startswith("@") else None
         self._seen: tuple[int, int] | None = None
-        # A comma may stand in an address; before a scheme it ends one.
-        self._found = () if self.file else self._checked(re.split(r"\s*,\s*(?=https?://)", text.strip()))
+        self._found = () if self.file else self._checked(_SEPARATOR.split(text.strip().rstrip(",")))
 
     def read(self) -> tuple[str, ...]:
         """The addresses, in the order in which they are written. Raises TeacherError for a file without any."""
@@ -46,7 +48,8 @@ class Addresses:
             if seen != self._seen:
                 self._seen = seen
                 lines = [line.partition(" #")[0].strip() for line in self.file.read_text(encoding="utf-8").splitlines()]
-                self._found = self._checked([line for line in lines if line and line[0] != "#"]) or self._found
+                found = [url for line in lines if line and line[0] != "#" for url in _SEPARATOR.split(line.rstrip(","))]
+                self._found = self._checked(found) or self._found
         except (OSError, UnicodeDecodeError) as error:
             if not self._found:
                 raise TeacherError(
@@ -75,7 +78,7 @@ class Addresses:
         example = f"{self._kind}:http://HOST:PORT/v1#{self._model or 'MODEL'}"
         for url in urls:
             parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if parts.scheme not in ("http", "https") or not parts.hostname or len(url.split()) > 1:
                 where = f" in {self.file}" if self.file else ""
                 raise TeacherError(f"'{url}'{where} is not the address of a server. Write {example}")
             if parts.username or parts.password or any(secrets(dict(parse_qsl(parts.query)))):
