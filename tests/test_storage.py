@@ -17,9 +17,12 @@ from typing import Any
 import fsspec
 import pytest
 
+from cli_cases import call
 from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MissingExtra, RecipeError, StoreError
 from shrinklm.core.remote import is_url, lease, mirror, named, objects, open_objects, url_of
+from shrinklm.core.results import read_scores
+from shrinklm.core.trust import trusted
 from shrinklm.core.types import Generation, Sampling, Source
 from shrinklm.models.locate import locate_model
 from shrinklm.run.engines.base import Engine, Work
@@ -482,6 +485,44 @@ def test_a_run_at_a_url_teaches_and_is_studied(tmp_path: Path, local: Path, buck
     shutil.rmtree(mirror(url))
     assert run_folder(url) == mirror(url)
     assert state(mirror(url)).keys() == {name for name in state(local) if not name.endswith(".safetensors")}
+
+
+def test_commands_take_urls_and_name_them(tmp_path: Path, local: Path) -> None:
+    url = f"file://{tmp_path}/there/runs/r"
+    shutil.copytree(local, tmp_path / "there" / "runs" / "r")
+    result = call("score", url, "--metrics", "hedges")
+    assert result.exit_code == 0, result.output
+    assert f"Next: shrinklm report {url}" in result.stdout
+    scores = read_scores(tmp_path / "there" / "runs" / "r" / "cells" / "multitask--tiny--s0" / "scores.parquet")
+    assert "hedges" in {score.metric for score in scores}, "it is sent"
+    result = call("judge", url.replace("/r", "/none"))
+    assert f"{url.replace('/r', '/none')} is not a run folder" in " ".join(result.stderr.split())
+    assert str(tmp_path / "mirrors") not in result.stderr
+    result = call("export", f"file://{tmp_path}/there/none.db", tmp_path / "out.jsonl")
+    assert f"No store at file://{tmp_path}/there/none.db" in " ".join(result.stderr.split())
+
+
+def test_code_that_a_run_at_a_url_names_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert trusted(tmp_path / "runs" / "r" / "recipe.yaml")
+    assert not trusted(mirror("s3://bucket/runs/r") / "recipe.yaml"), "though its mirror lies in the project"
+
+
+def test_no_object_is_brought_to_another_place(tmp_path: Path) -> None:
+    url = "memory://bucket/runs/r"
+    objects = open_objects(url)
+    for name in (
+        "data.json",
+        "../../../out.json",
+        "cells/../../out.json",
+        "cells/x/../../../out.json",
+        ".lock",
+        "a//b.json",
+    ):
+        objects.write(name, b"{}")
+    Storage(mirror(url)).pull()
+    assert [path.name for path in tmp_path.rglob("*.json") if not path.name.startswith(".")] == ["data.json"]
 
 
 # Stores

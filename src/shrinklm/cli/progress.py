@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+from ..core.remote import named
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -44,7 +46,8 @@ class Progress:
             self._bars.stop()
 
     def tick(self, what: str, done: int, total: int, note: str) -> None:
-        """(what, done, total, note); a total of 0 is a remark."""
+        """(what, done, total, note); a total of 0 is a remark. What stands at a URL is named by it."""
+        note = named(note)
         if self._bars is not None:
             self._draw(self._bars, what, done, total, note)
         else:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import RecipeError
+from .remote import top_of
 
 VARIABLE = "SHRINKLM_TRUST"
 """The environment variable that lists folders whose recipes are trusted, as PATH lists folders."""
@@ -47,6 +48,8 @@ def trusted(file: Path) -> bool:
     file = file.resolve()
     if _everything or file in _files or any(file.is_relative_to(folder) for folder in _listed()):
         return True
+    if top_of(file) is not None:  # whoever may write to its URL wrote it, wherever the mirror lies
+        return False
     own = project()
     if own is None or not file.is_relative_to(own):
         return False

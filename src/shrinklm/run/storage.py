@@ -61,8 +61,8 @@ class Storage:
             self._mirror(part).pull()
             return
         there = open_objects(self.url).list()
-        cells = {str(PurePosixPath(path).parent) for path in there}
-        parts = {f"{RunFile.CELLS}/{path.split('/')[1]}" for path in cells if path.startswith(f"{RunFile.CELLS}/")}
+        names = [path.split("/")[1] for path in there if path.startswith(f"{RunFile.CELLS}/") and path.count("/") > 1]
+        parts = {f"{RunFile.CELLS}/{name}" for name in names if name and name[0] != "."}
         self._mirror("").pull(there)
         for part in sorted(parts | self._here()):
             own = {path.removeprefix(f"{part}/"): thing for path, thing in there.items() if path.startswith(f"{part}/")}

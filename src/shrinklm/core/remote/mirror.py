@@ -256,7 +256,8 @@ class Mirror:
 
     def _is_own(self, path: str) -> bool:
         parts = path.split("/")
-        return parts[0] not in self.apart and not any(part.startswith(".") for part in parts)
+        # Never one that leads out of the folder: a bucket may hold a name with "..".
+        return parts[0] not in self.apart and all(part and part[0] != "." for part in parts)
 
     def _files(self) -> dict[str, list[int]]:
         """Path → size, inode and time of the files here. Those whose name begins with a dot are on their way."""
