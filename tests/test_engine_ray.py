@@ -91,8 +91,9 @@ def _line(process: psutil.Process) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[Nodes]:
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     before = dict(os.environ)
+    os.environ["SHRINKLM_MIRROR"] = str(tmp_path_factory.mktemp("mirrors"))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     found = Nodes()
@@ -273,6 +274,19 @@ def test_a_slow_node_gets_less_and_what_works_share_is_sent_once(
     assert [made[f"case {number}"][1:] for number in range(12)] == [(1, 5_000)] * 12
     assert Counter(node for node, *_ in made.values())[slow] <= 4
     assert put == [5_000]
+
+
+def test_a_run_at_a_url_is_whole_there(three: Nodes, local: dict[str, bytes], tmp_path: Path) -> None:
+    there = tmp_path / "bucket"
+    recipe = write(tmp_path, runs=f"file://{there}", train={**RECIPE["train"], "seeds": [0]})
+    one = Run(Recipe.read(recipe), engine=RayEngine(cpus=1))
+    one.generate()
+    one.train()
+    one.evaluate()
+    found = {f"runs/{name}": (there / name).read_bytes() for name in (name[5:] for name in of_seed_0(local))}
+    assert found == of_seed_0(local)
+    with pytest.raises(ClusterError, match=r"The node n mirrors file:///.* in another folder, .* Set SHRINKLM_MIRROR"):
+        nodes.Place(url=f"file://{there}/r", folder="/elsewhere").check("n")
 
 
 def test_a_full_disk_of_one_node_sends_the_work_to_another(three: Nodes, tmp_path: Path) -> None:

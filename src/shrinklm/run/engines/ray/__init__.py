@@ -178,8 +178,13 @@ class _Doing:
         others = [node for node in self.cluster.nodes if node["NodeID"] not in sent.avoid]
         if not room(others, self.share):
             sent.avoid.clear()
-        where = {"label_selector": {"ray.io/node-id": f"!in({','.join(sorted(sent.avoid))})"}} if sent.avoid else {}
+        where: dict[str, Any] = {}
+        if sent.avoid:
+            where["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(sent.avoid))})"}
         content, parts = self._packer.pack(sent.work)
+        if sent.work.memory and not self.share.gpus:  # with a GPU, it is that one's memory
+            most = max(int(node["Resources"].get("memory", 0)) for node in self.cluster.nodes)
+            where["memory"] = min(sent.work.memory, most)  # where no node has as much, the largest may have enough
         task = self._task.options(**where, name=sent.work.name)
         ref = task.remote(content, self.cluster.told, self._place, self.share.cpus, self._quiet, *parts)
         self._under_way[ref] = sent

@@ -64,8 +64,10 @@ def do(content: bytes, told: Any, place: Place, threads: int, quiet: bool, *part
             storage.pull(work.folder)
             try:
                 result = work.do(tick)
-            finally:  # also its checkpoints
-                storage.push(work.folder)
+            except BaseException:
+                storage.send(work.folder)  # another node goes on from its checkpoints
+                raise
+            storage.push(work.folder)
         return Outcome(node, host, result)
     except Exception as error:
         return Outcome(node, host, error=sendable(error), full=_is_full(error))
