@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,15 @@ def breaks(name: str) -> str:
     return Markup(re.sub(r"(?<=[+:=/_,])(?=\w)", "<wbr>", str(escape(name))))
 
 
+_json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def island(value: Any) -> str:
     """JSON that may stand inside a <script> element: no character of it can end the element or open a comment."""
-    text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        text = _json(value)
+    except (TypeError, ValueError):  # NaN, or a mapping of another kind: looked for only then, since answers hold none
+        text = _json(finite(value))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
