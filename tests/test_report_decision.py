@@ -214,6 +214,23 @@ def test_las_is_the_one_of_the_statistics_and_has_no_value_when_a_group_is_empty
     assert f"LAS has no value for {MULTITASK}: one of its groups" in measures_table(results).caption
 
 
+def test_where_las_decides_a_method_without_one_is_not_ranked(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", items=20, seeds=(0,))
+    add_measures(folder, rated=False)
+    for path in folder.glob("cells/*/scores.parquet"):
+        leaks = path.parent.name.startswith(f"{MULTITASK}--")
+        _parquet(path, [
+            {**row, "value": 1.0} if leaks and row["metric"] == "sim_explanation" else row
+            for row in pq.read_table(path).to_pylist() if not row["metric"].startswith("cf_")
+        ])  # fmt: skip
+    decision = decide(compare(read(folder), resamples=50))
+    assert decision is not None
+    assert decision.axis.key == "las"
+    assert [row.method for row in decision.rows] == [REVISED]
+    assert MULTITASK in [row.method for row in decision.silent]
+    build(folder)
+
+
 def test_the_table_groups_every_measure_that_was_scored(found: Results) -> None:
     made = measures_table(found)
     headings = [line.cells[0].partition(":")[0] for line in made.lines if line.kind == "group"]

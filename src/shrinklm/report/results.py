@@ -81,7 +81,7 @@ class Row:
     def ranked(self, metric: str) -> bool:
         """Whether its figure stands on the same questions as those of the other methods."""
         entry = self.aligned.get(SIMULATED.get(metric, metric))
-        return entry.ranked if entry else metric in self.estimates
+        return metric in self.estimates and (entry is None or entry.ranked)
 
     @property
     def unread(self) -> dict[str, float]:
