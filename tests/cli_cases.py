@@ -53,7 +53,8 @@ def recipe(root: Path, **changes: Any) -> Path:
     """A recipe file: the mini recipe with changes; None leaves a block out."""
     data = {key: value for key, value in {**MINI, **changes}.items() if value is not None}
     path = root / "recipe.yaml"
-    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    quick = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    path.write_text(yaml.dump(data, Dumper=quick, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -109,6 +109,17 @@ def pages_alone(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Latency is measured on one question, and on three in the tests of how it is measured."""
+    from shrinklm.evaluation import ask
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_evaluate.py":
+            patch.setattr(ask, "_FEWEST_ALONE", 1)
+        yield
+
+
 @pytest.fixture
 def page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for a test in a file of `DRAWN`."""
