@@ -12,6 +12,7 @@ import yaml
 from httpx import Client, Response
 from starlette.testclient import TestClient
 
+from shrinklm.core import safe_yaml
 from shrinklm.study.design.booklets import Design, Question, Shown
 from shrinklm.study.design.folder import Study
 from shrinklm.study.design.form import FORMS, Form
@@ -39,7 +40,7 @@ NASTY = '<script>alert(1)</script> & "quotes" \'; DROP TABLE response; --'
 
 def form(kind: str = "rating", **changes: Any) -> dict[str, Any]:
     """The shipped form as a dictionary, with changes."""
-    data = yaml.safe_load((FORMS / f"{kind}.yaml").read_text() + (FORMS / "common.yaml").read_text())
+    data = safe_yaml.load((FORMS / f"{kind}.yaml").read_text() + (FORMS / "common.yaml").read_text())
     # All browsers of a test have one address.
     changes["recruiting"] = {"starts_per_minute": 1000, **changes.get("recruiting", {})}
     return {**data, "checks": {"rate": 0.2}, **changes}
