@@ -377,6 +377,28 @@ def test_a_training_that_was_killed_goes_on_elsewhere(
     }
 
 
+def test_work_goes_on_while_the_network_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: Path) -> None:
+    there = tmp_path / "there" / "runs" / "r"
+    blocks = {"runs": f"file://{there.parent}", "store": str(local.parent.parent / ".shrinklm" / "generations.db")}
+
+    def refuse(self: object, name: str, source: Path) -> None:
+        raise StoreError(f"{name} cannot be reached")
+
+    said: list[tuple[Any, ...]] = []
+    with monkeypatch.context() as away:
+        away.setattr(objects._Files, "put", refuse)
+        with pytest.raises(StoreError, match="cannot be reached"):
+            Run(recipe(tmp_path, **blocks), tick=ticks(said)).train()
+    assert [done for what, done, *_ in said if what.startswith("train ") and done] == [1, 2, 3, 4]
+    assert not state(there)
+    said.clear()
+    run = Run(recipe(tmp_path, **blocks), tick=ticks(said))
+    run.train()
+    assert not [what for what, *_ in said if what.startswith("train ")], "nothing is done twice"
+    assert state(there) == state(run.folder)
+    assert "cells/multitask--tiny--s0/done/train" in state(there)
+
+
 def test_one_machine_at_a_time_writes_to_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
     monkeypatch.setattr(lease, "RENEWED", 0.05)
     monkeypatch.setattr(lease, "_LOOK", 0.05)

@@ -105,9 +105,8 @@ def _disk() -> Iterator[Finding]:
     cache = cache_folder()
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.is_dir() else 0
     yield Finding("disk", f"{shutil.disk_usage(Path.cwd()).free / _GIB:.0f} GiB free here")
-    yield Finding(
-        "cache", f"{cache}, {size / _GIB:.1f} GiB (converted models; may be deleted; $SHRINKLM_CACHE moves it)"
-    )
+    held = "converted models, which may be deleted, and mirrors of runs and stores at URLs"
+    yield Finding("cache", f"{cache}, {size / _GIB:.1f} GiB ({held}; $SHRINKLM_CACHE moves it)")
 
 
 def _models() -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from ..core.errors import StoreError
 from ..core.permissions import guarded_folder
-from ..core.remote import Lease, prepared, this_process
+from ..core.remote import Lease, Lost, prepared, this_process
 from ..core.results import RunFile
 from ..core.types import Tick
 from ..teachers.remote import send_stores
@@ -87,10 +87,18 @@ class FolderLock:
             self.storage.pull()
 
     def _send(self) -> None:
-        send_stores(whole=self._depth == 1)
-        if self._lease is not None:
-            self._lease.check()
-            self.storage.push()
+        try:
+            send_stores(whole=self._depth == 1)
+            if self._lease is not None:
+                self._lease.check()
+                self.storage.push()
+        except Lost:
+            raise
+        except StoreError as error:
+            # Inside another stage the work goes on: a network may be away for a while, and the end of that one tells.
+            if self._depth == 1:
+                raise
+            self.storage.tell(str(error))
 
     def _release(self) -> None:
         if self._lease is not None:

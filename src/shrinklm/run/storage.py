@@ -86,12 +86,12 @@ class Storage:
         try:
             self.push(folder)
         except StoreError as error:
-            self._tell(str(error))
+            self.tell(str(error))
 
     def lease(self) -> Lease:
         """The right to write to the run at the URL, not taken yet."""
         assert self.url is not None
-        return Lease(f"{self.url}/{RunFile.LOCK}", self.url, home_of(self.folder), self._tell)
+        return Lease(f"{self.url}/{RunFile.LOCK}", self.url, home_of(self.folder), self.tell)
 
     def _part(self, folder: Path) -> str:
         """The cell that a folder belongs to, as its path in the run folder; "" for none."""
@@ -103,9 +103,10 @@ class Storage:
 
     def _mirror(self, part: str) -> Mirror:
         assert self.url is not None
-        return Mirror(self.url, part, (RunFile.CELLS,), _HABITS, self._tell)
+        return Mirror(self.url, part, (RunFile.CELLS,), _HABITS, self.tell)
 
-    def _tell(self, note: str) -> None:
+    def tell(self, note: str) -> None:
+        """Tell what is not as it should be."""
         if self._tick is not None:
             self._tick("storage", 0, 0, note)
 

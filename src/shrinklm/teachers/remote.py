@@ -28,7 +28,7 @@ from ..core.errors import StoreError
 from ..core.files import write_text
 from ..core.remote import Lease, home_of, open_objects, prepared, url_of
 from ..core.types import Generation
-from .store import Store
+from .store import GROUP, Store
 
 EVERY = 20.0
 """Seconds after which texts are sent at the latest, while the URL can be reached."""
@@ -182,7 +182,8 @@ class _Copy:
         name = f"{int(time.time())}-{uuid.uuid4().hex[:12]}.db"
         with self._scratch() as place:
             with Store(self.path) as store, Store(place) as part:
-                part.put(store.get(keys).values())
+                for start in range(0, len(keys), GROUP):
+                    part.put(store.get(keys[start : start + GROUP]).values())
                 part.copy(place.with_suffix(".part"))
             self._new.put(name, place.with_suffix(".part"))
         known = self._known()

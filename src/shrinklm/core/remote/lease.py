@@ -34,6 +34,10 @@ _LONG_GONE = 1200.0
 """Seconds by which the clocks of two machines differ at most: S3 refuses a clock that is wrong by 15 minutes."""
 
 
+class Lost(StoreError):
+    """Another holds it by now: nothing more may be written."""
+
+
 def this_process() -> dict[str, Any]:
     """Who is at work, for the one who is kept out."""
     return {
@@ -108,13 +112,13 @@ class Lease:
         return True
 
     def check(self) -> None:
-        """Raises StoreError when another has taken it."""
+        """Raises Lost when another has taken it, and StoreError when that cannot be told."""
         if self._lost is None:
             holder = self._holder()
             if holder is not None and holder.get("id") != self._about["id"]:
                 self._lost = self._held(holder)
         if self._lost is not None:
-            raise StoreError(self._lost)
+            raise Lost(self._lost)
 
     def give_back(self) -> None:
         """End it; nothing is done to one that was not taken, or was lost."""
