@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -46,6 +47,8 @@ class Person:
     cut: bool = False
     """The server was killed since the last page."""
     resumed: int = 0
+    busy: int = 0
+    """Pages that could not be kept at once, and were sent again."""
     link: str = ""
 
     async def visit(self, up: asyncio.Event) -> None:
@@ -78,16 +81,26 @@ class Person:
         sheet = sheets(html)[0]
         start = time.perf_counter()
         sent = filled(sheet, self.rng)
-        answer = await client.post(sheet.action, data=dict(sent))
+        answer = await self._sent(client, "POST", sheet.action, data=dict(sent))
         if answer.status_code not in (302, 303):
             raise Wrong(f"POST {sheet.action}: {answer.status_code} {words(answer.text)[:200]}")
         if "/item/" in sheet.action:
             self.acknowledged[int(sheet.action.rpartition("/")[2]) - 1] = sorted(sent[name] for name in sheet.choices)
         return await self._get(client, answer.headers["location"], start, sheet.action)
 
+    async def _sent(self, client: httpx.AsyncClient, method: str, path: str, **what: Any) -> httpx.Response:
+        """The answer to a request; one that cannot be kept just now is sent again, as a browser does."""
+        for _ in range(10):
+            answer = await client.request(method, path, **what)
+            if answer.status_code != 503:
+                break
+            self.busy += 1
+            await asyncio.sleep(int(answer.headers["retry-after"]))
+        return answer
+
     async def _get(self, client: httpx.AsyncClient, path: str, start: float | None = None, sent: str = "") -> str:
         start = time.perf_counter() if start is None else start
-        answer = await client.get(path, follow_redirects=True)
+        answer = await self._sent(client, "GET", path, follow_redirects=True)
         if answer.status_code != 200:
             raise Wrong(f"GET {path}: {answer.status_code} {words(answer.text)[:200]}")
         self.pages.append((f"/{(sent or path).split('/')[1]}", time.perf_counter() - start))

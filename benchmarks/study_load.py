@@ -174,7 +174,7 @@ def report(
     finished, begun = [p for p in people if p.finished], [p for p in people if p.link]
     print(
         f"{len(people)} people, {len(finished)} finished, {sum(p.resumed for p in people)} came back, "
-        f"{len(responses):,} answers in {wall:.0f} s"
+        f"{len(responses):,} answers in {wall:.0f} s; {sum(p.busy for p in people)} pages were sent again"
     )
     slow = speed(people, limit)
     print(

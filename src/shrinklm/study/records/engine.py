@@ -94,7 +94,8 @@ def open_async(engine: Engine) -> AsyncEngine | None:
     settings = {"lock_timeout": str(int(1000 * WAIT))}
     return create_async_engine(
         url,
-        pool_size=20,
+        # A crowd waits for connections, in order, and not for each other's locks, which it would give up after WAIT.
+        pool_size=8,
         max_overflow=0,
         pool_timeout=10,
         pool_recycle=600,
