@@ -141,3 +141,13 @@ def test_a_page_of_too_many_questions_shows_every_second_one(tmp_path: Path, mon
     assert [item["id"] for item in items] == [item.id for item in read(folder).items[::2]]
     lines = json.loads(page.partition('id="data-seed-0">')[2].partition("</script>")[0])
     assert {len(line) for line in lines if line} == {10}
+
+
+def test_a_column_of_scores_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(tmp_path / "run", items=20)
+    made: list[int] = []
+    real = np.full
+    monkeypatch.setattr(np, "full", lambda shape, *rest: (made.append(shape), real(shape, *rest))[1])
+    found = read(folder)
+    # Not one for each score, which is quadratic in the questions.
+    assert made.count(20) == sum(len(cell.scores) for cell in found.cells)

@@ -228,12 +228,21 @@ def _scores(path: Path, index: Mapping[str, int]) -> tuple[dict[str, Values], di
     """(metric → [items], rater → metric → [items]); NaN where nothing was scored."""
     metrics: dict[str, Values] = {}
     ratings: dict[str, dict[str, Values]] = {}
+    positions: dict[Any, int | None] = {}  # there are many scores of each question
     for row in _table(path):
-        position, value = index.get(str(row["example_id"])), finite(row.get("value"))
-        if position is not None and value is not None:
-            # A rater's score of, say, "length" must not overwrite the metric of that name.
-            scores = metrics if row.get("rater") is None else ratings.setdefault(str(row["rater"]), {})
-            scores.setdefault(str(row["metric"]), np.full(len(index), np.nan))[position] = value
+        example, value = row["example_id"], row.get("value")
+        if example not in positions:
+            positions[example] = index.get(str(example))
+        position = positions[example]
+        value = value if type(value) is float and math.isfinite(value) else finite(value)
+        if position is None or value is None:
+            continue
+        # A rater's score of, say, "length" must not overwrite the metric of that name.
+        rater, metric = row.get("rater"), str(row["metric"])
+        scores = metrics if rater is None else ratings.setdefault(str(rater), {})
+        if metric not in scores:  # a column is made once for each, and not for each of a million scores
+            scores[metric] = np.full(len(index), np.nan)
+        scores[metric][position] = value
     return metrics, ratings
 
 
