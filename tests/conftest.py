@@ -65,7 +65,7 @@ SLOW = {
     "test_study_recovery.py",
     "test_teachers_live.py",
     "test_train.py",
-    "test_train_at_once.py",
+    "test_engine_local.py",
     "test_train_kill.py",
     "test_train_processes.py",
     "test_trackers.py",
