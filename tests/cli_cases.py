@@ -41,10 +41,10 @@ def call(*arguments: str | Path) -> Result:
 def golden(name: str, text: str) -> None:
     """Holds a view against its file in tests/golden;
 
-    SHRINKLM_GOLDEN=write writes it, to be looked at before it is kept.
+    UPDATE_GOLDEN=1 writes it, to be looked at before it is kept.
     """
     path = Path(__file__).parent / "golden" / name
-    if os.environ.get("SHRINKLM_GOLDEN") == "write":
+    if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
 

@@ -127,7 +127,7 @@ def test_golden_prompts() -> None:
     text = f"{one.text}\n\n{'=' * 20}\n\n{two.text}\n"
     import os
 
-    if os.environ.get("SHRINKLM_GOLDEN") == "write":
+    if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text(encoding="utf-8")
 

@@ -61,9 +61,9 @@ def section(markdown: str) -> str:
 
 
 def test_markdown_is_the_golden_one(run: Path) -> None:
-    """Look at the difference, and when it is meant: SHRINKLM_GOLDEN=write pytest tests/test_report_decision.py"""
+    """Look at the difference, and when it is meant: UPDATE_GOLDEN=1 pytest tests/test_report_decision.py"""
     text = section((run / "report.md").read_text(encoding="utf-8"))
-    if os.environ.get("SHRINKLM_GOLDEN") == "write":
+    if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8")
 
