@@ -6,14 +6,11 @@ SQLite in WAL mode, synced at every commit, or PostgreSQL: an answer is on the d
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from sqlalchemy import Engine, Integer, Text, cast, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy import Integer, Text, cast, delete, func, insert, select, update
 
 from ...core.errors import StudyError
 from ..design.booklets import Page
@@ -21,60 +18,28 @@ from ..design.rules import Kept, Rules, digest_of
 from . import schema as t
 from .answer import keep_answer
 from .begin import begin_person
-from .engine import open_async, open_engine
+from .connections import Connections
+from .engine import open_engine
 from .key import FILE, VARIABLE, Key
 from .log import INITIAL, note, setting, utc_now
 from .people import Participant, Response, Stage, participant_of, response_of
 from .rules import FIRST, REGISTERED, keep_rules, kept_rules
 from .seats import TIMEOUT, let_go
 from .sessions import new_secret, secret_hash
-from .writer import Writer
 
 Recruiting = Literal["open", "paused", "closed"]
-T = TypeVar("T")
 
 
-class Records:
+class Records(Connections):
     """The database of one study. Safe for threads; close it when done."""
 
     def __init__(self, url: str, key: Key | None = None) -> None:
         """Open the database, see `open_engine`; without the study's key, links open nothing."""
         self.key = key or Key()
-        self._async: AsyncEngine | None = None
-        self._use(open_engine(url, self.key))
+        super().__init__(open_engine(url, self.key))
         self._rules: Rules | None = None
         if key is not None:
             self._check_key()
-
-    def _use(self, engine: Engine) -> None:
-        self.engine = engine
-        # A single SELECT needs no transaction around it, which would be two more round trips to the server.
-        autocommit = engine.dialect.name == "postgresql"
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else engine
-        self._write = Writer(engine)
-
-    def in_loop(self) -> Records:
-        """Return these records for code in one event loop, to be called within `run` alone; end them by `leave`."""
-        served = copy.copy(self)
-        served._async = open_async(self.engine)
-        if served._async is None:
-            return self
-        served._use(served._async.sync_engine)
-        return served
-
-    async def run(self, code: Callable[..., T], *arguments: object) -> T:
-        """Run code that uses the records of `in_loop`. While it waits for PostgreSQL, other code of the loop runs."""
-        return code(*arguments) if self._async is None else await greenlet_spawn(code, *arguments)
-
-    async def leave(self) -> None:
-        """Close the connections of the event loop."""
-        if self._async is not None:
-            await self._async.dispose()
-
-    def close(self) -> None:
-        """Close all connections; a SQLite file then holds everything by itself."""
-        self._write.close()
-        self.engine.dispose()
 
     def _check_key(self) -> None:
         """Raise StudyError where the records were made with another key."""

@@ -72,12 +72,6 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
         return site.note(request, "broken", 500)
 
     served = replace(site, records=records.in_loop())
-
-    @asynccontextmanager
-    async def until_the_end(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await served.records.leave()
-
     app = Starlette(
         routes=routes,
         exception_handlers={
@@ -88,10 +82,16 @@ def make_app(study: Study, records: Records, token: str | None = None) -> Guard:
             OSError: refused,  # there was none to be had
             Exception: broken,
         },
-        lifespan=until_the_end,
+        lifespan=_until_the_end,
     )
     app.state.site, app.state.served = site, served
     return Guard(app, refuse)
+
+
+@asynccontextmanager
+async def _until_the_end(app: Starlette) -> AsyncIterator[None]:
+    yield
+    await app.state.served.records.leave()
 
 
 def static(request: Request) -> Response:
