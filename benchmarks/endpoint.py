@@ -5,7 +5,8 @@ python benchmarks/endpoint.py [QUESTIONS] [--memory] [--servers SECONDS]
 The server is a process of its own on the same cores and answers every request with the same text. The other side is a
 loop as one would write it by hand: httpx, 128 requests at once, and nothing kept. Rounds of both take turns.
 With --memory: the peak of this process after a tenth of the questions and after all.
-With --servers: then one teacher on 1, 2 and 4 servers that take so long for an answer, 16 requests at once at each.
+With --servers: then one teacher on 1, 2 and 4 servers that take so long for an answer, 16 requests at once at each; and
+on 4 of which one takes ten times as long.
 """
 
 from __future__ import annotations
@@ -128,11 +129,15 @@ def peak() -> float:
 
 
 def several(urls: list[str], count: int) -> None:
-    """Print the seconds that 1, 2 and 4 servers take for the same questions."""
+    """Print the seconds that 1, 2 and 4 servers take for the same questions; the fifth is a slow one."""
     for number in range(2):
         took = {servers: generate(",".join(urls[:servers]), questions(count, 0), 16) for servers in (1, 2, 4)}
         shown = ", ".join(f"{servers}: {each:.1f} s ({took[1] / each:.2f} times)" for servers, each in took.items())
         print(f"round {number + 1}: {count} questions, servers {shown}")
+        mixed = generate(",".join([*urls[:3], urls[4]]), questions(count, 0), 16)
+        print(
+            f"one of four ten times as slow: {mixed:.1f} s ({took[1] / mixed:.2f} times one quick server)", flush=True
+        )
 
 
 def main() -> None:
@@ -142,7 +147,7 @@ def main() -> None:
     parser.add_argument("--servers", type=float, metavar="SECONDS")
     arguments = parser.parse_args()
     here, there = multiprocessing.Pipe()
-    seconds = [0.0, *([arguments.servers] * 4 if arguments.servers else [])]
+    seconds = [0.0, *([arguments.servers] * 4 + [10 * arguments.servers] if arguments.servers else [])]
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(there, seconds), daemon=True)
     server.start()
     url, *slow = [f"http://127.0.0.1:{here.recv()}/v1" for _ in seconds]

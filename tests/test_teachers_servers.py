@@ -285,7 +285,7 @@ def test_what_hangs_at_one_that_is_left_out_holds_up_nobody() -> None:
     assert (known.window, known.out) == (16, 10)
     assert known.leave_out(a, "it hangs")
     assert (known.window, known.out) == (8, 3)
-    assert known.next(()) == (b, 0.0)
+    assert known.next((), 9) == (b, 0.0)
     assert not known.leave_out(b, "it hangs too")
     # An answer to what was under way when it was left out does not show that it is back.
     known.came(a, a.until - 1)
@@ -366,6 +366,27 @@ def test_the_limit_of_the_recipe_is_one(monkeypatch: pytest.MonkeyPatch) -> None
     assert took >= 0.8
     assert at_a
     assert at_b
+
+
+def test_the_last_questions_wait_for_the_quick_one() -> None:
+    def opened(url: str) -> Server:
+        return Server(Wire(url, "m", "", 1.0, 4, True), Request("m", None, {}), Pace(8))
+
+    known = Servers(opened, "m", 3, 0.01, 0.2, Limit(None, None), None)
+    quick, slow = known.follow(["http://a/v1", "http://b/v1"])
+    quick.answered = slow.answered = True
+    quick.pace.answered(1.0)
+    slow.pace.answered(10.0)
+    quick.out = 8  # all that it bears: 8 answers a second
+    assert known.next((), 200) == (slow, 0.0)
+    server, wait = known.next((), 50)
+    assert server is None
+    assert wait == float("inf")  # until an answer comes
+    assert known.next({quick}, 1) == (slow, 0.0)  # the quick one has failed at it
+    quick.pace.pause(60)
+    assert known.next((), 50) == (slow, 0.0)
+    assert known.leave_out(quick, "it died")
+    assert known.next((), 1) == (slow, 0.0)
 
 
 def test_texts_do_not_depend_on_the_servers(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Servers:
         """Those that take part beside one."""
         return [other for other in self.all if other is not server and not other.until]
 
-    def next(self, tried: Collection[Server]) -> tuple[Server | None, float]:
+    def next(self, tried: Collection[Server], left: int) -> tuple[Server | None, float]:
         """The server that is asked next; None where none may be, with the seconds until one may.
 
         The one that would be done soonest, by what it has to do and how long its answers take of late.
@@ -148,12 +148,13 @@ class Servers:
         Args:
             tried: Servers that have failed at the question. While others take part, it waits for one of those: what may
                 have been paid for once is not lost in the same place again.
+            left: Questions that are not sent yet, this one among them.
         """
         fresh = [server for server in self.all if server not in tried]
         waits = {server: server.wait for server in (fresh if any(not one.until for one in fresh) else self.all)}
-        free = [server for server, wait in waits.items() if not wait]
+        free = [server for server, wait in waits.items() if not wait and not _too_slow(server, waits, left)]
         if not free:
-            return None, min(waits.values(), default=math.inf)
+            return None, min((wait for wait in waits.values() if wait), default=math.inf)
         return min(free, key=lambda one: ((one.out + 1) * one.pace.seconds, one.out)), 0.0
 
     def leave_out(self, server: Server, why: str, seconds: float | None = None) -> bool:
@@ -241,3 +242,14 @@ class Servers:
         error = await server.wire.error(trouble, attempts)
         others = [f"{other.wire.url} ({other.why})" for other in self.all if other is not server and other.why]
         return TeacherError(f"{error} The others: {'; '.join(others)}.") if others else error
+
+
+def _too_slow(server: Server, others: Collection[Server], left: int) -> bool:
+    """Whether quicker ones will have done all that is left before this one would have done one question."""
+    quick = [
+        other
+        for other in others
+        if 0 < other.pace.seconds < server.pace.seconds and not (other.until or other.pace.paused)
+    ]
+    rate = sum(int(other.pace.window) / other.pace.seconds for other in quick)
+    return bool(quick) and server.pace.seconds * rate > left + sum(other.out for other in quick)

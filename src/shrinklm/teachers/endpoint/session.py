@@ -185,7 +185,7 @@ class Session:
             position, wait = self._waiting.next(more)
             if position is None:
                 return wait
-            server, wait = servers.next(self._waiting.tried.get(position, ()))
+            server, wait = servers.next(self._waiting.tried.get(position, ()), self._left - len(self._out))
             if server is None:
                 return wait
             tokens = self.sampling.max_tokens + sum(len(turn.text) for turn in self.prompts[position].turns) // 4
