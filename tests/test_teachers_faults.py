@@ -257,7 +257,8 @@ def test_a_server_that_fails_too_often_ends_the_run_with_an_example(tmp_path: Pa
         pytest.raises(TeacherError, match="after 3 attempts: CUDA error: out of memory"),
     ):
         generate(teacher(url, batch=8), tmp_path / "g.db", 200)
-    assert len(asked) < 100
+    # How many are sent while eleven of them fail three times depends on the machine; all would be 560.
+    assert len(asked) < 250
     with Store(tmp_path / "g.db") as store:
         assert sum(one.refusal is None for one in store) == 20
 
