@@ -51,6 +51,7 @@ class Case(Work):
             write_bytes(self.folder / "weights", b"w" * 10_000)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        time.sleep(0.5)  # so that the other node is asked too
 
     def dies(self, there: bool, tick: Tick) -> None:
         os._exit(1)

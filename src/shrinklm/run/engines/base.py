@@ -6,10 +6,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.types import Tick
-from ...teachers.base import BaseTeacher, TeacherOptions
+
+if TYPE_CHECKING:
+    from ...teachers.base import BaseTeacher, TeacherOptions
 
 
 class Work(ABC):

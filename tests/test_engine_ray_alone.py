@@ -1,0 +1,109 @@
+"""What the engine of a cluster decides without one: room, addresses, options, errors, and whose folder it is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from ray_cases import Case
+from shrinklm.cli.engine import Where, engine_of
+from shrinklm.core.errors import ClusterError, MissingExtra, RecipeError, ShrinkError, StudentError
+from shrinklm.run.engines.ray import RayEngine, cluster, nodes, worker
+from shrinklm.run.engines.ray.copies import may_spread
+from shrinklm.teachers.base import TeacherOptions, make_teacher
+
+ray = pytest.importorskip("ray")
+Told = list[tuple[str, int, int, str]]
+
+
+def test_a_wrong_address_and_a_missing_ray_say_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ClusterError, match=r"nobody listens at 127\.0\.0\.1:1\. Begin one with `ray start --head`"):
+        RayEngine("127.0.0.1:1").do([Case(tmp_path, 0)], lambda *_: None)
+    with pytest.raises(ClusterError, match="--address takes auto, HOST:PORT or ray://HOST:PORT, and got 'head'"):
+        cluster.Cluster("head")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r'--engine ray needs .* pip install "shrinklm\[ray\]"'):
+        RayEngine().do([Case(tmp_path, 0)], lambda *_: None)
+
+
+def has(*nodes: tuple[int, int]) -> list[dict[str, Any]]:
+    return [{"Resources": {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}} for cpus, gpus in nodes]
+
+
+@pytest.mark.parametrize(
+    ("there", "cpus", "gpus", "share", "places"),
+    [
+        (has((4, 0), (8, 0)), None, None, (2, 0.0), 6),
+        (has((1, 0)), None, None, (1, 0.0), 1),
+        (has((32, 8), (4, 0)), None, None, (2, 1.0), 8),
+        (has((32, 8)), 4, 0.5, (4, 0.5), 8),
+        (has((64, 8)), 2, 0.4, (2, 0.4), 16),  # a part is of one GPU
+        (has((32, 8), (32, 4)), 1, 3.0, (1, 3.0), 3),
+        (has((3, 1), (9, 0)), 2, 0.0, (2, 0.0), 5),
+    ],
+)
+def test_cells_have_room_by_cpus_and_gpus(
+    there: Any, cpus: int | None, gpus: float | None, share: tuple[int, float], places: int
+) -> None:
+    found = nodes.Share.of(there, cpus, gpus)
+    assert (found.cpus, found.gpus) == share
+    assert nodes.room(there, found) == places
+
+
+def test_a_folder_in_use_is_waited_for_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_SOON", 0.01)
+    monkeypatch.setattr(worker, "_AT_MOST", 0.05)
+    told: Told = []
+    folder = tmp_path / "cells/one"
+    with worker.alone(folder, "one", lambda *said: told.append(said)):
+        assert [path.name for path in folder.parent.iterdir()] == [".one.lock"]
+    assert not list(folder.parent.iterdir())
+    with (
+        FileLock(folder.with_name(".one.lock")),
+        pytest.raises(ClusterError, match="still in use by another process"),
+        worker.alone(folder, "one", lambda *said: told.append(said)),
+    ):
+        pytest.fail("two work in one folder")
+    assert [note for *_, note in told] == [f"another process still writes to {folder}: waiting for its end"]
+
+
+def test_teachers_that_compute_are_spread_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("id,text\n1,a\n")
+    options = TeacherOptions(root=tmp_path, columns={"explanation": "text"})
+    specs = ["fake", "endpoint:http://127.0.0.1:1/v1#m", "endpoint-batch:http://127.0.0.1:1/v1#m", "recorded:texts.csv"]
+    assert [may_spread(make_teacher(spec, options)) for spec in specs] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"address": "auto"}, "--address is for a Ray cluster. Write: --engine ray --address auto"),
+        ({"cpus": 2, "where": Where.local}, "--cpus-per-cell is for a Ray cluster"),
+        ({"where": Where.ray, "jobs": "2"}, "--jobs 2 is for this machine alone"),
+        ({"where": Where.ray, "cpus": 0}, "--cpus-per-cell takes a number from 1, and got 0"),
+        ({"where": Where.ray, "gpus": 1.5}, "--gpus-per-cell takes a part of one GPU or whole ones, and got 1.5"),
+        ({"where": Where.ray, "gpus": float("nan")}, "and got nan"),
+    ],
+)
+def test_options_that_do_not_go_together_say_what_to_type(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        engine_of(**options)
+    assert message in str(raised.value)
+
+
+def test_errors_come_back_from_workers_as_they_were() -> None:
+    for kind in (StudentError("a"), MissingExtra("ray", "ray", "It"), ClusterError("c")):
+        sent = worker.sendable(kind)
+        assert (type(sent), str(sent)) == (type(kind), str(kind))
+
+    class Odd(Exception):
+        def __init__(self, one: int, other: int) -> None:
+            super().__init__(f"{one} and {other}")
+
+    assert str(worker.sendable(Odd(1, 2))) == "Odd: 1 and 2"
+    assert isinstance(worker.sendable(Odd(1, 2)), ShrinkError)
