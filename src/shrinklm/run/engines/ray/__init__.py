@@ -15,7 +15,6 @@ from typing import Any
 from ....core.errors import ClusterError, RecipeError, ShrinkError
 from ....core.types import Completion, Prompt, Sampling, Tick
 from ....teachers.base import BaseTeacher, TeacherOptions
-from ...storage import Storage
 from ..base import Engine, Work
 from . import worker
 from .cluster import Cluster
@@ -222,7 +221,6 @@ class _Doing:
             self._again(sent, _last_line(error))
         else:
             if outcome.error is None:
-                Storage(sent.work.folder, self.tick).pull(sent.work.folder)
                 self._results[name] = outcome.result
             elif outcome.full:
                 sent.node = outcome.node
