@@ -463,6 +463,13 @@ def test_addresses() -> None:
         ("http://a/v1,http://me:pass@b/v1#m", "must not hold a password"),
         ("@servers.txt", "names no model"),
         ("http://a/v1 http://b/v1#m", "is not the address of a server"),
+        ("http://[::1#m", "is not the address of a server"),
+        ("http://HOST:PORT/v1#m", "is not the address of a server"),
+        ("http://a:99999/v1#m", "is not the address of a server"),
+        ("ftp://me:pass@b/v1#m", "must not hold a password"),
+        ("me:pass@b/v1#m", "must not hold a password"),
+        ("http://me:pass@b/v 1#m", "must not hold a password"),
+        ("b/v1?api_key=sk-0123456789abcdef0123#m", "must not hold a password or a key"),
     ):
         if words is None:  # a comma may stand in an address
             assert EndpointTeacher(rest, TeacherOptions()).addresses.read() == ("http://a/v1,ftp://b/v1",)

@@ -77,19 +77,29 @@ class Addresses:
     def _checked(self, urls: list[str]) -> tuple[str, ...]:
         example = f"{self._kind}:http://HOST:PORT/v1#{self._model or 'MODEL'}"
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or len(url.split()) > 1:
-                where = f" in {self.file}" if self.file else ""
-                raise TeacherError(f"'{url}'{where} is not the address of a server. Write {example}")
-            if parts.username or parts.password or any(secrets(dict(parse_qsl(parts.query)))):
+            # First, since the other message shows the address.
+            host = (url.partition("://")[2] or url).partition("/")[0]
+            if "@" in host or any(secrets(dict(parse_qsl(url.partition("?")[2])))):
                 raise TeacherError(
                     "The server's address must not hold a password or a key. "
                     "Put the key into the variable that `api_key_env` names."
                 )
+            if not _is_address(url):
+                where = f" in {self.file}" if self.file else ""
+                raise TeacherError(f"'{url}'{where} is not the address of a server. Write {example}")
         urls = [url.rstrip("/") for url in urls]
         if twice := sorted({url for url in urls if urls.count(url) > 1}):
             raise TeacherError(f"The server {twice[0]} is named twice. Name each once.")
         return tuple(urls)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and len(url.split()) == 1
 
 
 def is_local(url: str) -> bool:
