@@ -64,6 +64,7 @@ def test_cells_are_dealt_in_turn_to_the_device_that_is_free() -> None:
     assert makespan([1, 2, 3], 1) == 6
     assert makespan([1, None], 2) is None
     assert makespan([], 2) == 0
+    assert makespan([1, 2], 10**12) == 2
 
 
 def test_parts_follow_one_another_and_the_longest_is_named() -> None:
@@ -94,6 +95,11 @@ def test_what_is_unknown_stays_unknown() -> None:
     cells["students"][1]["train_seconds"] = None
     found = elsewhere(cells, fleet("8xH100", hourly=2), 10, 2)
     assert (found["seconds"], found["machine_dollars"], found["bottleneck"]) == (None, None, None)
+    marked = planned([5.0], tokens_in=0, tokens_out=0, here=1)
+    marked["texts"][0]["seconds"] = None
+    assert elsewhere(marked, fleet("8xH100"), 10, 2)["seconds"] is None
+    marked["texts"][0]["prompts"] = 0
+    assert elsewhere(marked, fleet("8xH100"), 10, 2)["seconds"] is not None
 
 
 def test_a_cell_that_does_not_fit_is_told() -> None:

@@ -77,7 +77,7 @@ def elsewhere(planned: Mapping[str, Any], on: Fleet, tests: int, threads: int) -
 def makespan(seconds: Sequence[float | None], devices: int) -> float | None:
     """When the last of several works ends, each begun in turn on the device that is free first; None where one is
     unknown."""
-    free = [0.0] * devices
+    free = [0.0] * max(1, min(devices, len(seconds)))
     for each in seconds:
         if each is None:
             return None
@@ -91,6 +91,8 @@ def _split(rows: Sequence[Mapping[str, Any]], on: Fleet, share: float) -> float 
         return _times(_sum(row["seconds"] for row in rows), share / on.count)
     seconds = 0.0
     for row in rows:
+        if row["prompts"] and not row["tokens_out"]:  # words that are marked: no token is counted
+            return None
         size = Size(row["here"], 0)
         seconds += seconds_to_read(size, row["tokens_in"], on.accelerator, on.efficiency)
         seconds += seconds_to_write(size, row["tokens_out"], _ROWS, on.accelerator, on.efficiency)
