@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from ray_cases import Case
 from shrinklm.cli.engine import Where, engine_of
 from shrinklm.core.errors import ClusterError, MissingExtra, RecipeError, ShrinkError, StudentError
 from shrinklm.run.engines.ray import RayEngine, cluster, nodes, worker
-from shrinklm.run.engines.ray.copies import may_spread
+from shrinklm.run.engines.ray.copies import Copies, _At, may_spread
 from shrinklm.teachers.base import TeacherOptions, make_teacher
 
 ray = pytest.importorskip("ray")
@@ -107,3 +109,12 @@ def test_errors_come_back_from_workers_as_they_were() -> None:
 
     assert str(worker.sendable(Odd(1, 2))) == "Odd: 1 and 2"
     assert isinstance(worker.sendable(Odd(1, 2)), ShrinkError)
+
+
+def test_copies_that_are_lost_without_a_word_are_told_by_the_kind_of_their_error() -> None:
+    copies = Copies.__new__(Copies)  # of no cluster
+    copies._cluster, copies.spec, copies._lost = SimpleNamespace(lost=True), ("fake", TeacherOptions()), 0  # type: ignore[assignment]
+    copies._all = [_At(None, None) for _ in range(4)]
+    ended = [copies._again(at, deque(), ConnectionError()) for at in list(copies._all)]
+    assert ended[:3] == [None] * 3
+    assert "4 copies of the teacher fake were lost, one after another: ConnectionError" in str(ended[3])

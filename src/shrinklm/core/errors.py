@@ -139,6 +139,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of what an error says, which of one with a traceback in it is the reason; else its name."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
 class UnknownName(ShrinkError):
     """A name is not known; the message lists the known ones and the nearest."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..core.errors import MissingExtra, TeacherError
+from ..core.errors import MissingExtra, TeacherError, last_line
 from ..core.types import Completion, Prompt, Sampling
 from ..models.load import positions_of, weights_source
 from .base import TeacherOptions, first_stop
@@ -125,12 +125,11 @@ class VllmRayTeacher(EngineTeacher):
                     self.ready = len(found) - left
                     yield row["place"], self._read(row, sampling, stops), seconds
                 began = time.perf_counter()
-        except (TeacherError, MissingExtra, GeneratorExit, KeyboardInterrupt):
+        except (TeacherError, MissingExtra):
             raise
         except Exception as error:  # of Ray, of vLLM in another process, of CUDA
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             raise TeacherError(
-                f"vLLM on Ray cannot go on with {self.name}: {lines[-1][:300]} "
+                f"vLLM on Ray cannot go on with {self.name}: {last_line(error)[:300]} "
                 "Completions so far are stored; the same command goes on from there."
             ) from error
 

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from ....core.errors import ClusterError, RecipeError, ShrinkError
+from ....core.errors import ClusterError, RecipeError, ShrinkError, last_line
 from ....core.types import Completion, Prompt, Sampling, Tick
 from ....teachers.base import BaseTeacher, TeacherOptions
 from ..base import Engine, Work
@@ -216,9 +216,9 @@ class _Doing:
         try:
             outcome: worker.Outcome = self._ray.get(ref)
         except self._ray.exceptions.RayTaskError as error:  # outside of the work: its code cannot be read there
-            self._fail(name, ClusterError(f"A node cannot do '{name}': {_last_line(error)}"))
+            self._fail(name, ClusterError(f"A node cannot do '{name}': {last_line(error)}"))
         except self._ray.exceptions.RayError as error:
-            self._again(sent, _last_line(error))
+            self._again(sent, last_line(error))
         else:
             if outcome.error is None:
                 self._results[name] = outcome.result
@@ -259,8 +259,3 @@ class _Doing:
             for ref in self._under_way:
                 self._ray.cancel(ref, force=True)
             self._ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=_ENDING)
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ....core.errors import ClusterError
+from ....core.errors import ClusterError, last_line
 from ....core.types import Completion, Prompt, Sampling
 from ....teachers.base import BaseTeacher, TeacherOptions, make_teacher
 from ....teachers.engines import CHUNK
@@ -211,10 +211,9 @@ class Copies:
         self._lost += 1
         if self._lost < _LOST:
             return None
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return ClusterError(
-            f"{self._lost} copies of the teacher {self.spec[0]} were lost, one after another: {lines[-1]} Where memory "
-            "was short, give each more (--cpus-per-cell, --gpus-per-cell). Completions so far are stored."
+            f"{self._lost} copies of the teacher {self.spec[0]} were lost, one after another: {last_line(error)} "
+            "Where memory was short, give each more (--cpus-per-cell, --gpus-per-cell). Completions so far are stored."
         )
 
     def _drop(self, at: _At) -> None:
