@@ -1,4 +1,4 @@
-"""Students for `test_train_at_once.py`."""
+"""Students for `test_engine_local.py`."""
 
 from __future__ import annotations
 

@@ -113,8 +113,7 @@ class FolderLock:
                 made.rmdir()  # only an empty one can be removed
 
     def look(self) -> None:
-        """Bring the mirror of a run at a URL up to date, once, for one who reads. Where a process here works in it, it
-        is."""
+        """Bring the mirror of a run at a URL up to date, once, for one who reads; unless a process here works in it."""
         if self.storage.url is None or self.held or self._looked:
             return
         self._looked = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.remote import received, sent
 from ...core.types import Example, Score, Task, Tick
@@ -31,6 +31,14 @@ class _CellWork(Work):
     task: Task | None = field(repr=False)
     """The recipe's, where it is at hand; another process reads it again."""
 
+    verb: ClassVar[str]
+    """What it does to its cell."""
+
+    @property
+    def name(self) -> str:
+        """See Work."""
+        return f"{self.verb} {self.cell.name}"
+
     @property
     def folder(self) -> Path:
         """See Work."""
@@ -42,7 +50,7 @@ class _CellWork(Work):
         from ...students.training.limit import held
 
         student = outline(self.cell.student.spec(self.recipe.train.max_length), self.recipe.root)
-        return held(student, isinstance(self, Training))
+        return held(student, self.verb == "train")
 
     def __getstate__(self) -> dict[str, Any]:
         # Methods and tasks hold functions, which cannot be sent: the other process makes them from the recipe.
@@ -67,12 +75,8 @@ class _CellWork(Work):
 class Training(_CellWork):
     """A cell's training: see `train_cell`."""
 
+    verb = "train"
     lessons: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """See Work."""
-        return f"train {self.cell.name}"
 
     def do(self, tick: Tick) -> None:
         """See Work."""
@@ -84,13 +88,9 @@ class Training(_CellWork):
 class Evaluating(_CellWork):
     """A cell's evaluation: see `evaluate_cell`."""
 
+    verb = "evaluate"
     tests: Sequence[Example]
     dev: Sequence[Example]
-
-    @property
-    def name(self) -> str:
-        """See Work."""
-        return f"evaluate {self.cell.name}"
 
     @property
     def done(self) -> bool:
@@ -113,13 +113,9 @@ class Evaluating(_CellWork):
 class Scoring(_CellWork):
     """Further metrics of a cell: see `score.add`."""
 
+    verb = "score"
     tests: Sequence[Example]
     metrics: Sequence[str]
-
-    @property
-    def name(self) -> str:
-        """See Work."""
-        return f"score {self.cell.name}"
 
     def do(self, tick: Tick) -> list[Score]:
         """See Work."""
@@ -141,7 +137,7 @@ class Cells:
         """Train cells, each unless it is trained. Raises the error of the first that failed: see `train_cell`."""
         left = []
         for cell in cells:
-            if cell.trained:  # but by this recipe?
+            if cell.trained:  # raises where that was by another recipe
                 train_cell(cell, self.recipe, self.task, tick=self.tick, **lessons(cell))
             else:
                 left.append(cell)

@@ -95,7 +95,8 @@ def train_student(
         folder: Holds train.jsonl and, until `discard_checkpoints`, checkpoints/.
         measure: Scores the student on dev, for the curve and for early stopping.
         tick, tell: Called after each step, with the progress, and with its figures as they go into train.jsonl.
-        teacher, saved: Terms of the loss may read its logits; called when this process has written a checkpoint.
+        teacher: Terms of the loss may read its logits.
+        saved: Called when this process has written a checkpoint.
 
     Raises:
         MethodError: the method cannot build any pair, because generations are missing.
@@ -124,8 +125,7 @@ def train_student(
             less = limit.less(settings.batch)
             if less is None or processes.count() > 1:
                 raise StudentError(_no_memory(limit, settings)) from error
-        # Outside the handler: inside it, the error's traceback would still hold the tensors. The trainer refers to
-        # itself.
+        # Outside the handler, where the error's traceback would hold the tensors. The trainer refers to itself.
         del student
         _free()
         # Written down, so that a resumed training does not run out of memory at the same place once more.
