@@ -21,7 +21,7 @@ from cli_cases import call
 from shrinklm import Recipe, Run, open_run
 from shrinklm.core.errors import MissingExtra, RecipeError, StoreError
 from shrinklm.core.remote import is_url, lease, mirror, named, objects, open_objects, url_of
-from shrinklm.core.results import read_scores
+from shrinklm.core.results import RunFile, read_scores
 from shrinklm.core.trust import trusted
 from shrinklm.core.types import Generation, Sampling, Source
 from shrinklm.models.locate import locate_model
@@ -529,6 +529,37 @@ def test_code_that_a_run_at_a_url_names_is_not_trusted(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     assert trusted(tmp_path / "runs" / "r" / "recipe.yaml")
     assert not trusted(mirror("s3://bucket/runs/r") / "recipe.yaml"), "though its mirror lies in the project"
+
+
+def test_questions_that_two_servers_pass_on_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"file://{tmp_path}/bucket/r"
+    here, place = Storage(mirror(url)), mirror(url) / RunFile.ESCALATED
+    lay(here.folder, {"recipe.yaml": "a", RunFile.ESCALATED: "1\n"})
+    here.push()
+    another_machine(tmp_path, monkeypatch)
+    other, its = Storage(mirror(url)), mirror(url) / RunFile.ESCALATED
+    other.pull()
+    lay(other.folder, {"recipe.yaml": "b", RunFile.ESCALATED: "1\n2\n"})
+    other.push()
+    monkeypatch.setenv("SHRINKLM_MIRROR", str(tmp_path / "mirrors"))
+    # A server adds lines at any time: the lock is not held, and the other machine has written there since.
+    place.write_text("1\n3\n")
+    here.pull()
+    assert (here.folder / "recipe.yaml").read_text() == "b", "the URL is right"
+    assert place.read_text() == "1\n2\n3\n"
+    here.push()
+    another_machine(tmp_path, monkeypatch)
+    other.pull()
+    assert its.read_text() == "1\n2\n3\n"
+    # The other file was changed there alone, and one with lines is here alone.
+    lay(other.folder, {"recipe.yaml": "c"})
+    other.push()
+    monkeypatch.setenv("SHRINKLM_MIRROR", str(tmp_path / "mirrors"))
+    place.write_text("1\n2\n3\n4\n")
+    here.pull()
+    assert place.read_text() == "1\n2\n3\n4\n"
+    here.push()
+    assert there(url)[RunFile.ESCALATED] == b"1\n2\n3\n4\n"
 
 
 def test_no_object_is_brought_to_another_place(tmp_path: Path) -> None:

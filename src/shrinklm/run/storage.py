@@ -135,4 +135,8 @@ def _waits(path: Path) -> bool:
     return path.parent.name == CellFile.STUDENT and intact(note) and bool(read_json(note).get("files"))
 
 
-_HABITS = Habits(_rank, _is_marker, _passes, _clears, _waits)
+def _joins(path: str) -> bool:
+    return path == RunFile.ESCALATED
+
+
+_HABITS = Habits(_rank, _is_marker, _passes, _clears, _waits, _joins)

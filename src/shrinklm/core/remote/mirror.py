@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from filelock import FileLock
 
 from ..errors import StoreError
 from ..files import whole, write_text, writing
+from .habits import Habits
 from .known import NOTE, Known, parts_of, read_note, settled, state_of, write_note
 from .objects import Objects, Thing, open_objects
 from .urls import prepared, top_of, url_of
@@ -33,22 +33,6 @@ _LEAVING = "leaving"
 """The tag of a file that is being removed there."""
 _AT_ONCE = 8
 """Files that are brought at a time."""
-
-
-@dataclass(frozen=True)
-class Habits:
-    """What is known of the files of a folder."""
-
-    rank: Callable[[str], int] = lambda path: 0
-    """Files of a higher rank are sent later; within a rank, in the order in which they were written."""
-    mark: Callable[[str], bool] = lambda path: False
-    """Whether a file says that others are done: one that changed is removed there before these are sent."""
-    passes: Callable[[str], bool] = lambda path: False
-    """Whether a file may be removed: one that is gone here is then removed there, and any other one is brought back."""
-    clears: Callable[[str], bool] = lambda path: False
-    """Whether what is gone here must be gone there before a file of this name is sent, when that file changed."""
-    waits: Callable[[Path], bool] = lambda path: False
-    """Whether a file of weights, by its path here, is brought only when it is asked for (`bring`)."""
 
 
 class Mirror:
@@ -104,12 +88,11 @@ class Mirror:
         for path in gone:
             del known[path]
         if foreign:  # another wrote there: what is here and was not sent belongs to another state
-            self._remove(path for path in here if path not in there)
+            self._remove(path for path in here if path not in there and not self.habits.joins(path))
         restored = [path for path in known if self._lacks(path, known, foreign, dirty)]
         with self._fetched(restored, there) as new:
             for path, file in new.items():
-                _move(file, self.here / path)
-                known[path] = Known(there[path].tag, _sha(self.here / path), settled(state_of(self.here / path)))
+                known[path] = Known(there[path].tag, _sha(file), self._place(file, path))
         self._write(known)
 
     def _take_in(
@@ -137,11 +120,17 @@ class Mirror:
                 elif path in known and known[path].sha == sha:
                     known[path].tag = tag
                 else:
+                    state = settled(state_of(self.here / path)) if path in here else []
                     if not (path in here and _sha(self.here / path) == sha):  # else it was sent by a killed push
-                        foreign = True
-                        _move(file, self.here / path)
-                    known[path] = Known(tag, sha, settled(state_of(self.here / path)))
+                        foreign, state = True, self._place(file, path)
+                    known[path] = Known(tag, sha, state)
         return foreign
+
+    def _place(self, new: Path, path: str) -> list[int]:
+        """Puts what was brought into its place; returns the file's state, [] where it has lines that are not there."""
+        joined = self.habits.joins(path) and _join(new, self.here / path)
+        _move(new, self.here / path)
+        return [] if joined else settled(state_of(self.here / path))
 
     def bring(self, folder: Path) -> None:
         """Bring the files of a folder here that were left there until somebody asks for them."""
@@ -206,7 +195,7 @@ class Mirror:
     def _damaged(self, path: str, shas: list[str], known: dict[str, Known]) -> None:
         """Notes that what stands at the URL is not what was sent; a copy here that is stays, and is sent again."""
         file = self.here / path
-        if not (file.is_file() and _sha(file) in shas):
+        if not (self.habits.joins(path) or (file.is_file() and _sha(file) in shas)):
             self._remove([path])
         known[path] = Known("", shas[0], [])
         self.tell(
@@ -303,6 +292,15 @@ def _large(path: str) -> bool:
 def _sha(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _join(new: Path, old: Path) -> bool:
+    """Adds the lines of an old file, if there is one, to a new one that lacks them. Returns whether it lacked any."""
+    lines = dict.fromkeys(new.read_bytes().splitlines())
+    more = [line for line in (old.read_bytes().splitlines() if old.is_file() else ()) if line not in lines]
+    if more:
+        new.write_bytes(b"".join(line + b"\n" for line in (*lines, *more)))
+    return bool(more)
 
 
 def _move(new: Path, to: Path) -> None:
