@@ -146,6 +146,18 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The address of an empty database of a server of its own."""
+    from postgres import NoPostgres, postgres
+
+    try:
+        with postgres() as address:
+            yield address
+    except NoPostgres as why:
+        pytest.skip(f"no PostgreSQL: {why}")
+
+
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of four methods, trained a little and evaluated, to be asked and exported; tests leave it as it is."""

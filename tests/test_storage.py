@@ -29,7 +29,7 @@ from shrinklm.run.engines.base import Engine, Work
 from shrinklm.run.lock import FolderLock
 from shrinklm.run.mentor import mentor
 from shrinklm.run.opening import run_folder
-from shrinklm.run.storage import Storage, storage_of
+from shrinklm.run.storage import Storage
 from shrinklm.students.open import StudentSpec, load_student, open_student
 from shrinklm.tasks.sources import read_rows
 from shrinklm.teachers import remote
@@ -204,7 +204,7 @@ def test_a_push_that_is_killed_at_any_point_leaves_an_interrupted_run(
             seen.add(str(state(there)))
             with monkeypatch.context() as other:
                 other.setenv("SHRINKLM_MIRROR", str(tmp_path / "other"))
-                elsewhere = storage_of(recipe(tmp_path, runs=f"file://{tmp_path}/there/{left}"))
+                elsewhere = Storage(recipe(tmp_path, runs=f"file://{tmp_path}/there/{left}").run_folder)
                 told: list[str] = []
                 elsewhere._tick = lambda *said, told=told: told.append(said[-1])  # type: ignore[misc]
                 elsewhere.pull()

@@ -28,7 +28,6 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from forked import Forked
-from postgres import NoPostgres, postgres
 from shrinklm.study.design.folder import Study
 from shrinklm.study.records import schema as tables
 from shrinklm.study.records.database import Records
@@ -50,19 +49,10 @@ Given = dict[tuple[str, int], list[str]]
 """(link, position) → the steps that a server acknowledged, in the order of the page's fields."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    try:
-        with postgres() as address:
-            yield address
-    except NoPostgres as why:
-        pytest.skip(f"no PostgreSQL: {why}")
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str | None:
     """The address of an empty database; None: the file of the study."""
-    return None if request.param == "sqlite" else _empty(str(request.getfixturevalue("server")))
+    return None if request.param == "sqlite" else _empty(str(request.getfixturevalue("postgresql")))
 
 
 def _empty(server: str) -> str:
@@ -297,9 +287,9 @@ def until_kept(client: httpx.Client, page: httpx.Response) -> httpx.Response:
     return page
 
 
-def test_a_server_of_postgresql_that_goes_away_for_a_while_costs_no_answer(tmp_path: Path, server: str) -> None:
-    study, database = make_study(tmp_path / "study", comment="Anything to add?"), _empty(server)
-    admin = create_engine(server.replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT")
+def test_a_server_of_postgresql_that_goes_away_for_a_while_costs_no_answer(tmp_path: Path, postgresql: str) -> None:
+    study, database = make_study(tmp_path / "study", comment="Anything to add?"), _empty(postgresql)
+    admin = create_engine(postgresql.replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT")
 
     def away(allowed: str) -> None:
         with admin.connect() as c:

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, select, text, update
 
-from postgres import NoPostgres, postgres
 from shrinklm.core.errors import StudyError
 from shrinklm.study.design.booklets import Page
 from shrinklm.study.records import disk
@@ -33,20 +32,11 @@ HOUR = timedelta(hours=1)
 PAGE = Page("item", "q1", ("A",))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    try:
-        with postgres() as address:
-            yield address
-    except NoPostgres as why:
-        pytest.skip(f"no PostgreSQL: {why}")
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/records.db"
-    base = str(request.getfixturevalue("server"))
+    base = str(request.getfixturevalue("postgresql"))
     engine = create_engine(base.replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT")
     with engine.connect() as c:
         c.execute(text("DROP DATABASE IF EXISTS study WITH (FORCE)"))
@@ -385,9 +375,9 @@ def test_a_crowd_in_one_loop_gets_a_seat_each_and_loses_nothing(address: str) ->
         assert [person.id for person, _ in found] == [person.id for person in people]
 
 
-def test_one_loop_goes_on_while_a_page_waits_for_a_lock(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_loop_goes_on_while_a_page_waits_for_a_lock(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shrinklm.study.records.engine.WAIT", 0.3)
-    with looping(server) as (records, every):
+    with looping(postgresql) as (records, every):
         person = records.begin(4, HOUR, "c")
         with records.engine.connect() as c:
             c.execute(text("LOCK TABLE participant, response IN EXCLUSIVE MODE"))

@@ -11,18 +11,12 @@ from ..core.remote import Habits, Lease, Mirror, home_of, open_objects, top_of, 
 from ..core.results import CellFile, RunFile
 from ..core.types import Tick
 from ..students.saved import NOTE
-from .recipe import Recipe
 
 _PASSING = frozenset({CellFile.STARTED, CellFile.MICRO_BATCH, CellFile.LOG})
 """Files that a run removes itself."""
 _PASSING_FOLDERS = frozenset({CellFile.CHECKPOINTS, CellFile.SIMULATOR_FOLDER, RunFile.DONE, RunFile.REPORT})
 _LATE = frozenset({CellFile.ABOUT, NOTE, "state.json", RunFile.RECIPE})
 """Files that say that those beside them are there, where the clock is too coarse to tell that they came after."""
-
-
-def storage_of(recipe: Recipe, tick: Tick | None = None) -> Storage:
-    """The storage of a recipe's run."""
-    return Storage(recipe.run_folder, tick)
 
 
 class Storage:
