@@ -18,7 +18,8 @@ from .engines import EngineTeacher, Said
 from .local import row_seed
 
 ROWS = 64
-"""Prompts in one batch where the recipe does not say: what a lost node has in flight, eight times at each engine."""
+"""Prompts in one batch where the recipe does not say. An engine has eight batches in flight, which are lost with its
+node."""
 _ENGINE = (
     "tensor_parallel_size",
     "pipeline_parallel_size",
