@@ -184,6 +184,14 @@ def test_workbooks(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"holds more than 300 rows.*most_rows"):
         read(with_row(9_999, "A"), most_rows=300, block="task")
     assert read(with_row(299, "A"), most_rows=300) == 2
+    assert read(tmp_path / "plain.xlsx", most_rows=1) == 1, "the header is no row"
+    with pytest.raises(TableError, match="holds more than 1 rows"):
+        read(with_row(3, "A"), most_rows=1)
+    book = openpyxl.Workbook()
+    for row in range(5):
+        book.active.append([f"{row} of {column}" for column in range(100)])
+    book.save(tmp_path / "wide.xlsx")
+    assert read(tmp_path / "wide.xlsx", most_rows=4) == 4
     with pytest.raises(TableError, match=r"has 16,384 columns of 3 rows\. Take out what stands far from the table"):
         read(with_row(3, "XFD"), most_rows=3)
     with pytest.raises(TableError, match=r"unpacks to 0 MB.*under task: most_megabytes: 1"):

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..errors import TableError
-from .bound import Bound
+from .bound import ROWS, Bound
 from .rows import Layout, Rows, in_memory, named_twice
 
 _LARGEST = 500_000_000
@@ -76,12 +76,15 @@ def _check_size(path: Path, name: str, bound: Bound) -> None:
 def _cells(sheet: Any, label: str, bound: Bound) -> Iterator[tuple[tuple[int, int], Any]]:
     """((row, column), value) of every cell that holds one, both counted from 1."""
     sheet.reset_dimensions()  # what the file says of them is often wrong
-    walked = 0
+    walked, header, most = 0, 0, _CELLS * bound.rows
     for number, row in enumerate(sheet.iter_rows(), 1):
         # Rows and cells that are left out in the file are walked too: one cell in the last corner makes billions.
         walked += len(row)
-        bound.check_rows(number, all_of_them=False)
-        if walked > _CELLS * bound.rows:
+        if not header and any(cell.value is not None for cell in row):
+            # Where few rows are read, they may be wide.
+            header, most = number, max(most, min(len(row) * (bound.rows + 1), _CELLS * ROWS))
+        bound.check_rows(number - (header or 1), all_of_them=False)
+        if walked > most:
             raise TableError(
                 f"{label} has {len(row):,} columns of {number:,} rows. Take out what stands far from the table."
             )
