@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +35,37 @@ def test_a_wrong_address_and_a_missing_ray_say_what_to_type(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r'--engine ray needs .* pip install "shrinklm\[ray\]"'):
         RayEngine().do([Case(tmp_path, 0)], lambda *_: None)
+
+
+def test_a_cluster_that_asks_for_a_token_is_shown_it(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    env = own | {"RAY_AUTH_TOKEN": "a" * 64, "HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
+    options = ["--num-cpus=0", "--include-dashboard=false", "--object-store-memory=80000000", "--disable-usage-stats"]
+    start = "import sys; from ray.scripts.scripts import main; sys.argv[0] = 'ray'; main()"
+    head = subprocess.Popen(
+        [sys.executable, "-c", start, "start", "--head", f"--port={port}", "--block", *options],
+        env=env | {"RAY_AUTH_MODE": "token"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    join = f"from {cluster.__name__} import Cluster; c = Cluster('127.0.0.1:{port}'); print(len(c.nodes)); c.leave()"
+    try:
+        until = time.monotonic() + 60
+        while not cluster._reached(("127.0.0.1", port)) and time.monotonic() < until:
+            time.sleep(0.1)
+        said = [
+            subprocess.run([sys.executable, "-c", join], env=one, capture_output=True, text=True, timeout=60)
+            for one in (env, env | {"RAY_AUTH_TOKEN": "b" * 64}, own | {"HOME": str(tmp_path)})
+        ]
+    finally:
+        head.terminate()
+        head.wait(30)
+    assert said[0].stdout.strip() == "1", said[0].stderr
+    for one in said[1:]:
+        assert "asks for a token, and takes none from here. Copy ~/.ray/auth_token of its head" in one.stderr
 
 
 def has(*nodes: tuple[int, int]) -> list[dict[str, Any]]:
@@ -90,6 +125,7 @@ def test_teachers_that_compute_are_spread_and_no_others(tmp_path: Path) -> None:
         ({"where": Where.ray, "cpus": 0}, "--cpus-per-cell takes a number from 1, and got 0"),
         ({"where": Where.ray, "gpus": 1.5}, "--gpus-per-cell takes a part of one GPU or whole ones, and got 1.5"),
         ({"where": Where.ray, "gpus": float("nan")}, "and got nan"),
+        ({"where": Where.ray, "gpus": float("inf")}, "and got inf"),
     ],
 )
 def test_options_that_do_not_go_together_say_what_to_type(options: dict[str, Any], message: str) -> None:

@@ -46,7 +46,7 @@ class RayEngine(Engine):
     def __init__(self, address: str | None = None, cpus: int | None = None, gpus: float | None = None) -> None:
         if cpus is not None and cpus < 1:
             raise RecipeError(f"--cpus-per-cell takes a number from 1, and got {cpus}. Write: --cpus-per-cell 2")
-        if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus)) or not math.isfinite(gpus)):
+        if gpus is not None and (not 0 <= gpus < math.inf or (gpus > 1 and gpus != int(gpus))):
             raise RecipeError(
                 f"--gpus-per-cell takes a part of one GPU or whole ones, and got {gpus:g}. Write: --gpus-per-cell 0.5"
             )

@@ -20,6 +20,11 @@ _GONE = 20.0
 """Seconds without the head after which it counts as gone. Ray itself ends this process after 60."""
 _REACH = 10
 """Seconds to wait for an address that is joined."""
+_TOKEN = (
+    "Copy ~/.ray/auth_token of its head to the same place on this machine, or write its content into RAY_AUTH_TOKEN; "
+    "and leave RAY_AUTH_MODE out, or write RAY_AUTH_MODE=token"
+)
+"""What to do where a cluster asks for a token."""
 _LOOK = 1.0
 """Seconds between two looks at the nodes."""
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -73,6 +78,7 @@ class Cluster:
             settings |= {"address": "local", "include_dashboard": False}
         else:
             self._check_address(self.address)
+            self._show_token(self.address)
             settings |= {"address": self.address}
         try:
             self._ray.init(**settings)
@@ -92,12 +98,43 @@ class Cluster:
         if not _reached((host, int(port))):
             raise self._unreachable(f"nobody listens at {host}:{port}")
 
+    def _show_token(self, address: str) -> None:
+        """Have Ray show this user's token to a cluster that asks for one.
+
+        `ray start` asks for it wherever the user has one, and Ray itself shows it only to "auto". Raises ClusterError
+        where it is missing or another cluster's.
+        """
+        if address == "auto" or address.startswith("ray://") or self._taken(address):
+            return
+        try:
+            from ray._private.authentication.authentication_token_setup import (
+                maybe_enable_token_auth_if_token_available as enable,
+            )
+
+            enable(warn_if_disabled=False)
+        except (ImportError, TypeError):  # of another version of Ray
+            return
+        if not self._taken(address):
+            raise ClusterError(f"The Ray cluster at '{address}' asks for a token, and takes none from here. {_TOKEN}")
+
+    def _taken(self, address: str) -> bool:
+        """Whether the cluster at an address takes what Ray shows it."""
+        try:
+            from ray import _raylet as inner
+
+            inner.GcsClient(address=address)  # type: ignore[attr-defined]
+        except Exception as error:  # without a token it is refused, and other errors are told by `ray.init`
+            return type(error).__name__ != "AuthenticationError"
+        return True
+
     def _unreachable(self, why: str) -> ClusterError:
         if self.address is None:
             return ClusterError(f"Ray does not start on this machine: {why}")
         return ClusterError(
-            f"There is no Ray cluster at '{self.address}': {why}. Begin one with `ray start --head` on one machine and "
-            "`ray start --address=HEAD:6379` on the others; without --address, a Ray of this machine is started."
+            f"There is no Ray cluster at '{self.address}': {why.rstrip('.')}. "
+            "Begin one with `ray start --head` on one machine and "
+            "`ray start --address=HEAD:6379` on the others; without --address, a Ray of this machine is started. "
+            f"If it is there and asks for a token: {_TOKEN[0].lower()}{_TOKEN[1:]}"
         )
 
     def _alive(self) -> list[dict[str, Any]]:
