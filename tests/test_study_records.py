@@ -409,7 +409,13 @@ def test_a_loop_takes_the_address_that_the_commands_take(address: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "host"),
-    [("?unix_sock=/run/postgresql/.s.PGSQL.5433", "/run/postgresql"), ("", "db"), ("?application_name=study", None)],
+    [
+        ("?unix_sock=/run/postgresql/.s.PGSQL.5433", "/run/postgresql"),
+        ("?unix_sock=/run/pg.sock", None),
+        ("?unix_sock=/run/pg", None),
+        ("", "db"),
+        ("?application_name=study", None),
+    ],
 )
 def test_a_loop_reads_options_of_an_address_or_leaves_them_to_the_other_driver(query: str, host: str | None) -> None:
     found = open_async(create_engine(f"postgresql+pg8000://me:secret@{'' if 'unix' in query else 'db'}/study{query}"))

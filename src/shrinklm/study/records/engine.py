@@ -83,14 +83,17 @@ def _connect(url: str) -> Engine:
 def open_async(engine: Engine) -> AsyncEngine | None:
     """The same PostgreSQL database for an event loop, through asyncpg; None for SQLite, which is no server to wait for.
 
-    None also where the address has options that are pg8000's own.
+    None also where the address has options that are pg8000's own, or a socket of a name that asyncpg does not look for.
     """
     url = engine.url.set(drivername="postgresql+asyncpg")
     socket = Path(str(url.query.get("unix_sock", "")))
     if engine.dialect.name != "postgresql" or url.query.keys() - {"unix_sock"}:
         return None
     if url.query:  # pg8000 names the file, asyncpg its folder and the port that it is called after
-        url = url.set(query={"host": str(socket.parent)}, port=int(socket.suffix.lstrip(".") or 5432))
+        port = socket.name.removeprefix(".s.PGSQL.")
+        if not port.isdecimal():
+            return None
+        url = url.set(query={"host": str(socket.parent)}, port=int(port))
     settings = {"lock_timeout": str(int(1000 * WAIT))}
     return create_async_engine(
         url,
