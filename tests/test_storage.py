@@ -460,6 +460,8 @@ def test_errors_of_storage_say_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     for place, message in {
         "ftp://host/runs": "names no storage that is known. Known: s3://, gs://, file://",
         "s3://key:secret@bucket/runs": "Keys come from the environment",
+        "s3://secret@bucket/runs": "Keys come from the environment",
+        "s3://bucket/runs?key=secret@": "Keys come from the environment",
         "file://runs": "file:///runs",
         "s3://bucket/../runs": "goes up in it",
     }.items():

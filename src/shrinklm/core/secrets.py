@@ -18,8 +18,8 @@ _VALUE = re.compile(
     r"|(AKIA|AIza)[A-Za-z0-9_-]{12,}"
 )
 """Matches a secret by the form that well-known services give it."""
-_USER = re.compile(r"://[^/\s@]*:[^/\s@]+@")
-"""A user with a password in a URL."""
+_IN_URL = re.compile(r"://([^/\s]*@|[^\s?]*\?[^\s=]*=)")
+"""What stands in a URL where secrets may: a user, with or without a password, or an option."""
 
 
 def secrets(value: Any) -> Iterator[str]:
@@ -43,5 +43,5 @@ def is_secret(text: str) -> bool:
 def shown(value: Any) -> str:
     """The start of a value for a message; nothing of one that holds a secret."""
     text = str(value)
-    hidden = any(secrets({"": value})) or any(map(is_secret, text.split("'"))) or _USER.search(text)
+    hidden = any(secrets({"": value})) or any(map(is_secret, text.split("'"))) or _IN_URL.search(text)
     return "hidden" if hidden else repr(text[:80])
