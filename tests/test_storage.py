@@ -463,6 +463,9 @@ def test_errors_of_storage_say_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
         "s3://secret@bucket/runs": "Keys come from the environment",
         "s3://bucket/runs?key=secret@": "Keys come from the environment",
         "file://runs": "file:///runs",
+        "s3:/bucket/runs": "lacks a slash. Write: s3://bucket/runs",
+        "GS:/secret@bucket/runs": "lacks a slash. Write: gs://",
+        "file:/shared/runs": "lacks a slash. Write: file:///shared/runs",
         "s3://bucket/../runs": "goes up in it",
     }.items():
         with pytest.raises(RecipeError, match=re.escape(message)) as found:

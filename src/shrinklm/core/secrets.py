@@ -18,7 +18,7 @@ _VALUE = re.compile(
     r"|(AKIA|AIza)[A-Za-z0-9_-]{12,}"
 )
 """Matches a secret by the form that well-known services give it."""
-_IN_URL = re.compile(r"://([^/\s]*@|[^\s?]*\?[^\s=]*=)")
+_IN_URL = re.compile(r":/{1,2}([^/\s]*@|[^\s?]*\?[^\s=]*=)")
 """What stands in a URL where secrets may: a user, with or without a password, or an option."""
 
 

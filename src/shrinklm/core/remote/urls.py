@@ -17,6 +17,8 @@ from ..files import private_folder, write_text
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "file": "", "memory": ""}
 """The storage that is reached, and the package that each takes beside fsspec."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_ONE_SLASH = re.compile(rf"({'|'.join(SCHEMES)}):/(?!/)(.*)", re.DOTALL | re.IGNORECASE)
+"""A URL that lacks a slash: as a path, it would be a folder called "s3:" on this machine."""
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"),
     "gs": ("STORAGE_EMULATOR_HOST",),
@@ -31,13 +33,16 @@ _parents: dict[Path, str] = {}
 
 def is_url(name: str | Path) -> bool:
     """Whether a name is a URL, of any scheme."""
-    return isinstance(name, str) and _URL.match(name) is not None
+    return isinstance(name, str) and (_URL.match(name) or _ONE_SLASH.match(name)) is not None
 
 
 def check_url(url: str) -> str:
     """The URL, without what may stand twice in it. Raises StoreError for one that names no storage, or a secret."""
     match = _URL.fullmatch(url)
     scheme, rest = (match[1].lower(), match[2]) if match else ("", url)
+    if short := _ONE_SLASH.fullmatch(url):
+        slashes = "///" if short[1].lower() == "file" else "//"
+        raise StoreError(f"A URL of storage lacks a slash. Write: {_hidden(f'{short[1].lower()}:{slashes}{short[2]}')}")
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES if name != "memory")
         raise StoreError(f"{_hidden(url)} names no storage that is known. Known: {known}, or a path without '://'.")
