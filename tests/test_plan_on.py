@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -55,6 +56,16 @@ def test_other_machines_are_refused_with_what_is_known(text: str) -> None:
 def test_an_efficiency_of_what_is_measured_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"measured on this machine\. Leave it out"):
         fleet("2x4cpu", 0.5)
+
+
+@pytest.mark.parametrize("options", [{"hourly": math.inf}, {"hourly": math.nan}, {"hourly": -1.0},
+                                     {"efficiency": 0.0}, {"efficiency": math.nan}, {"efficiency": 1.5}])  # fmt: skip
+def test_numbers_that_are_none_say_what_to_type(options: dict[str, float]) -> None:
+    name = next(iter(options))
+    with pytest.raises(RecipeError, match=rf"^--{name} takes .*, and got .*\. Write: --{name} \d"):
+        fleet("8xH100", **options)
+    with pytest.raises(RecipeError, match="names no machine that is known"):
+        fleet("9" * 5000 + "xH100")
 
 
 def test_cells_are_dealt_in_turn_to_the_device_that_is_free() -> None:

@@ -217,3 +217,14 @@ def test_a_misspelt_name_is_no_module(code: str) -> None:
     assert not any(is_own("teachers", spec) for spec in ("fak:x", "fake:first", "recorded:a.csv", f"{code}:a-b", code))
     with pytest.raises(UnknownName, match="Did you mean 'fake'"):
         make_teacher("fak:x")
+
+
+def test_a_module_that_another_machine_lacks_is_named() -> None:
+    said = r'Your own: "module:attribute"\. There is no module \'my_plug\' on the Python path of \S+\.$'
+    with pytest.raises(UnknownName, match=said):
+        make_teacher("my_plug:Teacher")
+    with pytest.raises(UnknownName, match=said):
+        open_student(StudentSpec("my_plug:Student", None, 1, 64, False))
+    # A model's path is no attribute of a module.
+    with pytest.raises(UnknownName, match=r'Your own: "module:attribute"\.$'):
+        make_teacher("transformer:org/model")

@@ -148,9 +148,9 @@ def last_line(error: BaseException) -> str:
 class UnknownName(ShrinkError):
     """A name is not known; the message lists the known ones and the nearest."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], more: str = "") -> None:
         names = sorted(known)
         super().__init__(
             f"No {what} is called '{name}'.{nearest(name, names)} Known: {', '.join(names)}. "
-            'Your own: "module:attribute".'
+            f'Your own: "module:attribute".{more}'
         )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from socket import gethostname
 from typing import Any, Literal
 
 from .errors import RecipeError, ShrinkError, UnknownName, nearest
@@ -50,8 +51,8 @@ def place_of(spec: str) -> str:
     return str(found.origin or next(iter(found.submodule_search_locations or ()), "nowhere"))
 
 
-def find(group: Group, name: str) -> Any:
-    """The object called `name`, imported only now.
+def find(group: Group, name: str, spec: str = "") -> Any:
+    """The object called `name`, imported only now. `spec`: what it begins, where the rest of that is no attribute.
 
     Raises UnknownName (with the known names and the nearest) or RecipeError (a "module:attribute", or what an installed
     package registered, that does not import).
@@ -59,7 +60,9 @@ def find(group: Group, name: str) -> Any:
     point = _points(group).get(name)
     module, _, attribute = (name if point is None else f"{point.module}:{point.attr}").partition(":")
     if point is None and not _OBJECT.match(name):
-        raise UnknownName(_one(group), name, names(group))
+        # Typed as one's own it would be a module, which another machine may lack.
+        more = f" There is no module '{name}' on the Python path of {gethostname()}." if _OBJECT.match(spec) else ""
+        raise UnknownName(_one(group), name, names(group), more)
     called = f"'{name}' names a {_one(group)} that does not import"
     try:
         found = importlib.import_module(module)

@@ -82,14 +82,14 @@ def _family(use: str) -> tuple[type[BaseStudent], str]:
     name, ref = split_spec(use)
     if name not in names("students"):
         name, ref = use if is_own("students", use) else name, ""
-    return _a_class(name), ref
+    return _a_class(name, use), ref
 
 
-def _a_class(name: str) -> type[BaseStudent]:
+def _a_class(name: str, use: str = "") -> type[BaseStudent]:
     """The class of students that a name leads to. Raises UnknownName or RecipeError."""
     from .base import BaseStudent
 
-    found = find("students", name)
+    found = find("students", name, use)
     if not (isinstance(found, type) and issubclass(found, BaseStudent)):
         raise misfit("students", name, found, "a class that inherits from shrinklm.students.base.BaseStudent")
     if not hasattr(found, "family"):

@@ -212,7 +212,7 @@ def make_teacher(spec: str, options: TeacherOptions | None = None) -> BaseTeache
     store already need neither. Raises UnknownName, RecipeError or TeacherError.
     """
     name, rest = (spec, "") if is_own("teachers", spec) else split_spec(spec)
-    found = find("teachers", name)
+    found = find("teachers", name, spec)
     if callable(found) and (isinstance(found, type) or not hasattr(found, "complete")):
         found = make("teachers", name, found, (rest, options or TeacherOptions()), _WANTED)
     return as_teacher(found, f"'{spec}'")

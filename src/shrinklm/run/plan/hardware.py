@@ -8,6 +8,7 @@ figures with sparsity, which are twice as high.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -64,14 +65,22 @@ class Fleet:
     """Dollars for one device and hour."""
 
 
+_LONGEST = 100
+"""Characters of a text that can name devices."""
+
+
 def fleet(text: str, efficiency: float | None = None, hourly: float | None = None) -> Fleet:
     """The devices that a text names: "8xH100", "2x8xA100" (16), "2x16cpu", "4xthis" or "4".
 
     Raises RecipeError for another text, and for an efficiency of what is measured.
     """
-    match = _GRAMMAR.fullmatch(re.sub(r"\s+", "", text))
+    match = _GRAMMAR.fullmatch(re.sub(r"\s+", "", text)) if len(text) <= _LONGEST else None
     if match is None:
         raise _unknown(text)
+    if hourly is not None and not 0 <= hourly < math.inf:
+        raise RecipeError(f"--hourly takes the dollars of a device and hour, and got {hourly}. Write: --hourly 2.5")
+    if efficiency is not None and not 0 < efficiency <= 1:
+        raise RecipeError(f"--efficiency takes a share of the peak, and got {efficiency}. Write: --efficiency 0.35")
     times, machines, cores, _, name = match.groups()
     count = int(machines or 1)
     for factor in times.lower().split("x")[:-1]:
@@ -102,6 +111,6 @@ def _plain(name: str) -> str:
 def _unknown(text: str) -> RecipeError:
     listed = ", ".join(f"{name} ({device.memory / 1e9:.0f} GB)" for name, device in ACCELERATORS.items())
     return RecipeError(
-        f"--on '{text}' names no machine that is known. Type a number and a kind, such as 8xH100. "
+        f"--on '{text[:_LONGEST]}' names no machine that is known. Type a number and a kind, such as 8xH100. "
         f"Kinds: {listed}; 16cpu: cores like this machine's; this, or a number alone: machines like this one."
     )
