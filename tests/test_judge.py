@@ -143,7 +143,7 @@ def test_constructs_are_the_five_of_the_study_and_users_may_add_their_own(tmp_pa
     assert read_constructs(mine, ["tone"])[0].high == "kind"
     with pytest.raises(RecipeError, match=r"the construct 'half' lacks 'high'. Each has asks, low and high"):
         read_constructs(mine, ["half"])
-    (tmp_path / "constructs.yaml").write_text("tone: {asks: Is it kind?}")
+    (tmp_path / "constructs.yaml").write_text("tone: {asks: [Is it kind}")
     with pytest.raises(RecipeError, match=r"constructs.yaml is not YAML"):
         read_constructs(mine, ["tone"])
 

@@ -395,7 +395,7 @@ def size(png: bytes) -> tuple[int, int]:
 
 def test_png_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "no").write_text("a file, so no folder can be made here")
-    with pytest.raises(StoreError, match=r"no/such.png cannot be written: File exists\. Name a file in a folder"):
+    with pytest.raises(StoreError, match=r"no/such.png cannot be written: Not a directory\. Name a file in a folder"):
         heatmap.png(DOOR, tmp_path / "no" / "such.png")
 
 
