@@ -197,12 +197,14 @@ def test_two_nodes_are_lost_and_the_bytes_are_those_of_one_machine(
 def test_a_node_is_lost_while_texts_are_written(three: Nodes, tmp_path: Path) -> None:
     log = tmp_path / "asked"
     slow = {"teacher": {"use": f"fake:log={log},delay=0.15"}}
-    one = Run(Recipe.read(write(tmp_path, **slow)), engine=ONE)
+    engine = RayEngine(cpus=1)
+    one = Run(Recipe.read(write(tmp_path, **slow)), engine=engine)
     killer = soon(lambda: log.exists() and log.read_text().count("\n") >= 6, lambda: three.lose("ray::Copy"))
     try:
         report = one.generate()
     finally:
         killer.join()
+        engine.close()  # its copies would keep the room that other tests need
     three.add()
     asked = Counter(log.read_text().splitlines())
     assert len(asked) == report.steps["explanation"].asked == 24

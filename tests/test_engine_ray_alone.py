@@ -18,6 +18,7 @@ from filelock import FileLock
 from ray_cases import Case
 from shrinklm.cli.engine import Where, engine_of
 from shrinklm.core.errors import ClusterError, MissingExtra, RecipeError, ShrinkError, StudentError
+from shrinklm.core.types import Completion, Example, Prompt, Sampling, Turn
 from shrinklm.run.engines.ray import RayEngine, cluster, nodes, worker
 from shrinklm.run.engines.ray.copies import Copies, _At, may_spread
 from shrinklm.teachers.base import TeacherOptions, make_teacher
@@ -154,3 +155,33 @@ def test_copies_that_are_lost_without_a_word_are_told_by_the_kind_of_their_error
     ended = [copies._again(at, deque(), ConnectionError()) for at in list(copies._all)]
     assert ended[:3] == [None] * 3
     assert "4 copies of the teacher fake were lost, one after another: ConnectionError" in str(ended[3])
+
+
+def test_copies_that_find_no_room_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shrinklm.run.engines.ray.copies._LATE", 0.0)
+    told: list[str] = []
+
+    def room_at_last(refs: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        return (refs, []) if told and "no free room" in told[-1] else ([], refs)
+
+    completion = Completion("It fits.")
+    actor = SimpleNamespace(
+        there=SimpleNamespace(remote=lambda: "there"),
+        begin=SimpleNamespace(remote=lambda *_: None),
+        more=SimpleNamespace(remote=lambda: "more"),
+    )
+    copies = Copies.__new__(Copies)
+    copies.spec, copies._share, copies._all, copies._lost = ("fake", TeacherOptions()), nodes.Share(1, 0), [], 0
+    copies._cluster = SimpleNamespace(nodes=[{"Resources": {"CPU": 1}}], check=lambda: None, lost=False)  # type: ignore[assignment]
+    answers = {"there": "node1", "more": ([(0, completion)], True, None)}
+    copies._ray = SimpleNamespace(wait=room_at_last, get=answers.__getitem__)
+    copies._new = lambda: actor
+    teacher = make_teacher("fake")
+    teacher.tell = told.append
+    example = Example("q", "Where?", ("here", "there"), "here")
+    prompt = Prompt((Turn("user", "Where?"),), example, "explanation", "here")
+    assert list(copies.deal(teacher, [prompt], Sampling())) == [(0, completion)]
+    assert told == [
+        "1 more copy on the cluster, 1 in all",
+        "no copy has begun: the cluster has no free room yet, or is slow to start one",
+    ]

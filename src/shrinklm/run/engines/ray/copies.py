@@ -27,6 +27,8 @@ _SHARD = 32
 _ENGINES = ("vllm:", "sglang:")
 _LOST = 4
 """So many copies may be lost without a completion in between."""
+_LATE = 30.0
+"""Seconds after which it is told that no copy has begun: it may wait for room that somebody else holds."""
 
 Dealt = Iterator[tuple[int, Completion]]
 
@@ -128,12 +130,17 @@ class Copies:
         """
         left = self._shards(prompts)
         error: BaseException | None = None
+        late: float | None = time.monotonic() + _LATE
         try:
             while self._busy or (left and error is None):
                 if error is None:
                     self._give(left, prompts, sampling, teacher)
                 done, _ = self._ray.wait([at.ref for at in self._all if at.ref], timeout=PAUSE)
                 self._cluster.check()
+                if late is not None and (self._busy or time.monotonic() > late):
+                    if not self._busy:
+                        teacher.tell("no copy has begun: the cluster has no free room yet, or is slow to start one")
+                    late = None
                 for at in [at for at in self._all if at.ref in done]:
                     came, failed = self._came(at, left)
                     error = error or failed
